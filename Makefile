@@ -1,0 +1,57 @@
+# The same commands for a person and for CI. Everything is installed into .venv; nothing outside is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OFFICIAL := .bench/official
+OFFICIAL_CLIENT := instructure-dap-client==2.3.1
+
+.PHONY: help demo test lint check soak bench docs clean
+.DELETE_ON_ERROR:
+
+help:  ## show the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(BIN)/dap: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/dap
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(VENV)/.docs: $(BIN)/dap
+	$(BIN)/python -m pip install --quiet --group docs
+	@touch $@
+
+$(OFFICIAL)/bin/dap:
+	$(PYTHON) -m venv $(OFFICIAL)
+	$(OFFICIAL)/bin/python -m pip install --quiet $(OFFICIAL_CLIENT)
+
+demo: $(BIN)/dap  ## a snapshot of every canvas table from the sandbox, as Parquet, into demo/
+	$(BIN)/dap --sandbox snapshot --namespace canvas --table all --format parquet --output-directory demo
+
+lint: $(VENV)/.dev  ## formatting, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint  ## lint and the fast tests: under two minutes, no servers but our own
+	$(BIN)/pytest -q -m "not slow and not official and not soak"
+
+check: test $(OFFICIAL)/bin/dap  ## test, and the slow tier: the official client, faults, 20 kills
+	DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap $(BIN)/pytest -q -m "(slow or official) and not soak"
+
+soak: test $(OFFICIAL)/bin/dap  ## everything: 100 kills, the full fault matrix, the benches
+	DAPKIT_SOAK=1 DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap $(BIN)/pytest -q -m "slow or official or soak"
+	$(MAKE) bench
+
+bench: $(VENV)/.dev $(OFFICIAL)/bin/dap  ## measure against the floors and the official client
+	DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap $(BIN)/python -m bench
+
+docs: $(VENV)/.docs  ## build the documentation into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+clean:  ## remove what was made
+	rm -rf $(VENV) .bench demo site .mypy_cache .ruff_cache .pytest_cache .hypothesis

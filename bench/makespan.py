@@ -1,0 +1,155 @@
+"""How close `--table all` comes to the bound that the service's budgets and jobs allow, in virtual time.
+
+The real engine and the real session, with its pacing, run against a service in memory that enforces the published
+budgets; only the clock and the wire are not real. The bound: jobs can be created five a minute, in the order asked,
+and a table cannot be done before its job is.
+
+    python bench/makespan.py
+"""
+
+import gzip
+import json
+import random
+import sys
+import tempfile
+from collections import Counter, defaultdict, deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.support.virtual_time import VirtualClock, run_virtually
+
+from dapkit.client.credentials import Credentials
+from dapkit.client.http import HttpAnswer, HttpRequest
+from dapkit.client.session import Session, SessionOptions
+from dapkit.engine.export import ExportOptions, export
+from dapkit.model import Format, Query
+
+TABLES = 120
+LATENCY = 0.2  # seconds a request takes
+BUDGETS = {"login": 10_000, "list": 5, "data": 5, "job": 500, "url": 200}
+CREATED_A_MINUTE = 5
+BODY = gzip.compress(b'{"key":{"id":1},"value":{},"meta":{"ts":"2024-01-01T00:00:00Z"}}\n')
+
+
+@dataclass
+class Body:
+    """An object's answer."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the object."""
+        yield BODY
+
+
+@dataclass
+class BudgetedService:
+    """The wire: a transport behind which the service keeps its budgets to the letter."""
+
+    clock: VirtualClock
+    seconds: Mapping[str, float]  # how long each table's job takes
+    started: dict[str, float] = field(default_factory=dict)
+    arrivals: dict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
+    asked: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
+
+    async def send(self, request: HttpRequest) -> HttpAnswer:
+        """Answer one call of the API."""
+        await self.clock.sleep(LATENCY / 2)
+        answer = self._answer(request)
+        await self.clock.sleep(LATENCY / 2)
+        return answer
+
+    def _answer(self, request: HttpRequest) -> HttpAnswer:
+        parts = urlsplit(request.url).path.strip("/").split("/")
+        endpoint = {"ids": "login", "object": "url"}.get(parts[0] if parts[0] == "ids" else parts[1], "")
+        endpoint = endpoint or {"job": "job"}.get(parts[1], "data" if parts[-1] == "data" else "list")
+        self.asked[endpoint] += 1
+        if not self._within_budget(endpoint):
+            self.refused += 1
+            return HttpAnswer(status=429, headers={"Retry-After": "60"}, body=b"{}")
+        if endpoint == "login":
+            token = {"access_token": "t", "token_type": "bearer", "expires_in": 3600, "scope": ""}
+            return self._json(token)
+        if endpoint == "list":
+            return self._json({"tables": list(self.seconds)})
+        if endpoint == "url":
+            ids = [item["id"] for item in json.loads(request.body or b"[]")]
+            return self._json({"urls": {each: {"url": f"https://store.example/{each}"} for each in ids}})
+        table = parts[-1] if endpoint == "job" else parts[-2]
+        self.started.setdefault(table, self.clock.now())
+        return self._json(self._job(table))
+
+    def _within_budget(self, endpoint: str) -> bool:
+        times, now = self.arrivals[endpoint], self.clock.now()
+        while times and times[0] <= now - 60:
+            times.popleft()
+        if len(times) >= BUDGETS[endpoint]:
+            return False
+        times.append(now)
+        return True
+
+    def _job(self, table: str) -> dict[str, object]:
+        if self.clock.now() - self.started[table] < self.seconds[table]:
+            return {"id": table, "status": "running"}
+        at = "2024-01-01T00:00:00Z"
+        return {"id": table, "status": "complete", "objects": [{"id": f"{table}.gz"}], "schema_version": 1, "at": at}
+
+    def _json(self, content: object) -> HttpAnswer:
+        return HttpAnswer(status=200, headers={"Content-Type": "application/json"}, body=json.dumps(content).encode())
+
+    @asynccontextmanager
+    async def stream(self, request: HttpRequest) -> AsyncIterator[Body]:
+        """Answer with an object."""
+        await self.clock.sleep(LATENCY)
+        assert request.method == "GET"
+        yield Body(200, {"Content-Length": str(len(BODY))})
+
+    async def close(self) -> None:
+        """Nothing to give up."""
+
+
+async def snapshot(service: BudgetedService, output: Path) -> float:
+    """Take the snapshot; return the seconds it took."""
+    options = SessionOptions(
+        base_url="https://service.example", credentials=Credentials("id", "secret"), user_agent="bench"
+    )
+    wanted = ExportOptions(namespace="canvas", tables=("all",), query=Query(format=Format.JSONL), output=output)
+    async with Session(options, clock=service.clock, transport=service) as session:
+        result = await export(session, wanted, lambda _: None)
+    assert len(result.done) == TABLES, result.failed
+    return result.seconds
+
+
+def bound(seconds: Mapping[str, float]) -> float:
+    """Return the least time that the budget for creating jobs and the jobs themselves allow, in this order."""
+    return max(60.0 * (place // CREATED_A_MINUTE) + each for place, each in enumerate(seconds.values()))
+
+
+def main() -> None:
+    """Measure over several draws of job lengths."""
+    print("| draw | bound (s) | makespan (s) | ratio | 429 | requests |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    worst = 0.0
+    for seed in range(5):
+        source = random.Random(seed)
+        seconds = {f"table_{number:03}": source.uniform(30, 120) for number in range(TABLES)}
+        clock = VirtualClock()
+        service = BudgetedService(clock=clock, seconds=seconds)
+        with tempfile.TemporaryDirectory() as folder:
+            took = run_virtually(snapshot(service, Path(folder)), clock)
+        least = bound(seconds)
+        worst = max(worst, took / least)
+        asked = ", ".join(f"{name} {count}" for name, count in service.asked.items())
+        print(f"| {seed} | {least:.0f} | {took:.0f} | {took / least:.3f} | {service.refused} | {asked} |")
+    print(f"\nworst ratio {worst:.3f} (must be at most 1.05, without a 429)")
+
+
+if __name__ == "__main__":
+    main()

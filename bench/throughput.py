@@ -1,0 +1,85 @@
+"""`dap snapshot` against curl and the checking tools: wall, CPU and memory, as ratios in one run.
+
+    python bench/throughput.py [parquet|jsonl|small ...]      (all three when none is named)
+
+Each row fetches the same files over TLS on loopback, in turn with the tools, several times; medians are compared.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import floors
+
+ROUNDS = int(os.environ.get("DAPKIT_BENCH_ROUNDS", "5"))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Files to fetch, the tools that make up the floor beside curl, and how far above it we may be."""
+
+    what: str
+    objects: Callable[[], floors.Objects]
+    tools: tuple[Callable[[floors.Objects], floors.Usage], ...]
+    wall: float
+    cpu: float
+
+
+CASES = {
+    "parquet": Case(
+        "1 GB in 100 Parquet objects, to curl + sha256sum",
+        partial(floors.objects, "parquet", 100, 10_000_000),
+        (floors.sha256sum,),
+        1.4,
+        1.5,
+    ),
+    "jsonl": Case(
+        "500 MB of gzip JSONL in 40 objects, to curl + igzip -t + sha256sum",
+        partial(floors.objects, "jsonl", 40, 12_500_000),
+        (floors.igzip_test, floors.sha256sum),
+        float("inf"),
+        1.25,
+    ),
+    "small": Case(
+        "2,000 objects of 50 KB, to curl",
+        partial(floors.objects, "jsonl", 2000, 50_000),
+        (),
+        float("inf"),
+        4.0,
+    ),
+}
+
+
+def main(names: list[str]) -> None:
+    """Run the cases and print a row for each."""
+    with floors.store() as store:
+        for name in names or list(CASES):
+            print(compare(CASES[name], store), flush=True)
+            shutil.rmtree(floors.FOLDER / "out")
+
+
+def compare(case: Case, store: floors.Store) -> str:
+    """Return the row of one case."""
+    objects = case.objects()
+    ours, curl, *tools = floors.alternately(
+        ROUNDS,
+        lambda: floors.snapshot(objects, store),
+        lambda: floors.curl(objects, store),
+        *(partial(tool, objects) for tool in case.tools),
+    )
+    floor = sum(tools, start=curl)
+    print(f"  ours {shown(ours)}; curl {shown(curl)}; " + "; ".join(map(shown, tools)), file=sys.stderr)
+    figures = {"CPU": (ours.cpu / floor.cpu, case.cpu), "wall": (ours.wall / floor.wall, case.wall)}
+    return floors.row(case.what, figures, ours.peak)
+
+
+def shown(usage: floors.Usage) -> str:
+    """Return the figures in seconds and MB."""
+    return f"wall {usage.wall:.2f} cpu {usage.cpu:.2f} peak {usage.peak / 1e6:.0f}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,61 @@
+"""Canvas data out of Instructure's Data Access Platform: command, library and sandbox.
+
+Importing this package does no work: each public name is bound when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from dapkit.decode.jsonl import Record
+    from dapkit.engine.events import RunResult, TableResult
+    from dapkit.errors import DapError
+    from dapkit.library import AsyncClient, Client, ClientOptions, Delivery
+    from dapkit.model import Format, Job, JobStatus, Mode, Query, VersionedSchema
+
+_HOMES = {
+    "AsyncClient": "dapkit.library",
+    "Client": "dapkit.library",
+    "ClientOptions": "dapkit.library",
+    "DapError": "dapkit.errors",
+    "Delivery": "dapkit.library",
+    "Format": "dapkit.model",
+    "Job": "dapkit.model",
+    "JobStatus": "dapkit.model",
+    "Mode": "dapkit.model",
+    "Query": "dapkit.model",
+    "Record": "dapkit.decode.jsonl",
+    "RunResult": "dapkit.engine.events",
+    "TableResult": "dapkit.engine.events",
+    "VersionedSchema": "dapkit.model",
+}
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientOptions",
+    "DapError",
+    "Delivery",
+    "Format",
+    "Job",
+    "JobStatus",
+    "Mode",
+    "Query",
+    "Record",
+    "RunResult",
+    "TableResult",
+    "VersionedSchema",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

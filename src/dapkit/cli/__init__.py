@@ -1,0 +1,1 @@
+"""The command line: options to settings to one engine call to an exit code."""

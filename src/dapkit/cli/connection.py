@@ -1,0 +1,97 @@
+"""A session with the service that the settings name, or with a sandbox inside this process."""
+
+import platform
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from dapkit import __version__
+from dapkit.cli.settings import ConnectionSettings, SandboxSettings
+from dapkit.client.credentials import Credentials, read_credentials
+from dapkit.client.session import Session, SessionOptions
+from dapkit.engine.events import Listener, Notice, Retried
+from dapkit.errors import DapError
+from dapkit.sandbox.server import Sandbox, SandboxOptions
+
+SANDBOX_IDENTITY = "sandbox:"
+REFRESH_HOURS = 4
+USER_AGENT = f"dapkit/{__version__} (Python {platform.python_version()}; {platform.system()})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """A session, and the sandbox it talks to when there is one."""
+
+    session: Session
+    sandbox: Sandbox | None = None
+
+    def move_on(self) -> None:
+        """Move the sandbox's data clock to its next refresh, so that the next command sees changes."""
+        if self.sandbox is not None:
+            self.sandbox.advance(REFRESH_HOURS)
+
+
+@asynccontextmanager
+async def connect(settings: ConnectionSettings, listen: Listener) -> AsyncIterator[Connection]:
+    """Open a session; retries are told to the listener.
+
+    Raises:
+        CredentialsError: credentials are missing or cannot be meant.
+        UsageError: the base URL is none.
+    """
+    for message in settings.notices:
+        listen(Notice(message=message))
+    async with AsyncExitStack() as stack:
+        sandbox = None
+        if settings.sandbox is not None:
+            sandbox = await stack.enter_async_context(Sandbox(sandbox_options(settings.sandbox)))
+        options = session_options(settings, sandbox)
+
+        def on_retry(error: DapError, pause: float, table: str | None) -> None:
+            listen(Retried(table=table, error=error, pause=pause))
+
+        session = await stack.enter_async_context(Session(options, on_retry=on_retry))
+        yield Connection(session=session, sandbox=sandbox)
+
+
+def sandbox_options(settings: SandboxSettings) -> SandboxOptions:
+    """Return the options of the sandbox inside the command."""
+    return SandboxOptions(
+        seed=settings.seed,
+        scale=settings.scale,
+        home=settings.home,
+        embedded=True,
+        job_seconds=settings.job_seconds,
+    )
+
+
+def session_options(settings: ConnectionSettings, sandbox: Sandbox | None) -> SessionOptions:
+    """Return the options of the session; with a sandbox, its address and credentials."""
+    if sandbox is not None:
+        return SessionOptions(
+            base_url=sandbox.base_url,
+            credentials=Credentials(client_id=sandbox.client_id, client_secret=sandbox.client_secret),
+            scope=settings.scope,
+            pace=settings.pace,
+            user_agent=USER_AGENT,
+            identity=SANDBOX_IDENTITY,
+        )
+    return SessionOptions(
+        base_url=settings.base_url,
+        credentials=credentials_of(settings),
+        scope=settings.scope,
+        pace=settings.pace,
+        user_agent=USER_AGENT,
+        ca_file=settings.ca_file,
+        state_folder=settings.state_folder,
+    )
+
+
+def credentials_of(settings: ConnectionSettings) -> Credentials:
+    """Return the credentials; raises MissingCredentialsError when there are none."""
+    return read_credentials(
+        client_id=settings.client_id,
+        client_secret=settings.client_secret,
+        secret_file=settings.client_secret_file,
+        environ=settings.environ,
+    )

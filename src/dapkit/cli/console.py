@@ -1,0 +1,131 @@
+"""What a command tells and where: results on stdout; log lines, live progress and the summary on stderr."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from dapkit.cli import logs
+from dapkit.cli.settings import MessageSettings
+from dapkit.engine.events import Event
+
+LOGGER = "dapkit"
+
+
+class Console:
+    """The voice of one command, open while it runs.
+
+    `listen` is the listener for the engine. Log lines go to stderr unless live progress shows the same; then
+    only notices, warnings and what was asked for by --loglevel appear above it.
+
+    Example:
+        with Console(settings.messages, live=True) as console:
+            console.listen(event)
+            console.result("one line on stdout")
+    """
+
+    def __init__(self, settings: MessageSettings, *, live: bool = False) -> None:
+        self.settings = settings
+        self._live = live and settings.interactive and not settings.quiet and _can_draw(settings)
+        self._stack = ExitStack()
+        self._listeners: list[Callable[[Event], None]] = []
+        self._drawing = ExitStack()
+
+    def __enter__(self) -> Self:
+        logger = logging.getLogger(LOGGER)
+        logger.propagate = False
+        logger.setLevel(logs.level_of(self.settings.log_level or "info"))
+        self._attach(logger, logging.NullHandler())  # without any handler, logging would write by itself
+        if self.settings.log_file is not None:
+            self._attach(logger, logs.file_handler(self.settings.log_file))
+        stream: Any = sys.stderr
+        if self._live:
+            stream = self._begin_progress()
+        if self.settings.log_to_console:
+            handler = logging.StreamHandler(stream)
+            handler.setLevel(self._console_level())
+            self._attach(logger, handler)
+        self._listeners.append(logs.EventLog(logger))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.still()
+        if isinstance(error, Exception):
+            logging.getLogger(LOGGER).debug("It ended with an error:", exc_info=error)
+        self._stack.close()
+
+    def listen(self, event: Event) -> None:
+        """Tell one event of the engine."""
+        for listener in self._listeners:
+            listener(event)
+
+    def still(self) -> None:
+        """Stop the live progress and leave the terminal as it was; harmless when there is none."""
+        self._drawing.close()
+
+    def result(self, line: str) -> None:
+        """Write one line of the command's result to stdout."""
+        sys.stdout.write(f"{line}\n")
+
+    def json_result(self, value: object) -> None:
+        """Write the command's result to stdout as one JSON object."""
+        self.result(json.dumps(value, ensure_ascii=False, indent=2))
+
+    def tell(self, lines: Iterable[str]) -> None:
+        """Write lines for people to stderr, after the live progress is gone, unless --quiet was given."""
+        self.still()
+        if not self.settings.quiet:
+            for line in lines:
+                sys.stderr.write(f"{line}\n")
+
+    def notice(self, message: str) -> None:
+        """Tell something a person should know."""
+        logging.getLogger(LOGGER).log(logs.NOTICE, "%s", message, extra={"fields": {"event": "notice"}})
+
+    def _console_level(self) -> int:
+        if self.settings.quiet:
+            return logging.WARNING
+        if self._live and self.settings.log_level is None:
+            return logs.NOTICE
+        return logging.NOTSET
+
+    def _attach(self, logger: logging.Logger, handler: logging.Handler) -> None:
+        handler.setFormatter(logs.formatter_of(self.settings.log_format))
+        logger.addHandler(handler)
+        self._stack.callback(handler.close)
+        self._stack.callback(logger.removeHandler, handler)
+
+    def _begin_progress(self) -> Any:
+        from rich.console import Console as RichConsole  # noqa: PLC0415, only where progress is drawn
+
+        from dapkit.cli.progress import Progress  # noqa: PLC0415, only where progress is drawn
+
+        drawn = RichConsole(stderr=True, no_color=not self.settings.color, highlight=False)
+        progress = Progress(drawn, self.settings.theme)
+        self._drawing.enter_context(progress)
+        self._listeners.append(progress)
+        return _AboveProgress(drawn)
+
+
+class _AboveProgress:
+    """A stream that writes above the live progress."""
+
+    def __init__(self, console: Any) -> None:
+        self._console = console
+
+    def write(self, text: str) -> int:
+        if text.strip():
+            self._console.print(text.rstrip("\n"), markup=False, highlight=False, soft_wrap=True)
+        return len(text)
+
+    def flush(self) -> None:
+        self._console.file.flush()
+
+
+def _can_draw(settings: MessageSettings) -> bool:
+    return settings.log_format == "plain" and sys.stderr.isatty()

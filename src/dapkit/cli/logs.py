@@ -1,0 +1,217 @@
+"""Log lines: where they go, how they look, and what each event of the engine says in one.
+
+Everything is told through the standard logger `dapkit`. A notice is a level between info and warning:
+something a person should know although nothing is wrong.
+"""
+
+import json
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, assert_never
+
+from dapkit.cli import wording
+from dapkit.cli.tally import Tally
+from dapkit.engine.events import (
+    BytesCame,
+    Event,
+    Notice,
+    ObjectBegan,
+    ObjectDone,
+    ObjectsKnown,
+    Retried,
+    RunBegan,
+    TableDone,
+    TableFailed,
+    TableMoved,
+    TableResult,
+    TableState,
+)
+from dapkit.errors import DapError, OutputError
+from dapkit.protocol.redaction import redact
+
+NOTICE = 25
+HEARTBEAT = 30.0
+_WORDS = {
+    logging.DEBUG: "debug",
+    logging.INFO: "info",
+    NOTICE: "notice",
+    logging.WARNING: "warning",
+    logging.ERROR: "error",
+    logging.CRITICAL: "error",
+}
+_LEVELS = {word: level for level, word in reversed(_WORDS.items())}
+_MOVES = {
+    TableState.QUEUED: "queued",
+    TableState.RUNNING: "the service prepares it",
+    TableState.DOWNLOADING: "downloading",
+    TableState.DONE: "done",
+    TableState.FAILED: "failed",
+}
+
+
+def level_of(word: str) -> int:
+    """Return the logging level of `debug`, `info`, `notice`, `warning` or `error`."""
+    return _LEVELS[word]
+
+
+class PlainFormatter(logging.Formatter):
+    """One line for people: local time, level, message; an exception's trace follows at debug level."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text."""
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+        word = _WORDS.get(record.levelno, record.levelname.lower())
+        lines = [f"{when} {word:<7} {record.getMessage()}"]
+        if record.exc_info:
+            lines.append(_trace(record))
+        return "\n".join(line.rstrip("\n") for line in lines)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC), level, message, and the fields of the event."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON."""
+        when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        fields: dict[str, Any] = {
+            "time": when.replace("+00:00", "Z"),
+            "level": _WORDS.get(record.levelno, record.levelname.lower()),
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            fields["traceback"] = _trace(record)
+        return json.dumps(fields, ensure_ascii=False, default=str)
+
+
+def formatter_of(name: str) -> logging.Formatter:
+    """Return the formatter called `plain` or `json`."""
+    return JsonFormatter() if name == "json" else PlainFormatter()
+
+
+def file_handler(path: Path) -> logging.Handler:
+    """Open a log file to append to; raises OutputError when that fails."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        message = f"The log file {path} cannot be written: {error.strerror or error}."
+        raise OutputError(message, hint="Name another file with --logfile.") from error
+
+
+class EventLog:
+    """A listener that turns the engine's events into log records.
+
+    While files come, a line every half minute says how far it is, so that a log without a display shows life.
+    """
+
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._tally = Tally()
+        self._told = clock()
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        self._tally.add(event)
+        if isinstance(event, BytesCame):
+            self._beat()
+            return
+        level, message, fields = describe(event)
+        self._logger.log(level, "%s", message, extra={"fields": fields})
+
+    def _beat(self) -> None:
+        now = self._clock()
+        if now - self._told >= HEARTBEAT:
+            self._told = now
+            self._logger.info("%s", self._tally.sentence(), extra={"fields": {"event": "progress"}})
+
+
+def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, one case an event: a table, not logic
+    """Return the level, the message and the fields of one event."""
+    match event:
+        case RunBegan():
+            return logging.INFO, run_sentence(event), {"event": "run-began", "namespace": event.namespace}
+        case TableMoved(table=table, state=state, job_id=job_id):
+            level = logging.INFO if state is TableState.RUNNING else logging.DEBUG
+            tail = f" (job {job_id})" if job_id else ""
+            return (
+                level,
+                f"{table}: {_MOVES[state]}{tail}",
+                {"event": state.value, "table": table, "job_id": job_id},
+            )
+        case ObjectsKnown(table=table, objects=objects, whole=whole):
+            here = f", {whole:,} of them here already" if whole else ""
+            fields: dict[str, Any] = {"event": "objects", "table": table, "objects": objects, "whole": whole}
+            return logging.INFO, f"{table}: {wording.count(objects, 'file')}{here}", fields
+        case ObjectBegan(table=table, name=name, size=size):
+            fields = {"event": "object-began", "table": table, "file": name, "size": size}
+            return logging.DEBUG, f"{table}: fetching {name}", fields
+        case ObjectDone(table=table, name=name, size=size, rows=rows):
+            fields = {"event": "object-done", "table": table, "file": name, "size": size, "rows": rows}
+            return logging.DEBUG, f"{table}: {name} is whole, {wording.size(size)}", fields
+        case Retried(table=table, error=error, pause=pause):
+            place = f"{table}: " if table else ""
+            message = f"{place}{wording.sentence(error.message)} Again in {wording.duration(pause)}."
+            return (
+                logging.WARNING,
+                message,
+                {"event": "retried", **_error_fields(error, table), "pause": pause},
+            )
+        case Notice(message=message):
+            return NOTICE, message, {"event": "notice"}
+        case TableDone(result=result):
+            return logging.INFO, result_sentence(result), {"event": "table-done", "table": result.table}
+        case TableFailed(table=table, error=error):
+            return (
+                logging.ERROR,
+                f"{table}: failed: {error.message}",
+                {"event": "failed", **_error_fields(error, table)},
+            )
+        case BytesCame(table=table, count=count):
+            return logging.DEBUG, f"{table}: {wording.size(count)}", {"event": "bytes", "table": table}
+    assert_never(event)
+
+
+def run_sentence(event: RunBegan) -> str:
+    """Say what a run is about, and whether it goes on from an interrupted one."""
+    kind = "changes" if event.query.incremental else "snapshot"
+    source = ", from the sandbox" if event.sandbox else ""
+    what = wording.count(len(event.tables), "table")
+    sentence = f"{event.namespace}: {kind} of {what} as {event.query.format.value} into {event.output}{source}"
+    if event.continued is None:
+        return f"{sentence}."
+    return f"{sentence}; continuing the run that was interrupted {wording.duration(event.continued)} ago."
+
+
+def result_sentence(result: TableResult) -> str:
+    """Say what one whole table came to."""
+    parts = [wording.count(result.files, "file"), wording.size(result.bytes)]
+    if result.rows is not None:
+        parts.append(wording.count(result.rows, "row"))
+    if result.at or result.until:
+        parts.append(f"at {result.at}" if result.at else f"until {result.until}")
+    parts.append(f"proven by {result.proven}")
+    if result.reused:
+        parts.append("was here already")
+    return f"{result.table}: whole, {', '.join(parts)}"
+
+
+def _trace(record: logging.LogRecord) -> str:
+    # An exception of another library may quote a URL or a header: what it says is foreign text.
+    error = record.exc_info[1] if record.exc_info else None
+    return redact("".join(traceback.format_exception(error)))
+
+
+def _error_fields(error: DapError, table: str | None) -> dict[str, Any]:
+    return {
+        "table": error.table or table,
+        "code": error.code,
+        "job_id": error.job_id,
+        "uuid": error.uuid,
+        "hint": error.hint or None,
+    }

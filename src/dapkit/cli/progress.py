@@ -1,0 +1,138 @@
+"""Live progress on a terminal: what waits, runs, comes and is done, with rates. The only user of rich."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from dapkit.cli import wording
+from dapkit.cli.tally import TableTally, Tally
+from dapkit.engine.events import Event, TableState
+
+THEMES = {
+    "dark": {"name": "bold cyan", "good": "green", "bad": "bold red", "dim": "bright_black", "bar": "cyan"},
+    "light": {"name": "bold blue", "good": "green", "bad": "bold red", "dim": "grey42", "bar": "blue"},
+    "high-contrast-bw": {"name": "bold", "good": "bold", "bad": "bold reverse", "dim": "none", "bar": "bold"},
+}
+RATE_WINDOW = 5.0
+_STATES = (
+    (TableState.QUEUED, "waiting", "dim"),
+    (TableState.RUNNING, "running", "dim"),
+    (TableState.DOWNLOADING, "downloading", "name"),
+    (TableState.DONE, "done", "good"),
+    (TableState.FAILED, "failed", "bad"),
+)
+
+
+class RateMeter:
+    """The mean rate over the last few seconds, from totals seen at times."""
+
+    def __init__(self, window: float = RATE_WINDOW) -> None:
+        self._window = window
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def measure(self, now: float, total: int) -> float:
+        """Take the total at this time and return the rate per second."""
+        self._seen.append((now, total))
+        while len(self._seen) > 2 and now - self._seen[0][0] > self._window:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        return (total - before) / (now - since) if now > since else 0.0
+
+
+class Progress:
+    """A listener that shows the run on a terminal while it lasts.
+
+    Example:
+        with Progress(console, theme="dark") as progress:
+            progress(event)
+    """
+
+    def __init__(self, console: Console, theme: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.console = console
+        self._style = THEMES[theme]
+        self._clock = clock
+        self._began = clock()
+        self._tally = Tally()
+        self._meter = RateMeter()
+        self._lock = threading.Lock()
+        self._live = Live(self, console=console, refresh_per_second=5, transient=True, redirect_stdout=False)
+
+    def __call__(self, event: Event) -> None:
+        """Take one event; the drawing thread shows it at its own pace."""
+        with self._lock:
+            self._tally.add(event)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw a head of two lines and as many busy tables as fit."""
+        with self._lock:
+            if not self._tally.tables:
+                yield Text("Asking for the tables …", style=self._style["dim"])
+                return
+            yield self._head()
+            yield self._bar()
+            yield from self._busy(max(3, min(12, console.height - 6)))
+
+    def _head(self) -> Text:
+        counts = self._tally.counts()
+        line = Text(f"{self._tally.namespace}  ", style=self._style["name"])
+        for state, word, style in _STATES:
+            if counts[state]:
+                line.append(f"{counts[state]:,} {word}  ", style=self._style[style])
+        return line
+
+    def _bar(self) -> Table:
+        whole, total, estimated = self._tally.files()
+        now = self._clock()
+        rate = self._meter.measure(now, self._tally.bytes)
+        mark = "~" if estimated else ""
+        text = (
+            f"{whole:,} of {mark}{wording.count(total, 'file')}  {wording.size(self._tally.bytes)}  "
+            f"{wording.size(rate)}/s  {wording.duration(now - self._began)}"
+        )
+        row = Table.grid(padding=(0, 2))
+        bar = ProgressBar(
+            total=max(total, 1),
+            completed=whole,
+            width=30,
+            complete_style=self._style["bar"],
+            finished_style=self._style["good"],
+        )
+        row.add_row(bar, Text(text))
+        return row
+
+    def _busy(self, limit: int) -> RenderResult:
+        busy = [(name, table) for name, table in self._tally.tables.items() if table.coming]
+        if not busy:
+            return
+        grid = Table.grid(padding=(0, 2))
+        for name, table in busy[:limit]:
+            grid.add_row(Text(f"  {name}", style=self._style["name"]), *_cells(table))
+        yield grid
+        if len(busy) > limit:
+            yield Text(f"  and {len(busy) - limit} more", style=self._style["dim"])
+
+
+def _cells(table: TableTally) -> tuple[Text, Text]:
+    files = f"{table.files:,} of {wording.count(table.total, 'file')}" if table.total is not None else ""
+    size = wording.size(table.bytes)
+    if table.total and 0 < table.files < table.total and table.sized:
+        size = f"{size} of ~{wording.size(table.sized / table.files * table.total)}"
+    return Text(files), Text(size)

@@ -1,0 +1,230 @@
+"""Options and environment, made into frozen settings.
+
+The only reader of the environment beside `client/credentials.py`. Options win over the environment; an option
+after the command wins over the same one before it (`options.py` merges them). Knows nothing of click.
+"""
+
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dapkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from dapkit.protocol.budget import Pace
+
+DEFAULT_BASE_URL = "https://api-gateway.instructure.com"
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("plain", "json")
+THEMES = ("dark", "light", "high-contrast-bw")
+SANDBOX_JOB_SECONDS = 2.0
+_TRUE = frozenset({"true", "1", "yes", "on"})
+_FALSE = frozenset({"false", "0", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSettings:
+    """The sandbox inside the command: `seed` and `scale` of its data, where its data clock lies."""
+
+    home: Path
+    seed: int
+    scale: float
+    job_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionSettings:
+    """Where the service is and who asks. With `sandbox`, address and credentials are the sandbox's own.
+
+    `environ` goes on to the reader of credentials.
+    """
+
+    base_url: str
+    client_id: str | None
+    client_secret: str | None
+    client_secret_file: Path | None
+    scope: str | None
+    pace: "Pace"
+    ca_file: Path | None
+    state_folder: Path
+    sandbox: SandboxSettings | None
+    environ: Mapping[str, str]
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageSettings:
+    """What is told, where and how. `log_level` is None when nobody asked for one (then it is info)."""
+
+    log_level: str | None
+    log_file: Path | None
+    log_format: str
+    log_to_console: bool
+    interactive: bool
+    theme: str
+    color: bool
+    quiet: bool
+    json: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that every command needs to know besides its own options."""
+
+    connection: ConnectionSettings
+    messages: MessageSettings
+
+
+def read_settings(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Make the settings from the options given (by parameter name) and the environment.
+
+    Raises:
+        UsageError: a value that cannot be meant, or options that exclude each other.
+    """
+    _check_tracking(environ)
+    return Settings(connection=_read_connection(given, environ), messages=read_messages(given, environ))
+
+
+def read_messages(given: Mapping[str, Any], environ: Mapping[str, str]) -> MessageSettings:
+    """Make the settings of what is told; raises UsageError for an unknown DAP_CONSOLE_THEME."""
+    return MessageSettings(
+        log_level=given.get("loglevel"),
+        log_file=given.get("logfile"),
+        log_format=given.get("logformat") or "plain",
+        log_to_console=not given.get("no_log_to_console"),
+        interactive=not given.get("non_interactive"),
+        theme=_choice(given.get("console_theme"), environ, "DAP_CONSOLE_THEME", THEMES) or THEMES[0],
+        color=not environ.get("NO_COLOR"),
+        quiet=bool(given.get("quiet")),
+        json=bool(given.get("json")),
+    )
+
+
+def user_state_folder(environ: Mapping[str, str], platform: str = sys.platform) -> Path:
+    """Return where this platform keeps a program's state for one user; nothing is created."""
+    if platform == "win32":
+        local = environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "dapkit"
+    if platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "dapkit"
+    state = environ.get("XDG_STATE_HOME")
+    return (Path(state) if state and Path(state).is_absolute() else Path.home() / ".local/state") / "dapkit"
+
+
+def other_commands(environ: Mapping[str, str], name: str) -> tuple[Path, ...]:
+    """Return every executable called `name` on PATH, in the order in which a shell finds them."""
+    folders = [Path(folder) for folder in environ.get("PATH", "").split(os.pathsep) if folder]
+    suffixes = (".exe", ".cmd", ".bat") if sys.platform == "win32" else ("",)
+    candidates = (folder / f"{name}{suffix}" for folder in folders for suffix in suffixes)
+    return tuple(dict.fromkeys(path for path in candidates if path.is_file() and os.access(path, os.X_OK)))
+
+
+def proxy_for(url: str) -> str | None:
+    """Return the proxy that environment and system name for a URL, None when it is reached directly."""
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415, a large import that only the doctor needs
+
+    scheme, _, rest = url.partition("://")
+    host = rest.partition("/")[0]
+    return None if proxy_bypass(host) else getproxies().get(scheme)
+
+
+def _read_connection(given: Mapping[str, Any], environ: Mapping[str, str]) -> ConnectionSettings:
+    sandbox = _read_sandbox(given, environ)
+    notices: tuple[str, ...] = ()
+    if sandbox is not None:
+        if given.get("base_url") is not None:
+            raise UsageError(
+                "--sandbox and --base-url exclude each other.",
+                hint="The sandbox has an address of its own; leave out one of the two.",
+            )
+        if environ.get("DAP_API_URL"):
+            notices = ("DAP_API_URL is ignored beside --sandbox.",)
+    base_url = given.get("base_url")
+    return ConnectionSettings(
+        base_url=base_url if base_url is not None else environ.get("DAP_API_URL") or DEFAULT_BASE_URL,
+        client_id=given.get("client_id"),
+        client_secret=given.get("client_secret"),
+        client_secret_file=given.get("client_secret_file"),
+        scope=given.get("scope") or environ.get("DAP_SCOPE") or None,
+        pace=_read_pace(given, environ, sandbox=sandbox is not None),
+        ca_file=given.get("ca_file"),
+        state_folder=user_state_folder(environ),
+        sandbox=sandbox,
+        environ=environ,
+        notices=notices,
+    )
+
+
+def _read_pace(given: Mapping[str, Any], environ: Mapping[str, str], *, sandbox: bool) -> "Pace":
+    from dapkit.protocol.budget import NO_PACE, PUBLISHED_PACE, Pace  # noqa: PLC0415, keeps --help quick
+
+    default = NO_PACE if sandbox else PUBLISHED_PACE
+    for name, text in (("--pace", given.get("pace")), ("DAP_PACE", environ.get("DAP_PACE") or None)):
+        if text is None:
+            continue
+        try:
+            return Pace.parse(text)
+        except UsageError as error:
+            message = f"{name}: {error.message}"
+            raise UsageError(message, hint=error.hint) from None
+    return default
+
+
+def _read_sandbox(given: Mapping[str, Any], environ: Mapping[str, str]) -> SandboxSettings | None:
+    if not given.get("sandbox"):
+        for name in ("sandbox_scale", "sandbox_seed", "sandbox_job_seconds"):
+            if given.get(name) is not None:
+                flag = "--" + name.replace("_", "-")
+                message = f"{flag} has no meaning without --sandbox."
+                raise UsageError(message, hint="Add --sandbox, or leave it out.")
+        return None
+    home = environ.get("DAP_SANDBOX_HOME")
+    scale = _number(given.get("sandbox_scale"), environ, "DAP_SANDBOX_SCALE", 1.0)
+    if scale == 0:
+        raise UsageError("DAP_SANDBOX_SCALE is 0, which leaves no data.", hint="Use 1, or unset it.")
+    return SandboxSettings(
+        home=Path(home) if home else user_state_folder(environ) / "sandbox",
+        seed=int(_number(given.get("sandbox_seed"), environ, "DAP_SANDBOX_SEED", 1, int)),
+        scale=scale,
+        job_seconds=_number(given.get("sandbox_job_seconds"), environ, "DAP_SANDBOX_JOB_SECONDS", SANDBOX_JOB_SECONDS),
+    )
+
+
+def _number(
+    option: float | None,
+    environ: Mapping[str, str],
+    name: str,
+    default: float,
+    kind: Callable[[str], float] = float,
+) -> float:
+    text = environ.get(name)
+    if option is not None or not text:
+        return default if option is None else option
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        message = f"{name} is {text!r}, which is no {'whole ' if kind is int else ''}number from 0."
+        raise UsageError(message, hint="Correct it, or unset it.")
+    return value
+
+
+def _choice(option: str | None, environ: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str | None:
+    value = option or environ.get(name)
+    if value and value not in choices:
+        message = f"{name} is {value!r}, which it cannot be."
+        raise UsageError(message, hint=f"Use one of {', '.join(choices)}, or unset it.")
+    return value
+
+
+def _check_tracking(environ: Mapping[str, str]) -> None:
+    # dapkit tracks nothing; the variable is read only so that a slip in a script is noticed, as officially.
+    value = environ.get("DAP_TRACKING")
+    if value and value.strip().lower() not in _TRUE | _FALSE:
+        message = f"DAP_TRACKING is {value!r}, which is neither true nor false."
+        raise UsageError(message, hint="Use true, 1, yes, on, or false, 0, no, off.")

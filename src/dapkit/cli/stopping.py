@@ -1,0 +1,93 @@
+"""Running a command's coroutine so that Ctrl-C and SIGTERM stop it cleanly, and soon.
+
+The first signal cancels the work, which then has `GRACE` seconds to close its files and say goodbye. After
+that, or at a second signal, the process ends at once. That is safe: what is on disk tells the truth.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from types import FrameType
+from typing import Any, TypeVar
+
+from dapkit.errors import InterruptedRunError
+
+T = TypeVar("T")
+GRACE = 1.8
+
+
+def run_until_stopped(work: Callable[[], Coroutine[Any, Any, T]], *, farewell: str, at_once: Callable[[], None]) -> T:
+    """Run the coroutine that `work` makes; `farewell` says how to go on after an interruption.
+
+    `at_once` is called when the process must end without unwinding (to give the terminal back).
+
+    Raises:
+        InterruptedRunError: a signal stopped it.
+    """
+    stop = _Stop(farewell, at_once)
+
+    async def guarded() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        stop.aim(asyncio.get_running_loop(), task)
+        try:
+            return await work()
+        except asyncio.CancelledError:
+            if stop.asked:
+                raise InterruptedRunError("Stopped.", hint=farewell) from None
+            raise
+
+    with _handling(stop.handle):
+        try:
+            return asyncio.run(guarded())
+        finally:
+            stop.watchdog.cancel()
+
+
+class _Stop:
+    def __init__(self, farewell: str, at_once: Callable[[], None]) -> None:
+        self.asked = False
+        self.watchdog = threading.Timer(GRACE, self._end_now)
+        self.watchdog.daemon = True
+        self._farewell = farewell
+        self._at_once = at_once
+        self._cancel: Callable[[], object] | None = None
+
+    def aim(self, loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any]") -> None:
+        self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+        if self.asked:
+            task.cancel()
+
+    def handle(self, _number: int, _frame: FrameType | None) -> None:
+        if self.asked:
+            self._end_now()
+        self.asked = True
+        self.watchdog.start()
+        if self._cancel is not None:
+            self._cancel()
+
+    def _end_now(self) -> None:
+        self._at_once()
+        os.write(2, f"Error: Stopped.\nHint: {self._farewell}\n".encode())
+        os._exit(InterruptedRunError.exit_code)
+
+
+class _handling:  # noqa: N801, reads as a word at its one use
+    """Handle SIGINT and SIGTERM with `handler` meanwhile; elsewhere than in the main thread do nothing."""
+
+    def __init__(self, handler: Callable[[int, FrameType | None], None]) -> None:
+        self._handler = handler
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._handler)
+
+    def __exit__(self, *_error: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        sys.stderr.flush()

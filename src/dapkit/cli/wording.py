@@ -1,0 +1,62 @@
+"""Sizes, counts, durations and tables of text as people read them. Pure."""
+
+from collections.abc import Sequence
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def size(count: float) -> str:
+    """Write a number of bytes in decimal units with about three digits: 999 B, 1.23 MB."""
+    value = float(count)
+    for unit in _UNITS:
+        if value < 999.5 or unit == _UNITS[-1]:
+            break
+        value /= 1000
+    if unit == "B":
+        return f"{value:.0f} B"
+    digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{digits}f} {unit}"
+
+
+def count(number: int, singular: str, plural: str = "") -> str:
+    """Write a number with its noun: 1 file, 1,234 files."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Write a duration in its two greatest units: 0.4 s, 59 s, 2m 5s, 3h 5m, 2d 4h."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    for limit, large, small, names in ((3600, 60, 1, "ms"), (86400, 3600, 60, "hm")):
+        if whole < limit:
+            return f"{whole // large}{names[0]} {whole % large // small}{names[1]}"
+    return f"{whole // 86400}d {whole % 86400 // 3600}h"
+
+
+def sentence(text: str) -> str:
+    """End a text with a full stop unless it ends with a mark of its own."""
+    return text if text.endswith((".", "!", "?", ":")) else f"{text}."
+
+
+def names(items: Sequence[str], limit: int = 8) -> str:
+    """Write a list of names, shortened after `limit`: a, b and 3 more."""
+    if len(items) <= limit:
+        return ", ".join(items)
+    return f"{', '.join(items[:limit])} and {len(items) - limit} more"
+
+
+def columns(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> list[str]:
+    """Align rows of cells, two spaces between columns; the columns numbered in `right` go to the right."""
+    if not rows:
+        return []
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

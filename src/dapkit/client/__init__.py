@@ -1,0 +1,1 @@
+"""I/O with the service: the only place that knows the HTTP library."""

@@ -1,0 +1,419 @@
+"""A session with the service: every call of its API, through one place.
+
+`Session.call` is that place: it brings the token, waits for the pace, sends, understands the answer and
+decides what a failure means, for every request, the login included. `Session.open` reads objects from the
+store, which gets no credentials and is not retried here, because only who writes the file knows from where to
+go on.
+"""
+
+import base64
+import copy
+import logging
+import platform
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+from urllib.parse import quote, urljoin, urlsplit
+
+from dapkit import __version__
+from dapkit.client.clock import SYSTEM_CLOCK, Clock
+from dapkit.client.credentials import Credentials
+from dapkit.client.http import AiohttpTransport, HttpRequest, HttpStream, Transport
+from dapkit.client.login import TokenKeeper
+from dapkit.client.pace import PaceFile, Pacer
+from dapkit.errors import (
+    DapError,
+    NetworkError,
+    RateLimitedError,
+    RejectedCredentialsError,
+    UnexpectedAnswerError,
+    UsageError,
+)
+from dapkit.model import Job, Query, VersionedSchema
+from dapkit.protocol import messages
+from dapkit.protocol.budget import PUBLISHED_PACE, Pace
+from dapkit.protocol.redaction import place
+from dapkit.protocol.refusal import Endpoint, error_of
+from dapkit.protocol.retry import (
+    Fail,
+    Patience,
+    Renew,
+    Retry,
+    Trail,
+    Trouble,
+    classify,
+    http_date,
+    retry_after,
+)
+from dapkit.protocol.token import Token, token_of
+
+_LOG: Final = logging.getLogger(__name__)
+USER_AGENT: Final = f"dapkit/{__version__} (Python {platform.python_version()}; {platform.system()})"
+
+_MOST_REDIRECTS: Final = 5
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_T = TypeVar("_T")
+
+RetryListener = Callable[[DapError, float, str | None], None]
+"""Called before a request is repeated: why, after how many seconds, for which table."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOptions:
+    """What a session is made of.
+
+    Args:
+        base_url: the service's address, such as `https://api-gateway.instructure.com`.
+        credentials: what is shown at the login.
+        user_agent: what the service is told that we are.
+        scope: for users with several, for example a root account.
+        pace: how fast to ask.
+        state_folder: where the processes of one client share their pace; None shares nothing.
+        ca_file: certificates (PEM) to trust beside the system's.
+        patience: for how long a request may go on failing.
+        identity: what journals call the service; by default its address.
+    """
+
+    base_url: str
+    credentials: Credentials
+    user_agent: str = USER_AGENT
+    scope: str | None = None
+    pace: Pace = PUBLISHED_PACE
+    state_folder: Path | None = None
+    ca_file: Path | None = None
+    patience: Patience = field(default_factory=Patience)
+    identity: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of the API. `path` is encoded and begins after the base URL."""
+
+    endpoint: Endpoint
+    method: str
+    path: str
+    body: bytes | None = None
+    media_type: str = messages.JSON_MEDIA_TYPE
+    table: str | None = None
+    job_id: str | None = None
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginCheck:
+    """What a login shows: when its token ends, and how many seconds our clock is ahead of the service's."""
+
+    expires_at: float
+    skew: float | None
+
+
+def normal_base_url(text: str) -> str:
+    """Return a base URL without trailing slashes.
+
+    Raises:
+        UsageError: it is not the address of a service.
+    """
+    url = text.strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid, parts = False, urlsplit("")
+    if not valid or not url.isascii() or any(not "!" <= character <= "~" for character in url):
+        raise UsageError(
+            f"{place(text)!r} is not the base URL of a service.",
+            hint="It is written like https://api-gateway.instructure.com (--base-url or DAP_API_URL).",
+        )
+    if parts.query or parts.fragment or parts.username is not None:
+        raise UsageError(
+            f"The base URL {place(text)!r} has more than a host and a path.",
+            hint="Credentials go into DAP_CLIENT_ID and DAP_CLIENT_SECRET, a scope into --scope.",
+        )
+    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path}"
+
+
+class Session:
+    """A session with the service; used as an asynchronous context manager.
+
+    Args:
+        options: what it is made of.
+        clock: the time.
+        transport: what sends the requests; by default real HTTP.
+        on_retry: is told of every repetition.
+    """
+
+    def __init__(
+        self,
+        options: SessionOptions,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        transport: Transport | None = None,
+        on_retry: RetryListener | None = None,
+    ) -> None:
+        self._base_url = normal_base_url(options.base_url)
+        self.identity: str = options.identity or self._base_url
+        self._options = options
+        self.clock = clock
+        self.scope = options.scope
+        self._transport = transport or AiohttpTransport(ca_file=options.ca_file)
+        self._on_retry = on_retry
+        file = None
+        if options.state_folder is not None and options.pace.submissions is not None:
+            file = PaceFile.of_client(options.state_folder, self._base_url, options.credentials.client_id)
+        self._pacer = Pacer(options.pace, clock, file)
+        self._tokens = TokenKeeper(self._log_in, clock)
+        self._answered = False
+        self._understood = False
+        self._login: _LoginTimes | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Give up whatever is under way and all connections."""
+        await self._tokens.close()
+        await self._transport.close()
+
+    async def tables(self, namespace: str) -> tuple[str, ...]:
+        """Return the names of a namespace's tables, as the service orders them."""
+        call = Call(endpoint=Endpoint.TABLES, method="GET", path=self._query_path(namespace))
+        return await self.call(call, messages.decode_tables)
+
+    async def schema(self, namespace: str, table: str) -> VersionedSchema:
+        """Return a table's schema with its version."""
+        path = self._query_path(namespace, table, "schema")
+        call = Call(endpoint=Endpoint.SCHEMA, method="GET", path=path, table=table)
+        return await self.call(call, lambda body: messages.decode_schema(body, namespace, table))
+
+    async def submit(self, namespace: str, table: str, query: Query, *, again: bool = False) -> Job:
+        """Ask for a table; the service may return a job that it already has, in any state.
+
+        Args:
+            namespace: where the table is.
+            table: its name.
+            query: what is asked of it.
+            again: whether this repeats a query, which goes behind those that were not asked yet.
+        """
+        call = Call(
+            endpoint=Endpoint.SUBMIT,
+            method="POST",
+            path=self._query_path(namespace, table, "data"),
+            body=messages.encode_query(query),
+            table=table,
+            again=again,
+        )
+        return await self.call(call, messages.decode_job)
+
+    async def poll(self, job_id: str) -> Job:
+        """Return how a job stands. Raises ExpiredError when the service knows it no more."""
+        path = f"/dap/job/{messages.segment(job_id)}"
+        return await self.call(
+            Call(endpoint=Endpoint.POLL, method="GET", path=path, job_id=job_id), messages.decode_job
+        )
+
+    async def sign(self, object_ids: Sequence[str]) -> dict[str, str]:
+        """Return a URL for each object, good for minutes. Raises ExpiredError when one is gone."""
+        if not object_ids:
+            return {}
+        body = messages.encode_object_ids(object_ids)
+        call = Call(endpoint=Endpoint.SIGN, method="POST", path="/dap/object/url", body=body)
+        return await self.call(call, lambda answer: messages.decode_urls(answer, object_ids))
+
+    async def check_login(self) -> LoginCheck:
+        """Log in anew and return what that shows."""
+        token = await self._tokens.fresh()
+        times = self._login
+        date = None if times is None else times.service_date
+        if times is None or date is None:
+            return LoginCheck(expires_at=token.expires_at, skew=None)
+        # the service wrote its date, cut to the second, some time between our sending and its arrival
+        return LoginCheck(expires_at=token.expires_at, skew=(times.asked_at + times.answered_at) / 2 - date - 0.5)
+
+    @asynccontextmanager
+    async def open(self, url: str, *, offset: int = 0, etag: str | None = None) -> AsyncIterator[HttpStream]:
+        """Open an object of the store, from a byte on; redirects are followed.
+
+        The caller looks at the status: 206 when the store gives just the rest, 200 when it gives everything
+        (also because the object is another by now), anything else when it refuses. A failure is not retried.
+
+        Args:
+            url: the object's signed URL.
+            offset: the first byte wanted.
+            etag: the strong entity tag that the bytes before came with.
+
+        Raises:
+            NetworkError: no answer came, or it breaks off or stops while it is read.
+            UnexpectedAnswerError: redirects without end or to where none may lead.
+        """
+        headers = {"User-Agent": self._options.user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+            if etag is not None:
+                headers["If-Range"] = etag
+        for _ in range(_MOST_REDIRECTS + 1):
+            async with self._transport.stream(HttpRequest(method="GET", url=url, headers=headers)) as stream:
+                location = stream.headers.get("Location") if stream.status in _REDIRECTS else None
+                if location is None:
+                    yield stream
+                    return
+            url = _redirected(url, location)
+        raise UnexpectedAnswerError(f"The object store redirects without end, lastly to {place(url)}.")
+
+    async def call(self, call: Call, decode: Callable[[bytes], _T]) -> _T:
+        """Make one call of the API and return its decoded answer, however often it takes.
+
+        Raises:
+            DapError: what finally went wrong, with the table or job that the call names.
+        """
+        order = self._pacer.order(again=call.again)
+        trail = Trail()
+        while True:
+            token = None if call.endpoint is Endpoint.LOGIN else await self._token(call)
+            async with self._pacer.turn(call.endpoint, order) as turn:
+                sent_at = self.clock.now()
+                outcome = await self._attempt(call, token, decode)
+                if not isinstance(outcome, Trouble):
+                    return outcome
+                trail = _lengthened(trail, outcome, self.clock.now() - sent_at)
+                trail = replace(trail, answered=self._answered, understood=self._understood)
+                step = classify(outcome, trail, self._options.patience, random.random())
+                limited = isinstance(outcome.error, RateLimitedError)
+                if limited and isinstance(step, Retry):
+                    turn.refused(step.after)
+            _LOG.debug("%s failed (%s): %s", call.endpoint, type(step).__name__, outcome.error.message)
+            match step:
+                case Retry(after):
+                    if self._on_retry is not None:
+                        self._on_retry(_placed(outcome.error, call), after, call.table)
+                    # a pause after a 429 is part of the pace now, which the next attempt waits for
+                    if not limited:
+                        trail = replace(trail, spent=trail.spent + after)
+                        await self.clock.sleep(after)
+                case Renew():
+                    trail = replace(trail, renewals=trail.renewals + 1)
+                    if token is not None:
+                        self._tokens.reject(token)
+                case Fail(error):
+                    raise _placed(error, call)
+
+    async def _attempt(self, call: Call, token: Token | None, decode: Callable[[bytes], _T]) -> _T | Trouble:
+        """Send a call once; return its decoded answer or what went wrong."""
+        sent_at = self.clock.now()
+        try:
+            answer = await self._transport.send(self._request(call, token))
+        except (NetworkError, UnexpectedAnswerError) as error:
+            return Trouble(error=error, garbled=True)
+        self._answered = True
+        date = http_date(answer.headers.get("Date"))
+        if call.endpoint is Endpoint.LOGIN:
+            self._login = _LoginTimes(sent_at, self.clock.now(), date)
+        if answer.status in {200, 202}:
+            try:
+                value = decode(answer.body)
+            except UnexpectedAnswerError as error:
+                return Trouble(error=error, garbled=messages.garbled(answer.body))
+            self._understood = True
+            return value
+        return Trouble(
+            error=error_of(call.endpoint, answer.status, answer.body, answer.headers.get("Location")),
+            demand=retry_after(answer.headers.get("Retry-After"), self.clock.now() if date is None else date),
+            renewable=token is not None,
+        )
+
+    def _request(self, call: Call, token: Token | None) -> HttpRequest:
+        headers = {
+            "User-Agent": self._options.user_agent,
+            "Accept": messages.JSON_MEDIA_TYPE,
+            "Accept-Encoding": "identity",
+            "Authorization": _basic(self._options.credentials) if token is None else f"Bearer {token.text}",
+        }
+        if call.body is not None:
+            headers["Content-Type"] = call.media_type
+        return HttpRequest(method=call.method, url=self._base_url + call.path, headers=headers, body=call.body)
+
+    async def _token(self, call: Call) -> Token:
+        try:
+            return await self._tokens.current()
+        except DapError as error:
+            # the login's error is shared by all who waited for it: each gets one of its own
+            raise _placed(copy.copy(error), call) from error
+
+    async def _log_in(self) -> Token:
+        call = Call(
+            endpoint=Endpoint.LOGIN,
+            method="POST",
+            path="/ids/auth/login",
+            body=messages.LOGIN_BODY,
+            media_type=messages.FORM_MEDIA_TYPE,
+        )
+        grant = await self.call(call, messages.decode_grant)
+        times = self._login
+        assert times is not None, "an answer to a login leaves its times"
+        return token_of(grant, asked_at=times.asked_at, service_date=times.service_date)
+
+    def _query_path(self, namespace: str, *rest: str) -> str:
+        """Return the path of a `/query` call: `rest` is a table and what is wanted of it."""
+        parts = [messages.segment(namespace), "table", *(messages.segment(part) for part in rest)]
+        scope = self._options.scope
+        query = f"?scope={quote(scope, safe='')}" if scope else ""
+        return f"/dap/query/{'/'.join(parts)}{query}"
+
+
+@dataclass(frozen=True, slots=True)
+class _LoginTimes:
+    """When the last login was sent and answered on our clock, and what the service's clock said then."""
+
+    asked_at: float
+    answered_at: float
+    service_date: float | None
+
+
+def _basic(credentials: Credentials) -> str:
+    pair = f"{credentials.client_id}:{credentials.client_secret}".encode("ascii")
+    return f"Basic {base64.b64encode(pair).decode('ascii')}"
+
+
+def _lengthened(trail: Trail, trouble: Trouble, seconds: float) -> Trail:
+    """Return the trail with one more failed attempt that took so many seconds."""
+    match trouble.error:
+        case RateLimitedError():
+            return replace(trail, rate_limited=trail.rate_limited + 1)
+        case RejectedCredentialsError():
+            return trail
+        case _:
+            return replace(trail, failures=trail.failures + 1, spent=trail.spent + max(0.0, seconds))
+
+
+def _placed(error: DapError, call: Call) -> DapError:
+    """Return the error with the table or job that its call was about."""
+    error.table = error.table or call.table
+    error.job_id = error.job_id or call.job_id
+    return error
+
+
+def _redirected(url: str, location: str) -> str:
+    """Return where a redirect of the object store leads.
+
+    Raises:
+        UnexpectedAnswerError: to where no redirect may lead.
+    """
+    try:
+        target = urljoin(url, location)
+        parts = urlsplit(target)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.username is None
+    except ValueError:
+        target, parts, usable = location, urlsplit(""), False
+    if not usable or any(not "!" <= character <= "~" for character in target):
+        raise UnexpectedAnswerError(f"The object store redirects to what is no address for HTTP: {place(target)!r}.")
+    if parts.scheme == "http" and urlsplit(url).scheme == "https":
+        raise UnexpectedAnswerError(f"The object store redirects to an insecure address: {place(target)!r}.")
+    return target

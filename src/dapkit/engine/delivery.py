@@ -1,0 +1,160 @@
+"""One table, from the first request to a whole folder.
+
+The loop is always the same: decide, act, note what came of it. All rules are in `protocol.job`; this is the part
+that acts and records.
+"""
+
+import shutil
+from pathlib import Path
+
+from dapkit.engine.events import Retried, TableMoved, TableResult, TableState
+from dapkit.engine.journal import JobGivenUp, TableProgress, TableWhole, job_seen
+from dapkit.engine.manifest import NAME, Manifest
+from dapkit.engine.names import job_folder
+from dapkit.engine.run import Run
+from dapkit.engine.transfer import Transfer
+from dapkit.errors import DapError, ExpiredError, JobFailedError, NotFoundError, TableNotFoundError
+from dapkit.locks import FileLock
+from dapkit.model import Job, JobStatus
+from dapkit.protocol.job import (
+    Answered,
+    Broke,
+    Delivered,
+    Done,
+    Fail,
+    Fetch,
+    JobRecord,
+    Outcome,
+    Poll,
+    Submit,
+    Vanished,
+    Wait,
+    apply,
+    decide,
+)
+
+
+class Delivery:
+    """Brings one table to disk."""
+
+    def __init__(self, run: Run, record: JobRecord, progress: TableProgress) -> None:
+        self._run = run
+        self._record = record
+        self._progress = progress
+        self._state: TableState | None = None
+        self._result: TableResult | None = None
+
+    async def deliver(self) -> TableResult:
+        """Return when the table is whole. Raises DapError when it, or the run, cannot go on."""
+        clock = self._run.clock
+        while True:
+            match decide(self._record, clock.now()):
+                case Wait(until):
+                    await clock.sleep(max(until - clock.now(), 0.0))
+                case Submit(again):
+                    self._moved(TableState.QUEUED)
+                    self._fold(await self._submit(again=again))
+                case Poll(job_id):
+                    self._fold(await self._poll(job_id))
+                case Fetch(job):
+                    self._moved(TableState.DOWNLOADING)
+                    self._fold(await self._fetch(job))
+                case Fail(error):
+                    error.table = error.table or self._record.table
+                    raise error
+                case Done():
+                    assert self._result is not None
+                    self._clear_given_up()
+                    return self._result
+
+    async def _submit(self, *, again: bool) -> Outcome:
+        run, record = self._run, self._record
+        try:
+            return Answered(await run.session.submit(run.namespace, record.table, record.query, again=again))
+        except TableNotFoundError as error:
+            error.hint = await run.known.nearest(record.table)
+            return Broke(error)
+        except DapError as error:
+            return Broke(error)
+
+    async def _poll(self, job_id: str) -> Outcome:
+        try:
+            return Answered(await self._run.session.poll(job_id))
+        except NotFoundError:
+            return Vanished()
+        except DapError as error:
+            return Broke(error)
+
+    async def _fetch(self, job: Job) -> Outcome:
+        record, progress = self._record, self._progress
+        if progress.job is None or progress.job.id != job.id:
+            progress = TableProgress()
+        transfer = Transfer(self._run, record.table, record.query, job, progress)
+        try:
+            manifest, reused = await transfer.deliver()
+        except ExpiredError:
+            return Vanished()
+        except DapError as error:
+            return Broke(error)
+        self._result = table_result(manifest, self._run.output, reused=reused)
+        self._run.record(TableWhole(time=self._run.clock.now(), table=record.table, job_id=job.id))
+        return Delivered()
+
+    def _fold(self, outcome: Outcome) -> None:
+        """Take the outcome into the record, and tell and write down what is new in it."""
+        run, before, now = self._run, self._record, self._run.clock.now()
+        after = self._record = apply(before, outcome, now)
+        for lost in after.given_up[len(before.given_up) :]:
+            run.record(JobGivenUp(time=now, table=after.table, job_id=lost))
+        if not isinstance(outcome, Answered):
+            return
+        job = outcome.job
+        if before.job is None or (before.job.id, before.job.status) != (job.id, job.status):
+            run.record(job_seen(after.table, job, now))
+        if job.status is JobStatus.FAILED:
+            message = f"The service's job for table {after.table} failed"
+            error = JobFailedError(message, table=after.table, job_id=job.id)
+            run.tell(Retried(table=after.table, error=error, pause=after.pause))
+        elif not job.status.terminal:
+            self._moved(TableState.RUNNING)
+
+    def _moved(self, state: TableState) -> None:
+        if state is not self._state:
+            self._state = state
+            job_id = self._record.job.id if self._record.job else None
+            self._run.tell(TableMoved(table=self._record.table, state=state, job_id=job_id))
+
+    def _clear_given_up(self) -> None:
+        """Remove what was fetched for jobs that were given up, now that their successor is whole."""
+        job = self._record.job
+        for lost in set(self._record.given_up) - {job.id if job else ""}:
+            folder = self._run.output / job_folder(lost)
+            if folder.is_dir() and not (folder / NAME).exists():
+                _remove_unless_locked(folder, self._run.output / ".dap" / "locks" / f"{folder.name}.lock")
+
+
+def _remove_unless_locked(folder: Path, lock_path: Path) -> None:
+    try:
+        with FileLock(lock_path) as lock:
+            if lock.acquire():
+                shutil.rmtree(folder)
+    except OSError:
+        return  # left for a person to remove: nothing reads it, since it has no manifest
+
+
+def table_result(manifest: Manifest, output: Path, *, reused: bool) -> TableResult:
+    """Return what a manifest says of its table as a result."""
+    return TableResult(
+        table=manifest.table,
+        job_id=manifest.job_id,
+        folder=output / job_folder(manifest.job_id),
+        files=len(manifest.objects),
+        bytes=manifest.bytes,
+        rows=manifest.rows,
+        schema_version=manifest.schema_version,
+        at=manifest.at,
+        since=manifest.since,
+        until=manifest.until,
+        proven=manifest.proven,
+        reused=reused,
+    )

@@ -1,0 +1,309 @@
+"""Snapshots and increments of many tables at once, into a folder, from wherever an earlier run stopped.
+
+Every table is a task of its own (`delivery`). They share the request budgets (in the session), the download slots
+and the disk. One table's trouble is its own; only what concerns everybody (credentials, account, disk) stops the run.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dapkit.client.session import Session
+from dapkit.engine import manifest
+from dapkit.engine.delivery import Delivery, table_result
+from dapkit.engine.durable import disk_errors, make_folder
+from dapkit.engine.events import (
+    Listener,
+    Notice,
+    RunBegan,
+    RunResult,
+    TableDone,
+    TableFailed,
+    TableMoved,
+    TableResult,
+    TableState,
+)
+from dapkit.engine.journal import (
+    JobGivenUp,
+    Journal,
+    RunBegun,
+    RunEnded,
+    TableBroke,
+    TableProgress,
+)
+from dapkit.engine.journal import read as read_journal
+from dapkit.engine.names import job_folder
+from dapkit.engine.plan import Begin, Continue, Keep, Step, plan_run, plan_tables, run_key
+from dapkit.engine.run import Run, Space
+from dapkit.engine.tables import KnownTables, resolve_tables
+from dapkit.errors import (
+    AccountError,
+    CredentialsError,
+    DapError,
+    ForbiddenError,
+    InternalError,
+    LockedError,
+    ManifestError,
+    NoEarlierResultError,
+    OutputError,
+)
+from dapkit.locks import FileLock
+from dapkit.model import SANDBOX_SERVICE, Query
+
+log = logging.getLogger(__name__)
+
+LOCK_POLL = 0.5  # seconds between two looks at a lock that is waited for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """What is wanted.
+
+    `tables` holds names, globs or `all`. With `since_folder` each table's increment starts where its latest whole
+    result in that folder ends. `patience` is in seconds: how long failures that may pass are borne.
+    """
+
+    namespace: str
+    tables: tuple[str, ...]
+    query: Query
+    output: Path
+    exclude: tuple[str, ...] = ()
+    since_folder: Path | None = None
+    concurrency: int = 8
+    patience: float = 900.0
+    new: bool = False
+    wait: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What a run would ask for: its tables, of which `whole` are kept, and where their increments start."""
+
+    namespace: str
+    query: Query
+    tables: tuple[str, ...]
+    whole: tuple[str, ...]
+    since: Mapping[str, str]
+    continued: float | None
+
+
+async def export(session: Session, options: ExportOptions, listen: Listener) -> RunResult:
+    """Bring the tables' files to the output folder.
+
+    Returns when every table is whole or has failed for good. May be cancelled at any time; the same call then goes
+    on from there.
+
+    Raises:
+        DapError: what concerns the whole run: credentials, account, the output folder, a lock.
+    """
+    runs = options.output / ".dap" / "runs"
+    make_folder(options.output)
+    make_folder(runs)
+    key = _run_key(session, options)
+    async with _only_one(session, options, runs / f"{key}.lock"):
+        journal = Journal(runs / f"{key}.jsonl")
+        try:
+            return await _export(session, options, journal, listen)
+        finally:
+            journal.close()
+
+
+async def preview(session: Session, options: ExportOptions) -> Preview:
+    """Say what `export` would do now. Asks the service for nothing but its list of tables, and writes nothing."""
+    now = session.clock.now()
+    path = options.output / ".dap" / "runs" / f"{_run_key(session, options)}.jsonl"
+    chosen = plan_run(None if options.new else read_journal(path)[0], now)
+    begun, _ = await _what(session, options, chosen)
+    steps = _steps(options, chosen, begun, now)
+    return Preview(
+        namespace=begun.namespace,
+        query=begun.query,
+        tables=begun.tables,
+        whole=tuple(step.table for step in steps if isinstance(step, Keep)),
+        since=begun.since,
+        continued=chosen.age if isinstance(chosen, Continue) else None,
+    )
+
+
+async def _export(session: Session, options: ExportOptions, journal: Journal, listen: Listener) -> RunResult:
+    started = session.clock.now()
+    chosen = plan_run(None if options.new else journal.resume(), started)
+    begun, notice = await _what(session, options, chosen)
+    if isinstance(chosen, Begin):
+        journal.begin(begun, given_up=_leftovers(chosen, begun))
+    listen(
+        RunBegan(
+            namespace=begun.namespace,
+            tables=begun.tables,
+            query=begun.query,
+            output=options.output,
+            continued=chosen.age if isinstance(chosen, Continue) else None,
+            sandbox=session.identity == SANDBOX_SERVICE,
+        )
+    )
+    if notice:
+        listen(Notice(message=notice))
+    with ThreadPoolExecutor(max_workers=min(options.concurrency, 8), thread_name_prefix="dapkit") as executor:
+        run = Run(
+            session=session,
+            clock=session.clock,
+            output=options.output,
+            journal=journal,
+            listener=listen,
+            executor=executor,
+            downloads=asyncio.Semaphore(options.concurrency),
+            concurrency=options.concurrency,
+            patience=options.patience,
+            namespace=begun.namespace,
+            known=KnownTables(session, begun.namespace),
+            space=Space(options.output),
+        )
+        steps = _steps(options, chosen, begun, started)
+        outcomes = await _deliver_all(run, steps, begun)
+    done = tuple(outcome for outcome in outcomes if isinstance(outcome, TableResult))
+    failed = tuple(outcome for outcome in outcomes if isinstance(outcome, TableFailed))
+    journal.append(RunEnded(time=session.clock.now(), failed=len(failed)))
+    journal.sync()
+    return RunResult(
+        namespace=begun.namespace,
+        query=begun.query,
+        output=options.output,
+        done=done,
+        failed=failed,
+        fetched=run.tally.fetched,
+        refetched=run.tally.refetched,
+        seconds=session.clock.now() - started,
+        sandbox=session.identity == SANDBOX_SERVICE,
+    )
+
+
+async def _deliver_all(run: Run, steps: Sequence[Step], begun: RunBegun) -> tuple[TableResult | TableFailed, ...]:
+    """Deliver every table at once; the first error that concerns all of them stops the rest."""
+    unknown_start = tuple(table for table in begun.tables if all(step.table != table for step in steps))
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = {step.table: group.create_task(_deliver(run, step)) for step in steps}
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    missing = {table: _failed(run, table, _no_earlier_result(table)) for table in unknown_start}
+    return tuple(missing.get(table) or tasks[table].result() for table in begun.tables)
+
+
+async def _deliver(run: Run, step: Step) -> TableResult | TableFailed:
+    try:
+        result = _kept(run, step) if isinstance(step, Keep) else None
+        if result is None:
+            progress = TableProgress() if isinstance(step, Keep) else step.progress
+            result = await Delivery(run, step.record, progress).deliver()
+    except DapError as error:
+        if _concerns_all(error):
+            raise
+        return _failed(run, step.table, error)
+    except Exception as error:
+        log.debug("table %s", step.table, exc_info=error)
+        return _failed(run, step.table, InternalError(f"{type(error).__name__}: {error}"))
+    run.tell(TableMoved(table=step.table, state=TableState.DONE, job_id=result.job_id))
+    run.tell(TableDone(result=result))
+    return result
+
+
+def _kept(run: Run, step: Keep) -> TableResult | None:
+    """Return the result of a table that the journal calls whole, if its files are still there."""
+    folder = run.output / job_folder(step.job_id)
+    try:
+        whole = manifest.read(folder)
+    except ManifestError:
+        return None
+    if whole is None or not manifest.present(folder, whole):
+        return None
+    return table_result(whole, run.output, reused=True)
+
+
+def _failed(run: Run, table: str, error: DapError) -> TableFailed:
+    error.table = error.table or table
+    run.record(TableBroke(time=run.clock.now(), table=table, code=error.code, message=error.message))
+    run.tell(TableMoved(table=table, state=TableState.FAILED))
+    failure = TableFailed(table=table, error=error)
+    run.tell(failure)
+    return failure
+
+
+def _concerns_all(error: DapError) -> bool:
+    """Whether an error would meet every other table too."""
+    if isinstance(error, ForbiddenError | ManifestError):
+        return False
+    return isinstance(error, CredentialsError | AccountError | OutputError)
+
+
+def _no_earlier_result(table: str) -> DapError:
+    return NoEarlierResultError(f"There is no whole earlier result of table {table} to go on from", table=table)
+
+
+async def _what(session: Session, options: ExportOptions, chosen: Begin | Continue) -> tuple[RunBegun, str | None]:
+    """Return what the run is about: as the journal has it, or resolved against the service now."""
+    if isinstance(chosen, Continue):
+        return chosen.state.begun, None
+    resolved = await resolve_tables(session, options.namespace, options.tables, options.exclude)
+    since: dict[str, str] = {}
+    if options.since_folder is not None:
+        marks = manifest.latest_watermarks(options.since_folder, session.identity, session.scope, resolved.namespace)
+        since = {table: marks[table] for table in resolved.tables if table in marks}
+    begun = RunBegun(
+        time=session.clock.now(),
+        service=session.identity,
+        scope=session.scope,
+        namespace=resolved.namespace,
+        tables=resolved.tables,
+        query=options.query,
+        since=since,
+    )
+    return begun, resolved.notice
+
+
+def _steps(options: ExportOptions, chosen: Begin | Continue, begun: RunBegun, now: float) -> tuple[Step, ...]:
+    """Plan every table that has a starting point."""
+    queries: dict[str, Query] = dict.fromkeys(begun.tables, begun.query)
+    if options.since_folder is not None:
+        queries = {table: replace(begun.query, since=mark) for table, mark in begun.since.items()}
+    state = chosen.state if isinstance(chosen, Continue) else None
+    given_up = chosen.leftovers if isinstance(chosen, Begin) else {}
+    return plan_tables(queries, state, now, patience=options.patience, given_up=given_up)
+
+
+def _leftovers(chosen: Begin, begun: RunBegun) -> list[JobGivenUp]:
+    return [
+        JobGivenUp(time=begun.time, table=table, job_id=job)
+        for table, jobs in chosen.leftovers.items()
+        if table in begun.tables
+        for job in jobs
+    ]
+
+
+def _run_key(session: Session, options: ExportOptions) -> str:
+    query = options.query
+    folder = options.since_folder.resolve() if options.since_folder else None
+    asked = (
+        sorted(options.tables),
+        sorted(options.exclude),
+        [query.format, query.mode, query.since, query.until],
+        folder,
+    )
+    return run_key(session.identity, session.scope, options.namespace, asked)
+
+
+@asynccontextmanager
+async def _only_one(session: Session, options: ExportOptions, path: Path) -> AsyncIterator[None]:
+    """Hold the run's lock. Raises LockedError when another process has it and we are not to wait."""
+    with FileLock(path) as lock:
+        while True:
+            with disk_errors(path):
+                if lock.acquire():
+                    break
+            if not options.wait:
+                raise LockedError(f"The same command is already running in {options.output} ({lock.holder()})")
+            await session.clock.sleep(LOCK_POLL)
+        yield

@@ -1,0 +1,257 @@
+"""One object of a job, from its signed URL to a checked file under its final name.
+
+What breaks is tried again from where it stands (by Range, when the store proves that the object is the same), with
+a fresh URL and growing pauses; patience is counted from the last byte that came. What fails a check is discarded
+and fetched anew. Nothing wrong ever bears the final name.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dapkit.client.http import HttpStream
+from dapkit.engine.events import BytesCame, ObjectBegan, Retried
+from dapkit.engine.integrity import Expected, Proof, expected_from_headers, prove
+from dapkit.engine.journal import ObjectBegun
+from dapkit.engine.part import PartFile
+from dapkit.engine.run import Run
+from dapkit.errors import (
+    DapError,
+    IntegrityError,
+    NetworkError,
+    ServerError,
+    TlsError,
+    UnexpectedAnswerError,
+)
+from dapkit.model import Format
+
+BATCH = 1 << 20  # bytes handed to a worker thread at once
+WORTH_RESUMING = 1 << 20  # a smaller object is fetched anew rather than continued by a later process
+MOST_UNANNOUNCED = 2 << 30  # a body of unknown length ends here, lest it never ends
+MOST_CORRUPT = 5  # times that one object may fail its checks
+MOST_REFUSALS = 4  # times that the store may refuse a fresh URL of one object
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
+_STRONG_ETAG = re.compile(r'"[^"]*"')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectTask:
+    """One object to be fetched. `begun` is what an earlier process noted of it, `final` its place on disk."""
+
+    table: str
+    job_id: str
+    object_id: str
+    format: Format
+    final: Path
+    begun: ObjectBegun | None = None
+
+
+class RefusedUrlError(ServerError):
+    """The store does not accept the signed URL: it has expired, most likely."""
+
+
+@dataclass(slots=True)
+class Trouble:
+    """How often, and since when, one object has been failing."""
+
+    patience: float
+    since: float | None = None
+    furthest: int = 0
+    attempts: int = 0
+    corrupt: int = 0
+    refused: int = 0
+
+    def reached(self, total: int) -> None:
+        """So many bytes of the object came; when it was never further, patience and pauses begin anew."""
+        if total > self.furthest:
+            self.furthest = total
+            self.since = None
+            self.attempts = 0
+
+    def pause(self, error: DapError, now: float) -> float | None:
+        """Return the seconds to wait before the next attempt, or None when this error is final."""
+        self.since = now if self.since is None else self.since
+        self.attempts += 1
+        pause = min(FIRST_PAUSE * 2 ** (self.attempts - 1), LONGEST_PAUSE)
+        match error:
+            case IntegrityError():
+                self.corrupt += 1
+                return pause if self.corrupt < MOST_CORRUPT else None
+            case RefusedUrlError():
+                self.refused += 1
+                return 0.0 if self.refused < MOST_REFUSALS else None
+            case TlsError():
+                return None
+            case NetworkError() | ServerError():
+                return pause if now + pause - self.since <= self.patience else None
+        return None
+
+
+class Fetcher:
+    """Fetches one object with as many attempts as it takes."""
+
+    def __init__(self, run: Run, task: ObjectTask) -> None:
+        self._run = run
+        self._task = task
+        self._part = PartFile(task.final, task.format)
+        self._etag = task.begun.etag if task.begun else ""
+        self._size = task.begun.size if task.begun else 0
+        self._promised = 0
+        self._trouble = Trouble(run.patience)
+
+    async def attempt(self, url: str) -> Proof | float:
+        """Try once; return the proof, or the seconds after which to try again with a fresh URL.
+
+        Raises:
+            DapError: the object cannot be had; its file does not exist under the final name.
+        """
+        try:
+            return await self._attempt(url)
+        except IntegrityError as error:
+            self._run.tally.refetched += await self._run.blocking(self._part.discard)
+            self._etag = ""
+            return self._again(error)
+        except (NetworkError, ServerError) as error:
+            return self._again(error)
+
+    def _again(self, error: DapError) -> float:
+        pause = self._trouble.pause(error, self._run.clock.now())
+        error.table = self._task.table
+        error.job_id = self._task.job_id
+        if pause is None:
+            raise error
+        self._run.tell(Retried(table=self._task.table, error=error, pause=pause))
+        return pause
+
+    async def _attempt(self, url: str) -> Proof:
+        run = self._run
+        offset = self._offset()
+        async with run.session.open(url, offset=offset, etag=self._etag if offset else None) as stream:
+            offset = self._accept(stream, offset)
+            expected = expected_from_headers(stream.headers, stream.status)
+            if offset == 0:
+                # Before anything is noted: bytes of another attempt must never pass for bytes of this one.
+                run.tally.refetched += self._part.discard()
+            self._note(stream.headers, expected)
+            if offset == 0:
+                present = await run.blocking(self._present, expected)
+                if present is not None:
+                    return present
+            self._promised = max((expected.length or 0) - offset, 0)
+            run.space.promise(self._promised)
+            try:
+                self._part.begin(expected, offset)
+                return await self._pour(stream, offset)
+            finally:
+                run.space.settle(self._promised)
+
+    def _offset(self) -> int:
+        """How many bytes of an earlier attempt can be built on: never all, so that the store is heard once more."""
+        have = self._part.size()
+        return min(have, self._size - 1) if self._etag and have else 0
+
+    def _accept(self, stream: HttpStream, offset: int) -> int:
+        """Return the offset at which the body begins. Raises ServerError or RefusedUrlError for no body."""
+        status = stream.status
+        if status == 200:
+            return 0
+        if status == 206 and offset:
+            match = _CONTENT_RANGE.fullmatch(stream.headers.get("Content-Range", ""))
+            same = stream.headers.get("ETag", self._etag) == self._etag
+            if match and same and (int(match[1]), int(match[2])) == (offset, self._size):
+                return offset
+            self._etag = ""
+            raise ServerError("The store answered with another range than the one asked for")
+        if status == 416:
+            self._etag = ""
+            raise ServerError("The store cannot continue the object (416)")
+        if status in (400, 401, 403, 404, 410):
+            raise RefusedUrlError(f"The store refused a signed URL ({status})")
+        if status == 429 or status >= 500:
+            raise ServerError(f"The store answered {status}")
+        raise UnexpectedAnswerError(f"The store answered {status} instead of an object", table=self._task.table)
+
+    def _note(self, headers: Mapping[str, str], expected: Expected) -> None:
+        """Remember, here and in the journal, what lets a later attempt continue this download."""
+        size = expected.length or 0
+        etag = headers.get("ETag", "") if size else ""
+        if not _STRONG_ETAG.fullmatch(etag):
+            etag = ""
+        if etag and size >= WORTH_RESUMING and (etag, size) != (self._etag, self._size):
+            task = self._task
+            self._run.record(
+                ObjectBegun(
+                    time=self._run.clock.now(),
+                    table=task.table,
+                    job_id=task.job_id,
+                    object_id=task.object_id,
+                    name=task.final.name,
+                    size=size,
+                    etag=etag,
+                )
+            )
+        self._etag, self._size = etag, size
+        self._run.tell(ObjectBegan(table=self._task.table, name=self._task.final.name, size=expected.length))
+
+    def _present(self, expected: Expected) -> Proof | None:
+        """Prove a file that stands under the final name without a record of ours, against what the store says."""
+        final = self._task.final
+        try:
+            if not final.is_file() or expected.length is None or final.stat().st_size != expected.length:
+                return None
+        except OSError:
+            return None
+        try:
+            return prove(final, self._task.format, expected)
+        except IntegrityError:
+            return None
+
+    async def _pour(self, stream: HttpStream, offset: int) -> Proof:
+        """Hand the body to the part file in batches, the next arriving while the last is checked and written."""
+        run, part = self._run, self._part
+        batch: list[bytes] = []
+        size, total = 0, offset
+        writing: asyncio.Future[None] | None = None
+        try:
+            async for chunk in stream.chunks():
+                batch.append(chunk)
+                size += len(chunk)
+                if size < BATCH:
+                    continue
+                if writing is not None:
+                    await writing
+                writing = asyncio.ensure_future(run.blocking(part.write, batch))
+                total += size
+                self._came(size, total)
+                batch, size = [], 0
+            if writing is not None:
+                await writing
+            self._came(size, total + size)
+            return await run.blocking(part.finish, batch)
+        except BaseException as error:
+            await self._stop(writing, [] if isinstance(error, IntegrityError) else batch)
+            raise
+
+    async def _stop(self, writing: asyncio.Future[None] | None, batch: Sequence[bytes]) -> None:
+        """Let the worker thread end, and save what came before the connection was lost or the run was stopped."""
+        if writing is not None:
+            await asyncio.wait([writing])
+            if writing.cancelled() or writing.exception() is not None:
+                self._part.close()
+                return
+        self._part.pause(batch)
+
+    def _came(self, count: int, total: int) -> None:
+        run = self._run
+        written = min(count, self._promised)
+        self._promised -= written
+        run.space.settle(written)
+        run.tally.fetched += count
+        self._trouble.reached(total)
+        run.tell(BytesCame(table=self._task.table, count=count))
+        if not self._size and total > MOST_UNANNOUNCED:
+            raise IntegrityError(f"An object did not end after {total:,} bytes")

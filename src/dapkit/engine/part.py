@@ -1,0 +1,104 @@
+"""One file on its way: written beside its final name, checked as it grows, flushed, then renamed.
+
+All methods block on the disk or the processor and run in a worker thread, one at a time for each file.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from dapkit.engine.durable import disk_errors
+from dapkit.engine.integrity import Expected, ObjectCheck, Proof
+from dapkit.errors import IntegrityError, OutputError
+from dapkit.model import Format
+
+_READ = 1 << 20
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends without it
+
+
+class PartFile:
+    """The file `.<name>.part` beside the name it will get."""
+
+    def __init__(self, final: Path, format: Format) -> None:  # noqa: A002 (the field's word)
+        self.final = final
+        self.path = final.with_name(f".{final.name}.part")
+        self._format = format
+        self._check: ObjectCheck | None = None
+        self._offset = 0
+        self._descriptor: int | None = None
+
+    def size(self) -> int:
+        """Return how many bytes an earlier attempt left."""
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
+    def begin(self, expected: Expected, offset: int) -> None:
+        """Set out to write after `offset` bytes of an earlier attempt. Nothing blocks before the first write."""
+        self._check = ObjectCheck(self._format, expected)
+        self._offset = offset
+
+    def write(self, chunks: Sequence[bytes]) -> None:
+        """Check and append.
+
+        Raises:
+            IntegrityError: what is there so far cannot be the beginning of a right file.
+            DiskFullError, OutputError: the disk does not take it.
+        """
+        assert self._check is not None, "begin comes before write"
+        descriptor = self._open(self._check)
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self._check.update(data)
+        with disk_errors(self.path):
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+
+    def _open(self, check: ObjectCheck) -> int:
+        """Open the file, and have the bytes of the earlier attempt checked again."""
+        if self._descriptor is None:
+            with disk_errors(self.path):
+                self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
+                os.ftruncate(self._descriptor, self._offset)
+                while chunk := os.read(self._descriptor, _READ):
+                    check.update(chunk)
+        return self._descriptor
+
+    def finish(self, chunks: Sequence[bytes]) -> Proof:
+        """Write the last chunks, prove the whole, flush it and give it its final name."""
+        assert self._check is not None, "begin comes before finish"
+        descriptor = self._open(self._check)
+        if chunks:
+            self.write(chunks)
+        proof = self._check.finish(self.path)
+        with disk_errors(self.path):
+            os.fsync(descriptor)
+            self.close()
+            self.path.replace(self.final)
+        return proof
+
+    def pause(self, chunks: Sequence[bytes]) -> None:
+        """Write what came before the connection was lost, and close: the next attempt may go on from here."""
+        try:
+            if chunks:
+                self.write(chunks)
+        except IntegrityError:
+            self.discard()
+        except OutputError:
+            pass  # what the disk did take is still the beginning of the object
+        finally:
+            self.close()
+
+    def discard(self) -> int:
+        """Close and remove the file; return how many bytes were lost with it."""
+        self.close()
+        lost = self.size()
+        self.path.unlink(missing_ok=True)
+        return lost
+
+    def close(self) -> None:
+        """Close the file, if it is open."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

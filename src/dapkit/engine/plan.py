@@ -1,0 +1,139 @@
+"""PURE: what to do about each table, from what is wanted, what the journal says, and the time.
+
+First the run: is there an interrupted or partly failed one to go on with, or does a new one begin? Then the tables:
+which are kept as they are, and with what record does each of the others set out?
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from dapkit.engine.journal import RunState, TableProgress
+from dapkit.model import SANDBOX_SERVICE, JobStatus, Query
+from dapkit.protocol.job import JobRecord
+
+CONTINUE_WITHIN = 20 * 3600.0  # jobs and objects live 24 hours; the rest is for bringing them here
+FRESH_FOR = 4 * 3600.0  # the service's data is refreshed every 4 hours
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continue:
+    """Go on with the run in the journal, whose last line is `age` seconds old."""
+
+    age: float
+    state: RunState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """Begin a new run; `leftovers` are the unfinished jobs of the earlier one, by table."""
+
+    leftovers: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """The table is whole already."""
+
+    table: str
+    job_id: str
+    record: JobRecord  # to set out with when its files turn out to be gone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """The table is to be brought, from this record on; `progress` holds the objects that are here already."""
+
+    table: str
+    record: JobRecord
+    progress: TableProgress
+
+
+Step = Keep | Take
+
+
+def run_key(service: str, scope: str | None, namespace: str, asked: Iterable[object]) -> str:
+    """Return the name under which a run's journal and lock are kept; the same command gives the same name."""
+    identity = json.dumps([service, scope, namespace, *asked], sort_keys=True, default=str)
+    return f"{namespace}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+
+
+def plan_run(state: RunState | None, now: float) -> Continue | Begin:
+    """Decide whether the journal's run is continued.
+
+    An interrupted run and a partly failed one are, while their last record is under 20 hours old; a run that ended
+    with every table whole is left alone.
+    """
+    if state is None:
+        return Begin(leftovers={})
+    unfinished = not state.ended or any(progress.failed for progress in state.tables.values())
+    if unfinished and 0 <= now - state.last < CONTINUE_WITHIN:
+        return Continue(age=now - state.last, state=state)
+    leftovers = {table: _leftovers(progress) for table, progress in state.tables.items()}
+    return Begin(leftovers={table: jobs for table, jobs in leftovers.items() if jobs})
+
+
+def plan_tables(
+    queries: Mapping[str, Query],
+    state: RunState | None,
+    now: float,
+    *,
+    patience: float,
+    given_up: Mapping[str, tuple[str, ...]],
+) -> tuple[Step, ...]:
+    """Decide for each table whether it is kept or taken.
+
+    Args:
+        queries: what is asked of each table, in the order wanted.
+        state: the run that is continued, or None for a new one.
+        now: seconds since the epoch.
+        patience: seconds for which a job that fails is asked for again.
+        given_up: for a new run, the unfinished jobs of the one before it, by table.
+    """
+    steps: list[Step] = []
+    for table, query in queries.items():
+        progress = state.tables.get(table, TableProgress()) if state else TableProgress()
+        lost = (*given_up.get(table, ()), *progress.given_up)
+        record = JobRecord(table=table, query=query, patience=patience, given_up=lost)
+        if progress.whole_at is None or progress.job is None:
+            steps.append(Take(table=table, record=_set_out(record, progress), progress=progress))
+        elif state is not None and state.ended and _stale(progress, state, now):
+            steps.append(Take(table=table, record=record, progress=TableProgress()))
+        else:
+            steps.append(Keep(table=table, job_id=progress.job.id, record=record))
+    return tuple(steps)
+
+
+def _set_out(record: JobRecord, progress: TableProgress) -> JobRecord:
+    job = progress.job
+    if job is None:
+        return record
+    if job.status is JobStatus.FAILED:
+        return replace(record, failed=(job.id,))
+    return replace(record, job=job, asked_at=progress.seen_at, seen_at=progress.seen_at)
+
+
+def _stale(progress: TableProgress, state: RunState, now: float) -> bool:
+    """Whether a whole snapshot is older than the service's newest data may be.
+
+    A sandbox has a data clock of its own, so there the age is counted from when the table was whole.
+    """
+    assert progress.job is not None
+    at = progress.job.at
+    if at is None:
+        return False
+    taken = progress.whole_at or 0.0
+    if state.begun.service != SANDBOX_SERVICE:
+        try:
+            taken = datetime.fromisoformat(at).timestamp()
+        except ValueError:
+            return True
+    return now - taken > FRESH_FOR
+
+
+def _leftovers(progress: TableProgress) -> tuple[str, ...]:
+    if progress.job is None or progress.whole_at is not None or progress.job.status is JobStatus.FAILED:
+        return progress.given_up
+    return (*progress.given_up, progress.job.id)

@@ -1,0 +1,98 @@
+"""Prove that the files under a folder are what their manifests say."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dapkit.engine import manifest
+from dapkit.engine.integrity import prove
+from dapkit.engine.manifest import Manifest, ManifestObject
+from dapkit.errors import IntegrityError, ManifestError, VerificationError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong, and where."""
+
+    path: Path
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyResult:
+    """What was checked: whole jobs, files, bytes; and what is wrong. `unfinished` are job folders without manifest."""
+
+    jobs: int
+    files: int
+    bytes: int
+    problems: tuple[Problem, ...]
+    unfinished: tuple[Path, ...]
+
+
+def verify(folder: Path, on_file: Callable[[Path], None] = lambda _: None) -> VerifyResult:
+    """Re-check every file under a folder against its manifest, from the bytes on disk.
+
+    The folder may be an output folder or one job's. `on_file` is called after each file.
+
+    Raises:
+        VerificationError: there is no such folder, or no manifest under it.
+    """
+    if not folder.is_dir():
+        raise VerificationError(f"{folder} is not a folder", hint="Name the folder that a snapshot was written to.")
+    jobs = [folder] if (folder / manifest.NAME).exists() else sorted(folder.glob("job_*/"))
+    problems: list[Problem] = []
+    unfinished: list[Path] = []
+    whole = files = size = 0
+    for job in jobs:
+        try:
+            said = manifest.read(job)
+        except ManifestError as error:
+            problems.append(Problem(path=job / manifest.NAME, what=f"{error.message} {error.hint}".strip()))
+            continue
+        if said is None:
+            unfinished.append(job)
+            continue
+        whole += 1
+        for item in said.objects:
+            wrong = _wrong(job / item.name, said, item)
+            if wrong:
+                problems.append(Problem(path=job / item.name, what=wrong))
+            files += 1
+            size += item.size
+            on_file(job / item.name)
+        problems += _strangers(job, said)
+    if not jobs:
+        hint = "Name the folder that a snapshot was written to: it holds folders named job_…"
+        raise VerificationError(f"There is nothing to verify under {folder}", hint=hint)
+    return VerifyResult(jobs=whole, files=files, bytes=size, problems=tuple(problems), unfinished=tuple(unfinished))
+
+
+def _wrong(path: Path, said: Manifest, item: ManifestObject) -> str | None:
+    """Return what is wrong with one file, or None."""
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if size != item.size:
+        return f"has {size:,} bytes instead of {item.size:,}"
+    try:
+        proof = prove(path, said.format)
+    except IntegrityError as error:
+        return error.message
+    if proof.sha256 != item.sha256:
+        return "has another SHA-256 than its manifest says"
+    if proof.rows != item.rows:
+        return f"has {proof.rows} rows instead of {item.rows}"
+    return None
+
+
+def _strangers(job: Path, said: Manifest) -> list[Problem]:
+    """Return the visible files of a job folder that its manifest does not name: a reader would count them in."""
+    named = {item.name for item in said.objects}
+    return [
+        Problem(path=path, what="is not named by the manifest")
+        for path in sorted(job.iterdir())
+        if not path.name.startswith(".") and path.name not in named
+    ]

@@ -1,0 +1,106 @@
+"""The values that every layer speaks of: queries, jobs, objects, schemas.
+
+Frozen and comparable, without behaviour beyond what follows from their fields. Times that the service gives as
+watermarks (`at`, `since`, `until`) stay the service's own text, verbatim, because they go back to it; times that we
+reckon with are floats, seconds since the epoch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+SANDBOX_SERVICE = "sandbox:"
+"""What journals and manifests call the sandbox inside a command, whose address is another each time."""
+
+
+class Format(StrEnum):
+    """How the service writes the rows of a table."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    TSV = "tsv"
+    PARQUET = "parquet"
+
+    @property
+    def gzipped(self) -> bool:
+        """Whether objects of this format are gzip files (Parquet compresses inside)."""
+        return self is not Format.PARQUET
+
+
+class Mode(StrEnum):
+    """How nested fields are laid out: as columns, or each as one JSON column."""
+
+    EXPANDED = "expanded"
+    CONDENSED = "condensed"
+
+
+class JobStatus(StrEnum):
+    """What the service says of a job."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the job will change no more."""
+        return self in (JobStatus.COMPLETE, JobStatus.FAILED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What is asked of one table: a snapshot, or (with `since`) an increment."""
+
+    format: Format
+    mode: Mode | None = None
+    since: str | None = None
+    until: str | None = None
+
+    @property
+    def incremental(self) -> bool:
+        """Whether changes are asked for instead of a full copy."""
+        return self.since is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """What the service says of an error: its type, its identifier for support, its message."""
+
+    type: str
+    uuid: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as the service last described it.
+
+    `objects`, `schema_version` and the watermarks are set when it is complete, `failure` when it failed.
+    """
+
+    id: str
+    status: JobStatus
+    expires_at: float | None = None
+    objects: tuple[str, ...] = ()
+    schema_version: int | None = None
+    at: str | None = None
+    since: str | None = None
+    until: str | None = None
+    failure: Failure | None = None
+
+    @property
+    def watermark(self) -> str | None:
+        """Where the next increment starts: `at` of a snapshot, `until` of an increment."""
+        return self.at if self.at is not None else self.until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionedSchema:
+    """A table's JSON Schema, as served, with its version."""
+
+    namespace: str
+    table: str
+    version: int
+    document: Mapping[str, Any]

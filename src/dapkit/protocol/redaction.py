@@ -1,0 +1,59 @@
+"""What may be shown: text of foreign origin without what would let its reader in.
+
+Every text that did not come from our own source code (an answer, another library's message, a URL) passes
+here before it reaches a message, a log or a file.
+"""
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+HIDDEN: Final = "[hidden]"
+
+_USER_INFO: Final = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#@\"'<>]+@")
+_URL_QUERY: Final = re.compile(r"(?i)\b(https?:[\\/]+[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
+_AUTHORIZATION: Final = re.compile(r"(?i)\b(basic|bearer)\s+[a-z0-9._~+/=-]{6,}")
+_JSON_WEB_TOKEN: Final = re.compile(r"\beyJ[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*){0,2}")
+_NAMED: Final = re.compile(
+    r"(?i)((?:authorization|x-instauth|access_token|client_secret|secret|password|x-amz-[a-z-]+|signature|sig|"
+    r"awsaccesskeyid|key-pair-id|policy)[\"']?\s*[=:]\s*[\"']?)(?!basic\s|bearer\s)[^\s\"'&,;}]+"
+)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def redact(text: str, *secrets: str) -> str:
+    """Return the text without credentials, tokens and the query strings of URLs.
+
+    Args:
+        text: what came from elsewhere.
+        secrets: further texts that must not appear, such as the client secret in use.
+    """
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, HIDDEN)
+    text = _USER_INFO.sub(rf"\1{HIDDEN}@", text)
+    text = _URL_QUERY.sub(rf"\1?{HIDDEN}", text)
+    text = _AUTHORIZATION.sub(rf"\1 {HIDDEN}", text)
+    text = _JSON_WEB_TOKEN.sub(HIDDEN, text)
+    return _NAMED.sub(rf"\1{HIDDEN}", text)
+
+
+def excerpt(content: bytes | str, limit: int = 120) -> str:
+    """Return the beginning of what came as one redacted, printable line of at most `limit` characters."""
+    text = content[: 16 * limit].decode("utf-8", "replace") if isinstance(content, bytes) else content[: 16 * limit]
+    line = " ".join(_CONTROL.sub(" ", redact(text)).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def place(url: str) -> str:
+    """Return the scheme, host and path of a URL: what may be said of it."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port is not None else ""
+    except ValueError:
+        return "an address that is none"
+    if ":" in host:
+        host = f"[{host}]"
+    start = f"{parts.scheme}://{host}{port}" if host else ""
+    return excerpt(f"{start}{parts.path}", 200)

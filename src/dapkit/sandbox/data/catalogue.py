@@ -1,0 +1,283 @@
+"""What the sandbox knows of every table: its columns, their kinds, limits and references.
+
+The facts come from `dapkit.spec` (`tables.csv`, `nested.json`); where the service is known to say more than
+they do, the few corrections stand here. The namespace `edge`, which no service has, is `edge.py`'s.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from dapkit import spec
+
+UNSPECIFIED = "__dap_unspecified__"
+TRUNCATED = "__dap_oversized_truncated__"
+
+
+class Kind(StrEnum):
+    """What a column holds, in the terms of the service's schemas."""
+
+    INT16 = "int16"
+    INT32 = "int32"
+    INT64 = "int64"
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+    DECIMAL = "decimal"
+    NUMBER = "number"
+    """A number without a format."""
+    BOOLEAN = "boolean"
+    STRING = "string"
+    TRUNCATABLE = "truncatable"
+    """A string instead of which the truncation marker may stand."""
+    ENUM = "enum"
+    OPEN_ENUM = "open-enum"
+    INTEGER_ENUM = "integer-enum"
+    DATETIME = "date-time"
+    DATE = "date"
+    TIME = "time"
+    UUID = "uuid"
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+    IP = "ip"
+    """An address of either kind."""
+    JSON = "json"
+    """A string that holds JSON."""
+    ARRAY = "array"
+    OBJECT = "object"
+    FREE_OBJECT = "free-object"
+    """An object schema without properties."""
+    ANY = "any"
+    """A schema without type."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column, an array's item or an object's field.
+
+    `values` are the known values of an enum; the unspecified marker, which may always occur in a string enum,
+    is not among them. `precision` and `scale` belong to DECIMAL, `items` to ARRAY, `fields` to OBJECT, `integer`
+    (one of the integer kinds) to INTEGER_ENUM. `references` names tables as "namespace.table".
+    """
+
+    name: str
+    kind: Kind
+    nullable: bool = False
+    max_length: int | None = None
+    values: tuple[str | int, ...] = ()
+    precision: int | None = None
+    scale: int | None = None
+    items: "Column | None" = None
+    fields: "tuple[Column, ...]" = ()
+    references: tuple[str, ...] = ()
+    integer: Kind = Kind.INT32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table: key columns and value columns, each in the order in which the service names them."""
+
+    namespace: str
+    name: str
+    key: tuple[Column, ...]
+    value: tuple[Column, ...]
+
+    @property
+    def qualified(self) -> str:
+        """The name with its namespace, as `Column.references` writes it."""
+        return f"{self.namespace}.{self.name}"
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All columns, the key first."""
+        return self.key + self.value
+
+
+class Catalogue:
+    """Tables by namespace and name."""
+
+    def __init__(self, tables: Iterable[Table]) -> None:
+        self._tables = {table.qualified: table for table in tables}
+
+    def __iter__(self) -> Iterator[Table]:
+        return iter(self._tables.values())
+
+    def namespaces(self) -> tuple[str, ...]:
+        """Return the names of all namespaces, in the order of the catalogue."""
+        return tuple(dict.fromkeys(table.namespace for table in self))
+
+    def tables(self, namespace: str) -> tuple[str, ...]:
+        """Return the names of a namespace's tables. Raises KeyError for an unknown namespace."""
+        names = tuple(table.name for table in self if table.namespace == namespace)
+        if not names:
+            raise KeyError(namespace)
+        return names
+
+    def table(self, namespace: str, name: str) -> Table:
+        """Return one table. Raises KeyError when there is none of that name."""
+        return self._tables[f"{namespace}.{name}"]
+
+    def find(self, qualified: str) -> Table | None:
+        """Return the table of a reference, or None for one that the service does not publish."""
+        return self._tables.get(qualified)
+
+
+_PLAIN = {
+    ("integer", ""): Kind.INT64,
+    ("integer", "int16"): Kind.INT16,
+    ("integer", "int32"): Kind.INT32,
+    ("integer", "int64"): Kind.INT64,
+    ("number", ""): Kind.NUMBER,
+    ("number", "decimal"): Kind.NUMBER,
+    ("number", "float32"): Kind.FLOAT32,
+    ("number", "float64"): Kind.FLOAT64,
+    ("boolean", ""): Kind.BOOLEAN,
+    ("string", ""): Kind.STRING,
+    ("string", "may-be-truncated"): Kind.TRUNCATABLE,
+    ("string", "date-time"): Kind.DATETIME,
+    ("string", "date"): Kind.DATE,
+    ("string", "time"): Kind.TIME,
+    ("string", "uuid"): Kind.UUID,
+    ("string", "ipv4"): Kind.IPV4,
+    ("string", "ipv6"): Kind.IPV6,
+    ("string", "ipv4|ipv6"): Kind.IP,
+    ("json", ""): Kind.JSON,
+    ("object", ""): Kind.FREE_OBJECT,
+    ("any", ""): Kind.ANY,
+}
+
+_HTTP_STATUSES = (
+    *(100, 101, 200, 201, 202, 203, 204, 205, 206, 300, 301, 302, 303, 304, 305, 307, 308),
+    *(
+        400,
+        401,
+        402,
+        403,
+        404,
+        405,
+        406,
+        407,
+        408,
+        409,
+        410,
+        411,
+        412,
+        413,
+        414,
+        415,
+        416,
+        417,
+        422,
+        423,
+        426,
+        428,
+    ),
+    *(429, 431, 451, 500, 501, 502, 503, 504, 505, 507, 511),
+)
+_CONTROLLERS = (
+    *("accounts", "announcements", "assignments", "calendars", "context_modules", "conversations", "courses"),
+    *(
+        "dashboard",
+        "discussion_topics",
+        "external_tools",
+        "files",
+        "gradebooks",
+        "groups",
+        "login",
+        "quizzes",
+    ),
+    *("submissions", "users", "wiki_pages"),
+)
+_ACTIONS = (
+    "index",
+    "show",
+    "create",
+    "update",
+    "destroy",
+    "new",
+    "edit",
+    "user_dashboard",
+    "api_show",
+    "stats",
+)
+
+_CORRECTIONS: Mapping[str, Mapping[str, Any]] = {
+    "canvas_logs.web_logs.web_application_controller": {"kind": Kind.OPEN_ENUM, "values": _CONTROLLERS},
+    "canvas_logs.web_logs.web_application_action": {"kind": Kind.OPEN_ENUM, "values": _ACTIONS},
+    "canvas_logs.web_logs.http_status": {"kind": Kind.INTEGER_ENUM, "values": _HTTP_STATUSES},
+    "canvas.enrollment_states.enrollment_id": {"references": ("canvas.enrollments",)},
+}
+
+
+def spec_tables() -> tuple[Table, ...]:
+    """Return every table of `tables.csv`, in its order. Raises ValueError for a type it does not explain."""
+    lines = (line for line in spec.read("tables.csv").splitlines() if not line.startswith("#"))
+    return parse_tables(csv.DictReader(lines), json.loads(spec.read("nested.json"))["columns"])
+
+
+def parse_tables(rows: Iterable[Mapping[str, str]], nested: Mapping[str, Mapping[str, Any]]) -> tuple[Table, ...]:
+    """Read rows as `tables.csv` has them, and the properties of nested columns by qualified name."""
+    keys: dict[tuple[str, str], list[Column]] = {}
+    values: dict[tuple[str, str], list[Column]] = {}
+    for row in rows:
+        identity = row["namespace"], row["table"]
+        keys.setdefault(identity, [])
+        values.setdefault(identity, [])
+        (keys if row["key"] == "1" else values)[identity].append(_column(row, nested))
+    return tuple(
+        Table(namespace=namespace, name=name, key=tuple(key), value=tuple(values[namespace, name]))
+        for (namespace, name), key in keys.items()
+    )
+
+
+def _column(row: Mapping[str, str], nested: Mapping[str, Mapping[str, Any]]) -> Column:
+    qualified = f"{row['namespace']}.{row['table']}.{row['column']}"
+    column = Column(
+        name=row["column"],
+        kind=Kind.STRING,
+        nullable=row["nullable"] == "1",
+        max_length=int(row["max_length"]) if row["max_length"] else None,
+        values=tuple(value for value in row["enum"].split("|") if value and value != UNSPECIFIED),
+        references=tuple(name for name in row["references"].split("|") if name),
+    )
+    listed = bool(row["enum"] or row["enum_source"])
+    if row["type"] == "array":
+        item = replace(
+            column,
+            name="",
+            nullable=False,
+            kind=_scalar("string", row["format"].removeprefix("string"), listed),
+        )
+        column = replace(column, kind=Kind.ARRAY, items=item, values=(), max_length=None)
+    elif row["type"] == "object" and qualified in nested:
+        fields = tuple(_field(name, facts) for name, facts in nested[qualified].items())
+        column = replace(column, kind=Kind.OBJECT, fields=fields)
+    else:
+        column = replace(column, kind=_scalar(row["type"], row["format"], listed))
+    return replace(column, **_CORRECTIONS.get(qualified, {}))
+
+
+def _scalar(word: str, form: str, listed: bool) -> Kind:
+    if listed and word == "string":
+        return Kind.ENUM
+    try:
+        return _PLAIN[word, form]
+    except KeyError:
+        raise ValueError(f"the catalogue does not explain the type {word!r} with format {form!r}") from None
+
+
+def _field(name: str, facts: Mapping[str, Any]) -> Column:
+    """Read a property of `nested.json`, which is JSON Schema but for its own word `required`."""
+    values = tuple(value for value in facts.get("enum", ()) if value != UNSPECIFIED)
+    nullable = not facts.get("required", False)
+    if facts["type"] == "array":
+        return Column(
+            name=name,
+            kind=Kind.ARRAY,
+            nullable=nullable,
+            items=_field("", {**facts["items"], "required": True}),
+        )
+    kind = _scalar(facts["type"], facts.get("format", ""), "enum" in facts)
+    return Column(name=name, kind=kind, nullable=nullable, values=values)

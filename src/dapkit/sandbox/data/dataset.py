@@ -1,0 +1,157 @@
+"""The façade of the synthetic data: what there is, which parts answer a query, the bytes of one part.
+
+Nothing is stored: a part is a range of row numbers, and its rows follow from seed, scale, table and time.
+"""
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from dapkit.sandbox.data import edge
+from dapkit.sandbox.data.catalogue import Catalogue, Table, spec_tables
+from dapkit.sandbox.data.college import population
+from dapkit.sandbox.data.formats import write_format
+from dapkit.sandbox.data.json_schema import json_schema
+from dapkit.sandbox.data.relations import Relations
+from dapkit.sandbox.data.rows import Span, count_sql, rows_sql
+from dapkit.sandbox.data.texts import macros
+from dapkit.sandbox.data.timeline import ORIGIN, Range, split
+from dapkit.sandbox.data.values import Values
+
+PART_ROWS = 200_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataQuery:
+    """What is asked of one table. Times: milliseconds since 1970, UTC; `until_ms` is a snapshot's `at`."""
+
+    namespace: str
+    table: str
+    format: str
+    mode: str = "expanded"
+    since_ms: int | None = None
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One object of an answer: number `index` of `count`, for ranges [low, high) of row numbers."""
+
+    query: DataQuery
+    index: int
+    count: int
+    ranges: tuple[Range, ...]
+
+
+class Dataset:
+    """Synthetic data of every known table: the same for the same seed and scale, anywhere.
+
+    Args:
+        seed: which college it is.
+        scale: how many people and courses it has; 1 is a small college.
+        part_rows: rows that one part of an answer has at most, before those are left out that did not change.
+        catalogue: the tables; by default all that are known, and `edge`.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        scale: float = 1.0,
+        part_rows: int = PART_ROWS,
+        catalogue: Catalogue | None = None,
+    ) -> None:
+        self.seed = seed
+        self.scale = scale
+        self.catalogue = catalogue or Catalogue((*spec_tables(), *edge.TABLES))
+        self._part_rows = part_rows
+        self._relations = Relations(self.catalogue, population, scale=scale, seed=seed)
+        self._database = _open_database()
+
+    def namespaces(self) -> tuple[str, ...]:
+        """Return the names of all namespaces."""
+        return self.catalogue.namespaces()
+
+    def tables(self, namespace: str) -> tuple[str, ...]:
+        """Return the names of a namespace's tables. Raises KeyError for an unknown namespace."""
+        return self.catalogue.tables(namespace)
+
+    def schema(self, namespace: str, table: str) -> tuple[dict[str, Any], int]:
+        """Return a table's JSON Schema and its version. Raises KeyError for an unknown table."""
+        known = self.catalogue.table(namespace, table)
+        return json_schema(known), 1 + zlib.crc32(known.qualified.encode()) % 4
+
+    def earliest(self, namespace: str, table: str, now_ms: int) -> int:
+        """Return the earliest `since` that can be answered. Raises KeyError for an unknown table."""
+        kept = self._relations.timeline(self.catalogue.table(namespace, table).qualified).kept
+        return ORIGIN if kept is None else now_ms - kept
+
+    def parts(self, query: DataQuery) -> tuple[Part, ...]:
+        """Return the parts of an answer; cheap and always the same. Raises KeyError for an unknown table.
+
+        No rows are computed: a part of an increment may turn out to be empty. An increment for which there is
+        nothing to look at has no parts; the snapshot of an empty table has one, empty.
+        """
+        table = self.catalogue.table(query.namespace, query.table)
+        timeline = self._relations.timeline(table.qualified)
+        if query.since_ms is None:
+            ranges = timeline.present(query.until_ms)
+        else:
+            ranges = timeline.changed(query.since_ms, query.until_ms)
+        groups = split(ranges, min(self._part_rows, edge.PART_ROWS.get(table.qualified, self._part_rows)))
+        if not groups and query.since_ms is None:
+            groups = ((),)
+        return tuple(
+            Part(query=query, index=index, count=len(groups), ranges=group) for index, group in enumerate(groups)
+        )
+
+    def write(self, part: Part, path: Path) -> int:
+        """Write one part's bytes to a file, blocking; return its rows. May be called from several threads."""
+        query = part.query
+        table = self.catalogue.table(query.namespace, query.table)
+        with self._database.cursor() as connection:
+            return write_format(
+                connection,
+                self._rows_sql(table, part),
+                table,
+                format=query.format,
+                mode=query.mode,
+                incremental=query.since_ms is not None,
+                path=path,
+            )
+
+    def rows(self, part: Part) -> list[tuple[Any, ...]]:
+        """Return one part's rows as Python values: ts, action, key columns, value columns."""
+        table = self.catalogue.table(part.query.namespace, part.query.table)
+        with self._database.cursor() as connection:
+            return connection.execute(self._rows_sql(table, part)).fetchall()
+
+    def count(self, part: Part) -> int:
+        """Return how many rows a part has, without their values."""
+        table = self.catalogue.table(part.query.namespace, part.query.table)
+        with self._database.cursor() as connection:
+            counted = connection.execute(count_sql(table, self._relations, part.ranges, _span(part))).fetchone()
+        assert counted is not None
+        return int(counted[0])
+
+    def _rows_sql(self, table: Table, part: Part) -> str:
+        values = Values(table, self.catalogue, self._relations, edge.VALUES)
+        return rows_sql(table, self._relations, values, part.ranges, _span(part))
+
+
+def _span(part: Part) -> Span:
+    return Span(until=part.query.until_ms, since=part.query.since_ms)
+
+
+def _open_database() -> duckdb.DuckDBPyConnection:
+    """Open a database in memory that holds the text macros and no rows; each call works on a cursor of its own.
+
+    One thread a call keeps the order of rows, and so the bytes, the same; what runs at once is the caller's.
+    """
+    database = duckdb.connect(":memory:", config={"threads": 1, "memory_limit": "1GB", "temp_directory": ""})
+    for statement in macros():
+        database.execute(statement)
+    return database

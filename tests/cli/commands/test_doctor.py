@@ -1,0 +1,38 @@
+"""`dap doctor`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SANDBOX = ("--sandbox", "--sandbox-scale", "0.05")
+
+
+def test_with_the_sandbox_all_is_well(dap: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    outcome = dap(*SANDBOX, "doctor", "--json")
+    made = json.loads(outcome.out)
+    verdicts = {finding["check"]: finding["verdict"] for finding in made["findings"]}
+    assert outcome.code == 0
+    assert made["healthy"] is True
+    assert {"credentials", "login", "clock", "answer", "folder"} <= set(verdicts)
+    assert {verdicts[check] for check in ("credentials", "login", "clock", "answer", "folder")} == {"ok"}
+    assert not Path("downloads").exists()
+
+
+def test_what_fails_is_a_line_with_what_to_do(dap: Callable[..., Any]) -> None:
+    Path("downloads").touch()
+    outcome = dap("doctor", "--base-url", "nonsense")
+    assert outcome.code == 48
+    assert "Not well: credentials, address, folder." in outcome.err
+    lines = outcome.out.splitlines()
+    (place,) = (index for index, line in enumerate(lines) if line.startswith("fail  credentials"))
+    assert "DAP_CLIENT_ID" in lines[place + 1]
+
+
+def test_json_says_so_too(dap: Callable[..., Any]) -> None:
+    outcome = dap("doctor", "--base-url", "nonsense", "--json")
+    assert json.loads(outcome.out)["healthy"] is False
+    assert json.loads(outcome.err)["code"] == "diagnosis"

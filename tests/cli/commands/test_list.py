@@ -1,0 +1,33 @@
+"""`dap list`, of a small sandbox."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+SANDBOX = ("--sandbox", "--sandbox-scale", "0.05")
+
+
+def test_names_are_lines_on_stdout(dap: Callable[..., Any]) -> None:
+    outcome = dap(*SANDBOX, "list", "--namespace", "canvas")
+    names = outcome.out.splitlines()
+    assert outcome.code == 0
+    assert names == sorted(names)
+    assert {"courses", "users"} <= set(names)
+    assert outcome.err == ""
+
+
+def test_names_may_be_one_array(dap: Callable[..., Any]) -> None:
+    outcome = dap("list", "--namespace", "catalog", "--json", *SANDBOX)
+    assert json.loads(outcome.out) == dap(*SANDBOX, "list", "--namespace", "catalog").out.splitlines()
+
+
+def test_the_misspelt_namespace_of_the_official_pages_is_understood(dap: Callable[..., Any]) -> None:
+    outcome = dap(*SANDBOX, "list", "--namespace", "canvas_log")
+    assert (outcome.code, outcome.out) == (0, "web_logs\n")
+    assert "canvas_logs is taken instead" in outcome.err
+
+
+def test_an_unknown_namespace_is_not_found(dap: Callable[..., Any]) -> None:
+    outcome = dap(*SANDBOX, "list", "--namespace", "nonsense")
+    assert (outcome.code, outcome.out) == (30, "")
+    assert "Error:" in outcome.err

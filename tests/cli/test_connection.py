@@ -1,0 +1,82 @@
+"""Sessions as the settings name them."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dapkit.cli.connection import SANDBOX_IDENTITY, connect, credentials_of, session_options
+from dapkit.cli.settings import ConnectionSettings, read_settings
+from dapkit.engine.events import Event, Notice
+from dapkit.errors import MissingCredentialsError, UsageError
+
+ENVIRON = {"DAP_CLIENT_ID": "region#1", "DAP_CLIENT_SECRET": "hush"}
+
+
+def settings(environ: dict[str, str], **given: Any) -> ConnectionSettings:
+    return read_settings(given, environ).connection
+
+
+def test_the_service_is_asked_as_the_settings_say(tmp_path: Path) -> None:
+    environ = {**ENVIRON, "XDG_STATE_HOME": str(tmp_path), "DAP_SCOPE": "root"}
+    chosen = settings(environ, base_url="https://api.example/", pace="7", ca_file=tmp_path / "ca")
+    options = session_options(chosen, None)
+    assert options.base_url == "https://api.example/"
+    assert (options.credentials.client_id, options.credentials.client_secret) == ("region#1", "hush")
+    assert (options.scope, options.ca_file, options.pace) == ("root", tmp_path / "ca", chosen.pace)
+    assert options.state_folder == chosen.state_folder
+    assert options.identity is None
+    assert options.user_agent.startswith("dapkit/")
+
+
+def test_without_credentials_there_is_no_session() -> None:
+    async def attempt() -> None:
+        async with connect(settings({}), lambda _: None):
+            raise AssertionError
+
+    with pytest.raises(MissingCredentialsError):
+        asyncio.run(attempt())
+
+
+def test_options_win_over_the_environments_credentials(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from-file\n")
+    by_option = credentials_of(settings(ENVIRON, client_id="region#2", client_secret="from-option"))
+    by_file = credentials_of(settings(ENVIRON, client_secret_file=tmp_path / "secret"))
+    assert (by_option.client_id, by_option.client_secret) == ("region#2", "from-option")
+    assert by_file.client_secret == "from-file"
+
+
+def test_a_base_url_that_is_none_is_a_usage_error() -> None:
+    async def attempt() -> None:
+        async with connect(settings(ENVIRON, base_url="nonsense"), lambda _: None):
+            raise AssertionError
+
+    with pytest.raises(UsageError, match="base URL"):
+        asyncio.run(attempt())
+
+
+def test_the_sandbox_lives_inside_and_its_clock_moves(tmp_path: Path) -> None:
+    heard: list[Event] = []
+    chosen = settings(
+        {"DAP_SANDBOX_HOME": str(tmp_path / "home"), "DAP_API_URL": "https://elsewhere"},
+        sandbox=True,
+        sandbox_scale=0.05,
+        sandbox_job_seconds=0.0,
+    )
+
+    async def visit() -> tuple[str, Sequence[str]]:
+        async with connect(chosen, heard.append) as connection:
+            before = connection.sandbox.service.moment.now_ms() if connection.sandbox else 0
+            tables = await connection.session.tables("canvas")
+            connection.move_on()
+            assert connection.sandbox is not None
+            assert connection.sandbox.service.moment.now_ms() == before + 4 * 3_600_000
+            return connection.session.identity, tables
+
+    identity, tables = asyncio.run(visit())
+    assert identity == SANDBOX_IDENTITY
+    assert "courses" in tables
+    assert [event.message for event in heard if isinstance(event, Notice)] == list(chosen.notices)
+    assert len(heard) == 1

@@ -1,0 +1,119 @@
+"""What a command tells and where."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dapkit.cli.console import Console
+from dapkit.cli.settings import MessageSettings, read_messages
+from dapkit.engine.events import Notice, RunBegan, TableFailed, TableMoved, TableState
+from dapkit.errors import ServerError
+from dapkit.model import Format, Query
+
+BEGAN = RunBegan(
+    namespace="canvas",
+    tables=("a",),
+    query=Query(format=Format.CSV),
+    output=Path("out"),
+    continued=None,
+    sandbox=False,
+)
+EVENTS = (
+    BEGAN,
+    TableMoved(table="a", state=TableState.QUEUED),
+    Notice(message="Mind this."),
+    TableFailed(table="a", error=ServerError("It is 503")),
+)
+
+
+def messages(**given: Any) -> MessageSettings:
+    return read_messages(given, {})
+
+
+def told(settings: MessageSettings, *, live: bool = False) -> None:
+    with Console(settings, live=live) as console:
+        for event in EVENTS:
+            console.listen(event)
+        console.tell(["the summary"])
+        console.result("the result")
+
+
+@pytest.mark.parametrize(
+    ("given", "levels", "summary"),
+    [
+        ({}, ["info", "notice", "error"], True),
+        ({"loglevel": "debug"}, ["info", "debug", "notice", "error"], True),
+        ({"loglevel": "warning"}, ["error"], True),
+        ({"quiet": True}, ["error"], False),
+        ({"no_log_to_console": True}, [], True),
+    ],
+)
+def test_levels_choose_what_is_told(
+    given: dict[str, Any], levels: list[str], summary: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told(messages(**given))
+    captured = capsys.readouterr()
+    assert captured.out == "the result\n"
+    lines = captured.err.splitlines()
+    assert ("the summary" in lines) == summary
+    assert [line.split()[2] for line in lines if line != "the summary"] == levels
+
+
+def test_json_lines_are_objects(capsys: pytest.CaptureFixture[str]) -> None:
+    told(messages(logformat="json", quiet=True))
+    assert json.loads(capsys.readouterr().err)["code"] == "server"
+
+
+def test_the_log_file_gets_all_and_grows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = messages(logfile=tmp_path / "dap.log", quiet=True)
+    told(settings)
+    told(settings)
+    lines = (tmp_path / "dap.log").read_text().splitlines()
+    assert [line.split()[2] for line in lines] == ["info", "notice", "error"] * 2
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_nothing_stays_attached_when_it_closes() -> None:
+    before = list(logging.getLogger("dapkit").handlers)
+    told(messages())
+    assert logging.getLogger("dapkit").handlers == before
+
+
+def test_an_exception_is_traced_at_debug_level_only(capsys: pytest.CaptureFixture[str]) -> None:
+    for level, traced in (("info", False), ("debug", True)):
+        with pytest.raises(ValueError, match="broken"), Console(messages(loglevel=level)):
+            raise ValueError("broken")
+        assert ("Traceback" in capsys.readouterr().err) == traced
+
+
+def test_a_result_may_be_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    with Console(messages()) as console:
+        console.json_result({"größe": 1})
+    assert json.loads(capsys.readouterr().out) == {"größe": 1}
+
+
+@pytest.mark.parametrize("given", [{"non_interactive": True}, {"quiet": True}, {"logformat": "json"}, {}], ids=str)
+def test_live_progress_needs_a_terminal_and_nothing_against_it(
+    given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: bool(given))
+    told(messages(**given), live=True)
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_on_a_terminal_progress_is_drawn_and_only_what_matters_is_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    told(messages(), live=True)
+    err = capsys.readouterr().err
+    assert "\x1b" in err
+    assert "Mind this." in err
+    assert "It is 503" in err
+    assert "snapshot of 1 table" not in err
+    assert err.endswith("the summary\n")

@@ -1,0 +1,55 @@
+"""From how a run ended to its exit code."""
+
+import pytest
+
+from dapkit.cli.exitcodes import error_of
+from dapkit.engine.events import TableFailed
+from dapkit.errors import (
+    DapError,
+    JobFailedError,
+    OutOfRangeError,
+    PartlyFailedError,
+    ServerError,
+    TableNotFoundError,
+)
+
+
+def failures(**errors: DapError) -> list[TableFailed]:
+    return [TableFailed(table=table, error=error) for table, error in errors.items()]
+
+
+def test_a_run_without_failures_has_no_error() -> None:
+    assert error_of(3, []) is None
+    assert error_of(0, []) is None
+
+
+@pytest.mark.parametrize(
+    ("done", "failed", "code"),
+    [
+        (1, failures(a=ServerError("x")), 3),
+        (0, failures(a=ServerError("x")), 23),
+        (0, failures(a=ServerError("x"), b=ServerError("y")), 23),
+        (0, failures(a=ServerError("x"), b=JobFailedError("y")), 3),
+        (0, failures(a=TableNotFoundError("x"), b=TableNotFoundError("y")), 30),
+    ],
+)
+def test_the_code_is_the_one_that_all_share_or_partly(done: int, failed: list[TableFailed], code: int) -> None:
+    error = error_of(done, failed)
+    assert error is not None
+    assert error.exit_code == code
+
+
+def test_partly_names_the_tables_and_helps_only_where_running_again_may() -> None:
+    again = error_of(1, failures(a=ServerError("x"), b=OutOfRangeError("y")))
+    useless = error_of(1, failures(b=OutOfRangeError("y")))
+    assert isinstance(again, PartlyFailedError)
+    assert isinstance(useless, PartlyFailedError)
+    assert again.message == "2 of 3 tables failed: a, b."
+    assert again.hint == PartlyFailedError.default_hint
+    assert "will not help" in useless.hint
+
+
+def test_a_shared_error_says_which_table() -> None:
+    error = error_of(0, failures(a=ServerError("It is 503")))
+    assert error is not None
+    assert error.table == "a"

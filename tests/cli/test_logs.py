@@ -1,0 +1,138 @@
+"""Log lines: their form, their levels, what each event says."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dapkit.cli import logs
+from dapkit.engine.events import (
+    BytesCame,
+    Event,
+    Notice,
+    ObjectBegan,
+    ObjectDone,
+    ObjectsKnown,
+    Retried,
+    RunBegan,
+    TableDone,
+    TableFailed,
+    TableMoved,
+    TableResult,
+    TableState,
+)
+from dapkit.errors import JobFailedError, OutputError, ServerError
+from dapkit.model import Format, Query
+
+
+def record(message: str = "said", level: int = logging.INFO, **fields: object) -> logging.LogRecord:
+    made = logging.LogRecord("dapkit", level, "here.py", 1, message, None, None)
+    made.created = 1_770_000_000.25
+    if fields:
+        made.__dict__["fields"] = fields
+    return made
+
+
+def test_a_plain_line_has_time_level_and_message() -> None:
+    line = logs.PlainFormatter().format(record(level=logs.NOTICE))
+    assert line.split(maxsplit=2)[2] == "notice  said"
+    assert "\n" not in line
+
+
+def test_a_json_line_has_the_fields_of_the_event() -> None:
+    line = logs.JsonFormatter().format(record("größer", table="users", size=3))
+    assert json.loads(line) == {
+        "time": "2026-02-02T02:40:00.250Z",
+        "level": "info",
+        "message": "größer",
+        "table": "users",
+        "size": 3,
+    }
+
+
+@pytest.mark.parametrize("formatter", [logs.PlainFormatter(), logs.JsonFormatter()])
+def test_a_trace_hides_what_a_foreign_exception_quotes(formatter: logging.Formatter) -> None:
+    error = RuntimeError("GET https://store.example/x?X-Amz-Signature=topsecret failed")
+    made = record("It ended")
+    made.exc_info = (RuntimeError, error, None)
+    text = formatter.format(made)
+    assert "RuntimeError" in text
+    assert "store.example" in text
+    assert "topsecret" not in text
+
+
+EVENTS: list[tuple[Event, int, str]] = [
+    (TableMoved(table="a", state=TableState.RUNNING, job_id="j1"), logging.INFO, "a: the service prepares it (job j1)"),
+    (TableMoved(table="a", state=TableState.QUEUED), logging.DEBUG, "a: queued"),
+    (ObjectsKnown(table="a", objects=3, whole=0), logging.INFO, "a: 3 files"),
+    (ObjectsKnown(table="a", objects=3, whole=1), logging.INFO, "a: 3 files, 1 of them here already"),
+    (ObjectBegan(table="a", name="x.gz", size=None), logging.DEBUG, "a: fetching x.gz"),
+    (ObjectDone(table="a", name="x.gz", size=1500, rows=7), logging.DEBUG, "a: x.gz is whole, 1.50 kB"),
+    (Retried(table="a", error=ServerError("It is 503"), pause=5), logging.WARNING, "a: It is 503. Again in 5.0 s."),
+    (Retried(table=None, error=ServerError("No."), pause=61), logging.WARNING, "No. Again in 1m 1s."),
+    (Notice(message="Mind this."), logs.NOTICE, "Mind this."),
+    (TableFailed(table="a", error=JobFailedError("It broke")), logging.ERROR, "a: failed: It broke"),
+    (BytesCame(table="a", count=10), logging.DEBUG, "a: 10 B"),
+]
+
+
+@pytest.mark.parametrize(("event", "level", "message"), EVENTS)
+def test_events_are_sentences(event: Event, level: int, message: str) -> None:
+    assert logs.describe(event)[:2] == (level, message)
+
+
+def test_the_beginning_says_what_is_continued() -> None:
+    query = Query(format=Format.PARQUET)
+    event = RunBegan(
+        namespace="canvas", tables=("a", "b"), query=query, output=Path("out"), continued=7500.0, sandbox=True
+    )
+    sentence = logs.run_sentence(event)
+    assert sentence == (
+        "canvas: snapshot of 2 tables as parquet into out, from the sandbox; "
+        "continuing the run that was interrupted 2h 5m ago."
+    )
+
+
+def test_an_increment_is_called_changes() -> None:
+    query = Query(format=Format.CSV, since="2026-01-01T00:00:00Z")
+    event = RunBegan(namespace="canvas", tables=("a",), query=query, output=Path("out"), continued=None, sandbox=False)
+    assert logs.run_sentence(event) == "canvas: changes of 1 table as csv into out."
+
+
+def test_a_whole_table_says_what_it_is(table_result: Callable[..., TableResult]) -> None:
+    level, message, fields = logs.describe(TableDone(result=table_result(reused=True)))
+    assert level == logging.INFO
+    assert message == (
+        "courses: whole, 2 files, 1.50 kB, 1,234 rows, at 2026-09-01T00:00:00Z, proven by crc, was here already"
+    )
+    assert fields["table"] == "courses"
+    bare = logs.result_sentence(table_result(rows=None, at=None, until="u"))
+    assert bare == "courses: whole, 2 files, 1.50 kB, until u, proven by crc"
+
+
+def test_an_error_brings_its_fields() -> None:
+    error = ServerError("It is 503", uuid="u-1", job_id="j-1")
+    _, _, fields = logs.describe(TableFailed(table="a", error=error))
+    assert {"table": "a", "code": "server", "uuid": "u-1", "job_id": "j-1"}.items() <= fields.items()
+
+
+def test_a_long_download_shows_life_every_half_minute(caplog: pytest.LogCaptureFixture) -> None:
+    times = iter([0.0, 10.0, 29.0, 31.0, 40.0, 62.0])
+    log = logs.EventLog(logging.getLogger("test-of-life"), clock=lambda: next(times))
+    with caplog.at_level(logging.INFO, logger="test-of-life"):
+        for _ in range(5):
+            log(BytesCame(table="a", count=1000))
+    assert [entry.getMessage().split("; ")[-1] for entry in caplog.records] == ["3.00 kB came", "5.00 kB came"]
+
+
+def test_a_log_file_is_made_with_its_folder(tmp_path: Path) -> None:
+    handler = logs.file_handler(tmp_path / "new" / "dap.log")
+    handler.close()
+    assert (tmp_path / "new" / "dap.log").exists()
+
+
+def test_a_log_file_that_cannot_be_is_an_output_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="log file"):
+        logs.file_handler(tmp_path)

@@ -1,0 +1,185 @@
+"""The group, its help, where options may stand, and how errors end."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+import pytest
+
+from dapkit import __version__
+from dapkit.cli import main as entry
+from dapkit.cli.exitcodes import BROKEN_PIPE
+from dapkit.cli.main import COMMANDS, main, wants_json
+from dapkit.cli.options import SectionedOption, merged
+from dapkit.errors import DapError, StalledError
+
+HEAVY = {"aiohttp", "asyncio", "duckdb", "isal", "msgspec", "pyarrow", "rich"}
+
+
+def group() -> click.Group:
+    return entry.dap
+
+
+def test_bare_it_prints_help(dap: Callable[..., Any]) -> None:
+    bare, asked, short = dap(), dap("--help"), dap("-h")
+    assert (bare.code, asked.code) == (0, 0)
+    assert bare.out == asked.out == short.out
+    for command in COMMANDS:
+        assert f"  {command} " in bare.out
+
+
+def test_the_version_is_ours(dap: Callable[..., Any]) -> None:
+    assert dap("--version").out == f"dapkit {__version__}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str, dap: Callable[..., Any]) -> None:
+    outcome = dap(name, "--help")
+    assert outcome.code == 0
+    assert "Examples:" in outcome.out
+    command = group().get_command(click.Context(group()), name)
+    assert command is not None
+    assert command.name == name
+    assert command.help is not None
+    assert command.help.splitlines()[0] == COMMANDS[name]
+    for parameter in command.params:
+        assert isinstance(parameter, click.Argument) or getattr(parameter, "help", None)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], []])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    program = (
+        "import sys; from dapkit.cli.main import main; main(sys.argv[1:]); "
+        "print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)"
+    )
+    child = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=True)
+    assert HEAVY & set(child.stderr.split()) == set()
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("snapshoot", "snapshot"), ("Snapshot", "snapshot"), ("increment", "incremental"), ("doctr", "doctor")],
+)
+def test_a_slip_in_the_command_is_answered_with_the_nearest(typed: str, meant: str, dap: Callable[..., Any]) -> None:
+    outcome = dap(typed)
+    assert outcome.code == 2
+    assert f"Did you mean {meant}" in outcome.err
+
+
+def test_a_command_like_none_is_answered_with_all(dap: Callable[..., Any]) -> None:
+    assert "There are snapshot, incremental" in dap("zzz").err
+
+
+def test_a_slip_in_an_option_is_answered_with_the_nearest(dap: Callable[..., Any]) -> None:
+    outcome = dap("list", "--namespce", "canvas")
+    assert outcome.code == 2
+    assert "--namespace" in outcome.err
+    assert "See dap list --help." in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "value"),
+    [
+        (["--client-id", "one"], [], "one"),
+        ([], ["--client-id", "two"], "two"),
+        (["--client-id", "one"], ["--client-id", "two"], "two"),
+        ([], [], None),
+    ],
+)
+def test_shared_options_stand_before_or_after_the_command(
+    before: list[str], after: list[str], value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    @click.command("list")
+    @click.option("--client-id", cls=SectionedOption)
+    @click.option("--quiet", is_flag=True)
+    @click.pass_context
+    def probe(context: click.Context, /, **_given: Any) -> None:
+        seen.append(merged(context))
+
+    monkeypatch.setattr(entry.LazyGroup, "get_command", lambda *_: probe)
+    assert main(["--quiet", *before, "list", *after]) == 0
+    assert seen[0]["client_id"] == value
+    assert seen[0]["quiet"] is True
+
+
+def test_every_official_global_flag_is_accepted_in_both_places(dap: Callable[..., Any]) -> None:
+    flags = [
+        *("--base-url", "https://x", "--client-id", "a", "--client-secret", "b", "--loglevel", "DEBUG"),
+        *("--logfile", "log", "--logformat", "json", "--no-log-to-console", "--no-tracking"),
+        *("--non-interactive", "--console-theme", "high-contrast-bw"),
+    ]
+    for arguments in ([*flags, "list", "--help"], ["list", *flags, "--help"]):
+        assert dap(*arguments).code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["list", "--json"], True),
+        (["--logformat", "json", "list"], True),
+        (["--logformat=JSON", "list"], True),
+        (["list", "--logformat", "plain"], False),
+        (["--logformat"], False),
+        ([], False),
+    ],
+)
+def test_errors_are_json_where_asked(arguments: list[str], answer: bool) -> None:
+    assert wants_json(arguments) is answer
+
+
+def failing(error: BaseException) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "lines"),
+    [
+        (
+            StalledError("Nothing came", table="users", uuid="u", hint="Wait."),
+            20,
+            ["Error: users: Nothing came", "uuid for support: u", "Hint: Wait."],
+        ),
+        (StalledError("users stalled", table="users", hint="Wait."), 20, ["Error: users stalled", "Hint: Wait."]),
+        (KeyboardInterrupt(), 130, ["Error: Stopped.", "Hint: Run the command again."]),
+        (BrokenPipeError(), BROKEN_PIPE, []),
+    ],
+)
+def test_errors_end_in_lines_and_a_code(
+    error: BaseException,
+    code: int,
+    lines: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    dap: Callable[..., Any],
+) -> None:
+    monkeypatch.setattr(entry.dap, "main", failing(error))
+    monkeypatch.setattr(entry, "_silence_stdout", lambda: None)
+    outcome = dap("list")
+    assert (outcome.code, outcome.err.splitlines()) == (code, lines)
+
+
+def test_an_error_may_be_one_object(monkeypatch: pytest.MonkeyPatch, dap: Callable[..., Any]) -> None:
+    error: DapError = StalledError("Nothing came", table="users", job_id="j", uuid="u")
+    monkeypatch.setattr(entry.dap, "main", failing(error))
+    assert json.loads(dap("list", "--json").err) == error.as_dict()
+
+
+def test_a_reader_that_goes_away_is_no_error_to_tell() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", "from dapkit.cli.main import run; run()", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    child.stdout.close()
+    assert child.stderr is not None
+    assert child.stderr.read() == b""
+    child.stderr.close()
+    assert child.wait(timeout=20) == BROKEN_PIPE

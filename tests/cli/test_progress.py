@@ -1,0 +1,114 @@
+"""Live progress, drawn into a string."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from dapkit.cli.progress import THEMES, Progress, RateMeter
+from dapkit.cli.settings import THEMES as THEME_NAMES
+from dapkit.engine.events import (
+    BytesCame,
+    Event,
+    ObjectBegan,
+    ObjectDone,
+    ObjectsKnown,
+    RunBegan,
+    TableDone,
+    TableResult,
+)
+from dapkit.model import Format, Query
+
+
+def drawn(*events: Event, height: int = 24, color: bool | None = None, theme: str = "dark", now: float = 0.0) -> str:
+    """Draw once, `now` seconds after the beginning; on a terminal when `color` says whether it has colours."""
+    console = Console(
+        file=io.StringIO(),
+        width=100,
+        height=height,
+        force_terminal=color is not None,
+        no_color=not color,
+        color_system=None if color is None else "standard",
+        highlight=False,
+    )
+    times = iter([0.0, now])
+    progress = Progress(console, theme, clock=lambda: next(times, now))
+    for event in events:
+        progress(event)
+    console.print(progress)
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue()
+
+
+def began(*tables: str) -> RunBegan:
+    query = Query(format=Format.CSV)
+    return RunBegan(namespace="canvas", tables=tables, query=query, output=Path("out"), continued=None, sandbox=False)
+
+
+def test_before_the_tables_are_known_it_says_so() -> None:
+    assert "Asking for the tables" in drawn()
+
+
+def test_it_shows_states_files_bytes_and_time(table_result: Callable[..., TableResult]) -> None:
+    text = drawn(
+        began("a", "b", "c"),
+        ObjectsKnown(table="a", objects=4, whole=0),
+        ObjectBegan(table="a", name="x", size=None),
+        BytesCame(table="a", count=2500),
+        ObjectDone(table="a", name="x", size=2000, rows=1),
+        ObjectBegan(table="a", name="y", size=None),
+        TableDone(result=table_result("b", files=2)),
+        now=65.0,
+    )
+    head, bar, busy = text.strip().splitlines()
+    assert head.split() == ["canvas", "1", "waiting", "1", "downloading", "1", "done"]
+    assert "3 of ~9 files" in bar
+    assert "2.50 kB" in bar
+    assert "1m 5s" in bar
+    assert busy.split() == ["a", "1", "of", "4", "files", "2.50", "kB", "of", "~8.00", "kB"]
+
+
+def test_totals_that_are_known_have_no_mark(table_result: Callable[..., TableResult]) -> None:
+    text = drawn(began("b"), TableDone(result=table_result("b", files=2)))
+    assert "2 of 2 files" in text
+
+
+def test_it_fits_the_terminal() -> None:
+    tables = [f"table_{number}" for number in range(100)]
+    events = [ObjectBegan(table=table, name="x", size=None) for table in tables]
+    text = drawn(began(*tables), *events, height=10)
+    assert len(text.splitlines()) <= 10
+    assert "and 96 more" in text
+
+
+def test_without_colour_there_is_none() -> None:
+    assert "\x1b[3" not in drawn(began("a"), color=False)
+    assert "\x1b[1;3" in drawn(began("a"), color=True)
+
+
+@pytest.mark.parametrize("theme", THEME_NAMES)
+def test_every_theme_draws(theme: str) -> None:
+    assert set(THEMES[theme]) == set(THEMES["dark"])
+    assert "canvas" in drawn(began("a"), color=True, theme=theme)
+
+
+def test_the_rate_is_that_of_the_last_seconds() -> None:
+    meter = RateMeter(window=5.0)
+    assert meter.measure(0.0, 0) == 0.0
+    assert meter.measure(1.0, 1000) == 1000.0
+    for second in range(2, 8):
+        rate = meter.measure(float(second), 1000)
+    assert rate == 0.0
+
+
+def test_it_leaves_the_terminal_as_it_was() -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    with Progress(console, "dark") as progress:
+        progress(began("a"))
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    hidden, shown = file.getvalue().rfind("\x1b[?25l"), file.getvalue().rfind("\x1b[?25h")
+    assert 0 <= hidden < shown

@@ -1,0 +1,59 @@
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dapkit.decode.jsonl import Record, records
+from dapkit.errors import IntegrityError
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "part-0.jsonl.gz"
+    path.write_bytes(gzip.compress(text.encode()))
+    return path
+
+
+def line(**parts: Any) -> str:
+    return json.dumps(parts, ensure_ascii=False)
+
+
+def test_rows_of_every_kind(tmp_path: Path) -> None:
+    rows = [
+        line(key={"id": 1}, value={"name": 'tab\t"quote"\n😀', "n": 1.5, "deep": {"a": [1]}}, meta={"ts": "T1"}),
+        line(key={"id": 2}, value={}, meta={"ts": "T2", "action": "U"}),
+        line(key={"id": 3}, meta={"action": "D", "ts": "T3"}, future=[{}]),
+        "",
+        line(key={"id": 2**60}, value=None, meta={"ts": "T4"}),
+    ]
+    assert list(records(written(tmp_path, "\n".join(rows)))) == [
+        Record({"id": 1}, {"name": 'tab\t"quote"\n😀', "n": 1.5, "deep": {"a": [1]}}, "T1", None),
+        Record({"id": 2}, {}, "T2", "U"),
+        Record({"id": 3}, None, "T3", "D"),
+        Record({"id": 2**60}, None, "T4", None),
+    ]
+
+
+def test_rows_longer_and_shorter_than_a_block(tmp_path: Path) -> None:
+    sizes = [10, 200_000, 0, 65_000, 64 * 1024, 1_000_000, 3]
+    text = "".join(line(key={"id": size}, value={"x": "x" * size}, meta={"ts": "T"}) + "\n" for size in sizes)
+    rows = list(records(written(tmp_path, text)))
+    assert [(row.key["id"], len((row.value or {})["x"])) for row in rows] == [(size, size) for size in sizes]
+
+
+def test_no_rows(tmp_path: Path) -> None:
+    assert list(records(written(tmp_path, ""))) == []
+
+
+@pytest.mark.parametrize("text", ["<html>", '{"key": 1}', '{"key": {}, "meta": {}}', '{"key": {}, "meta": {"ts"'])
+def test_a_line_that_is_no_record(tmp_path: Path, text: str) -> None:
+    with pytest.raises(IntegrityError, match=r"part-0\.jsonl\.gz"):
+        list(records(written(tmp_path, text)))
+
+
+def test_a_truncated_file(tmp_path: Path) -> None:
+    path = written(tmp_path, line(key={}, value={}, meta={"ts": "T"}) + "\n")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(IntegrityError):
+        list(records(path))

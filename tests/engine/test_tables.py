@@ -1,0 +1,43 @@
+"""Which tables a person means."""
+
+import pytest
+
+from dapkit.engine.tables import nearest, select, split_tables
+from dapkit.errors import TableNotFoundError, UsageError
+
+KNOWN = ("users", "courses", "quizzes", "quiz_questions")
+
+
+def test_lists_are_split_spaces_forgiven_and_duplicates_dropped() -> None:
+    assert split_tables([" users , courses,users,", "wikis"]) == ("users", "courses", "wikis")
+
+
+@pytest.mark.parametrize("values", [[], [""], [" , ,"]])
+def test_no_table_is_a_usage_error(values: list[str]) -> None:
+    with pytest.raises(UsageError):
+        split_tables(values)
+
+
+def test_names_need_no_list_and_keep_their_order() -> None:
+    assert select(["wikis", "users"], [], None) == ("wikis", "users")
+
+
+def test_all_and_globs_are_resolved_each_table_once() -> None:
+    assert select(["all"], [], KNOWN) == KNOWN
+    assert select(["quiz*", "users", "quizzes"], [], KNOWN) == ("quizzes", "quiz_questions", "users")
+    assert select(["all"], ["quiz*", "none"], KNOWN) == ("users", "courses")
+
+
+def test_a_pattern_that_matches_nothing_is_an_error() -> None:
+    with pytest.raises(TableNotFoundError, match="x\\*"):
+        select(["x*"], [], KNOWN)
+
+
+def test_excluding_everything_is_a_usage_error() -> None:
+    with pytest.raises(UsageError):
+        select(["users"], ["u*"], None)
+
+
+def test_the_nearest_names_are_offered() -> None:
+    assert "users" in nearest("user", KNOWN)
+    assert "dap list" in nearest("zzzz", KNOWN)

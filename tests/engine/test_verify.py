@@ -1,0 +1,69 @@
+"""Files that are what their manifest says, and each way in which they are not."""
+
+import gzip
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from dapkit.engine import manifest
+from dapkit.engine.manifest import Manifest, ManifestObject
+from dapkit.engine.verify import verify
+from dapkit.errors import VerificationError
+from dapkit.model import Format
+
+CONTENT = gzip.compress(b'{"key":{"id":1}}\n', mtime=0)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    job = tmp_path / "job_a"
+    job.mkdir()
+    (job / "part.jsonl.gz").write_bytes(CONTENT)
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    item = ManifestObject(id="o", name="part.jsonl.gz", size=len(CONTENT), sha256=digest, rows=1, proven=("crc",))
+    whole = Manifest(
+        written_by="dapkit", service="s", sandbox=False, scope=None, namespace="canvas", table="users",
+        format=Format.JSONL, mode=None, job_id="a", schema_version=1, at="2024-01-01T00:00:00Z", since=None,
+        until=None, rows=1, bytes=len(CONTENT), objects=(item,), completed_at="2024-01-01T00:00:00+00:00",
+    )  # fmt: skip
+    manifest.write(job, whole)
+    return tmp_path
+
+
+def test_a_right_folder_has_no_problem(folder: Path) -> None:
+    for place in (folder, folder / "job_a"):
+        result = verify(place)
+        assert (result.jobs, result.files, result.bytes, result.problems) == (1, 1, len(CONTENT), ())
+
+
+def wrong(folder: Path) -> list[str]:
+    return [problem.what for problem in verify(folder).problems]
+
+
+def test_each_thing_wrong_is_said(folder: Path) -> None:
+    path = folder / "job_a" / "part.jsonl.gz"
+    (folder / "job_a" / "stranger.gz").write_bytes(b"")
+    assert wrong(folder) == ["is not named by the manifest"]
+    (folder / "job_a" / "stranger.gz").unlink()
+    path.write_bytes(CONTENT[:-1])
+    assert "bytes instead of" in wrong(folder)[0]
+    path.write_bytes(gzip.compress(b'{"key":{"id":2}}\n', mtime=0))
+    assert wrong(folder) == ["has another SHA-256 than its manifest says"]
+    path.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
+    assert len(wrong(folder)) == 1
+    path.unlink()
+    assert wrong(folder) == ["is missing"]
+    (folder / "job_a" / ".manifest.json").write_text("{")
+    assert "damaged" in wrong(folder)[0]
+
+
+def test_a_job_without_manifest_is_unfinished(folder: Path) -> None:
+    (folder / "job_b").mkdir()
+    assert verify(folder).unfinished == (folder / "job_b",)
+
+
+def test_nothing_to_verify_is_an_error(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "none"):
+        with pytest.raises(VerificationError):
+            verify(place)

@@ -1,0 +1,192 @@
+"""Budgets as values: what may be sent when."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dapkit.errors import UsageError
+from dapkit.protocol.budget import (
+    LEASE,
+    MARGIN,
+    NO_PACE,
+    PUBLISHED_PACE,
+    RECOVERY,
+    REMEMBERED,
+    WINDOW,
+    Budget,
+    Narrowing,
+    Pace,
+    Slot,
+    answered,
+    merged,
+    narrowed,
+    next_free,
+    pruned,
+    taken,
+    width,
+)
+from dapkit.protocol.refusal import Endpoint
+
+NOW = 1_000_000.0
+HOLD = WINDOW + MARGIN
+
+
+def slots(*times: float | tuple[float, float]) -> tuple[Slot, ...]:
+    """Return slots by when they were answered; a pair is when one was taken and answered, an open one ends in inf."""
+    made = []
+    for number, time in enumerate(times):
+        begin, end = time if isinstance(time, tuple) else (time, time)
+        made.append(Slot(id=str(number), taken=NOW + begin, answered=None if end == float("inf") else NOW + end))
+    return tuple(made)
+
+
+OPEN = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("published", PUBLISHED_PACE), (" None ", NO_PACE), ("2", Pace(2)), ("1000", Pace(1000))],
+)
+def test_pace_is_read(text: str, expected: Pace) -> None:
+    assert Pace.parse(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "fast", "1001", "٣"])
+def test_what_is_no_pace(text: str) -> None:
+    with pytest.raises(UsageError, match="not a pace"):
+        Pace.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("pace", "limits"),
+    [
+        (PUBLISHED_PACE, {"tables": 5, "schema": 500, "submit": 5, "poll": 500, "sign": 200, "login": None}),
+        (Pace(1), {"tables": 1, "schema": 100, "submit": 1, "poll": 100, "sign": 40, "login": None}),
+        (Pace(20), {"tables": 20, "schema": 2000, "submit": 20, "poll": 2000, "sign": 800, "login": None}),
+        (NO_PACE, dict.fromkeys(["tables", "schema", "submit", "poll", "sign", "login"])),
+    ],
+)
+def test_a_number_scales_every_budget(pace: Pace, limits: dict[str, int | None]) -> None:
+    assert {endpoint.value: pace.limit(endpoint) for endpoint in Endpoint} == limits
+
+
+@pytest.mark.parametrize(
+    ("spent", "limit", "free"),
+    [
+        (Budget(), 5, 0.0),
+        (Budget(slots=slots(-10, -5)), 3, 0.0),
+        (Budget(slots=slots(-10, -5)), 2, NOW - 10 + HOLD),
+        (Budget(slots=slots(-10, -5)), 1, NOW - 5 + HOLD),
+        (Budget(slots=slots(-5, -10)), 2, NOW - 10 + HOLD),
+        (Budget(slots=slots((-30, -1))), 1, NOW - 1 + HOLD),
+        (Budget(slots=slots((-30, OPEN))), 1, NOW - 30 + LEASE + HOLD),
+        (Budget(slots=slots((-30, OPEN))), 2, 0.0),
+        (Budget(slots=slots(-10), blocked_until=NOW + 5), 5, NOW + 5),
+        (Budget(slots=slots(-10), blocked_until=NOW + 5), None, NOW + 5),
+        (Budget(slots=slots(-10), blocked_until=NOW + 99), 1, NOW + 99),
+        (Budget(slots=slots(*range(-50, 0))), None, 0.0),
+    ],
+)
+def test_next_free(spent: Budget, limit: int | None, free: float) -> None:
+    assert next_free(spent, limit, NOW) == free
+
+
+def test_pruning_forgets_what_is_past_or_from_the_future() -> None:
+    spent = Budget(slots=slots(-HOLD - 1, -HOLD + 1, 5, (-LEASE - HOLD - 1, OPEN)), blocked_until=NOW + 1)
+    kept = pruned(spent, NOW)
+    assert [slot.id for slot in kept.slots] == ["1"]
+    assert kept.blocked_until == NOW + 1
+
+
+@pytest.mark.parametrize(("at", "kept"), [(-1.0, True), (-RECOVERY + 1, True), (-RECOVERY, False), (100.0, False)])
+def test_pruning_forgets_an_old_narrowing(at: float, kept: bool) -> None:
+    spent = Budget(narrowing=Narrowing(at=NOW + at, low=1, high=5))
+    assert (pruned(spent, NOW).narrowing is not None) is kept
+
+
+@pytest.mark.parametrize(
+    ("limit", "age", "expected"),
+    [(5, 0, 2), (5, RECOVERY / 2, 3), (5, RECOVERY - 1, 4), (5, RECOVERY, 5), (None, 0, 2), (None, RECOVERY, None)],
+)
+def test_a_narrowed_lane_widens_again(limit: int | None, age: float, expected: int | None) -> None:
+    spent = Budget(narrowing=Narrowing(at=NOW, low=2, high=5))
+    assert width(spent, limit, NOW + age) == expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "limit", "low", "high"),
+    [(5, 5, 2, 5), (1, 5, 1, 5), (3, 200, 1, 200), (120, None, 60, 120), (1, None, 1, 1)],
+)
+def test_a_429_halves_what_was_sent(sent: int, limit: int | None, low: int, high: int) -> None:
+    spent = Budget(slots=slots(*[-1.0] * sent))
+    told = narrowed(spent, spent.slots[-1], limit, NOW, 30.0)
+    assert told.blocked_until == NOW + 30
+    assert told.narrowing == Narrowing(at=NOW, low=low, high=high)
+
+
+def test_requests_on_their_way_narrow_no_further() -> None:
+    spent = Budget(slots=slots(-3, -2))
+    once = narrowed(spent, spent.slots[0], 200, NOW, 10.0)
+    twice = narrowed(once, spent.slots[1], 200, NOW + 1, 20.0)
+    assert twice.narrowing == once.narrowing
+    assert twice.blocked_until == NOW + 21
+    later = Slot(id="x", taken=NOW + 30)
+    again = narrowed(taken(twice, later, 200), later, 200, NOW + 31, 1.0)
+    assert again.narrowing is not None
+    assert again.narrowing.at == NOW + 31
+    assert again.blocked_until == NOW + 32
+
+
+def test_a_shorter_demand_does_not_lift_a_longer_one() -> None:
+    spent = Budget(slots=slots(-1), blocked_until=NOW + 50)
+    assert narrowed(spent, spent.slots[0], 5, NOW, 1.0).blocked_until == NOW + 50
+
+
+def test_an_answer_starts_the_window() -> None:
+    spent = taken(Budget(), Slot(id="a", taken=NOW), 1)
+    assert next_free(spent, 1, NOW) == NOW + LEASE + HOLD
+    assert next_free(answered(spent, "a", NOW + 3), 1, NOW + 3) == NOW + 3 + HOLD
+    assert answered(spent, "other", NOW + 3) == spent
+
+
+def test_a_lane_without_limit_remembers_little() -> None:
+    spent = Budget()
+    for number in range(REMEMBERED + 5):
+        spent = taken(spent, Slot(id=str(number), taken=NOW), None)
+    assert len(spent.slots) == REMEMBERED
+    assert spent.slots[-1].id == str(REMEMBERED + 4)
+
+
+def test_merging_knows_the_answer_that_any_side_knows() -> None:
+    (slot,) = slots((-5, OPEN))
+    known = replace(slot, answered=NOW)
+    other = Slot(id="other", taken=NOW - 9)
+    for sides in ([slot], [known]), ([known], [slot]):
+        both = merged(Budget(slots=tuple(side)) for side in (*sides, [other]))
+        assert both.slots == (other, known)
+
+
+def test_merging_takes_the_longest_block_and_the_latest_narrowing() -> None:
+    old, new = Narrowing(at=NOW - 9, low=1, high=5), Narrowing(at=NOW, low=2, high=5)
+    sides = [Budget(blocked_until=5.0, narrowing=new), Budget(blocked_until=9.0, narrowing=old), Budget()]
+    assert merged(sides) == Budget(blocked_until=9.0, narrowing=new)
+
+
+@given(
+    limit=st.integers(1, 6),
+    requests=st.lists(st.tuples(st.floats(0, 30), st.floats(0, 90), st.floats(0, 1)), min_size=1, max_size=40),
+)
+def test_never_more_than_the_limit_in_any_window(limit: int, requests: list[tuple[float, float, float]]) -> None:
+    """Sent as early as allowed; the service counts each request somewhere between its sending and its answer."""
+    spent, now, counted = Budget(), NOW, list[float]()
+    for number, (gap, latency, where) in enumerate(requests):
+        now += gap
+        now = max(now, next_free(pruned(spent, now), limit, now))
+        slot = Slot(id=str(number), taken=now)
+        spent = answered(taken(pruned(spent, now), slot, limit), slot.id, now + latency)
+        counted.append(now + latency * where)
+    counted.sort()
+    for first, beyond in zip(counted, counted[limit:], strict=False):
+        assert beyond - first > WINDOW

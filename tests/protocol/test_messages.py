@@ -1,0 +1,205 @@
+"""Bodies as they go out and come in."""
+
+import json
+from typing import Any
+
+import pytest
+
+from dapkit.errors import UnexpectedAnswerError, UsageError
+from dapkit.model import Format, JobStatus, Mode, Query
+from dapkit.protocol import messages
+
+COMPLETE: dict[str, Any] = {
+    "id": "j1",
+    "status": "complete",
+    "expires_at": "2024-01-02T00:00:00Z",
+    "objects": [{"id": "j1/a"}, {"id": "j1/b"}],
+    "schema_version": 3,
+    "at": "2024-01-01T00:00:00.123456789Z",
+}
+
+
+def body(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (Query(format=Format.JSONL), {"format": "jsonl"}),
+        (Query(format=Format.TSV, mode=Mode.CONDENSED), {"format": "tsv", "mode": "condensed"}),
+        (
+            Query(format=Format.CSV, since="2024-01-01T00:00:00Z", until="2024-01-02T00:00:00Z"),
+            {"format": "csv", "since": "2024-01-01T00:00:00Z", "until": "2024-01-02T00:00:00Z"},
+        ),
+    ],
+)
+def test_query_says_only_what_is_set(query: Query, expected: dict[str, str]) -> None:
+    assert json.loads(messages.encode_query(query)) == expected
+
+
+def test_object_ids_are_encoded_as_objects() -> None:
+    assert json.loads(messages.encode_object_ids(["a", "b/c"])) == [{"id": "a"}, {"id": "b/c"}]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("courses", "courses"), ("a/b", "a%2Fb"), ("a b?", "a%20b%3F")])
+def test_a_name_becomes_one_segment(name: str, expected: str) -> None:
+    assert messages.segment(name) == expected
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_would_change_the_path_is_refused(name: str) -> None:
+    with pytest.raises(UsageError):
+        messages.segment(name)
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "life"), [(3600, 3600.0), (3599.5, 3599.5), ("3600", 3600.0), ("soon", None), (None, None)]
+)
+def test_a_grant_with_any_sort_of_life(expires_in: object, life: float | None) -> None:
+    grant = messages.decode_grant(body({"access_token": "t", "expires_in": expires_in, "scope": "x", "new": 1}))
+    assert grant.access_token == "t"
+    assert grant.expires_in == life
+
+
+@pytest.mark.parametrize("token", ["", " ", "tökén", "a\nb"])
+def test_a_token_that_no_header_carries(token: str) -> None:
+    with pytest.raises(UnexpectedAnswerError) as caught:
+        messages.decode_grant(body({"access_token": token}))
+    assert not token.strip() or token not in caught.value.message
+
+
+def test_a_login_is_never_repeated_in_an_error() -> None:
+    with pytest.raises(UnexpectedAnswerError) as caught:
+        messages.decode_grant(b'{"access_tokem": "very-secret-token"}')
+    assert "very-secret-token" not in str(caught.value.as_dict())
+    assert "very-secret-token" not in repr(messages.decode_grant(body({"access_token": "very-secret-token"})))
+
+
+def test_tables_keep_their_order_and_lose_repetitions() -> None:
+    assert messages.decode_tables(body({"tables": ["b", "a", "b"], "next": None})) == ("b", "a")
+
+
+def test_a_schema() -> None:
+    schema = messages.decode_schema(body({"schema": {"title": "x"}, "version": 7}), "canvas", "courses")
+    assert (schema.namespace, schema.table, schema.version) == ("canvas", "courses", 7)
+    assert schema.document == {"title": "x"}
+
+
+def test_a_complete_snapshot() -> None:
+    job = messages.decode_job(body({**COMPLETE, "something": {"new": True}}))
+    assert job.status is JobStatus.COMPLETE
+    assert job.objects == ("j1/a", "j1/b")
+    assert job.expires_at == 1704153600.0
+    assert job.watermark == "2024-01-01T00:00:00.123456789Z"
+    assert job.schema_version == 3
+
+
+def test_a_complete_increment() -> None:
+    fields = {key: value for key, value in COMPLETE.items() if key != "at"}
+    job = messages.decode_job(body({**fields, "since": "2024-01-01T00:00:00Z", "until": "2024-01-01T04:00:00Z"}))
+    assert (job.at, job.since, job.watermark) == (None, "2024-01-01T00:00:00Z", "2024-01-01T04:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2024-01-02T00:00:00Z", 1704153600.0),
+        ("2024-01-02T01:00:00+01:00", 1704153600.0),
+        ("2024-01-02T00:00:00", 1704153600.0),
+        ("2024-01-02T00:00:00.5Z", 1704153600.5),
+    ],
+)
+def test_expiry_in_any_zone(text: str, seconds: float) -> None:
+    assert messages.decode_job(body({"id": "j", "status": "running", "expires_at": text})).expires_at == seconds
+
+
+@pytest.mark.parametrize("status", ["waiting", "running"])
+def test_a_job_in_progress_needs_nothing_but_its_id(status: str) -> None:
+    job = messages.decode_job(body({"id": "j", "status": status}))
+    assert (job.id, job.status.value, job.objects) == ("j", status, ())
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ({"type": "ProcessingError", "uuid": "u", "message": "m"}, ("ProcessingError", "u", "m")),
+        ({"type": "ProcessingError", "uuid": "u", "message": ""}, ("ProcessingError", "u", "")),
+        (None, ("", None, "")),
+    ],
+)
+def test_a_failed_job(error: object, expected: tuple[str, str | None, str]) -> None:
+    job = messages.decode_job(body({"id": "j", "status": "failed", "error": error}))
+    assert job.failure is not None
+    assert (job.failure.type, job.failure.uuid, job.failure.message) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"", "empty"),
+        (b"<html><title>Sign in</title></html>", "<html><title>Sign in"),
+        (b'{"id": "j1"', "not JSON"),
+        (b'{"id": "j1"}', "status"),
+        (b'{"id": 5, "status": "waiting"}', "$.id"),
+        (b'["j1"]', "object"),
+        (body({"id": "j1", "status": "paused"}), "paused"),
+        (body({"id": "", "status": "waiting"}), "without an id"),
+        (body({key: value for key, value in COMPLETE.items() if key != "objects"}), "objects"),
+        (body({key: value for key, value in COMPLETE.items() if key != "schema_version"}), "schema_version"),
+        (body({key: value for key, value in COMPLETE.items() if key != "at"}), "at (or since and until)"),
+        (body({**COMPLETE, "objects": [{"name": "x"}]}), "id"),
+        (body({**COMPLETE, "expires_at": "tomorrow"}), "tomorrow"),
+        (b'{"new": ' + b"[" * 100_000, "not JSON"),
+        (b'\xff\xfe{"id"', "not JSON"),
+    ],
+)
+def test_what_is_no_job_is_named_in_one_line(content: bytes, named: str) -> None:
+    with pytest.raises(UnexpectedAnswerError) as caught:
+        messages.decode_job(content)
+    assert named in caught.value.message
+    assert "\n" not in caught.value.message
+    assert len(caught.value.message) < 400
+
+
+def test_urls_of_what_was_asked() -> None:
+    url = "https://store.example/a?X-Amz-Signature=a%2Fb"
+    answer = body({"urls": {"a": {"url": url, "expires": 5}, "other": {"url": "x"}}})
+    assert messages.decode_urls(answer, ["a"]) == {"a": url}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://store.example/a?sig=SECRET",
+        "file:///etc/passwd?sig=SECRET",
+        "https:///a?sig=SECRET",
+        "https://user:SECRET@store.example/a",
+        "https://store.example/a b?sig=SECRET",
+        "https://store.example/a\r\nHost: x?sig=SECRET",
+        "https://store.example:port/a?sig=SECRET",
+        "https://[store/a?sig=SECRET",
+    ],
+)
+def test_a_url_that_is_none_is_refused_without_its_signature(url: str) -> None:
+    with pytest.raises(UnexpectedAnswerError) as caught:
+        messages.decode_urls(body({"urls": {"a": {"url": url}}}), ["a"])
+    assert "SECRET" not in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_missing_url_is_named() -> None:
+    with pytest.raises(UnexpectedAnswerError, match="'b'"):
+        messages.decode_urls(body({"urls": {"a": {"url": "https://store.example/a"}}}), ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"), [(b"", True), (b"<html>", True), (b'{"a": 1', True), (b"{}", False), (b"[1]", False)]
+)
+def test_what_is_garbled(content: bytes, expected: bool) -> None:
+    assert messages.garbled(content) is expected
+
+
+@pytest.mark.parametrize(("content", "expected"), [(b"[]", None), (b"no", None), (b'{"a": 1}', {"a": 1})])
+def test_as_object(content: bytes, expected: object) -> None:
+    assert messages.as_object(content) == expected

@@ -1,0 +1,53 @@
+"""How long a token lives, whatever the clocks say."""
+
+import base64
+import json
+
+import pytest
+
+from dapkit.protocol.messages import Grant
+from dapkit.protocol.token import token_of
+
+NOW = 1_700_000_000.0
+
+
+def jwt(**claims: object) -> str:
+    def part(value: object) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    return f"{part({'alg': 'RS256'})}.{part(claims)}.c2ln"
+
+
+@pytest.mark.parametrize(
+    ("token", "expires_in", "service_date", "life"),
+    [
+        ("opaque", 3600.0, None, 3600.0),
+        ("opaque", None, None, 600.0),
+        ("a.b.c", 3600.0, None, 3600.0),
+        ("a.!!!.c", 3600.0, None, 3600.0),
+        (jwt(sub="x"), 3600.0, None, 3600.0),
+        (jwt(exp="soon"), 3600.0, None, 3600.0),
+        (jwt(exp=NOW + 1800), None, None, 1800.0),
+        # our clock is two hours ahead of the service's: only its own times are compared
+        (jwt(exp=NOW - 7200 + 1800), 3600.0, NOW - 7200, 1800.0),
+        (jwt(exp=NOW - 7200 + 3600), 3600.0, None, 3600.0),
+        (jwt(iat=NOW - 7200, exp=NOW - 7200 + 1800), 3600.0, None, 1800.0),
+        (jwt(iat=NOW - 7200, exp=NOW - 7200 + 1800), None, None, 1800.0),
+        (jwt(exp=NOW - 10), None, None, 0.0),
+        ("opaque", -5.0, None, 0.0),
+    ],
+)
+def test_life(token: str, expires_in: float | None, service_date: float | None, life: float) -> None:
+    grant = Grant(access_token=token, expires_in=expires_in)
+    assert token_of(grant, asked_at=NOW, service_date=service_date).expires_at == NOW + life
+
+
+@pytest.mark.parametrize(("life", "margin"), [(3600.0, 300.0), (1200.0, 300.0), (400.0, 100.0), (4.0, 1.0)])
+def test_a_token_is_renewed_with_five_minutes_left_or_a_quarter_of_a_short_life(life: float, margin: float) -> None:
+    token = token_of(Grant(access_token="t", expires_in=life), asked_at=NOW)
+    assert not token.stale(NOW + life - margin - 0.01)
+    assert token.stale(NOW + life - margin)
+
+
+def test_a_token_is_in_no_text_form() -> None:
+    assert "secret" not in repr(token_of(Grant(access_token="secret", expires_in=1.0), asked_at=NOW))

@@ -1,0 +1,83 @@
+import csv
+
+import pytest
+
+from dapkit import spec
+from dapkit.sandbox.data.catalogue import Catalogue, Column, Kind, parse_tables, spec_tables
+
+HEADER = spec.read("tables.csv").partition("
+namespace,")[2].partition("
+")[0].split(",")
+
+
+def line(**facts: str) -> dict[str, str]:
+    return {**dict.fromkeys(HEADER, ""), "namespace": "canvas", "table": "things", "nullable": "0", **facts}
+
+
+def test_every_line_of_the_catalogue_becomes_a_column() -> None:
+    lines = [text for text in spec.read("tables.csv").splitlines() if not text.startswith("#")]
+    columns = [(row["namespace"], row["table"], row["column"]) for row in csv.DictReader(lines)]
+    parsed = [(table.namespace, table.name, column.name) for table in spec_tables() for column in table.columns]
+    assert sorted(parsed) == sorted(columns)
+    assert len(set(columns)) == len(columns)
+
+
+def test_namespaces_and_tables_are_found() -> None:
+    catalogue = Catalogue(spec_tables())
+    assert catalogue.namespaces() == ("canvas", "canvas_logs", "catalog", "new_quizzes")
+    assert catalogue.tables("canvas_logs") == ("web_logs",)
+    assert len(catalogue.tables("canvas")) == 93
+    assert catalogue.table("catalog", "orders").qualified == "catalog.orders"
+    assert catalogue.find("canvas.sis_batches") is None
+    with pytest.raises(KeyError):
+        catalogue.tables("canvas_log")
+    with pytest.raises(KeyError):
+        catalogue.table("canvas", "web_logs")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("canvas.assignments.submission_types", Kind.ARRAY),
+        ("canvas.assignments.lti_context_id", Kind.TRUNCATABLE),
+        ("canvas.submissions.points_deducted", Kind.NUMBER),
+        ("canvas.rubrics.data", Kind.JSON),
+        ("canvas.learning_outcomes.calculation_int", Kind.INT16),
+        ("canvas.courses.settings", Kind.OBJECT),
+        ("canvas.groups.default_view", Kind.ENUM),
+        ("canvas_logs.web_logs.remote_ip", Kind.IP),
+        ("canvas_logs.web_logs.http_status", Kind.INTEGER_ENUM),
+        ("canvas_logs.web_logs.web_application_controller", Kind.OPEN_ENUM),
+        ("canvas_logs.web_logs.web_application_action", Kind.OPEN_ENUM),
+    ],
+)
+def test_words_become_kinds(name: str, kind: Kind) -> None:
+    namespace, table, column = name.split(".")
+    columns = {each.name: each for each in Catalogue(spec_tables()).table(namespace, table).columns}
+    assert columns[column].kind is kind
+
+
+def test_an_array_s_limits_belong_to_its_items() -> None:
+    keys = {column.name: column for column in Catalogue(spec_tables()).table("canvas", "developer_keys").columns}
+    uris = keys["redirect_uris"]
+    assert uris.items == Column(name="", kind=Kind.STRING, max_length=255)
+    assert uris.max_length is None
+
+
+def test_nested_properties_keep_their_order_and_requirement() -> None:
+    groups = Catalogue(spec_tables()).table("canvas", "assignment_groups")
+    rules = next(column for column in groups.value if column.name == "rules")
+    assert [field.name for field in rules.fields] == ["drop_highest", "drop_lowest", "never_drop"]
+    assert [field.nullable for field in rules.fields] == [True, True, False]
+    assert rules.fields[2].items == Column(name="", kind=Kind.INT32)
+
+
+def test_the_unspecified_marker_is_not_a_value() -> None:
+    rows = [line(column="state", type="string", enum="a|b|__dap_unspecified__")]
+    (table,) = parse_tables(rows, {})
+    assert table.value[0].values == ("a", "b")
+
+
+def test_an_unknown_type_is_named() -> None:
+    with pytest.raises(ValueError, match=r"'string' with format 'colour'"):
+        parse_tables([line(column="c", type="string", format="colour")], {})

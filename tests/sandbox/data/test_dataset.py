@@ -1,0 +1,205 @@
+"""The law, snapshot(t1) + increment(t1, t2) = snapshot(t2), and what the façade promises."""
+
+import datetime
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dapkit.sandbox.data import edge
+from dapkit.sandbox.data.catalogue import Catalogue, Table, spec_tables
+from dapkit.sandbox.data.dataset import DataQuery, Dataset, Part
+from dapkit.sandbox.data.timeline import DAY, DECADE, ORIGIN, REFRESH
+
+Row = tuple[Any, ...]
+Rows = Callable[[Table, int | None, int], tuple[Row, ...]]
+CATALOGUE = Catalogue((*spec_tables(), *edge.TABLES))
+LOG_LIFE = 30 * DAY
+REFRESHES = DECADE // REFRESH
+
+
+def moment(milliseconds: int) -> datetime.datetime:
+    return datetime.datetime(1970, 1, 1) + datetime.timedelta(milliseconds=milliseconds)  # noqa: DTZ001 - as DuckDB gives it
+
+
+def keyed(table: Table, found: tuple[Row, ...]) -> dict[Row, Row]:
+    """Return ts and values by key; no key may come twice."""
+    width = 2 + len(table.key)
+    state = {row[2:width]: (row[0], *row[width:]) for row in found}
+    assert len(state) == len(found)
+    return state
+
+
+def applied(table: Table, state: dict[Row, Row], increment: tuple[Row, ...]) -> dict[Row, Row]:
+    changes = keyed(table, increment)
+    after = dict(state)
+    for row in increment:
+        key = row[2 : 2 + len(table.key)]
+        assert row[1] in ("U", "D")
+        if row[1] == "D":
+            assert set(changes[key][1:]) == {None}
+            after.pop(key, None)
+        else:
+            after[key] = changes[key]
+    return after
+
+
+def check_law(table: Table, rows: Rows, since: int, until: int) -> None:
+    before, after = keyed(table, rows(table, None, since)), keyed(table, rows(table, None, until))
+    increment = rows(table, since, until)
+    assert all(moment(since) < row[0] <= moment(until) for row in increment)
+    if table.namespace == "canvas_logs":
+        before = {key: row for key, row in before.items() if row[0] > moment(until - LOG_LIFE)}
+    # By their texts, since NaN is not equal to itself.
+    assert repr(sorted(applied(table, before, increment).items(), key=repr)) == repr(sorted(after.items(), key=repr))
+
+
+@pytest.mark.parametrize("days", [1, 250])
+@pytest.mark.parametrize("table", CATALOGUE, ids=lambda table: table.qualified)
+def test_snapshot_and_increment_make_the_next_snapshot(table: Table, days: int, rows: Rows, now: int) -> None:
+    check_law(table, rows, now - days * DAY, now)
+
+
+LIVELY = ("canvas.submissions", "canvas.enrollments", "canvas.favorites", "canvas.submission_versions")
+LIVELY += ("canvas_logs.web_logs", "catalog.orders", "edge.many_parts", "edge.composite_keys")
+
+
+@pytest.mark.parametrize("name", LIVELY)
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, REFRESHES), st.integers(0, REFRESHES))
+def test_the_law_holds_between_any_refreshes(name: str, rows: Rows, first: int, second: int) -> None:
+    table = CATALOGUE.table(*name.split("."))
+    check_law(table, rows, ORIGIN + min(first, second) * REFRESH, ORIGIN + max(first, second) * REFRESH)
+
+
+@pytest.mark.parametrize("name", ["canvas.users", "canvas.submissions", "canvas.favorites"])
+def test_a_change_is_in_the_increment_that_ends_with_it(name: str, rows: Rows, now: int) -> None:
+    table = CATALOGUE.table(*name.split("."))
+    changes = rows(table, now - 400 * DAY, now)
+    for row in changes[:: max(1, len(changes) // 12)]:
+        last = round((row[0] - moment(0)) / datetime.timedelta(milliseconds=1))
+        key = row[2 : 2 + len(table.key)]
+        assert key in keyed(table, rows(table, last - 1, last))
+        assert key not in keyed(table, rows(table, last, last + 1))
+
+
+def test_rows_are_made_changed_and_deleted(rows: Rows, now: int) -> None:
+    favorites = CATALOGUE.table("canvas", "favorites")
+    actions = [row[1] for row in rows(favorites, now - 250 * DAY, now)]
+    assert {"U", "D"} == set(actions)
+    users = CATALOGUE.table("canvas", "users")
+    place = 2 + [column.name for column in users.columns].index("deleted_at")
+    gone = [row for row in rows(users, None, now) if row[place] is not None]
+    assert gone
+    assert all(row[place] == row[0] for row in gone)
+
+
+def test_a_day_brings_changes_to_a_small_college() -> None:
+    college = Dataset()
+    changed = 0
+    for name in college.tables("canvas"):
+        query = DataQuery(
+            namespace="canvas",
+            table=name,
+            format="jsonl",
+            since_ms=ORIGIN + DECADE - REFRESH,
+            until_ms=ORIGIN + DECADE,
+        )
+        changed += sum(map(college.count, college.parts(query)))
+    assert changed > 100
+
+
+def ask(table: str, **facts: Any) -> DataQuery:
+    namespace, _, name = table.partition(".")
+    return DataQuery(**{"namespace": namespace, "table": name, "format": "jsonl", **facts})
+
+
+def test_parts_are_full_and_count_themselves(now: int) -> None:
+    college = Dataset(scale=0.03, part_rows=100)
+    query = ask("canvas.submissions", until_ms=now)
+    parts = college.parts(query)
+    assert len(parts) > 10
+    assert [part.index for part in parts] == list(range(len(parts)))
+    assert {part.count for part in parts} == {len(parts)}
+    whole = Dataset(scale=0.03).rows(Dataset(scale=0.03).parts(query)[0])
+    assert [row for part in parts for row in college.rows(part)] == whole
+    assert sum(map(college.count, parts)) == len(whole)
+
+
+def test_a_table_may_ask_for_more_parts(college: Dataset, now: int) -> None:
+    assert len(college.parts(ask("edge.many_parts", until_ms=now))) > 10
+
+
+def test_nothing_is_one_part_of_a_snapshot_and_none_of_an_increment(college: Dataset, now: int, tmp_path: Path) -> None:
+    query = ask("edge.empty", until_ms=now)
+    assert college.parts(query) == (Part(query=query, index=0, count=1, ranges=()),)
+    assert college.write(college.parts(query)[0], tmp_path / "empty.gz") == 0
+    assert college.parts(ask("edge.empty", since_ms=ORIGIN, until_ms=now)) == ()
+    assert college.parts(ask("canvas.users", since_ms=ORIGIN - 2, until_ms=ORIGIN - 1)) == ()
+    assert len(college.rows(college.parts(ask("edge.single", until_ms=now))[0])) == 1
+
+
+def test_names_that_are_not_known(college: Dataset, now: int) -> None:
+    for call in (
+        lambda: college.tables("canvas_log"),
+        lambda: college.schema("canvas", "web_logs"),
+        lambda: college.parts(ask("canvas.nothing", until_ms=now)),
+        lambda: college.earliest("canvas", "nothing", now),
+    ):
+        with pytest.raises(KeyError):
+            call()
+
+
+def test_what_there_is(college: Dataset, now: int) -> None:
+    assert college.namespaces() == ("canvas", "canvas_logs", "catalog", "new_quizzes", "edge")
+    assert "composite_keys" in college.tables("edge")
+    schema, version = college.schema("canvas", "users")
+    assert "sortable_name" in schema["properties"]["value"]["properties"]
+    assert version >= 1
+    assert college.earliest("canvas", "users", now) == ORIGIN
+    assert college.earliest("canvas_logs", "web_logs", now) == now - LOG_LIFE
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv", "tsv", "parquet"])
+def test_a_part_is_the_same_bytes_anywhere(format: str, now: int, tmp_path: Path) -> None:  # noqa: A002 - the service's word
+    query = ask("canvas.discussion_topics", format=format, until_ms=now)
+
+    def digest(number: int) -> str:
+        college = Dataset(scale=0.05) if number % 2 else shared
+        path = tmp_path / str(number)
+        assert college.write(college.parts(query)[0], path) > 50
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    shared = Dataset(scale=0.05)
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(digest, range(6)))) == 1
+
+
+def test_another_seed_is_another_college(now: int) -> None:
+    query = ask("canvas.users", until_ms=now)
+    first, second = Dataset(scale=0.01), Dataset(scale=0.01, seed=2)
+    ours, theirs = (each.rows(each.parts(query)[0]) for each in (first, second))
+    assert [row[2] for row in ours] == [row[2] for row in theirs]
+    assert all(one != other for one, other in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("scale", [0.01, 1000])
+def test_any_scale_works(scale: float, now: int) -> None:
+    college = Dataset(scale=scale)
+    for name in ("canvas.submissions", "canvas.asset_user_accesses", "canvas_logs.web_logs", "catalog.orders"):
+        last = college.parts(ask(name, until_ms=now))[-1]
+        assert college.count(last) > 0
+        query = ask(name, since_ms=now - 1000, until_ms=now)
+        assert sum(high - low for part in college.parts(query) for low, high in part.ranges) < 2_000_000
+
+
+def test_a_table_that_is_new_in_the_catalogue_works_at_once(now: int) -> None:
+    known = CATALOGUE.table("canvas", "calendar_events")
+    new = Table(namespace="canvas", name="brand_new", key=known.key, value=known.value)
+    college = Dataset(catalogue=Catalogue((*CATALOGUE, new)))
+    assert len(college.rows(college.parts(ask("canvas.brand_new", until_ms=now))[0])) > 100

@@ -1,0 +1,159 @@
+"""References hold, parents are no younger, pairs are unique."""
+
+import datetime
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from dapkit.sandbox.data.catalogue import Catalogue, Table, spec_tables
+from dapkit.sandbox.data.college import SEATS, STUDENTS, Population, population
+from dapkit.sandbox.data.relations import Relations
+from dapkit.sandbox.data.timeline import DAY, HOUR, ORIGIN
+
+Rows = Callable[[Table, int | None, int], tuple[tuple[Any, ...], ...]]
+CATALOGUE = Catalogue(spec_tables())
+REFERRING = [table for table in CATALOGUE if any(column.references for column in table.columns)]
+CLASSES = {
+    "Account": "canvas.accounts",
+    "Assignment": "canvas.assignments",
+    "Course": "canvas.courses",
+    "CourseSection": "canvas.course_sections",
+    "Group": "canvas.groups",
+    "Quizzes::Quiz": "canvas.quizzes",
+    "Quizzes::QuizSubmission": "canvas.quiz_submissions",
+    "Submission": "canvas.submissions",
+    "User": "canvas.users",
+    "WikiPage": "canvas.wiki_pages",
+}
+
+
+def places(table: Table) -> dict[str, int]:
+    return {column.name: place for place, column in enumerate(table.columns, start=2)}
+
+
+def created(qualified: str, rows: Rows, now: int) -> dict[Any, datetime.datetime | None]:
+    """Return the birth of each row of a table by its key, as far as the table shows it."""
+    table = CATALOGUE.table(*qualified.split("."))
+    place = places(table).get("created_at")
+    return {row[2]: None if place is None else row[place] for row in rows(table, None, now)}
+
+
+@pytest.mark.parametrize("table", REFERRING, ids=lambda table: table.qualified)
+def test_what_is_referred_to_exists_and_is_no_younger(table: Table, rows: Rows, now: int) -> None:
+    born = places(table).get("created_at")
+    for name, place in places(table).items():
+        column = table.columns[place - 2]
+        if len(column.references) != 1 or CATALOGUE.find(column.references[0]) is None:
+            continue
+        if f"{name.removesuffix('_id')}_type" in places(table) and name.endswith("_id"):
+            continue
+        parents = created(column.references[0], rows, now)
+        for row in rows(table, None, now):
+            if row[place] is None:
+                continue
+            assert row[place] in parents, name
+            parent = parents[row[place]]
+            if born is not None and row[born] is not None and parent is not None:
+                assert parent <= row[born], name
+
+
+@pytest.mark.parametrize("days", [0, 1, 400, 2000])
+def test_what_is_referred_to_exists_at_any_time(days: int, rows: Rows) -> None:
+    moment = ORIGIN + days * DAY + HOUR
+    for name in ("enrollments", "submissions", "discussion_entry_participants", "group_memberships"):
+        table = CATALOGUE.table("canvas", name)
+        for column, place in places(table).items():
+            known = [each for each in table.columns[place - 2].references if CATALOGUE.find(each)]
+            if known:
+                parents = created(known[0], rows, moment)
+                used = {row[place] for row in rows(table, None, moment)} - {None}
+                assert used <= set(parents), (name, column)
+
+
+@pytest.mark.parametrize("table", REFERRING, ids=lambda table: table.qualified)
+def test_class_and_key_of_a_pair_agree(table: Table, rows: Rows, now: int) -> None:
+    for name, place in places(table).items():
+        kind = places(table).get(f"{name.removesuffix('_id')}_type")
+        if not name.endswith("_id") or kind is None:
+            continue
+        known = [each for each in CLASSES if CLASSES[each] in table.columns[place - 2].references]
+        for each in known:
+            keys = {row[place] for row in rows(table, None, now) if row[kind] == each} - {None}
+            assert keys <= set(created(CLASSES[each], rows, now)), (name, each)
+
+
+def test_pairs_of_many_classes_occur(rows: Rows, now: int) -> None:
+    table = CATALOGUE.table("canvas", "attachments")
+    kinds = {row[places(table)["context_type"]] for row in rows(table, None, now)}
+    assert {"Course", "User", "Submission", "Quizzes::Quiz"} <= kinds
+
+
+@pytest.mark.parametrize(
+    ("name", "pair"),
+    [
+        ("enrollments", ("course_id", "user_id")),
+        ("submissions", ("assignment_id", "user_id")),
+        ("quiz_submissions", ("quiz_id", "user_id")),
+        ("group_memberships", ("group_id", "user_id")),
+        ("discussion_topic_participants", ("discussion_topic_id", "user_id")),
+        ("context_module_progressions", ("context_module_id", "user_id")),
+    ],
+)
+def test_natural_pairs_are_unique(name: str, pair: tuple[str, str], rows: Rows, now: int) -> None:
+    table = CATALOGUE.table("canvas", name)
+    first, second = (places(table)[column] for column in pair)
+    found = [(row[first], row[second]) for row in rows(table, None, now) if None not in (row[first], row[second])]
+    assert len(found) > 50
+    assert len(set(found)) == len(found)
+
+
+def test_who_hands_in_work_is_enrolled_to_learn(rows: Rows, now: int) -> None:
+    enrollments, submissions = CATALOGUE.table("canvas", "enrollments"), CATALOGUE.table("canvas", "submissions")
+    at = places(enrollments)
+    people: dict[int, dict[int, str]] = {}
+    for row in rows(enrollments, None, now):
+        people.setdefault(row[at["course_id"]], {})[row[at["user_id"]]] = row[at["type"]]
+    full = {course: roles for course, roles in people.items() if len(roles) == SEATS}
+    at = places(submissions)
+    found = [(row[at["course_id"]], row[at["user_id"]]) for row in rows(submissions, None, now)]
+    roles = {full[course][user] for course, user in found if course in full}
+    assert roles == {"StudentEnrollment", "ObserverEnrollment"}
+
+
+def test_a_role_agrees_with_its_enrollment(rows: Rows, now: int) -> None:
+    roles, enrollments = CATALOGUE.table("canvas", "roles"), CATALOGUE.table("canvas", "enrollments")
+    base = {row[2]: row[places(roles)["base_role_type"]] for row in rows(roles, None, now)}
+    at = places(enrollments)
+    for row in rows(enrollments, None, now):
+        assert base[row[at["role_id"]]] == row[at["type"]]
+
+
+def relations(**each: Population) -> Relations:
+    return Relations(CATALOGUE, lambda name: each.get(name.partition(".")[2], population(name)), scale=1, seed=1)
+
+
+def test_a_chain_of_owners_multiplies_up() -> None:
+    chain = relations().ancestors("canvas.submissions")
+    assert [(each.table, each.each) for each in chain] == [
+        ("canvas.submissions", 1),
+        ("canvas.assignments", STUDENTS),
+        ("canvas.courses", 8 * STUDENTS),
+    ]
+    fraction = relations(wikis=Population(owner="canvas.courses", each=Fraction(3, 2)))
+    owner = fraction.ancestors("canvas.wikis")[1]
+    assert (owner.row, owner.each) == ("(i * 2 // 3)", 0)
+
+
+def test_seeds_and_tables_have_hashes_of_their_own() -> None:
+    other = Relations(CATALOGUE, population, scale=1, seed=2)
+    salts = {relations().salt(table.qualified) for table in CATALOGUE}
+    assert len(salts) == len(list(CATALOGUE))
+    assert salts.isdisjoint(other.salt(table.qualified) for table in CATALOGUE)
+
+
+def test_only_rows_that_nothing_shows_as_deleted_go_for_good() -> None:
+    soft = {table.name for table in CATALOGUE if relations().soft_deletes(table)}
+    assert {"users", "conversations", "attachments", "order_items"} <= soft
+    assert soft.isdisjoint({"favorites", "submission_versions", "score_statistics"})

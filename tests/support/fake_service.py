@@ -1,0 +1,158 @@
+"""The service as the engine sees it, in memory, with every misfortune a test may want: a stand-in for a session.
+
+Jobs take a given time, objects are real gzip JSONL, faults are drawn from a seeded source. What it hands out is what
+`truth` says; a test compares files with that.
+"""
+
+import gzip
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from tests.support.virtual_time import VirtualClock
+
+from dapkit.errors import ExpiredError, NetworkError, ServerError, TableNotFoundError, UnreachableError
+from dapkit.model import Failure, Job, JobStatus, Query
+
+
+@dataclass
+class Faults:
+    """Probabilities of each misfortune, from 0 to 1."""
+
+    api: float = 0.0
+    failed_job: float = 0.0
+    cut: float = 0.0
+    corrupt: float = 0.0
+    refused: float = 0.0
+    gone: float = 0.0
+
+
+@dataclass
+class FakeStream:
+    """A body, perhaps cut short."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    cut: bool = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self.body), 65536):
+            yield self.body[start : start + 65536]
+        if self.cut:
+            raise NetworkError("the connection was lost")
+
+
+@dataclass
+class FakeService:
+    """Tables of so many objects each; see the module."""
+
+    clock: VirtualClock
+    tables_objects: Mapping[str, int]
+    seed: int = 0
+    faults: Faults = field(default_factory=Faults)
+    job_seconds: float = 30.0
+    rows: int = 20
+    ranges: bool = True
+    identity: str = "https://fake.example"
+    scope: str | None = None
+    asked: Counter[str] = field(default_factory=Counter)
+    sent: Counter[str] = field(default_factory=Counter)
+    jobs: dict[str, tuple[str, float, bool]] = field(default_factory=dict)
+    current: dict[tuple[str, Query], str] = field(default_factory=dict)
+    healed: bool = False
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+
+    def strikes(self, probability: float) -> bool:
+        return not self.healed and self.random.random() < probability
+
+    def truth(self, object_id: str) -> bytes:
+        """The right bytes of an object."""
+        source = random.Random(object_id)
+        lines = [
+            f'{{"key":{{"id":{i}}},"value":{{"x":"{source.random()}"}},"meta":{{"ts":"t"}}}}\n'
+            for i in range(self.rows)
+        ]
+        return gzip.compress("".join(lines).encode(), mtime=0)
+
+    async def tables(self, namespace: str) -> tuple[str, ...]:
+        self.asked["list"] += 1
+        if namespace != "canvas":
+            raise UnreachableError("no")
+        return tuple(self.tables_objects)
+
+    async def submit(self, namespace: str, table: str, query: Query, *, again: bool = False) -> Job:
+        self.asked["data"] += 1
+        if table not in self.tables_objects:
+            raise TableNotFoundError(f"no table {table}")
+        if self.strikes(self.faults.api):
+            raise ServerError("500")
+        known = self.current.get((table, query))
+        if known is None or self._expired(known):
+            known = f"{table}-{len(self.jobs)}"
+            self.jobs[known] = (table, self.clock.now(), self.strikes(self.faults.failed_job))
+            self.current[table, query] = known
+        return self._job(known)
+
+    async def poll(self, job_id: str) -> Job:
+        self.asked["job"] += 1
+        if self.strikes(self.faults.gone):
+            self.jobs.pop(job_id, None)
+        if self._expired(job_id):
+            raise ExpiredError(f"no job {job_id}")
+        return self._job(job_id)
+
+    async def sign(self, object_ids: Sequence[str]) -> dict[str, str]:
+        self.asked["url"] += 1
+        if self.strikes(self.faults.gone):
+            self.jobs.pop(object_ids[0].rsplit(".", 1)[0], None)
+        if any(self._expired(each.rsplit(".", 1)[0]) for each in object_ids):
+            raise ExpiredError("no object")
+        return {each: f"https://store.example/{each}.jsonl.gz?sig=1" for each in object_ids}
+
+    @asynccontextmanager
+    async def open(self, url: str, *, offset: int = 0, etag: str | None = None) -> AsyncIterator[FakeStream]:
+        object_id = url.rsplit("/", 1)[1].split(".jsonl", maxsplit=1)[0]
+        self.asked["object"] += 1
+        body = self.truth(object_id)
+        headers = {"ETag": f'"{object_id}"', "Content-Length": str(len(body))}
+        if self.strikes(self.faults.refused):
+            yield FakeStream(403, {}, b"<Error/>")
+            return
+        status = 200
+        if offset and self.ranges and etag == headers["ETag"]:
+            status = 206
+            headers["Content-Range"] = f"bytes {offset}-{len(body) - 1}/{len(body)}"
+            headers["Content-Length"] = str(len(body) - offset)
+            body = body[offset:]
+        if self.strikes(self.faults.corrupt):
+            place = self.random.randrange(len(body))
+            body = body[:place] + bytes([body[place] ^ 0x40]) + body[place + 1 :]
+        cut = self.strikes(self.faults.cut)
+        if cut:
+            body = body[: self.random.randrange(len(body))]
+        self.sent[object_id] += len(body)
+        yield FakeStream(status, headers, body, cut=cut)
+
+    def _expired(self, job_id: str) -> bool:
+        job = self.jobs.get(job_id)
+        return job is None or self.clock.now() - job[1] > 86_400
+
+    def _job(self, job_id: str) -> Job:
+        table, started, failed = self.jobs[job_id]
+        expires = started + 86_400
+        if self.clock.now() - started < self.job_seconds:
+            return Job(id=job_id, status=JobStatus.RUNNING, expires_at=expires)
+        if failed:
+            for key, current in list(self.current.items()):
+                if current == job_id:
+                    del self.current[key]
+            failure = Failure(type="ProcessingError", uuid="u", message="")
+            return Job(id=job_id, status=JobStatus.FAILED, expires_at=expires, failure=failure)
+        objects = tuple(f"{job_id}.{number}" for number in range(self.tables_objects[table]))
+        at = "2024-01-01T00:00:00Z"
+        return Job(id=job_id, status=JobStatus.COMPLETE, expires_at=expires, objects=objects, at=at, schema_version=1)
