@@ -58,7 +58,7 @@ def main(names: list[str]) -> None:
     with floors.store() as store:
         for name in names or list(CASES):
             print(compare(CASES[name], store), flush=True)
-            shutil.rmtree(floors.FOLDER / "out")
+    shutil.rmtree(floors.FOLDER / "out")
 
 
 def compare(case: Case, store: floors.Store) -> str:

@@ -37,7 +37,8 @@ class ClientOptions:
     """Where to and as whom.
 
     What is None is taken from the environment (`DAP_API_URL`, `DAP_CLIENT_ID`, `DAP_CLIENT_SECRET`, `DAP_SCOPE`).
-    With `sandbox` a sandbox is started inside the process and needs none of them; `sandbox_home` keeps its clock.
+    With `sandbox` a sandbox with instant jobs is started inside the process and needs none of them; `sandbox_home`
+    keeps its clock.
     """
 
     base_url: str | None = None
@@ -95,7 +96,9 @@ class AsyncClient:
         if options.sandbox:
             from dapkit.sandbox.server import Sandbox, SandboxOptions  # noqa: PLC0415 (most never need it)
 
-            settings = SandboxOptions(embedded=True, home=options.sandbox_home, scale=options.sandbox_scale)
+            settings = SandboxOptions(
+                embedded=True, home=options.sandbox_home, scale=options.sandbox_scale, job_seconds=0.0
+            )
             sandbox = await stack.enter_async_context(Sandbox(settings))
             return SessionOptions(
                 base_url=sandbox.base_url,
@@ -224,10 +227,12 @@ class Client:
 
     def __init__(self, options: ClientOptions | None = None) -> None:
         self._client = AsyncClient(options)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="dapkit", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="dapkit", daemon=True)
         self._thread.start()
         try:
             self._wait(self._client.__aenter__())
@@ -245,7 +250,7 @@ class Client:
             self._stop()
 
     def _wait(self, call: Coroutine[Any, Any, T]) -> T:
-        if not self._thread.is_alive():
+        if self._loop is None:
             call.close()
             raise UsageError("The client is not open", hint="Use it as a context manager: with Client(…) as dap: …")
         future = asyncio.run_coroutine_threadsafe(call, self._loop)
@@ -256,9 +261,12 @@ class Client:
             raise
 
     def _stop(self) -> None:
+        assert self._loop is not None
+        assert self._thread is not None
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._loop = None
 
     def tables(self, namespace: str) -> tuple[str, ...]:
         """See `AsyncClient.tables`."""

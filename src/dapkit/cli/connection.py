@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from dapkit import __version__
 from dapkit.cli.settings import ConnectionSettings, SandboxSettings
 from dapkit.client.credentials import Credentials, read_credentials
+from dapkit.client.http import AiohttpTransport
 from dapkit.client.session import Session, SessionOptions
 from dapkit.engine.events import Listener, Notice, Retried
 from dapkit.errors import DapError
+from dapkit.protocol.retry import Patience
 from dapkit.sandbox.server import Sandbox, SandboxOptions
 
 SANDBOX_IDENTITY = "sandbox:"
@@ -50,7 +52,8 @@ async def connect(settings: ConnectionSettings, listen: Listener) -> AsyncIterat
         def on_retry(error: DapError, pause: float, table: str | None) -> None:
             listen(Retried(table=table, error=error, pause=pause))
 
-        session = await stack.enter_async_context(Session(options, on_retry=on_retry))
+        transport = AiohttpTransport(ca_file=options.ca_file, read_timeout=settings.read_timeout)
+        session = await stack.enter_async_context(Session(options, transport=transport, on_retry=on_retry))
         yield Connection(session=session, sandbox=sandbox)
 
 
@@ -73,6 +76,7 @@ def session_options(settings: ConnectionSettings, sandbox: Sandbox | None) -> Se
             credentials=Credentials(client_id=sandbox.client_id, client_secret=sandbox.client_secret),
             scope=settings.scope,
             pace=settings.pace,
+            patience=Patience(seconds=settings.patience),
             user_agent=USER_AGENT,
             identity=SANDBOX_IDENTITY,
         )
@@ -81,6 +85,7 @@ def session_options(settings: ConnectionSettings, sandbox: Sandbox | None) -> Se
         credentials=credentials_of(settings),
         scope=settings.scope,
         pace=settings.pace,
+        patience=Patience(seconds=settings.patience),
         user_agent=USER_AGENT,
         ca_file=settings.ca_file,
         state_folder=settings.state_folder,

@@ -1,6 +1,7 @@
 """What `snapshot` and `incremental` have in common: options, one engine call, a summary, an exit code."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def run_export(context: click.Context, options: ExportOptions, notices: tuple[st
         DapError: what the run failed with, after its summary is told.
     """
     settings = settings_of(context)
+    options = replace(options, patience=settings.connection.patience)
     dry = bool(context.params["dry_run"])
     with Console(settings.messages, live=not dry) as console:
         for notice in notices:

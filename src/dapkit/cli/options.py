@@ -107,6 +107,21 @@ connection_options = _stack(
         "[DAP_PACE; default: published, which is 5].",
     ),
     option(
+        "--patience",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        section=CONNECTION,
+        help="How long failures that may pass are borne: failed jobs, outages, server errors "
+        "[DAP_PATIENCE; default: 900].",
+    ),
+    option(
+        "--read-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        section=CONNECTION,
+        help="How long nothing may come before a connection counts as stalled [DAP_READ_TIMEOUT; default: 60].",
+    ),
+    option(
         "--ca-file",
         type=_FILE,
         metavar="FILE",

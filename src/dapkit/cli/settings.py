@@ -22,6 +22,8 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("plain", "json")
 THEMES = ("dark", "light", "high-contrast-bw")
 SANDBOX_JOB_SECONDS = 2.0
+PATIENCE = 900.0  # seconds for which failures that may pass are borne
+READ_TIMEOUT = 60.0  # seconds for which nothing may come
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
 
@@ -49,6 +51,8 @@ class ConnectionSettings:
     client_secret_file: Path | None
     scope: str | None
     pace: "Pace"
+    patience: float
+    read_timeout: float
     ca_file: Path | None
     state_folder: Path
     sandbox: SandboxSettings | None
@@ -151,6 +155,8 @@ def _read_connection(given: Mapping[str, Any], environ: Mapping[str, str]) -> Co
         client_secret_file=given.get("client_secret_file"),
         scope=given.get("scope") or environ.get("DAP_SCOPE") or None,
         pace=_read_pace(given, environ, sandbox=sandbox is not None),
+        patience=_number(given.get("patience"), environ, "DAP_PATIENCE", PATIENCE),
+        read_timeout=_number(given.get("read_timeout"), environ, "DAP_READ_TIMEOUT", READ_TIMEOUT),
         ca_file=given.get("ca_file"),
         state_folder=user_state_folder(environ),
         sandbox=sandbox,

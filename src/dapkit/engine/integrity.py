@@ -246,28 +246,31 @@ def expected_from_headers(headers: Mapping[str, str], status: int) -> Expected:
     """
     lower = {name.lower(): value.strip() for name, value in headers.items()}
     checksums: dict[str, bytes] = {}
-    for algorithm, (size, header) in _CHECKSUM_HEADERS.items():
-        _add(checksums, algorithm, size, lower.get(header, ""))
-    for part in lower.get("x-goog-hash", "").split(","):
-        algorithm, _, digest = part.strip().partition("=")
-        _add(checksums, algorithm, {"md5": 16, "crc32c": 4}.get(algorithm, -1), digest)
+    for header in _CHECKSUM_HEADERS.keys() & lower.keys():
+        algorithm = header.rpartition("-")[2]
+        _add(checksums, algorithm, _CHECKSUM_HEADERS[header], lower[header])
+    if "x-goog-hash" in lower:
+        for part in lower["x-goog-hash"].split(","):
+            algorithm, _, digest = part.strip().partition("=")
+            _add(checksums, algorithm, {"md5": 16, "crc32c": 4}.get(algorithm, -1), digest)
     if status == 206:
         total = lower.get("content-range", "").rpartition("/")[2]
     else:
         total = lower.get("content-length", "")
-        _add(checksums, "md5", 16, lower.get("content-md5", ""))
+        if "content-md5" in lower:
+            _add(checksums, "md5", 16, lower["content-md5"])
     length = int(total) if total.isascii() and total.isdigit() else None
     return Expected(length=length, checksums=checksums, etag=lower.get("etag"))
 
 
-_CHECKSUM_HEADERS: Mapping[str, tuple[int, str]] = {
-    "crc32": (4, "x-amz-checksum-crc32"),
-    "crc32c": (4, "x-amz-checksum-crc32c"),
-    "crc64nvme": (8, "x-amz-checksum-crc64nvme"),
-    "sha1": (20, "x-amz-checksum-sha1"),
-    "sha256": (32, "x-amz-checksum-sha256"),
+_CHECKSUM_HEADERS: Mapping[str, int] = {
+    "x-amz-checksum-crc32": 4,
+    "x-amz-checksum-crc32c": 4,
+    "x-amz-checksum-crc64nvme": 8,
+    "x-amz-checksum-sha1": 20,
+    "x-amz-checksum-sha256": 32,
 }
-"""Length of the digest and header by algorithm."""
+"""The header that ends in an algorithm's name, and the length of its digest."""
 
 
 def _add(checksums: dict[str, bytes], algorithm: str, length: int, text: str) -> None:

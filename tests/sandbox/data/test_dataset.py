@@ -59,18 +59,19 @@ def check_law(table: Table, rows: Rows, since: int, until: int) -> None:
     assert repr(sorted(applied(table, before, increment).items(), key=repr)) == repr(sorted(after.items(), key=repr))
 
 
-@pytest.mark.parametrize("days", [1, 250])
-@pytest.mark.parametrize("table", CATALOGUE, ids=lambda table: table.qualified)
-def test_snapshot_and_increment_make_the_next_snapshot(table: Table, days: int, rows: Rows, now: int) -> None:
-    check_law(table, rows, now - days * DAY, now)
+@pytest.mark.parametrize("table", tuple(CATALOGUE), ids=lambda table: table.qualified)
+def test_snapshot_and_increment_make_the_next_snapshot(table: Table, rows: Rows, now: int) -> None:
+    check_law(table, rows, now - 250 * DAY, now)
 
 
-LIVELY = ("canvas.submissions", "canvas.enrollments", "canvas.favorites", "canvas.submission_versions")
-LIVELY += ("canvas_logs.web_logs", "catalog.orders", "edge.many_parts", "edge.composite_keys")
+LIVELY = (
+    *("canvas.submissions", "canvas.enrollments", "canvas.favorites", "canvas.submission_versions"),
+    *("canvas_logs.web_logs", "catalog.orders", "edge.many_parts", "edge.composite_keys"),
+)
 
 
 @pytest.mark.parametrize("name", LIVELY)
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, REFRESHES), st.integers(0, REFRESHES))
 def test_the_law_holds_between_any_refreshes(name: str, rows: Rows, first: int, second: int) -> None:
     table = CATALOGUE.table(*name.split("."))
@@ -89,8 +90,8 @@ def test_a_change_is_in_the_increment_that_ends_with_it(name: str, rows: Rows, n
 
 
 def test_rows_are_made_changed_and_deleted(rows: Rows, now: int) -> None:
-    favorites = CATALOGUE.table("canvas", "favorites")
-    actions = [row[1] for row in rows(favorites, now - 250 * DAY, now)]
+    versions = CATALOGUE.table("canvas", "submission_versions")
+    actions = [row[1] for row in rows(versions, now - 2000 * DAY, now)]
     assert {"U", "D"} == set(actions)
     users = CATALOGUE.table("canvas", "users")
     place = 2 + [column.name for column in users.columns].index("deleted_at")
@@ -120,10 +121,10 @@ def ask(table: str, **facts: Any) -> DataQuery:
 
 
 def test_parts_are_full_and_count_themselves(now: int) -> None:
-    college = Dataset(scale=0.03, part_rows=100)
+    college = Dataset(scale=0.03, part_rows=300)
     query = ask("canvas.submissions", until_ms=now)
     parts = college.parts(query)
-    assert len(parts) > 10
+    assert len(parts) > 3
     assert [part.index for part in parts] == list(range(len(parts)))
     assert {part.count for part in parts} == {len(parts)}
     whole = Dataset(scale=0.03).rows(Dataset(scale=0.03).parts(query)[0])

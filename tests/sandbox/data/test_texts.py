@@ -1,5 +1,6 @@
 import re
 import unicodedata
+from collections.abc import Iterator
 
 import duckdb
 import pytest
@@ -8,11 +9,11 @@ from dapkit.sandbox.data.texts import NASTY, PEOPLE, macros, pick, quoted
 
 
 @pytest.fixture(scope="module")
-def connection() -> duckdb.DuckDBPyConnection:
-    database = duckdb.connect()
-    for statement in macros():
-        database.execute(statement)
-    return database
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as database:
+        for statement in macros():
+            database.execute(statement)
+        yield database
 
 
 def values(connection: duckdb.DuckDBPyConnection, sql: str, count: int = 2000) -> list[str]:

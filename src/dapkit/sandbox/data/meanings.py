@@ -146,6 +146,10 @@ COLUMNS: Mapping[str, str] = {
     "canvas.submissions.score": "CASE WHEN e1 IS NULL THEN NULL ELSE $v % 10001 / 100 END",
     "canvas.quiz_submissions.finished_at": "make_timestamp(e0 * 1000)",
     "canvas.quiz_submissions.score": "CASE WHEN e1 IS NULL THEN NULL ELSE $v % 2001 / 100 END",
+    "canvas_logs.web_logs.http_method": pick((*["GET"] * 20, *["POST"] * 6, "PUT", "PATCH", "DELETE", "HEAD"), "$h"),
+    "canvas_logs.web_logs.http_status": (
+        "([200, 200, 200, 200, 200, 200, 200, 302, 304, 201, 401, 404, 422, 500])[1 + $h % 14]"
+    ),
 }
 """Columns whose values follow from more than their name."""
 

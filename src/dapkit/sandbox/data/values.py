@@ -240,7 +240,7 @@ class Values:
                 fields = (f'"{field.name}" := {self._field(field, path)}' for field in column.fields)
                 return f"struct_pack({', '.join(fields)})"
             case _:
-                return self._fill(_BY_KIND[column.kind], path).replace("#scale", str(column.scale))
+                return self._fill(_BY_KIND[column.kind], path)
 
     def _text(self, column: Column, path: str) -> str:
         row_hash = self._hash(path)

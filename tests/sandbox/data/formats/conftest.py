@@ -3,7 +3,6 @@
 import datetime as dt
 import gzip
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -247,16 +246,10 @@ def specimen(request: pytest.FixtureRequest) -> Specimen:
     return chosen
 
 
-@contextmanager
-def _connect() -> Iterator[duckdb.DuckDBPyConnection]:
+@pytest.fixture(scope="session")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect(config={"threads": 1}) as opened:
         opened.execute("SET TimeZone = 'America/Denver'")
-        yield opened
-
-
-@pytest.fixture
-def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    with _connect() as opened:
         yield opened
 
 
@@ -311,22 +304,21 @@ Write = Callable[..., bytes]
 
 
 @pytest.fixture(scope="session")
-def write(tmp_path_factory: pytest.TempPathFactory) -> Write:
+def write(connection: duckdb.DuckDBPyConnection, tmp_path_factory: pytest.TempPathFactory) -> Write:
     """Write rows in a format and return the object, text without its gzip."""
     folder = tmp_path_factory.mktemp("objects")
 
     def write(specimen: Specimen, form: str, mode: str = "expanded", incremental: bool = False) -> bytes:
         path = folder / f"object.{form}"
-        with _connect() as connection:
-            write_format(
-                connection,
-                specimen.select_sql,
-                specimen.table,
-                format=form,
-                mode=mode,
-                incremental=incremental,
-                path=path,
-            )
+        write_format(
+            connection,
+            specimen.select_sql,
+            specimen.table,
+            format=form,
+            mode=mode,
+            incremental=incremental,
+            path=path,
+        )
         content = path.read_bytes()
         return content if form == "parquet" else gzip.decompress(content)
 

@@ -11,7 +11,7 @@ from dapkit.sandbox.data.formats.sql import copy, identifier
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-# NULLSTR stays unset: setting it, even to what it is, takes the quotes off empty strings.
+# NULLSTR stays at its default, nothing: any other word for null takes the quotes off empty strings.
 _OPTIONS = "FORMAT csv, HEADER true, DELIMITER ',', QUOTE '\"', ESCAPE '\"', COMPRESSION none"
 
 

@@ -46,4 +46,5 @@ def _array(cell: Cell, depth: int) -> str:
     assert cell.column.items is not None
     item = Cell("", cell.column.items, f"e{depth}")
     texts = f"list_transform({cell.sql}, lambda {item.sql}: coalesce({json_value(item, depth + 1)}, 'null'))"
-    return f"('[' || array_to_string({texts}, ',') || ']')"
+    # array_to_string gives NULL for an empty list before DuckDB 2.
+    return f"CASE WHEN {cell.sql} IS NOT NULL THEN '[' || coalesce(array_to_string({texts}, ','), '') || ']' END"

@@ -1,0 +1,100 @@
+"""Our command against the official client: a snapshot of 20 small tables of the sandbox, in wall clock and CPU.
+
+    python bench/official.py
+
+Twice: with jobs of two seconds, as the row counts, and with jobs that are complete at once. DAPKIT_OFFICIAL names
+the official client's `dap`; without it, an environment of its own is made below the bench's folder. Each run asks
+a sandbox of its own, since a service gives the job of an equal query again.
+"""
+
+import contextlib
+import os
+import shlex
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+
+import floors
+
+ROUNDS = int(os.environ.get("DAPKIT_BENCH_ROUNDS", "3"))
+PACKAGE = "instructure-dap-client==2.3.1"
+TABLES = 20
+SCALE = 0.05
+FASTER = 10.0
+
+
+def official() -> str:
+    """Return the official client's command, installed first when need be."""
+    named = os.environ.get("DAPKIT_OFFICIAL")
+    if named:
+        return named
+    folder = floors.FOLDER / "official"
+    command = folder / "bin" / "dap"
+    if not command.exists():
+        venv.create(folder, with_pip=True)
+        subprocess.run([folder / "bin" / "python", "-m", "pip", "install", "--quiet", PACKAGE], check=True)
+    return str(command)
+
+
+@contextlib.contextmanager
+def sandbox(job_seconds: float) -> Iterator[dict[str, str]]:
+    """Start a sandbox; yields the environment that points a command at it, as the sandbox itself prints it."""
+    command = [*floors.DAP, "sandbox", "--scale", str(SCALE), "--job-seconds", str(job_seconds)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout is not None
+        env: dict[str, str] = {}
+        while "DAP_PACE" not in env:
+            line = process.stdout.readline()
+            if not line:
+                raise SystemExit("the sandbox did not start")
+            for word in shlex.split(line):
+                name, equals, value = word.partition("=")
+                if equals:
+                    env[name] = value
+        yield env
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def tables() -> str:
+    """Return the names of the tables to fetch, with commas between."""
+    with sandbox(0) as env:
+        command = [*floors.DAP, "list", "--namespace", "canvas"]
+        names = subprocess.run(
+            command, env={**os.environ, **env}, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ).stdout.split()
+    return ",".join(names[:TABLES])
+
+
+def snapshot(command: list[str], names: str, job_seconds: float) -> floors.Usage:
+    """Take the snapshot with one of the two commands."""
+    with floors.output() as folder, sandbox(job_seconds) as env:
+        options = ["snapshot", "--namespace", "canvas", "--table", names, "--output-directory", str(folder)]
+        usage = floors.measure([*command, "--non-interactive", "--no-tracking", *options], env=env)
+        jobs = len(list(folder.glob("job_*")))
+        if jobs != TABLES:
+            raise SystemExit(f"{command[0]} delivered {jobs} tables of {TABLES}")
+        return usage
+
+
+def main() -> None:
+    """Print a row for each kind of job."""
+    theirs, names = official(), tables()
+    for job_seconds in (2.0, 0.0):
+        ours, them = floors.alternately(
+            ROUNDS,
+            lambda seconds=job_seconds: snapshot(floors.DAP, names, seconds),
+            lambda seconds=job_seconds: snapshot([theirs], names, seconds),
+        )
+        print(f"  ours {ours}; the official client {them}", file=sys.stderr)
+        kind = f"jobs of {job_seconds:.0f} s (at least {FASTER:.0f}x, less CPU)" if job_seconds else "instant jobs"
+        faster, cpu = them.wall / ours.wall, ours.cpu / them.cpu
+        what = f"{TABLES} small tables, {kind}, to the official client"
+        print(f"| {what} | {faster:.1f}x as fast · CPU {cpu:.2f}x | {ours.peak / 1e6:.0f} MB |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
