@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHES = ("throughput", "makespan", "startup", "official")
+BENCHES = ("throughput", "startup", "official", "makespan")
 
 
 def main() -> None:

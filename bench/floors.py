@@ -193,6 +193,7 @@ class _Service(http.server.BaseHTTPRequestHandler):
     """The service with fixed answers: one table, whose job is complete at once and lists every object."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     objects: Objects
     store: Store
 
@@ -302,9 +303,12 @@ def output() -> Iterator[Path]:
             os.truncate(path, 0)
 
 
-def row(what: str, figures: Mapping[str, tuple[float, float]], peak: int) -> str:
-    """Return one row of a table: what was measured, each ratio with its limit, peak memory in MB."""
-    cells = [f"{name} {value:.2f}x of {limit:.2f}x" for name, (value, limit) in figures.items()]
+def row(what: str, figures: Mapping[str, tuple[float, float | None]], peak: int) -> str:
+    """Return one row of a table: what was measured, each ratio with its limit if it has one, peak memory in MB."""
+    cells = [
+        f"{name} {ratio:.2f}x" + ("" if limit is None else f" of {limit:.2f}x")
+        for name, (ratio, limit) in figures.items()
+    ]
     return f"| {what} | {' · '.join(cells)} | {peak / 1e6:.0f} MB |"
 
 

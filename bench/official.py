@@ -14,6 +14,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Iterator
+from functools import partial
 
 import floors
 
@@ -86,8 +87,8 @@ def main() -> None:
     for job_seconds in (2.0, 0.0):
         ours, them = floors.alternately(
             ROUNDS,
-            lambda seconds=job_seconds: snapshot(floors.DAP, names, seconds),
-            lambda seconds=job_seconds: snapshot([theirs], names, seconds),
+            partial(snapshot, floors.DAP, names, job_seconds),
+            partial(snapshot, [theirs], names, job_seconds),
         )
         print(f"  ours {ours}; the official client {them}", file=sys.stderr)
         kind = f"jobs of {job_seconds:.0f} s (at least {FASTER:.0f}x, less CPU)" if job_seconds else "instant jobs"

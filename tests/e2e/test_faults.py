@@ -13,7 +13,7 @@ from dapkit.engine.verify import verify
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 SOAK = "DAPKIT_SOAK" in os.environ
 FORMATS = ("jsonl", "parquet", "csv", "tsv") if SOAK else ("jsonl", "parquet")
-SHARES = (5, 10, 20, 50) if SOAK else (30,)
+SHARES = (5, 10, 20, 50) if SOAK else (10,)
 KINDS = (
     "cut", "short", "corrupt", "stall@object", "500", "503", "504", "429:1s", "401@list,data,job,url",
     "html@list,data,job,url", "expired-url", "expired-job", "failed-job",

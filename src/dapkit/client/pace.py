@@ -177,8 +177,9 @@ class Pacer:
             if free > now:
                 return min(free, now + _LOOK_AGAIN) if self._file is not None else free
             slot = Slot(id=f"{self._name}-{next(self._numbers)}", taken=now)
-            lane.mine = taken(lane.mine, slot, lane.limit)
-            lane.seen = taken(lane.seen, slot, lane.limit)
+            if lane.limit is not None:
+                lane.mine = taken(lane.mine, slot)
+                lane.seen = taken(lane.seen, slot)
             if shared:
                 self._write(endpoint, lane.seen)
             return slot

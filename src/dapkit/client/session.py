@@ -36,7 +36,7 @@ from dapkit.errors import (
 from dapkit.model import Job, Query, VersionedSchema
 from dapkit.protocol import messages
 from dapkit.protocol.budget import PUBLISHED_PACE, Pace
-from dapkit.protocol.redaction import place
+from dapkit.protocol.redaction import place, redact
 from dapkit.protocol.refusal import Endpoint, error_of
 from dapkit.protocol.retry import (
     Fail,
@@ -55,6 +55,7 @@ _LOG: Final = logging.getLogger(__name__)
 USER_AGENT: Final = f"dapkit/{__version__} (Python {platform.python_version()}; {platform.system()})"
 
 _MOST_REDIRECTS: Final = 5
+_SHORTEST_SECRET: Final = 8
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _T = TypeVar("_T")
 
@@ -283,6 +284,7 @@ class Session:
                 outcome = await self._attempt(call, token, decode)
                 if not isinstance(outcome, Trouble):
                     return outcome
+                self._hide_secrets(outcome.error, token)
                 trail = _lengthened(trail, outcome, self.clock.now() - sent_at)
                 trail = replace(trail, answered=self._answered, understood=self._understood)
                 step = classify(outcome, trail, self._options.patience, random.random())
@@ -339,6 +341,12 @@ class Session:
         if call.body is not None:
             headers["Content-Type"] = call.media_type
         return HttpRequest(method=call.method, url=self._base_url + call.path, headers=headers, body=call.body)
+
+    def _hide_secrets(self, error: DapError, token: Token | None) -> None:
+        """Take out of an error what the service may have echoed of ours; a text too short to be one stays."""
+        secrets = [self._options.credentials.client_secret, "" if token is None else token.text]
+        message = redact(error.message, *(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET))
+        error.message, error.args = message, (message,)
 
     async def _token(self, call: Call) -> Token:
         try:
@@ -409,10 +417,10 @@ def _redirected(url: str, location: str) -> str:
     try:
         target = urljoin(url, location)
         parts = urlsplit(target)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.username is None
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         target, parts, usable = location, urlsplit(""), False
-    if not usable or any(not "!" <= character <= "~" for character in target):
+    if not usable or "@" in parts.netloc or any(not "!" <= character <= "~" for character in target):
         raise UnexpectedAnswerError(f"The object store redirects to what is no address for HTTP: {place(target)!r}.")
     if parts.scheme == "http" and urlsplit(url).scheme == "https":
         raise UnexpectedAnswerError(f"The object store redirects to an insecure address: {place(target)!r}.")

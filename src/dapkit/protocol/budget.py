@@ -2,8 +2,8 @@
 
 A budget is a number of requests in any 60 seconds. We count a request from the moment it is sent until 60
 seconds after its answer, since only then is it certain to have left the service's own window. A refusal for
-asking too often (429) blocks the lane for as long as the service says, and narrows it: to half of what was
-sent lately, from where it widens again in equal steps.
+asking too often (429) blocks the lane for as long as the service says, and narrows it to half, from where it
+widens again in equal steps. A lane without a budget counts nothing, and is only ever blocked.
 
 Nothing here waits or keeps anything: `client/pace.py` does.
 """
@@ -27,9 +27,6 @@ LEASE: Final = 120.0
 
 RECOVERY: Final = 600.0
 """Seconds in which a narrowed lane widens to what it was."""
-
-REMEMBERED: Final = 200
-"""Requests that a lane without a limit remembers, to know its own rate when it is told to slow down."""
 
 PUBLISHED: Final = {
     Endpoint.TABLES: 5,
@@ -95,11 +92,10 @@ class Slot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrowing:
-    """What the last 429 did: at that time, down to `low` requests a minute, on the way back to `high`."""
+    """What the last 429 did: at that time, down to `low` requests a minute."""
 
     at: float
     low: int
-    high: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,11 +122,10 @@ def pruned(budget: Budget, now: float) -> Budget:
 def width(budget: Budget, limit: int | None, now: float) -> int | None:
     """Return how many requests a minute are right now allowed; None for any number."""
     narrowing = budget.narrowing
-    if narrowing is None or now - narrowing.at >= RECOVERY:
+    if limit is None or narrowing is None or now - narrowing.at >= RECOVERY:
         return limit
     share = max(0.0, now - narrowing.at) / RECOVERY
-    wide = narrowing.low + math.floor((narrowing.high - narrowing.low) * share)
-    return wide if limit is None else min(limit, wide)
+    return min(limit, narrowing.low + math.floor((limit - narrowing.low) * share))
 
 
 def next_free(budget: Budget, limit: int | None, now: float) -> float:
@@ -143,10 +138,9 @@ def next_free(budget: Budget, limit: int | None, now: float) -> float:
     return max(frees, budget.blocked_until)
 
 
-def taken(budget: Budget, slot: Slot, limit: int | None) -> Budget:
+def taken(budget: Budget, slot: Slot) -> Budget:
     """Return the budget with one more request on its way."""
-    slots = (*budget.slots, slot)
-    return replace(budget, slots=slots if limit is not None else slots[-REMEMBERED:])
+    return replace(budget, slots=(*budget.slots, slot))
 
 
 def answered(budget: Budget, slot_id: str, now: float) -> Budget:
@@ -171,12 +165,10 @@ def narrowed(budget: Budget, slot: Slot, limit: int | None, now: float, pause: f
         pause: seconds that the service demands.
     """
     blocked = replace(budget, blocked_until=max(budget.blocked_until, now + pause))
-    if budget.narrowing is not None and slot.taken <= budget.narrowing.at:
-        return blocked
-    sent = max(1, len(budget.slots))
     before = width(budget, limit, now)
-    high = sent if before is None else before
-    return replace(blocked, narrowing=Narrowing(at=now, low=max(1, min(high, sent) // 2), high=max(1, high)))
+    if before is None or (budget.narrowing is not None and slot.taken <= budget.narrowing.at):
+        return blocked
+    return replace(blocked, narrowing=Narrowing(at=now, low=max(1, before // 2)))
 
 
 def merged(budgets: Iterable[Budget]) -> Budget:

@@ -1,0 +1,506 @@
+"""The transport against real sockets: plain, secured, proxied, and in every way that goes wrong."""
+
+import asyncio
+import base64
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from dapkit import errors
+from dapkit.client import http
+from dapkit.client.credentials import Credentials
+from dapkit.client.http import AiohttpTransport, HttpRequest, Proxy, proxy_for
+from dapkit.client.session import Session, SessionOptions
+from dapkit.errors import DapError
+from dapkit.model import Format, JobStatus, Query
+from dapkit.protocol.budget import NO_PACE
+from dapkit.sandbox.server import Sandbox, SandboxOptions
+
+Respond = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Any: thing\r\n\r\nhello"
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return path
+
+
+def server_tls(authority: trustme.CA, *names: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(*names).configure_cert(context)
+    return context
+
+
+@dataclass
+class Heard:
+    """What a server was sent: the heads of requests."""
+
+    port: int = 0
+    heads: list[bytes] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def serving(respond: Respond, tls: ssl.SSLContext | None = None) -> AsyncIterator[Heard]:
+    """Run a server that hears the head of each request and then responds."""
+    heard = Heard()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            heard.heads.append(await reader.readuntil(b"\r\n\r\n"))
+            await respond(reader, writer)
+        with contextlib.suppress(ConnectionError):
+            writer.close()
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=tls)
+    heard.port = server.sockets[0].getsockname()[1]
+    try:
+        yield heard
+    finally:
+        server.close()
+
+
+def saying(content: bytes, *, then_silence: bool = False) -> Respond:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(content)
+        await writer.drain()
+        if then_silence:
+            await reader.read()
+
+    return respond
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(work, 20))
+
+
+def get(respond: Respond, path: str = "/x", **options: Any) -> Any:
+    """Return the answer that a transport gets of a server."""
+
+    async def work() -> Any:
+        async with serving(respond) as heard, transport(**options) as client:
+            return await client.send(HttpRequest(method="GET", url=f"http://127.0.0.1:{heard.port}{path}"))
+
+    return run(work())
+
+
+@asynccontextmanager
+async def transport(**options: Any) -> AsyncIterator[AiohttpTransport]:
+    client = AiohttpTransport(**options)
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def failing(respond: Respond, expected: type[DapError], **options: Any) -> str:
+    """Return the message with which a transport fails at a server."""
+    with pytest.raises(expected) as caught:
+        get(respond, path="/x?X-Amz-Signature=SECRET", **options)
+    assert type(caught.value) is expected
+    assert "SECRET" not in caught.value.message
+    assert "\n" not in caught.value.message
+    return caught.value.message
+
+
+class TestAnswers:
+    def test_a_whole_answer(self) -> None:
+        answer = get(saying(OK))
+        assert (answer.status, answer.body) == (200, b"hello")
+        assert answer.headers["x-ANY"] == "thing"
+
+    def test_a_request_is_sent_as_told(self) -> None:
+        async def work() -> bytes:
+            async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                heard.heads[0] += await reader.readexactly(4)
+                writer.write(OK)
+
+            async with serving(respond) as heard, transport() as client:
+                request = HttpRequest(
+                    method="POST",
+                    url=f"http://127.0.0.1:{heard.port}/a%2Fb%20c+d?sig=a%2Bb%3D&x=%7e",
+                    headers={"Accept": "application/json", "User-Agent": "test", "Content-Type": "text/plain"},
+                    body=b"body",
+                )
+                await client.send(request)
+                return heard.heads[0]
+
+        said = run(work())
+        assert said.startswith(b"POST /a%2Fb%20c+d?sig=a%2Bb%3D&x=%7e HTTP/1.1\r\n")
+        assert said.endswith(b"\r\n\r\nbody")
+        for line in (b"User-Agent: test", b"Accept: application/json", b"Content-Type: text/plain"):
+            assert said.count(line) == 1
+        assert b"Cookie" not in said
+        assert b"Authorization" not in said
+
+    def test_bodies_are_not_decoded(self) -> None:
+        packed = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00"
+        assert get(saying(packed)).body == b"\x1f\x8b\x08\x00"
+
+    def test_redirects_and_cookies_are_left_to_the_caller(self) -> None:
+        moved = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"
+        answer = get(saying(moved))
+        assert (answer.status, answer.headers["Location"]) == (302, "http://127.0.0.1:1/")
+
+    def test_a_signed_location_may_be_long(self) -> None:
+        target = "https://store.example/?" + "s" * 20_000
+        moved = f"HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n".encode()
+        assert get(saying(moved)).headers["Location"] == target
+
+    def test_a_netrc_is_not_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        netrc = tmp_path / "netrc"
+        netrc.write_text("machine 127.0.0.1 login me password SECRET\n")
+        monkeypatch.setenv("NETRC", str(netrc))
+
+        async def work() -> bytes:
+            async with serving(saying(OK)) as heard, transport() as client:
+                await client.send(HttpRequest(method="GET", url=f"http://127.0.0.1:{heard.port}/"))
+                return heard.heads[0]
+
+        assert b"Authorization" not in run(work())
+
+    def test_a_body_longer_than_announced_ends_where_announced(self) -> None:
+        assert get(saying(OK + b" and more" * 1000)).body == b"hello"
+
+    def test_an_answer_without_end_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(http, "LARGEST_ANSWER", 100_000)
+
+        async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while True:
+                writer.write(b"400\r\n" + b"x" * 0x400 + b"\r\n")
+                await writer.drain()
+
+        assert "does not end" in failing(endless, errors.UnexpectedAnswerError)
+
+    def test_a_slow_body_is_not_a_stalled_one(self) -> None:
+        async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+            for _ in range(10):
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.03)
+
+        assert get(slow, read_timeout=0.2).body == b"x" * 10
+
+
+class TestTrouble:
+    def test_a_body_that_breaks_off(self) -> None:
+        said = failing(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhello"), errors.NetworkError)
+        assert "broke off" in said
+
+    def test_chunks_that_break_off(self) -> None:
+        cut = saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        assert "broke off" in failing(cut, errors.NetworkError)
+
+    def test_a_body_that_stalls(self) -> None:
+        stalled = saying(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhello", then_silence=True)
+        failing(stalled, errors.StalledError, read_timeout=0.1)
+
+    def test_an_answer_that_never_begins(self) -> None:
+        failing(saying(b"", then_silence=True), errors.StalledError, read_timeout=0.1)
+
+    def test_a_connection_closed_without_an_answer(self) -> None:
+        assert "without an answer" in failing(saying(b""), errors.NetworkError)
+
+    def test_an_answer_that_is_not_http(self) -> None:
+        assert "not HTTP" in failing(saying(b"SSH-2.0-OpenSSH_9.9\r\n\r\n"), errors.NetworkError)
+
+    def test_a_port_where_nobody_listens(self) -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{unused.getsockname()[1]}/x?SECRET"
+            with pytest.raises(errors.UnreachableError, match=r"no connection to 127\.0\.0\.1") as caught:
+                run(fetched(url))
+        assert "SECRET" not in caught.value.message
+
+    def test_a_host_that_is_not_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def not_found(*_: object, **__: object) -> None:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        monkeypatch.setattr(socket, "getaddrinfo", not_found)
+        with pytest.raises(errors.UnreachableError, match=r"host nowhere\.invalid:99 cannot be found"):
+            run(fetched("http://nowhere.invalid:99/"))
+
+    def test_a_connection_that_never_comes_about(self) -> None:
+        async def work() -> None:
+            hold = asyncio.Event()
+
+            async def deaf(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                await hold.wait()
+                writer.close()
+
+            server = await asyncio.start_server(deaf, "127.0.0.1", 0)
+            port = server.sockets[0].getsockname()[1]
+            try:
+                async with transport(connect_timeout=0.1) as client:
+                    await client.send(HttpRequest(method="GET", url=f"https://127.0.0.1:{port}/"))
+            finally:
+                hold.set()
+                server.close()
+
+        with pytest.raises(errors.UnreachableError, match="in time"):
+            run(work())
+
+    def test_an_error_of_who_reads_is_not_the_network_s(self) -> None:
+        async def work() -> None:
+            async with serving(saying(OK)) as heard, transport() as client:
+                request = HttpRequest(method="GET", url=f"http://127.0.0.1:{heard.port}/")
+                async with client.stream(request) as stream:
+                    assert stream.status == 200
+                    raise OSError(28, "No space left on device")
+
+        with pytest.raises(OSError, match="No space left"):
+            run(work())
+
+
+async def fetched(url: str, **options: Any) -> bytes:
+    async with transport(**options) as client:
+        return (await client.send(HttpRequest(method="GET", url=url))).body
+
+
+class TestTls:
+    def reach(self, tls: ssl.SSLContext, *, host: str = "127.0.0.1", **options: Any) -> bytes:
+        async def work() -> bytes:
+            async with serving(saying(OK), tls) as heard:
+                return await fetched(f"https://{host}:{heard.port}/x?SECRET", **options)
+
+        body: bytes = run(work())
+        return body
+
+    def test_an_authority_of_our_own(self, authority: trustme.CA, ca_file: Path) -> None:
+        assert self.reach(server_tls(authority, "127.0.0.1"), ca_file=ca_file) == b"hello"
+
+    def test_an_authority_from_the_environment(
+        self, authority: trustme.CA, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
+        assert self.reach(server_tls(authority, "127.0.0.1")) == b"hello"
+
+    def test_an_authority_that_is_not_trusted(self, authority: trustme.CA) -> None:
+        with pytest.raises(errors.TlsError, match="not trusted") as caught:
+            self.reach(server_tls(authority, "127.0.0.1"))
+        assert "--ca-file" in caught.value.hint
+        assert "SECRET" not in caught.value.message
+
+    def test_a_certificate_of_another_host(self, authority: trustme.CA, ca_file: Path) -> None:
+        with pytest.raises(errors.TlsError, match="not trusted"):
+            self.reach(server_tls(authority, "other.example"), ca_file=ca_file)
+
+    def test_a_port_that_does_not_speak_tls(self) -> None:
+        async def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            await writer.drain()
+            writer.close()
+
+        async def work() -> bytes:
+            server = await asyncio.start_server(plain, "127.0.0.1", 0)
+            try:
+                return await fetched(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+            finally:
+                server.close()
+
+        with pytest.raises(errors.TlsError, match="No secure connection"):
+            run(work())
+
+    def test_a_handshake_that_is_cut_may_pass_the_next_time(self) -> None:
+        async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            writer.close()
+
+        async def work() -> bytes:
+            server = await asyncio.start_server(cut, "127.0.0.1", 0)
+            try:
+                return await fetched(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+            finally:
+                server.close()
+
+        with pytest.raises(errors.NetworkError) as caught:
+            run(work())
+        assert caught.value.retryable
+
+    @pytest.mark.parametrize("content", [None, b"no certificate", b""])
+    def test_a_ca_file_that_is_none(self, tmp_path: Path, content: bytes | None) -> None:
+        path = tmp_path / "ca.pem"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(errors.UsageError, match=r"ca\.pem") as caught:
+            AiohttpTransport(ca_file=path)
+        assert "--ca-file" in caught.value.hint
+
+
+class TestProxyFor:
+    @pytest.mark.parametrize(
+        ("environ", "url", "expected"),
+        [
+            ({}, "https://a.example/", None),
+            ({"https_proxy": "http://proxy:3128"}, "https://a.example/", "http://proxy:3128"),
+            ({"https_proxy": "proxy:3128"}, "https://a.example/", "http://proxy:3128"),
+            ({"HTTPS_PROXY": "http://[::1]:3128/"}, "https://a.example/", "http://[::1]:3128"),
+            ({"https_proxy": "http://proxy"}, "http://a.example/", None),
+            ({"http_proxy": "http://proxy"}, "http://a.example/", "http://proxy"),
+            ({"all_proxy": "http://proxy"}, "https://a.example/", "http://proxy"),
+            ({"https_proxy": "http://proxy", "no_proxy": "a.example"}, "https://a.example:8443/", None),
+            ({"https_proxy": "http://proxy", "NO_PROXY": ".example"}, "https://a.example/", None),
+            ({"https_proxy": "http://proxy", "no_proxy": "b.example"}, "https://a.example/", "http://proxy"),
+            ({"https_proxy": "http://proxy", "no_proxy": "*"}, "https://a.example/", None),
+            ({"http_proxy": "http://proxy"}, "http://127.0.0.1:5000/", None),
+            ({"http_proxy": "http://proxy"}, "http://localhost:5000/", None),
+            ({"http_proxy": "http://proxy"}, "http://[::1]:5000/", None),
+        ],
+    )
+    def test_the_environment_decides(
+        self, environ: dict[str, str], url: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        assert proxy_for(url) == (None if expected is None else Proxy(expected, None))
+
+    def test_a_proxy_may_want_to_know_who_asks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("https_proxy", "http://me:p%40ss@proxy:3128")
+        proxy = proxy_for("https://a.example/")
+        assert proxy is not None
+        assert proxy.url == "http://proxy:3128"
+        assert proxy.headers == {"Proxy-Authorization": "Basic " + base64.b64encode(b"me:p@ss").decode()}
+
+    @pytest.mark.parametrize("address", ["socks5://u:SECRET@proxy:1080", "http://u:SECRET@proxy:x", "http://"])
+    def test_a_proxy_that_cannot_be_used(self, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("https_proxy", address)
+        with pytest.raises(errors.ProxyError) as caught:
+            proxy_for("https://a.example/")
+        assert "SECRET" not in caught.value.message
+
+
+@asynccontextmanager
+async def connect_proxy(upstream: int, *, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n") -> AsyncIterator[Heard]:
+    """Run a proxy that knows CONNECT, and leads every host to one port of this machine."""
+
+    async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while chunk := await source.read(65536):
+                target.write(chunk)
+                await target.drain()
+        target.close()
+
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+        if b" 200 " in answer:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", upstream)
+            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+        elif not answer:
+            await reader.read()
+
+    async with serving(respond) as heard:
+        yield heard
+
+
+class TestProxies:
+    def through(
+        self,
+        authority: trustme.CA,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        user: str = "",
+        answer: bytes | None = None,
+        **options: Any,
+    ) -> tuple[bytes, Heard, Heard]:
+        async def work() -> tuple[bytes, Heard, Heard]:
+            async with serving(saying(OK), server_tls(authority, "dap.test")) as heard:
+                more = {} if answer is None else {"answer": answer}
+                async with connect_proxy(heard.port, **more) as proxy:
+                    monkeypatch.setenv("HTTPS_PROXY", f"http://{user}127.0.0.1:{proxy.port}")
+                    return await fetched("https://dap.test/x?SECRET", **options), heard, proxy
+
+        outcome: tuple[bytes, Heard, Heard] = run(work())
+        return outcome
+
+    def test_tls_through_a_tunnel(self, authority: trustme.CA, ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        body, server, proxy = self.through(authority, monkeypatch, ca_file=ca_file, user="me:pw@")
+        assert body == b"hello"
+        assert proxy.heads[0].startswith(b"CONNECT dap.test:443 HTTP/1.1\r\n")
+        assert b"Proxy-Authorization: Basic bWU6cHc=" in proxy.heads[0]
+        assert b"SECRET" not in proxy.heads[0]
+        assert b"Proxy-Authorization" not in server.heads[0]
+
+    def test_a_certificate_is_checked_through_a_tunnel(
+        self, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(errors.TlsError, match=r"dap\.test is not trusted"):
+            self.through(authority, monkeypatch)
+
+    @pytest.mark.parametrize("status", [403, 407, 502])
+    def test_a_proxy_that_refuses(self, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+        refusal = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()
+        with pytest.raises(errors.ProxyError, match=f"HTTP {status}") as caught:
+            self.through(authority, monkeypatch, answer=refusal, user="me:SECRET@")
+        assert "SECRET" not in caught.value.message
+
+    def test_a_proxy_that_says_nothing(self, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(errors.NetworkError):
+            self.through(authority, monkeypatch, answer=b"", connect_timeout=0.1)
+
+    def test_a_proxy_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            monkeypatch.setenv("HTTPS_PROXY", f"http://me:SECRET@127.0.0.1:{unused.getsockname()[1]}")
+            with pytest.raises(errors.ProxyError, match="cannot be reached") as caught:
+                run(fetched("https://dap.test/"))
+        assert "SECRET" not in caught.value.message
+
+    def test_a_proxy_that_is_not_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def not_found(*_: object, **__: object) -> None:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:3128")
+        monkeypatch.setattr(socket, "getaddrinfo", not_found)
+        with pytest.raises(errors.ProxyError, match=r"proxy proxy\.invalid cannot be found"):
+            run(fetched("https://dap.test/"))
+
+
+def test_a_session_with_the_sandbox() -> None:
+    async def work() -> None:
+        async with Sandbox(SandboxOptions(job_seconds=0.0)) as sandbox:
+            options = SessionOptions(
+                base_url=sandbox.base_url, credentials=Credentials("sandbox#client", "sandbox-secret"), pace=NO_PACE
+            )
+            async with Session(options) as session:
+                assert abs((await session.check_login()).skew or 0) < 2
+                table = (await session.tables("canvas"))[0]
+                assert (await session.schema("canvas", table)).version >= 1
+                job = await session.submit("canvas", table, Query(format=Format.JSONL))
+                while not job.status.terminal:
+                    job = await session.poll(job.id)
+                assert job.status is JobStatus.COMPLETE
+                for url in (await session.sign(job.objects)).values():
+                    async with session.open(url) as stream:
+                        assert stream.status == 200
+                        body = b"".join([chunk async for chunk in stream.chunks()])
+                    async with session.open(url, offset=5, etag=stream.headers["ETag"]) as stream:
+                        assert stream.status == 206
+                        assert b"".join([chunk async for chunk in stream.chunks()]) == body[5:]
+                with pytest.raises(errors.TableNotFoundError):
+                    await session.submit("canvas", "no_such_table", Query(format=Format.JSONL))
+
+    run(work())
