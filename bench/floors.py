@@ -147,7 +147,7 @@ def _nginx_config(port: int, key_file: Path) -> str:
     user = "user root;" if os.getuid() == 0 else ""
     return f"""
         {user} daemon off; master_process off; worker_processes 1;
-        pid {FOLDER}/nginx.pid; error_log stderr;
+        pid {FOLDER}/nginx-{port}.pid; error_log stderr;
         events {{ worker_connections 256; }}
         http {{
             access_log off; sendfile on; keepalive_requests 100000; types {{}}

@@ -62,24 +62,42 @@ class Heard:
 
 
 @asynccontextmanager
+async def listening(talk: Respond, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Run a server on a port of this machine; at the end nothing of it is left."""
+    talks: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        talks.add(task)
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                await talk(reader, writer)
+                await writer.drain()
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in talks:
+            task.cancel()
+        await asyncio.gather(*talks, return_exceptions=True)
+
+
+@asynccontextmanager
 async def serving(respond: Respond, tls: ssl.SSLContext | None = None) -> AsyncIterator[Heard]:
     """Run a server that hears the head of each request and then responds."""
     heard = Heard()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            heard.heads.append(await reader.readuntil(b"\r\n\r\n"))
-            await respond(reader, writer)
-        with contextlib.suppress(ConnectionError):
-            writer.close()
-            await writer.wait_closed()
+        heard.heads.append(await reader.readuntil(b"\r\n\r\n"))
+        await respond(reader, writer)
 
-    server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=tls)
-    heard.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(talk, tls) as heard.port:
         yield heard
-    finally:
-        server.close()
 
 
 def saying(content: bytes, *, then_silence: bool = False) -> Respond:
@@ -247,21 +265,13 @@ class TestTrouble:
             run(fetched("http://nowhere.invalid:99/"))
 
     def test_a_connection_that_never_comes_about(self) -> None:
+        async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read(1)
+            await asyncio.Event().wait()
+
         async def work() -> None:
-            hold = asyncio.Event()
-
-            async def deaf(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                await hold.wait()
-                writer.close()
-
-            server = await asyncio.start_server(deaf, "127.0.0.1", 0)
-            port = server.sockets[0].getsockname()[1]
-            try:
-                async with transport(connect_timeout=0.1) as client:
-                    await client.send(HttpRequest(method="GET", url=f"https://127.0.0.1:{port}/"))
-            finally:
-                hold.set()
-                server.close()
+            async with listening(deaf) as port:
+                await fetched(f"https://127.0.0.1:{port}/", connect_timeout=0.1)
 
         with pytest.raises(errors.UnreachableError, match="in time"):
             run(work())
@@ -314,15 +324,10 @@ class TestTls:
     def test_a_port_that_does_not_speak_tls(self) -> None:
         async def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            await writer.drain()
-            writer.close()
 
         async def work() -> bytes:
-            server = await asyncio.start_server(plain, "127.0.0.1", 0)
-            try:
-                return await fetched(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
-            finally:
-                server.close()
+            async with listening(plain) as port:
+                return await fetched(f"https://127.0.0.1:{port}/")
 
         with pytest.raises(errors.TlsError, match="No secure connection"):
             run(work())
@@ -330,14 +335,10 @@ class TestTls:
     def test_a_handshake_that_is_cut_may_pass_the_next_time(self) -> None:
         async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
-            writer.close()
 
         async def work() -> bytes:
-            server = await asyncio.start_server(cut, "127.0.0.1", 0)
-            try:
-                return await fetched(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
-            finally:
-                server.close()
+            async with listening(cut) as port:
+                return await fetched(f"https://127.0.0.1:{port}/")
 
         with pytest.raises(errors.NetworkError) as caught:
             run(work())
@@ -400,11 +401,12 @@ async def connect_proxy(upstream: int, *, answer: bytes = b"HTTP/1.1 200 OK\r\n\
     """Run a proxy that knows CONNECT, and leads every host to one port of this machine."""
 
     async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
+        try:
             while chunk := await source.read(65536):
                 target.write(chunk)
                 await target.drain()
-        target.close()
+        finally:
+            target.close()
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)

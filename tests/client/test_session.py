@@ -452,13 +452,19 @@ class TestObjects:
 
 
 def test_no_secret_reaches_a_log_or_an_error(
-    use: Any, service: Any, caplog: pytest.LogCaptureFixture, retries: Retries
+    use: Any,
+    service: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    retries: Retries,
 ) -> None:
     """Even when the service echoes them."""
     echo = (
         b"s3cr3t-value was sent with Bearer token-1 and Basic dXMtZWFzdC0xI2FiYzpzM2NyM3QtdmFsdWU= for https://s/?sig=x"
     )
-    caplog.set_level(logging.DEBUG)
+    # a command that ran before in this process may have taken the logger over
+    monkeypatch.setattr(logging.getLogger("dapkit"), "propagate", True)
+    caplog.set_level(logging.DEBUG, logger="dapkit")
     service.login = lambda _: reply(200, {"access_token": "token-very-secret", "expires_in": 3600})
     service.answers = [reply(500, echo), reply(200, echo), reply(400, {"error": {"message": echo.decode()}})]
     with pytest.raises(errors.RequestError) as caught:

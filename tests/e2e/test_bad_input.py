@@ -317,7 +317,7 @@ def test_a_corrupt_manifest(content: bytes, place: Place) -> None:
 
 
 def test_answers_that_are_no_messages(place: Place, service: Service) -> None:
-    for fault, word in (("html@login", "not JSON"), ("html@list", "<html"), ("redirect@list", "redirect")):
+    for fault, word in (("html@login", "not JSON"), ("html@list", "<html"), ("redirect@list", "elsewhere")):
         service.misbehave(fault)
         outcome = place.dap("list", "--namespace", "canvas")
         assert_error(outcome, 25)

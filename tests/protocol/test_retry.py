@@ -105,7 +105,7 @@ def test_a_server_that_fails_from_the_start_has_answered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failures", "understood", "again"), [(2, False, True), (3, False, False), (7, True, True), (8, True, False)]
+    ("failures", "understood", "again"), [(2, False, True), (3, False, False), (4, True, True), (5, True, False)]
 )
 def test_a_page_in_place_of_a_message_may_pass(failures: int, understood: bool, again: bool) -> None:
     trail = Trail(failures=failures, answered=True, understood=understood)

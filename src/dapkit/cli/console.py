@@ -36,6 +36,8 @@ class Console:
 
     def __enter__(self) -> Self:
         logger = logging.getLogger(LOGGER)
+        self._stack.callback(logger.setLevel, logger.level)
+        self._stack.callback(setattr, logger, "propagate", logger.propagate)
         logger.propagate = False
         logger.setLevel(logs.level_of(self.settings.log_level or "info"))
         self._attach(logger, logging.NullHandler())  # without any handler, logging would write by itself

@@ -46,7 +46,7 @@ class Patience:
     seconds: float = 900.0
     first_pause: float = 1.0
     longest_pause: float = 60.0
-    garbled: int = 8
+    garbled: int = 5
     rate_limited: int = 30
     longest_demand: float = 900.0
     renewals: int = 1

@@ -1,0 +1,27 @@
+"""The clock of the machine."""
+
+import asyncio
+import time
+
+from dapkit.client.clock import SYSTEM_CLOCK
+
+
+def test_it_tells_the_time() -> None:
+    before = time.time()
+    assert before <= SYSTEM_CLOCK.now() <= time.time()
+
+
+def test_sleeping_for_less_than_nothing_lets_others_run() -> None:
+    async def work() -> list[str]:
+        said: list[str] = []
+
+        async def other() -> None:
+            said.append("other")
+
+        task = asyncio.ensure_future(other())
+        await SYSTEM_CLOCK.sleep(-5)
+        said.append("self")
+        await task
+        return said
+
+    assert asyncio.run(work()) == ["other", "self"]
