@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
 """Bytes beyond which the answer to `send` is refused."""
 
-_READ_BUFFER: Final = 1024 * 1024
+_READ_BUFFER: Final = 256 * 1024
 _LONGEST_HEADER: Final = 64 * 1024
 _KEPT_ALIVE: Final = 30.0
 _THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -27,7 +27,7 @@ from dapkit.errors import (
 )
 from dapkit.model import Format
 
-BATCH = 1 << 20  # bytes handed to a worker thread at once
+BATCH = 1 << 19  # bytes handed to a worker thread at once
 WORTH_RESUMING = 1 << 20  # a smaller object is fetched anew rather than continued by a later process
 MOST_UNANNOUNCED = 2 << 30  # a body of unknown length ends here, lest it never ends
 MOST_CORRUPT = 5  # times that one object may fail its checks
