@@ -316,7 +316,7 @@ def test_a_corrupt_manifest(content: bytes, place: Place) -> None:
     assert part.stat().st_size > 0
 
 
-@pytest.mark.parametrize(("fault", "word"), [("html@login", "not JSON"), ("redirect@list", "redirect")])
+@pytest.mark.parametrize(("fault", "word"), [("html@login", "not JSON"), ("redirect@list", "never follow")])
 def test_answers_that_are_no_messages(fault: str, word: str, place: Place, service: Service) -> None:
     service.misbehave(fault)
     assert_error(place.dap("list", "--namespace", "canvas"), 25, word)
