@@ -6,7 +6,6 @@ where an event loop is running already. Environment variables are read as the co
 
 import asyncio
 import os
-import platform
 import tempfile
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping, Sequence
@@ -16,27 +15,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from dapkit import __version__
-from dapkit.client.credentials import Credentials, read_credentials
-from dapkit.client.session import Session, SessionOptions
+from dapkit.client.session import Session
+from dapkit.connection import connect
 from dapkit.decode.jsonl import Record, records
 from dapkit.engine.events import Listener, RunResult
 from dapkit.engine.export import ExportOptions, export
 from dapkit.errors import RequestError, UsageError
-from dapkit.model import SANDBOX_SERVICE, Format, Job, Mode, Query, VersionedSchema
-from dapkit.protocol.budget import Pace
+from dapkit.model import Format, Job, Mode, Query, VersionedSchema
+from dapkit.protocol.budget import NO_PACE, PUBLISHED_PACE, Pace
+from dapkit.settings import DEFAULT_URL, ConnectionSettings, SandboxSettings, user_state_folder
 
 T = TypeVar("T")
-
-DEFAULT_URL = "https://api-gateway.instructure.com"
-USER_AGENT = f"dapkit/{__version__} (Python {platform.python_version()}; {platform.system()})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientOptions:
     """Where to and as whom.
 
-    What is None is taken from the environment (`DAP_API_URL`, `DAP_CLIENT_ID`, `DAP_CLIENT_SECRET`, `DAP_SCOPE`).
+    What is None is taken from the environment (`DAP_API_URL`, `DAP_CLIENT_ID`, `DAP_CLIENT_SECRET`, `DAP_SCOPE`,
+    `DAP_PACE`).
     With `sandbox` a sandbox with instant jobs is started inside the process and needs none of them; `sandbox_home`
     keeps its clock.
     """
@@ -45,7 +42,7 @@ class ClientOptions:
     client_id: str | None = None
     client_secret: str | None = None
     scope: str | None = None
-    pace: str = "published"
+    pace: str | None = None
     ca_file: Path | None = None
     sandbox: bool = False
     sandbox_home: Path | None = None
@@ -66,6 +63,25 @@ class Delivery:
     listen: Listener = lambda _: None
 
 
+def _settings(options: ClientOptions) -> ConnectionSettings:
+    environ = options.environ
+    sandbox = SandboxSettings(home=options.sandbox_home, scale=options.sandbox_scale, job_seconds=0.0)
+    pace = options.pace or environ.get("DAP_PACE")
+    default = NO_PACE if options.sandbox else PUBLISHED_PACE
+    return ConnectionSettings(
+        base_url=options.base_url or environ.get("DAP_API_URL") or DEFAULT_URL,
+        client_id=options.client_id,
+        client_secret=options.client_secret,
+        client_secret_file=None,
+        scope=options.scope or environ.get("DAP_SCOPE"),
+        pace=Pace.parse(pace) if pace else default,
+        ca_file=options.ca_file,
+        state_folder=user_state_folder(environ),
+        sandbox=sandbox if options.sandbox else None,
+        environ=environ,
+    )
+
+
 class AsyncClient:
     """The client.
 
@@ -80,9 +96,8 @@ class AsyncClient:
         self._session: Session | None = None
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            self._session = await stack.enter_async_context(Session(await self._session_options(stack)))
-            self._stack = stack.pop_all()
+        connection = await self._stack.enter_async_context(connect(_settings(self._options), lambda _: None))
+        self._session = connection.session
         return self
 
     async def __aexit__(
@@ -90,32 +105,6 @@ class AsyncClient:
     ) -> None:
         await self._stack.aclose()
         self._session = None
-
-    async def _session_options(self, stack: AsyncExitStack) -> SessionOptions:
-        options = self._options
-        if options.sandbox:
-            from dapkit.sandbox.server import Sandbox, SandboxOptions  # noqa: PLC0415 (most never need it)
-
-            settings = SandboxOptions(
-                embedded=True, home=options.sandbox_home, scale=options.sandbox_scale, job_seconds=0.0
-            )
-            sandbox = await stack.enter_async_context(Sandbox(settings))
-            return SessionOptions(
-                base_url=sandbox.base_url,
-                credentials=Credentials(sandbox.client_id, sandbox.client_secret),
-                user_agent=USER_AGENT,
-                pace=Pace.parse("none"),
-                identity=SANDBOX_SERVICE,
-            )
-        environ = options.environ
-        return SessionOptions(
-            base_url=options.base_url or environ.get("DAP_API_URL") or DEFAULT_URL,
-            credentials=read_credentials(options.client_id, options.client_secret, None, environ),
-            user_agent=USER_AGENT,
-            scope=options.scope or environ.get("DAP_SCOPE"),
-            pace=Pace.parse(options.pace),
-            ca_file=options.ca_file,
-        )
 
     @property
     def session(self) -> Session:

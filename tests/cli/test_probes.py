@@ -14,8 +14,9 @@ import trustme
 
 from dapkit.cli import probes
 from dapkit.cli.diagnosis import Finding, Verdict
-from dapkit.cli.settings import ConnectionSettings, read_settings
+from dapkit.cli.settings import read_settings
 from dapkit.errors import RejectedCredentialsError, ServerError
+from dapkit.settings import ConnectionSettings
 
 
 @pytest.fixture

@@ -6,20 +6,19 @@ from typing import Any
 import pytest
 
 from dapkit.cli.settings import (
-    DEFAULT_BASE_URL,
     other_commands,
     proxy_for,
     read_messages,
     read_settings,
-    user_state_folder,
 )
 from dapkit.errors import UsageError
 from dapkit.protocol.budget import NO_PACE, PUBLISHED_PACE, Pace
+from dapkit.settings import DEFAULT_URL
 
 
 def test_without_anything_the_defaults_hold() -> None:
     settings = read_settings({}, {})
-    assert settings.connection.base_url == DEFAULT_BASE_URL
+    assert settings.connection.base_url == DEFAULT_URL
     assert settings.connection.pace == PUBLISHED_PACE
     assert settings.connection.sandbox is None
     messages = settings.messages
@@ -123,21 +122,6 @@ def test_options_of_the_sandbox_need_it(name: str) -> None:
 
 def test_no_color_is_obeyed() -> None:
     assert not read_messages({}, {"NO_COLOR": "1"}).color
-
-
-@pytest.mark.parametrize(
-    ("platform", "environ", "tail"),
-    [
-        ("linux", {"XDG_STATE_HOME": "/s"}, Path("/s/dapkit")),
-        ("linux", {"XDG_STATE_HOME": "relative"}, Path(".local/state/dapkit")),
-        ("linux", {}, Path(".local/state/dapkit")),
-        ("darwin", {}, Path("Library/Application Support/dapkit")),
-        ("win32", {"LOCALAPPDATA": "/l"}, Path("/l/dapkit")),
-        ("win32", {}, Path("AppData/Local/dapkit")),
-    ],
-)
-def test_state_lies_where_the_platform_keeps_it(platform: str, environ: dict[str, str], tail: Path) -> None:
-    assert user_state_folder(environ, platform) == (tail if tail.is_absolute() else Path.home() / tail)
 
 
 def test_commands_on_the_path_are_found_in_order(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_any_url_gives_one_visible_component(text: str, index: int) -> None:
 def test_names_of_one_job_are_distinct_without_case(names: list[str]) -> None:
     given_names: list[str] = []
     for index, name in enumerate(names):
-        given_names.append(distinct_name(name, index, given_names))
+        given_names.append(distinct_name(name, index, {other.casefold() for other in given_names}))
     assert len({name.casefold() for name in given_names}) == len(names)
 
 

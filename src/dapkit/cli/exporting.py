@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from dapkit.cli.connection import connect
 from dapkit.cli.console import Console
 from dapkit.cli.exitcodes import error_of
 from dapkit.cli.options import settings_of
@@ -15,6 +14,7 @@ from dapkit.cli.settings import Settings
 from dapkit.cli.stopping import run_until_stopped
 from dapkit.cli.summary import look_line, query_object, run_object, shown_path, summary_lines
 from dapkit.cli.wording import count, duration, names
+from dapkit.connection import connect
 from dapkit.engine.events import RunResult
 from dapkit.engine.export import ExportOptions, Preview, export, preview
 from dapkit.engine.tables import split_tables

@@ -121,6 +121,8 @@ class EventLog:
         if isinstance(event, BytesCame):
             self._beat()
             return
+        if isinstance(event, ObjectBegan | ObjectDone) and not self._logger.isEnabledFor(logging.DEBUG):
+            return  # there may be thousands, and describing them costs more than the rest of this class
         level, message, fields = describe(event)
         self._logger.log(level, "%s", message, extra={"fields": fields})
 

@@ -15,7 +15,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from dapkit.cli.connection import connect, credentials_of
 from dapkit.cli.diagnosis import (
     OFFICIAL_PACKAGE,
     Finding,
@@ -28,10 +27,12 @@ from dapkit.cli.diagnosis import (
     ok,
     skipped,
 )
-from dapkit.cli.settings import ConnectionSettings, other_commands, proxy_for
+from dapkit.cli.settings import other_commands, proxy_for
 from dapkit.client.session import Session, normal_base_url
+from dapkit.connection import connect, credentials_of
 from dapkit.engine.events import Listener
 from dapkit.errors import DapError, UsageError
+from dapkit.settings import ConnectionSettings
 
 CONNECT_SECONDS = 10.0
 NAMESPACE = "canvas"

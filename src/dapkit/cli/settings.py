@@ -13,51 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dapkit.errors import UsageError
+from dapkit.settings import DEFAULT_URL, PATIENCE, READ_TIMEOUT, ConnectionSettings, SandboxSettings, user_state_folder
 
 if TYPE_CHECKING:
     from dapkit.protocol.budget import Pace
 
-DEFAULT_BASE_URL = "https://api-gateway.instructure.com"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("plain", "json")
 THEMES = ("dark", "light", "high-contrast-bw")
-SANDBOX_JOB_SECONDS = 2.0
-PATIENCE = 900.0  # seconds for which failures that may pass are borne
-READ_TIMEOUT = 60.0  # seconds for which nothing may come
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SandboxSettings:
-    """The sandbox inside the command: `seed` and `scale` of its data, where its data clock lies."""
-
-    home: Path
-    seed: int
-    scale: float
-    job_seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionSettings:
-    """Where the service is and who asks. With `sandbox`, address and credentials are the sandbox's own.
-
-    `environ` goes on to the reader of credentials.
-    """
-
-    base_url: str
-    client_id: str | None
-    client_secret: str | None
-    client_secret_file: Path | None
-    scope: str | None
-    pace: "Pace"
-    patience: float
-    read_timeout: float
-    ca_file: Path | None
-    state_folder: Path
-    sandbox: SandboxSettings | None
-    environ: Mapping[str, str]
-    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,17 +73,6 @@ def read_messages(given: Mapping[str, Any], environ: Mapping[str, str]) -> Messa
     )
 
 
-def user_state_folder(environ: Mapping[str, str], platform: str = sys.platform) -> Path:
-    """Return where this platform keeps a program's state for one user; nothing is created."""
-    if platform == "win32":
-        local = environ.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "dapkit"
-    if platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "dapkit"
-    state = environ.get("XDG_STATE_HOME")
-    return (Path(state) if state and Path(state).is_absolute() else Path.home() / ".local/state") / "dapkit"
-
-
 def other_commands(environ: Mapping[str, str], name: str) -> tuple[Path, ...]:
     """Return every executable called `name` on PATH, in the order in which a shell finds them."""
     folders = [Path(folder) for folder in environ.get("PATH", "").split(os.pathsep) if folder]
@@ -149,7 +103,7 @@ def _read_connection(given: Mapping[str, Any], environ: Mapping[str, str]) -> Co
             notices = ("DAP_API_URL is ignored beside --sandbox.",)
     base_url = given.get("base_url")
     return ConnectionSettings(
-        base_url=base_url if base_url is not None else environ.get("DAP_API_URL") or DEFAULT_BASE_URL,
+        base_url=base_url if base_url is not None else environ.get("DAP_API_URL") or DEFAULT_URL,
         client_id=given.get("client_id"),
         client_secret=given.get("client_secret"),
         client_secret_file=given.get("client_secret_file"),
@@ -196,7 +150,7 @@ def _read_sandbox(given: Mapping[str, Any], environ: Mapping[str, str]) -> Sandb
         home=Path(home) if home else user_state_folder(environ) / "sandbox",
         seed=int(_number(given.get("sandbox_seed"), environ, "DAP_SANDBOX_SEED", 1, int)),
         scale=scale,
-        job_seconds=_number(given.get("sandbox_job_seconds"), environ, "DAP_SANDBOX_JOB_SECONDS", SANDBOX_JOB_SECONDS),
+        job_seconds=_number(given.get("sandbox_job_seconds"), environ, "DAP_SANDBOX_JOB_SECONDS", 2.0),
     )
 
 

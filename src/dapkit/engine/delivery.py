@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dapkit.engine.events import Retried, TableMoved, TableResult, TableState
 from dapkit.engine.journal import JobGivenUp, TableProgress, TableWhole, job_seen
+from dapkit.engine.locking import job_lock
 from dapkit.engine.manifest import NAME, Manifest
 from dapkit.engine.names import job_folder
 from dapkit.engine.run import Run
@@ -130,7 +131,7 @@ class Delivery:
         for lost in set(self._record.given_up) - {job.id if job else ""}:
             folder = self._run.output / job_folder(lost)
             if folder.is_dir() and not (folder / NAME).exists():
-                _remove_unless_locked(folder, self._run.output / ".dap" / "locks" / f"{folder.name}.lock")
+                _remove_unless_locked(folder, job_lock(self._run.output, lost))
 
 
 def _remove_unless_locked(folder: Path, lock_path: Path) -> None:

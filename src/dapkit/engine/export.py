@@ -6,16 +6,15 @@ and the disk. One table's trouble is its own; only what concerns everybody (cred
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dapkit.client.session import Session
 from dapkit.engine import manifest
 from dapkit.engine.delivery import Delivery, table_result
-from dapkit.engine.durable import disk_errors, make_folder
+from dapkit.engine.durable import make_folder
 from dapkit.engine.events import (
     Listener,
     Notice,
@@ -36,6 +35,7 @@ from dapkit.engine.journal import (
     TableProgress,
 )
 from dapkit.engine.journal import read as read_journal
+from dapkit.engine.locking import holding
 from dapkit.engine.names import job_folder
 from dapkit.engine.plan import Begin, Continue, Keep, Step, plan_run, plan_tables, run_key
 from dapkit.engine.run import Run, Space
@@ -51,12 +51,9 @@ from dapkit.errors import (
     NoEarlierResultError,
     OutputError,
 )
-from dapkit.locks import FileLock
 from dapkit.model import SANDBOX_SERVICE, Query
 
 log = logging.getLogger(__name__)
-
-LOCK_POLL = 0.5  # seconds between two looks at a lock that is waited for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +97,15 @@ async def export(session: Session, options: ExportOptions, listen: Listener) -> 
     Raises:
         DapError: what concerns the whole run: credentials, account, the output folder, a lock.
     """
+
+    def busy(holder: str) -> None:
+        if not options.wait:
+            raise LockedError(f"The same command is already running in {options.output} ({holder})")
+
     runs = options.output / ".dap" / "runs"
     make_folder(options.output)
-    make_folder(runs)
     key = _run_key(session, options)
-    async with _only_one(session, options, runs / f"{key}.lock"):
+    async with holding(runs / f"{key}.lock", session.clock, busy):
         journal = Journal(runs / f"{key}.jsonl")
         try:
             return await _export(session, options, journal, listen)
@@ -293,17 +294,3 @@ def _run_key(session: Session, options: ExportOptions) -> str:
         folder,
     )
     return run_key(session.identity, session.scope, options.namespace, asked)
-
-
-@asynccontextmanager
-async def _only_one(session: Session, options: ExportOptions, path: Path) -> AsyncIterator[None]:
-    """Hold the run's lock. Raises LockedError when another process has it and we are not to wait."""
-    with FileLock(path) as lock:
-        while True:
-            with disk_errors(path):
-                if lock.acquire():
-                    break
-            if not options.wait:
-                raise LockedError(f"The same command is already running in {options.output} ({lock.holder()})")
-            await session.clock.sleep(LOCK_POLL)
-        yield

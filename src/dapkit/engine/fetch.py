@@ -28,6 +28,7 @@ from dapkit.errors import (
 from dapkit.model import Format
 
 BATCH = 1 << 19  # bytes handed to a worker thread at once
+SMALL = 1 << 18  # bytes that are sooner checked and written where they arrive than handed to a worker thread
 WORTH_RESUMING = 1 << 20  # a smaller object is fetched anew rather than continued by a later process
 MOST_UNANNOUNCED = 2 << 30  # a body of unknown length ends here, lest it never ends
 MOST_CORRUPT = 5  # times that one object may fail its checks
@@ -137,7 +138,7 @@ class Fetcher:
                 # Before anything is noted: bytes of another attempt must never pass for bytes of this one.
                 run.tally.refetched += self._part.discard()
             self._note(stream.headers, expected)
-            if offset == 0:
+            if offset == 0 and self._stands(expected):
                 present = await run.blocking(self._present, expected)
                 if present is not None:
                     return present
@@ -197,17 +198,19 @@ class Fetcher:
         self._etag, self._size = etag, size
         self._run.tell(ObjectBegan(table=self._task.table, name=self._task.final.name, size=expected.length))
 
-    def _present(self, expected: Expected) -> Proof | None:
-        """Prove a file that stands under the final name without a record of ours, against what the store says."""
+    def _stands(self, expected: Expected) -> bool:
+        """Whether a file of the announced length stands under the final name, without a record of ours."""
         final = self._task.final
         try:
-            if not final.is_file() or expected.length is None or final.stat().st_size != expected.length:
-                return None
+            return expected.length is not None and final.stat().st_size == expected.length and final.is_file()
         except OSError:
-            return None
+            return False
+
+    def _present(self, expected: Expected) -> Proof | None:
+        """Prove the file that stands under the final name against what the store says of the object."""
         try:
-            return prove(final, self._task.format, expected)
-        except IntegrityError:
+            return prove(self._task.final, self._task.format, expected)
+        except (IntegrityError, OSError):
             return None
 
     async def _pour(self, stream: HttpStream, offset: int) -> Proof:
@@ -231,10 +234,20 @@ class Fetcher:
             if writing is not None:
                 await writing
             self._came(size, total + size)
-            return await run.blocking(part.finish, batch)
+            last, batch = batch, []
+            if writing is not None or size > SMALL:
+                return await run.blocking(part.finish, last)
+            return await self._finish_here(last)
         except BaseException as error:
             await self._stop(writing, [] if isinstance(error, IntegrityError) else batch)
             raise
+
+    async def _finish_here(self, chunks: Sequence[bytes]) -> Proof:
+        """Finish a small object on the spot; only the flush waits for the disk, and so does not hold up the rest."""
+        proof = self._part.prove(chunks)
+        await self._run.blocking(self._part.flush)
+        self._part.place()
+        return proof
 
     async def _stop(self, writing: asyncio.Future[None] | None, batch: Sequence[bytes]) -> None:
         """Let the worker thread end, and save what came before the connection was lost or the run was stopped."""

@@ -37,10 +37,9 @@ def object_name(url: str, index: int, suffix: str) -> str:
 
 
 def distinct_name(name: str, index: int, taken: Collection[str]) -> str:
-    """Return the name itself, or one made distinct from those taken (compared without case)."""
-    folded = {other.casefold() for other in taken}
+    """Return the name itself, or one made distinct from those taken, which are given casefolded."""
     candidate, attempt = name, index
-    while candidate.casefold() in folded:
+    while candidate.casefold() in taken:
         stem, dot, rest = name.partition(".")
         candidate = f"{stem}-{attempt:05d}{dot}{rest}"
         attempt += 1

@@ -1,6 +1,7 @@
 """One file on its way: written beside its final name, checked as it grows, flushed, then renamed.
 
-All methods block on the disk or the processor and run in a worker thread, one at a time for each file.
+All methods block on the disk or the processor, and are called one at a time for each file: in a worker thread, or
+where the object is small anywhere but for `flush`, which alone waits for the disk itself.
 """
 
 import os
@@ -67,16 +68,30 @@ class PartFile:
 
     def finish(self, chunks: Sequence[bytes]) -> Proof:
         """Write the last chunks, prove the whole, flush it and give it its final name."""
-        assert self._check is not None, "begin comes before finish"
-        descriptor = self._open(self._check)
+        proof = self.prove(chunks)
+        self.flush()
+        self.place()
+        return proof
+
+    def prove(self, chunks: Sequence[bytes]) -> Proof:
+        """Write the last chunks and prove the whole. Raises IntegrityError when it is not right."""
+        assert self._check is not None, "begin comes before prove"
+        self._open(self._check)
         if chunks:
             self.write(chunks)
-        proof = self._check.finish(self.path)
+        return self._check.finish(self.path)
+
+    def flush(self) -> None:
+        """Wait until the disk has what was written."""
+        assert self._descriptor is not None, "prove comes before flush"
         with disk_errors(self.path):
-            os.fsync(descriptor)
+            os.fsync(self._descriptor)
+
+    def place(self) -> None:
+        """Give the file, proven and flushed, its final name."""
+        with disk_errors(self.path):
             self.close()
             self.path.replace(self.final)
-        return proof
 
     def pause(self, chunks: Sequence[bytes]) -> None:
         """Write what came before the connection was lost, and close: the next attempt may go on from here."""
@@ -94,7 +109,8 @@ class PartFile:
         """Close and remove the file; return how many bytes were lost with it."""
         self.close()
         lost = self.size()
-        self.path.unlink(missing_ok=True)
+        if lost:
+            self.path.unlink(missing_ok=True)
         return lost
 
     def close(self) -> None:

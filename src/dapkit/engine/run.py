@@ -80,6 +80,16 @@ class Run:
         self.journal.append(entry)
 
     async def blocking(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a call that blocks on the disk or the processor in a worker thread."""
+        """Run a call that blocks on the disk or the processor in a worker thread.
+
+        Whoever is cancelled meanwhile is so only when the call has ended: until then its file is the thread's.
+        """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.executor, lambda: call(*args, **kwargs))
+        working = loop.run_in_executor(self.executor, lambda: call(*args, **kwargs))
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            if not working.cancelled():
+                await asyncio.wait([working])
+                working.exception()  # taken note of: what is cancelled has no use for it
+            raise

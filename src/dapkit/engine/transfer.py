@@ -9,8 +9,6 @@ A lock on each job keeps other runs from fetching the same one at the same time:
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from dapkit import __version__
@@ -21,15 +19,13 @@ from dapkit.engine.fetch import Fetcher, ObjectTask
 from dapkit.engine.integrity import Proof, prove
 from dapkit.engine.journal import ObjectDone as ObjectDoneEntry
 from dapkit.engine.journal import TableProgress
+from dapkit.engine.locking import holding, job_lock
 from dapkit.engine.manifest import Manifest, ManifestObject
 from dapkit.engine.names import distinct_name, job_folder, object_name
 from dapkit.engine.run import Run
 from dapkit.engine.signer import Signer
 from dapkit.errors import IntegrityError, ManifestError
-from dapkit.locks import FileLock
 from dapkit.model import Job, Query
-
-LOCK_POLL = 0.5  # seconds between two looks at a lock that another run holds
 
 
 class Transfer:
@@ -44,6 +40,7 @@ class Transfer:
         self._begun = progress.begun
         self._done = _recorded(progress)
         self._names: dict[str, str] = {}
+        self._taken: set[str] = set()
 
     async def deliver(self) -> tuple[Manifest, bool]:
         """Return the manifest when every object is whole, and whether an earlier run had brought them all.
@@ -53,29 +50,15 @@ class Transfer:
             DapError: the table, or the run, cannot go on.
         """
         make_folder(self._folder)
-        async with self._locked():
+        async with holding(job_lock(self._run.output, self._job.id), self._run.clock, self._busy):
             earlier = await self._adopt()
             if earlier is not None:
                 return earlier, True
             await self._fetch_missing()
             return await self._run.blocking(self._write_manifest), False
 
-    @asynccontextmanager
-    async def _locked(self) -> AsyncIterator[None]:
-        locks = self._run.output / ".dap" / "locks"
-        make_folder(locks)
-        with FileLock(locks / f"{self._folder.name}.lock") as lock:
-            told = False
-            while not self._acquired(lock):
-                if not told:
-                    self._run.tell(Notice(message=f"{self._table}: another run is fetching this job; waiting."))
-                    told = True
-                await self._run.clock.sleep(LOCK_POLL)
-            yield
-
-    def _acquired(self, lock: FileLock) -> bool:
-        with disk_errors(lock.path):
-            return lock.acquire()
+    def _busy(self, _holder: str) -> None:
+        self._run.tell(Notice(message=f"{self._table}: another run is fetching this job; waiting."))
 
     async def _adopt(self) -> Manifest | None:
         """Take over what an earlier run delivered, when its manifest stands and its files prove themselves.
@@ -118,6 +101,7 @@ class Transfer:
         self._done = {key: item for key, item in self._done.items() if key in objects}
         self._names = {key: begun.name for key, begun in self._begun.items() if key in objects}
         self._names.update({key: item.name for key, item in self._done.items()})
+        self._taken = {name.casefold() for name in self._names.values()}
         missing = deque((index, key) for index, key in enumerate(objects) if key not in self._done)
         self._run.tell(ObjectsKnown(table=self._table, objects=len(objects), whole=len(self._done)))
         signer = Signer(self._run, [key for _, key in missing])
@@ -150,8 +134,9 @@ class Transfer:
         name = self._names.get(object_id)
         if name is None:
             suffix = f".{self._query.format}" + (".gz" if self._query.format.gzipped else "")
-            name = distinct_name(object_name(url, index, suffix), index, self._names.values())
+            name = distinct_name(object_name(url, index, suffix), index, self._taken)
             self._names[object_id] = name
+            self._taken.add(name.casefold())
         return ObjectTask(
             table=self._table,
             job_id=self._job.id,

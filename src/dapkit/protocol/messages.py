@@ -207,16 +207,14 @@ def _epoch(text: str) -> float:
 
 
 def _decode(body: bytes, kind: type[_T], what: str, *, shown: bool = True) -> _T:
-    came = f" It began: {excerpt(body)!r}" if shown and body else ""
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise UnexpectedAnswerError(
-            f"The answer to {what} is not as promised: {excerpt(str(error), 160)}.{came}"
-        ) from None
+        seen = f"is not as promised: {excerpt(str(error), 160)}"
     except (msgspec.DecodeError, RecursionError):
-        seen = "is empty" if not body else "is not JSON"
-        raise UnexpectedAnswerError(f"The answer to {what} {seen}.{came}") from None
+        seen = "is not JSON" if body else "is empty"
+    came = f" It began: {excerpt(body)!r}" if shown and body else ""
+    raise UnexpectedAnswerError(f"The answer to {what} {seen}.{came}")
 
 
 def garbled(body: bytes) -> bool:

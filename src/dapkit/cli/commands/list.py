@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from dapkit.cli.connection import connect
 from dapkit.cli.console import Console
 from dapkit.cli.options import (
     HELP_NAMES,
@@ -16,6 +15,7 @@ from dapkit.cli.options import (
 )
 from dapkit.cli.settings import Settings
 from dapkit.cli.stopping import run_until_stopped
+from dapkit.connection import connect
 from dapkit.engine.tables import ALL, resolve_tables
 
 EPILOG = """\b

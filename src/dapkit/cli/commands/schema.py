@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from dapkit.cli.connection import connect
 from dapkit.cli.console import Console
 from dapkit.cli.exitcodes import error_of
 from dapkit.cli.options import (
@@ -19,6 +18,7 @@ from dapkit.cli.options import (
 from dapkit.cli.settings import Settings
 from dapkit.cli.stopping import run_until_stopped
 from dapkit.cli.summary import failure_lines
+from dapkit.connection import connect
 from dapkit.engine.schemas import SchemasResult, save_schemas
 from dapkit.engine.tables import split_tables
 from dapkit.errors import DapError

@@ -1,23 +1,23 @@
 """A session with the service that the settings name, or with a sandbox inside this process."""
 
-import platform
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from dapkit import __version__
-from dapkit.cli.settings import ConnectionSettings, SandboxSettings
 from dapkit.client.credentials import Credentials, read_credentials
 from dapkit.client.http import AiohttpTransport
 from dapkit.client.session import Session, SessionOptions
 from dapkit.engine.events import Listener, Notice, Retried
 from dapkit.errors import DapError
+from dapkit.model import SANDBOX_SERVICE
 from dapkit.protocol.retry import Patience
-from dapkit.sandbox.server import Sandbox, SandboxOptions
+from dapkit.settings import ConnectionSettings, SandboxSettings
 
-SANDBOX_IDENTITY = "sandbox:"
+if TYPE_CHECKING:
+    from dapkit.sandbox.server import Sandbox
+
 REFRESH_HOURS = 4
-USER_AGENT = f"dapkit/{__version__} (Python {platform.python_version()}; {platform.system()})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Connection:
     """A session, and the sandbox it talks to when there is one."""
 
     session: Session
-    sandbox: Sandbox | None = None
+    sandbox: "Sandbox | None" = None
 
     def move_on(self) -> None:
         """Move the sandbox's data clock to its next refresh, so that the next command sees changes."""
@@ -46,7 +46,7 @@ async def connect(settings: ConnectionSettings, listen: Listener) -> AsyncIterat
     async with AsyncExitStack() as stack:
         sandbox = None
         if settings.sandbox is not None:
-            sandbox = await stack.enter_async_context(Sandbox(sandbox_options(settings.sandbox)))
+            sandbox = await stack.enter_async_context(_sandbox(settings.sandbox))
         options = session_options(settings, sandbox)
 
         def on_retry(error: DapError, pause: float, table: str | None) -> None:
@@ -57,18 +57,20 @@ async def connect(settings: ConnectionSettings, listen: Listener) -> AsyncIterat
         yield Connection(session=session, sandbox=sandbox)
 
 
-def sandbox_options(settings: SandboxSettings) -> SandboxOptions:
-    """Return the options of the sandbox inside the command."""
-    return SandboxOptions(
+def _sandbox(settings: SandboxSettings) -> "Sandbox":
+    from dapkit.sandbox.server import Sandbox, SandboxOptions  # noqa: PLC0415, a large import that most never need
+
+    options = SandboxOptions(
         seed=settings.seed,
         scale=settings.scale,
         home=settings.home,
         embedded=True,
         job_seconds=settings.job_seconds,
     )
+    return Sandbox(options)
 
 
-def session_options(settings: ConnectionSettings, sandbox: Sandbox | None) -> SessionOptions:
+def session_options(settings: ConnectionSettings, sandbox: "Sandbox | None") -> SessionOptions:
     """Return the options of the session; with a sandbox, its address and credentials."""
     if sandbox is not None:
         return SessionOptions(
@@ -77,8 +79,7 @@ def session_options(settings: ConnectionSettings, sandbox: Sandbox | None) -> Se
             scope=settings.scope,
             pace=settings.pace,
             patience=Patience(seconds=settings.patience),
-            user_agent=USER_AGENT,
-            identity=SANDBOX_IDENTITY,
+            identity=SANDBOX_SERVICE,
         )
     return SessionOptions(
         base_url=settings.base_url,
@@ -86,7 +87,6 @@ def session_options(settings: ConnectionSettings, sandbox: Sandbox | None) -> Se
         scope=settings.scope,
         pace=settings.pace,
         patience=Patience(seconds=settings.patience),
-        user_agent=USER_AGENT,
         ca_file=settings.ca_file,
         state_folder=settings.state_folder,
     )

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from dapkit.cli.connection import SANDBOX_IDENTITY, connect, credentials_of, session_options
-from dapkit.cli.settings import ConnectionSettings, read_settings
+from dapkit.cli.settings import read_settings
+from dapkit.connection import connect, credentials_of, session_options
 from dapkit.engine.events import Event, Notice
 from dapkit.errors import MissingCredentialsError, UsageError
+from dapkit.model import SANDBOX_SERVICE
+from dapkit.settings import ConnectionSettings
 
 ENVIRON = {"DAP_CLIENT_ID": "region#1", "DAP_CLIENT_SECRET": "hush"}
 
@@ -76,7 +78,7 @@ def test_the_sandbox_lives_inside_and_its_clock_moves(tmp_path: Path) -> None:
             return connection.session.identity, tables
 
     identity, tables = asyncio.run(visit())
-    assert identity == SANDBOX_IDENTITY
+    assert identity == SANDBOX_SERVICE
     assert "courses" in tables
     assert [event.message for event in heard if isinstance(event, Notice)] == list(chosen.notices)
     assert len(heard) == 1

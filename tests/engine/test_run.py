@@ -1,0 +1,65 @@
+"""What tables share: worker threads that nobody is left alone with."""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
+
+import pytest
+
+from dapkit.engine.run import Run
+
+ANY = cast(Any, None)
+
+
+def run(executor: ThreadPoolExecutor) -> Run:
+    return Run(
+        session=ANY,
+        clock=ANY,
+        output=ANY,
+        journal=ANY,
+        listener=ANY,
+        executor=executor,
+        downloads=ANY,
+        concurrency=1,
+        patience=0.0,
+        namespace="canvas",
+        known=ANY,
+        space=ANY,
+    )
+
+
+@pytest.mark.parametrize("error", [None, OSError("disk")])
+def test_a_cancelled_call_has_ended_before_its_caller_goes_on(error: OSError | None) -> None:
+    begun, proceed, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        proceed.wait(10)
+        ended.set()
+        if error is not None:
+            raise error
+
+    async def scenario() -> bool:
+        with ThreadPoolExecutor(1) as executor:
+            task = asyncio.create_task(run(executor).blocking(work))
+            await asyncio.to_thread(begun.wait, 10)
+            task.cancel()
+            await asyncio.sleep(0)
+            assert not task.done()
+            proceed.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return ended.is_set()
+
+    assert asyncio.run(scenario())
+
+
+def test_a_result_and_an_error_arrive() -> None:
+    async def scenario() -> int:
+        with ThreadPoolExecutor(1) as executor:
+            with pytest.raises(ValueError, match="int"):
+                await run(executor).blocking(int, "x")
+            return await run(executor).blocking(int, "7")
+
+    assert asyncio.run(scenario()) == 7
