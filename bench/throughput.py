@@ -1,6 +1,6 @@
 """`dap snapshot` against curl and the checking tools: wall, CPU and memory, as ratios in one run.
 
-    python bench/throughput.py [parquet|jsonl|small ...]      (all three when none is named)
+    python bench/throughput.py [parquet|jsonl|small|small-checked ...]      (all when none is named)
 
 Each row fetches the same files over TLS on loopback, in turn with the tools, several times; medians are compared.
 """
@@ -25,7 +25,7 @@ class Case:
     objects: Callable[[], floors.Objects]
     tools: tuple[Callable[[floors.Objects], floors.Usage], ...]
     wall: float | None
-    cpu: float
+    cpu: float | None
 
 
 CASES = {
@@ -49,6 +49,13 @@ CASES = {
         (),
         None,
         4.0,
+    ),
+    "small-checked": Case(
+        "2,000 objects of 50 KB, to curl + igzip -t + sha256sum",
+        partial(floors.objects, "jsonl", 2000, 50_000),
+        (floors.igzip_test, floors.sha256sum),
+        None,
+        None,
     ),
 }
 
