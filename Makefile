@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OFFICIAL := .bench/official
 OFFICIAL_CLIENT := instructure-dap-client==2.3.1
 
-.PHONY: help demo test lint check soak bench docs clean
+.PHONY: help demo test lint check soak bench docs reference clean
 .DELETE_ON_ERROR:
 
 help:  ## show the targets
@@ -40,7 +40,7 @@ lint: $(VENV)/.dev  ## formatting, lint, types
 test: lint  ## lint and the fast tests: under two minutes, no servers but our own
 	$(BIN)/pytest -q -m "not slow and not official and not soak"
 
-check: test $(OFFICIAL)/bin/dap  ## test, and the slow tier: the official client, faults, 20 kills
+check: test docs $(OFFICIAL)/bin/dap  ## test, the documentation, and the slow tier: the official client, faults, 20 kills
 	DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap $(BIN)/pytest -q -m "(slow or official) and not soak"
 
 soak: test $(OFFICIAL)/bin/dap  ## everything: 100 kills, the full fault matrix, the benches
@@ -51,7 +51,10 @@ bench: $(VENV)/.dev $(OFFICIAL)/bin/dap  ## measure against the floors and the o
 	DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap $(BIN)/python -m bench
 
 docs: $(VENV)/.docs  ## build the documentation into site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+reference: $(BIN)/dap  ## write the parts of the documentation that are made from the code
+	$(BIN)/python docs/generate.py
 
 clean:  ## remove what was made
 	rm -rf $(VENV) .bench demo site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Documentation that cannot go stale: flags, variables, exit codes, links, commands and snippets are checked."""
+"""Documentation that cannot go stale: commands, variables, links and snippets are checked."""
 
 import re
 import shlex
@@ -6,29 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 
 from dapkit import errors
-from dapkit.cli.main import dap
+from dapkit.cli.exitcodes import BROKEN_PIPE
+from dapkit.cli.main import dap, main
+from dapkit.engine.manifest import Manifest, ManifestObject
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 ALL = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-
-
-def exit_codes() -> str:
-    rows = ["| error code | exit code | meaning | worth retrying |", "| --- | --- | --- | --- |"]
-    for name in sorted(errors.__all__, key=lambda each: (getattr(errors, each).exit_code, each)):
-        each = getattr(errors, name)
-        if name not in {"DapError", "CredentialsError", "ServiceError"}:
-            meaning = (each.__doc__ or "").splitlines()[0]
-            rows.append(f"| `{each.code}` | {each.exit_code} | {meaning} | {'yes' if each.retryable else 'no'} |")
-    return "\n".join(rows)
-
-
-def test_the_table_of_exit_codes_is_that_of_the_code() -> None:
-    page = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
-    assert exit_codes() in page, exit_codes()
+FOLDERS_THAT_EXIST = ("downloads", "out")
+RUNNABLE = re.compile(r"(?m)^```python\n(?P<python>(?s:.*?))^```|^(?: {4}|\$ )?(?P<command>dap --sandbox [^…\n]+)$")
 
 
 def test_every_command_is_documented() -> None:
@@ -41,6 +31,22 @@ def test_every_environment_variable_that_is_read_is_documented() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
     for variable in sorted(set(re.findall(r"\"(DAP_[A-Z_]+)\"", source))):
         assert variable in ALL, variable
+
+
+def test_every_exit_code_says_what_to_do() -> None:
+    rows = re.findall(r"(?m)^\| (\d+(?:, \d+)*) \|", (ROOT / "docs" / "failures.md").read_text(encoding="utf-8"))
+    said = [int(code) for row in rows for code in row.split(", ")]
+    raised = {getattr(errors, name).exit_code for name in errors.__all__}
+    assert sorted(said) == sorted({0, BROKEN_PIPE} | raised)
+
+
+def test_the_manifest_that_is_shown_is_one_and_its_fields_are_explained() -> None:
+    page = (ROOT / "docs" / "manifest.md").read_text(encoding="utf-8")
+    shown = re.search(r"```json\n(.*?)```", page, re.DOTALL)
+    assert shown
+    msgspec.json.decode(shown[1], type=Manifest)
+    for name in (*Manifest.__struct_fields__, *ManifestObject.__struct_fields__):
+        assert f"`{name}`" in page, name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -58,7 +64,10 @@ def shown_commands() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("line", sorted(set(shown_commands())))
-def test_commands_that_are_shown_parse(line: str) -> None:
+def test_commands_that_are_shown_parse(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in FOLDERS_THAT_EXIST:
+        (tmp_path / folder).mkdir()
     with dap.make_context("dap", shlex.split(line)[1:]) as context:
         name, command, rest = dap.resolve_command(context, [*context._protected_args, *context.args])
         assert command is not None
@@ -66,9 +75,21 @@ def test_commands_that_are_shown_parse(line: str) -> None:
             pass
 
 
-def test_the_snippets_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def runnable(page: Path) -> list[re.Match[str]]:
+    """What a reader without credentials can run: commands with --sandbox, and Python."""
+    return list(RUNNABLE.finditer(page.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=lambda page: page.name)
+def test_what_a_page_shows_runs_from_its_top_to_its_end(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(snippets) == 2
-    for snippet in snippets:
-        exec(compile(snippet, "README.md", "exec"), {"__name__": "__main__"})
+    monkeypatch.setenv("DAP_SANDBOX_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("DAP_SANDBOX_SCALE", "0.02")
+    monkeypatch.setenv("DAP_SANDBOX_JOB_SECONDS", "0")
+    for match in runnable(page):
+        if match["command"]:
+            assert main(shlex.split(match["command"])[1:]) == 0, match["command"]
+        else:
+            exec(compile(match["python"], page.name, "exec"), {"__name__": "__main__"})

@@ -1,0 +1,37 @@
+"""What the site needs beside docs/: pages that lie in the root of the repository, and a look at what was built.
+
+ARCHITECTURE, CONTRIBUTING and CHANGELOG stay where readers of the repository look for them, and are pages of the site
+too. Links are written as paths in the repository; here those between root and docs/ become links of the site.
+"""
+
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+PAGES = {name: name.lower() for name in ("ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")}
+
+_LINK = re.compile(r"\]\((?:\.\./|docs/)?([^)#/]+\.md)")
+_FOREIGN = re.compile(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=\"?((?:https?:)?//[^\"\s>]+)")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages of the root."""
+    for source, page in PAGES.items():
+        files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Turn links between the root and docs/ into links of the site."""
+    return _LINK.sub(lambda match: f"]({PAGES.get(match[1], match[1])}", markdown)
+
+
+def on_post_page(output: str, **_: object) -> str:
+    """Refuse a page that loads anything from another place. Raises PluginError."""
+    if foreign := _FOREIGN.search(output):
+        raise PluginError(f"A page of the site would load {foreign[1]}")
+    return output
