@@ -201,12 +201,19 @@ def manifest_schema() -> str:
     return json.dumps(schema, indent=2) + "\n"
 
 
+def raised_errors() -> list[type[errors.DapError]]:
+    """Return every class of error that is raised."""
+    found: list[type[errors.DapError]] = [errors.DapError]
+    for each in found:
+        found += (child for child in each.__subclasses__() if child.__module__ == errors.__name__)
+    return [each for each in found if each.__name__ not in BASES]
+
+
 def exit_codes() -> str:
     """Return the page of exit codes: its own words, and below them the table of the error classes."""
     words = (DOCS / "exit-codes.md").read_text(encoding="utf-8").partition("| error code |")[0]
     rows = ["| error code | exit code | meaning | worth retrying |", "| --- | --- | --- | --- |"]
-    for name in sorted(set(errors.__all__) - BASES, key=lambda each: (getattr(errors, each).exit_code, each)):
-        each: type[errors.DapError] = getattr(errors, name)
+    for each in sorted(raised_errors(), key=lambda each: (each.exit_code, each.__name__)):
         meaning = (each.__doc__ or "").splitlines()[0]
         rows.append(f"| `{each.code}` | {each.exit_code} | {meaning} | {'yes' if each.retryable else 'no'} |")
     return words + "\n".join(rows) + "\n"

@@ -42,52 +42,20 @@ says what is wrong, a `hint` that says what to do, and where it happened. Codes 
     ├── VerificationError             verification          46
     ├── LockedError                   locked                47
     ├── DiagnosisError                diagnosis             48
+    ├── TargetError                   target                50
+    │   ├── UnreachableTargetError    target-unreachable    51
+    │   ├── MissingDriverError        driver-missing        52
+    │   ├── LayoutError               layout                53
+    │   ├── OriginError               origin                54
+    │   ├── MovedOnError              moved-on              55
+    │   ├── UnalterableError          unalterable           56
+    │   ├── BadValueError             bad-value             57
+    │   ├── NotReplicatedError        not-replicated        58
+    │   └── AlreadyReplicatedError    already-replicated    59
     └── InterruptedRunError           interrupted          130
 """
 
 from typing import ClassVar
-
-__all__ = [
-    "AccountDisabledError",
-    "AccountError",
-    "AccountMaintenanceError",
-    "AccountNotOnboardedError",
-    "CredentialsError",
-    "DapError",
-    "DiagnosisError",
-    "DiskFullError",
-    "ExpiredError",
-    "ForbiddenError",
-    "IntegrityError",
-    "InternalError",
-    "InterruptedRunError",
-    "JobFailedError",
-    "JournalError",
-    "LockedError",
-    "ManifestError",
-    "MissingCredentialsError",
-    "NetworkError",
-    "NoEarlierResultError",
-    "NotFoundError",
-    "OutOfRangeError",
-    "OutputError",
-    "PartlyFailedError",
-    "ProxyError",
-    "RateLimitedError",
-    "RejectedCredentialsError",
-    "RequestError",
-    "ServerError",
-    "ServiceError",
-    "SnapshotRequiredError",
-    "StalledError",
-    "TableNotFoundError",
-    "TlsError",
-    "UnexpectedAnswerError",
-    "UnreachableError",
-    "UnsafeNameError",
-    "UsageError",
-    "VerificationError",
-]
 
 
 class DapError(Exception):
@@ -422,6 +390,84 @@ class DiagnosisError(DapError):
 
     code = "diagnosis"
     exit_code = 48
+
+
+class TargetError(DapError):
+    """The database failed, or refused what was asked of it."""
+
+    code = "target"
+    exit_code = 50
+
+
+class UnreachableTargetError(TargetError):
+    """No connection to the database came about: not there, or it refuses us."""
+
+    code = "target-unreachable"
+    exit_code = 51
+    retryable = True
+    default_hint = "Check the address, the user and the password in the connection string, and that the server runs."
+
+
+class MissingDriverError(TargetError):
+    """The library that speaks to this kind of database is not installed."""
+
+    code = "driver-missing"
+    exit_code = 52
+
+
+class LayoutError(TargetError):
+    """What stands in the database is not what may be changed: other books, or a table that is not on them."""
+
+    code = "layout"
+    exit_code = 53
+
+
+class OriginError(TargetError):
+    """A sandbox's data and the service's would get mixed."""
+
+    code = "origin"
+    exit_code = 54
+    default_hint = "Use another database for the sandbox than for the service."
+
+
+class MovedOnError(TargetError):
+    """Somebody else changed the table since the increment was asked for."""
+
+    code = "moved-on"
+    exit_code = 55
+    retryable = True
+    default_hint = "Run the same command again: it goes on from where the table stands now."
+
+
+class UnalterableError(TargetError):
+    """The table cannot be altered into the new version of its schema."""
+
+    code = "unalterable"
+    exit_code = 56
+    default_hint = "`dap sync` takes a fresh snapshot of such a table."
+
+
+class BadValueError(TargetError):
+    """A value that the database cannot hold, and that may not or cannot be repaired."""
+
+    code = "bad-value"
+    exit_code = 57
+
+
+class NotReplicatedError(TargetError):
+    """The table is not on the books of the database."""
+
+    code = "not-replicated"
+    exit_code = 58
+    default_hint = "Bring it there first, with `dap initdb` or `dap sync`."
+
+
+class AlreadyReplicatedError(TargetError):
+    """The table is on the books of the database already."""
+
+    code = "already-replicated"
+    exit_code = 59
+    default_hint = "Use `dap syncdb` or `dap sync` to bring it up to date."
 
 
 class InterruptedRunError(DapError):

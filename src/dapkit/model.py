@@ -104,3 +104,86 @@ class VersionedSchema:
     table: str
     version: int
     document: Mapping[str, Any]
+
+
+class Kind(StrEnum):
+    """What a column holds, in the service's terms; how a database keeps it is the target's affair."""
+
+    INT16 = "int16"
+    INT32 = "int32"
+    INT64 = "int64"
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+    DECIMAL = "decimal"
+    BOOLEAN = "boolean"
+    TEXT = "text"
+    ENUM = "enum"
+    OPEN_ENUM = "open-enum"
+    DATETIME = "date-time"
+    DATE = "date"
+    TIME = "time"
+    UUID = "uuid"
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+    IP = "ip"
+    ARRAY = "array"
+    OBJECT = "object"
+    FREE = "free"
+    """An object without known properties, or anything at all: JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Type:
+    """The type of a column.
+
+    Attributes:
+        kind: what it holds.
+        length: the most characters of a text, when the schema sets a bound.
+        marker: whether a marker may stand instead of a text that was too long, whatever `length` says.
+        precision, scale: of a decimal.
+        values: of an enum, in the schema's order; of an open one those that are known.
+        items: of an array.
+        fields: of an object.
+    """
+
+    kind: Kind
+    length: int | None = None
+    marker: bool = False
+    precision: int = 0
+    scale: int = 0
+    values: tuple[str, ...] = ()
+    items: "Type | None" = None
+    fields: tuple["Column", ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column. `default` is the schema's default value as JSON text, `comment` its title or description."""
+
+    name: str
+    type: Type
+    required: bool
+    default: str | None = None
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table as its schema describes it: key columns first, then the others, in the schema's order."""
+
+    namespace: str
+    name: str
+    version: int
+    key: tuple[Column, ...]
+    value: tuple[Column, ...]
+    comment: str | None
+    schema: VersionedSchema
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All columns, those of the key first."""
+        return self.key + self.value
+
+    def column(self, name: str) -> Column | None:
+        """Return the column of this name, or None."""
+        return next((column for column in self.columns if column.name == name), None)

@@ -96,8 +96,15 @@ def test_the_beginning_says_what_is_continued() -> None:
 
 
 def test_an_increment_is_called_changes() -> None:
-    query = Query(format=Format.CSV, since="2026-01-01T00:00:00Z")
-    event = RunBegan(namespace="canvas", tables=("a",), query=query, output=Path("out"), continued=None, sandbox=False)
+    event = RunBegan(
+        namespace="canvas",
+        tables=("a",),
+        query=Query(format=Format.CSV),
+        incremental=True,
+        output=Path("out"),
+        continued=None,
+        sandbox=False,
+    )
     assert logs.run_sentence(event) == "canvas: changes of 1 table as csv into out."
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from dapkit.cli.settings import (
     other_commands,
-    proxy_for,
     read_messages,
     read_settings,
 )
@@ -134,16 +133,6 @@ def test_commands_on_the_path_are_found_in_order(tmp_path: Path) -> None:
     path = ":".join(map(str, [*folders, folders[0], tmp_path / "none"]))
     assert other_commands({"PATH": path}, "dap") == (folders[0] / "dap", folders[2] / "dap")
     assert other_commands({}, "dap") == ()
-
-
-def test_the_proxy_is_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("https_proxy", "no_proxy", "all_proxy", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
-    monkeypatch.setenv("NO_PROXY", "inside.example")
-    assert proxy_for("https://outside.example/x") == "http://proxy:3128"
-    assert proxy_for("https://inside.example") is None
-    assert proxy_for("http://outside.example") is None
 
 
 def test_nothing_given_is_mistaken_for_something() -> None:

@@ -31,8 +31,7 @@ def test_the_table_is_sorted_and_aligned(table_result: MakeTable, run_result: Ma
 
 
 def test_an_increment_shows_until(table_result: MakeTable, run_result: MakeRun) -> None:
-    query = Query(format=Format.CSV, since="s")
-    lines = summary.summary_lines(run_result([table_result(at=None, since="s", until="u")], query=query))
+    lines = summary.summary_lines(run_result([table_result(at=None, since="s", until="u")], incremental=True))
     assert "until" in lines[0]
     assert "  u  " in lines[1]
 

@@ -29,7 +29,7 @@ def options(output: Path, **more: Any) -> ExportOptions:
 
 
 def service(**more: Any) -> FakeService:
-    return FakeService(clock=VirtualClock(), tables_objects=more.pop("tables", TABLES), **more)
+    return FakeService(clock=VirtualClock(60 * 86_400.0), tables_objects=more.pop("tables", TABLES), **more)
 
 
 def run(fake: FakeService, wanted: ExportOptions, listen: Callable[[Event], None] = lambda _: None) -> RunResult:
@@ -118,6 +118,36 @@ def test_an_increment_from_a_folder_goes_on_from_its_watermarks(tmp_path: Path) 
     result = run(fake, options(tmp_path, since_folder=tmp_path, tables=("users", "courses")))
     assert [query.since for query in seen] == ["2024-01-01T00:00:00Z"]
     assert [(each.table, each.error.code) for each in result.failed] == [("courses", "no-earlier-result")]
+
+
+def test_after_a_partly_failed_increment_from_a_folder_each_table_goes_on_from_its_latest_result(
+    tmp_path: Path,
+) -> None:
+    fake = service(job_seconds=0.0)
+    changes = options(tmp_path, since_folder=tmp_path, tables=("users", "courses"))
+    run(fake, options(tmp_path, tables=("users",)))
+    first = run(fake, changes)
+    assert [failure.table for failure in first.failed] == ["courses"]
+    run(fake, options(tmp_path, tables=("courses",)))
+    second = run(fake, changes)
+    assert second.failed == (), "the snapshot that was missing is there now"
+    assert [table.since for table in second.done] == ["2024-01-01T00:00:00Z"] * 2
+    assert [table.reused for table in second.done] == [True, False], "what is fresh is kept"
+
+
+def test_a_table_that_keeps_failing_does_not_hold_back_the_others(tmp_path: Path) -> None:
+    fake = service(job_seconds=0.0)
+    changes = options(tmp_path, since_folder=tmp_path, tables=("users", "courses"))
+    run(fake, options(tmp_path, tables=("users",)))
+    until = run(fake, changes).done[0].until
+    run_virtually(fake.clock.sleep(5 * 3600), fake.clock)
+    shown = run_virtually(preview(cast(Session, fake), changes), fake.clock)
+    again = run(fake, changes)
+    assert [table.since for table in again.done] == [until]
+    assert dict(shown.since) == {"users": until}
+    assert again.incremental
+    run_virtually(fake.clock.sleep(5 * 3600), fake.clock)
+    assert [table.since for table in run(fake, changes).done] == [again.done[0].until], "also when read from disk"
 
 
 def test_rejected_credentials_stop_everything(tmp_path: Path) -> None:

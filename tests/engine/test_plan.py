@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dapkit.engine.journal import RunBegun, RunState, TableProgress
-from dapkit.engine.plan import CONTINUE_WITHIN, Begin, Continue, Keep, Take, plan_run, plan_tables, run_key
+from dapkit.engine.plan import CONTINUE_WITHIN, Begin, Continue, Keep, Take, outdated, plan_run, plan_tables, run_key
 from dapkit.model import Format, Job, JobStatus, Query
 
 NOW = 1_700_000_000.0
@@ -80,9 +81,14 @@ def test_after_a_partly_failed_run_stale_tables_are_asked_again() -> None:
     assert isinstance(plan(state(ended=False, a=stale, b=FAILED))["a"], Keep), "an interrupted run keeps it"
 
 
-def test_an_increment_never_grows_stale() -> None:
+def test_an_increment_grows_stale_only_where_it_can_go_on_from_itself() -> None:
     increment = Job(id="i", status=JobStatus.COMPLETE, since="2020-01-01T00:00:00Z", until="2020-01-02T00:00:00Z")
-    assert isinstance(plan(state(ended=True, a=replace(WHOLE, job=increment), b=FAILED))["a"], Keep)
+    ended = state(ended=True, a=replace(WHOLE, job=increment), b=FAILED)
+    assert isinstance(plan(ended)["a"], Keep)
+    from_folder = msgspec.structs.replace(ended.begun, since={"a": "2020-01-01T00:00:00Z"})
+    assert isinstance(plan(replace(ended, begun=from_folder))["a"], Take)
+    assert outdated(replace(ended, begun=from_folder), NOW) == ("a", "b")
+    assert outdated(replace(ended, begun=from_folder, ended=False), NOW) == ()
 
 
 def test_in_a_sandbox_age_is_counted_on_the_wall() -> None:

@@ -9,7 +9,8 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from tests.support.virtual_time import VirtualClock
 
@@ -62,6 +63,7 @@ class FakeService:
     sent: Counter[str] = field(default_factory=Counter)
     jobs: dict[str, tuple[str, float, bool]] = field(default_factory=dict)
     current: dict[tuple[str, Query], str] = field(default_factory=dict)
+    queries: dict[str, Query] = field(default_factory=dict)
     healed: bool = False
 
     def __post_init__(self) -> None:
@@ -96,6 +98,7 @@ class FakeService:
             known = f"{table}-{len(self.jobs)}"
             self.jobs[known] = (table, self.clock.now(), self.strikes(self.faults.failed_job))
             self.current[table, query] = known
+            self.queries[known] = query
         return self._job(known)
 
     async def poll(self, job_id: str) -> Job:
@@ -154,5 +157,8 @@ class FakeService:
             failure = Failure(type="ProcessingError", uuid="u", message="")
             return Job(id=job_id, status=JobStatus.FAILED, expires_at=expires, failure=failure)
         objects = tuple(f"{job_id}.{number}" for number in range(self.tables_objects[table]))
-        at = "2024-01-01T00:00:00Z"
-        return Job(id=job_id, status=JobStatus.COMPLETE, expires_at=expires, objects=objects, at=at, schema_version=1)
+        done = Job(id=job_id, status=JobStatus.COMPLETE, expires_at=expires, objects=objects, schema_version=1)
+        since = self.queries[job_id].since
+        if since is None:
+            return replace(done, at="2024-01-01T00:00:00Z")
+        return replace(done, since=since, until=datetime.fromtimestamp(started, UTC).isoformat())

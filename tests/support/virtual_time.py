@@ -57,8 +57,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 class VirtualClock:
     """The time of one world: the session's and engine's clock, and the loop's, over as many loops as a test runs."""
 
-    def __init__(self) -> None:
-        self.elapsed = 0.0
+    def __init__(self, elapsed: float = 0.0) -> None:
+        self.elapsed = elapsed
 
     def now(self) -> float:
         return START + self.elapsed

@@ -98,7 +98,7 @@ def _show_preview(seen: Preview, options: ExportOptions, console: Console) -> No
     if console.settings.json:
         console.json_result(
             {
-                "command": "incremental" if seen.query.incremental or options.since_folder else "snapshot",
+                "command": "incremental" if options.incremental else "snapshot",
                 "status": "dry-run",
                 "namespace": seen.namespace,
                 "query": query_object(seen.query),

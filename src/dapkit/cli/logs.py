@@ -181,7 +181,7 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, on
 
 def run_sentence(event: RunBegan) -> str:
     """Say what a run is about, and whether it goes on from an interrupted one."""
-    kind = "changes" if event.query.incremental else "snapshot"
+    kind = "changes" if event.incremental else "snapshot"
     source = ", from the sandbox" if event.sandbox else ""
     what = wording.count(len(event.tables), "table")
     sentence = f"{event.namespace}: {kind} of {what} as {event.query.format.value} into {event.output}{source}"

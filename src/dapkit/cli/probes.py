@@ -27,7 +27,8 @@ from dapkit.cli.diagnosis import (
     ok,
     skipped,
 )
-from dapkit.cli.settings import other_commands, proxy_for
+from dapkit.cli.settings import other_commands
+from dapkit.client.http import proxy_for
 from dapkit.client.session import Session, normal_base_url
 from dapkit.connection import connect, credentials_of
 from dapkit.engine.events import Listener
@@ -78,7 +79,7 @@ async def probe_way(base_url: str, ca_file: Path | None) -> AsyncIterator[Findin
         yield failed("address", error)
         return
     proxy = proxy_for(base_url)
-    yield judge_proxy(proxy, base_url)
+    yield judge_proxy(proxy.url if proxy else None, base_url)
     if proxy is not None:
         yield skipped("dns", "The proxy looks the name up.")
         yield skipped("tls", "Looked at with the login, through the proxy.")

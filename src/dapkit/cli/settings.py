@@ -81,15 +81,6 @@ def other_commands(environ: Mapping[str, str], name: str) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(path for path in candidates if path.is_file() and os.access(path, os.X_OK)))
 
 
-def proxy_for(url: str) -> str | None:
-    """Return the proxy that environment and system name for a URL, None when it is reached directly."""
-    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415, a large import that only the doctor needs
-
-    scheme, _, rest = url.partition("://")
-    host = rest.partition("/")[0]
-    return None if proxy_bypass(host) else getproxies().get(scheme)
-
-
 def _read_connection(given: Mapping[str, Any], environ: Mapping[str, str]) -> ConnectionSettings:
     sandbox = _read_sandbox(given, environ)
     notices: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ def summary_lines(result: RunResult) -> list[str]:
     lines: list[str] = []
     if result.done:
         heading = list(_HEADINGS)
-        heading[4] = "until" if result.query.incremental else "at"
+        heading[4] = "until" if result.incremental else "at"
         done = sorted(result.done, key=lambda table: table.table)
         lines += wording.columns([heading, *(_cells(table) for table in done)], _RIGHT)
         lines.append("")
@@ -81,7 +81,7 @@ def run_object(result: RunResult, error: DapError | None) -> dict[str, Any]:
     """
     status = "whole" if not result.failed else "partly" if result.done else "failed"
     return {
-        "command": "incremental" if result.query.incremental else "snapshot",
+        "command": "incremental" if result.incremental else "snapshot",
         "status": status,
         "exit_code": error.exit_code if error else 0,
         "namespace": result.namespace,

@@ -33,6 +33,7 @@ class RunBegan:
     output: Path
     continued: float | None
     sandbox: bool
+    incremental: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +143,7 @@ class RunResult:
     refetched: int
     seconds: float
     sandbox: bool
+    incremental: bool = False
     notices: tuple[str, ...] = field(default=())
 
 

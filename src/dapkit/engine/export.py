@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 
 from dapkit.client.session import Session
@@ -32,12 +33,14 @@ from dapkit.engine.journal import (
     RunBegun,
     RunEnded,
     TableBroke,
+    TableMovedOn,
     TableProgress,
+    advance,
 )
 from dapkit.engine.journal import read as read_journal
 from dapkit.engine.locking import holding
 from dapkit.engine.names import job_folder
-from dapkit.engine.plan import Begin, Continue, Keep, Step, plan_run, plan_tables, run_key
+from dapkit.engine.plan import Begin, Continue, Keep, Step, outdated, plan_run, plan_tables, run_key
 from dapkit.engine.run import Run, Space
 from dapkit.engine.tables import KnownTables, resolve_tables
 from dapkit.errors import (
@@ -74,6 +77,11 @@ class ExportOptions:
     patience: float = 900.0
     new: bool = False
     wait: bool = False
+
+    @property
+    def incremental(self) -> bool:
+        """Whether changes are asked for instead of full copies."""
+        return self.query.incremental or self.since_folder is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +125,7 @@ async def preview(session: Session, options: ExportOptions) -> Preview:
     """Say what `export` would do now. Asks the service for nothing but its list of tables, and writes nothing."""
     now = session.clock.now()
     path = options.output / ".dap" / "runs" / f"{_run_key(session, options)}.jsonl"
-    chosen = plan_run(None if options.new else read_journal(path)[0], now)
+    chosen, _ = _moved_on(session, options, plan_run(None if options.new else read_journal(path)[0], now), now)
     begun, _ = await _what(session, options, chosen)
     steps = _steps(options, chosen, begun, now)
     return Preview(
@@ -132,15 +140,18 @@ async def preview(session: Session, options: ExportOptions) -> Preview:
 
 async def _export(session: Session, options: ExportOptions, journal: Journal, listen: Listener) -> RunResult:
     started = session.clock.now()
-    chosen = plan_run(None if options.new else journal.resume(), started)
+    chosen, moved = _moved_on(session, options, plan_run(None if options.new else journal.resume(), started), started)
     begun, notice = await _what(session, options, chosen)
     if isinstance(chosen, Begin):
         journal.begin(begun, given_up=_leftovers(chosen, begun))
+    for entry in moved:
+        journal.append(entry)
     listen(
         RunBegan(
             namespace=begun.namespace,
             tables=begun.tables,
             query=begun.query,
+            incremental=options.incremental,
             output=options.output,
             continued=chosen.age if isinstance(chosen, Continue) else None,
             sandbox=session.identity == SANDBOX_SERVICE,
@@ -172,6 +183,7 @@ async def _export(session: Session, options: ExportOptions, journal: Journal, li
     return RunResult(
         namespace=begun.namespace,
         query=begun.query,
+        incremental=options.incremental,
         output=options.output,
         done=done,
         failed=failed,
@@ -242,6 +254,22 @@ def _concerns_all(error: DapError) -> bool:
 
 def _no_earlier_result(table: str) -> DapError:
     return NoEarlierResultError(f"There is no whole earlier result of table {table} to go on from", table=table)
+
+
+def _moved_on(
+    session: Session, options: ExportOptions, chosen: Begin | Continue, now: float
+) -> tuple[Begin | Continue, tuple[TableMovedOn, ...]]:
+    """Let the tables of an ended run that are asked again set out from their latest results in the folder."""
+    if options.since_folder is None or not isinstance(chosen, Continue) or not chosen.state.ended:
+        return chosen, ()
+    state = chosen.state
+    marks = manifest.latest_watermarks(options.since_folder, session.identity, session.scope, state.begun.namespace)
+    entries = tuple(
+        TableMovedOn(time=now, table=table, since=marks[table])
+        for table in outdated(state, now)
+        if table in marks and marks[table] != state.begun.since.get(table)
+    )
+    return replace(chosen, state=reduce(advance, entries, state)), entries
 
 
 async def _what(session: Session, options: ExportOptions, chosen: Begin | Continue) -> tuple[RunBegun, str | None]:

@@ -99,13 +99,21 @@ class TableBroke(Entry, frozen=True, kw_only=True, tag="table-failed"):
     message: str
 
 
+class TableMovedOn(Entry, frozen=True, kw_only=True, tag="table-moved-on"):
+    """The table of a continued run is asked again, from a later starting point than the run began with."""
+
+    table: str
+    since: str
+
+
 class RunEnded(Entry, frozen=True, kw_only=True, tag="run-ended"):
     """The run came to its end, with every table whole or failed."""
 
     failed: int
 
 
-AnyEntry = RunBegun | JobSeen | JobGivenUp | ObjectBegun | ObjectDone | TableWhole | TableBroke | RunEnded
+TableEntry = JobSeen | JobGivenUp | ObjectBegun | ObjectDone | TableWhole | TableBroke | TableMovedOn
+AnyEntry = RunBegun | TableEntry | RunEnded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,22 +194,23 @@ def replay(entries: Iterable[AnyEntry]) -> RunState | None:
             tables = {name: TableProgress() for name in entry.tables}
             state = RunState(begun=entry, tables=tables, last=entry.time)
         elif state is not None:
-            state = _step(state, entry)
+            state = advance(state, entry)
     return state
 
 
-def _step(state: RunState, entry: AnyEntry) -> RunState:
+def advance(state: RunState, entry: TableEntry | RunEnded) -> RunState:
+    """Return the state after one more entry; the tables of the old one are not to be used any more."""
     if isinstance(entry, RunEnded):
         return replace(state, ended=True, last=entry.time)
-    assert not isinstance(entry, RunBegun)
+    if isinstance(entry, TableMovedOn):
+        begun = msgspec.structs.replace(state.begun, since={**state.begun.since, entry.table: entry.since})
+        state = replace(state, begun=begun)
     before = state.tables.get(entry.table, TableProgress())
     state.tables[entry.table] = _table_step(before, entry)
     return replace(state, ended=False, last=entry.time)
 
 
-def _table_step(
-    before: TableProgress, entry: JobSeen | JobGivenUp | ObjectBegun | ObjectDone | TableWhole | TableBroke
-) -> TableProgress:
+def _table_step(before: TableProgress, entry: TableEntry) -> TableProgress:
     match entry:
         case JobSeen():
             job = Job(
@@ -231,6 +240,8 @@ def _table_step(
             return replace(before, whole_at=entry.time, failed=False)
         case TableBroke():
             return replace(before, failed=True)
+        case TableMovedOn():
+            return TableProgress(given_up=before.given_up)
 
 
 def job_seen(table: str, job: Job, now: float) -> JobSeen:

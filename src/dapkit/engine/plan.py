@@ -99,7 +99,7 @@ def plan_tables(
         record = JobRecord(table=table, query=query, patience=patience, given_up=lost)
         if progress.whole_at is None or progress.job is None:
             steps.append(Take(table=table, record=_set_out(record, progress), progress=progress))
-        elif state is not None and state.ended and _stale(progress, state, now):
+        elif state is not None and state.ended and _stale(table, state, now):
             steps.append(Take(table=table, record=record, progress=TableProgress()))
         else:
             steps.append(Keep(table=table, job_id=progress.job.id, record=record))
@@ -115,19 +115,32 @@ def _set_out(record: JobRecord, progress: TableProgress) -> JobRecord:
     return replace(record, job=job, asked_at=progress.seen_at, seen_at=progress.seen_at)
 
 
-def _stale(progress: TableProgress, state: RunState, now: float) -> bool:
-    """Whether a whole snapshot is older than the service's newest data may be.
+def outdated(state: RunState, now: float) -> tuple[str, ...]:
+    """Return the tables of an ended run that are asked again when it is continued: failed or too old."""
+    return tuple(
+        table
+        for table, progress in state.tables.items()
+        if state.ended and (progress.whole_at is None or _stale(table, state, now))
+    )
 
-    A sandbox has a data clock of its own, so there the age is counted from when the table was whole.
+
+def _stale(table: str, state: RunState, now: float) -> bool:
+    """Whether a whole result is older than the service's newest data may be.
+
+    An increment is so only where it began from an earlier result in a folder, and can go on from itself. A sandbox has
+    a data clock of its own, so there the age is counted from when the table was whole.
     """
+    progress = state.tables[table]
     assert progress.job is not None
-    at = progress.job.at
-    if at is None:
+    mark = progress.job.at
+    if table in state.begun.since and state.begun.query.until is None:
+        mark = progress.job.until
+    if mark is None:
         return False
     taken = progress.whole_at or 0.0
     if state.begun.service != SANDBOX_SERVICE:
         try:
-            taken = datetime.fromisoformat(at).timestamp()
+            taken = datetime.fromisoformat(mark).timestamp()
         except ValueError:
             return True
     return now - taken > FRESH_FOR

@@ -1,0 +1,1 @@
+"""Databases and lakes that are kept equal to the service."""

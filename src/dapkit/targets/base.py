@@ -1,0 +1,184 @@
+"""What a database or lake has to be able to do to be kept equal to the service.
+
+A `Target` is an address; `open` gives a `TargetSession`, which is one connection, used by one thread at a time. Every
+change of a table and the record of that change, its line in the books, are one transaction: after a crash either
+both are there or neither. Sessions block; whoever calls them brings the threads.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol, Self
+
+from dapkit.model import Table, VersionedSchema
+
+__all__ = [
+    "BadValues",
+    "Book",
+    "Counts",
+    "Listed",
+    "Load",
+    "LoadOptions",
+    "Parts",
+    "Standing",
+    "Target",
+    "TargetSession",
+    "watermark_of",
+    "watermark_text",
+]
+
+
+class BadValues(StrEnum):
+    """What becomes of a value that the database cannot hold."""
+
+    REPAIR = "repair"
+    FAIL = "fail"
+
+
+class Standing(StrEnum):
+    """What there is in the database where a table should be."""
+
+    ABSENT = "absent"
+    BOOKED = "booked"
+    UNBOOKED = "unbooked"
+    """A table without a line in the books: half loaded by the official client, or a person's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The files of one job: gzip TSV, mode condensed. `rows` were counted while they came."""
+
+    paths: tuple[Path, ...]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """A table's line in the books: its watermark (UTC), and the schema that its columns follow."""
+
+    namespace: str
+    table: str
+    watermark: datetime
+    schema: VersionedSchema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """How a table is loaded.
+
+    Attributes:
+        bad_values: what becomes of values that the database cannot hold.
+        side_file: where the originals of repaired values are written, one JSON object a line.
+        drop_columns: whether columns that the schema no longer has are dropped; by default they stay, nullable.
+        keep_missing: whether rows stay that a snapshot no longer has (logs outlive the service's 30 days).
+    """
+
+    bad_values: BadValues = BadValues.REPAIR
+    side_file: Path | None = None
+    drop_columns: bool = False
+    keep_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What is to be brought into one table, and the watermark that it then has."""
+
+    table: Table
+    parts: Parts
+    watermark: datetime
+    options: LoadOptions = field(default_factory=LoadOptions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What a load did: rows written (new or changed), rows deleted, values repaired by column."""
+
+    written: int
+    deleted: int = 0
+    repaired: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A table on the books as `listdb` shows it; sizes are None where the database does not tell."""
+
+    book: Book
+    rows: int | None
+    bytes: int | None = None
+
+
+class TargetSession(Protocol):
+    """One connection to a target."""
+
+    def prepare(self, namespace: str, *, sandbox: bool) -> None:
+        """Make the books and the namespace's place, where they are missing.
+
+        Raises:
+            LayoutError: the books are of a kind that is not ours to touch.
+            SandboxMarkError: the target holds a sandbox's data and this is the service's, or the other way round.
+        """
+
+    def books(self, namespace: str) -> dict[str, Book]:
+        """Return the lines of a namespace's tables by name; empty when there are no books."""
+
+    def standing(self, namespace: str, table: str) -> Standing:
+        """Return what there is where the table should be."""
+
+    def initialise(self, load: Load) -> Counts:
+        """Create a table that is absent, fill it from a snapshot and book it."""
+
+    def change(self, load: Load, before: Book) -> Counts:
+        """Apply an increment that was asked from the watermark in `before`.
+
+        Raises:
+            StaleError: the books say something else by now.
+            UnalterableError: the table's schema cannot be altered into the new one.
+        """
+
+    def replace(self, load: Load, before: Book) -> Counts:
+        """Make a live table equal to a snapshot without replacing it: views, grants and indexes stay.
+
+        Raises:
+            StaleError, UnalterableError: as `change`.
+        """
+
+    def drop(self, namespace: str, table: str) -> None:
+        """Remove a table and its line."""
+
+    def listing(self, namespace: str, *, count: bool) -> tuple[Listed, ...]:
+        """Return the tables on the books."""
+
+    def close(self) -> None:
+        """Give the connection up; what was not committed is gone."""
+
+
+class Target(Protocol):
+    """A database or lake at an address."""
+
+    @property
+    def name(self) -> str:
+        """The address, without anything secret."""
+
+    @property
+    def most_sessions(self) -> int:
+        """How many sessions may be at work at the same time."""
+
+    def open(self) -> TargetSession:
+        """Connect. Raises TargetError when that fails."""
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        """Return the target that a URL names. Raises UsageError when it names none."""
+
+
+def watermark_of(text: str) -> datetime:
+    """Return the service's watermark as a time in UTC, cut (never rounded up) to microseconds."""
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def watermark_text(moment: datetime) -> str:
+    """Return a watermark as the service takes it."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
