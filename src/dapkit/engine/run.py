@@ -2,8 +2,9 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -49,6 +50,37 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """Worker threads and places on the network; several runs may share one."""
+
+    executor: Executor
+    downloads: asyncio.Semaphore
+    concurrency: int
+
+    async def blocking(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a call that blocks on the disk or the processor in a worker thread.
+
+        Whoever is cancelled meanwhile is so only when the call has ended: until then its file is the thread's.
+        """
+        loop = asyncio.get_running_loop()
+        working = loop.run_in_executor(self.executor, lambda: call(*args, **kwargs))
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            if not working.cancelled():
+                await asyncio.wait([working])
+                working.exception()  # taken note of: what is cancelled has no use for it
+            raise
+
+
+@contextmanager
+def workshop(concurrency: int) -> Iterator[Workshop]:
+    """Open a workshop in which so many files are fetched at once."""
+    with ThreadPoolExecutor(max_workers=min(concurrency, 8), thread_name_prefix="dapkit") as executor:
+        yield Workshop(executor=executor, downloads=asyncio.Semaphore(concurrency), concurrency=concurrency)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One run at work."""
 
@@ -57,9 +89,7 @@ class Run:
     output: Path
     journal: Journal
     listener: Listener
-    executor: Executor
-    downloads: asyncio.Semaphore
-    concurrency: int
+    workshop: Workshop
     patience: float
     namespace: str
     known: KnownTables
@@ -80,16 +110,5 @@ class Run:
         self.journal.append(entry)
 
     async def blocking(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a call that blocks on the disk or the processor in a worker thread.
-
-        Whoever is cancelled meanwhile is so only when the call has ended: until then its file is the thread's.
-        """
-        loop = asyncio.get_running_loop()
-        working = loop.run_in_executor(self.executor, lambda: call(*args, **kwargs))
-        try:
-            return await asyncio.shield(working)
-        except asyncio.CancelledError:
-            if not working.cancelled():
-                await asyncio.wait([working])
-                working.exception()  # taken note of: what is cancelled has no use for it
-            raise
+        """Run a call in a worker thread; see `Workshop.blocking`."""
+        return await self.workshop.blocking(call, *args, **kwargs)

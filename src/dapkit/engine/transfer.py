@@ -107,7 +107,7 @@ class Transfer:
         signer = Signer(self._run, [key for _, key in missing])
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._run.concurrency, len(missing))):
+                for _ in range(min(self._run.workshop.concurrency, len(missing))):
                     group.create_task(self._work(missing, signer))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
@@ -121,7 +121,7 @@ class Transfer:
         """Attempt until the object is whole. A pause between attempts leaves its place to others."""
         fetcher: Fetcher | None = None
         while True:
-            async with self._run.downloads:
+            async with self._run.workshop.downloads:
                 url = await signer.url(object_id)
                 fetcher = fetcher or Fetcher(self._run, self._task(index, object_id, url))
                 outcome = await fetcher.attempt(url)
