@@ -56,3 +56,13 @@ def user_state_folder(environ: Mapping[str, str], platform: str = sys.platform) 
         return Path.home() / "Library" / "Application Support" / "dapkit"
     state = environ.get("XDG_STATE_HOME")
     return (Path(state) if state and Path(state).is_absolute() else Path.home() / ".local/state") / "dapkit"
+
+
+def user_cache_folder(environ: Mapping[str, str], platform: str = sys.platform) -> Path:
+    """Return where this platform keeps what a program can make anew for one user; nothing is created."""
+    if platform == "win32":
+        return user_state_folder(environ, platform) / "cache"
+    if platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "dapkit"
+    cache = environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache and Path(cache).is_absolute() else Path.home() / ".cache") / "dapkit"

@@ -35,6 +35,7 @@ MAY_IMPORT = {
         "sandbox",
         "connection",
         "library",
+        "targets",
     },
 }
 PURE = {

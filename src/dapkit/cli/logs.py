@@ -15,6 +15,7 @@ from typing import Any, assert_never
 
 from dapkit.cli import wording
 from dapkit.cli.tally import Tally
+from dapkit.engine.converge import Road
 from dapkit.engine.events import (
     BytesCame,
     Event,
@@ -24,8 +25,10 @@ from dapkit.engine.events import (
     ObjectsKnown,
     Retried,
     RunBegan,
+    SyncBegan,
     TableDone,
     TableFailed,
+    TableLoaded,
     TableMoved,
     TableResult,
     TableState,
@@ -44,10 +47,17 @@ _WORDS = {
     logging.CRITICAL: "error",
 }
 _LEVELS = {word: level for level, word in reversed(_WORDS.items())}
+ROADS = {
+    Road.INITIALISE: "loaded",
+    Road.CHANGE: "updated",
+    Road.REPLACE: "made equal to a fresh snapshot",
+    Road.LEAVE: "up to date",
+}
 _MOVES = {
     TableState.QUEUED: "queued",
     TableState.RUNNING: "the service prepares it",
     TableState.DOWNLOADING: "downloading",
+    TableState.LOADING: "loading",
     TableState.DONE: "done",
     TableState.FAILED: "failed",
 }
@@ -138,6 +148,8 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, on
     match event:
         case RunBegan():
             return logging.INFO, run_sentence(event), {"event": "run-began", "namespace": event.namespace}
+        case SyncBegan():
+            return logging.INFO, sync_sentence(event), {"event": "sync-began", "namespace": event.namespace}
         case TableMoved(table=table, state=state, job_id=job_id):
             level = logging.INFO if state is TableState.RUNNING else logging.DEBUG
             tail = f" (job {job_id})" if job_id else ""
@@ -168,6 +180,8 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, on
             return NOTICE, message, {"event": "notice"}
         case TableDone(result=result):
             return logging.INFO, result_sentence(result), {"event": "table-done", "table": result.table}
+        case TableLoaded():
+            return logging.INFO, loaded_sentence(event), {"event": "table-loaded", "table": event.table}
         case TableFailed(table=table, error=error):
             return (
                 logging.ERROR,
@@ -188,6 +202,25 @@ def run_sentence(event: RunBegan) -> str:
     if event.continued is None:
         return f"{sentence}."
     return f"{sentence}; continuing the run that was interrupted {wording.duration(event.continued)} ago."
+
+
+def sync_sentence(event: SyncBegan) -> str:
+    """Say what is brought into which database."""
+    source = ", from the sandbox" if event.sandbox else ""
+    return f"{event.namespace}: {wording.count(len(event.tables), 'table')} into {event.target}{source}."
+
+
+def loaded_sentence(event: TableLoaded) -> str:
+    """Say what was done to one table of a database."""
+    mark = event.watermark.isoformat().replace("+00:00", "Z")
+    if event.road is Road.LEAVE:
+        return f"{event.table}: nothing new, at {mark}"
+    parts = [f"{wording.count(event.counts.written, 'row')} written"]
+    if event.counts.deleted:
+        parts.append(f"{event.counts.deleted:,} deleted")
+    if event.counts.repaired:
+        parts.append(f"{wording.count(sum(event.counts.repaired.values()), 'value')} repaired")
+    return f"{event.table}: {ROADS[event.road]}, {', '.join(parts)}, at {mark}"
 
 
 def result_sentence(result: TableResult) -> str:

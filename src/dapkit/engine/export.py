@@ -214,7 +214,7 @@ async def _deliver(run: Run, step: Step) -> TableResult | TableFailed:
             progress = TableProgress() if isinstance(step, Keep) else step.progress
             result = await Delivery(run, step.record, progress).deliver()
     except DapError as error:
-        if _concerns_all(error):
+        if concerns_all(error):
             raise
         return _failed(run, step.table, error)
     except Exception as error:
@@ -246,7 +246,7 @@ def _failed(run: Run, table: str, error: DapError) -> TableFailed:
     return failure
 
 
-def _concerns_all(error: DapError) -> bool:
+def concerns_all(error: DapError) -> bool:
     """Whether an error would meet every other table too."""
     if isinstance(error, ForbiddenError | ManifestError):
         return False
