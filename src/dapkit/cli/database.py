@@ -1,7 +1,7 @@
 """What the commands for databases have in common: their options, where the database is, the outcome for people."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from dapkit.cli.stopping import run_until_stopped
 from dapkit.cli.summary import failure_lines
 from dapkit.connection import connect
 from dapkit.engine.converge import Purpose
+from dapkit.engine.dryrun import PlannedTable, preview
 from dapkit.engine.replicate import ReplicateOptions, SyncResult, replicate
 from dapkit.engine.tables import split_tables
 from dapkit.errors import UsageError
@@ -70,6 +71,7 @@ def load_options(function: Decorated) -> Decorated:
                 metavar="N",
                 help="How many files to fetch at once.",
             ),
+            flag("--dry-run", help="Say what would be done with each table, DDL included, and change nothing."),
             json_option,
         )
     ):
@@ -120,7 +122,14 @@ def run_replication(context: click.Context, purpose: Purpose, given: dict[str, A
         concurrency=given["concurrency"],
         patience=settings.connection.patience,
     )
-    with Console(settings.messages, live=True) as console:
+    dry = bool(given["dry_run"])
+    with Console(settings.messages, live=not dry) as console:
+        if dry:
+            seen = run_until_stopped(
+                lambda: _preview(settings, options, console), farewell=FAREWELL, at_once=console.still
+            )
+            _show_preview(seen, console)
+            return
         result = run_until_stopped(
             lambda: _replicate(settings, options, console), farewell=FAREWELL, at_once=console.still
         )
@@ -139,6 +148,34 @@ async def _replicate(settings: Settings, options: ReplicateOptions, console: Con
         if not result.failed:
             connection.move_on()
         return result
+
+
+async def _preview(settings: Settings, options: ReplicateOptions, console: Console) -> tuple[PlannedTable, ...]:
+    async with connect(settings.connection, console.listen) as connection:
+        return await preview(connection.session, options)
+
+
+def _show_preview(seen: Sequence[PlannedTable], console: Console) -> None:
+    if console.settings.json:
+        console.json_result([planned_object(table) for table in seen])
+        return
+    for table in seen:
+        since = f" since {timestamp(table.since)}" if table.since else ""
+        trouble = f" ({table.error.message})" if table.error else ""
+        console.result(f"{table.table}\t{table.road.value if table.road else 'fail'}{since}{trouble}")
+        for statement in table.ddl:
+            console.result(f"  {statement};")
+
+
+def planned_object(table: PlannedTable) -> dict[str, Any]:
+    """Return what would be done with one table for programs."""
+    return {
+        "table": table.table,
+        "road": table.road.value if table.road else None,
+        "since": timestamp(table.since) if table.since else None,
+        "ddl": list(table.ddl),
+        "error": table.error.as_dict() if table.error else None,
+    }
 
 
 def _age(text: str | None) -> timedelta | None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from dapkit.engine.tables import select
 from dapkit.errors import NotReplicatedError
-from dapkit.targets.base import Listed, Target, TargetSession
+from dapkit.targets.base import Book, Listed, Standing, Target, TargetSession
 
-__all__ = ["DropResult", "drop_tables", "list_tables"]
+__all__ = ["DropResult", "drop_tables", "list_tables", "standings"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,3 +52,12 @@ def drop_tables(target: Target, namespace: str, wanted: Sequence[str]) -> DropRe
     finally:
         session.close()
     return DropResult(namespace=namespace, target=target.name, dropped=tables)
+
+
+def standings(session: TargetSession, namespace: str, tables: Sequence[str]) -> dict[str, tuple[Standing, Book | None]]:
+    """Return what stands where each table should be, and its line. Blocks."""
+    books = session.books(namespace)
+    return {
+        name: (Standing.BOOKED, books[name]) if name in books else (session.standing(namespace, name), None)
+        for name in tables
+    }

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dapkit.client.session import Session
 from dapkit.engine import stage
+from dapkit.engine.books import standings
 from dapkit.engine.converge import LOGS, REFRESH, Purpose, Refuse, Road, detour, is_spent, road
 from dapkit.engine.events import (
     Event,
@@ -185,11 +186,7 @@ class Replication:
     def _look(self, target: TargetSession) -> dict[str, tuple[Standing, Book | None]]:
         """Make the books where they are missing, and look what stands for each table."""
         target.prepare(self._namespace, sandbox=self._sandbox)
-        books = target.books(self._namespace)
-        return {
-            name: (Standing.BOOKED, books[name]) if name in books else (target.standing(self._namespace, name), None)
-            for name in self._tables
-        }
+        return standings(target, self._namespace, self._tables)
 
     async def _deliver(self, name: str, standing: Standing, book: Book | None) -> TableLoaded | TableFailed:
         try:

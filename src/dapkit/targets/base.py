@@ -126,6 +126,13 @@ class TargetSession(Protocol):
     def standing(self, namespace: str, table: str) -> Standing:
         """Return what there is where the table should be."""
 
+    def ddl(self, table: Table, before: Book | None, options: LoadOptions) -> list[str]:
+        """Return the statements that make the table, or alter it from the schema in `before`; nothing is run.
+
+        Raises:
+            UnalterableError: the table's schema cannot be altered into the new one.
+        """
+
     def initialise(self, load: Load) -> Counts:
         """Create a table that is absent, fill it from a snapshot and book it."""
 

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dapkit.errors import IntegrityError, LayoutError, MovedOnError, OriginError, UnalterableError
-from dapkit.model import VersionedSchema
+from dapkit.model import Table, VersionedSchema
 from dapkit.schema import read_table
-from dapkit.targets.base import Book, Counts, Listed, Load, Standing
+from dapkit.targets.base import Book, Counts, Listed, Load, LoadOptions, Standing
 from dapkit.targets.dialect import BOOKS, Dialect
 
 __all__ = ["SqlSession", "Staged"]
@@ -131,6 +131,12 @@ class SqlSession(ABC):
 
     # Tables
 
+    def ddl(self, table: Table, before: Book | None, options: LoadOptions) -> list[str]:
+        """Return the statements that make or alter a table; nothing is run."""
+        if before is None:
+            return [*self.dialect.create_table(table), *self.dialect.add_key(table)]
+        return self.dialect.alter(read_table(before.schema), table, drop_columns=options.drop_columns)
+
     def initialise(self, load: Load) -> Counts:
         """Create a table that is absent, fill it from a snapshot and book it."""
         with self.transaction():
@@ -150,7 +156,7 @@ class SqlSession(ABC):
     def change(self, load: Load, before: Book) -> Counts:
         """Apply an increment that was asked from the watermark in `before`."""
         table = load.table
-        alterations = self._alterations(load, before)
+        alterations = self.ddl(table, before, load.options)
         with self.transaction():
             self._guard(before)
             self._run(alterations)
@@ -168,7 +174,7 @@ class SqlSession(ABC):
         with self.transaction():
             self._guard(before)
             try:
-                alterations = self._alterations(load, before)
+                alterations = self.ddl(table, before, load.options)
                 self._run(alterations)
                 rebuilt = False
             except UnalterableError:
@@ -216,9 +222,6 @@ class SqlSession(ABC):
     def _run(self, statements: Iterable[str]) -> None:
         for statement in statements:
             self.modify(statement)
-
-    def _alterations(self, load: Load, before: Book) -> list[str]:
-        return self.dialect.alter(read_table(before.schema), load.table, drop_columns=load.options.drop_columns)
 
     def _staged(self, load: Load, *, action: bool) -> Staged:
         """Return every row that the files hold, or, where a key is there more than once, its newest row alone."""
