@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from tests.support.virtual_time import VirtualClock
 
@@ -45,6 +46,13 @@ class FakeStream:
             raise NetworkError("the connection was lost")
 
 
+@lru_cache(maxsize=1000)
+def _content(object_id: str, rows: int) -> bytes:
+    source = random.Random(object_id)
+    lines = [f'{{"key":{{"id":{i}}},"value":{{"x":"{source.random()}"}},"meta":{{"ts":"t"}}}}\n' for i in range(rows)]
+    return gzip.compress("".join(lines).encode(), mtime=0)
+
+
 @dataclass
 class FakeService:
     """Tables of so many objects each; see the module."""
@@ -72,12 +80,7 @@ class FakeService:
 
     def truth(self, object_id: str) -> bytes:
         """The right bytes of an object."""
-        source = random.Random(object_id)
-        lines = [
-            f'{{"key":{{"id":{i}}},"value":{{"x":"{source.random()}"}},"meta":{{"ts":"t"}}}}\n'
-            for i in range(self.rows)
-        ]
-        return gzip.compress("".join(lines).encode(), mtime=0)
+        return _content(object_id, self.rows)
 
     async def tables(self, namespace: str) -> tuple[str, ...]:
         self.asked["list"] += 1
