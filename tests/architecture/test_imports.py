@@ -32,6 +32,7 @@ THIRD_PARTY = {
     "click": {"cli"},
     "rich": {"cli"},
     "duckdb": {"sandbox", "decode"},
+    "awscrt": {"engine/checksums.py"},
 }
 
 

@@ -80,3 +80,18 @@ def test_a_fault_costs_time_but_no_truth(
         assert again.returncode == 0, again.stderr
         assert verify(tmp_path).problems == ()
     assert sorted(files(tmp_path).values()) == truth[file_format]
+
+
+@pytest.mark.parametrize("algorithm", ["crc32c", "crc64nvme"])
+def test_a_flipped_bit_is_found_whatever_checksum_the_store_sends(
+    truth: dict[str, list[bytes]], tmp_path: Path, algorithm: str
+) -> None:
+    """In Parquet nothing else would find it."""
+    output = tmp_path / "output"
+    with sandbox_process(tmp_path, checksum=algorithm) as sandbox:
+        sandbox.misbehave("corrupt:x10")
+        done = sandbox.dap(*snapshot_words(output, "parquet"), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["refetched_bytes"] > 0
+    assert sorted(files(output).values()) == truth["parquet"]
+    assert all("checksum" in table["proven"] for table in json.loads(done.stdout)["tables"])
