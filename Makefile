@@ -37,7 +37,7 @@ lint: $(VENV)/.dev  ## formatting, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: lint  ## lint and the fast tests: under two minutes, no servers but our own
+test: lint  ## lint and the fast tests, on all cores: about a minute, no servers but our own
 	$(BIN)/pytest -q --numprocesses auto --dist worksteal -m "not slow and not official and not soak"
 
 check: test $(OFFICIAL)/bin/dap  ## test, and the slow tier: the official client, faults, 20 kills

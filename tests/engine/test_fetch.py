@@ -18,7 +18,7 @@ from dapkit.protocol.retry import Trouble as Failure
 
 def attempts(error: DapError, *, demand: float | None = None) -> list[Again]:
     trouble, seen = Trouble(Patience()), list[Again]()
-    while (again := trouble.next(Failure(error=error, demand=demand), 0.0, 0.0)) is not None:
+    while isinstance(again := trouble.next(Failure(error=error, demand=demand), 0.0, 0.0), Again):
         seen.append(again)
         assert len(seen) < 1000
     return seen
@@ -39,7 +39,7 @@ def test_progress_renews_patience_but_coming_as_far_as_before_does_not() -> None
     for reached in (0, 100, 100, 200):
         trouble.reached(reached)
         again = trouble.next(failure, 1.0, 0.0)
-        assert again is not None
+        assert isinstance(again, Again)
         pauses.append(again.pause)
     assert pauses == [0.5, 0.5, 0.75, 0.5]
     assert trouble.trail.spent == 1.5
@@ -55,7 +55,9 @@ def test_corruption_refusals_and_what_cannot_pass_are_bounded() -> None:
 def test_a_429_is_obeyed_and_takes_nothing_of_the_patience() -> None:
     seen = attempts(RateLimitedError("x"), demand=100.0)
     assert seen == [Again(100.0)] * 29
-    assert attempts(RateLimitedError("x"), demand=7200.0) == []
+    final = Trouble(Patience()).next(Failure(error=RateLimitedError("x"), demand=7200.0), 0.0, 0.0)
+    assert isinstance(final, RateLimitedError)
+    assert "7200 seconds" in final.message
 
 
 def test_only_what_may_be_the_url_s_fault_gets_another_one() -> None:

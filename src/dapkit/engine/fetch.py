@@ -28,6 +28,7 @@ from dapkit.errors import (
 )
 from dapkit.model import Format
 from dapkit.protocol.retry import (
+    Fail,
     Patience,
     Retry,
     Trail,
@@ -47,9 +48,7 @@ MOST_REFUSALS = 4  # times that the store may refuse a fresh URL of one object
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _STRONG_ETAG = re.compile(r'"[^"]*"')
-
-
-_UNTROUBLED = Trail(answered=True, understood=True)
+_UNTROUBLED = Trail(answered=True, understood=True)  # the service did answer: it signed the URL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,24 +91,25 @@ class Trouble:
             self.furthest = total
             self.trail = _UNTROUBLED
 
-    def next(self, failure: Failure, seconds: float, chance: float) -> Again | None:
-        """Return when to try again after an attempt of so many seconds, or None when its error is final."""
+    def next(self, failure: Failure, seconds: float, chance: float) -> Again | DapError:
+        """Return when to try again after an attempt of so many seconds, or the error that is final."""
         self.trail = lengthened(self.trail, failure.error, seconds)
         match failure.error:
             case IntegrityError():
                 self.corrupt += 1
                 pause = pause_after(self.corrupt, self.patience.seconds, chance)
-                return Again(pause, fresh_url=True) if self.corrupt < MOST_CORRUPT else None
+                return Again(pause, fresh_url=True) if self.corrupt < MOST_CORRUPT else failure.error
             case RefusedUrlError():
                 self.refused += 1
-                return Again(0.0, fresh_url=True) if self.refused < MOST_REFUSALS else None
+                return Again(0.0, fresh_url=True) if self.refused < MOST_REFUSALS else failure.error
         match classify(failure, self.trail, self.patience, chance):
             case Retry(pause):
                 if not isinstance(failure.error, RateLimitedError):
                     self.trail = replace(self.trail, spent=self.trail.spent + pause)
                 return Again(pause)
-            case _:
-                return None
+            case Fail(error):
+                return error
+        return failure.error
 
 
 class Fetcher:
@@ -144,11 +144,12 @@ class Fetcher:
     def _again(self, error: DapError, began: float) -> Again:
         run, now = self._run, self._run.clock.now()
         failure = Failure(error=error, demand=self._demand)
-        again = self._trouble.next(failure, now - began, random.random())
         error.table = self._task.table
         error.job_id = self._task.job_id
-        if again is None:
-            raise error
+        again = self._trouble.next(failure, now - began, random.random())
+        if isinstance(again, DapError):
+            again.table, again.job_id = error.table, error.job_id
+            raise again
         if isinstance(error, RateLimitedError) and self._demand is not None:
             run.silence.demand(now + again.pause)
         run.tell(Retried(table=self._task.table, error=error, pause=again.pause))
