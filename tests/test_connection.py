@@ -1,6 +1,8 @@
 """Sessions as the settings name them."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -82,3 +84,9 @@ def test_the_sandbox_lives_inside_and_its_clock_moves(tmp_path: Path) -> None:
     assert "courses" in tables
     assert [event.message for event in heard if isinstance(event, Notice)] == list(chosen.notices)
     assert len(heard) == 1
+
+
+def test_a_command_loads_the_sandbox_only_when_it_starts_one() -> None:
+    program = "import sys, dapkit.cli.exporting as _; print(*sorted({'duckdb', 'dapkit.sandbox'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

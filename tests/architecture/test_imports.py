@@ -53,6 +53,7 @@ THIRD_PARTY = {
     "psycopg": {"targets/postgres"},
     "pymysql": {"targets/mysql"},
     "mssql_python": {"targets/mssql"},
+    "awscrt": {"engine/checksums.py"},
 }
 
 

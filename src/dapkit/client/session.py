@@ -29,7 +29,6 @@ from dapkit.errors import (
     DapError,
     NetworkError,
     RateLimitedError,
-    RejectedCredentialsError,
     UnexpectedAnswerError,
     UsageError,
 )
@@ -47,6 +46,7 @@ from dapkit.protocol.retry import (
     Trouble,
     classify,
     http_date,
+    lengthened,
     retry_after,
 )
 from dapkit.protocol.token import Token, token_of
@@ -285,7 +285,7 @@ class Session:
                 if not isinstance(outcome, Trouble):
                     return outcome
                 self._hide_secrets(outcome.error, token)
-                trail = _lengthened(trail, outcome, self.clock.now() - sent_at)
+                trail = lengthened(trail, outcome.error, self.clock.now() - sent_at)
                 trail = replace(trail, answered=self._answered, understood=self._understood)
                 step = classify(outcome, trail, self._options.patience, random.random())
                 limited = isinstance(outcome.error, RateLimitedError)
@@ -388,17 +388,6 @@ class _LoginTimes:
 def _basic(credentials: Credentials) -> str:
     pair = f"{credentials.client_id}:{credentials.client_secret}".encode("ascii")
     return f"Basic {base64.b64encode(pair).decode('ascii')}"
-
-
-def _lengthened(trail: Trail, trouble: Trouble, seconds: float) -> Trail:
-    """Return the trail with one more failed attempt that took so many seconds."""
-    match trouble.error:
-        case RateLimitedError():
-            return replace(trail, rate_limited=trail.rate_limited + 1)
-        case RejectedCredentialsError():
-            return trail
-        case _:
-            return replace(trail, failures=trail.failures + 1, spent=trail.spent + max(0.0, seconds))
 
 
 def _placed(error: DapError, call: Call) -> DapError:

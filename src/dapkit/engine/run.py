@@ -42,6 +42,17 @@ class Space:
 
 
 @dataclass(slots=True)
+class Silence:
+    """Until when the object store wants to hear nothing of us, since it said 429."""
+
+    until: float = 0.0
+
+    def demand(self, until: float) -> None:
+        """Ask nothing before then; a longer demand stays."""
+        self.until = max(self.until, until)
+
+
+@dataclass(slots=True)
 class Tally:
     """Bytes off the network in this run, and those of them that had been fetched before."""
 
@@ -95,6 +106,7 @@ class Run:
     known: KnownTables
     space: Space
     tally: Tally = field(default_factory=Tally)
+    silence: Silence = field(default_factory=Silence)
 
     @property
     def sandbox(self) -> bool:

@@ -26,7 +26,7 @@ class DuckDbTarget:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.name = f"duckdb:{path}"
+        self.name = f"duckdb:{path.absolute()}"
 
     @classmethod
     def of(cls, url: str) -> Self:
