@@ -162,6 +162,21 @@ class ChangesContract:
         scene.session.change(scene.load(TABLE, parts), scene.book(TABLE))
         scene.holds(TABLE, [{"id": 1, "name": "changed"}, B])
 
+    def test_columns_that_the_schema_does_not_know_are_not_lost_silently(self, scene: Scene) -> None:
+        scene.initialise(TABLE, [A])
+        wider = table_of({"name": TEXT, "size": INT32, "more": TEXT}, version=2)
+        parts = scene.parts(wider, [A | {"more": "precious"}], action=True)
+        with scene.refused(TABLE):
+            scene.session.change(scene.load(TABLE, parts), scene.book(TABLE))
+
+    def test_files_of_one_job_with_different_columns_are_refused(self, scene: Scene) -> None:
+        scene.initialise(TABLE, [A])
+        one = scene.parts(TABLE, [A | {"name": "x"}], action=True, columns=["id", "name"])
+        other = scene.parts(TABLE, [B | {"name": "y"}], action=True, columns=["name", "id"])
+        parts = Parts(paths=one.paths + other.paths, rows=2)
+        with scene.refused(TABLE):
+            scene.session.change(scene.load(TABLE, parts), scene.book(TABLE))
+
     def test_a_snapshot_that_says_of_each_row_that_it_is_there(self, scene: Scene) -> None:
         for road in (scene.session.initialise, lambda load: scene.session.replace(load, scene.book(TABLE))):
             road(scene.load(TABLE, scene.parts(TABLE, [A, B], action=True)))
