@@ -6,11 +6,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from dapkit.decode.tsv import Header, common_header
+from dapkit.decode.tsv import common_header
 from dapkit.errors import BadValueError, MovedOnError, TargetError, UnreachableTargetError, UsageError
-from dapkit.targets.base import BadValues, Load
-from dapkit.targets.duckdb.dialect import DuckDbDialect
-from dapkit.targets.side_file import Repair, append
+from dapkit.targets.base import Load
+from dapkit.targets.duckdb.dialect import ORIGINALS, DuckDbDialect
+from dapkit.targets.repairs import settle
 from dapkit.targets.sql import SqlSession, Staged
 
 if TYPE_CHECKING:
@@ -102,27 +102,8 @@ class DuckDbSession(SqlSession):
             return Staged(name=_STAGING, rows=0)
         header = common_header(paths, load.table)
         rows = self.modify(self.dialect.stage(load.table, header, list(map(str, paths)), _STAGING))
-        return Staged(name=_STAGING, rows=rows, repaired=self._repaired(load, header))
-
-    def _repaired(self, load: Load, header: Header) -> dict[str, int]:
-        """Return by column how many values were clamped; the files are read again only if there may be some."""
-        columns = self.dialect.clampable(load.table, header)
-        if not columns:
-            return {}
-        (counts,) = self.query(self.dialect.count_clamped(columns, _STAGING))
-        found: dict[str, int] = {}
-        for name in (column.name for column, count in zip(columns, counts, strict=True) if count):
-            rows = self.query(self.dialect.select_clamped(load.table, header, list(map(str, load.parts.paths)), name))
-            if not rows:
-                continue
-            found[name] = len(rows)
-            if load.options.side_file is not None:
-                keys = [column.name for column in load.table.key]
-                repairs = (Repair(dict(zip(keys, row[:-1], strict=True)), name, row[-1]) for row in rows)
-                append(load.options.side_file, load.table, repairs)
-        if found and load.options.bad_values is BadValues.FAIL:
-            raise BadValueError(f"Times out of range in {', '.join(found)}", table=load.table.name)
-        return found
+        odd = self.query(f"SELECT {ORIGINALS} FROM {_STAGING} WHERE {ORIGINALS} IS NOT NULL")
+        return Staged(name=_STAGING, rows=rows, repaired=settle(load, (text for (text,) in odd)))
 
     def close(self) -> None:
         """Give the connection up."""
