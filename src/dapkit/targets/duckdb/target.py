@@ -11,7 +11,7 @@ from dapkit.errors import BadValueError, MovedOnError, TargetError, UnreachableT
 from dapkit.targets.base import Load
 from dapkit.targets.duckdb.dialect import ORIGINALS, DuckDbDialect
 from dapkit.targets.repairs import settle
-from dapkit.targets.sql import SqlSession, Staged
+from dapkit.targets.sql import NEWEST, SqlSession, Staged
 
 if TYPE_CHECKING:
     import duckdb
@@ -78,6 +78,8 @@ class DuckDbSession(SqlSession):
         self.query("BEGIN TRANSACTION")
         try:
             yield
+            for table in (_STAGING, self.dialect.identifier(NEWEST)):  # their memory, or disk, is free then
+                self.query(f"DROP TABLE IF EXISTS {table}")
             self.query("COMMIT")
         except BaseException:
             self._undo()
@@ -94,13 +96,13 @@ class DuckDbSession(SqlSession):
         sql = "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"
         return bool(self.query(sql, (namespace, table)))
 
-    def stage(self, load: Load, *, action: bool) -> Staged:  # noqa: ARG002, the header tells
+    def stage(self, load: Load, *, action: bool) -> Staged:
         """Let DuckDB read the files into a temporary table."""
         paths = load.parts.paths
         if not paths:
             self.modify(self.dialect.stage_nothing(load.table, _STAGING))
             return Staged(name=_STAGING, rows=0)
-        header = common_header(paths, load.table)
+        header = common_header(paths, load.table, action=action)
         rows = self.modify(self.dialect.stage(load.table, header, list(map(str, paths)), _STAGING))
         odd = self.query(f"SELECT {ORIGINALS} FROM {_STAGING} WHERE {ORIGINALS} IS NOT NULL")
         return Staged(name=_STAGING, rows=rows, repaired=settle(load, (text for (text,) in odd)))
@@ -120,7 +122,8 @@ def _translated(error: "duckdb.Error") -> TargetError:
         column = _COLUMN.search(str(error))
         where = f" of column {column[1]}" if column else ""
         return BadValueError(f"DuckDB cannot take a value{where} from the files: {_first_line(error)}")
-    return TargetError(f"DuckDB says: {_first_line(error)}")
+    kind = BadValueError if isinstance(error, duckdb.ConstraintException) else TargetError
+    return kind(f"DuckDB says: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:
