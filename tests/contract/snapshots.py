@@ -62,6 +62,9 @@ class SnapshotsContract:
         wider = table_of({"name": TEXT, "size": INT64, "more": INT32}, version=2)
         load(wider, [*wanted, {"id": 4, "more": 4}])
         scene.holds(wider, [*wanted, {"id": 4, "more": 4}])
+        other = table_of({"size": INT32}, version=3)  # no wider any more
+        scene.replace(other, [{"id": 1, "size": 1}])
+        scene.holds(other, [{"id": 1, "size": 1}])
         scene.place.execute(f"DROP INDEX {scene.place.index('by_size', TABLE)}")  # it is still there
 
     def test_an_increment_goes_on_from_a_snapshot(self, scene: Scene) -> None:

@@ -67,13 +67,30 @@ class DuckDbDialect(Dialect):
 
     def create_table(self, table: Table) -> Statements:
         """Make a table with its comments."""
+        return [*super().create_table(table), *self._comments(table)]
+
+    def _comments(self, table: Table) -> Statements:
         comments = [f"COMMENT ON TABLE {self.of(table)} IS {self.literal(table.comment)}"] if table.comment else []
         comments += [
             f"COMMENT ON COLUMN {self.of(table)}.{self.identifier(column.name)} IS {self.literal(column.comment)}"
             for column in table.columns
             if column.comment
         ]
-        return [*super().create_table(table), *comments]
+        return comments
+
+    def unindexed(self, table: Table) -> Statements:
+        """Make a table anew with all its rows: DuckDB alters none that has indexes, nor one that just lost them."""
+        live, beside = self.of(table), self.name(table.namespace, "dapkit_anew")
+        alter = f"ALTER TABLE {live} ALTER COLUMN"
+        defaults = [column for column in table.columns if column.default is not None]
+        return [
+            f"CREATE TABLE {beside} AS SELECT * FROM {live}",
+            f"DROP TABLE {live}",
+            f"ALTER TABLE {beside} RENAME TO {self.identifier(table.name)}",
+            *(f"{alter} {self.identifier(column.name)} SET{self.default(column)}" for column in defaults),
+            *(f"{alter} {self.identifier(column.name)} SET NOT NULL" for column in table.columns if column.required),
+            *self._comments(table),
+        ]
 
     def add_key(self, table: Table) -> Statements:  # noqa: ARG002, see the module
         """Add nothing."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dapkit.decode.tsv import common_header
 from dapkit.errors import BadValueError, MovedOnError, TargetError, UnreachableTargetError, UsageError
-from dapkit.targets.base import Load
+from dapkit.schema import read_table
+from dapkit.targets.base import Book, Load
 from dapkit.targets.duckdb.dialect import ORIGINALS, DuckDbDialect
 from dapkit.targets.repairs import settle
 from dapkit.targets.sql import NEWEST, SqlSession, Staged
@@ -95,6 +96,23 @@ class DuckDbSession(SqlSession):
         """Whether there is a table or view of this name."""
         sql = "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"
         return bool(self.query(sql, (namespace, table)))
+
+    def alterations(self, load: Load, before: Book) -> list[str]:
+        """Return what alters the table; the user's own indexes stay."""
+        statements = super().alterations(load, before)
+        own = self._indexes(before)
+        if not statements or not own:
+            return statements
+        return [*self.dialect.unindexed(read_table(before.schema)), *statements, *own]
+
+    def rebuild(self, load: Load, before: Book) -> list[str]:
+        """Return what makes the table anew without its rows; the user's own indexes stay."""
+        return [*super().rebuild(load, before), *self._indexes(before)]
+
+    def _indexes(self, before: Book) -> list[str]:
+        """Return the statements that made a table's indexes."""
+        sql = "SELECT sql FROM duckdb_indexes() WHERE schema_name = ? AND table_name = ? AND sql IS NOT NULL"
+        return [statement for (statement,) in self.query(sql, (before.namespace, before.table))]
 
     def stage(self, load: Load, *, action: bool) -> Staged:
         """Let DuckDB read the files into a temporary table."""
