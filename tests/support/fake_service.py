@@ -77,6 +77,10 @@ class FakeService:
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
 
+    @property
+    def sandbox(self) -> bool:
+        return False
+
     def strikes(self, probability: float) -> bool:
         return not self.healed and self.random.random() < probability
 

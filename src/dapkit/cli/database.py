@@ -71,12 +71,14 @@ def load_options(function: Decorated) -> Decorated:
                 metavar="N",
                 help="How many files to fetch at once.",
             ),
-            flag("--dry-run", help="Say what would be done with each table, DDL included, and change nothing."),
             json_option,
         )
     ):
         function = decorate(function)
     return function
+
+
+dry_run_option = flag("--dry-run", help="Say what would be done with each table, DDL included, and change nothing.")
 
 
 def target_from(given: Mapping[str, Any], environ: Mapping[str, str]) -> Target:
@@ -104,12 +106,11 @@ def _from_parts(environ: Mapping[str, str]) -> str | None:
     return f"postgresql://{who}{host}{port}/{quote(name, safe='')}{ssl}"
 
 
-def run_replication(context: click.Context, purpose: Purpose, given: dict[str, Any]) -> None:
-    """Replicate, tell how it ended, and raise what it failed with."""
-    settings = settings_of(context)
+def replicate_options(settings: Settings, purpose: Purpose, given: Mapping[str, Any]) -> ReplicateOptions:
+    """Make the engine's options from the command's. Raises UsageError when they cannot be meant."""
     environ = settings.connection.environ
     stage = given["stage"] or (Path(environ["DAP_STAGE"]) if environ.get("DAP_STAGE") else None)
-    options = ReplicateOptions(
+    return ReplicateOptions(
         purpose=purpose,
         namespace=given["namespace"],
         tables=split_tables(given["table"]),
@@ -122,6 +123,12 @@ def run_replication(context: click.Context, purpose: Purpose, given: dict[str, A
         concurrency=given["concurrency"],
         patience=settings.connection.patience,
     )
+
+
+def run_replication(context: click.Context, purpose: Purpose, given: dict[str, Any]) -> None:
+    """Replicate, tell how it ended, and raise what it failed with."""
+    settings = settings_of(context)
+    options = replicate_options(settings, purpose, given)
     dry = bool(given["dry_run"])
     with Console(settings.messages, live=not dry) as console:
         if dry:

@@ -26,6 +26,7 @@ from dapkit.engine.events import (
     Retried,
     RunBegan,
     SyncBegan,
+    TableCompared,
     TableDone,
     TableFailed,
     TableLoaded,
@@ -35,6 +36,7 @@ from dapkit.engine.events import (
 )
 from dapkit.errors import DapError, OutputError
 from dapkit.protocol.redaction import redact
+from dapkit.targets.base import Comparison
 
 NOTICE = 25
 HEARTBEAT = 30.0
@@ -143,7 +145,7 @@ class EventLog:
             self._logger.info("%s", self._tally.sentence(), extra={"fields": {"event": "progress"}})
 
 
-def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, one case an event: a table, not logic
+def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PLR0912 - a case an event: a table
     """Return the level, the message and the fields of one event."""
     match event:
         case RunBegan():
@@ -182,6 +184,9 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, on
             return logging.INFO, result_sentence(result), {"event": "table-done", "table": result.table}
         case TableLoaded():
             return logging.INFO, loaded_sentence(event), {"event": "table-loaded", "table": event.table}
+        case TableCompared(table=table, comparison=comparison):
+            level = logging.INFO if comparison.equal else logging.WARNING
+            return level, f"{table}: {comparison_sentence(comparison)}", {"event": "table-compared", "table": table}
         case TableFailed(table=table, error=error):
             return (
                 logging.ERROR,
@@ -221,6 +226,16 @@ def loaded_sentence(event: TableLoaded) -> str:
     if event.counts.repaired:
         parts.append(f"{wording.count(sum(event.counts.repaired.values()), 'value')} repaired")
     return f"{event.table}: {ROADS[event.road]}, {', '.join(parts)}, at {mark}"
+
+
+def comparison_sentence(comparison: Comparison) -> str:
+    """Say how a table compares with what it should hold."""
+    if comparison.equal:
+        return f"equal, {wording.count(comparison.rows, 'row')}"
+    kinds = (("missing", comparison.missing), ("too many", comparison.extra), ("repeated", comparison.repeated))
+    parts = [f"{wording.count(number, 'row')} {kind}" for kind, number in kinds if number]
+    parts += [f"{column} differs in {wording.count(rows, 'row')}" for column, rows in comparison.differing.items()]
+    return f"not equal: {', '.join(parts)}"
 
 
 def result_sentence(result: TableResult) -> str:

@@ -27,6 +27,7 @@ COMMANDS = {
     "syncdb": "Bring the tables of a database up to date.",
     "listdb": "List what a database holds, and how old it is.",
     "dropdb": "Drop tables from a database.",
+    "reconcile": "Say whether a database holds exactly what the service holds.",
     "list": "List the tables of a namespace.",
     "schema": "Save the schemas of tables.",
     "verify": "Check again that fetched files are what came.",

@@ -32,7 +32,7 @@ from dapkit.errors import (
     UnexpectedAnswerError,
     UsageError,
 )
-from dapkit.model import Job, Query, VersionedSchema
+from dapkit.model import SANDBOX_SERVICE, Job, Query, VersionedSchema
 from dapkit.protocol import messages
 from dapkit.protocol.budget import PUBLISHED_PACE, Pace
 from dapkit.protocol.redaction import place, redact
@@ -170,6 +170,11 @@ class Session:
         self._answered = False
         self._understood = False
         self._login: _LoginTimes | None = None
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether the service is a sandbox inside this process, and the data so synthetic."""
+        return self.identity == SANDBOX_SERVICE
 
     async def __aenter__(self) -> Self:
         return self

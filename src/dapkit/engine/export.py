@@ -54,7 +54,7 @@ from dapkit.errors import (
     NoEarlierResultError,
     OutputError,
 )
-from dapkit.model import SANDBOX_SERVICE, Query
+from dapkit.model import Query
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ async def _export(
             incremental=options.incremental,
             output=options.output,
             continued=chosen.age if isinstance(chosen, Continue) else None,
-            sandbox=session.identity == SANDBOX_SERVICE,
+            sandbox=session.sandbox,
         )
     )
     if notice:
@@ -191,7 +191,7 @@ async def _export(
         fetched=run.tally.fetched,
         refetched=run.tally.refetched,
         seconds=session.clock.now() - started,
-        sandbox=session.identity == SANDBOX_SERVICE,
+        sandbox=session.sandbox,
     )
 
 

@@ -15,7 +15,6 @@ from dapkit.engine.events import Event, Listener
 from dapkit.engine.journal import AnyEntry, Journal
 from dapkit.engine.tables import KnownTables
 from dapkit.errors import DiskFullError
-from dapkit.model import SANDBOX_SERVICE
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -111,7 +110,7 @@ class Run:
     @property
     def sandbox(self) -> bool:
         """Whether the data is the sandbox's, and so synthetic."""
-        return self.session.identity == SANDBOX_SERVICE
+        return self.session.sandbox
 
     def tell(self, event: Event) -> None:
         """Let the listener know."""

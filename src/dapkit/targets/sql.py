@@ -7,15 +7,26 @@ driver's own affair: COPY, LOAD DATA and bulk insert share nothing.
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from dapkit.errors import IntegrityError, LayoutError, MovedOnError, OriginError, UnalterableError
 from dapkit.model import Table, VersionedSchema
 from dapkit.schema import read_table
-from dapkit.targets.base import Book, Counts, Listed, Load, LoadOptions, Standing
+from dapkit.targets.base import (
+    Book,
+    Comparison,
+    Counts,
+    Listed,
+    Load,
+    LoadOptions,
+    Standing,
+    Truth,
+    ValueDifference,
+)
+from dapkit.targets.comparing import EXAMPLES, ComparingSql
 from dapkit.targets.dialect import BOOKS, Dialect
 
 __all__ = ["SqlSession", "Staged"]
@@ -25,6 +36,11 @@ VERSION = 1
 
 SANDBOX = "sandbox"
 _NEWEST = "dapkit_newest"
+_SCRATCH = "dapkit_scratch"
+
+
+class _UndoneError(Exception):
+    """Ends a transaction whose work is not to last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +211,52 @@ class SqlSession(ABC):
             self._book(load, before)
             self._note(load, "replaced", counts, alterations)
         return counts
+
+    def compare(self, truth: Truth) -> Comparison:
+        """Compare a live table with what it should hold, made anew in a transaction that is undone."""
+        live = truth.snapshot.table
+        comparison: Comparison | None = None
+        with suppress(_UndoneError), self.transaction():
+            made = self._made_anew(truth)
+            left_out = self._staged(truth.stale, action=True).name if truth.stale else None
+            comparison = self._compared(ComparingSql(dialect=self.dialect, live=live, truth=made, left_out=left_out))
+            raise _UndoneError
+        assert comparison is not None, "what raises is passed on"
+        return comparison
+
+    def _made_anew(self, truth: Truth) -> Table:
+        """Make the table as it should be, in a place of its own."""
+        table = replace(truth.snapshot.table, namespace=_SCRATCH)
+        self._run([*self.dialect.create_namespace(_SCRATCH), *self.dialect.create_table(table)])
+        self.fill(replace(truth.snapshot, table=table))
+        self._run(self.dialect.add_key(table))
+        if truth.changes is not None:
+            changes = replace(truth.changes, table=table)
+            staged = self._staged(changes, action=True)
+            self.modify(self.dialect.delete_marked(table, staged.name))
+            self._upsert(changes, staged, action=True)
+        return table
+
+    def _compared(self, sql: ComparingSql) -> Comparison:
+        missing, extra, repeated = self.query(sql.missing()), self.query(sql.extra()), self.query(sql.repeated())
+        sums = self.query(sql.differences())[0] if sql.live.value else ()
+        differing = {column: int(count) for column, count in zip(sql.live.value, sums, strict=True) if count}
+        values = [
+            ValueDifference(key=row[:-2], column=column.name, live=row[-2], truth=row[-1])
+            for column in differing
+            for row in self.query(sql.examples(column))
+        ]
+        return Comparison(
+            rows=int(self.query(f"SELECT count(*) FROM {self.dialect.of(sql.live)}")[0][0]),
+            missing=len(missing),
+            extra=len(extra),
+            repeated=len(repeated),
+            differing={column.name: count for column, count in differing.items()},
+            missing_keys=tuple(missing[:EXAMPLES]),
+            extra_keys=tuple(extra[:EXAMPLES]),
+            repeated_keys=tuple(repeated[:EXAMPLES]),
+            values=tuple(values),
+        )
 
     def drop(self, namespace: str, table: str) -> None:
         """Remove a table and its line."""
