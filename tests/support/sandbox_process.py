@@ -68,6 +68,10 @@ class SandboxProcess:
         """Move the sandbox's data clock on."""
         self._control("clock", {"advance_hours": hours})
 
+    def set_data_time(self, moment: str) -> None:
+        """Set the sandbox's data clock."""
+        self._control("clock", {"data_time": moment})
+
     def traffic(self) -> dict[str, Any]:
         """Return what the sandbox counted."""
         traffic: dict[str, Any] = self._control("state")["traffic"]
