@@ -2,7 +2,7 @@
 
 import pytest
 
-from dapkit.engine.fetch import MOST_CORRUPT, MOST_REFUSALS, RefusedUrlError, Trouble
+from dapkit.engine.fetch import MOST_CORRUPT, MOST_REFUSALS, EndlessBodyError, RefusedUrlError, Trouble
 from dapkit.errors import DapError, DiskFullError, IntegrityError, NetworkError, ServerError, TlsError
 
 
@@ -36,5 +36,6 @@ def test_progress_renews_patience_but_coming_as_far_as_before_does_not() -> None
 def test_corruption_refusals_and_what_cannot_pass_are_bounded() -> None:
     assert len(pauses(IntegrityError("x"))) == MOST_CORRUPT - 1
     assert pauses(RefusedUrlError("x")) == [0.0] * (MOST_REFUSALS - 1)
+    assert pauses(EndlessBodyError("x")) == []
     assert pauses(TlsError("x")) == []
     assert pauses(DiskFullError("x")) == []

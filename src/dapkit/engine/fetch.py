@@ -54,6 +54,10 @@ class RefusedUrlError(ServerError):
     """The store does not accept the signed URL: it has expired, most likely."""
 
 
+class EndlessBodyError(IntegrityError):
+    """A body of unannounced length went on and on; to try that again would cost as much again."""
+
+
 @dataclass(slots=True)
 class Trouble:
     """How often, and since when, one object has been failing."""
@@ -78,6 +82,8 @@ class Trouble:
         self.attempts += 1
         pause = min(FIRST_PAUSE * 2 ** (self.attempts - 1), LONGEST_PAUSE)
         match error:
+            case EndlessBodyError():
+                return None
             case IntegrityError():
                 self.corrupt += 1
                 return pause if self.corrupt < MOST_CORRUPT else None
@@ -237,13 +243,18 @@ class Fetcher:
             raise
 
     async def _stop(self, writing: asyncio.Future[None] | None, batch: Sequence[bytes]) -> None:
-        """Let the worker thread end, and save what came before the connection was lost or the run was stopped."""
+        """Let the worker thread end, and save what came before the connection was lost or the run was stopped.
+
+        What the store gives no means to continue would only take space: it goes.
+        """
         if writing is not None:
             await asyncio.wait([writing])
-            if writing.cancelled() or writing.exception() is not None:
-                self._part.close()
-                return
-        self._part.pause(batch)
+        if not self._etag:
+            self._run.tally.refetched += self._part.discard()
+        elif writing is not None and (writing.cancelled() or writing.exception() is not None):
+            self._part.close()
+        else:
+            self._part.pause(batch)
 
     def _came(self, count: int, total: int) -> None:
         run = self._run
@@ -254,4 +265,4 @@ class Fetcher:
         self._trouble.reached(total)
         run.tell(BytesCame(table=self._task.table, count=count))
         if not self._size and total > MOST_UNANNOUNCED:
-            raise IntegrityError(f"An object did not end after {total:,} bytes")
+            raise EndlessBodyError(f"An object of unannounced length did not end after {total:,} bytes")
