@@ -60,6 +60,10 @@ class SandboxProcess:
         """Replace the sandbox's faults by these."""
         self._control("faults", {"faults": faults})
 
+    def reset(self) -> None:
+        """Have the sandbox forget its counts, and the jobs that equal queries would get back."""
+        self._control("reset", {})
+
     def skip(self, seconds: float) -> None:
         """Let time pass at once for the sandbox's tokens, jobs and URLs."""
         self._control("clock", {"skip_seconds": seconds})
