@@ -45,10 +45,10 @@ class SandboxProcess:
             [DAP, *words], cwd=cwd, env=self.environ, capture_output=True, text=True, timeout=timeout, check=False
         )
 
-    def start(self, *words: str) -> "subprocess.Popen[str]":
+    def start(self, *words: str, cwd: Path | None = None) -> "subprocess.Popen[str]":
         """Start the installed command."""
         return subprocess.Popen(
-            [DAP, *words], env=self.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            [DAP, *words], cwd=cwd, env=self.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
 
     def with_environ(self, **variables: str | None) -> "SandboxProcess":
