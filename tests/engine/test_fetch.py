@@ -1,9 +1,28 @@
-"""How often, and for how long, one object is tried."""
+"""How often, and for how long, one object is tried; and who has its file when the run is stopped."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from dapkit.engine.fetch import MOST_CORRUPT, MOST_REFUSALS, EndlessBodyError, RefusedUrlError, Trouble
+from dapkit.engine.fetch import (
+    BATCH,
+    MOST_CORRUPT,
+    MOST_REFUSALS,
+    EndlessBodyError,
+    Fetcher,
+    ObjectTask,
+    RefusedUrlError,
+    Trouble,
+)
+from dapkit.engine.journal import ObjectBegun
+from dapkit.engine.run import Tally
 from dapkit.errors import DapError, DiskFullError, IntegrityError, NetworkError, ServerError, TlsError
+from dapkit.model import Format
 
 
 def pauses(error: DapError, *, patience: float = 900.0) -> list[float]:
@@ -39,3 +58,77 @@ def test_corruption_refusals_and_what_cannot_pass_are_bounded() -> None:
     assert pauses(EndlessBodyError("x")) == []
     assert pauses(TlsError("x")) == []
     assert pauses(DiskFullError("x")) == []
+
+
+class SlowPart:
+    """A part file whose worker thread is slow: it notes what happens to it, and when."""
+
+    def __init__(self, slow: str) -> None:
+        self.events: list[str] = []
+        self.slow = slow
+        self.busy = threading.Event()
+        self.go_on = threading.Event()
+
+    def write(self, chunks: list[bytes]) -> None:
+        self._work("write")
+
+    def finish(self, chunks: list[bytes]) -> None:
+        self._work("finish")
+
+    def pause(self, chunks: list[bytes]) -> None:
+        self.events.append("pause")
+
+    def discard(self) -> int:
+        self.events.append("discard")
+        return 0
+
+    def _work(self, name: str) -> None:
+        self.events.append(f"{name} begins")
+        if name == self.slow:
+            self.busy.set()
+            assert self.go_on.wait(10)
+        self.events.append(f"{name} ends")
+
+
+class Body:
+    """Three batches."""
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield bytes(BATCH)
+
+
+@pytest.mark.parametrize(
+    ("slow", "etag", "last"), [("write", '"x"', "pause"), ("write", "", "discard"), ("finish", '"x"', "pause")]
+)
+def test_a_file_is_its_threads_until_that_has_ended(tmp_path: Path, slow: str, etag: str, last: str) -> None:
+    part = SlowPart(slow)
+
+    async def blocking(call: Any, *args: Any) -> Any:
+        return await asyncio.to_thread(call, *args)
+
+    run: Any = SimpleNamespace(
+        patience=1.0,
+        tally=Tally(),
+        space=SimpleNamespace(settle=lambda _: None),
+        tell=lambda _: None,
+        blocking=blocking,
+    )
+    begun = ObjectBegun(time=0.0, table="t", job_id="j", object_id="o", name="n", size=3 * BATCH, etag=etag)
+    task = ObjectTask(table="t", job_id="j", object_id="o", format=Format.PARQUET, final=tmp_path / "n", begun=begun)
+
+    async def stopped_meanwhile() -> None:
+        fetcher = Fetcher(run, task)
+        fetcher._part = part  # type: ignore[assignment]
+        stream: Any = Body()
+        pouring = asyncio.create_task(fetcher._pour(stream, 0))
+        await asyncio.to_thread(part.busy.wait, 10)
+        pouring.cancel()
+        await asyncio.sleep(0.05)
+        assert part.events[-1] == f"{slow} begins"
+        part.go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await pouring
+        assert part.events[-2:] == [f"{slow} ends", last]
+
+    asyncio.run(stopped_meanwhile())

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dapkit.client.http import HttpStream
 from dapkit.engine.events import BytesCame, ObjectBegan, Retried
@@ -221,37 +222,38 @@ class Fetcher:
         run, part = self._run, self._part
         batch: list[bytes] = []
         size, total = 0, offset
-        writing: asyncio.Future[None] | None = None
+        work: asyncio.Task[Any] | None = None
         try:
             async for chunk in stream.chunks():
                 batch.append(chunk)
                 size += len(chunk)
                 if size < BATCH:
                     continue
-                if writing is not None:
-                    await writing
-                writing = asyncio.ensure_future(run.blocking(part.write, batch))
+                await _done(work)
+                work = asyncio.create_task(run.blocking(part.write, batch))
                 total += size
                 self._came(size, total)
                 batch, size = [], 0
-            if writing is not None:
-                await writing
+            await _done(work)
             self._came(size, total + size)
-            return await run.blocking(part.finish, batch)
+            work = finishing = asyncio.create_task(run.blocking(part.finish, batch))
+            batch = []
+            await _done(finishing)
+            return finishing.result()
         except BaseException as error:
-            await self._stop(writing, [] if isinstance(error, IntegrityError) else batch)
+            await self._stop(work, [] if isinstance(error, IntegrityError) else batch)
             raise
 
-    async def _stop(self, writing: asyncio.Future[None] | None, batch: Sequence[bytes]) -> None:
+    async def _stop(self, work: asyncio.Task[Any] | None, batch: Sequence[bytes]) -> None:
         """Let the worker thread end, and save what came before the connection was lost or the run was stopped.
 
         What the store gives no means to continue would only take space: it goes.
         """
-        if writing is not None:
-            await asyncio.wait([writing])
+        if work is not None:
+            await asyncio.wait([work])
         if not self._etag:
             self._run.tally.refetched += self._part.discard()
-        elif writing is not None and (writing.cancelled() or writing.exception() is not None):
+        elif work is not None and (work.cancelled() or work.exception() is not None):
             self._part.close()
         else:
             self._part.pause(batch)
@@ -266,3 +268,14 @@ class Fetcher:
         run.tell(BytesCame(table=self._task.table, count=count))
         if not self._size and total > MOST_UNANNOUNCED:
             raise EndlessBodyError(f"An object of unannounced length did not end after {total:,} bytes")
+
+
+async def _done(work: asyncio.Task[Any] | None) -> None:
+    """Wait for what a worker thread does, and raise what it raised.
+
+    To be cancelled here leaves the task alone: it stands for the thread, which nothing can cancel, and until that has
+    ended the part file is the thread's.
+    """
+    if work is not None:
+        await asyncio.wait([work])
+        work.result()
