@@ -249,14 +249,15 @@ class Fetcher:
 
         What the store gives no means to continue would only take space: it goes.
         """
-        if work is not None:
-            await asyncio.wait([work])
-        if not self._etag:
-            self._run.tally.refetched += self._part.discard()
-        elif work is not None and (work.cancelled() or work.exception() is not None):
-            self._part.close()
-        else:
-            self._part.pause(batch)
+        try:
+            await _ended(work)
+        finally:
+            if not self._etag:
+                self._run.tally.refetched += self._part.discard()
+            elif work is not None and (work.cancelled() or work.exception() is not None):
+                self._part.close()
+            else:
+                self._part.pause(batch)
 
     def _came(self, count: int, total: int) -> None:
         run = self._run
@@ -273,9 +274,23 @@ class Fetcher:
 async def _done(work: asyncio.Task[Any] | None) -> None:
     """Wait for what a worker thread does, and raise what it raised.
 
-    To be cancelled here leaves the task alone: it stands for the thread, which nothing can cancel, and until that has
-    ended the part file is the thread's.
+    To be cancelled here leaves the task alone: it stands for the thread, which nothing can cancel.
     """
     if work is not None:
         await asyncio.wait([work])
         work.result()
+
+
+async def _ended(work: asyncio.Task[Any] | None) -> None:
+    """Wait for a worker thread's end, whatever comes: until then the part file is the thread's.
+
+    That is soon, since it has one batch at most. To be cancelled meanwhile takes effect then.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while work is not None and not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
