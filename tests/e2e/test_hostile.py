@@ -40,7 +40,7 @@ def refused(sandbox: SandboxProcess, output: Path, code: int, file_format: str =
     """Run a snapshot that must fail with this code and leave nothing; return the messages of its errors."""
     done = sandbox.dap(*words(output, file_format), timeout=60)
     assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
     error = json.loads(done.stderr.splitlines()[-1])
     assert error["exit_code"] == code
     assert error["message"]

@@ -1,6 +1,7 @@
 """How often, and for how long, one object is tried; and who has its file when the run is stopped."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -63,7 +64,8 @@ def test_corruption_refusals_and_what_cannot_pass_are_bounded() -> None:
 class SlowPart:
     """A part file whose worker thread is slow: it notes what happens to it, and when."""
 
-    def __init__(self, slow: str) -> None:
+    def __init__(self, slow: str, *, fails: bool) -> None:
+        self.fails = fails
         self.events: list[str] = []
         self.slow = slow
         self.busy = threading.Event()
@@ -78,6 +80,9 @@ class SlowPart:
     def pause(self, chunks: list[bytes]) -> None:
         self.events.append("pause")
 
+    def close(self) -> None:
+        self.events.append("close")
+
     def discard(self) -> int:
         self.events.append("discard")
         return 0
@@ -88,6 +93,8 @@ class SlowPart:
             self.busy.set()
             assert self.go_on.wait(10)
         self.events.append(f"{name} ends")
+        if name == self.slow and self.fails:
+            raise IntegrityError("x")
 
 
 class Body:
@@ -98,11 +105,16 @@ class Body:
             yield bytes(BATCH)
 
 
+@pytest.mark.parametrize("slow", ["write", "finish"])
 @pytest.mark.parametrize(
-    ("slow", "etag", "last"), [("write", '"x"', "pause"), ("write", "", "discard"), ("finish", '"x"', "pause")]
+    ("etag", "fails", "last"),
+    [('"x"', False, "pause"), ('"x"', True, "close"), ("", False, "discard"), ("", True, "discard")],
 )
-def test_a_file_is_its_threads_until_that_has_ended(tmp_path: Path, slow: str, etag: str, last: str) -> None:
-    part = SlowPart(slow)
+def test_a_file_is_its_threads_until_that_has_ended(
+    tmp_path: Path, slow: str, etag: str, fails: bool, last: str
+) -> None:
+    part = SlowPart(slow, fails=fails)
+    complaints: list[dict[str, Any]] = []
 
     async def blocking(call: Any, *args: Any) -> Any:
         return await asyncio.to_thread(call, *args)
@@ -118,6 +130,7 @@ def test_a_file_is_its_threads_until_that_has_ended(tmp_path: Path, slow: str, e
     task = ObjectTask(table="t", job_id="j", object_id="o", format=Format.PARQUET, final=tmp_path / "n", begun=begun)
 
     async def stopped_meanwhile() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, complaint: complaints.append(complaint))
         fetcher = Fetcher(run, task)
         fetcher._part = part  # type: ignore[assignment]
         stream: Any = Body()
@@ -133,3 +146,5 @@ def test_a_file_is_its_threads_until_that_has_ended(tmp_path: Path, slow: str, e
         assert part.events[-2:] == [f"{slow} ends", last]
 
     asyncio.run(stopped_meanwhile())
+    gc.collect()
+    assert complaints == []

@@ -252,9 +252,10 @@ class Fetcher:
         try:
             await _ended(work)
         finally:
+            failed = work is not None and (work.cancelled() or work.exception() is not None)
             if not self._etag:
                 self._run.tally.refetched += self._part.discard()
-            elif work is not None and (work.cancelled() or work.exception() is not None):
+            elif failed:
                 self._part.close()
             else:
                 self._part.pause(batch)
