@@ -269,7 +269,8 @@ def _error_of(error: Exception, url: str) -> DapError:
         case aiohttp.InvalidURL():
             return UnexpectedAnswerError(f"This is not an address that can be asked: {place(url)!r}.")
         case aiohttp.ClientResponseError():
-            return NetworkError(f"{host} answered with what is not HTTP: {excerpt(error.message)}.")
+            # also what follows a body that is longer than announced
+            return NetworkError(f"{host} sent what is not HTTP, or more than it announced: {excerpt(error.message)}.")
     return NetworkError(f"The connection to {host} failed: {_reason(error)}.")
 
 

@@ -13,6 +13,7 @@ from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, message_optio
 from dapkit.cli.stopping import run_until_stopped
 from dapkit.errors import InterruptedRunError, UsageError
 from dapkit.sandbox.checksums import ALGORITHMS, NONE
+from dapkit.sandbox.data.dataset import PART_ROWS
 from dapkit.sandbox.faults import ENDPOINTS, KINDS
 from dapkit.sandbox.server import Sandbox, SandboxOptions
 
@@ -70,6 +71,30 @@ _WHOLE = click.IntRange(min=1)
     help="How long a signed URL lives.",
 )
 @option(
+    "--job-life-seconds",
+    type=_WHOLE,
+    default=86_400,
+    show_default=True,
+    metavar="S",
+    help="How long a job and its objects live.",
+)
+@option(
+    "--part-rows",
+    type=_WHOLE,
+    default=PART_ROWS,
+    show_default=True,
+    metavar="N",
+    help="Most rows of one object.",
+)
+@option(
+    "--offer-scope",
+    multiple=True,
+    default=("sandbox",),
+    show_default=True,
+    metavar="NAME",
+    help="A scope that the credentials reach. May be repeated; a caller must then name one.",
+)
+@option(
     "--data-time",
     metavar="TIME",
     help="Where the data clock starts (ISO 8601) [default: the latest refresh].",
@@ -122,6 +147,9 @@ def read_sandbox_options(given: dict[str, Any]) -> SandboxOptions:
         job_seconds=given["job_seconds"],
         url_seconds=given["url_seconds"],
         token_seconds=given["token_seconds"],
+        job_life_seconds=given["job_life_seconds"],
+        part_rows=given["part_rows"],
+        scopes=given["offer_scope"],
         checksum=NONE if given["no_checksums"] else given["checksum"],
         ranges=not given["no_ranges"],
         budgets=given["budgets"],
