@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "client": {"errors", "model", "schema", "locks", "protocol"},
     "engine": {"errors", "model", "schema", "locks", "protocol", "client", "decode"},
     "sandbox": {"spec", "errors"},
-    "settings": {"protocol"},
+    "settings": {"errors", "protocol"},
     "connection": {"errors", "model", "settings", "protocol", "client", "engine", "sandbox"},
     "library": {"errors", "model", "schema", "settings", "protocol", "client", "engine", "decode", "connection"},
     "cli": {
