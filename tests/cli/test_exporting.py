@@ -223,6 +223,10 @@ def test_since_may_be_a_folder(engine: Engine, dap: Callable[..., Any], tmp_path
         ((*SNAPSHOT, "--formt", "csv"), "--format"),
         (("--sandbox", *SNAPSHOT, "--base-url", "https://x"), "--sandbox"),
         ((*SNAPSHOT, "--sandbox-scale", "2"), "--sandbox-scale"),
+        (("--sandbox", *SNAPSHOT, "--sandbox-scale", "nan"), "--sandbox-scale"),
+        (("--sandbox", *SNAPSHOT, "--sandbox-job-seconds", "inf"), "--sandbox-job-seconds"),
+        ((*SNAPSHOT, "--patience", "nan"), "--patience"),
+        ((*SNAPSHOT, "--read-timeout", "inf"), "--read-timeout"),
     ],
 )
 def test_what_cannot_be_meant_is_a_usage_error(

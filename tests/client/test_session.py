@@ -133,7 +133,7 @@ class TestCalls:
     "url",
     ["", "dap.example", "ftp://dap.example", "https://", "https://dap example", "https://dap.example:x",
      "https://[::1", "https://dap.example/?a=SECRET", "https://dap.example/#x", "https://u:SECRET@dap.example",
-     "https://dap.example/é"],
+     "https://dap.example/é", "http://a..b", "http://" + "a" * 64 + ".example"],
 )  # fmt: skip
 def test_a_base_url_that_is_none(url: str) -> None:
     with pytest.raises(errors.UsageError) as caught:

@@ -122,6 +122,7 @@ def normal_base_url(text: str) -> str:
     try:
         parts = urlsplit(url)
         valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        (parts.hostname or "").encode("idna")  # a label that is empty or too long cannot be looked up
     except ValueError:
         valid, parts = False, urlsplit("")
     if not valid or not url.isascii() or any(not "!" <= character <= "~" for character in url):
