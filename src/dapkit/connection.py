@@ -27,6 +27,11 @@ class Connection:
     session: Session
     sandbox: "Sandbox | None" = None
 
+    def check(self) -> None:
+        """Raise OutputError when the sandbox's clock could not be moved on: better before the work than after it."""
+        if self.sandbox is not None:
+            self.sandbox.check_clock()
+
     def move_on(self) -> None:
         """Move the sandbox's data clock to its next refresh, so that the next command sees changes."""
         if self.sandbox is not None:

@@ -14,10 +14,11 @@ from dapkit.cli.settings import Settings
 from dapkit.cli.stopping import run_until_stopped
 from dapkit.cli.summary import look_line, query_object, run_object, shown_path, summary_lines
 from dapkit.cli.wording import count, duration, names
-from dapkit.connection import connect
+from dapkit.connection import Connection, connect
 from dapkit.engine.events import RunResult
 from dapkit.engine.export import ExportOptions, Preview, export, preview
 from dapkit.engine.tables import split_tables
+from dapkit.errors import OutputError
 from dapkit.model import Format, Mode, Query
 
 FAREWELL = "Run the same command again: it goes on from where it was."
@@ -73,10 +74,18 @@ def run_export(context: click.Context, options: ExportOptions, notices: tuple[st
 
 async def _export(settings: Settings, options: ExportOptions, console: Console) -> RunResult:
     async with connect(settings.connection, console.listen) as connection:
+        connection.check()
         result = await export(connection.session, options, console.listen)
         if not result.failed:
-            connection.move_on()
-        return result
+            _move_on(connection, console)
+        return replace(result, notices=console.notices)
+
+
+def _move_on(connection: Connection, console: Console) -> None:
+    try:
+        connection.move_on()
+    except OutputError as error:  # the files are whole all the same
+        console.notice(error.message)
 
 
 async def _preview(settings: Settings, options: ExportOptions, console: Console) -> Preview:
@@ -86,12 +95,20 @@ async def _preview(settings: Settings, options: ExportOptions, console: Console)
 
 def _show(result: RunResult, console: Console) -> None:
     lines = ["", *summary_lines(result)]
-    look = look_line(result, shown_path(Path(sys.executable), Path.cwd()))
+    look = look_line(result, shown_path(Path(sys.executable), _current_folder()))
     if look:
         lines.append(look)
-    console.tell(lines)
+    # with log lines each failure has been told when it came
+    console.tell(lines, failed=bool(result.failed) and not console.settings.log_to_console)
     if console.settings.json:
         console.json_result(run_object(result, error_of(len(result.done), result.failed)))
+
+
+def _current_folder() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:  # somebody removed it
+        return None
 
 
 def _show_preview(seen: Preview, options: ExportOptions, console: Console) -> None:

@@ -34,7 +34,10 @@ _FALSE = frozenset({"false", "0", "no", "off"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageSettings:
-    """What is told, where and how. `log_level` is None when nobody asked for one (then it is info)."""
+    """What is told, where and how.
+
+    `log_level` is None when nobody asked for one (then it is info); a `dumb` terminal cannot be drawn on.
+    """
 
     log_level: str | None
     log_file: Path | None
@@ -45,6 +48,12 @@ class MessageSettings:
     color: bool
     quiet: bool
     json: bool
+    dumb: bool
+
+    @property
+    def silent(self) -> bool:
+        """Whether a success is told to nobody: as asked for, or where neither log lines nor progress are wanted."""
+        return self.quiet or not (self.log_to_console or self.interactive)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +86,7 @@ def read_messages(given: Mapping[str, Any], environ: Mapping[str, str]) -> Messa
         color=not environ.get("NO_COLOR"),
         quiet=bool(given.get("quiet")),
         json=bool(given.get("json")),
+        dumb=environ.get("TERM", "").lower() in {"dumb", "unknown"},
     )
 
 
