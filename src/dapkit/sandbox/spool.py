@@ -7,7 +7,6 @@ the objects that were used longest ago go; asking for one again renders the same
 
 import asyncio
 import os
-import tempfile
 import zlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dapkit.sandbox.data.dataset import Part
+from dapkit.sandbox.scratch import ScratchFolder
 
 _CHUNK = 1 << 20
 
@@ -51,7 +51,7 @@ class Spool:
     ) -> None:
         self._render = render
         self._limit = limit
-        self._folder = tempfile.TemporaryDirectory(prefix="dapkit-sandbox-", dir=parent, ignore_cleanup_errors=True)
+        self._folder = ScratchFolder(parent)
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sandbox-render")
         self._entries: OrderedDict[Part, _Entry] = OrderedDict()
         self._made = 0
@@ -80,11 +80,11 @@ class Spool:
         """Stop rendering and remove the folder."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._entries.clear()
-        self._folder.cleanup()
+        self._folder.close()
 
     def _begin(self, part: Part) -> _Entry:
         self._made += 1
-        path = Path(self._folder.name) / f"object-{self._made:06d}"
+        path = self._folder.path / f"object-{self._made:06d}"
         loop = asyncio.get_running_loop()
         entry = _Entry(rendering=loop.run_in_executor(self._threads, self._make, part, path))
         self._entries[part] = entry
