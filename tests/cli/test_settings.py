@@ -29,7 +29,7 @@ def test_without_anything_the_defaults_hold() -> None:
 
 
 def test_options_win_over_the_environment() -> None:
-    environ = {"DAP_API_URL": "https://env", "DAP_SCOPE": "env", "DAP_PACE": "9", "DAP_CONSOLE_THEME": "light"}
+    environ = {"DAP_API_URL": "https://env", "DAP_SCOPE": "env", "DAP_PACE": "9", "DAP_CONSOLE_THEME": "Light"}
     given = {"base_url": "https://flag", "scope": "flag", "pace": "none", "console_theme": "high-contrast-bw"}
     from_environment = read_settings({}, environ)
     from_options = read_settings(given, environ)

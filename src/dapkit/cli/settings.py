@@ -165,7 +165,7 @@ def _read_sandbox(given: Mapping[str, Any], environ: Mapping[str, str]) -> Sandb
 
 
 def _choice(option: str | None, environ: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str | None:
-    value = option or environ.get(name)
+    value = option or environ.get(name, "").lower()
     if value and value not in choices:
         message = f"{name} is {value!r}, which it cannot be."
         raise UsageError(message, hint=f"Use one of {', '.join(choices)}, or unset it.")
