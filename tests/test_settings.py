@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dapkit.errors import UsageError
-from dapkit.settings import read_number, user_state_folder
+from dapkit.settings import read_number, user_cache_folder, user_state_folder
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,7 @@ def test_without_a_home_there_is_no_state_folder(platform: str, monkeypatch: pyt
 
     monkeypatch.setattr(Path, "home", homeless)
     assert user_state_folder({}, platform) is None
+    assert user_cache_folder({}, platform) is None
     assert user_state_folder({"XDG_STATE_HOME": "/s"}, "linux") == Path("/s/dapkit")
 
 

@@ -91,6 +91,17 @@ def read_number(
     raise UsageError(message, hint="Correct it, or leave it out.")
 
 
+def user_cache_folder(environ: Mapping[str, str], platform: str = sys.platform) -> Path | None:
+    """Return where this platform keeps what a program can make anew for one user, or None; nothing is created."""
+    if platform == "win32":
+        state = user_state_folder(environ, platform)
+        return state / "cache" if state else None
+    if platform == "darwin":
+        return _in_home("Library/Caches/dapkit")
+    cache = environ.get("XDG_CACHE_HOME")
+    return Path(cache) / "dapkit" if cache and Path(cache).is_absolute() else _in_home(".cache/dapkit")
+
+
 def _in_home(place: str) -> Path | None:
     try:
         return Path.home() / place

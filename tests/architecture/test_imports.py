@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "decode": {"errors", "model", "schema"},
     "targets": {"errors", "model", "schema", "decode"},
     "client": {"errors", "model", "schema", "locks", "protocol"},
-    "engine": {"errors", "model", "schema", "locks", "protocol", "client", "decode"},
+    "engine": {"errors", "model", "schema", "locks", "protocol", "client", "decode", "targets"},
     "sandbox": {"spec", "errors", "locks"},
     "settings": {"errors", "protocol"},
     "connection": {"errors", "model", "settings", "protocol", "client", "engine", "sandbox"},
@@ -35,6 +35,7 @@ MAY_IMPORT = {
         "sandbox",
         "connection",
         "library",
+        "targets",
     },
 }
 PURE = {
@@ -48,7 +49,11 @@ THIRD_PARTY = {
     "aiohttp": {"client/http.py", "sandbox"},
     "click": {"cli"},
     "rich": {"cli"},
-    "duckdb": {"sandbox", "decode"},
+    "duckdb": {"sandbox", "decode", "targets/duckdb"},
+    "psycopg": {"targets/postgres"},
+    "pymysql": {"targets/mysql"},
+    "mssql_python": {"targets/mssql"},
+    "awscrt": {"engine/checksums.py"},
 }
 
 

@@ -29,7 +29,6 @@ class Engine:
         self.seen: Preview | None = None
         self.moved_on = 0
         self.checked: DapError | None = None
-        self.clock: DapError | None = None
 
     async def export(self, _session: object, options: ExportOptions, _listen: Listener) -> RunResult:
         self.asked.append(options)
@@ -44,8 +43,6 @@ class Engine:
         return self.seen
 
     def move_on(self) -> None:
-        if self.clock is not None:
-            raise self.clock
         self.moved_on += 1
 
     def check(self) -> None:
@@ -209,14 +206,6 @@ def test_a_clock_that_cannot_be_kept_is_said_before_any_work(engine: Engine, dap
     engine.checked = OutputError("The clock cannot be written")
     assert dap(*SNAPSHOT).code == 42
     assert engine.asked == []
-
-
-def test_a_clock_that_could_not_be_kept_costs_no_summary(engine: Engine, dap: Callable[..., Any]) -> None:
-    engine.clock = OutputError("The clock cannot be written.")
-    outcome = dap(*SNAPSHOT, "--json")
-    assert outcome.code == 0
-    assert "1 table whole" in outcome.err
-    assert json.loads(outcome.out)["notices"] == ["The clock cannot be written."]
 
 
 def test_a_current_folder_that_is_gone_costs_no_summary(

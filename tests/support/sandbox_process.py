@@ -48,8 +48,15 @@ class SandboxProcess:
 
     def misbehave(self, *faults: str) -> None:
         """Replace the sandbox's faults by these."""
-        body = json.dumps({"faults": list(faults)}).encode()
-        urllib.request.urlopen(urllib.request.Request(f"{self.base_url}/_sandbox/faults", data=body, method="POST"))
+        self._steer("faults", {"faults": list(faults)})
+
+    def reset(self) -> None:
+        """Let the sandbox count anew, and make new jobs for queries that it knows."""
+        self._steer("reset", {})
+
+    def _steer(self, what: str, fields: dict[str, Any]) -> None:
+        body = json.dumps(fields).encode()
+        urllib.request.urlopen(urllib.request.Request(f"{self.base_url}/_sandbox/{what}", data=body, method="POST"))
 
     def traffic(self) -> dict[str, Any]:
         """Return what the sandbox counted."""

@@ -97,6 +97,10 @@ class Console:
             for line in lines:
                 streams.say(printable(line))
 
+    def summary(self, lines: Iterable[str], *, failed: bool) -> None:
+        """Write how a run ended; failures, too, are silent only where log lines told them when they came."""
+        self.tell(["", *lines], failed=failed and not self.settings.log_to_console)
+
     def notice(self, message: str) -> None:
         """Tell something a person should know."""
         self.listen(Notice(message=message))

@@ -14,11 +14,10 @@ from dapkit.cli.settings import Settings
 from dapkit.cli.stopping import run_until_stopped
 from dapkit.cli.summary import look_line, query_object, run_object, shown_path, summary_lines
 from dapkit.cli.wording import count, duration, names
-from dapkit.connection import Connection, connect
+from dapkit.connection import connect
 from dapkit.engine.events import RunResult
 from dapkit.engine.export import ExportOptions, Preview, export, preview
 from dapkit.engine.tables import split_tables
-from dapkit.errors import OutputError
 from dapkit.model import Format, Mode, Query
 
 FAREWELL = "Run the same command again: it goes on from where it was."
@@ -77,15 +76,8 @@ async def _export(settings: Settings, options: ExportOptions, console: Console) 
         connection.check()
         result = await export(connection.session, options, console.listen)
         if not result.failed:
-            _move_on(connection, console)
+            connection.move_on()
         return replace(result, notices=console.notices)
-
-
-def _move_on(connection: Connection, console: Console) -> None:
-    try:
-        connection.move_on()
-    except OutputError as error:  # the files are whole all the same
-        console.notice(error.message)
 
 
 async def _preview(settings: Settings, options: ExportOptions, console: Console) -> Preview:
@@ -94,12 +86,11 @@ async def _preview(settings: Settings, options: ExportOptions, console: Console)
 
 
 def _show(result: RunResult, console: Console) -> None:
-    lines = ["", *summary_lines(result)]
+    lines = summary_lines(result)
     look = look_line(result, shown_path(Path(sys.executable), _current_folder()))
     if look:
         lines.append(look)
-    # with log lines each failure has been told when it came
-    console.tell(lines, failed=bool(result.failed) and not console.settings.log_to_console)
+    console.summary(lines, failed=bool(result.failed))
     if console.settings.json:
         console.json_result(run_object(result, error_of(len(result.done), result.failed)))
 

@@ -23,6 +23,12 @@ from dapkit.errors import DapError, InternalError, InterruptedRunError, OutputEr
 COMMANDS = {
     "snapshot": "Fetch full copies of tables.",
     "incremental": "Fetch what changed in tables since a time.",
+    "sync": "Make a database equal to the service.",
+    "initdb": "Bring tables into a database for the first time.",
+    "syncdb": "Bring the tables of a database up to date.",
+    "listdb": "List what a database holds, and how old it is.",
+    "dropdb": "Drop tables from a database.",
+    "reconcile": "Say whether a database holds exactly what the service holds.",
     "list": "List the tables of a namespace.",
     "schema": "Save the schemas of tables.",
     "verify": "Check again that fetched files are what came.",

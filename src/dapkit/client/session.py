@@ -29,11 +29,10 @@ from dapkit.errors import (
     DapError,
     NetworkError,
     RateLimitedError,
-    RejectedCredentialsError,
     UnexpectedAnswerError,
     UsageError,
 )
-from dapkit.model import Failure, Job, Query, VersionedSchema
+from dapkit.model import SANDBOX_SERVICE, Failure, Job, Query, VersionedSchema
 from dapkit.protocol import messages
 from dapkit.protocol.budget import PUBLISHED_PACE, Pace
 from dapkit.protocol.redaction import excerpt, place, redact
@@ -47,6 +46,7 @@ from dapkit.protocol.retry import (
     Trouble,
     classify,
     http_date,
+    lengthened,
     retry_after,
 )
 from dapkit.protocol.token import Token, token_of
@@ -173,6 +173,11 @@ class Session:
         self._login: _LoginTimes | None = None
         self._secrets = {options.credentials.client_secret, _pair(options.credentials)}
 
+    @property
+    def sandbox(self) -> bool:
+        """Whether the service is a sandbox inside this process, and the data so synthetic."""
+        return self.identity == SANDBOX_SERVICE
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -286,7 +291,7 @@ class Session:
                 if not isinstance(outcome, Trouble):
                     return outcome
                 self._hide_secrets(outcome.error)
-                trail = _lengthened(trail, outcome, self.clock.now() - sent_at)
+                trail = lengthened(trail, outcome.error, self.clock.now() - sent_at)
                 trail = replace(trail, answered=self._answered, understood=self._understood)
                 step = classify(outcome, trail, self._options.patience, random.random())
                 limited = isinstance(outcome.error, RateLimitedError)
@@ -406,17 +411,6 @@ def _pair(credentials: Credentials) -> str:
     """Return id and secret as the login sends them."""
     pair = f"{credentials.client_id}:{credentials.client_secret}".encode("ascii")
     return base64.b64encode(pair).decode("ascii")
-
-
-def _lengthened(trail: Trail, trouble: Trouble, seconds: float) -> Trail:
-    """Return the trail with one more failed attempt that took so many seconds."""
-    match trouble.error:
-        case RateLimitedError():
-            return replace(trail, rate_limited=trail.rate_limited + 1)
-        case RejectedCredentialsError():
-            return trail
-        case _:
-            return replace(trail, failures=trail.failures + 1, spent=trail.spent + max(0.0, seconds))
 
 
 def _placed(error: DapError, call: Call) -> DapError:

@@ -56,11 +56,16 @@ def test_options_become_the_sandboxs() -> None:
     assert (options.port, options.scale, options.seed, options.job_seconds) == (8080, 0.5, 7, 0)
     assert (options.token_seconds, options.url_seconds) == (60, 5)
     assert options.budgets
-    assert not options.checksums
+    assert options.checksum == "none"
     assert not options.ranges
     assert options.data_time == datetime(2026, 1, 1, tzinfo=UTC)
     assert options.faults == ("cut:20%", "500:10%@job")
     assert not options.embedded
+
+
+@pytest.mark.parametrize("algorithm", ["crc32", "crc32c", "crc64nvme", "sha256", "none"])
+def test_the_checksum_can_be_chosen(algorithm: str) -> None:
+    assert read_sandbox_options(options_of("--checksum", algorithm)).checksum == algorithm
 
 
 def test_a_data_time_that_is_none_is_a_usage_error() -> None:

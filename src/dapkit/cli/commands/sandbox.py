@@ -12,6 +12,7 @@ from dapkit.cli.moments import parse_moment
 from dapkit.cli.options import HELP_NAMES, FiniteRange, SectionedCommand, flag, message_options, option, settings_of
 from dapkit.cli.stopping import run_until_stopped
 from dapkit.errors import InterruptedRunError, UsageError
+from dapkit.sandbox.checksums import ALGORITHMS, NONE
 from dapkit.sandbox.faults import ENDPOINTS, KINDS
 from dapkit.sandbox.server import Sandbox, SandboxOptions
 
@@ -74,7 +75,14 @@ _WHOLE = click.IntRange(min=1)
     help="Where the data clock starts (ISO 8601) [default: the latest refresh].",
 )
 @flag("--budgets", help="Keep the published request budgets and answer 429 beyond them.")
-@flag("--no-checksums", help="Send no checksum headers with objects.")
+@option(
+    "--checksum",
+    type=click.Choice([*ALGORITHMS, NONE]),
+    default=ALGORITHMS[0],
+    show_default=True,
+    help="The checksum to send with objects.",
+)
+@flag("--no-checksums", help="Send no checksum headers with objects: --checksum none.")
 @flag("--no-ranges", help="Ignore Range requests.")
 @option(
     "--fault",
@@ -114,7 +122,7 @@ def read_sandbox_options(given: dict[str, Any]) -> SandboxOptions:
         job_seconds=given["job_seconds"],
         url_seconds=given["url_seconds"],
         token_seconds=given["token_seconds"],
-        checksums=not given["no_checksums"],
+        checksum=NONE if given["no_checksums"] else given["checksum"],
         ranges=not given["no_ranges"],
         budgets=given["budgets"],
         faults=given["fault"],

@@ -1,0 +1,95 @@
+r"""TSV objects as they come: PostgreSQL's COPY text in gzip, with a header line; `\N` is null.
+
+The header names columns as `meta.ts`, `meta.action`, `key.<column>`, `value.<column>`. Escapes keep a row on its
+line: `\b \f \n \r \t \v \\`. Databases that read COPY text take the blocks as they are, unless they hold an escape that
+COPY reads in another way.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dapkit.decode.inflate import Inflater
+from dapkit.errors import IntegrityError
+
+__all__ = ["META_ACTION", "META_TS", "Header", "blocks", "foreign_escape", "header"]
+
+META_TS, META_ACTION = "meta.ts", "meta.action"
+_PIECE = 128 * 1024
+_LONGEST_HEADER = 4 << 20
+_FOREIGN = re.compile(rb"\\[^bfnrtvN]")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The columns of a file in its order, as its header names them."""
+
+    names: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str | None, ...]:
+        """The table's columns in the file's order; None where a `meta` column stands."""
+        return tuple(None if name.startswith("meta.") else name.partition(".")[2] for name in self.names)
+
+
+def header(path: Path) -> Header:
+    """Return the header of a file.
+
+    Raises:
+        IntegrityError: the file is harmed, or does not begin with a header.
+        OSError: it cannot be read.
+    """
+    line, _ = next(_split(path))
+    return Header(tuple(line.decode("utf-8").split("\t")))
+
+
+def blocks(path: Path) -> Iterator[bytes]:
+    """Yield the rows after the header as bytes, in blocks that end with whole lines.
+
+    Raises:
+        IntegrityError: the file is harmed; what came before has been yielded.
+        OSError: it cannot be read.
+    """
+    for _, block in _split(path):
+        if block:
+            yield block
+
+
+def _split(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the header line with each block of whole lines after it, at least once."""
+    inflater = Inflater()
+    line: bytes | None = None
+    rest = b""
+    with path.open("rb", buffering=0) as file:
+        while piece := file.read(_PIECE):
+            text = rest + b"".join(inflater.feed(piece))
+            if line is None:
+                first, newline, text = text.partition(b"\n")
+                if not newline:
+                    rest = first
+                    if len(rest) > _LONGEST_HEADER:
+                        break
+                    continue
+                line = _header_line(first, path)
+            whole, newline, rest = text.rpartition(b"\n")
+            yield line, whole + newline
+    if line is None:
+        yield _header_line(rest, path), b""
+    elif rest:
+        yield line, rest + b"\n"
+    inflater.close()
+
+
+def _header_line(line: bytes, path: Path) -> bytes:
+    if not line.startswith(b"meta."):
+        raise IntegrityError(f"{path.name} does not begin with a header: {line[:60]!r}.")
+    return line
+
+
+def foreign_escape(block: bytes) -> bool:
+    """Whether a block of whole lines holds an escape that the service writes and COPY reads in another way."""
+    if b"\\" not in block:
+        return False
+    # Pairs first: in a run of backslashes they stand for themselves, from its beginning on.
+    return _FOREIGN.search(block.replace(b"\\\\", b"")) is not None

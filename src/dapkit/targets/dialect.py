@@ -1,0 +1,245 @@
+"""PURE: the SQL of one database as text, tested without a server.
+
+What stands here is said once for all databases; a dialect says what is different in its own. Layout and names are
+those of the official client, so that either can go on with what the other made: `instructure_dap` holds the books,
+each namespace has a schema. What is ours beside them (`dapkit_*`) lies in tables of our own.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+from dapkit.errors import UnalterableError
+from dapkit.model import Column, Table
+from dapkit.schema import difference
+
+__all__ = ["BOOKS", "Dialect", "Statements"]
+
+BOOKS = "instructure_dap"
+"""The schema of the books, or the prefix of their names."""
+
+Statements = list[str]
+
+
+class Dialect(ABC):
+    """The SQL of one database.
+
+    Attributes:
+        placeholder: what stands for a value.
+        locking: what follows a SELECT that holds its rows until the transaction ends.
+    """
+
+    placeholder: str = "?"
+    locking: str = ""
+
+    # Names
+
+    def identifier(self, name: str) -> str:
+        """Return a name as SQL writes it."""
+        return '"' + name.replace('"', '""') + '"'
+
+    def literal(self, text: str) -> str:
+        """Return a text as SQL writes it."""
+        return "'" + text.replace("'", "''") + "'"
+
+    def name(self, namespace: str, table: str) -> str:
+        """Return the full name of a table."""
+        return f"{self.identifier(namespace)}.{self.identifier(table)}"
+
+    def of(self, table: Table) -> str:
+        """Return the full name of a table of the service."""
+        return self.name(table.namespace, table.name)
+
+    def book(self, table: str) -> str:
+        """Return the full name of a table of the books, or of ours beside them."""
+        return self.name(BOOKS, table)
+
+    def target_schema(self, namespace: str) -> str | None:
+        """Return what the books say of the place of a namespace's tables."""
+        return namespace
+
+    def listed(self, columns: Iterable[Column | str], prefix: str = "") -> str:
+        """Return column names with commas between."""
+        names = (column if isinstance(column, str) else column.name for column in columns)
+        return ", ".join(prefix + self.identifier(name) for name in names)
+
+    # The books
+
+    @abstractmethod
+    def create_books(self) -> Statements:
+        """Make `table_sync`, `database_version` and our own tables where they are missing."""
+
+    def select_books(self) -> str:
+        """Select the lines of a namespace (one value): table, watermark, version of the schema, the schema."""
+        return (
+            f"SELECT source_table, {self.identifier('timestamp')}, schema_version, schema_description"
+            f" FROM {self.book('table_sync')} WHERE source_namespace = {self.placeholder} ORDER BY id"
+        )
+
+    def hold_book(self) -> str:
+        """Select the watermarks of a table (two values) and hold its line until the transaction ends."""
+        return (
+            f"SELECT {self.identifier('timestamp')} FROM {self.book('table_sync')}"
+            f" WHERE source_namespace = {self.placeholder} AND source_table = {self.placeholder}{self.locking}"
+        )
+
+    def insert_book(self) -> str:
+        """Add a line: namespace, table, watermark, version, target schema, target table, format, schema."""
+        columns = (
+            "source_namespace", "source_table", "timestamp", "schema_version", "target_schema", "target_table",
+            "schema_description_format", "schema_description",
+        )  # fmt: skip
+        return self._insert("table_sync", columns)
+
+    def update_book(self) -> str:
+        """Change a line: watermark, version, schema, of namespace, table."""
+        return (
+            f"UPDATE {self.book('table_sync')} SET {self.identifier('timestamp')} = {self.placeholder},"
+            f" schema_version = {self.placeholder}, schema_description = {self.placeholder}"
+            f" WHERE source_namespace = {self.placeholder} AND source_table = {self.placeholder}"
+        )
+
+    def delete_book(self) -> str:
+        """Remove the line of a namespace and table."""
+        return (
+            f"DELETE FROM {self.book('table_sync')}"
+            f" WHERE source_namespace = {self.placeholder} AND source_table = {self.placeholder}"
+        )
+
+    def insert_history(self) -> str:
+        """Add to our history: time, namespace, table, what happened, detail (JSON)."""
+        return self._insert("dapkit_history", ("time", "source_namespace", "source_table", "event", "detail"))
+
+    def _insert(self, table: str, columns: Sequence[str]) -> str:
+        values = ", ".join([self.placeholder] * len(columns))
+        return f"INSERT INTO {self.book(table)} ({self.listed(columns)}) VALUES ({values})"
+
+    # Tables
+
+    @abstractmethod
+    def type_of(self, table: Table, column: Column) -> str:
+        """Return the type of a column."""
+
+    def create_namespace(self, namespace: str) -> Statements:
+        """Make the place of a namespace where it is missing."""
+        return [f"CREATE SCHEMA IF NOT EXISTS {self.identifier(namespace)}"]
+
+    def create_table(self, table: Table) -> Statements:
+        """Make a table, with the types and tables that it needs, without its key."""
+        columns = ", ".join(self.definition(table, column) for column in table.columns)
+        return [f"CREATE TABLE {self.of(table)} ({columns})"]
+
+    def definition(self, table: Table, column: Column) -> str:
+        """Return the definition of a column."""
+        constraint = " NOT NULL" if column.required else ""
+        return f"{self.identifier(column.name)} {self.type_of(table, column)}{self.default(column)}{constraint}"
+
+    def default(self, column: Column) -> str:  # noqa: ARG002, for those who have them
+        """Return the DEFAULT of a column, with a space before it."""
+        return ""
+
+    def add_key(self, table: Table) -> Statements:
+        """Add the primary key to a table that is filled."""
+        return [f"ALTER TABLE {self.of(table)} ADD PRIMARY KEY ({self.listed(table.key)})"]
+
+    def drop_table(self, namespace: str, table: str) -> Statements:
+        """Remove a table and what was made for it."""
+        return [f"DROP TABLE IF EXISTS {self.name(namespace, table)}"]
+
+    def alter(self, before: Table, after: Table, *, drop_columns: bool) -> Statements:
+        """Alter a table into a later version of its schema.
+
+        Raises:
+            UnalterableError: that cannot be done while it has rows.
+        """
+        change = difference(before, after)
+        if change.key_changed:
+            raise UnalterableError(f"The key of table {after.name} changed", table=after.name)
+        statements: Statements = []
+        for column in change.added:
+            if column.required and column.default is None:
+                raise UnalterableError(f"Column {column.name} is new and required", table=after.name)
+            statements += self.add_column(after, column)
+        for old, new in change.altered:
+            statements += self.alter_column(after, old, new)
+        for column in change.dropped:
+            statements += self.drop_column(after, column) if drop_columns else self.keep_column(after, column)
+        return statements
+
+    def add_column(self, table: Table, column: Column) -> Statements:
+        """Add a column that is not there yet."""
+        return [f"ALTER TABLE {self.of(table)} ADD COLUMN {self.definition(table, column)}"]
+
+    @abstractmethod
+    def alter_column(self, table: Table, before: Column, after: Column) -> Statements:
+        """Give a column its new type or requiredness. Raises UnalterableError where that cannot be done."""
+
+    def drop_column(self, table: Table, column: Column) -> Statements:
+        """Remove a column that the schema no longer has."""
+        return [f"ALTER TABLE {self.of(table)} DROP COLUMN {self.identifier(column.name)}"]
+
+    def keep_column(self, table: Table, column: Column) -> Statements:
+        """Let a column that the schema no longer has stay, nullable."""
+        if not column.required:
+            return []
+        return [f"ALTER TABLE {self.of(table)} ALTER COLUMN {self.identifier(column.name)} DROP NOT NULL"]
+
+    def rebuild(self, before: Table, after: Table) -> Statements:
+        """Empty a table and give it another schema."""
+        return [*self.drop_table(before.namespace, before.name), *self.create_table(after)]
+
+    # Rows, from a temporary table that has those of the files beside `meta.ts` and `meta.action`
+
+    def repeated(self, table: Table, staging: str) -> str:
+        """Select one row if a key is there more than once."""
+        return f"SELECT 1 FROM {staging} GROUP BY {self.listed(table.key)} HAVING count(*) > 1 LIMIT 1"
+
+    def newest(self, table: Table, staging: str, into: str, *, action: bool) -> str:
+        """Make another temporary table with the newest row of each key; of equal age a deletion wins."""
+        order = f"{self.identifier('meta.ts')} DESC" + (f", {self.identifier('meta.action')}" if action else "")
+        numbered = (
+            f"SELECT *, row_number() OVER (PARTITION BY {self.listed(table.key)} ORDER BY {order}) AS dapkit_place"
+            f" FROM {staging}"
+        )
+        return f"CREATE TEMPORARY TABLE {into} AS SELECT * FROM ({numbered}) AS numbered WHERE dapkit_place = 1"
+
+    def insert(self, table: Table, staging: str) -> str:
+        """Insert every row."""
+        columns = self.listed(table.columns)
+        return f"INSERT INTO {self.of(table)} ({columns}) SELECT {columns} FROM {staging}"
+
+    def upsert(self, table: Table, staging: str, *, action: bool) -> Statements:
+        """Insert the rows or update those of their keys; rows marked as deleted are left aside."""
+        columns, key = self.listed(table.columns), self.listed(table.key)
+        updates = ", ".join(f"{self.identifier(c.name)} = excluded.{self.identifier(c.name)}" for c in table.value)
+        resolution = f"DO UPDATE SET {updates}" if table.value else "DO NOTHING"
+        where = f"{self.identifier('meta.action')} <> 'D'" if action else "true"
+        return [
+            f"INSERT INTO {self.of(table)} ({columns}) SELECT {columns} FROM {staging} WHERE {where}"
+            f" ON CONFLICT ({key}) {resolution}"
+        ]
+
+    def delete_marked(self, table: Table, staging: str) -> str:
+        """Delete the rows whose keys are marked as deleted."""
+        same = self._same_key(table, "staged")
+        mark = f"staged.{self.identifier('meta.action')} = 'D'"
+        return f"DELETE FROM {self.of(table)} WHERE EXISTS (SELECT 1 FROM {staging} AS staged WHERE {same} AND {mark})"
+
+    def delete_missing(self, table: Table, staging: str) -> str:
+        """Delete the rows whose keys are not there any more."""
+        same = self._same_key(table, "staged")
+        return f"DELETE FROM {self.of(table)} WHERE NOT EXISTS (SELECT 1 FROM {staging} AS staged WHERE {same})"
+
+    # Comparing
+
+    def differs(self, one: str, other: str) -> str:
+        """Return a condition: two values differ, where null equals null."""
+        return f"{one} IS DISTINCT FROM {other}"
+
+    def comparable(self, table: Table, column: Column, value: str) -> str:  # noqa: ARG002, for those who need them
+        """Return what can be compared with the same column of a table made anew."""
+        return value
+
+    def _same_key(self, table: Table, alias: str) -> str:
+        live = self.of(table)
+        names = (self.identifier(column.name) for column in table.key)
+        return " AND ".join(f"{alias}.{name} = {live}.{name}" for name in names)
