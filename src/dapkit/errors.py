@@ -340,7 +340,7 @@ class UnsafeNameError(IntegrityError):
 
 
 class OutputError(DapError):
-    """The output folder cannot be used."""
+    """The output folder, or stdout, cannot be written."""
 
     code = "output"
     exit_code = 42

@@ -18,8 +18,8 @@ MAY_IMPORT = {
     "targets": {"errors", "model", "schema", "decode"},
     "client": {"errors", "model", "schema", "locks", "protocol"},
     "engine": {"errors", "model", "schema", "locks", "protocol", "client", "decode", "targets"},
-    "sandbox": {"spec", "errors"},
-    "settings": {"protocol"},
+    "sandbox": {"spec", "errors", "locks"},
+    "settings": {"errors", "protocol"},
     "connection": {"errors", "model", "settings", "protocol", "client", "engine", "sandbox"},
     "library": {"errors", "model", "schema", "settings", "protocol", "client", "engine", "decode", "connection"},
     "cli": {

@@ -110,13 +110,17 @@ def replicate_options(settings: Settings, purpose: Purpose, given: Mapping[str, 
     """Make the engine's options from the command's. Raises UsageError when they cannot be meant."""
     environ = settings.connection.environ
     stage = given["stage"] or (Path(environ["DAP_STAGE"]) if environ.get("DAP_STAGE") else None)
+    cache = user_cache_folder(environ)
+    if stage is None and cache is None:
+        hint = "Name one with --stage or DAP_STAGE."
+        raise UsageError("There is no home folder to keep files in on their way to the database.", hint=hint)
     return ReplicateOptions(
         purpose=purpose,
         namespace=given["namespace"],
         tables=split_tables(given["table"]),
         exclude=split_tables(given["exclude"]) if given.get("exclude") else (),
         target=target_from(given, environ),
-        stage=stage or user_cache_folder(environ) / "stage",
+        stage=stage or (cache or Path()) / "stage",
         load=LoadOptions(bad_values=BadValues(given["on_bad_value"]), drop_columns=given["drop_columns"]),
         if_stale=_age(given.get("if_stale")),
         connections=given["connections"],
@@ -141,7 +145,7 @@ def run_replication(context: click.Context, purpose: Purpose, given: dict[str, A
             lambda: _replicate(settings, options, console), farewell=FAREWELL, at_once=console.still
         )
         error = error_of(len(result.done), result.failed)
-        console.tell(["", *sync_lines(result)])
+        console.summary(sync_lines(result), failed=bool(result.failed))
         if settings.messages.json:
             exit_code = error.exit_code if error else 0
             console.json_result({"command": purpose.value, "exit_code": exit_code, **sync_object(result)})
@@ -151,6 +155,7 @@ def run_replication(context: click.Context, purpose: Purpose, given: dict[str, A
 
 async def _replicate(settings: Settings, options: ReplicateOptions, console: Console) -> SyncResult:
     async with connect(settings.connection, console.listen) as connection:
+        connection.check()
         result = await replicate(connection.session, options, console.listen)
         if not result.failed:
             connection.move_on()

@@ -81,7 +81,9 @@ def test_a_data_time_that_is_none_is_a_usage_error() -> None:
         read_sandbox_options(options_of("--data-time", "soon"))
 
 
-@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--scale", "0"], ["--seed", "-1"]])
+@pytest.mark.parametrize(
+    "arguments", [["--port", "70000"], ["--scale", "0"], ["--scale", "nan"], ["--seed", "-1"], ["--job-seconds", "inf"]]
+)
 def test_numbers_have_limits(arguments: list[str]) -> None:
     with pytest.raises(click.UsageError):
         options_of(*arguments)

@@ -47,9 +47,9 @@ def command(context: click.Context, /, **given: Any) -> None:
             farewell=FAREWELL,
             at_once=console.still,
         )
-        console.tell(["", *lines(result)])
         error = error_of(len(result.done), result.failed)
         wrong = [each.table for each in result.done if not each.comparison.equal]
+        console.summary(lines(result), failed=bool(wrong or result.failed))
         if wrong:
             message = f"{len(wrong)} of {count(len(result.done), 'table')} do not hold what the service holds"
             error = ReconciliationError(message, hint="`dap sync` does not mend this: drop the tables and sync anew.")

@@ -9,7 +9,7 @@ import click
 
 from dapkit.cli.console import Console
 from dapkit.cli.moments import parse_moment
-from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, message_options, option, settings_of
+from dapkit.cli.options import HELP_NAMES, FiniteRange, SectionedCommand, flag, message_options, option, settings_of
 from dapkit.cli.stopping import run_until_stopped
 from dapkit.errors import InterruptedRunError, UsageError
 from dapkit.sandbox.checksums import ALGORITHMS, NONE
@@ -31,7 +31,7 @@ often (x3), sticky (of failed-job), or a table; endpoints are {", ".join(ENDPOIN
 Kinds:
 {_KINDS}
 """
-_SECONDS = click.FloatRange(min=0)
+_SECONDS = FiniteRange(min=0)
 _WHOLE = click.IntRange(min=1)
 
 
@@ -39,7 +39,7 @@ _WHOLE = click.IntRange(min=1)
 @option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port [default: a free one].")
 @option(
     "--scale",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=1.0,
     show_default=True,
     metavar="X",
