@@ -22,6 +22,7 @@ from dapkit.targets.base import (
     Listed,
     Load,
     LoadOptions,
+    Parts,
     Standing,
     Truth,
     ValueDifference,
@@ -29,13 +30,15 @@ from dapkit.targets.base import (
 from dapkit.targets.comparing import EXAMPLES, ComparingSql
 from dapkit.targets.dialect import BOOKS, Dialect
 
-__all__ = ["SqlSession", "Staged"]
+__all__ = ["NEWEST", "SqlSession", "Staged"]
 
 VERSION = 1
 """The version of the books that the official client of today writes, and we with it."""
 
 SANDBOX = "sandbox"
-_NEWEST = "dapkit_newest"
+NEWEST = "dapkit_newest"
+"""The temporary table of the newest row of each key, where keys were repeated."""
+
 _SCRATCH = "dapkit_scratch"
 
 
@@ -86,6 +89,24 @@ class SqlSession(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give the connection up."""
+
+    # What a database may do in its own way
+
+    def alterations(self, load: Load, before: Book) -> list[str]:
+        """Return what alters the table into the load's schema. Raises UnalterableError."""
+        return self.dialect.alter(read_table(before.schema), load.table, drop_columns=load.options.drop_columns)
+
+    def rebuild(self, load: Load, before: Book) -> list[str]:
+        """Return what empties the table and gives it the load's schema."""
+        return self.dialect.rebuild(read_table(before.schema), load.table)
+
+    def moment(self, moment: datetime) -> object:
+        """Return a time as the driver takes it for a column of UTC without zone."""
+        return moment.astimezone(UTC).replace(tzinfo=None)
+
+    def size(self, book: Book) -> int | None:  # noqa: ARG002, for those who can tell
+        """Return the bytes that a table takes, None where the database does not tell."""
+        return None
 
     # The books
 
@@ -151,7 +172,8 @@ class SqlSession(ABC):
         """Return the statements that make or alter a table; nothing is run."""
         if before is None:
             return [*self.dialect.create_table(table), *self.dialect.add_key(table)]
-        return self.dialect.alter(read_table(before.schema), table, drop_columns=options.drop_columns)
+        nothing = Parts(paths=(), rows=0)
+        return self.alterations(Load(table=table, parts=nothing, watermark=before.watermark, options=options), before)
 
     def initialise(self, load: Load) -> Counts:
         """Create a table that is absent, fill it from a snapshot and book it."""
@@ -172,7 +194,7 @@ class SqlSession(ABC):
     def change(self, load: Load, before: Book) -> Counts:
         """Apply an increment that was asked from the watermark in `before`."""
         table = load.table
-        alterations = self.ddl(table, before, load.options)
+        alterations = self.alterations(load, before)
         with self.transaction():
             self._guard(before)
             self._run(alterations)
@@ -190,13 +212,13 @@ class SqlSession(ABC):
         with self.transaction():
             self._guard(before)
             try:
-                alterations = self.ddl(table, before, load.options)
+                alterations = self.alterations(load, before)
                 self._run(alterations)
                 rebuilt = False
             except UnalterableError:
                 if load.options.keep_missing:
                     raise
-                alterations = self.dialect.rebuild(read_table(before.schema), table)
+                alterations = self.rebuild(load, before)
                 self._run(alterations)
                 rebuilt = True
             if rebuilt:
@@ -271,10 +293,6 @@ class SqlSession(ABC):
             for book in self.books(namespace).values()
         )
 
-    def size(self, book: Book) -> int | None:  # noqa: ARG002, for those who can tell
-        """Return the bytes that a table takes, None where the database does not tell."""
-        return None
-
     def _rows(self, book: Book) -> int:
         name = self.dialect.name(book.namespace, book.table)
         return int(self.query(f"SELECT count(*) FROM {name}")[0][0])
@@ -293,7 +311,7 @@ class SqlSession(ABC):
             raise IntegrityError(message, table=load.table.name)
         if not self.query(self.dialect.repeated(load.table, staged.name)):
             return staged
-        name = self.dialect.identifier(_NEWEST)
+        name = self.dialect.identifier(NEWEST)
         self.modify(f"DROP TABLE IF EXISTS {name}")
         self.modify(self.dialect.newest(load.table, staged.name, name, action=action))
         return Staged(name=name, rows=staged.rows, repaired=staged.repaired)
@@ -329,10 +347,6 @@ class SqlSession(ABC):
         }
         values = (self.moment(datetime.now(UTC)), load.table.namespace, load.table.name, event, json.dumps(detail))
         self.modify(self.dialect.insert_history(), values)
-
-    def moment(self, moment: datetime) -> object:
-        """Return a time as the driver takes it for a column of UTC without zone."""
-        return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _described(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,16 @@
 """PURE: DuckDB's SQL. Enums are texts; the merge keeps keys unique, since an index would cost more than the load."""
 
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
-from dapkit.decode.tsv_sql import read_tsv, unescaped
+from dapkit.decode.tsv_sql import far_year, originals, read_tsv, unescaped
 from dapkit.errors import UnalterableError
 from dapkit.model import Column, Kind, Table, Type
+from dapkit.schema import widens
 from dapkit.targets.dialect import BOOKS, Dialect, Statements
 
-__all__ = ["DuckDbDialect"]
+__all__ = ["ORIGINALS", "DuckDbDialect"]
+
+ORIGINALS = "dapkit_originals"
+"""A column of the temporary table: what `dapkit.decode.tsv_sql.originals` says of the row."""
 
 _TYPES = {
     Kind.INT16: "SMALLINT",
@@ -22,8 +26,11 @@ _TYPES = {
     Kind.OBJECT: "JSON",
     Kind.FREE: "JSON",
 }
-_FIRST, _LAST = "TIMESTAMP '0001-01-01 00:00:00'", "TIMESTAMP '9999-12-31 23:59:59.999999'"
-_FAR = r"'^[+-]|^0000-'"
+_ENDS = {
+    Kind.DATETIME: ("TIMESTAMP '0001-01-01 00:00:00'", "TIMESTAMP '9999-12-31 23:59:59.999999'"),
+    Kind.DATE: ("DATE '0001-01-01'", "DATE '9999-12-31'"),
+}
+"""First and last value of kinds whose years must have four digits: DuckDB holds more of them, few readers do."""
 
 
 class DuckDbDialect(Dialect):
@@ -60,24 +67,49 @@ class DuckDbDialect(Dialect):
 
     def create_table(self, table: Table) -> Statements:
         """Make a table with its comments."""
+        return [*super().create_table(table), *self._comments(table)]
+
+    def _comments(self, table: Table) -> Statements:
         comments = [f"COMMENT ON TABLE {self.of(table)} IS {self.literal(table.comment)}"] if table.comment else []
         comments += [
             f"COMMENT ON COLUMN {self.of(table)}.{self.identifier(column.name)} IS {self.literal(column.comment)}"
             for column in table.columns
             if column.comment
         ]
-        return [*super().create_table(table), *comments]
+        return comments
+
+    def unindexed(self, table: Table) -> Statements:
+        """Make a table anew with all its rows: DuckDB alters none that has indexes, nor one that just lost them."""
+        live, beside = self.of(table), self.name(table.namespace, "dapkit_anew")
+        alter = f"ALTER TABLE {live} ALTER COLUMN"
+        defaults = [column for column in table.columns if column.default is not None]
+        return [
+            f"CREATE TABLE {beside} AS SELECT * FROM {live}",
+            f"DROP TABLE {live}",
+            f"ALTER TABLE {beside} RENAME TO {self.identifier(table.name)}",
+            *(f"{alter} {self.identifier(column.name)} SET{self.default(column)}" for column in defaults),
+            *(f"{alter} {self.identifier(column.name)} SET NOT NULL" for column in table.columns if column.required),
+            *self._comments(table),
+        ]
 
     def add_key(self, table: Table) -> Statements:  # noqa: ARG002, see the module
         """Add nothing."""
         return []
 
     def add_column(self, table: Table, column: Column) -> Statements:
-        """Add a column; DuckDB takes no constraint with it."""
-        name = self.identifier(column.name)
-        definition = f"{name} {self.type_of(table, column)}{self.default(column)}"
-        required = [f"ALTER TABLE {self.of(table)} ALTER COLUMN {name} SET NOT NULL"] if column.required else []
-        return [f"ALTER TABLE {self.of(table)} ADD COLUMN IF NOT EXISTS {definition}", *required]
+        """Add a column. One that was dropped and kept takes its place again, with what still fits its type."""
+        name, type_ = self.identifier(column.name), self.type_of(table, column)
+        place = f"ALTER TABLE {self.of(table)} ALTER COLUMN {name}"
+        value = f"TRY_CAST({name} AS {type_})"
+        if column.required:
+            value = f"coalesce({value}, {self.default_value(column)})"
+        return [
+            f"ALTER TABLE {self.of(table)} ADD COLUMN IF NOT EXISTS {name} {type_}{self.default(column)}",
+            f"{place} DROP DEFAULT",
+            f"{place} SET DATA TYPE {type_} USING {value}",
+            *([f"{place} SET{self.default(column)}"] if column.default is not None else []),
+            *([f"{place} SET NOT NULL"] if column.required else []),
+        ]
 
     def alter_column(self, table: Table, before: Column, after: Column) -> Statements:
         """Give a column its new type or requiredness."""
@@ -88,7 +120,7 @@ class DuckDbDialect(Dialect):
         statements = [f"{place} DROP NOT NULL"] if before.required and not after.required else []
         if old == new:
             return statements
-        if (old, new) not in _WIDENED and new != "VARCHAR":
+        if not widens(before.type, after.type):
             raise UnalterableError(f"Column {after.name} cannot go from {old} to {new}", table=table.name)
         return [*statements, f"{place} SET DATA TYPE {new}"]
 
@@ -102,49 +134,48 @@ class DuckDbDialect(Dialect):
             f"INSERT INTO {self.of(table)} ({columns}) SELECT {columns} FROM {staging}{where}",
         ]
 
+    def age(self) -> str:
+        """Return the time of a row, which is text in the temporary table."""
+        return f"CAST({super().age()} AS TIMESTAMP)"
+
     def stage(self, table: Table, header: Header, paths: list[str], staging: str) -> str:
-        """Read the files into a temporary table, as its columns' types want it."""
-        there = {name.partition(".")[2]: name for name in header.names if not name.startswith("meta.")}
+        """Read the files into a temporary table, as its columns' types want it, with the originals of what is odd."""
         columns = [
-            f"{self._converted(column, there.get(column.name))} AS {self.identifier(column.name)}"
+            f"{self._converted(column, header.source(column.name))} AS {self.identifier(column.name)}"
             for column in table.columns
         ]
+        odd = {
+            column.name: far_year(self.identifier(source))
+            for column in table.columns
+            if column.type.kind in _ENDS and (source := header.source(column.name))
+        }
+        columns.append(f"{originals(table, header, odd)} AS {ORIGINALS}")
         meta = [self.identifier(name) for name in header.names if name in (META_TS, META_ACTION)]
         return (
             f"CREATE OR REPLACE TEMPORARY TABLE {staging} AS"
             f" SELECT {', '.join([*meta, *columns])} FROM {read_tsv(paths, header)}"
         )
 
-    def count_repaired(self, table: Table, header: Header, paths: list[str]) -> str | None:
-        """Count by column the values that are repaired; None when there is no column that may need it."""
-        far = [column for column in table.columns if column.type.kind is Kind.DATETIME]
-        there = {name.partition(".")[2]: name for name in header.names if not name.startswith("meta.")}
-        counts = [
-            f"count(*) FILTER (WHERE regexp_matches({self.identifier(there[column.name])}, {_FAR}))"
-            f" AS {self.identifier(column.name)}"
-            for column in far
-            if column.name in there
-        ]
-        return f"SELECT {', '.join(counts)} FROM {read_tsv(paths, header)}" if counts else None
+    def stage_nothing(self, table: Table, staging: str) -> str:
+        """Make the temporary table without rows."""
+        columns = ", ".join(
+            f"CAST(NULL AS {self.type_of(table, column)}) AS {self.identifier(column.name)}" for column in table.columns
+        )
+        meta = f"'' AS {self.identifier(META_TS)}, '' AS {self.identifier(META_ACTION)}"
+        return f"CREATE OR REPLACE TEMPORARY TABLE {staging} AS SELECT {meta}, {columns} LIMIT 0"
 
     def _converted(self, column: Column, source: str | None) -> str:
         """Return an expression for a column from the text in the file, or null where the file has none."""
+        type_ = self._type(column.type)
         if source is None:
-            return f"CAST(NULL AS {self._type(column.type)})"
+            return f"CAST(NULL AS {type_})"
         text = self.identifier(source)
-        kind = column.type.kind
-        if kind is Kind.DATETIME:
-            far = f"CASE WHEN starts_with({text}, '+') THEN {_LAST} ELSE {_FIRST} END"
-            return f"CASE WHEN regexp_matches({text}, {_FAR}) THEN {far} ELSE CAST({text} AS TIMESTAMP) END"
-        if kind is Kind.ARRAY and self._type(column.type) != "JSON":
-            return f"CAST(CAST({unescaped(text)} AS JSON) AS {self._type(column.type)})"
-        if self._type(column.type) in ("VARCHAR", "JSON"):
+        if column.type.kind in _ENDS:
+            first, last = _ENDS[column.type.kind]
+            clamped = f"CASE WHEN starts_with({text}, '+') THEN {last} ELSE {first} END"
+            return f"CASE WHEN {far_year(text)} THEN {clamped} ELSE CAST({text} AS {type_}) END"
+        if column.type.kind is Kind.ARRAY and type_ != "JSON":
+            return f"CAST(CAST({unescaped(text)} AS JSON) AS {type_})"
+        if type_ in ("VARCHAR", "JSON"):
             return unescaped(text)
-        return f"CAST({text} AS {self._type(column.type)})"
-
-
-_WIDENED = {
-    ("SMALLINT", "INTEGER"), ("SMALLINT", "BIGINT"), ("INTEGER", "BIGINT"), ("REAL", "DOUBLE"),
-    ("INTEGER", "DOUBLE"), ("SMALLINT", "REAL"), ("SMALLINT", "DOUBLE"), ("DATE", "TIMESTAMP"),
-}  # fmt: skip
-"""Types that hold every value of another, in pairs of what was and what may come."""
+        return f"CAST({text} AS {type_})"

@@ -1,15 +1,18 @@
 """DuckDB as a target: `duckdb:FILE`. DuckDB reads the files by itself."""
 
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from dapkit.decode.tsv import header
-from dapkit.errors import BadValueError, TargetError, UnreachableTargetError, UsageError
-from dapkit.targets.base import BadValues, Load
-from dapkit.targets.duckdb.dialect import DuckDbDialect
-from dapkit.targets.sql import SqlSession, Staged
+from dapkit.decode.tsv import common_header
+from dapkit.errors import BadValueError, MovedOnError, TargetError, UnreachableTargetError, UsageError
+from dapkit.schema import read_table
+from dapkit.targets.base import Book, Load
+from dapkit.targets.duckdb.dialect import ORIGINALS, DuckDbDialect
+from dapkit.targets.repairs import settle
+from dapkit.targets.sql import NEWEST, SqlSession, Staged
 
 if TYPE_CHECKING:
     import duckdb
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["DuckDbTarget"]
 
 _STAGING = '"dapkit_staging"'
+_COLUMN = re.compile(r'converting column "(?:\w+\.)?([^"]+)"')
 
 
 class DuckDbTarget:
@@ -41,7 +45,8 @@ class DuckDbTarget:
         import duckdb  # noqa: PLC0415, only where it is used
 
         try:
-            return DuckDbSession(duckdb.connect(str(self.path)))
+            # Without an order to keep, a load larger than memory needs less of it.
+            return DuckDbSession(duckdb.connect(str(self.path), config={"preserve_insertion_order": "false"}))
         except duckdb.Error as error:
             hint = "Close the program that has it open, and check that it is a DuckDB file that you may write to."
             raise UnreachableTargetError(f"{self.path} cannot be opened: {_first_line(error)}", hint=hint) from error
@@ -60,10 +65,8 @@ class DuckDbSession(SqlSession):
 
         try:
             return self._connection.execute(sql, list(values)).fetchall()
-        except duckdb.ConversionException as error:
-            raise BadValueError(f"DuckDB cannot hold a value: {_first_line(error)}") from error
         except duckdb.Error as error:
-            raise TargetError(f"DuckDB says: {_first_line(error)}") from error
+            raise _translated(error) from error
 
     def modify(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Run a statement and return how many rows it changed."""
@@ -76,44 +79,69 @@ class DuckDbSession(SqlSession):
         self.query("BEGIN TRANSACTION")
         try:
             yield
+            for table in (_STAGING, self.dialect.identifier(NEWEST)):  # their memory, or disk, is free then
+                self.query(f"DROP TABLE IF EXISTS {table}")
             self.query("COMMIT")
         except BaseException:
-            self._connection.rollback()
+            self._undo()
             raise
+
+    def _undo(self) -> None:
+        import duckdb  # noqa: PLC0415, loaded by now
+
+        with suppress(duckdb.Error):  # a commit that failed has undone everything by itself
+            self._connection.rollback()
 
     def exists(self, namespace: str, table: str) -> bool:
         """Whether there is a table or view of this name."""
         sql = "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"
         return bool(self.query(sql, (namespace, table)))
 
-    def stage(self, load: Load, *, action: bool) -> Staged:  # noqa: ARG002, the header tells
-        """Let DuckDB read the files into a temporary table."""
-        paths = [str(path) for path in load.parts.paths]
-        if not paths:
-            names = self.dialect.listed(load.table.columns)
-            self.modify(
-                f"CREATE OR REPLACE TEMPORARY TABLE {_STAGING} AS SELECT '' AS \"meta.ts\", '' AS \"meta.action\","
-                f" {names} FROM {self.dialect.of(load.table)} LIMIT 0"
-            )
-            return Staged(name=_STAGING, rows=0)
-        first = header(load.parts.paths[0])
-        repaired = self._repaired(load, paths)
-        rows = self.modify(self.dialect.stage(load.table, first, paths, _STAGING))
-        return Staged(name=_STAGING, rows=rows, repaired=repaired)
+    def alterations(self, load: Load, before: Book) -> list[str]:
+        """Return what alters the table; the user's own indexes stay."""
+        statements = super().alterations(load, before)
+        own = self._indexes(before)
+        if not statements or not own:
+            return statements
+        return [*self.dialect.unindexed(read_table(before.schema)), *statements, *own]
 
-    def _repaired(self, load: Load, paths: list[str]) -> dict[str, int]:
-        sql = self.dialect.count_repaired(load.table, header(load.parts.paths[0]), paths)
-        if sql is None:
-            return {}
-        far = [column.name for column in load.table.columns if f'AS "{column.name}"' in sql]
-        counts = {name: count for name, count in zip(far, self.query(sql)[0], strict=True) if count}
-        if counts and load.options.bad_values is BadValues.FAIL:
-            raise BadValueError(f"Times out of range in {', '.join(counts)}", table=load.table.name)
-        return counts
+    def rebuild(self, load: Load, before: Book) -> list[str]:
+        """Return what makes the table anew without its rows; the user's own indexes stay."""
+        return [*super().rebuild(load, before), *self._indexes(before)]
+
+    def _indexes(self, before: Book) -> list[str]:
+        """Return the statements that made a table's indexes."""
+        sql = "SELECT sql FROM duckdb_indexes() WHERE schema_name = ? AND table_name = ? AND sql IS NOT NULL"
+        return [statement for (statement,) in self.query(sql, (before.namespace, before.table))]
+
+    def stage(self, load: Load, *, action: bool) -> Staged:
+        """Let DuckDB read the files into a temporary table."""
+        paths = load.parts.paths
+        if not paths:
+            self.modify(self.dialect.stage_nothing(load.table, _STAGING))
+            return Staged(name=_STAGING, rows=0)
+        header = common_header(paths, load.table, action=action)
+        rows = self.modify(self.dialect.stage(load.table, header, list(map(str, paths)), _STAGING))
+        odd = self.query(f"SELECT {ORIGINALS} FROM {_STAGING} WHERE {ORIGINALS} IS NOT NULL")
+        return Staged(name=_STAGING, rows=rows, repaired=settle(load, (text for (text,) in odd)))
 
     def close(self) -> None:
         """Give the connection up."""
         self._connection.close()
+
+
+def _translated(error: "duckdb.Error") -> TargetError:
+    """Return an error of DuckDB as ours, without the values that it quotes."""
+    import duckdb  # noqa: PLC0415, loaded by now
+
+    if isinstance(error, duckdb.TransactionException) and "conflict" in str(error).lower():
+        return MovedOnError(f"Somebody else is changing the same at this time: {_first_line(error)}")
+    if isinstance(error, duckdb.ConversionException):
+        column = _COLUMN.search(str(error))
+        where = f" of column {column[1]}" if column else ""
+        return BadValueError(f"DuckDB cannot take a value{where} from the files: {_first_line(error)}")
+    kind = BadValueError if isinstance(error, duckdb.ConstraintException) else TargetError
+    return kind(f"DuckDB says: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:
