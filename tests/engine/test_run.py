@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from dapkit.engine.run import Run
+from dapkit.engine.run import Run, share_out
 
 ANY = cast(Any, None)
 
@@ -63,3 +63,52 @@ def test_a_result_and_an_error_arrive() -> None:
             return await run(executor).blocking(int, "7")
 
     assert asyncio.run(scenario()) == 7
+
+
+def test_a_call_has_ended_however_often_its_caller_is_cancelled() -> None:
+    begun, proceed, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        proceed.wait(10)
+        ended.set()
+
+    async def scenario() -> bool:
+        with ThreadPoolExecutor(1) as executor:
+            task = asyncio.create_task(run(executor).blocking(work))
+            await asyncio.to_thread(begun.wait, 10)
+            for _ in range(3):
+                task.cancel()
+                await asyncio.sleep(0.01)
+            assert not task.done()
+            proceed.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return ended.is_set()
+
+    assert asyncio.run(scenario())
+
+
+def test_shared_work_is_bounded_and_has_ended_when_one_item_fails() -> None:
+    running, most, finished = set[int](), [0], list[int]()
+
+    async def work(item: int) -> None:
+        running.add(item)
+        most[0] = max(most[0], len(running))
+        try:
+            await asyncio.sleep(0)
+            if item == 50:
+                raise ValueError(item)
+            finished.append(item)
+        finally:
+            running.discard(item)
+
+    async def scenario() -> None:
+        await share_out(range(20), work, 4)
+        assert sorted(finished) == list(range(20))
+        with pytest.raises(ValueError, match="50"):
+            await share_out(range(20, 100), work, 4)
+        assert not running
+
+    asyncio.run(scenario())
+    assert most[0] == 4

@@ -16,7 +16,7 @@ from dapkit.engine.events import BytesCame, ObjectBegan, Retried
 from dapkit.engine.integrity import Expected, Proof, expected_from_headers, prove
 from dapkit.engine.journal import ObjectBegun
 from dapkit.engine.part import PartFile
-from dapkit.engine.run import Run
+from dapkit.engine.run import Run, settled
 from dapkit.errors import (
     DapError,
     IntegrityError,
@@ -251,12 +251,14 @@ class Fetcher:
 
     async def _stop(self, writing: asyncio.Future[None] | None, batch: Sequence[bytes]) -> None:
         """Let the worker thread end, and save what came before the connection was lost or the run was stopped."""
-        if writing is not None:
-            await asyncio.wait([writing])
-            if writing.cancelled() or writing.exception() is not None:
+        try:
+            if writing is not None:
+                await settled(writing)
+        finally:
+            if writing is not None and (writing.cancelled() or writing.exception() is not None):
                 self._part.close()
-                return
-        self._part.pause(batch)
+            else:
+                self._part.pause(batch)
 
     def _came(self, count: int, total: int) -> None:
         run = self._run

@@ -2,11 +2,11 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from dapkit.client.clock import Clock
 from dapkit.client.session import Session
@@ -89,7 +89,35 @@ class Run:
         try:
             return await asyncio.shield(working)
         except asyncio.CancelledError:
+            await settled(working)
             if not working.cancelled():
-                await asyncio.wait([working])
                 working.exception()  # taken note of: what is cancelled has no use for it
             raise
+
+
+async def settled(future: "asyncio.Future[Any]") -> None:
+    """Wait until the future is done, however often whoever waits is cancelled meanwhile; raise that afterwards."""
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+async def share_out(items: Iterable[R], work: Callable[[R], Awaitable[None]], workers: int) -> None:
+    """Work on all items with so many workers; whether all is done or one fails, every worker has ended on return."""
+    left = iter(items)
+
+    async def worker() -> None:
+        for item in left:
+            await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(worker())
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None

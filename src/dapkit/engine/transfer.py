@@ -7,8 +7,6 @@
 A lock on each job keeps other runs from fetching the same one at the same time: they wait, then find it whole.
 """
 
-import asyncio
-from collections import deque
 from datetime import UTC, datetime
 
 from dapkit import __version__
@@ -22,7 +20,7 @@ from dapkit.engine.journal import TableProgress
 from dapkit.engine.locking import holding, job_lock
 from dapkit.engine.manifest import Manifest, ManifestObject
 from dapkit.engine.names import distinct_name, job_folder, object_name
-from dapkit.engine.run import Run
+from dapkit.engine.run import Run, share_out
 from dapkit.engine.signer import Signer
 from dapkit.errors import IntegrityError, ManifestError
 from dapkit.model import Job, Query
@@ -73,8 +71,8 @@ class Transfer:
         if earlier is None:
             self._done = {key: item for key, item in self._done.items() if self._on_disk(item)}
             return None
-        proven = await asyncio.gather(*(self._still_right(item) for item in earlier.objects))
-        self._done = {item.id: item for item, right in zip(earlier.objects, proven, strict=True) if right}
+        self._done = {}
+        await share_out(earlier.objects, self._prove_again, self._run.concurrency)
         if set(self._job.objects) == set(self._done):
             return earlier
         with disk_errors(self._folder):
@@ -87,35 +85,31 @@ class Transfer:
         except OSError:
             return False
 
-    async def _still_right(self, item: ManifestObject) -> bool:
+    async def _prove_again(self, item: ManifestObject) -> None:
+        """Count the file among those that are done, if it is what the manifest says. One that cannot be read is not."""
         if not self._on_disk(item):
-            return False
+            return
         try:
             proof = await self._run.blocking(prove, self._folder / item.name, self._query.format)
-        except IntegrityError:
-            return False
-        return proof.sha256 == item.sha256
+        except (IntegrityError, OSError):
+            return
+        if proof.sha256 == item.sha256:
+            self._done[item.id] = item
 
     async def _fetch_missing(self) -> None:
-        objects = self._job.objects
+        objects = dict.fromkeys(self._job.objects)
         self._done = {key: item for key, item in self._done.items() if key in objects}
         self._names = {key: begun.name for key, begun in self._begun.items() if key in objects}
         self._names.update({key: item.name for key, item in self._done.items()})
         self._taken = {name.casefold() for name in self._names.values()}
-        missing = deque((index, key) for index, key in enumerate(objects) if key not in self._done)
+        missing = [(index, key) for index, key in enumerate(objects) if key not in self._done]
         self._run.tell(ObjectsKnown(table=self._table, objects=len(objects), whole=len(self._done)))
         signer = Signer(self._run, [key for _, key in missing])
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._run.concurrency, len(missing))):
-                    group.create_task(self._work(missing, signer))
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
 
-    async def _work(self, missing: deque[tuple[int, str]], signer: Signer) -> None:
-        while missing:
-            index, object_id = missing.popleft()
-            await self._fetch(index, object_id, signer)
+        async def fetch(place: tuple[int, str]) -> None:
+            await self._fetch(*place, signer)
+
+        await share_out(missing, fetch, min(self._run.concurrency, len(missing)))
 
     async def _fetch(self, index: int, object_id: str, signer: Signer) -> None:
         """Attempt until the object is whole. A pause between attempts leaves its place to others."""
