@@ -1,5 +1,7 @@
 """The record of a run survives torn ends, says so when it is damaged, and replays to what happened."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from dapkit.engine.journal import (
     parse,
     replay,
 )
-from dapkit.errors import JournalError
+from dapkit.errors import JournalError, OutputError
 from dapkit.model import Format, Job, JobStatus, Query
 
 QUERY = Query(format=Format.CSV)
@@ -139,3 +141,20 @@ def test_damage_names_the_file(tmp_path: Path) -> None:
     path.write_bytes(b"garbage\n" + encode(BEGUN))
     with pytest.raises(JournalError, match=r"run\.jsonl"):
         Journal(path).resume()
+
+
+def test_what_the_disk_refuses_is_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.jsonl"
+    record = Journal(path)
+    record.begin(BEGUN)
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OutputError, match="Input/output"):
+        record.sync()
+    record.close()
+    (tmp_path / "run.previous.jsonl").mkdir()
+    with pytest.raises(OutputError):
+        Journal(path).begin(BEGUN)

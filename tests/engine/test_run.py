@@ -3,11 +3,13 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from dapkit.engine.run import Run, share_out
+from dapkit.engine.run import Run, Space, share_out
+from dapkit.errors import OutputError
 
 ANY = cast(Any, None)
 
@@ -112,3 +114,8 @@ def test_shared_work_is_bounded_and_has_ended_when_one_item_fails() -> None:
 
     asyncio.run(scenario())
     assert most[0] == 4
+
+
+def test_a_folder_that_is_gone_is_an_error_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(OutputError):
+        Space(tmp_path / "gone").promise(1)

@@ -8,7 +8,7 @@ and fetched anew. Nothing wrong ever bears the final name.
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dapkit.client.http import HttpStream
@@ -30,9 +30,9 @@ from dapkit.model import Format
 BATCH = 1 << 19  # bytes handed to a worker thread at once
 SMALL = 1 << 18  # bytes that are sooner checked and written where they arrive than handed to a worker thread
 WORTH_RESUMING = 1 << 20  # a smaller object is fetched anew rather than continued by a later process
-MOST_UNANNOUNCED = 2 << 30  # a body of unknown length ends here, lest it never ends
+MOST_UNANNOUNCED = 1 << 40  # a body of unknown length ends here, lest it never ends
 MOST_CORRUPT = 5  # times that one object may fail its checks
-MOST_REFUSALS = 4  # times that the store may refuse a fresh URL of one object
+MOST_REFUSALS = 8  # times that the store may refuse a fresh URL of one object
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
@@ -71,7 +71,7 @@ class Trouble:
         if total > self.furthest:
             self.furthest = total
             self.since = None
-            self.attempts = 0
+            self.attempts = self.refused = 0
 
     def pause(self, error: DapError, now: float) -> float | None:
         """Return the seconds to wait before the next attempt, or None when this error is final."""
@@ -84,12 +84,17 @@ class Trouble:
                 return pause if self.corrupt < MOST_CORRUPT else None
             case RefusedUrlError():
                 self.refused += 1
-                return 0.0 if self.refused < MOST_REFUSALS else None
+                if self.refused == 1:
+                    return 0.0  # it had expired, most likely, and the next one is fresh
+                return pause if self.refused < MOST_REFUSALS and self._bears(pause, now) else None
             case TlsError():
                 return None
             case NetworkError() | ServerError():
-                return pause if now + pause - self.since <= self.patience else None
+                return pause if self._bears(pause, now) else None
         return None
+
+    def _bears(self, pause: float, now: float) -> bool:
+        return self.since is None or now + pause - self.since <= self.patience
 
 
 class Fetcher:
@@ -101,6 +106,7 @@ class Fetcher:
         self._part = PartFile(task.final, task.format)
         self._etag = task.begun.etag if task.begun else ""
         self._size = task.begun.size if task.begun else 0
+        self._checksums = task.begun.checksums if task.begun else {}
         self._promised = 0
         self._trouble = Trouble(run.patience)
 
@@ -118,6 +124,10 @@ class Fetcher:
             return self._again(error)
         except (NetworkError, ServerError) as error:
             return self._again(error)
+        except DapError:
+            if not self._etag:  # nothing can go on from it, so it need not fill the disk
+                await self._run.blocking(self._part.discard)
+            raise
 
     def _again(self, error: DapError) -> float:
         pause = self._trouble.pause(error, self._run.clock.now())
@@ -137,7 +147,7 @@ class Fetcher:
             if offset == 0:
                 # Before anything is noted: bytes of another attempt must never pass for bytes of this one.
                 run.tally.refetched += self._part.discard()
-            self._note(stream.headers, expected)
+            expected = self._note(stream.headers, expected, offset)
             if offset == 0 and self._stands(expected):
                 present = await run.blocking(self._present, expected)
                 if present is not None:
@@ -172,16 +182,21 @@ class Fetcher:
             raise ServerError("The store cannot continue the object (416)")
         if status in (400, 401, 403, 404, 410):
             raise RefusedUrlError(f"The store refused a signed URL ({status})")
-        if status == 429 or status >= 500:
+        if status in (408, 409, 425, 429) or status >= 500:
             raise ServerError(f"The store answered {status}")
         raise UnexpectedAnswerError(f"The store answered {status} instead of an object", table=self._task.table)
 
-    def _note(self, headers: Mapping[str, str], expected: Expected) -> None:
-        """Remember, here and in the journal, what lets a later attempt continue this download."""
+    def _note(self, headers: Mapping[str, str], expected: Expected, offset: int) -> Expected:
+        """Remember, here and in the journal, what lets a later attempt continue this download.
+
+        Returns what is expected of the object, with what the store said of it when it gave the beginning.
+        """
         size = expected.length or 0
         etag = headers.get("ETag", "") if size else ""
         if not _STRONG_ETAG.fullmatch(etag):
             etag = ""
+        if offset:
+            expected = replace(expected, checksums={**expected.checksums, **self._checksums})
         if etag and size >= WORTH_RESUMING and (etag, size) != (self._etag, self._size):
             task = self._task
             self._run.record(
@@ -193,10 +208,12 @@ class Fetcher:
                     name=task.final.name,
                     size=size,
                     etag=etag,
+                    checksums=expected.checksums,
                 )
             )
-        self._etag, self._size = etag, size
+        self._etag, self._size, self._checksums = etag, size, expected.checksums
         self._run.tell(ObjectBegan(table=self._task.table, name=self._task.final.name, size=expected.length))
+        return expected
 
     def _stands(self, expected: Expected) -> bool:
         """Whether a file of the announced length stands under the final name, without a record of ours."""
@@ -207,11 +224,15 @@ class Fetcher:
             return False
 
     def _present(self, expected: Expected) -> Proof | None:
-        """Prove the file that stands under the final name against what the store says of the object."""
+        """Prove the file that stands under the final name against what the store says of the object.
+
+        We did not note to have flushed it, so it may have holes: it is good only where such would have been found.
+        """
         try:
-            return prove(self._task.final, self._task.format, expected)
+            proof = prove(self._task.final, self._task.format, expected)
         except (IntegrityError, OSError):
             return None
+        return proof if proof.complete else None
 
     async def _pour(self, stream: HttpStream, offset: int) -> Proof:
         """Hand the body to the part file in batches, the next arriving while the last is checked and written."""
@@ -269,4 +290,4 @@ class Fetcher:
         self._trouble.reached(total)
         run.tell(BytesCame(table=self._task.table, count=count))
         if not self._size and total > MOST_UNANNOUNCED:
-            raise IntegrityError(f"An object did not end after {total:,} bytes")
+            raise UnexpectedAnswerError(f"An object of unknown length did not end after {total:,} bytes")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from dapkit.engine.durable import disk_error
+from dapkit.engine.durable import disk_error, disk_errors
 from dapkit.errors import JournalError
 from dapkit.model import Failure, Job, JobStatus, Query
 
@@ -61,7 +61,10 @@ class JobGivenUp(Entry, frozen=True, kw_only=True, tag="job-given-up"):
 
 
 class ObjectBegun(Entry, frozen=True, kw_only=True, tag="object-begun"):
-    """A download began that is worth continuing: its announced size and strong ETag say whether it is the same."""
+    """A download began that is worth continuing: its announced size and strong ETag say whether it is the same.
+
+    The checksums are those that came with the whole object: many stores send none with the rest of one.
+    """
 
     table: str
     job_id: str
@@ -69,6 +72,7 @@ class ObjectBegun(Entry, frozen=True, kw_only=True, tag="object-begun"):
     name: str
     size: int
     etag: str
+    checksums: Mapping[str, bytes] = {}
 
 
 class ObjectDone(Entry, frozen=True, kw_only=True, tag="object-done"):
@@ -302,8 +306,9 @@ class Journal:
     def begin(self, entry: RunBegun, *, given_up: Iterable[JobGivenUp] = ()) -> None:
         """Start a new record; an earlier one is kept beside it as `<run>.previous.jsonl` until the next time."""
         self.close()
-        if self.path.exists():
-            self.path.replace(self.path.with_suffix(".previous.jsonl"))
+        with disk_errors(self.path):
+            if self.path.exists():
+                self.path.replace(self.path.with_suffix(".previous.jsonl"))
         self._open(0)
         self.append(entry)
         for old in given_up:
@@ -319,25 +324,26 @@ class Journal:
             while written < len(line):
                 written += os.write(self._descriptor, line[written:])
         except OSError as error:
-            os.ftruncate(self._descriptor, self._length)
+            with disk_errors(self.path):
+                os.ftruncate(self._descriptor, self._length)
             raise disk_error(error, self.path) from error
         self._length += len(line)
 
     def sync(self) -> None:
         """Flush the file to disk."""
         if self._descriptor is not None:
-            os.fsync(self._descriptor)
+            with disk_errors(self.path):
+                os.fsync(self._descriptor)
 
     def close(self) -> None:
         """Close the file; it can be resumed again."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with disk_errors(self.path):
+                os.close(descriptor)
 
     def _open(self, length: int) -> None:
-        try:
+        with disk_errors(self.path):
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             os.ftruncate(self._descriptor, length)
-        except OSError as error:
-            raise disk_error(error, self.path) from error
         self._length = length

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from dapkit.client.clock import Clock
 from dapkit.client.session import Session
+from dapkit.engine.durable import disk_errors
 from dapkit.engine.events import Event, Listener
 from dapkit.engine.journal import AnyEntry, Journal
 from dapkit.engine.tables import KnownTables
@@ -29,7 +30,8 @@ class Space:
 
     def promise(self, size: int) -> None:
         """Set `size` bytes aside. Raises DiskFullError when they are not there."""
-        free = shutil.disk_usage(self._folder).free
+        with disk_errors(self._folder):
+            free = shutil.disk_usage(self._folder).free
         if size + self._promised > free:
             message = f"{self._folder} has {free:,} bytes free; {size + self._promised:,} are needed next"
             raise DiskFullError(message)
