@@ -42,6 +42,7 @@ class Delivery:
         self._run = run
         self._record = record
         self._progress = progress
+        self._transfer: Transfer | None = None
         self._state: TableState | None = None
         self._result: TableResult | None = None
 
@@ -87,10 +88,11 @@ class Delivery:
             return Broke(error)
 
     async def _fetch(self, job: Job) -> Outcome:
-        record, progress = self._record, self._progress
-        if progress.job is None or progress.job.id != job.id:
-            progress = TableProgress()
-        transfer = Transfer(self._run, record.table, record.query, job, progress)
+        record, transfer = self._record, self._transfer
+        if transfer is None or transfer.job.id != job.id:
+            known = self._progress.job is not None and self._progress.job.id == job.id
+            progress = self._progress if known else TableProgress()
+            transfer = self._transfer = Transfer(self._run, record.table, record.query, job, progress)
         try:
             manifest, reused = await transfer.deliver()
         except ExpiredError:

@@ -27,13 +27,13 @@ from dapkit.model import Job, Query
 
 
 class Transfer:
-    """Brings one complete job into its folder."""
+    """Brings one complete job into its folder; a second time it goes on from where the first one broke off."""
 
     def __init__(self, run: Run, table: str, query: Query, job: Job, progress: TableProgress) -> None:
         self._run = run
         self._table = table
         self._query = query
-        self._job = job
+        self.job = job
         self._folder = run.output / job_folder(job.id)
         self._begun = progress.begun
         self._done = _recorded(progress)
@@ -48,7 +48,7 @@ class Transfer:
             DapError: the table, or the run, cannot go on.
         """
         make_folder(self._folder)
-        async with holding(job_lock(self._run.output, self._job.id), self._run.clock, self._busy):
+        async with holding(job_lock(self._run.output, self.job.id), self._run.clock, self._busy):
             earlier = await self._adopt()
             if earlier is not None:
                 return earlier, True
@@ -73,7 +73,7 @@ class Transfer:
             return None
         self._done = {}
         await share_out(earlier.objects, self._prove_again, self._run.concurrency)
-        if set(self._job.objects) == set(self._done):
+        if set(self.job.objects) == set(self._done):
             return earlier
         with disk_errors(self._folder):
             (self._folder / manifest.NAME).unlink()
@@ -97,10 +97,10 @@ class Transfer:
             self._done[item.id] = item
 
     async def _fetch_missing(self) -> None:
-        objects = dict.fromkeys(self._job.objects)
+        objects = dict.fromkeys(self.job.objects)
         self._done = {key: item for key, item in self._done.items() if key in objects}
-        self._names = {key: begun.name for key, begun in self._begun.items() if key in objects}
-        self._names.update({key: item.name for key, item in self._done.items()})
+        names = {key: begun.name for key, begun in self._begun.items() if key in objects}
+        self._names = names | self._names | {key: item.name for key, item in self._done.items()}
         self._taken = {name.casefold() for name in self._names.values()}
         missing = [(index, key) for index, key in enumerate(objects) if key not in self._done]
         self._run.tell(ObjectsKnown(table=self._table, objects=len(objects), whole=len(self._done)))
@@ -133,7 +133,7 @@ class Transfer:
             self._taken.add(name.casefold())
         return ObjectTask(
             table=self._table,
-            job_id=self._job.id,
+            job_id=self.job.id,
             object_id=object_id,
             format=self._query.format,
             final=self._folder / name,
@@ -145,7 +145,7 @@ class Transfer:
         entry = ObjectDoneEntry(
             time=self._run.clock.now(),
             table=self._table,
-            job_id=self._job.id,
+            job_id=self.job.id,
             object_id=object_id,
             name=name,
             size=proof.size,
@@ -158,7 +158,7 @@ class Transfer:
         self._run.tell(ObjectDone(table=self._table, name=name, size=proof.size, rows=proof.rows))
 
     def _write_manifest(self) -> Manifest:
-        run, job, session = self._run, self._job, self._run.session
+        run, job, session = self._run, self.job, self._run.session
         items = tuple(self._done[key] for key in job.objects)
         rows = [item.rows for item in items if item.rows is not None]
         whole = Manifest(
