@@ -25,7 +25,7 @@ def run(executor: ThreadPoolExecutor) -> Run:
         downloads=ANY,
         concurrency=1,
         patience=0.0,
-        namespace="canvas",
+        origin=ANY,
         known=ANY,
         space=ANY,
     )

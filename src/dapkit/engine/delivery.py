@@ -14,7 +14,7 @@ from dapkit.engine.manifest import NAME, Manifest
 from dapkit.engine.names import job_folder
 from dapkit.engine.run import Run
 from dapkit.engine.transfer import Transfer
-from dapkit.errors import DapError, ExpiredError, JobFailedError, NotFoundError, TableNotFoundError
+from dapkit.errors import DapError, ExpiredError, JobFailedError, NotFoundError, TableNotFoundError, UnsafeNameError
 from dapkit.locks import FileLock
 from dapkit.model import Job, JobStatus
 from dapkit.protocol.job import (
@@ -94,6 +94,7 @@ class Delivery:
             progress = self._progress if known else TableProgress()
             transfer = self._transfer = Transfer(self._run, record.table, record.query, job, progress)
         try:
+            self._run.hold(job.id, record.table)
             manifest, reused = await transfer.deliver()
         except ExpiredError:
             return Vanished()
@@ -131,7 +132,10 @@ class Delivery:
         """Remove what was fetched for jobs that were given up, now that their successor is whole."""
         job = self._record.job
         for lost in set(self._record.given_up) - {job.id if job else ""}:
-            folder = self._run.output / job_folder(lost)
+            try:
+                folder = self._run.output / job_folder(lost)
+            except UnsafeNameError:
+                continue  # so it never had one
             if folder.is_dir() and not (folder / NAME).exists():
                 _remove_unless_locked(folder, job_lock(self._run.output, lost))
 

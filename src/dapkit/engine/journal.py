@@ -1,7 +1,7 @@
 """The append-only record of one run, and the state that replaying it gives.
 
-One JSON object a line. Workers only act and append; whoever comes next replays. A line that was cut short by a
-crash is ignored; an unreadable line with readable ones after it means that the file was damaged, and is an error.
+One JSON object a line. Workers only act and append; whoever comes next replays. What cannot be read at the end was
+cut short by a crash and is ignored; with readable lines after it, it means that the file was damaged: an error.
 Nothing here is needed for safety: files prove themselves, and a job asked for twice is the same job. The journal
 saves work.
 """
@@ -103,11 +103,11 @@ class TableBroke(Entry, frozen=True, kw_only=True, tag="table-failed"):
     message: str
 
 
-class TableMovedOn(Entry, frozen=True, kw_only=True, tag="table-moved-on"):
-    """The table of a continued run is asked again, from a later starting point than the run began with."""
+class TableAgain(Entry, frozen=True, kw_only=True, tag="table-again"):
+    """A run that ended is continued, and the table is asked anew; from a later starting point, if one is given."""
 
     table: str
-    since: str
+    since: str | None = None
 
 
 class RunEnded(Entry, frozen=True, kw_only=True, tag="run-ended"):
@@ -116,7 +116,7 @@ class RunEnded(Entry, frozen=True, kw_only=True, tag="run-ended"):
     failed: int
 
 
-TableEntry = JobSeen | JobGivenUp | ObjectBegun | ObjectDone | TableWhole | TableBroke | TableMovedOn
+TableEntry = JobSeen | JobGivenUp | ObjectBegun | ObjectDone | TableWhole | TableBroke | TableAgain
 AnyEntry = RunBegun | TableEntry | RunEnded
 
 
@@ -131,6 +131,13 @@ class TableProgress:
     given_up: tuple[str, ...] = ()
     whole_at: float | None = None
     failed: bool = False
+
+    @property
+    def abandoned(self) -> tuple[str, ...]:
+        """The jobs whose files nobody wants, if the table is asked for anew: all but one that is whole."""
+        if self.job is None or self.whole_at is not None or self.job.status is JobStatus.FAILED:
+            return self.given_up
+        return (*self.given_up, self.job.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +163,7 @@ def parse(content: bytes) -> tuple[list[AnyEntry], int]:
     """Return the entries of a journal and the length in bytes of its readable part.
 
     Raises:
-        JournalError: a line in the middle cannot be read, or the file is of a later version.
+        JournalError: a line before a readable one cannot be read, or the file is of a later version.
     """
     entries: list[AnyEntry] = []
     readable = position = 0
@@ -173,8 +180,6 @@ def parse(content: bytes) -> tuple[list[AnyEntry], int]:
             raise JournalError(f"The record of an earlier run is of version {entry.version}, later than ours")
         entries.append(entry)
         readable = position
-    if broken == 1:
-        raise JournalError("The record of an earlier run cannot be read from its first line on")
     return entries, readable
 
 
@@ -206,12 +211,14 @@ def advance(state: RunState, entry: TableEntry | RunEnded) -> RunState:
     """Return the state after one more entry; the tables of the old one are not to be used any more."""
     if isinstance(entry, RunEnded):
         return replace(state, ended=True, last=entry.time)
-    if isinstance(entry, TableMovedOn):
-        begun = msgspec.structs.replace(state.begun, since={**state.begun.since, entry.table: entry.since})
-        state = replace(state, begun=begun)
+    begun = state.begun
+    if isinstance(entry, TableAgain) and entry.since is not None:
+        begun = msgspec.structs.replace(begun, since={**begun.since, entry.table: entry.since})
     before = state.tables.get(entry.table, TableProgress())
     state.tables[entry.table] = _table_step(before, entry)
-    return replace(state, ended=False, last=entry.time)
+    # ended until work begins: all tables that are asked anew must be noted by then, or they are looked for once more
+    ended = state.ended and isinstance(entry, TableAgain)
+    return replace(state, begun=begun, ended=ended, last=entry.time)
 
 
 def _table_step(before: TableProgress, entry: TableEntry) -> TableProgress:
@@ -243,9 +250,9 @@ def _table_step(before: TableProgress, entry: TableEntry) -> TableProgress:
         case TableWhole():
             return replace(before, whole_at=entry.time, failed=False)
         case TableBroke():
-            return replace(before, failed=True)
-        case TableMovedOn():
-            return TableProgress(given_up=before.given_up)
+            return replace(before, failed=True, whole_at=None)
+        case TableAgain():
+            return TableProgress(given_up=before.abandoned)
 
 
 def job_seen(table: str, job: Job, now: float) -> JobSeen:

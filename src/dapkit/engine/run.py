@@ -13,8 +13,9 @@ from dapkit.client.session import Session
 from dapkit.engine.durable import disk_errors
 from dapkit.engine.events import Event, Listener
 from dapkit.engine.journal import AnyEntry, Journal
+from dapkit.engine.manifest import Origin
 from dapkit.engine.tables import KnownTables
-from dapkit.errors import DiskFullError
+from dapkit.errors import DiskFullError, UnexpectedAnswerError
 from dapkit.model import SANDBOX_SERVICE
 
 P = ParamSpec("P")
@@ -63,15 +64,27 @@ class Run:
     downloads: asyncio.Semaphore
     concurrency: int
     patience: float
-    namespace: str
+    origin: Origin
     known: KnownTables
     space: Space
     tally: Tally = field(default_factory=Tally)
+    held: dict[str, str] = field(default_factory=dict)
 
     @property
     def sandbox(self) -> bool:
         """Whether the data is the sandbox's, and so synthetic."""
         return self.session.identity == SANDBOX_SERVICE
+
+    @property
+    def namespace(self) -> str:
+        """Where its tables are."""
+        return self.origin.namespace
+
+    def hold(self, job_id: str, table: str) -> None:
+        """Note whose result a job is. Raises UnexpectedAnswerError when it is another table's already."""
+        holder = self.held.setdefault(job_id, table)
+        if holder != table:
+            raise UnexpectedAnswerError(f"The service gave the job of table {holder} for table {table} too ({job_id})")
 
     def tell(self, event: Event) -> None:
         """Let the listener know."""

@@ -22,7 +22,7 @@ from dapkit.engine.manifest import Manifest, ManifestObject
 from dapkit.engine.names import distinct_name, job_folder, object_name
 from dapkit.engine.run import Run, share_out
 from dapkit.engine.signer import Signer
-from dapkit.errors import IntegrityError, ManifestError
+from dapkit.errors import IntegrityError, ManifestError, UnexpectedAnswerError
 from dapkit.model import Job, Query
 
 
@@ -62,6 +62,9 @@ class Transfer:
         """Take over what an earlier run delivered, when its manifest stands and its files prove themselves.
 
         Files that do not are forgotten here, and then fetched again.
+
+        Raises:
+            UnexpectedAnswerError: what stands there is another table's, or the answer to another query.
         """
         try:
             earlier = manifest.read(self._folder)
@@ -71,6 +74,9 @@ class Transfer:
         if earlier is None:
             self._done = {key: item for key, item in self._done.items() if self._on_disk(item)}
             return None
+        other = manifest.difference(earlier, self._run.origin, self._table, self.job)
+        if other is not None:
+            raise UnexpectedAnswerError(f"The service gave a job that had another result before: {other}")
         self._done = {}
         await share_out(earlier.objects, self._prove_again, self._run.concurrency)
         if set(self.job.objects) == set(self._done):
