@@ -14,6 +14,7 @@ from tests.support.virtual_time import VirtualClock
 
 from dapkit.client.session import Session
 from dapkit.engine import fetch, manifest
+from dapkit.engine.events import Event, Retried
 from dapkit.engine.export import export
 from dapkit.engine.integrity import Proof, prove
 from dapkit.engine.locking import job_lock
@@ -62,8 +63,10 @@ def test_objects_that_the_service_does_not_know_for_a_moment_are_waited_for_and_
     tmp_path: Path,
 ) -> None:
     fake = Forgetful(clock=VirtualClock(), tables_objects={"users": 40}, job_seconds=0.0, knows=[True, *[False] * 4])
-    result = exported(fake, wanted(tmp_path, concurrency=1))
+    told: list[Event] = []
+    result = exported(fake, wanted(tmp_path, concurrency=1), told.append)
     assert result.failed == ()
+    assert [event.pause for event in told if isinstance(event, Retried)] == [0, 5, 10, 20]
     assert result.done[0].job_id == "users-0"
     assert fake.asked["object"] == 40
     assert 5 + 10 + 20 <= result.seconds < 60

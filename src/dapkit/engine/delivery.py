@@ -110,6 +110,10 @@ class Delivery:
         after = self._record = apply(before, outcome, now)
         for lost in after.given_up[len(before.given_up) :]:
             run.record(JobGivenUp(time=now, table=after.table, job_id=lost))
+        if isinstance(outcome, Vanished) and after.error is None:
+            gone_id = before.job.id if before.job else None
+            gone = ExpiredError("The service does not know the job or its objects", table=after.table, job_id=gone_id)
+            run.tell(Retried(table=after.table, error=gone, pause=after.pause))
         if not isinstance(outcome, Answered):
             return
         job = outcome.job

@@ -56,7 +56,10 @@ def schema_file(table: str, version: int) -> str:
     """Return the name of a schema's file. Raises UnsafeNameError for a table whose name cannot be part of one."""
     if table.startswith(".") or len(table) > _LONGEST or harmless(table, _LONGEST) != table:
         shown = table[:80].encode("unicode_escape").decode("ascii")
-        raise UnsafeNameError(f"The service named a table {shown!r}, which cannot be part of a file name")
+        raise UnsafeNameError(
+            f"The service named a table {shown!r}, which cannot be part of a file name",
+            hint="Check the base URL; the service's tables are named in letters, digits and underscores.",
+        )
     return f"{table}_schema_version_{version}.json"
 
 

@@ -101,8 +101,8 @@ class PartFile:
 
     def place(self) -> None:
         """Give the file, proven and flushed, its final name."""
-        with disk_errors(self.path):
-            self.close()
+        self.close()
+        with disk_errors(self.final):
             self.path.replace(self.final)
 
     def pause(self, chunks: Sequence[bytes]) -> None:
