@@ -207,6 +207,8 @@ _CORRECTIONS: Mapping[str, Mapping[str, Any]] = {
     "canvas_logs.web_logs.web_application_controller": {"kind": Kind.OPEN_ENUM, "values": _CONTROLLERS},
     "canvas_logs.web_logs.web_application_action": {"kind": Kind.OPEN_ENUM, "values": _ACTIONS},
     "canvas_logs.web_logs.http_status": {"kind": Kind.INTEGER_ENUM, "values": _HTTP_STATUSES},
+    # An enum needs a value beside the unspecified one: the official client cannot load it without.
+    "canvas.groups.default_view": {"values": ("feed",)},
     "canvas.enrollment_states.enrollment_id": {"references": ("canvas.enrollments",)},
 }
 
