@@ -13,12 +13,14 @@ from pathlib import Path
 from dapkit.decode.inflate import Inflater
 from dapkit.errors import IntegrityError
 
-__all__ = ["META_ACTION", "META_TS", "Header", "blocks", "foreign_escape", "header"]
+__all__ = ["META_ACTION", "META_TS", "Header", "blocks", "fields", "foreign_escape", "header", "native", "text_of"]
 
 META_TS, META_ACTION = "meta.ts", "meta.action"
 _PIECE = 128 * 1024
 _LONGEST_HEADER = 4 << 20
 _FOREIGN = re.compile(rb"\\[^bfnrtvN]")
+_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+_MEANING = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v", b"\\": b"\\", b"0": b"\0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +95,27 @@ def foreign_escape(block: bytes) -> bool:
         return False
     # Pairs first: in a run of backslashes they stand for themselves, from its beginning on.
     return _FOREIGN.search(block.replace(b"\\\\", b"")) is not None
+
+
+def fields(line: bytes) -> list[bytes]:
+    """Return the fields of a line, escaped as they come."""
+    return line.split(b"\t")
+
+
+def text_of(field: bytes) -> str | None:
+    """Return what a field says: its escapes taken back; an escape that nobody knows stands for itself."""
+    if field == b"\\N":
+        return None
+    text = _ESCAPE.sub(lambda found: _MEANING.get(found[1], found[0]), field)
+    return text.decode("utf-8", "replace")
+
+
+def native(field: bytes) -> bytes:
+    """Return a field as COPY reads it: without NUL characters, which no text of PostgreSQL may hold."""
+    return _ESCAPE.sub(_native, field)
+
+
+def _native(found: re.Match[bytes]) -> bytes:
+    if found[1] == b"0":
+        return b""
+    return found[0] if found[1] in _MEANING or found[1] == b"N" else b"\\" + found[0]

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dapkit.errors import IntegrityError, LayoutError, MovedOnError, OriginError, UnalterableError
-from dapkit.model import VersionedSchema
+from dapkit.model import Table, VersionedSchema
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Counts, Listed, Load, Standing
 from dapkit.targets.dialect import BOOKS, Dialect
@@ -136,15 +136,15 @@ class SqlSession(ABC):
         with self.transaction():
             self._run(self.dialect.create_table(load.table))
             counts = self.fill(load)
-            self._run(self.dialect.add_key(load.table))
             self._book(load, None)
             self._note(load, "initialised", counts)
         return counts
 
     def fill(self, load: Load) -> Counts:
-        """Fill the empty table, which has no key yet, from a snapshot."""
+        """Fill the empty table, which has no key yet, from a snapshot, and add its key."""
         staged = self._staged(load, action=False)
         written = self.modify(self.dialect.insert(load.table, staged.name))
+        self._run(self.dialect.add_key(load.table))
         return Counts(written=written, repaired=staged.repaired)
 
     def change(self, load: Load, before: Book) -> Counts:
@@ -153,7 +153,7 @@ class SqlSession(ABC):
         alterations = self._alterations(load, before)
         with self.transaction():
             self._guard(before)
-            self._run(alterations)
+            self.alter(table, alterations)
             staged = self._staged(load, action=True)
             deleted = self.modify(self.dialect.delete_marked(table, staged.name))
             written = self._upsert(load, staged, action=True)
@@ -169,17 +169,16 @@ class SqlSession(ABC):
             self._guard(before)
             try:
                 alterations = self._alterations(load, before)
-                self._run(alterations)
+                self.alter(table, alterations)
                 rebuilt = False
             except UnalterableError:
                 if load.options.keep_missing:
                     raise
                 alterations = self.dialect.rebuild(read_table(before.schema), table)
-                self._run(alterations)
+                self.alter(table, alterations)
                 rebuilt = True
             if rebuilt:
                 counts = self.fill(load)
-                self._run(self.dialect.add_key(table))
             else:
                 staged = self._staged(load, action=False)
                 if not load.options.keep_missing:
@@ -189,6 +188,10 @@ class SqlSession(ABC):
             self._book(load, before)
             self._note(load, "replaced", counts, alterations)
         return counts
+
+    def alter(self, table: Table, statements: Sequence[str]) -> None:  # noqa: ARG002, for those who need it
+        """Alter a table into a later version of its schema, within the transaction of the data."""
+        self._run(statements)
 
     def drop(self, namespace: str, table: str) -> None:
         """Remove a table and its line."""
@@ -223,15 +226,19 @@ class SqlSession(ABC):
     def _staged(self, load: Load, *, action: bool) -> Staged:
         """Return every row that the files hold, or, where a key is there more than once, its newest row alone."""
         staged = self.stage(load, action=action)
-        if staged.rows != load.parts.rows:
-            message = f"The files hold {load.parts.rows:,} rows, but {staged.rows:,} came into the database"
-            raise IntegrityError(message, table=load.table.name)
+        self.require_rows(load, staged.rows)
         if not self.query(self.dialect.repeated(load.table, staged.name)):
             return staged
         name = self.dialect.identifier(_NEWEST)
         self.modify(f"DROP TABLE IF EXISTS {name}")
         self.modify(self.dialect.newest(load.table, staged.name, name, action=action))
         return Staged(name=name, rows=staged.rows, repaired=staged.repaired)
+
+    def require_rows(self, load: Load, rows: int) -> None:
+        """Raise IntegrityError unless as many rows came as were counted in the files."""
+        if rows != load.parts.rows:
+            message = f"The files hold {load.parts.rows:,} rows, but {rows:,} came into the database"
+            raise IntegrityError(message, table=load.table.name)
 
     def _upsert(self, load: Load, staged: Staged, *, action: bool) -> int:
         return [self.modify(sql) for sql in self.dialect.upsert(load.table, staged.name, action=action)][-1]

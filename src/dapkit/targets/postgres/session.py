@@ -1,0 +1,179 @@
+"""One connection to a PostgreSQL database, as a `TargetSession`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from dapkit.decode.tsv import header
+from dapkit.errors import UnreachableTargetError
+from dapkit.model import Table
+from dapkit.schema import read_table
+from dapkit.targets.base import Book, Counts, Load
+from dapkit.targets.postgres import views
+from dapkit.targets.postgres.dialect import PostgresDialect
+from dapkit.targets.postgres.failures import translated
+from dapkit.targets.postgres.loading import Loader
+from dapkit.targets.postgres.staging import STAGING, create_staging
+from dapkit.targets.repairs import Repairs
+from dapkit.targets.sql import SqlSession, Staged
+
+__all__ = ["PostgresSession", "connect"]
+
+
+def connect(parameters: Mapping[str, str], name: str) -> "PostgresSession":
+    """Return a session. Raises UnreachableTargetError when no connection comes about."""
+    given = {"application_name": "dapkit", **parameters, "client_encoding": "UTF8"}
+    try:
+        connection = psycopg.connect(autocommit=True, prepare_threshold=None, **given)  # type: ignore[arg-type]
+        # Said after connecting, since poolers between us and the server refuse most start-up parameters.
+        connection.execute(
+            "SET TIME ZONE 'UTC'; SET datestyle TO ISO, YMD; SET search_path TO pg_catalog; SET statement_timeout TO 0;"
+            " SET standard_conforming_strings TO on; SET client_min_messages TO warning"
+        )
+    except psycopg.Error as error:
+        words = " ".join(str(error).split())
+        password = parameters.get("password")
+        shown = words.replace(password, "…") if password else words
+        raise UnreachableTargetError(f"{name} cannot be reached: {shown}") from None
+    return PostgresSession(connection)
+
+
+class PostgresSession(SqlSession):
+    """A connection to a PostgreSQL database."""
+
+    dialect: PostgresDialect
+
+    def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
+        self.dialect = PostgresDialect()
+        self._connection = connection
+
+    # What a driver does
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows."""
+        with _translated():
+            return self._connection.execute(sql.encode(), values or None).fetchall()
+
+    def modify(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run a statement and return how many rows it changed."""
+        with _translated():
+            return self._connection.execute(sql.encode(), values or None).rowcount
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit everything within, or nothing; within another, a savepoint."""
+        with _translated(), self._connection.transaction():
+            yield
+
+    def exists(self, namespace: str, table: str) -> bool:
+        """Whether there is a table or view of this name."""
+        return self.query("SELECT to_regclass(%s) IS NOT NULL", (self.dialect.name(namespace, table),))[0][0] is True
+
+    def size(self, book: Book) -> int | None:
+        """Return the bytes that a table takes, its indexes too."""
+        name = self.dialect.name(book.namespace, book.table)
+        rows = self.query("SELECT pg_total_relation_size(to_regclass(%s))", (name,))
+        return None if rows[0][0] is None else int(rows[0][0])
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self._connection.close()
+
+    # Rows
+
+    def stage(self, load: Load, *, action: bool) -> Staged:  # noqa: ARG002, the header tells
+        """Bring the rows into a temporary table of the table's own types."""
+        self._run(create_staging(self.dialect, load.table))
+        with _translated(), Repairs(load, "PostgreSQL") as repairs:
+            rows = self._load(load, repairs, STAGING, meta=True)
+        self.modify(f"ANALYZE {STAGING}")
+        return Staged(name=STAGING, rows=rows, repaired=repairs.counts)
+
+    def fill(self, load: Load) -> Counts:
+        """Fill the empty table from a snapshot straight away; through a temporary one only if a key is repeated."""
+        try:
+            with self._connection.transaction():
+                return self._fill_directly(load)
+        except psycopg.errors.UniqueViolation:
+            return super().fill(load)
+        except psycopg.Error as error:
+            raise translated(error, load.table.name) from error
+
+    def _fill_directly(self, load: Load) -> Counts:
+        """Let `meta` columns come too, as one byte each, and drop them afterwards: cheaper than taking them out."""
+        place = f"ALTER TABLE {self.dialect.of(load.table)}"
+        names = dict.fromkeys(name for path in load.parts.paths for name in header(path).names)
+        meta = [self.dialect.identifier(name) for name in names if name.startswith("meta.")]
+        for name in meta:
+            self._connection.execute(f'{place} ADD COLUMN {name} "char"'.encode())
+        with Repairs(load, "PostgreSQL") as repairs:
+            rows = self._load(load, repairs, self.dialect.of(load.table), meta=False)
+        self.require_rows(load, rows)
+        for statement in (*(f"{place} DROP COLUMN {name}" for name in meta), *self.dialect.add_key(load.table)):
+            self._connection.execute(statement.encode())
+        return Counts(written=rows, repaired=repairs.counts)
+
+    def _load(self, load: Load, repairs: Repairs, into: str, *, meta: bool) -> int:
+        loader = Loader(
+            connection=self._connection, dialect=self.dialect, load=load, repairs=repairs, into=into, meta=meta
+        )
+        return loader.run()
+
+    # Later versions
+
+    def change(self, load: Load, before: Book) -> Counts:
+        """Apply an increment; enums grow first, for themselves."""
+        self._grow(load, before)
+        return super().change(load, before)
+
+    def replace(self, load: Load, before: Book) -> Counts:
+        """Make a live table equal to a snapshot; enums grow first, for themselves."""
+        self._grow(load, before)
+        return super().replace(load, before)
+
+    def _grow(self, load: Load, before: Book) -> None:
+        self._run(self.dialect.grow(read_table(before.schema), load.table))
+
+    def alter(self, table: Table, statements: Sequence[str]) -> None:
+        """Alter a table; views on it that are in the way are set aside and restored."""
+        if not any("SET DATA TYPE" in sql or "DROP C" in sql for sql in statements):
+            self._run(statements)
+            return
+        with views.aside(self, table):
+            self._run(statements)
+
+    def drop(self, namespace: str, table: str) -> None:
+        """Remove a table, its enum types and lookup tables, and its line."""
+        name = self.dialect.name(namespace, table)
+        with self.transaction():
+            dependants = [row[0] for row in self.query(_DEPENDANTS, (name, f"{table}__"))]
+            self._run(self.dialect.drop_table(namespace, table))
+            self._run(dependants)
+            self.modify(self.dialect.delete_book(), (namespace, table))
+
+
+_DEPENDANTS = """
+WITH place AS (SELECT to_regclass(%s) AS id, %s::text AS prefix)
+SELECT DISTINCT format('DROP TYPE IF EXISTS %%I.%%I', space.nspname, type.typname)
+FROM place JOIN pg_attribute AS attribute ON attribute.attrelid = place.id AND NOT attribute.attisdropped
+JOIN pg_type AS own ON own.oid = attribute.atttypid
+JOIN pg_type AS type ON type.oid = CASE WHEN own.typelem <> 0 THEN own.typelem ELSE own.oid END
+JOIN pg_namespace AS space ON space.oid = type.typnamespace
+WHERE type.typtype = 'e' AND type.typname = left(place.prefix || attribute.attname, 63)
+UNION ALL
+SELECT DISTINCT format('DROP TABLE IF EXISTS %%I.%%I', space.nspname, lookup.relname)
+FROM place JOIN pg_constraint ON conrelid = place.id AND contype = 'f'
+JOIN pg_class AS lookup ON lookup.oid = confrelid
+JOIN pg_namespace AS space ON space.oid = lookup.relnamespace
+WHERE starts_with(lookup.relname, place.prefix)
+"""
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translated(error) from error
