@@ -48,7 +48,8 @@ THIRD_PARTY = {
     "aiohttp": {"client/http.py", "sandbox"},
     "click": {"cli"},
     "rich": {"cli"},
-    "duckdb": {"sandbox", "decode"},
+    "duckdb": {"sandbox", "decode", "targets/duckdb"},
+    "psycopg": {"targets/postgres"},
 }
 
 

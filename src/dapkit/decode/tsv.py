@@ -6,14 +6,18 @@ COPY reads in another way.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dapkit.decode.inflate import Inflater
 from dapkit.errors import IntegrityError
+from dapkit.model import Table
 
-__all__ = ["META_ACTION", "META_TS", "Header", "blocks", "fields", "foreign_escape", "header", "native", "text_of"]
+__all__ = [
+    "META_ACTION", "META_TS", "Header", "blocks", "common_header", "fields", "foreign_escape", "header", "native",
+    "text_of",
+]  # fmt: skip
 
 META_TS, META_ACTION = "meta.ts", "meta.action"
 _PIECE = 128 * 1024
@@ -33,6 +37,32 @@ class Header:
     def columns(self) -> tuple[str | None, ...]:
         """The table's columns in the file's order; None where a `meta` column stands."""
         return tuple(None if name.startswith("meta.") else name.partition(".")[2] for name in self.names)
+
+    def source(self, column: str) -> str | None:
+        """Return how the header names a column of the table; None when the files do not have it."""
+        return next((name for name, each in zip(self.names, self.columns, strict=True) if each == column), None)
+
+
+def common_header(paths: Sequence[Path], table: Table) -> Header:
+    """Return the header of files that are loaded together; there is at least one.
+
+    Raises:
+        IntegrityError: a file is harmed, the headers differ, lack a column of the key, or name one that the table's
+            schema does not know: its values would be lost.
+        OSError: a file cannot be read.
+    """
+    first = header(paths[0])
+    for path in paths[1:]:
+        if header(path) != first:
+            raise IntegrityError(f"{path.name} has other columns than {paths[0].name}.", table=table.name)
+    there = {name for name in first.columns if name is not None}
+    unknown = sorted(there - {column.name for column in table.columns})
+    if unknown:
+        message = f"{paths[0].name} has columns that version {table.version} of the schema does not know: "
+        raise IntegrityError(message + ", ".join(unknown), table=table.name)
+    if not there.issuperset(column.name for column in table.key):
+        raise IntegrityError(f"{paths[0].name} lacks a column of the key.", table=table.name)
+    return first
 
 
 def header(path: Path) -> Header:

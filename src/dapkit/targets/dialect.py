@@ -5,6 +5,7 @@ those of the official client, so that either can go on with what the other made:
 each namespace has a schema. What is ours beside them (`dapkit_*`) lies in tables of our own.
 """
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 
@@ -133,9 +134,18 @@ class Dialect(ABC):
         constraint = " NOT NULL" if column.required else ""
         return f"{self.identifier(column.name)} {self.type_of(table, column)}{self.default(column)}{constraint}"
 
-    def default(self, column: Column) -> str:  # noqa: ARG002, for those who have them
-        """Return the DEFAULT of a column, with a space before it."""
-        return ""
+    def default(self, column: Column) -> str:
+        """Return the DEFAULT of a column with a space before it, or nothing."""
+        return "" if column.default is None else f" DEFAULT {self.default_value(column)}"
+
+    def default_value(self, column: Column) -> str:
+        """Return the value of a column that has a default, as SQL writes it."""
+        value = json.loads(column.default or "null")
+        if isinstance(value, bool):
+            return "TRUE" if value else "FALSE"
+        if isinstance(value, int | float):
+            return repr(value)
+        return self.literal(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
     def add_key(self, table: Table) -> Statements:
         """Add the primary key to a table that is filled."""
@@ -195,12 +205,16 @@ class Dialect(ABC):
 
     def newest(self, table: Table, staging: str, into: str, *, action: bool) -> str:
         """Make another temporary table with the newest row of each key; of equal age a deletion wins."""
-        order = f"{self.identifier('meta.ts')} DESC" + (f", {self.identifier('meta.action')}" if action else "")
+        order = f"{self.age()} DESC" + (f", {self.identifier('meta.action')}" if action else "")
         numbered = (
             f"SELECT *, row_number() OVER (PARTITION BY {self.listed(table.key)} ORDER BY {order}) AS dapkit_place"
             f" FROM {staging}"
         )
         return f"CREATE TEMPORARY TABLE {into} AS SELECT * FROM ({numbered}) AS numbered WHERE dapkit_place = 1"
+
+    def age(self) -> str:
+        """Return what puts rows in the order of their times; these may have more or fewer decimals as text."""
+        return self.identifier("meta.ts")
 
     def insert(self, table: Table, staging: str) -> str:
         """Insert every row."""

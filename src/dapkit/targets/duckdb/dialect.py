@@ -1,5 +1,7 @@
 """PURE: DuckDB's SQL. Enums are texts; the merge keeps keys unique, since an index would cost more than the load."""
 
+from collections.abc import Sequence
+
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
 from dapkit.decode.tsv_sql import read_tsv, unescaped
 from dapkit.errors import UnalterableError
@@ -22,8 +24,11 @@ _TYPES = {
     Kind.OBJECT: "JSON",
     Kind.FREE: "JSON",
 }
-_FIRST, _LAST = "TIMESTAMP '0001-01-01 00:00:00'", "TIMESTAMP '9999-12-31 23:59:59.999999'"
-_FAR = r"'^[+-]|^0000-'"
+_ENDS = {
+    Kind.DATETIME: ("TIMESTAMP '0001-01-01 00:00:00'", "TIMESTAMP '9999-12-31 23:59:59.999999'"),
+    Kind.DATE: ("DATE '0001-01-01'", "DATE '9999-12-31'"),
+}
+"""First and last value of kinds whose years must have four digits: DuckDB holds more of them, few readers do."""
 
 
 class DuckDbDialect(Dialect):
@@ -73,11 +78,19 @@ class DuckDbDialect(Dialect):
         return []
 
     def add_column(self, table: Table, column: Column) -> Statements:
-        """Add a column; DuckDB takes no constraint with it."""
-        name = self.identifier(column.name)
-        definition = f"{name} {self.type_of(table, column)}{self.default(column)}"
-        required = [f"ALTER TABLE {self.of(table)} ALTER COLUMN {name} SET NOT NULL"] if column.required else []
-        return [f"ALTER TABLE {self.of(table)} ADD COLUMN IF NOT EXISTS {definition}", *required]
+        """Add a column. One that was dropped and kept takes its place again, with what still fits its type."""
+        name, type_ = self.identifier(column.name), self.type_of(table, column)
+        place = f"ALTER TABLE {self.of(table)} ALTER COLUMN {name}"
+        value = f"TRY_CAST({name} AS {type_})"
+        if column.required:
+            value = f"coalesce({value}, {self.default_value(column)})"
+        return [
+            f"ALTER TABLE {self.of(table)} ADD COLUMN IF NOT EXISTS {name} {type_}{self.default(column)}",
+            f"{place} DROP DEFAULT",
+            f"{place} SET DATA TYPE {type_} USING {value}",
+            *([f"{place} SET{self.default(column)}"] if column.default is not None else []),
+            *([f"{place} SET NOT NULL"] if column.required else []),
+        ]
 
     def alter_column(self, table: Table, before: Column, after: Column) -> Statements:
         """Give a column its new type or requiredness."""
@@ -102,11 +115,14 @@ class DuckDbDialect(Dialect):
             f"INSERT INTO {self.of(table)} ({columns}) SELECT {columns} FROM {staging}{where}",
         ]
 
+    def age(self) -> str:
+        """Return the time of a row, which is text in the temporary table."""
+        return f"CAST({super().age()} AS TIMESTAMP)"
+
     def stage(self, table: Table, header: Header, paths: list[str], staging: str) -> str:
         """Read the files into a temporary table, as its columns' types want it."""
-        there = {name.partition(".")[2]: name for name in header.names if not name.startswith("meta.")}
         columns = [
-            f"{self._converted(column, there.get(column.name))} AS {self.identifier(column.name)}"
+            f"{self._converted(column, header.source(column.name))} AS {self.identifier(column.name)}"
             for column in table.columns
         ]
         meta = [self.identifier(name) for name in header.names if name in (META_TS, META_ACTION)]
@@ -115,32 +131,53 @@ class DuckDbDialect(Dialect):
             f" SELECT {', '.join([*meta, *columns])} FROM {read_tsv(paths, header)}"
         )
 
-    def count_repaired(self, table: Table, header: Header, paths: list[str]) -> str | None:
-        """Count by column the values that are repaired; None when there is no column that may need it."""
-        far = [column for column in table.columns if column.type.kind is Kind.DATETIME]
-        there = {name.partition(".")[2]: name for name in header.names if not name.startswith("meta.")}
-        counts = [
-            f"count(*) FILTER (WHERE regexp_matches({self.identifier(there[column.name])}, {_FAR}))"
-            f" AS {self.identifier(column.name)}"
-            for column in far
-            if column.name in there
-        ]
-        return f"SELECT {', '.join(counts)} FROM {read_tsv(paths, header)}" if counts else None
+    def stage_nothing(self, table: Table, staging: str) -> str:
+        """Make the temporary table without rows."""
+        columns = ", ".join(
+            f"CAST(NULL AS {self.type_of(table, column)}) AS {self.identifier(column.name)}" for column in table.columns
+        )
+        meta = f"'' AS {self.identifier(META_TS)}, '' AS {self.identifier(META_ACTION)}"
+        return f"CREATE OR REPLACE TEMPORARY TABLE {staging} AS SELECT {meta}, {columns} LIMIT 0"
+
+    def clampable(self, table: Table, header: Header) -> list[Column]:
+        """Return the columns of the files whose values may have to be clamped."""
+        return [each for each in table.columns if each.type.kind in _ENDS and header.source(each.name)]
+
+    def count_clamped(self, columns: Sequence[Column], staging: str) -> str:
+        """Count the values of columns that may have been clamped, since they are the first or last of their type."""
+        counts = (
+            f"count(*) FILTER (WHERE {self.identifier(column.name)} IN ({', '.join(_ENDS[column.type.kind])}))"
+            for column in columns
+        )
+        return f"SELECT {', '.join(counts)} FROM {staging}"
+
+    def select_clamped(self, table: Table, header: Header, paths: list[str], column: str) -> str:
+        """Select key and value of what was clamped in a column, as the files write it, without escapes."""
+        texts = [self.identifier(source) for each in table.key if (source := header.source(each.name))]
+        text = self.identifier(header.source(column) or "")
+        selected = ", ".join(unescaped(each) for each in [*texts, text])
+        return f"SELECT {selected} FROM {read_tsv(paths, header)} WHERE {_far(text)}"
 
     def _converted(self, column: Column, source: str | None) -> str:
         """Return an expression for a column from the text in the file, or null where the file has none."""
+        type_ = self._type(column.type)
         if source is None:
-            return f"CAST(NULL AS {self._type(column.type)})"
+            return f"CAST(NULL AS {type_})"
         text = self.identifier(source)
-        kind = column.type.kind
-        if kind is Kind.DATETIME:
-            far = f"CASE WHEN starts_with({text}, '+') THEN {_LAST} ELSE {_FIRST} END"
-            return f"CASE WHEN regexp_matches({text}, {_FAR}) THEN {far} ELSE CAST({text} AS TIMESTAMP) END"
-        if kind is Kind.ARRAY and self._type(column.type) != "JSON":
-            return f"CAST(CAST({unescaped(text)} AS JSON) AS {self._type(column.type)})"
-        if self._type(column.type) in ("VARCHAR", "JSON"):
+        if column.type.kind in _ENDS:
+            first, last = _ENDS[column.type.kind]
+            clamped = f"CASE WHEN starts_with({text}, '+') THEN {last} ELSE {first} END"
+            return f"CASE WHEN {_far(text)} THEN {clamped} ELSE CAST({text} AS {type_}) END"
+        if column.type.kind is Kind.ARRAY and type_ != "JSON":
+            return f"CAST(CAST({unescaped(text)} AS JSON) AS {type_})"
+        if type_ in ("VARCHAR", "JSON"):
             return unescaped(text)
-        return f"CAST({text} AS {self._type(column.type)})"
+        return f"CAST({text} AS {type_})"
+
+
+def _far(text: str) -> str:
+    """Return a condition that holds for a date whose year has not four digits, or is 0."""
+    return f"(starts_with({text}, '+') OR starts_with({text}, '-') OR starts_with({text}, '0000-'))"
 
 
 _WIDENED = {

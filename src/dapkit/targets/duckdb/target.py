@@ -1,14 +1,16 @@
 """DuckDB as a target: `duckdb:FILE`. DuckDB reads the files by itself."""
 
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from dapkit.decode.tsv import header
-from dapkit.errors import BadValueError, TargetError, UnreachableTargetError, UsageError
+from dapkit.decode.tsv import Header, common_header
+from dapkit.errors import BadValueError, MovedOnError, TargetError, UnreachableTargetError, UsageError
 from dapkit.targets.base import BadValues, Load
 from dapkit.targets.duckdb.dialect import DuckDbDialect
+from dapkit.targets.side_file import Repair, append
 from dapkit.targets.sql import SqlSession, Staged
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["DuckDbTarget"]
 
 _STAGING = '"dapkit_staging"'
+_COLUMN = re.compile(r'converting column "(?:\w+\.)?([^"]+)"')
 
 
 class DuckDbTarget:
@@ -41,7 +44,8 @@ class DuckDbTarget:
         import duckdb  # noqa: PLC0415, only where it is used
 
         try:
-            return DuckDbSession(duckdb.connect(str(self.path)))
+            # Without an order to keep, a load larger than memory needs less of it.
+            return DuckDbSession(duckdb.connect(str(self.path), config={"preserve_insertion_order": "false"}))
         except duckdb.Error as error:
             hint = "Close the program that has it open, and check that it is a DuckDB file that you may write to."
             raise UnreachableTargetError(f"{self.path} cannot be opened: {_first_line(error)}", hint=hint) from error
@@ -60,10 +64,8 @@ class DuckDbSession(SqlSession):
 
         try:
             return self._connection.execute(sql, list(values)).fetchall()
-        except duckdb.ConversionException as error:
-            raise BadValueError(f"DuckDB cannot hold a value: {_first_line(error)}") from error
         except duckdb.Error as error:
-            raise TargetError(f"DuckDB says: {_first_line(error)}") from error
+            raise _translated(error) from error
 
     def modify(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Run a statement and return how many rows it changed."""
@@ -78,8 +80,14 @@ class DuckDbSession(SqlSession):
             yield
             self.query("COMMIT")
         except BaseException:
-            self._connection.rollback()
+            self._undo()
             raise
+
+    def _undo(self) -> None:
+        import duckdb  # noqa: PLC0415, loaded by now
+
+        with suppress(duckdb.Error):  # a commit that failed has undone everything by itself
+            self._connection.rollback()
 
     def exists(self, namespace: str, table: str) -> bool:
         """Whether there is a table or view of this name."""
@@ -88,32 +96,50 @@ class DuckDbSession(SqlSession):
 
     def stage(self, load: Load, *, action: bool) -> Staged:  # noqa: ARG002, the header tells
         """Let DuckDB read the files into a temporary table."""
-        paths = [str(path) for path in load.parts.paths]
+        paths = load.parts.paths
         if not paths:
-            names = self.dialect.listed(load.table.columns)
-            self.modify(
-                f"CREATE OR REPLACE TEMPORARY TABLE {_STAGING} AS SELECT '' AS \"meta.ts\", '' AS \"meta.action\","
-                f" {names} FROM {self.dialect.of(load.table)} LIMIT 0"
-            )
+            self.modify(self.dialect.stage_nothing(load.table, _STAGING))
             return Staged(name=_STAGING, rows=0)
-        first = header(load.parts.paths[0])
-        repaired = self._repaired(load, paths)
-        rows = self.modify(self.dialect.stage(load.table, first, paths, _STAGING))
-        return Staged(name=_STAGING, rows=rows, repaired=repaired)
+        header = common_header(paths, load.table)
+        rows = self.modify(self.dialect.stage(load.table, header, list(map(str, paths)), _STAGING))
+        return Staged(name=_STAGING, rows=rows, repaired=self._repaired(load, header))
 
-    def _repaired(self, load: Load, paths: list[str]) -> dict[str, int]:
-        sql = self.dialect.count_repaired(load.table, header(load.parts.paths[0]), paths)
-        if sql is None:
+    def _repaired(self, load: Load, header: Header) -> dict[str, int]:
+        """Return by column how many values were clamped; the files are read again only if there may be some."""
+        columns = self.dialect.clampable(load.table, header)
+        if not columns:
             return {}
-        far = [column.name for column in load.table.columns if f'AS "{column.name}"' in sql]
-        counts = {name: count for name, count in zip(far, self.query(sql)[0], strict=True) if count}
-        if counts and load.options.bad_values is BadValues.FAIL:
-            raise BadValueError(f"Times out of range in {', '.join(counts)}", table=load.table.name)
-        return counts
+        (counts,) = self.query(self.dialect.count_clamped(columns, _STAGING))
+        found: dict[str, int] = {}
+        for name in (column.name for column, count in zip(columns, counts, strict=True) if count):
+            rows = self.query(self.dialect.select_clamped(load.table, header, list(map(str, load.parts.paths)), name))
+            if not rows:
+                continue
+            found[name] = len(rows)
+            if load.options.side_file is not None:
+                keys = [column.name for column in load.table.key]
+                repairs = (Repair(dict(zip(keys, row[:-1], strict=True)), name, row[-1]) for row in rows)
+                append(load.options.side_file, load.table, repairs)
+        if found and load.options.bad_values is BadValues.FAIL:
+            raise BadValueError(f"Times out of range in {', '.join(found)}", table=load.table.name)
+        return found
 
     def close(self) -> None:
         """Give the connection up."""
         self._connection.close()
+
+
+def _translated(error: "duckdb.Error") -> TargetError:
+    """Return an error of DuckDB as ours, without the values that it quotes."""
+    import duckdb  # noqa: PLC0415, loaded by now
+
+    if isinstance(error, duckdb.TransactionException) and "conflict" in str(error).lower():
+        return MovedOnError(f"Somebody else is changing the same at this time: {_first_line(error)}")
+    if isinstance(error, duckdb.ConversionException):
+        column = _COLUMN.search(str(error))
+        where = f" of column {column[1]}" if column else ""
+        return BadValueError(f"DuckDB cannot take a value{where} from the files: {_first_line(error)}")
+    return TargetError(f"DuckDB says: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,7 +1,8 @@
 """PURE: PostgreSQL's SQL. Types, names and books are those of the official client, down to the comments."""
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from dapkit.errors import UnalterableError
@@ -40,6 +41,14 @@ _WIDENED = {
 """Types that hold every value of another, in pairs of what was and what may come."""
 _READ_AS_TEXT = frozenset({"smallint", "integer", "bigint", "uuid", "boolean"})
 """Types whose values as text are what the service writes."""
+
+
+_FORMATTED = {
+    "varchar": "character varying",
+    "timestamp": "timestamp without time zone",
+    "time": "time without time zone",
+}
+"""What the server's catalogue calls types that go by a shorter name here."""
 
 
 class PostgresDialect(Dialect):
@@ -84,21 +93,16 @@ class PostgresDialect(Dialect):
         return self.name(table.namespace, f"{table.name}__{column}")
 
     def default(self, column: Column) -> str:
-        """Return the DEFAULT of a column, with a space before it."""
-        value = None if column.default is None else json.loads(column.default)
-        match value:
-            case None | list() | dict():
-                return ""
-            case bool():
-                return f" DEFAULT {str(value).upper()}"
-            case int() | float():
-                return f" DEFAULT {value}"
-        if column.type.kind is Kind.OPEN_ENUM:
-            return ""  # the number of a value is not known here
-        if column.type.kind is Kind.DATETIME:
-            moment = datetime.fromisoformat(value)
-            value = (moment if moment.tzinfo is None else moment.astimezone(UTC)).replace(tzinfo=None).isoformat(" ")
-        return f" DEFAULT {self.literal(value)}"
+        """Return the DEFAULT of a column, with a space before it; the number of an open enum's value is not known."""
+        return "" if column.type.kind is Kind.OPEN_ENUM else super().default(column)
+
+    def default_value(self, column: Column) -> str:
+        """Return the value of a column that has a default; times are in UTC without saying so."""
+        if column.type.kind is not Kind.DATETIME:
+            return super().default_value(column)
+        moment = datetime.fromisoformat(json.loads(column.default or ""))
+        utc = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+        return self.literal(utc.isoformat(" "))
 
     # Tables
 
@@ -201,6 +205,28 @@ class PostgresDialect(Dialect):
         definition = f"ALTER TABLE {self.of(table)} ADD COLUMN {self.definition(table, column)}"
         return [*self.create_dependant(table, column), definition]
 
+    def clear(self, table: Table, column: Column) -> Statements:
+        """Make place for a column by removing one of its name that is of another type, and what was made for it."""
+        names = [column.name, *enum_types(column.name, column.type)]
+        return [
+            f"ALTER TABLE {self.of(table)} DROP COLUMN IF EXISTS {self.identifier(column.name)}",
+            f"DROP TABLE IF EXISTS {self.dependant(table, column.name)}",
+            *(f"DROP TYPE IF EXISTS {self.dependant(table, name)}" for name in dict.fromkeys(names)),
+        ]
+
+    def kept_type(self, type_: str, labels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+        """Return the type of a column that stands, as the server's catalogue names it, to be compared."""
+        return ("enum" + "[]" * type_.endswith("[]"), tuple(labels)) if labels else (type_, ())
+
+    def kept_type_of(self, table: Table, column: Column) -> tuple[str, tuple[str, ...]]:
+        """Return the type of a column as `kept_type` does, if there was one of it."""
+        type_ = self.type_of(table, column)
+        if type_.startswith('"'):
+            return self.kept_type(type_, enum_types(column.name, column.type)[column.name])
+        name = re.match(r"[a-z]+", type_)
+        assert name is not None
+        return (_FORMATTED.get(name[0], name[0]) + type_[name.end() :], ())
+
     def drop_column(self, table: Table, column: Column) -> Statements:
         """Remove a column that the schema no longer has, and what was made for it."""
         return [*super().drop_column(table, column), *self.drop_dependant(table, column)]
@@ -245,7 +271,7 @@ class PostgresDialect(Dialect):
         references = [name for table in (before, after) for name in self._reference_names(table)]
         statements += [f"{place} DROP CONSTRAINT IF EXISTS {name}" for name in dict.fromkeys(references)]
         for column in change.added:
-            statements += self._add_column(after, column)
+            statements += [*self.clear(after, column), *self._add_column(after, column)]
         for old, new in change.altered:
             statements += self._remake_column(after, old, new)
         for column in change.dropped:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import psycopg
 
-from dapkit.decode.tsv import Header, blocks, fields, foreign_escape, header, native, text_of
+from dapkit.decode.tsv import Header, blocks, fields, foreign_escape, native, text_of
 from dapkit.errors import BadValueError
 from dapkit.targets.base import Load
 from dapkit.targets.postgres.dialect import PostgresDialect
 from dapkit.targets.postgres.failures import bad_value, translated
+from dapkit.targets.postgres.repairs import Repairs
 from dapkit.targets.postgres.staging import Reading
-from dapkit.targets.repairs import Repairs
 
 __all__ = ["Loader"]
 
@@ -33,6 +33,7 @@ class Loader:
     connection: "psycopg.Connection[tuple[object, ...]]"
     dialect: PostgresDialect
     load: Load
+    header: Header
     repairs: Repairs
     into: str
     meta: bool
@@ -42,7 +43,7 @@ class Loader:
         return sum(self._part(path) for path in self.load.parts.paths)
 
     def _part(self, path: Path) -> int:
-        reading = Reading(self.dialect, self.load.table, header(path))
+        reading = Reading(self.dialect, self.load.table, self.header)
         try:
             with self.connection.transaction():
                 return self._quickly(reading, path)

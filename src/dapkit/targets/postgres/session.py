@@ -2,21 +2,22 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 
-from dapkit.decode.tsv import header
-from dapkit.errors import UnreachableTargetError
+from dapkit.decode.tsv import META_ACTION, common_header
+from dapkit.errors import IntegrityError, UnreachableTargetError
 from dapkit.model import Table
-from dapkit.schema import read_table
+from dapkit.schema import difference, read_table
 from dapkit.targets.base import Book, Counts, Load
 from dapkit.targets.postgres import views
 from dapkit.targets.postgres.dialect import PostgresDialect
 from dapkit.targets.postgres.failures import translated
 from dapkit.targets.postgres.loading import Loader
+from dapkit.targets.postgres.repairs import Repairs
 from dapkit.targets.postgres.staging import STAGING, create_staging
-from dapkit.targets.repairs import Repairs
 from dapkit.targets.sql import SqlSession, Staged
 
 __all__ = ["PostgresSession", "connect"]
@@ -83,10 +84,13 @@ class PostgresSession(SqlSession):
 
     # Rows
 
-    def stage(self, load: Load, *, action: bool) -> Staged:  # noqa: ARG002, the header tells
+    def stage(self, load: Load, *, action: bool) -> Staged:
         """Bring the rows into a temporary table of the table's own types."""
         self._run(create_staging(self.dialect, load.table))
-        with _translated(), Repairs(load, "PostgreSQL") as repairs:
+        if action and load.parts.paths and META_ACTION not in common_header(load.parts.paths, load.table).names:
+            message = "The files do not say which rows were deleted: they are no increment's"
+            raise IntegrityError(message, table=load.table.name)
+        with _translated(), Repairs(load) as repairs:
             rows = self._load(load, repairs, STAGING, meta=True)
         self.modify(f"ANALYZE {STAGING}")
         return Staged(name=STAGING, rows=rows, repaired=repairs.counts)
@@ -104,11 +108,11 @@ class PostgresSession(SqlSession):
     def _fill_directly(self, load: Load) -> Counts:
         """Let `meta` columns come too, as one byte each, and drop them afterwards: cheaper than taking them out."""
         place = f"ALTER TABLE {self.dialect.of(load.table)}"
-        names = dict.fromkeys(name for path in load.parts.paths for name in header(path).names)
+        names = common_header(load.parts.paths, load.table).names if load.parts.paths else ()
         meta = [self.dialect.identifier(name) for name in names if name.startswith("meta.")]
         for name in meta:
             self._connection.execute(f'{place} ADD COLUMN {name} "char"'.encode())
-        with Repairs(load, "PostgreSQL") as repairs:
+        with Repairs(load) as repairs:
             rows = self._load(load, repairs, self.dialect.of(load.table), meta=False)
         self.require_rows(load, rows)
         for statement in (*(f"{place} DROP COLUMN {name}" for name in meta), *self.dialect.add_key(load.table)):
@@ -116,8 +120,17 @@ class PostgresSession(SqlSession):
         return Counts(written=rows, repaired=repairs.counts)
 
     def _load(self, load: Load, repairs: Repairs, into: str, *, meta: bool) -> int:
+        if not load.parts.paths:
+            return 0
+        header = common_header(load.parts.paths, load.table)
         loader = Loader(
-            connection=self._connection, dialect=self.dialect, load=load, repairs=repairs, into=into, meta=meta
+            connection=self._connection,
+            dialect=self.dialect,
+            load=load,
+            header=header,
+            repairs=repairs,
+            into=into,
+            meta=meta,
         )
         return loader.run()
 
@@ -132,6 +145,17 @@ class PostgresSession(SqlSession):
         """Make a live table equal to a snapshot; enums grow first, for themselves."""
         self._grow(load, before)
         return super().replace(load, before)
+
+    def _alterations(self, load: Load, before: Book) -> list[str]:
+        """Alter the table as it stands: a new column may be an old one that was kept."""
+        old, table = read_table(before.schema), load.table
+        rows = self.query(_COLUMNS, (self.dialect.of(table),))
+        there = {name: self.dialect.kept_type(type_, labels) for name, type_, labels in rows}
+        added = [column for column in difference(old, table).added if column.name in there]
+        kept = [column for column in added if there[column.name] == self.dialect.kept_type_of(table, column)]
+        clearing = [sql for column in added if column not in kept for sql in self.dialect.clear(table, column)]
+        stand = replace(old, value=(*old.value, *kept))
+        return clearing + self.dialect.alter(stand, table, drop_columns=load.options.drop_columns)
 
     def _grow(self, load: Load, before: Book) -> None:
         self._run(self.dialect.grow(read_table(before.schema), load.table))
@@ -154,6 +178,12 @@ class PostgresSession(SqlSession):
             self.modify(self.dialect.delete_book(), (namespace, table))
 
 
+_COLUMNS = """
+SELECT attname, format_type(atttypid, atttypmod), ARRAY(
+    SELECT enumlabel FROM pg_enum JOIN pg_type AS type ON type.oid = atttypid
+    WHERE enumtypid IN (type.oid, type.typelem) ORDER BY enumsortorder)
+FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
+"""
 _DEPENDANTS = """
 WITH place AS (SELECT to_regclass(%s) AS id, %s::text AS prefix)
 SELECT DISTINCT format('DROP TYPE IF EXISTS %%I.%%I', space.nspname, type.typname)

@@ -49,14 +49,12 @@ class Reading:
     @property
     def direct(self) -> bool:
         """Whether COPY may write into the table itself."""
-        known = {None, *(column.name for column in self.table.columns)}
-        return not self.careful and known.issuperset(self.header.columns) and not any(map(_held, self.columns))
+        return not self.careful and not any(map(_held, self.columns))
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """The table's columns that the file has."""
-        there = set(self.header.columns)
-        return tuple(column for column in self.table.columns if column.name in there)
+        return tuple(column for column in self.table.columns if self.header.source(column.name))
 
     def copy(self, into: str) -> str:
         """Write lines into a table of the final types."""
@@ -69,12 +67,13 @@ class Reading:
 
     def create_raw(self) -> list[str]:
         """Make the table of texts; what COPY can convert it does even here, unless with care."""
-        held = {None: "text"} | {
-            column.name: "text" if self.careful or _held(column) else self.dialect.type_of(self.table, column)
-            for column in self.table.columns
+        natural = {
+            column.name: self.dialect.type_of(self.table, column)
+            for column in self.columns
+            if not (self.careful or _held(column))
         }
         columns = ", ".join(
-            f"{self.dialect.identifier(name)} {held.get(column, 'text')}" for name, column in self._pairs()
+            f"{self.dialect.identifier(name)} {natural.get(column or '', 'text')}" for name, column in self._pairs()
         )
         return [f"DROP TABLE IF EXISTS {RAW}", f"CREATE TEMPORARY TABLE dapkit_raw ({columns}) ON COMMIT DROP"]
 
@@ -189,8 +188,7 @@ class Reading:
         return tuple(zip(self.header.names, self.header.columns, strict=True))
 
     def _raw(self, column: Column) -> str:
-        name = next(name for name, bare in self._pairs() if bare == column.name)
-        return f"raw.{self.dialect.identifier(name)}"
+        return f"raw.{self.dialect.identifier(self.header.source(column.name) or '')}"
 
     def _lookup(self, column: Column) -> str:
         return self.dialect.identifier(f"of {column.name}")

@@ -1,0 +1,20 @@
+"""Fixtures that tests of several folders stand on."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.support.postgres_server import PostgresServer, named_or_private_server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server; tests that use it bear the marker `server`."""
+    with named_or_private_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The connection string of an empty database."""
+    with postgres_server.database() as url:
+        yield url

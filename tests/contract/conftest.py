@@ -1,0 +1,7 @@
+"""Lets the asserts of the suite speak as those of test files do."""
+
+import pytest
+
+pytest.register_assert_rewrite(
+    *(f"tests.contract.{name}" for name in ("values", "changes", "snapshots", "evolution", "safety", "scene"))
+)
