@@ -21,7 +21,7 @@ from typing import NoReturn
 import psycopg
 import pytest
 
-__all__ = ["PostgresServer", "named_or_private_server"]
+__all__ = ["PostgresServer", "empty", "named_or_private_server"]
 
 _NUMBERS = count(1)
 
@@ -42,6 +42,19 @@ class PostgresServer:
                 yield f"{self.url}/{name}"
             finally:
                 connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+def empty(url: str) -> None:
+    """Take everything out of a database, which costs less than making another one."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        places = "SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname !~ '^pg_|^information_schema$'"
+        names = ", ".join(row[0] for row in connection.execute(places))
+        if names:
+            connection.execute(f"DROP SCHEMA {names} CASCADE".encode())
 
 
 @contextmanager
