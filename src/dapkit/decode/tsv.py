@@ -22,7 +22,9 @@ __all__ = [
 META_TS, META_ACTION = "meta.ts", "meta.action"
 _PIECE = 128 * 1024
 _LONGEST_HEADER = 4 << 20
-_FOREIGN = re.compile(rb"\\[^bfnrtvN]")
+# From the first of a run of backslashes, which stand for themselves in pairs. The literal comes first and what must not
+# be before it second, since only so is the search for a backslash as fast as the machine can do it.
+_FOREIGN = re.compile(rb"\\(?<!\\\\)(?:\\\\)*[^\\bfnrtvN]")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _MEANING = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v", b"\\": b"\\", b"0": b"\0"}
 
@@ -121,10 +123,7 @@ def _header_line(line: bytes, path: Path) -> bytes:
 
 def foreign_escape(block: bytes) -> bool:
     """Whether a block of whole lines holds an escape that the service writes and COPY reads in another way."""
-    if b"\\" not in block:
-        return False
-    # Pairs first: in a run of backslashes they stand for themselves, from its beginning on.
-    return _FOREIGN.search(block.replace(b"\\\\", b"")) is not None
+    return _FOREIGN.search(block) is not None
 
 
 def fields(line: bytes) -> list[bytes]:

@@ -246,7 +246,8 @@ class PostgresDialect(Dialect):
         place = f"ALTER TABLE {self.of(table)} ALTER COLUMN {name}"
         statements = [f"{place} DROP NOT NULL"] if before.required and not after.required else []
         old, new = self.type_of(table, before), self.type_of(table, after)
-        if old == new and before.type.kind is after.type.kind:
+        numbered = Kind.OPEN_ENUM in (before.type.kind, after.type.kind)
+        if old == new and (before.type.kind is after.type.kind or not numbered):
             kept = enum_types(after.name, after.type)
             gone = set(enum_types(before.name, before.type).get(before.name, ())) - set(kept.get(after.name, ()))
             if gone:
@@ -325,6 +326,8 @@ _NESTED = (Kind.OBJECT, Kind.FREE, Kind.ARRAY)
 
 def _fits(before: Type, old: str, after: Type, new: str) -> bool:
     """Whether a column's values can become those of a wider type, in the table as it is."""
+    if before.kind is Kind.OPEN_ENUM:
+        return False
     if (old, new) in _WIDENED:
         return True
     if before.kind is Kind.DECIMAL and after.kind is Kind.DECIMAL:
