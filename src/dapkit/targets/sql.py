@@ -164,34 +164,39 @@ class SqlSession(ABC):
 
     def replace(self, load: Load, before: Book) -> Counts:
         """Make a live table equal to a snapshot."""
-        table, deleted = load.table, 0
+        table = load.table
         with self.transaction():
             self._guard(before)
             try:
                 alterations = self._alterations(load, before)
-                self.alter(table, alterations)
-                rebuilt = False
             except UnalterableError:
                 if load.options.keep_missing:
                     raise
                 alterations = self.dialect.rebuild(read_table(before.schema), table)
-                self.alter(table, alterations)
-                rebuilt = True
-            if rebuilt:
-                counts = self.fill(load)
+                counts = self.rebuild(load, alterations)
             else:
-                staged = self._staged(load, action=False)
-                if not load.options.keep_missing:
-                    deleted = self.modify(self.dialect.delete_missing(table, staged.name))
-                written = self._upsert(load, staged, action=False)
-                counts = Counts(written=written, deleted=deleted, repaired=staged.repaired)
+                self.alter(table, alterations)
+                counts = self._merge(load)
             self._book(load, before)
             self._note(load, "replaced", counts, alterations)
         return counts
 
+    def _merge(self, load: Load) -> Counts:
+        """Bring a snapshot into the live table; rows that it does not have are deleted unless they are to stay."""
+        staged, deleted = self._staged(load, action=False), 0
+        if not load.options.keep_missing:
+            deleted = self.modify(self.dialect.delete_missing(load.table, staged.name))
+        written = self._upsert(load, staged, action=False)
+        return Counts(written=written, deleted=deleted, repaired=staged.repaired)
+
     def alter(self, table: Table, statements: Sequence[str]) -> None:  # noqa: ARG002, for those who need it
         """Alter a table into a later version of its schema, within the transaction of the data."""
         self._run(statements)
+
+    def rebuild(self, load: Load, statements: Sequence[str]) -> Counts:
+        """Empty a table, give it another schema and fill it again."""
+        self._run(statements)
+        return self.fill(load)
 
     def drop(self, namespace: str, table: str) -> None:
         """Remove a table and its line."""

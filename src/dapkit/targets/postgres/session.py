@@ -114,9 +114,9 @@ class PostgresSession(SqlSession):
             self._connection.execute(f'{place} ADD COLUMN {name} "char"'.encode())
         with Repairs(load) as repairs:
             rows = self._load(load, repairs, self.dialect.of(load.table), meta=False)
-        self.require_rows(load, rows)
-        for statement in (*(f"{place} DROP COLUMN {name}" for name in meta), *self.dialect.add_key(load.table)):
-            self._connection.execute(statement.encode())
+            self.require_rows(load, rows)
+            for statement in (*(f"{place} DROP COLUMN {name}" for name in meta), *self.dialect.add_key(load.table)):
+                self._connection.execute(statement.encode())
         return Counts(written=rows, repaired=repairs.counts)
 
     def _load(self, load: Load, repairs: Repairs, into: str, *, meta: bool) -> int:
@@ -167,6 +167,11 @@ class PostgresSession(SqlSession):
             return
         with views.aside(self, table):
             self._run(statements)
+
+    def rebuild(self, load: Load, statements: Sequence[str]) -> Counts:
+        """Empty a table, alter and fill it; views on it are restored when the rows are there."""
+        with views.aside(self, load.table):
+            return super().rebuild(load, statements)
 
     def drop(self, namespace: str, table: str) -> None:
         """Remove a table, its enum types and lookup tables, and its line."""
