@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def test_the_books_and_their_words_are_made_once_without_a_right_that_is_needed_
         "GRANT USAGE ON SCHEMA canvas, instructure_dap TO dapkit_worker",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA canvas, instructure_dap TO dapkit_worker",
     )  # fmt: skip
-    worker = PostgresPlace(postgres_url.replace("dapkit:", "dapkit_worker:"))
+    worker = PostgresPlace(re.sub("//[^:]+:", "//dapkit_worker:", postgres_url))
     session = worker.open()
     session.prepare("canvas", sandbox=False)
     load = scene.load(TABLE, scene.parts(TABLE, [{"id": 3}], action=True))

@@ -34,10 +34,8 @@ def connect(parameters: Mapping[str, str], name: str) -> "PostgresSession":
             " SET standard_conforming_strings TO on; SET client_min_messages TO warning"
         )
     except psycopg.Error as error:
-        words = " ".join(str(error).split())
-        password = parameters.get("password")
-        shown = words.replace(password, "…") if password else words
-        raise UnreachableTargetError(f"{name} cannot be reached: {shown}") from None
+        words = " ".join(str(error).split())  # libpq never repeats a password
+        raise UnreachableTargetError(f"{name} cannot be reached: {words}") from None
     return PostgresSession(connection)
 
 
