@@ -37,8 +37,8 @@ lint: $(VENV)/.dev  ## formatting, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: lint  ## lint and the fast tests: under two minutes, no servers but our own
-	$(BIN)/pytest -q -m "not slow and not server and not official and not soak"
+test: lint  ## lint and the fast tests, on all cores: about a minute, no servers but our own
+	$(BIN)/pytest -q --numprocesses auto --dist worksteal -m "not slow and not server and not official and not soak"
 
 check: test docs $(OFFICIAL)/bin/dap  ## test, the documentation, and the slow tier: the official client, servers, faults, 20 kills
 	DAPKIT_SERVERS=required DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap \

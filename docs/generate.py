@@ -25,8 +25,10 @@ SHARED = {CONNECTION: "Connection", SANDBOX: "The sandbox inside a command", MES
 BASES = {"DapError", "CredentialsError", "ServiceError"}  # classes that are never raised themselves
 VARIABLES = {
     "DAP_SANDBOX_HOME": "folder in which `--sandbox` keeps its data clock, instead of the user's state folder",
+    "DAP_DATABASE_HOST, _PORT, _USERNAME, _PASSWORD, _NAME, _SSL": "a PostgreSQL database in parts",
     "DAP_TRACKING": "accepted for scripts of the official command, and must be true or false; nothing is tracked",
     "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY": "proxies, and the hosts that are reached without one",
+    "TERM": "`dumb` or `unknown`: a terminal that gets log lines instead of live progress",
     "NO_COLOR": "no colours, when it is set to anything",
     "SSL_CERT_FILE": "file of certificates (PEM) to trust, as OpenSSL reads it",
 }

@@ -1,6 +1,8 @@
 """Sessions as the settings name them."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 from dapkit.cli.settings import read_settings
 from dapkit.connection import connect, credentials_of, session_options
 from dapkit.engine.events import Event, Notice
-from dapkit.errors import MissingCredentialsError, UsageError
+from dapkit.errors import MissingCredentialsError, OutputError, UsageError
 from dapkit.model import SANDBOX_SERVICE
 from dapkit.settings import ConnectionSettings
 
@@ -59,6 +61,26 @@ def test_a_base_url_that_is_none_is_a_usage_error() -> None:
         asyncio.run(attempt())
 
 
+def test_a_clock_that_cannot_be_kept_is_an_error_before_the_work_and_a_notice_after_it(tmp_path: Path) -> None:
+    heard: list[Event] = []
+    home = tmp_path / "home"
+    chosen = settings({"DAP_SANDBOX_HOME": str(home)}, sandbox=True, sandbox_scale=0.05)
+
+    async def visit() -> None:
+        async with connect(chosen, heard.append) as connection:
+            connection.check()
+            home.rmdir()
+            home.touch()
+            with pytest.raises(OutputError, match=r"clock\.json"):
+                connection.check()
+            connection.move_on()
+
+    asyncio.run(visit())
+    (told,) = heard
+    assert isinstance(told, Notice)
+    assert "clock.json" in told.message
+
+
 def test_the_sandbox_lives_inside_and_its_clock_moves(tmp_path: Path) -> None:
     heard: list[Event] = []
     chosen = settings(
@@ -82,3 +104,9 @@ def test_the_sandbox_lives_inside_and_its_clock_moves(tmp_path: Path) -> None:
     assert "courses" in tables
     assert [event.message for event in heard if isinstance(event, Notice)] == list(chosen.notices)
     assert len(heard) == 1
+
+
+def test_a_command_loads_the_sandbox_only_when_it_starts_one() -> None:
+    program = "import sys, dapkit.cli.exporting as _; print(*sorted({'duckdb', 'dapkit.sandbox'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -13,7 +13,7 @@ from typing import Any
 from dapkit.errors import UnexpectedAnswerError
 from dapkit.model import Column, Kind, Table, Type, VersionedSchema
 
-__all__ = ["UNSPECIFIED", "SchemaDifference", "difference", "read_table"]
+__all__ = ["UNSPECIFIED", "SchemaDifference", "difference", "read_table", "widens"]
 
 UNSPECIFIED = "__dap_unspecified__"
 """The value of an enum that stands for those which its schema does not know yet."""
@@ -180,3 +180,39 @@ def difference(before: Table, after: Table) -> SchemaDifference:
         altered=altered,
         key_changed=[column.name for column in before.key] != [column.name for column in after.key],
     )
+
+
+_WIDER: Mapping[Kind, frozenset[Kind]] = {
+    Kind.INT16: frozenset({Kind.INT32, Kind.INT64, Kind.FLOAT32, Kind.FLOAT64, Kind.TEXT}),
+    Kind.INT32: frozenset({Kind.INT64, Kind.FLOAT64, Kind.TEXT}),
+    Kind.INT64: frozenset({Kind.TEXT}),
+    Kind.FLOAT32: frozenset({Kind.FLOAT64}),
+    Kind.ENUM: frozenset({Kind.OPEN_ENUM, Kind.TEXT}),
+    Kind.OPEN_ENUM: frozenset({Kind.TEXT}),
+    Kind.DATE: frozenset({Kind.TEXT}),
+    Kind.UUID: frozenset({Kind.TEXT}),
+    Kind.IPV4: frozenset({Kind.IP, Kind.TEXT}),
+    Kind.IPV6: frozenset({Kind.IP, Kind.TEXT}),
+    Kind.IP: frozenset({Kind.TEXT}),
+    Kind.OBJECT: frozenset({Kind.FREE}),
+}
+
+
+def widens(before: Type, after: Type) -> bool:
+    """Whether every value of one type is, written by the service in the same way, a value of another too."""
+    if before.kind is not after.kind:
+        fits = after.length is None or before.kind not in (Kind.ENUM, Kind.OPEN_ENUM)
+        return fits and after.kind in _WIDER.get(before.kind, frozenset())
+    match before.kind:
+        case Kind.DECIMAL:
+            whole = after.precision - after.scale >= before.precision - before.scale
+            return whole and after.scale >= before.scale
+        case Kind.TEXT:
+            return after.length is None or (before.length is not None and before.length <= after.length)
+        case Kind.ENUM:
+            return set(before.values) <= set(after.values)
+        case Kind.ARRAY:
+            assert before.items is not None
+            assert after.items is not None
+            return widens(before.items, after.items)
+    return True

@@ -17,9 +17,9 @@ MAY_IMPORT = {
     "decode": {"errors", "model", "schema"},
     "targets": {"errors", "model", "schema", "decode"},
     "client": {"errors", "model", "schema", "locks", "protocol"},
-    "engine": {"errors", "model", "schema", "locks", "protocol", "client", "decode"},
-    "sandbox": {"spec", "errors"},
-    "settings": {"protocol"},
+    "engine": {"errors", "model", "schema", "locks", "protocol", "client", "decode", "targets"},
+    "sandbox": {"spec", "errors", "locks"},
+    "settings": {"errors", "protocol"},
     "connection": {"errors", "model", "settings", "protocol", "client", "engine", "sandbox"},
     "library": {"errors", "model", "schema", "settings", "protocol", "client", "engine", "decode", "connection"},
     "cli": {
@@ -35,6 +35,7 @@ MAY_IMPORT = {
         "sandbox",
         "connection",
         "library",
+        "targets",
     },
 }
 PURE = {
@@ -50,6 +51,9 @@ THIRD_PARTY = {
     "rich": {"cli"},
     "duckdb": {"sandbox", "decode", "targets/duckdb"},
     "psycopg": {"targets/postgres"},
+    "pymysql": {"targets/mysql"},
+    "mssql_python": {"targets/mssql"},
+    "awscrt": {"engine/checksums.py"},
 }
 
 

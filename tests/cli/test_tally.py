@@ -59,6 +59,7 @@ def test_tables_move_through_their_states(table_result: Callable[..., TableResul
         TableState.QUEUED: 0,
         TableState.RUNNING: 1,
         TableState.DOWNLOADING: 1,
+        TableState.LOADING: 0,
         TableState.DONE: 1,
         TableState.FAILED: 1,
     }

@@ -111,6 +111,13 @@ class ChangesContract:
         scene.replace(ENROLMENTS, rows)
         scene.holds(ENROLMENTS, rows)
 
+    def test_a_null_in_a_key_is_refused(self, scene: Scene) -> None:
+        scene.initialise(TABLE, [A])
+        with scene.refused(TABLE):
+            scene.change(TABLE, [B | {"id": None}])
+        with scene.refused(TABLE):
+            scene.replace(TABLE, [A, B | {"id": None}])
+
     def test_a_table_of_a_key_alone(self, scene: Scene) -> None:
         scene.initialise(KEY_ONLY, [{"user": 1, "course": 1}, {"user": 1, "course": 2}])
         again: list[Row | Values] = [{"user": 1, "course": 1}, {"user": 2, "course": 2}, deleted(user=1, course=2)]

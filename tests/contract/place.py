@@ -107,6 +107,10 @@ class Place:
         dialect = self.dialect
         return f"SELECT {dialect.listed(columns)} FROM {dialect.of(table)}"
 
+    def index(self, name: str, table: Table) -> str:
+        """Return what drops an index of a table after the words DROP INDEX."""
+        return f"{self.dialect.identifier(table.namespace)}.{name}"
+
     def value(self, type_: Type, raw: object) -> object:
         """Return what a driver gives, or a test writes, as the plain value that it stands for."""
         if raw is None:

@@ -1,5 +1,6 @@
 """Part of the contract: a fresh snapshot is merged into the live table, which stays the table that it was."""
 
+import pytest
 from tests.contract.changes import TABLE, A, B, C
 from tests.contract.scene import Scene
 from tests.support.table_schemas import INT32, INT64, TEXT, table_of
@@ -48,6 +49,23 @@ class SnapshotsContract:
         scene.change(TABLE, [C | {"size": 6}])
         scene.holds(TABLE, [A, B | {"size": 5}, C | {"size": 6}])
         assert len(scene.place.ask(f"SELECT mine FROM {name}")) == 3
+
+    @pytest.mark.parametrize("road", ["change", "replace"])
+    def test_an_index_of_the_users_own_does_not_hinder(self, scene: Scene, road: str) -> None:
+        scene.initialise(TABLE, [A, B])
+        dialect = scene.session.dialect
+        scene.place.execute(f"CREATE INDEX by_size ON {dialect.of(TABLE)} ({dialect.identifier('size')})")
+        load = scene.change if road == "change" else scene.replace
+        load(TABLE, [A | {"size": 5}, C])
+        wanted = [A | {"size": 5}, C] if road == "replace" else [A | {"size": 5}, B, C]
+        scene.holds(TABLE, wanted)
+        wider = table_of({"name": TEXT, "size": INT64, "more": INT32}, version=2)
+        load(wider, [*wanted, {"id": 4, "more": 4}])
+        scene.holds(wider, [*wanted, {"id": 4, "more": 4}])
+        other = table_of({"size": INT32}, version=3)  # no wider any more
+        scene.replace(other, [{"id": 1, "size": 1}])
+        scene.holds(other, [{"id": 1, "size": 1}])
+        scene.place.execute(f"DROP INDEX {scene.place.index('by_size', TABLE)}")  # it is still there
 
     def test_an_increment_goes_on_from_a_snapshot(self, scene: Scene) -> None:
         scene.initialise(TABLE, [A])

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dapkit.engine import checksums
 from dapkit.engine.integrity import NOTHING_EXPECTED, Expected, ObjectCheck, Proof, expected_from_headers, prove
 from dapkit.errors import IntegrityError
 from dapkit.model import Format
+from dapkit.sandbox.checksums import checksum as sandbox_checksum
 
 TEXT = b'meta.ts\tkey.id\n2025\t1\n2025\t"\n'
-GZIP = gzip.compress(TEXT)
+GZIP = gzip.compress(TEXT, mtime=0)
 
 
 def parquet() -> bytes:
@@ -80,10 +82,12 @@ def test_an_encrypted_parquet_proves_what_the_store_proves(tmp_path: Path) -> No
 def digest_of(algorithm: str, data: bytes) -> bytes:
     if algorithm == "crc32":
         return zlib.crc32(data).to_bytes(4, "big")
+    if algorithm in ("crc32c", "crc64nvme"):
+        return sandbox_checksum(algorithm, [data])
     return hashlib.new(algorithm, data).digest()
 
 
-@pytest.mark.parametrize("algorithm", ["sha256", "sha1", "md5", "crc32"])
+@pytest.mark.parametrize("algorithm", ["sha256", "sha1", "md5", "crc32", "crc32c", "crc64nvme"])
 @pytest.mark.parametrize(("kind", "data"), [(Format.PARQUET, PARQUET), (Format.JSONL, GZIP)])
 def test_the_stores_checksum_proves_or_refuses(tmp_path: Path, algorithm: str, kind: Format, data: bytes) -> None:
     expected = Expected(checksums={algorithm: digest_of(algorithm, data)})
@@ -103,7 +107,8 @@ def test_a_changed_byte_of_parquet_is_found_by_the_stores_checksum(tmp_path: Pat
         checked(tmp_path, bytes(harmed), Format.PARQUET, expected)
 
 
-def test_a_checksum_we_cannot_reckon_proves_nothing(tmp_path: Path) -> None:
+def test_a_checksum_we_cannot_reckon_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checksums, "_awscrt", lambda: None)
     expected = Expected(checksums={"crc64nvme": bytes(8), "crc32c": bytes(4)})
     assert "checksum" not in checked(tmp_path, PARQUET, Format.PARQUET, expected).proven
 

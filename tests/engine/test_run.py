@@ -2,31 +2,10 @@
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
 
 import pytest
 
-from dapkit.engine.run import Run
-
-ANY = cast(Any, None)
-
-
-def run(executor: ThreadPoolExecutor) -> Run:
-    return Run(
-        session=ANY,
-        clock=ANY,
-        output=ANY,
-        journal=ANY,
-        listener=ANY,
-        executor=executor,
-        downloads=ANY,
-        concurrency=1,
-        patience=0.0,
-        namespace="canvas",
-        known=ANY,
-        space=ANY,
-    )
+from dapkit.engine.run import workshop
 
 
 @pytest.mark.parametrize("error", [None, OSError("disk")])
@@ -41,8 +20,8 @@ def test_a_cancelled_call_has_ended_before_its_caller_goes_on(error: OSError | N
             raise error
 
     async def scenario() -> bool:
-        with ThreadPoolExecutor(1) as executor:
-            task = asyncio.create_task(run(executor).blocking(work))
+        with workshop(1) as place:
+            task = asyncio.create_task(place.blocking(work))
             await asyncio.to_thread(begun.wait, 10)
             task.cancel()
             await asyncio.sleep(0)
@@ -57,9 +36,9 @@ def test_a_cancelled_call_has_ended_before_its_caller_goes_on(error: OSError | N
 
 def test_a_result_and_an_error_arrive() -> None:
     async def scenario() -> int:
-        with ThreadPoolExecutor(1) as executor:
+        with workshop(1) as place:
             with pytest.raises(ValueError, match="int"):
-                await run(executor).blocking(int, "x")
-            return await run(executor).blocking(int, "7")
+                await place.blocking(int, "x")
+            return await place.blocking(int, "7")
 
     assert asyncio.run(scenario()) == 7

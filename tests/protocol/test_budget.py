@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dapkit.errors import UsageError
 from dapkit.protocol.budget import (
+    HANDFUL,
     LEASE,
     MARGIN,
     NO_PACE,
@@ -107,7 +108,7 @@ def test_pruning_forgets_an_old_narrowing(at: float, kept: bool) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "age", "expected"),
-    [(5, 0, 2), (5, RECOVERY / 2, 3), (5, RECOVERY - 1, 4), (5, RECOVERY, 5), (1, 0, 1), (None, 0, None)],
+    [(5, 0, 2), (5, RECOVERY / 2, 3), (5, RECOVERY - 1, 4), (5, RECOVERY, 5), (1, 0, 1), (None, RECOVERY, None)],
 )
 def test_a_narrowed_lane_widens_again(limit: int | None, age: float, expected: int | None) -> None:
     spent = Budget(narrowing=Narrowing(at=NOW, low=2))
@@ -124,8 +125,29 @@ def test_a_429_halves_the_lane(limit: int, low: int) -> None:
     assert again.narrowing == Narrowing(at=NOW + 1, low=max(1, low // 2))
 
 
-def test_a_429_only_blocks_a_lane_without_a_budget() -> None:
-    assert narrowed(Budget(), Slot(id="x", taken=NOW), None, NOW, 30.0) == Budget(blocked_until=NOW + 30)
+@pytest.mark.parametrize(("under_way", "low"), [(1, HANDFUL), (2 * HANDFUL, HANDFUL), (100, 50)])
+def test_a_429_halves_how_many_are_on_their_way_where_there_is_no_budget(under_way: int, low: int) -> None:
+    spent = Budget(slots=slots(*((-1, OPEN) for _ in range(under_way))))
+    told = narrowed(spent, spent.slots[0], None, NOW, 30.0)
+    assert told.blocked_until == NOW + 30
+    assert width(told, None, NOW) == low
+    together = narrowed(told, spent.slots[-1], None, NOW + 1, 30.0)
+    assert width(together, None, NOW) == low, "it was on its way when the lane was narrowed"
+
+
+def test_later_answers_widen_a_lane_without_a_budget_again() -> None:
+    early, late = Slot(id="early", taken=NOW - 1), Slot(id="late", taken=NOW + 1)
+    told = Budget(slots=(early, late), narrowing=Narrowing(at=NOW, low=HANDFUL))
+    told = answered(told, early, None, NOW + 2)
+    assert (width(told, None, NOW + 2), told.slots) == (HANDFUL, (late,))
+    told = answered(told, late, None, NOW + 2)
+    assert (width(told, None, NOW + 2), told.slots) == (HANDFUL + 1, ())
+
+
+def test_a_narrowed_lane_without_a_budget_waits_for_answers() -> None:
+    full = Budget(slots=slots(*((-1, OPEN) for _ in range(HANDFUL))), narrowing=Narrowing(at=NOW, low=HANDFUL))
+    assert next_free(full, None, NOW) > NOW
+    assert next_free(answered(full, full.slots[0], None, NOW), None, NOW) <= NOW
 
 
 def test_requests_on_their_way_narrow_no_further() -> None:
@@ -147,10 +169,11 @@ def test_a_shorter_demand_does_not_lift_a_longer_one() -> None:
 
 
 def test_an_answer_starts_the_window() -> None:
-    spent = taken(Budget(), Slot(id="a", taken=NOW))
+    slot = Slot(id="a", taken=NOW)
+    spent = taken(Budget(), slot)
     assert next_free(spent, 1, NOW) == NOW + LEASE + HOLD
-    assert next_free(answered(spent, "a", NOW + 3), 1, NOW + 3) == NOW + 3 + HOLD
-    assert answered(spent, "other", NOW + 3) == spent
+    assert next_free(answered(spent, slot, 1, NOW + 3), 1, NOW + 3) == NOW + 3 + HOLD
+    assert answered(spent, Slot(id="other", taken=NOW), 1, NOW + 3) == spent
 
 
 def test_merging_knows_the_answer_that_any_side_knows() -> None:
@@ -179,7 +202,7 @@ def test_never_more_than_the_limit_in_any_window(limit: int, requests: list[tupl
         now += gap
         now = max(now, next_free(pruned(spent, now), limit, now))
         slot = Slot(id=str(number), taken=now)
-        spent = answered(taken(pruned(spent, now), slot), slot.id, now + latency)
+        spent = answered(taken(pruned(spent, now), slot), slot, limit, now + latency)
         counted.append(now + latency * where)
     counted.sort()
     for first, beyond in zip(counted, counted[limit:], strict=False):

@@ -13,6 +13,8 @@ from dapkit.protocol.retry import (
     Trouble,
     classify,
     http_date,
+    lengthened,
+    pause_after,
     retry_after,
 )
 
@@ -78,12 +80,48 @@ def test_a_token_is_renewed_once(renewals: int, expected: type) -> None:
 @pytest.mark.parametrize("error", [errors.ServerError("x"), errors.NetworkError("x"), errors.StalledError("x")])
 @pytest.mark.parametrize(
     ("failures", "chance", "pause"),
-    [(1, 0.0, 1.0), (2, 0.0, 2.0), (3, 0.0, 4.0), (7, 0.0, 60.0), (500, 0.0, 60.0), (3, 1.0, 2.0), (3, 0.5, 3.0)],
-)
-def test_pauses_double_up_to_a_minute_and_chance_spreads_them(
+    [(1, 0.0, 0.5), (2, 0.0, 0.75), (3, 0.0, 1.125), (12, 0.0, 43.25), (13, 0.0, 60.0), (500, 0.0, 60.0),
+     (3, 1.0, 0.5625), (500, 1.0, 30.0)],
+)  # fmt: skip
+def test_pauses_grow_by_half_up_to_a_minute_and_chance_spreads_them(
     error: DapError, failures: int, chance: float, pause: float
 ) -> None:
-    assert step(error, Trail(failures=failures, answered=True), chance) == Retry(pause)
+    outcome = step(error, Trail(failures=failures, answered=True), chance)
+    assert isinstance(outcome, Retry)
+    assert outcome.after == pytest.approx(pause, rel=0.001)
+
+
+@pytest.mark.parametrize(
+    ("patience", "longest"), [(3600.0, 60.0), (900.0, 60.0), (300.0, 20.0), (20.0, 4 / 3), (1.0, 0.5)]
+)
+def test_a_short_patience_is_not_used_up_by_waiting(patience: float, longest: float) -> None:
+    assert pause_after(1000, patience, 0.0) == pytest.approx(longest)
+
+
+def test_when_every_second_request_fails_their_pauses_are_short() -> None:
+    """The mean over all requests: each further failure is half as likely, and its pause longer by half."""
+    mean = sum(pause_after(failures, 900.0, 0.5) * 0.5**failures for failures in range(1, 100))
+    assert mean < 1.0
+
+
+def test_an_outage_of_a_quarter_of_an_hour_takes_some_thirty_attempts() -> None:
+    waited, attempts = 0.0, 0
+    while waited < 900:
+        attempts += 1
+        waited += pause_after(attempts, 900.0, 0.5)
+    assert 20 < attempts < 40
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (errors.ServerError("x"), Trail(failures=2, spent=5.0)),
+        (errors.RateLimitedError("x"), Trail(failures=1, rate_limited=1, spent=2.0)),
+        (errors.RejectedCredentialsError("x"), Trail(failures=1, spent=2.0)),
+    ],
+)
+def test_only_what_may_not_go_on_for_ever_counts_as_a_failure(error: DapError, expected: Trail) -> None:
+    assert lengthened(Trail(failures=1, spent=2.0), error, 3.0) == expected
 
 
 @pytest.mark.parametrize(("spent", "again"), [(0.0, True), (899.0, True), (900.0, False)])
@@ -114,7 +152,7 @@ def test_a_page_in_place_of_a_message_may_pass(failures: int, understood: bool, 
 
 
 @pytest.mark.parametrize(
-    ("demand", "times", "pause"), [(30.0, 1, 30.0), (0.0, 1, 0.0), (None, 1, 10.0), (None, 2, 20.0), (None, 9, 60.0)]
+    ("demand", "times", "pause"), [(30.0, 1, 30.0), (0.0, 1, 0.0), (None, 1, 10.0), (None, 2, 15.0), (None, 9, 60.0)]
 )
 def test_a_429_is_obeyed(demand: float | None, times: int, pause: float) -> None:
     trail = Trail(rate_limited=times, answered=True)
@@ -133,6 +171,6 @@ def test_a_429_that_demands_hours_fails_and_says_so() -> None:
     assert outcome.error.uuid == "u"
 
 
-@pytest.mark.parametrize(("demand", "pause"), [(0.0, 1.0), (20.0, 20.0), (3600.0, 60.0)])
+@pytest.mark.parametrize(("demand", "pause"), [(0.0, 0.5), (20.0, 20.0), (3600.0, 60.0)])
 def test_a_failing_server_may_ask_for_a_pause_too(demand: float, pause: float) -> None:
     assert step(errors.ServerError("x"), demand=demand) == Retry(pause)

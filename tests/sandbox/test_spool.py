@@ -58,6 +58,7 @@ def test_an_object_is_described_and_rendered_once(tmp_path: Path) -> None:
             async with spool.lease(part(1)) as item:
                 assert item.path.read_bytes() == b"\x01" * 100
                 assert (item.size, item.rows, item.crc32) == (100, 7, zlib.crc32(b"\x01" * 100))
+                assert item.checksum == item.crc32.to_bytes(4, "big")
 
     play(writer, scenario, parent=tmp_path)
     assert writer.asked == [1]

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from tests.support.virtual_time import VirtualClock
 
@@ -46,6 +47,13 @@ class FakeStream:
             raise NetworkError("the connection was lost")
 
 
+@lru_cache(maxsize=1000)
+def _content(object_id: str, rows: int) -> bytes:
+    source = random.Random(object_id)
+    lines = [f'{{"key":{{"id":{i}}},"value":{{"x":"{source.random()}"}},"meta":{{"ts":"t"}}}}\n' for i in range(rows)]
+    return gzip.compress("".join(lines).encode(), mtime=0)
+
+
 @dataclass
 class FakeService:
     """Tables of so many objects each; see the module."""
@@ -69,17 +77,16 @@ class FakeService:
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
 
+    @property
+    def sandbox(self) -> bool:
+        return False
+
     def strikes(self, probability: float) -> bool:
         return not self.healed and self.random.random() < probability
 
     def truth(self, object_id: str) -> bytes:
         """The right bytes of an object."""
-        source = random.Random(object_id)
-        lines = [
-            f'{{"key":{{"id":{i}}},"value":{{"x":"{source.random()}"}},"meta":{{"ts":"t"}}}}\n'
-            for i in range(self.rows)
-        ]
-        return gzip.compress("".join(lines).encode(), mtime=0)
+        return _content(object_id, self.rows)
 
     async def tables(self, namespace: str) -> tuple[str, ...]:
         self.asked["list"] += 1

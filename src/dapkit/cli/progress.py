@@ -27,6 +27,7 @@ _STATES = (
     (TableState.QUEUED, "waiting", "dim"),
     (TableState.RUNNING, "running", "dim"),
     (TableState.DOWNLOADING, "downloading", "name"),
+    (TableState.LOADING, "loading", "name"),
     (TableState.DONE, "done", "good"),
     (TableState.FAILED, "failed", "bad"),
 )

@@ -10,8 +10,11 @@ from dapkit.engine.events import (
     ObjectDone,
     ObjectsKnown,
     RunBegan,
+    SyncBegan,
+    TableCompared,
     TableDone,
     TableFailed,
+    TableLoaded,
     TableMoved,
     TableState,
 )
@@ -67,11 +70,15 @@ class Tally:
             table.state, table.files, table.total = TableState.DONE, event.result.files, event.result.files
             table.rows = event.result.rows or table.rows
             table.coming.clear()
+        elif isinstance(event, TableLoaded | TableCompared):
+            table = self._table(event.table)
+            table.state, table.total = TableState.DONE, table.files
+            table.coming.clear()
         elif isinstance(event, TableFailed):
             table = self._table(event.table)
             table.state = TableState.FAILED
             table.coming.clear()
-        elif isinstance(event, RunBegan):
+        elif isinstance(event, RunBegan | SyncBegan):
             self.namespace = event.namespace
             self.tables = {name: self.tables.get(name, TableTally()) for name in event.tables}
 

@@ -177,9 +177,8 @@ class Pacer:
             if free > now:
                 return min(free, now + _LOOK_AGAIN) if self._file is not None else free
             slot = Slot(id=f"{self._name}-{next(self._numbers)}", taken=now)
-            if lane.limit is not None:
-                lane.mine = taken(lane.mine, slot)
-                lane.seen = taken(lane.seen, slot)
+            lane.mine = taken(lane.mine, slot)
+            lane.seen = taken(lane.seen, slot)
             if shared:
                 self._write(endpoint, lane.seen)
             return slot
@@ -192,12 +191,12 @@ class Pacer:
         now = self._clock.now()
         shared = lane.limit is not None and self._acquire_at_once()
         try:
-            lane.mine = answered(lane.mine, turn.slot.id, now)
-            lane.seen = self._merged(endpoint, lane, now, shared=shared)
             if turn.demanded is not None:
-                told = narrowed(lane.seen, turn.slot, lane.limit, now, turn.demanded)
+                known = self._merged(endpoint, lane, now, shared=shared)
+                told = narrowed(known, turn.slot, lane.limit, now, turn.demanded)
                 lane.mine = replace(told, slots=lane.mine.slots)
-                lane.seen = told
+            lane.mine = answered(lane.mine, turn.slot, lane.limit, now)
+            lane.seen = self._merged(endpoint, lane, now, shared=shared)
             if shared:
                 self._write(endpoint, lane.seen)
         finally:
@@ -206,8 +205,13 @@ class Pacer:
             lane.stir()
 
     def _merged(self, endpoint: Endpoint, lane: _Lane, now: float, *, shared: bool) -> Budget:
-        """Return what all processes have spent, as far as it is known; our own requests are known best."""
+        """Return what all processes have spent, as far as it is known; our own requests are known best.
+
+        Without a limit there is nothing to share: what is on its way of ours is all that counts.
+        """
         lane.mine = pruned(lane.mine, now)
+        if lane.limit is None:
+            return lane.mine
         others = lane.seen
         if shared and self._file is not None:
             others = self._file.read().get(endpoint.value, Budget())

@@ -45,12 +45,12 @@ class Header:
         return next((name for name, each in zip(self.names, self.columns, strict=True) if each == column), None)
 
 
-def common_header(paths: Sequence[Path], table: Table) -> Header:
+def common_header(paths: Sequence[Path], table: Table, *, action: bool) -> Header:
     """Return the header of files that are loaded together; there is at least one.
 
     Raises:
-        IntegrityError: a file is harmed, the headers differ, lack a column of the key, or name one that the table's
-            schema does not know: its values would be lost.
+        IntegrityError: a file is harmed, the headers differ, lack a column of the key (or `meta.action`, which an
+            increment must have), or name one that the table's schema does not know: its values would be lost.
         OSError: a file cannot be read.
     """
     first = header(paths[0])
@@ -62,8 +62,10 @@ def common_header(paths: Sequence[Path], table: Table) -> Header:
     if unknown:
         message = f"{paths[0].name} has columns that version {table.version} of the schema does not know: "
         raise IntegrityError(message + ", ".join(unknown), table=table.name)
-    if not there.issuperset(column.name for column in table.key):
-        raise IntegrityError(f"{paths[0].name} lacks a column of the key.", table=table.name)
+    needed = [META_TS, *([META_ACTION] if action else []), *(f"key.{column.name}" for column in table.key)]
+    lacking = [name for name in needed if name not in first.names]
+    if lacking:
+        raise IntegrityError(f"{paths[0].name} lacks {', '.join(lacking)}.", table=table.name)
     return first
 
 

@@ -4,11 +4,12 @@ DuckDB's own reader splits the lines (no general CSV reader knows COPY's escapes
 an expression takes the escapes of a column back.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dapkit.decode.tsv import Header
+from dapkit.model import Table
 
-__all__ = ["read_tsv", "text_literal", "unescaped"]
+__all__ = ["far_year", "originals", "quoted", "read_tsv", "text_literal", "unescaped"]
 
 _LONGEST_LINE = 256 << 20
 # The letters of COPY's escapes and what they stand for; a NUL has one of its own here.
@@ -40,6 +41,39 @@ def unescaped(text: str) -> str:
         piece = rf"replace({piece}, '\{letter}', chr({code}))"
     pieces = rf"list_transform(string_split({text}, '\\'), lambda piece: {piece})"
     return rf"CASE WHEN contains({text}, '\') THEN array_to_string({pieces}, '\') ELSE {text} END"
+
+
+def far_year(text: str) -> str:
+    """Return a condition that holds for a date or date-time whose year has not four digits, or is 0."""
+    return f"(starts_with({text}, '+') OR starts_with({text}, '-') OR starts_with({text}, '0000-'))"
+
+
+def originals(table: Table, header: Header, odd: Mapping[str, str]) -> str:
+    """Return an expression for the original texts of a row's odd values, null for a row that has none.
+
+    It is JSON: `{"key": {column: text}, "values": {column: text or null}}`. `odd` gives a condition by column.
+    """
+    if not odd:
+        return "CAST(NULL AS VARCHAR)"
+    key = _json({name: _original(header, name) for name in (column.name for column in table.key)})
+    values = _json(
+        {name: f"CASE WHEN {condition} THEN {_original(header, name)} END" for name, condition in odd.items()}
+    )
+    row = _json({"key": key, "values": values})
+    return f"CASE WHEN {' OR '.join(odd.values())} THEN CAST({row} AS VARCHAR) END"
+
+
+def _original(header: Header, column: str) -> str:
+    return unescaped(quoted(header.source(column) or column))
+
+
+def _json(fields: Mapping[str, str]) -> str:
+    return f"json_object({', '.join(f'{text_literal(name)}, {sql}' for name, sql in fields.items())})"
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def text_literal(text: str) -> str:

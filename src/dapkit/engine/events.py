@@ -6,11 +6,14 @@ listens decides what to show (a progress display, log lines, nothing).
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from dapkit.engine.converge import Purpose, Road
 from dapkit.errors import DapError
 from dapkit.model import Query
+from dapkit.targets.base import Comparison, Counts
 
 
 class TableState(StrEnum):
@@ -19,6 +22,7 @@ class TableState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     DOWNLOADING = "downloading"
+    LOADING = "loading"
     DONE = "done"
     FAILED = "failed"
 
@@ -147,8 +151,41 @@ class RunResult:
     notices: tuple[str, ...] = field(default=())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncBegan:
+    """Tables are about to be brought into a database; `target` is its address without anything secret."""
+
+    namespace: str
+    tables: tuple[str, ...]
+    target: str
+    purpose: Purpose
+    sandbox: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableLoaded:
+    """A table of the database is where the service is: by which road, what was done, and its watermark now."""
+
+    table: str
+    road: Road
+    counts: Counts
+    watermark: datetime
+    schema_version: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableCompared:
+    """A table of the database was compared with the service's, as of its watermark."""
+
+    table: str
+    comparison: Comparison
+    watermark: datetime
+
+
 Event = (
     RunBegan
+    | SyncBegan
     | TableMoved
     | ObjectsKnown
     | ObjectBegan
@@ -157,6 +194,8 @@ Event = (
     | Retried
     | Notice
     | TableDone
+    | TableLoaded
+    | TableCompared
     | TableFailed
 )
 Listener = Callable[[Event], None]

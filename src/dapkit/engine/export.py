@@ -7,7 +7,7 @@ and the disk. One table's trouble is its own; only what concerns everybody (cred
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -41,7 +41,7 @@ from dapkit.engine.journal import read as read_journal
 from dapkit.engine.locking import holding
 from dapkit.engine.names import job_folder
 from dapkit.engine.plan import Begin, Continue, Keep, Step, outdated, plan_run, plan_tables, run_key
-from dapkit.engine.run import Run, Space
+from dapkit.engine.run import Run, Space, Workshop, workshop
 from dapkit.engine.tables import KnownTables, resolve_tables
 from dapkit.errors import (
     AccountError,
@@ -54,7 +54,7 @@ from dapkit.errors import (
     NoEarlierResultError,
     OutputError,
 )
-from dapkit.model import SANDBOX_SERVICE, Query
+from dapkit.model import Query
 
 log = logging.getLogger(__name__)
 
@@ -96,11 +96,13 @@ class Preview:
     continued: float | None
 
 
-async def export(session: Session, options: ExportOptions, listen: Listener) -> RunResult:
+async def export(
+    session: Session, options: ExportOptions, listen: Listener, shared: Workshop | None = None
+) -> RunResult:
     """Bring the tables' files to the output folder.
 
     Returns when every table is whole or has failed for good. May be cancelled at any time; the same call then goes
-    on from there.
+    on from there. Several exports at once may work in one `shared` workshop.
 
     Raises:
         DapError: what concerns the whole run: credentials, account, the output folder, a lock.
@@ -116,7 +118,8 @@ async def export(session: Session, options: ExportOptions, listen: Listener) -> 
     async with holding(runs / f"{key}.lock", session.clock, busy):
         journal = Journal(runs / f"{key}.jsonl")
         try:
-            return await _export(session, options, journal, listen)
+            with nullcontext(shared) if shared else workshop(options.concurrency) as place:
+                return await _export(session, options, journal, listen, place)
         finally:
             journal.close()
 
@@ -138,7 +141,9 @@ async def preview(session: Session, options: ExportOptions) -> Preview:
     )
 
 
-async def _export(session: Session, options: ExportOptions, journal: Journal, listen: Listener) -> RunResult:
+async def _export(
+    session: Session, options: ExportOptions, journal: Journal, listen: Listener, place: Workshop
+) -> RunResult:
     started = session.clock.now()
     chosen, moved = _moved_on(session, options, plan_run(None if options.new else journal.resume(), started), started)
     begun, notice = await _what(session, options, chosen)
@@ -154,28 +159,24 @@ async def _export(session: Session, options: ExportOptions, journal: Journal, li
             incremental=options.incremental,
             output=options.output,
             continued=chosen.age if isinstance(chosen, Continue) else None,
-            sandbox=session.identity == SANDBOX_SERVICE,
+            sandbox=session.sandbox,
         )
     )
     if notice:
         listen(Notice(message=notice))
-    with ThreadPoolExecutor(max_workers=min(options.concurrency, 8), thread_name_prefix="dapkit") as executor:
-        run = Run(
-            session=session,
-            clock=session.clock,
-            output=options.output,
-            journal=journal,
-            listener=listen,
-            executor=executor,
-            downloads=asyncio.Semaphore(options.concurrency),
-            concurrency=options.concurrency,
-            patience=options.patience,
-            namespace=begun.namespace,
-            known=KnownTables(session, begun.namespace),
-            space=Space(options.output),
-        )
-        steps = _steps(options, chosen, begun, started)
-        outcomes = await _deliver_all(run, steps, begun)
+    run = Run(
+        session=session,
+        clock=session.clock,
+        output=options.output,
+        journal=journal,
+        listener=listen,
+        workshop=place,
+        patience=options.patience,
+        namespace=begun.namespace,
+        known=KnownTables(session, begun.namespace),
+        space=Space(options.output),
+    )
+    outcomes = await _deliver_all(run, _steps(options, chosen, begun, started), begun)
     done = tuple(outcome for outcome in outcomes if isinstance(outcome, TableResult))
     failed = tuple(outcome for outcome in outcomes if isinstance(outcome, TableFailed))
     journal.append(RunEnded(time=session.clock.now(), failed=len(failed)))
@@ -190,7 +191,7 @@ async def _export(session: Session, options: ExportOptions, journal: Journal, li
         fetched=run.tally.fetched,
         refetched=run.tally.refetched,
         seconds=session.clock.now() - started,
-        sandbox=session.identity == SANDBOX_SERVICE,
+        sandbox=session.sandbox,
     )
 
 
@@ -213,7 +214,7 @@ async def _deliver(run: Run, step: Step) -> TableResult | TableFailed:
             progress = TableProgress() if isinstance(step, Keep) else step.progress
             result = await Delivery(run, step.record, progress).deliver()
     except DapError as error:
-        if _concerns_all(error):
+        if concerns_all(error):
             raise
         return _failed(run, step.table, error)
     except Exception as error:
@@ -245,7 +246,7 @@ def _failed(run: Run, table: str, error: DapError) -> TableFailed:
     return failure
 
 
-def _concerns_all(error: DapError) -> bool:
+def concerns_all(error: DapError) -> bool:
     """Whether an error would meet every other table too."""
     if isinstance(error, ForbiddenError | ManifestError):
         return False

@@ -1,14 +1,15 @@
 """One object of a job, from its signed URL to a checked file under its final name.
 
 What breaks is tried again from where it stands (by Range, when the store proves that the object is the same), with
-a fresh URL and growing pauses; patience is counted from the last byte that came. What fails a check is discarded
-and fetched anew. Nothing wrong ever bears the final name.
+growing pauses; patience is counted from the last byte that came. What fails a check is discarded and fetched anew,
+with a fresh URL. Nothing wrong ever bears the final name.
 """
 
 import asyncio
+import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dapkit.client.http import HttpStream
@@ -21,11 +22,23 @@ from dapkit.errors import (
     DapError,
     IntegrityError,
     NetworkError,
+    RateLimitedError,
     ServerError,
-    TlsError,
     UnexpectedAnswerError,
 )
 from dapkit.model import Format
+from dapkit.protocol.retry import (
+    Fail,
+    Patience,
+    Retry,
+    Trail,
+    classify,
+    http_date,
+    lengthened,
+    pause_after,
+    retry_after,
+)
+from dapkit.protocol.retry import Trouble as Failure
 
 BATCH = 1 << 19  # bytes handed to a worker thread at once
 SMALL = 1 << 18  # bytes that are sooner checked and written where they arrive than handed to a worker thread
@@ -33,10 +46,10 @@ WORTH_RESUMING = 1 << 20  # a smaller object is fetched anew rather than continu
 MOST_UNANNOUNCED = 2 << 30  # a body of unknown length ends here, lest it never ends
 MOST_CORRUPT = 5  # times that one object may fail its checks
 MOST_REFUSALS = 4  # times that the store may refuse a fresh URL of one object
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _STRONG_ETAG = re.compile(r'"[^"]*"')
+_UNTROUBLED = Trail(answered=True, understood=True)  # the service did answer: it signed the URL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +68,21 @@ class RefusedUrlError(ServerError):
     """The store does not accept the signed URL: it has expired, most likely."""
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Try again after a pause in seconds, with a fresh URL or the same."""
+
+    pause: float
+    fresh_url: bool = False
+
+
 @dataclass(slots=True)
 class Trouble:
-    """How often, and since when, one object has been failing."""
+    """What one object went through: what may pass is judged as it is for every other request."""
 
-    patience: float
-    since: float | None = None
+    patience: Patience
+    trail: Trail = _UNTROUBLED
     furthest: int = 0
-    attempts: int = 0
     corrupt: int = 0
     refused: int = 0
 
@@ -70,26 +90,27 @@ class Trouble:
         """So many bytes of the object came; when it was never further, patience and pauses begin anew."""
         if total > self.furthest:
             self.furthest = total
-            self.since = None
-            self.attempts = 0
+            self.trail = _UNTROUBLED
 
-    def pause(self, error: DapError, now: float) -> float | None:
-        """Return the seconds to wait before the next attempt, or None when this error is final."""
-        self.since = now if self.since is None else self.since
-        self.attempts += 1
-        pause = min(FIRST_PAUSE * 2 ** (self.attempts - 1), LONGEST_PAUSE)
-        match error:
+    def next(self, failure: Failure, seconds: float, chance: float) -> Again | DapError:
+        """Return when to try again after an attempt of so many seconds, or the error that is final."""
+        self.trail = lengthened(self.trail, failure.error, seconds)
+        match failure.error:
             case IntegrityError():
                 self.corrupt += 1
-                return pause if self.corrupt < MOST_CORRUPT else None
+                pause = pause_after(self.corrupt, self.patience.seconds, chance)
+                return Again(pause, fresh_url=True) if self.corrupt < MOST_CORRUPT else failure.error
             case RefusedUrlError():
                 self.refused += 1
-                return 0.0 if self.refused < MOST_REFUSALS else None
-            case TlsError():
-                return None
-            case NetworkError() | ServerError():
-                return pause if now + pause - self.since <= self.patience else None
-        return None
+                return Again(0.0, fresh_url=True) if self.refused < MOST_REFUSALS else failure.error
+        match classify(failure, self.trail, self.patience, chance):
+            case Retry(pause):
+                if not isinstance(failure.error, RateLimitedError):
+                    self.trail = replace(self.trail, spent=self.trail.spent + pause)
+                return Again(pause)
+            case Fail(error):
+                return error
+        return failure.error
 
 
 class Fetcher:
@@ -102,31 +123,38 @@ class Fetcher:
         self._etag = task.begun.etag if task.begun else ""
         self._size = task.begun.size if task.begun else 0
         self._promised = 0
-        self._trouble = Trouble(run.patience)
+        self._trouble = Trouble(Patience(seconds=run.patience))
+        self._demand: float | None = None
 
-    async def attempt(self, url: str) -> Proof | float:
-        """Try once; return the proof, or the seconds after which to try again with a fresh URL.
+    async def attempt(self, url: str) -> Proof | Again:
+        """Try once; return the proof, or when to try again.
 
         Raises:
             DapError: the object cannot be had; its file does not exist under the final name.
         """
+        began, self._demand = self._run.clock.now(), None
         try:
             return await self._attempt(url)
         except IntegrityError as error:
             self._run.tally.refetched += await self._run.blocking(self._part.discard)
             self._etag = ""
-            return self._again(error)
-        except (NetworkError, ServerError) as error:
-            return self._again(error)
+            return self._again(error, began)
+        except (NetworkError, RateLimitedError, ServerError) as error:
+            return self._again(error, began)
 
-    def _again(self, error: DapError) -> float:
-        pause = self._trouble.pause(error, self._run.clock.now())
+    def _again(self, error: DapError, began: float) -> Again:
+        run, now = self._run, self._run.clock.now()
+        failure = Failure(error=error, demand=self._demand)
         error.table = self._task.table
         error.job_id = self._task.job_id
-        if pause is None:
-            raise error
-        self._run.tell(Retried(table=self._task.table, error=error, pause=pause))
-        return pause
+        again = self._trouble.next(failure, now - began, random.random())
+        if isinstance(again, DapError):
+            again.table, again.job_id = error.table, error.job_id
+            raise again
+        if isinstance(error, RateLimitedError) and self._demand is not None:
+            run.silence.demand(now + again.pause)
+        run.tell(Retried(table=self._task.table, error=error, pause=again.pause))
+        return again
 
     async def _attempt(self, url: str) -> Proof:
         run = self._run
@@ -156,7 +184,12 @@ class Fetcher:
         return min(have, self._size - 1) if self._etag and have else 0
 
     def _accept(self, stream: HttpStream, offset: int) -> int:
-        """Return the offset at which the body begins. Raises ServerError or RefusedUrlError for no body."""
+        """Return the offset at which the body begins.
+
+        Raises:
+            RefusedUrlError, ServerError, RateLimitedError: there is none, but may be another time.
+            UnexpectedAnswerError: there is none.
+        """
         status = stream.status
         if status == 200:
             return 0
@@ -172,7 +205,11 @@ class Fetcher:
             raise ServerError("The store cannot continue the object (416)")
         if status in (400, 401, 403, 404, 410):
             raise RefusedUrlError(f"The store refused a signed URL ({status})")
-        if status == 429 or status >= 500:
+        date = http_date(stream.headers.get("Date"))
+        self._demand = retry_after(stream.headers.get("Retry-After"), self._run.clock.now() if date is None else date)
+        if status == 429:
+            raise RateLimitedError("The store was asked too often (429)")
+        if status >= 500:
             raise ServerError(f"The store answered {status}")
         raise UnexpectedAnswerError(f"The store answered {status} instead of an object", table=self._task.table)
 
@@ -240,6 +277,8 @@ class Fetcher:
             return await self._finish_here(last)
         except BaseException as error:
             await self._stop(writing, [] if isinstance(error, IntegrityError) else batch)
+            if isinstance(error, NetworkError):
+                self._came(size, total + size)
             raise
 
     async def _finish_here(self, chunks: Sequence[bytes]) -> Proof:

@@ -10,13 +10,14 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from dapkit.decode.inflate import Inflater, crc32
+from dapkit.decode.inflate import Inflater
 from dapkit.decode.rows import counter_of
+from dapkit.engine.checksums import Digest, cheapest, md5
 from dapkit.engine.parquet_structure import MAGICS, check_parquet
 from dapkit.errors import IntegrityError
 from dapkit.model import Format
@@ -68,34 +69,6 @@ class Proof:
     sha256: str
     rows: int | None
     proven: tuple[str, ...]
-
-
-class _Digest(Protocol):
-    def update(self, data: bytes | memoryview, /) -> None: ...
-    def digest(self) -> bytes: ...
-
-
-class _Crc32:
-    def __init__(self) -> None:
-        self._value = 0
-
-    def update(self, data: bytes | memoryview, /) -> None:
-        self._value = crc32(data, self._value)
-
-    def digest(self) -> bytes:
-        return self._value.to_bytes(4, "big")
-
-
-def _md5() -> _Digest:
-    return hashlib.md5(usedforsecurity=False)
-
-
-def _sha1() -> _Digest:
-    return hashlib.sha1(usedforsecurity=False)
-
-
-_ALGORITHMS: Mapping[str, Callable[[], _Digest]] = {"crc32": _Crc32, "sha1": _sha1, "md5": _md5}
-"""What can be reckoned at the speed of a network besides SHA-256, which always is; the cheapest first."""
 
 
 class _Content(Protocol):
@@ -210,15 +183,14 @@ class ObjectCheck:
         return True
 
 
-def _chosen(expected: Expected, *, by_etag: bool) -> tuple[str, _Digest | None]:
+def _chosen(expected: Expected, *, by_etag: bool) -> tuple[str, Digest | None]:
     """Return the one checksum to verify, and what reckons it; SHA-256 is reckoned anyway."""
     if "sha256" in expected.checksums:
         return "sha256", None
-    for algorithm, make in _ALGORITHMS.items():
-        if algorithm in expected.checksums:
-            return algorithm, make()
+    if (chosen := cheapest(expected.checksums)) is not None:
+        return chosen
     if by_etag and expected.etag_digest is not None:
-        return "etag", _md5()
+        return "etag", md5()
     return "", None
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -14,7 +15,6 @@ from dapkit.engine.events import Event, Listener
 from dapkit.engine.journal import AnyEntry, Journal
 from dapkit.engine.tables import KnownTables
 from dapkit.errors import DiskFullError
-from dapkit.model import SANDBOX_SERVICE
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,6 +41,17 @@ class Space:
 
 
 @dataclass(slots=True)
+class Silence:
+    """Until when the object store wants to hear nothing of us, since it said 429."""
+
+    until: float = 0.0
+
+    def demand(self, until: float) -> None:
+        """Ask nothing before then; a longer demand stays."""
+        self.until = max(self.until, until)
+
+
+@dataclass(slots=True)
 class Tally:
     """Bytes off the network in this run, and those of them that had been fetched before."""
 
@@ -49,35 +60,12 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One run at work."""
+class Workshop:
+    """Worker threads and places on the network; several runs may share one."""
 
-    session: Session
-    clock: Clock
-    output: Path
-    journal: Journal
-    listener: Listener
     executor: Executor
     downloads: asyncio.Semaphore
     concurrency: int
-    patience: float
-    namespace: str
-    known: KnownTables
-    space: Space
-    tally: Tally = field(default_factory=Tally)
-
-    @property
-    def sandbox(self) -> bool:
-        """Whether the data is the sandbox's, and so synthetic."""
-        return self.session.identity == SANDBOX_SERVICE
-
-    def tell(self, event: Event) -> None:
-        """Let the listener know."""
-        self.listener(event)
-
-    def record(self, entry: AnyEntry) -> None:
-        """Append to the journal."""
-        self.journal.append(entry)
 
     async def blocking(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a call that blocks on the disk or the processor in a worker thread.
@@ -93,3 +81,45 @@ class Run:
                 await asyncio.wait([working])
                 working.exception()  # taken note of: what is cancelled has no use for it
             raise
+
+
+@contextmanager
+def workshop(concurrency: int) -> Iterator[Workshop]:
+    """Open a workshop in which so many files are fetched at once."""
+    with ThreadPoolExecutor(max_workers=min(concurrency, 8), thread_name_prefix="dapkit") as executor:
+        yield Workshop(executor=executor, downloads=asyncio.Semaphore(concurrency), concurrency=concurrency)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run at work."""
+
+    session: Session
+    clock: Clock
+    output: Path
+    journal: Journal
+    listener: Listener
+    workshop: Workshop
+    patience: float
+    namespace: str
+    known: KnownTables
+    space: Space
+    tally: Tally = field(default_factory=Tally)
+    silence: Silence = field(default_factory=Silence)
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether the data is the sandbox's, and so synthetic."""
+        return self.session.sandbox
+
+    def tell(self, event: Event) -> None:
+        """Let the listener know."""
+        self.listener(event)
+
+    def record(self, entry: AnyEntry) -> None:
+        """Append to the journal."""
+        self.journal.append(entry)
+
+    async def blocking(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a call in a worker thread; see `Workshop.blocking`."""
+        return await self.workshop.blocking(call, *args, **kwargs)

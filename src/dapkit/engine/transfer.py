@@ -107,7 +107,7 @@ class Transfer:
         signer = Signer(self._run, [key for _, key in missing])
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._run.concurrency, len(missing))):
+                for _ in range(min(self._run.workshop.concurrency, len(missing))):
                     group.create_task(self._work(missing, signer))
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
@@ -118,17 +118,27 @@ class Transfer:
             await self._fetch(index, object_id, signer)
 
     async def _fetch(self, index: int, object_id: str, signer: Signer) -> None:
-        """Attempt until the object is whole. A pause between attempts leaves its place to others."""
+        """Attempt until the object is whole. A pause between attempts leaves its place to others.
+
+        So does a URL that the service lets us wait for; one that grows old in the queue is replaced in place.
+        """
+        run = self._run
         fetcher: Fetcher | None = None
         while True:
-            async with self._run.downloads:
+            await signer.url(object_id)
+            async with run.workshop.downloads:
+                while (quiet := run.silence.until - run.clock.now()) > 0:
+                    await run.clock.sleep(quiet)
                 url = await signer.url(object_id)
-                fetcher = fetcher or Fetcher(self._run, self._task(index, object_id, url))
+                fetcher = fetcher or Fetcher(run, self._task(index, object_id, url))
                 outcome = await fetcher.attempt(url)
             if isinstance(outcome, Proof):
+                signer.done(object_id)
                 self._keep(object_id, outcome)
                 return
-            await self._run.clock.sleep(outcome)
+            if outcome.fresh_url:
+                signer.spoilt(object_id)
+            await run.clock.sleep(outcome.pause)
 
     def _task(self, index: int, object_id: str, url: str) -> ObjectTask:
         name = self._names.get(object_id)

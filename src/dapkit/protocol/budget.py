@@ -3,7 +3,11 @@
 A budget is a number of requests in any 60 seconds. We count a request from the moment it is sent until 60
 seconds after its answer, since only then is it certain to have left the service's own window. A refusal for
 asking too often (429) blocks the lane for as long as the service says, and narrows it to half, from where it
-widens again in equal steps. A lane without a budget counts nothing, and is only ever blocked.
+widens again in equal steps.
+
+A lane without a budget knows only the requests that are on their way. A 429 halves how many may be so at once, though
+never to less than a handful, and every answer to a later request allows one more: enough to get along with a service
+that keeps a budget all the same, and little lost to one that refuses at random.
 
 Nothing here waits or keeps anything: `client/pace.py` does.
 """
@@ -27,6 +31,9 @@ LEASE: Final = 120.0
 
 RECOVERY: Final = 600.0
 """Seconds in which a narrowed lane widens to what it was."""
+
+HANDFUL: Final = 8
+"""Requests that may always be on their way at once in a lane without a budget."""
 
 PUBLISHED: Final = {
     Endpoint.TABLES: 5,
@@ -92,7 +99,12 @@ class Slot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrowing:
-    """What the last 429 did: at that time, down to `low` requests a minute."""
+    """What the last 429 did, and when.
+
+    Args:
+        at: the time.
+        low: down to so many requests a minute; in a lane without a budget, so many on their way at once by now.
+    """
 
     at: float
     low: int
@@ -120,10 +132,12 @@ def pruned(budget: Budget, now: float) -> Budget:
 
 
 def width(budget: Budget, limit: int | None, now: float) -> int | None:
-    """Return how many requests a minute are right now allowed; None for any number."""
+    """Return how many slots there are right now; None for any number."""
     narrowing = budget.narrowing
-    if limit is None or narrowing is None or now - narrowing.at >= RECOVERY:
+    if narrowing is None or now - narrowing.at >= RECOVERY:
         return limit
+    if limit is None:
+        return narrowing.low
     share = max(0.0, now - narrowing.at) / RECOVERY
     return min(limit, narrowing.low + math.floor((limit - narrowing.low) * share))
 
@@ -143,12 +157,17 @@ def taken(budget: Budget, slot: Slot) -> Budget:
     return replace(budget, slots=(*budget.slots, slot))
 
 
-def answered(budget: Budget, slot_id: str, now: float) -> Budget:
-    """Return the budget after the answer to a request, whatever it was."""
-    return replace(
-        budget,
-        slots=tuple(replace(slot, answered=now) if slot.id == slot_id else slot for slot in budget.slots),
-    )
+def answered(budget: Budget, answer_to: Slot, limit: int | None, now: float) -> Budget:
+    """Return the budget after the answer to a request, whatever it was; a 429 has narrowed it before."""
+    if limit is not None:
+        return replace(
+            budget,
+            slots=tuple(replace(slot, answered=now) if slot.id == answer_to.id else slot for slot in budget.slots),
+        )
+    narrowing = budget.narrowing
+    if narrowing is not None and answer_to.taken > narrowing.at:
+        narrowing = replace(narrowing, low=narrowing.low + 1)
+    return replace(budget, slots=tuple(slot for slot in budget.slots if slot.id != answer_to.id), narrowing=narrowing)
 
 
 def narrowed(budget: Budget, slot: Slot, limit: int | None, now: float, pause: float) -> Budget:
@@ -165,10 +184,14 @@ def narrowed(budget: Budget, slot: Slot, limit: int | None, now: float, pause: f
         pause: seconds that the service demands.
     """
     blocked = replace(budget, blocked_until=max(budget.blocked_until, now + pause))
-    before = width(budget, limit, now)
-    if before is None or (budget.narrowing is not None and slot.taken <= budget.narrowing.at):
+    if budget.narrowing is not None and slot.taken <= budget.narrowing.at:
         return blocked
-    return replace(blocked, narrowing=Narrowing(at=now, low=max(1, before // 2)))
+    before = width(budget, limit, now)
+    if limit is None:
+        low = max(HANDFUL, min(len(budget.slots), before or len(budget.slots)) // 2)
+    else:
+        low = max(1, (before or limit) // 2)
+    return replace(blocked, narrowing=Narrowing(at=now, low=low))
 
 
 def merged(budgets: Iterable[Budget]) -> Budget:

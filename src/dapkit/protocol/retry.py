@@ -4,9 +4,13 @@ Every request of the service may be repeated: a query equal to that of a job ret
 question is for how long it makes sense, which `Patience` answers: briefly as long as no answer ever came from
 that address, since it is probably wrong; for a quarter of an hour afterwards, since a run of many hours must
 survive an outage.
+
+Pauses grow with each request's own failures, by half. So they stay short where only some requests fail (of which
+every second may: the pauses of one then add up to less than a second on average), and grow long for everything
+that is under way when nothing is answered, which is no more than the tables and downloads of a run.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -22,6 +26,12 @@ from dapkit.errors import (
 )
 from dapkit.protocol.redaction import excerpt
 
+FIRST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 60.0
+_GROWTH: Final = 1.5
+_FEWEST_PAUSES: Final = 15
+"""Patience has room for so many of the longest pauses, so that a short one is not used up by waiting."""
+
 _FIRST_RATE_PAUSE: Final = 10.0
 
 
@@ -33,8 +43,6 @@ class Patience:
         first_attempts: attempts while no answer ever came, or none that could be read.
         first_seconds: seconds after which no further attempt is made while no answer ever came.
         seconds: seconds of attempts and pauses once an answer came.
-        first_pause: the first pause; it doubles from attempt to attempt.
-        longest_pause: where it stops doubling.
         garbled: attempts of which what came was no message, once messages were read.
         rate_limited: attempts that may end in a 429.
         longest_demand: the longest pause demanded with a 429 that is obeyed; a longer one fails.
@@ -44,8 +52,6 @@ class Patience:
     first_attempts: int = 3
     first_seconds: float = 20.0
     seconds: float = 900.0
-    first_pause: float = 1.0
-    longest_pause: float = 60.0
     garbled: int = 5
     rate_limited: int = 30
     longest_demand: float = 900.0
@@ -136,8 +142,31 @@ def classify(trouble: Trouble, trail: Trail, patience: Patience, chance: float) 
             return Fail(error)
     if not again:
         return Fail(error)
-    pause = _growing(patience.first_pause, trail.failures, patience.longest_pause, chance)
-    return Retry(pause if trouble.demand is None else max(pause, min(trouble.demand, patience.longest_pause)))
+    pause = pause_after(trail.failures, patience.seconds, chance)
+    return Retry(pause if trouble.demand is None else max(pause, min(trouble.demand, LONGEST_PAUSE)))
+
+
+def pause_after(failures: int, patience: float, chance: float) -> float:
+    """Return the seconds to wait before what failed is tried again.
+
+    Args:
+        failures: how often it failed in a row.
+        patience: seconds for which it may go on failing.
+        chance: a random number from 0 to 1 that spreads the pauses of many.
+    """
+    longest = min(LONGEST_PAUSE, max(FIRST_PAUSE, patience / _FEWEST_PAUSES))
+    return _growing(FIRST_PAUSE, failures, longest, chance)
+
+
+def lengthened(trail: Trail, error: DapError, seconds: float) -> Trail:
+    """Return the trail with one more attempt that took so many seconds and failed like this."""
+    match error:
+        case RateLimitedError():
+            return replace(trail, rate_limited=trail.rate_limited + 1)
+        case RejectedCredentialsError():
+            return trail
+        case _:
+            return replace(trail, failures=trail.failures + 1, spent=trail.spent + max(0.0, seconds))
 
 
 def retry_after(header: str | None, now: float) -> float | None:
@@ -171,7 +200,7 @@ def _after_rate_limit(trouble: Trouble, trail: Trail, patience: Patience, chance
     if trail.rate_limited >= patience.rate_limited:
         return Fail(trouble.error)
     if trouble.demand is None:
-        return Retry(_growing(_FIRST_RATE_PAUSE, trail.rate_limited, patience.longest_pause, chance))
+        return Retry(_growing(_FIRST_RATE_PAUSE, trail.rate_limited, LONGEST_PAUSE, chance))
     if trouble.demand > patience.longest_demand:
         said = f"{trouble.error.message} It wants a pause of {trouble.demand:.0f} seconds."
         return Fail(RateLimitedError(excerpt(said, 500), uuid=trouble.error.uuid))
@@ -179,6 +208,6 @@ def _after_rate_limit(trouble: Trouble, trail: Trail, patience: Patience, chance
 
 
 def _growing(first: float, failures: int, longest: float, chance: float) -> float:
-    """Return a pause that doubles with every failure, of which chance takes up to a half."""
-    full = min(longest, first * 2.0 ** min(30, max(0, failures - 1)))
+    """Return a pause that grows by half with every failure, of which chance takes up to a half."""
+    full = min(longest, first * _GROWTH ** min(30, max(0, failures - 1)))
     return full * (1.0 - chance / 2)

@@ -46,7 +46,8 @@ class SandboxOptions:
 
     `home` keeps the data clock (None: in memory); `embedded` accepts any credentials and starts the data
     clock at a fixed moment instead of the latest refresh; `data_time` sets where it starts or, over a stored
-    one, stands. `job_seconds` of 0 answers jobs complete at once. `now` is the real clock in seconds.
+    one, stands. `job_seconds` of 0 answers jobs complete at once. `checksum` names what is sent with objects,
+    or `none`. `now` is the real clock in seconds.
     """
 
     seed: int = 1
@@ -62,7 +63,7 @@ class SandboxOptions:
     url_seconds: int = 900
     token_seconds: int = 3600
     job_life_seconds: int = 86_400
-    checksums: bool = True
+    checksum: str = "crc32"
     ranges: bool = True
     budgets: bool = False
     faults: tuple[str, ...] = ()
@@ -115,6 +116,10 @@ class Sandbox:
             message = "the sandbox is not running"
             raise RuntimeError(message)
         return self._service
+
+    def check_clock(self) -> None:
+        """Raise OutputError when the data clock cannot be kept where it is stored."""
+        self.service.moment.check()
 
     def advance(self, hours: float = 4) -> None:
         """Move the data clock on, and keep it where it is stored."""
@@ -188,7 +193,7 @@ def _build(options: SandboxOptions, data: Data | None) -> Service:
     )
     return Service(
         options=ServiceOptions(
-            checksums=options.checksums,
+            checksum=options.checksum,
             ranges=options.ranges,
             url_seconds=options.url_seconds,
             scopes=options.scopes,
@@ -200,7 +205,7 @@ def _build(options: SandboxOptions, data: Data | None) -> Service:
         budgets=Budgets() if options.budgets else None,
         faults=FaultPlan(options.faults, seed=options.seed),
         traffic=Traffic(),
-        spool=Spool(source.write, limit=options.spool_bytes),
+        spool=Spool(source.write, limit=options.spool_bytes, algorithm=options.checksum),
         signer=Signer(world),
     )
 

@@ -17,7 +17,7 @@ from dapkit.sandbox.traffic import Traffic
 class ServiceOptions:
     """What the store and the API offer. An account with one scope has it by default, with several none."""
 
-    checksums: bool = True
+    checksum: str = "crc32"
     ranges: bool = True
     url_seconds: int = 900
     scopes: tuple[str, ...] = ("sandbox",)

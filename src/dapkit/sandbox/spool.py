@@ -7,28 +7,29 @@ the objects that were used longest ago go; asking for one again renders the same
 
 import asyncio
 import os
-import tempfile
-import zlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dapkit.sandbox.checksums import checksum
 from dapkit.sandbox.data.dataset import Part
+from dapkit.sandbox.scratch import ScratchFolder
 
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpooledObject:
-    """A rendered object: its file, size in bytes, rows and CRC-32."""
+    """A rendered object: its file, size in bytes, rows, CRC-32, and the checksum that is sent with it."""
 
     path: Path
     size: int
     rows: int
     crc32: int
+    checksum: bytes
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,15 +44,22 @@ class Spool:
     Args:
         render: blocking and safe in threads; writes a part's object to a path and returns its rows.
         limit: bytes to keep; objects on loan may exceed it for a while.
+        algorithm: of the checksum that is sent with objects.
         parent: where the spool makes its own folder, which goes when it closes.
     """
 
     def __init__(
-        self, render: Callable[[Part, Path], int], *, limit: int = 2 << 30, parent: Path | None = None
+        self,
+        render: Callable[[Part, Path], int],
+        *,
+        limit: int = 2 << 30,
+        algorithm: str = "crc32",
+        parent: Path | None = None,
     ) -> None:
         self._render = render
+        self._algorithm = algorithm
         self._limit = limit
-        self._folder = tempfile.TemporaryDirectory(prefix="dapkit-sandbox-", dir=parent, ignore_cleanup_errors=True)
+        self._folder = ScratchFolder(parent)
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sandbox-render")
         self._entries: OrderedDict[Part, _Entry] = OrderedDict()
         self._made = 0
@@ -80,11 +88,11 @@ class Spool:
         """Stop rendering and remove the folder."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._entries.clear()
-        self._folder.cleanup()
+        self._folder.close()
 
     def _begin(self, part: Part) -> _Entry:
         self._made += 1
-        path = Path(self._folder.name) / f"object-{self._made:06d}"
+        path = self._folder.path / f"object-{self._made:06d}"
         loop = asyncio.get_running_loop()
         entry = _Entry(rendering=loop.run_in_executor(self._threads, self._make, part, path))
         self._entries[part] = entry
@@ -93,12 +101,9 @@ class Spool:
 
     def _make(self, part: Part, path: Path) -> SpooledObject:
         rows = self._render(part, path)
-        crc = size = 0
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                crc = zlib.crc32(chunk, crc)
-                size += len(chunk)
-        return SpooledObject(path=path, size=size, rows=rows, crc32=crc)
+        crc32 = int.from_bytes(checksum("crc32", _chunks(path)), "big")
+        sent = checksum(self._algorithm, _chunks(path))
+        return SpooledObject(path=path, size=path.stat().st_size, rows=rows, crc32=crc32, checksum=sent)
 
     def _forget_failure(self, part: Part, future: "asyncio.Future[SpooledObject]") -> None:
         if future.cancelled() or future.exception() is not None:
@@ -113,6 +118,12 @@ class Spool:
                 excess -= _size(entry)
                 del self._entries[part]
                 entry.rendering.result().path.unlink(missing_ok=True)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
 
 
 def _size(entry: _Entry) -> int:

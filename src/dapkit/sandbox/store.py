@@ -100,15 +100,15 @@ class Store:
         response = web.StreamResponse(status=206 if span.partial else 200)
         response.content_type = MEDIA_TYPES[item.job.format]
         response.headers["ETag"] = etag
-        if kind != "endless":
+        if kind not in ("endless", "unannounced"):
             response.content_length = span.stop - span.start
         if self._service.options.ranges:
             response.headers["Accept-Ranges"] = "bytes"
         if span.partial:
             response.headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{span.size}"
-        elif self._service.options.checksums:
-            checksum = base64.b64encode(spooled.crc32.to_bytes(4, "big")).decode()
-            response.headers["x-amz-checksum-crc32"] = checksum
+        elif spooled.checksum:
+            algorithm = self._service.options.checksum
+            response.headers[f"x-amz-checksum-{algorithm}"] = base64.b64encode(spooled.checksum).decode()
         count = self._service.traffic.of_object(request.match_info["object"])
         count.requests += 1
         await response.prepare(request)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from dapkit.errors import UnalterableError
 from dapkit.model import Column, Table
-from dapkit.schema import difference
+from dapkit.schema import SchemaDifference, difference
 
 __all__ = ["BOOKS", "Dialect", "Statements"]
 
@@ -162,18 +162,23 @@ class Dialect(ABC):
             UnalterableError: that cannot be done while it has rows.
         """
         change = difference(before, after)
-        if change.key_changed:
-            raise UnalterableError(f"The key of table {after.name} changed", table=after.name)
+        self.check(change, after)
         statements: Statements = []
         for column in change.added:
-            if column.required and column.default is None:
-                raise UnalterableError(f"Column {column.name} is new and required", table=after.name)
             statements += self.add_column(after, column)
         for old, new in change.altered:
             statements += self.alter_column(after, old, new)
         for column in change.dropped:
             statements += self.drop_column(after, column) if drop_columns else self.keep_column(after, column)
         return statements
+
+    def check(self, change: SchemaDifference, after: Table) -> None:
+        """Raise UnalterableError for what no database alters while a table has rows."""
+        if change.key_changed:
+            raise UnalterableError(f"The key of table {after.name} changed", table=after.name)
+        for column in change.added:
+            if column.required and column.default is None:
+                raise UnalterableError(f"Column {column.name} is new and required", table=after.name)
 
     def add_column(self, table: Table, column: Column) -> Statements:
         """Add a column that is not there yet."""
@@ -242,6 +247,16 @@ class Dialect(ABC):
         """Delete the rows whose keys are not there any more."""
         same = self._same_key(table, "staged")
         return f"DELETE FROM {self.of(table)} WHERE NOT EXISTS (SELECT 1 FROM {staging} AS staged WHERE {same})"
+
+    # Comparing
+
+    def differs(self, one: str, other: str) -> str:
+        """Return a condition: two values differ, where null equals null."""
+        return f"{one} IS DISTINCT FROM {other}"
+
+    def comparable(self, table: Table, column: Column, value: str) -> str:  # noqa: ARG002, for those who need them
+        """Return what can be compared with the same column of a table made anew."""
+        return value
 
     def _same_key(self, table: Table, alias: str) -> str:
         live = self.of(table)

@@ -7,24 +7,43 @@ driver's own affair: COPY, LOAD DATA and bulk insert share nothing.
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from dapkit.errors import IntegrityError, LayoutError, MovedOnError, OriginError, UnalterableError
 from dapkit.model import Table, VersionedSchema
 from dapkit.schema import read_table
-from dapkit.targets.base import Book, Counts, Listed, Load, Standing
+from dapkit.targets.base import (
+    Book,
+    Comparison,
+    Counts,
+    Listed,
+    Load,
+    LoadOptions,
+    Parts,
+    Standing,
+    Truth,
+    ValueDifference,
+)
+from dapkit.targets.comparing import EXAMPLES, ComparingSql
 from dapkit.targets.dialect import BOOKS, Dialect
 
-__all__ = ["SqlSession", "Staged"]
+__all__ = ["NEWEST", "SqlSession", "Staged"]
 
 VERSION = 1
 """The version of the books that the official client of today writes, and we with it."""
 
 SANDBOX = "sandbox"
-_NEWEST = "dapkit_newest"
+NEWEST = "dapkit_newest"
+"""The temporary table of the newest row of each key, where keys were repeated."""
+
+_SCRATCH = "dapkit_scratch"
+
+
+class _UndoneError(Exception):
+    """Ends a transaction whose work is not to last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +89,24 @@ class SqlSession(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give the connection up."""
+
+    # What a database may do in its own way
+
+    def alterations(self, load: Load, before: Book) -> list[str]:
+        """Return what alters the table into the load's schema. Raises UnalterableError."""
+        return self.dialect.alter(read_table(before.schema), load.table, drop_columns=load.options.drop_columns)
+
+    def rebuild(self, load: Load, before: Book) -> list[str]:
+        """Return what empties the table and gives it the load's schema."""
+        return self.dialect.rebuild(read_table(before.schema), load.table)
+
+    def moment(self, moment: datetime) -> object:
+        """Return a time as the driver takes it for a column of UTC without zone."""
+        return moment.astimezone(UTC).replace(tzinfo=None)
+
+    def size(self, book: Book) -> int | None:  # noqa: ARG002, for those who can tell
+        """Return the bytes that a table takes, None where the database does not tell."""
+        return None
 
     # The books
 
@@ -131,6 +168,13 @@ class SqlSession(ABC):
 
     # Tables
 
+    def ddl(self, table: Table, before: Book | None, options: LoadOptions) -> list[str]:
+        """Return the statements that make or alter a table; nothing is run."""
+        if before is None:
+            return [*self.dialect.create_table(table), *self.dialect.add_key(table)]
+        nothing = Parts(paths=(), rows=0)
+        return self.alterations(Load(table=table, parts=nothing, watermark=before.watermark, options=options), before)
+
     def initialise(self, load: Load) -> Counts:
         """Create a table that is absent, fill it from a snapshot and book it."""
         with self.transaction():
@@ -150,7 +194,7 @@ class SqlSession(ABC):
     def change(self, load: Load, before: Book) -> Counts:
         """Apply an increment that was asked from the watermark in `before`."""
         table = load.table
-        alterations = self._alterations(load, before)
+        alterations = self.alterations(load, before)
         with self.transaction():
             self._guard(before)
             self.alter(table, alterations)
@@ -168,12 +212,12 @@ class SqlSession(ABC):
         with self.transaction():
             self._guard(before)
             try:
-                alterations = self._alterations(load, before)
+                alterations = self.alterations(load, before)
             except UnalterableError:
                 if load.options.keep_missing:
                     raise
-                alterations = self.dialect.rebuild(read_table(before.schema), table)
-                counts = self.rebuild(load, alterations)
+                alterations = self.rebuild(load, before)
+                counts = self.refill(load, alterations)
             else:
                 self.alter(table, alterations)
                 counts = self._merge(load)
@@ -193,10 +237,55 @@ class SqlSession(ABC):
         """Alter a table into a later version of its schema, within the transaction of the data."""
         self._run(statements)
 
-    def rebuild(self, load: Load, statements: Sequence[str]) -> Counts:
-        """Empty a table, give it another schema and fill it again."""
+    def refill(self, load: Load, statements: Sequence[str]) -> Counts:
+        """Empty a table, give it another schema by these statements and fill it again."""
         self._run(statements)
         return self.fill(load)
+
+    def compare(self, truth: Truth) -> Comparison:
+        """Compare a live table with what it should hold, made anew in a transaction that is undone."""
+        live = truth.snapshot.table
+        comparison: Comparison | None = None
+        with suppress(_UndoneError), self.transaction():
+            made = self._made_anew(truth)
+            left_out = self._staged(truth.stale, action=True).name if truth.stale else None
+            comparison = self._compared(ComparingSql(dialect=self.dialect, live=live, truth=made, left_out=left_out))
+            raise _UndoneError
+        assert comparison is not None, "what raises is passed on"
+        return comparison
+
+    def _made_anew(self, truth: Truth) -> Table:
+        """Make the table as it should be, in a place of its own."""
+        table = replace(truth.snapshot.table, namespace=_SCRATCH)
+        self._run([*self.dialect.create_namespace(_SCRATCH), *self.dialect.create_table(table)])
+        self.fill(replace(truth.snapshot, table=table))
+        if truth.changes is not None:
+            changes = replace(truth.changes, table=table)
+            staged = self._staged(changes, action=True)
+            self.modify(self.dialect.delete_marked(table, staged.name))
+            self._upsert(changes, staged, action=True)
+        return table
+
+    def _compared(self, sql: ComparingSql) -> Comparison:
+        missing, extra, repeated = self.query(sql.missing()), self.query(sql.extra()), self.query(sql.repeated())
+        sums = self.query(sql.differences())[0] if sql.live.value else ()
+        differing = {column: int(count) for column, count in zip(sql.live.value, sums, strict=True) if count}
+        values = [
+            ValueDifference(key=row[:-2], column=column.name, live=row[-2], truth=row[-1])
+            for column in differing
+            for row in self.query(sql.examples(column))
+        ]
+        return Comparison(
+            rows=int(self.query(f"SELECT count(*) FROM {self.dialect.of(sql.live)}")[0][0]),
+            missing=len(missing),
+            extra=len(extra),
+            repeated=len(repeated),
+            differing={column.name: count for column, count in differing.items()},
+            missing_keys=tuple(missing[:EXAMPLES]),
+            extra_keys=tuple(extra[:EXAMPLES]),
+            repeated_keys=tuple(repeated[:EXAMPLES]),
+            values=tuple(values),
+        )
 
     def drop(self, namespace: str, table: str) -> None:
         """Remove a table and its line."""
@@ -211,10 +300,6 @@ class SqlSession(ABC):
             for book in self.books(namespace).values()
         )
 
-    def size(self, book: Book) -> int | None:  # noqa: ARG002, for those who can tell
-        """Return the bytes that a table takes, None where the database does not tell."""
-        return None
-
     def _rows(self, book: Book) -> int:
         name = self.dialect.name(book.namespace, book.table)
         return int(self.query(f"SELECT count(*) FROM {name}")[0][0])
@@ -225,16 +310,13 @@ class SqlSession(ABC):
         for statement in statements:
             self.modify(statement)
 
-    def _alterations(self, load: Load, before: Book) -> list[str]:
-        return self.dialect.alter(read_table(before.schema), load.table, drop_columns=load.options.drop_columns)
-
     def _staged(self, load: Load, *, action: bool) -> Staged:
         """Return every row that the files hold, or, where a key is there more than once, its newest row alone."""
         staged = self.stage(load, action=action)
         self.require_rows(load, staged.rows)
         if not self.query(self.dialect.repeated(load.table, staged.name)):
             return staged
-        name = self.dialect.identifier(_NEWEST)
+        name = self.dialect.identifier(NEWEST)
         self.modify(f"DROP TABLE IF EXISTS {name}")
         self.modify(self.dialect.newest(load.table, staged.name, name, action=action))
         return Staged(name=name, rows=staged.rows, repaired=staged.repaired)
@@ -276,10 +358,6 @@ class SqlSession(ABC):
         }
         values = (self.moment(datetime.now(UTC)), load.table.namespace, load.table.name, event, json.dumps(detail))
         self.modify(self.dialect.insert_history(), values)
-
-    def moment(self, moment: datetime) -> object:
-        """Return a time as the driver takes it for a column of UTC without zone."""
-        return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _described(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,11 @@ import click
 
 from dapkit.cli.console import Console
 from dapkit.cli.moments import parse_moment
-from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, message_options, option, settings_of
+from dapkit.cli.options import HELP_NAMES, FiniteRange, SectionedCommand, flag, message_options, option, settings_of
 from dapkit.cli.stopping import run_until_stopped
 from dapkit.errors import InterruptedRunError, UsageError
+from dapkit.sandbox.checksums import ALGORITHMS, NONE
+from dapkit.sandbox.data.dataset import PART_ROWS
 from dapkit.sandbox.faults import ENDPOINTS, KINDS
 from dapkit.sandbox.server import Sandbox, SandboxOptions
 
@@ -29,7 +31,7 @@ often (x3), sticky (of failed-job), or a table; endpoints are {", ".join(ENDPOIN
 Kinds:
 {_KINDS}
 """
-_SECONDS = click.FloatRange(min=0)
+_SECONDS = FiniteRange(min=0)
 _WHOLE = click.IntRange(min=1)
 
 
@@ -37,7 +39,7 @@ _WHOLE = click.IntRange(min=1)
 @option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port [default: a free one].")
 @option(
     "--scale",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=1.0,
     show_default=True,
     metavar="X",
@@ -69,12 +71,43 @@ _WHOLE = click.IntRange(min=1)
     help="How long a signed URL lives.",
 )
 @option(
+    "--job-life-seconds",
+    type=_WHOLE,
+    default=86_400,
+    show_default=True,
+    metavar="S",
+    help="How long a job and its objects live.",
+)
+@option(
+    "--part-rows",
+    type=_WHOLE,
+    default=PART_ROWS,
+    show_default=True,
+    metavar="N",
+    help="Most rows of one object.",
+)
+@option(
+    "--offer-scope",
+    multiple=True,
+    default=("sandbox",),
+    show_default=True,
+    metavar="NAME",
+    help="A scope that the credentials reach. May be repeated; a caller must then name one.",
+)
+@option(
     "--data-time",
     metavar="TIME",
     help="Where the data clock starts (ISO 8601) [default: the latest refresh].",
 )
 @flag("--budgets", help="Keep the published request budgets and answer 429 beyond them.")
-@flag("--no-checksums", help="Send no checksum headers with objects.")
+@option(
+    "--checksum",
+    type=click.Choice([*ALGORITHMS, NONE]),
+    default=ALGORITHMS[0],
+    show_default=True,
+    help="The checksum to send with objects.",
+)
+@flag("--no-checksums", help="Send no checksum headers with objects: --checksum none.")
 @flag("--no-ranges", help="Ignore Range requests.")
 @option(
     "--fault",
@@ -114,7 +147,10 @@ def read_sandbox_options(given: dict[str, Any]) -> SandboxOptions:
         job_seconds=given["job_seconds"],
         url_seconds=given["url_seconds"],
         token_seconds=given["token_seconds"],
-        checksums=not given["no_checksums"],
+        job_life_seconds=given["job_life_seconds"],
+        part_rows=given["part_rows"],
+        scopes=given["offer_scope"],
+        checksum=NONE if given["no_checksums"] else given["checksum"],
         ranges=not given["no_ranges"],
         budgets=given["budgets"],
         faults=given["fault"],

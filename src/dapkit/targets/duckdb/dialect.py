@@ -1,14 +1,16 @@
 """PURE: DuckDB's SQL. Enums are texts; the merge keeps keys unique, since an index would cost more than the load."""
 
-from collections.abc import Sequence
-
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
-from dapkit.decode.tsv_sql import read_tsv, unescaped
+from dapkit.decode.tsv_sql import far_year, originals, read_tsv, unescaped
 from dapkit.errors import UnalterableError
 from dapkit.model import Column, Kind, Table, Type
+from dapkit.schema import widens
 from dapkit.targets.dialect import BOOKS, Dialect, Statements
 
-__all__ = ["DuckDbDialect"]
+__all__ = ["ORIGINALS", "DuckDbDialect"]
+
+ORIGINALS = "dapkit_originals"
+"""A column of the temporary table: what `dapkit.decode.tsv_sql.originals` says of the row."""
 
 _TYPES = {
     Kind.INT16: "SMALLINT",
@@ -65,13 +67,30 @@ class DuckDbDialect(Dialect):
 
     def create_table(self, table: Table) -> Statements:
         """Make a table with its comments."""
+        return [*super().create_table(table), *self._comments(table)]
+
+    def _comments(self, table: Table) -> Statements:
         comments = [f"COMMENT ON TABLE {self.of(table)} IS {self.literal(table.comment)}"] if table.comment else []
         comments += [
             f"COMMENT ON COLUMN {self.of(table)}.{self.identifier(column.name)} IS {self.literal(column.comment)}"
             for column in table.columns
             if column.comment
         ]
-        return [*super().create_table(table), *comments]
+        return comments
+
+    def unindexed(self, table: Table) -> Statements:
+        """Make a table anew with all its rows: DuckDB alters none that has indexes, nor one that just lost them."""
+        live, beside = self.of(table), self.name(table.namespace, "dapkit_anew")
+        alter = f"ALTER TABLE {live} ALTER COLUMN"
+        defaults = [column for column in table.columns if column.default is not None]
+        return [
+            f"CREATE TABLE {beside} AS SELECT * FROM {live}",
+            f"DROP TABLE {live}",
+            f"ALTER TABLE {beside} RENAME TO {self.identifier(table.name)}",
+            *(f"{alter} {self.identifier(column.name)} SET{self.default(column)}" for column in defaults),
+            *(f"{alter} {self.identifier(column.name)} SET NOT NULL" for column in table.columns if column.required),
+            *self._comments(table),
+        ]
 
     def add_key(self, table: Table) -> Statements:  # noqa: ARG002, see the module
         """Add nothing."""
@@ -101,7 +120,7 @@ class DuckDbDialect(Dialect):
         statements = [f"{place} DROP NOT NULL"] if before.required and not after.required else []
         if old == new:
             return statements
-        if (old, new) not in _WIDENED and new != "VARCHAR":
+        if not widens(before.type, after.type):
             raise UnalterableError(f"Column {after.name} cannot go from {old} to {new}", table=table.name)
         return [*statements, f"{place} SET DATA TYPE {new}"]
 
@@ -120,11 +139,17 @@ class DuckDbDialect(Dialect):
         return f"CAST({super().age()} AS TIMESTAMP)"
 
     def stage(self, table: Table, header: Header, paths: list[str], staging: str) -> str:
-        """Read the files into a temporary table, as its columns' types want it."""
+        """Read the files into a temporary table, as its columns' types want it, with the originals of what is odd."""
         columns = [
             f"{self._converted(column, header.source(column.name))} AS {self.identifier(column.name)}"
             for column in table.columns
         ]
+        odd = {
+            column.name: far_year(self.identifier(source))
+            for column in table.columns
+            if column.type.kind in _ENDS and (source := header.source(column.name))
+        }
+        columns.append(f"{originals(table, header, odd)} AS {ORIGINALS}")
         meta = [self.identifier(name) for name in header.names if name in (META_TS, META_ACTION)]
         return (
             f"CREATE OR REPLACE TEMPORARY TABLE {staging} AS"
@@ -139,25 +164,6 @@ class DuckDbDialect(Dialect):
         meta = f"'' AS {self.identifier(META_TS)}, '' AS {self.identifier(META_ACTION)}"
         return f"CREATE OR REPLACE TEMPORARY TABLE {staging} AS SELECT {meta}, {columns} LIMIT 0"
 
-    def clampable(self, table: Table, header: Header) -> list[Column]:
-        """Return the columns of the files whose values may have to be clamped."""
-        return [each for each in table.columns if each.type.kind in _ENDS and header.source(each.name)]
-
-    def count_clamped(self, columns: Sequence[Column], staging: str) -> str:
-        """Count the values of columns that may have been clamped, since they are the first or last of their type."""
-        counts = (
-            f"count(*) FILTER (WHERE {self.identifier(column.name)} IN ({', '.join(_ENDS[column.type.kind])}))"
-            for column in columns
-        )
-        return f"SELECT {', '.join(counts)} FROM {staging}"
-
-    def select_clamped(self, table: Table, header: Header, paths: list[str], column: str) -> str:
-        """Select key and value of what was clamped in a column, as the files write it, without escapes."""
-        texts = [self.identifier(source) for each in table.key if (source := header.source(each.name))]
-        text = self.identifier(header.source(column) or "")
-        selected = ", ".join(unescaped(each) for each in [*texts, text])
-        return f"SELECT {selected} FROM {read_tsv(paths, header)} WHERE {_far(text)}"
-
     def _converted(self, column: Column, source: str | None) -> str:
         """Return an expression for a column from the text in the file, or null where the file has none."""
         type_ = self._type(column.type)
@@ -167,21 +173,9 @@ class DuckDbDialect(Dialect):
         if column.type.kind in _ENDS:
             first, last = _ENDS[column.type.kind]
             clamped = f"CASE WHEN starts_with({text}, '+') THEN {last} ELSE {first} END"
-            return f"CASE WHEN {_far(text)} THEN {clamped} ELSE CAST({text} AS {type_}) END"
+            return f"CASE WHEN {far_year(text)} THEN {clamped} ELSE CAST({text} AS {type_}) END"
         if column.type.kind is Kind.ARRAY and type_ != "JSON":
             return f"CAST(CAST({unescaped(text)} AS JSON) AS {type_})"
         if type_ in ("VARCHAR", "JSON"):
             return unescaped(text)
         return f"CAST({text} AS {type_})"
-
-
-def _far(text: str) -> str:
-    """Return a condition that holds for a date whose year has not four digits, or is 0."""
-    return f"(starts_with({text}, '+') OR starts_with({text}, '-') OR starts_with({text}, '0000-'))"
-
-
-_WIDENED = {
-    ("SMALLINT", "INTEGER"), ("SMALLINT", "BIGINT"), ("INTEGER", "BIGINT"), ("REAL", "DOUBLE"),
-    ("INTEGER", "DOUBLE"), ("SMALLINT", "REAL"), ("SMALLINT", "DOUBLE"), ("DATE", "TIMESTAMP"),
-}  # fmt: skip
-"""Types that hold every value of another, in pairs of what was and what may come."""

@@ -6,12 +6,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from dapkit.decode.tsv import Header, common_header
+from dapkit.decode.tsv import common_header
 from dapkit.errors import BadValueError, MovedOnError, TargetError, UnreachableTargetError, UsageError
-from dapkit.targets.base import BadValues, Load
-from dapkit.targets.duckdb.dialect import DuckDbDialect
-from dapkit.targets.side_file import Repair, append
-from dapkit.targets.sql import SqlSession, Staged
+from dapkit.schema import read_table
+from dapkit.targets.base import Book, Load
+from dapkit.targets.duckdb.dialect import ORIGINALS, DuckDbDialect
+from dapkit.targets.repairs import settle
+from dapkit.targets.sql import NEWEST, SqlSession, Staged
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,7 +30,7 @@ class DuckDbTarget:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.name = f"duckdb:{path}"
+        self.name = f"duckdb:{path.absolute()}"
 
     @classmethod
     def of(cls, url: str) -> Self:
@@ -78,6 +79,8 @@ class DuckDbSession(SqlSession):
         self.query("BEGIN TRANSACTION")
         try:
             yield
+            for table in (_STAGING, self.dialect.identifier(NEWEST)):  # their memory, or disk, is free then
+                self.query(f"DROP TABLE IF EXISTS {table}")
             self.query("COMMIT")
         except BaseException:
             self._undo()
@@ -94,35 +97,33 @@ class DuckDbSession(SqlSession):
         sql = "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"
         return bool(self.query(sql, (namespace, table)))
 
-    def stage(self, load: Load, *, action: bool) -> Staged:  # noqa: ARG002, the header tells
+    def alterations(self, load: Load, before: Book) -> list[str]:
+        """Return what alters the table; the user's own indexes stay."""
+        statements = super().alterations(load, before)
+        own = self._indexes(before)
+        if not statements or not own:
+            return statements
+        return [*self.dialect.unindexed(read_table(before.schema)), *statements, *own]
+
+    def rebuild(self, load: Load, before: Book) -> list[str]:
+        """Return what makes the table anew without its rows; the user's own indexes stay."""
+        return [*super().rebuild(load, before), *self._indexes(before)]
+
+    def _indexes(self, before: Book) -> list[str]:
+        """Return the statements that made a table's indexes."""
+        sql = "SELECT sql FROM duckdb_indexes() WHERE schema_name = ? AND table_name = ? AND sql IS NOT NULL"
+        return [statement for (statement,) in self.query(sql, (before.namespace, before.table))]
+
+    def stage(self, load: Load, *, action: bool) -> Staged:
         """Let DuckDB read the files into a temporary table."""
         paths = load.parts.paths
         if not paths:
             self.modify(self.dialect.stage_nothing(load.table, _STAGING))
             return Staged(name=_STAGING, rows=0)
-        header = common_header(paths, load.table)
+        header = common_header(paths, load.table, action=action)
         rows = self.modify(self.dialect.stage(load.table, header, list(map(str, paths)), _STAGING))
-        return Staged(name=_STAGING, rows=rows, repaired=self._repaired(load, header))
-
-    def _repaired(self, load: Load, header: Header) -> dict[str, int]:
-        """Return by column how many values were clamped; the files are read again only if there may be some."""
-        columns = self.dialect.clampable(load.table, header)
-        if not columns:
-            return {}
-        (counts,) = self.query(self.dialect.count_clamped(columns, _STAGING))
-        found: dict[str, int] = {}
-        for name in (column.name for column, count in zip(columns, counts, strict=True) if count):
-            rows = self.query(self.dialect.select_clamped(load.table, header, list(map(str, load.parts.paths)), name))
-            if not rows:
-                continue
-            found[name] = len(rows)
-            if load.options.side_file is not None:
-                keys = [column.name for column in load.table.key]
-                repairs = (Repair(dict(zip(keys, row[:-1], strict=True)), name, row[-1]) for row in rows)
-                append(load.options.side_file, load.table, repairs)
-        if found and load.options.bad_values is BadValues.FAIL:
-            raise BadValueError(f"Times out of range in {', '.join(found)}", table=load.table.name)
-        return found
+        odd = self.query(f"SELECT {ORIGINALS} FROM {_STAGING} WHERE {ORIGINALS} IS NOT NULL")
+        return Staged(name=_STAGING, rows=rows, repaired=settle(load, (text for (text,) in odd)))
 
     def close(self) -> None:
         """Give the connection up."""
@@ -139,7 +140,8 @@ def _translated(error: "duckdb.Error") -> TargetError:
         column = _COLUMN.search(str(error))
         where = f" of column {column[1]}" if column else ""
         return BadValueError(f"DuckDB cannot take a value{where} from the files: {_first_line(error)}")
-    return TargetError(f"DuckDB says: {_first_line(error)}")
+    kind = BadValueError if isinstance(error, duckdb.ConstraintException) else TargetError
+    return kind(f"DuckDB says: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:

@@ -175,6 +175,16 @@ class PostgresDialect(Dialect):
         references = [statement for column in table.columns for statement in self.refer(table, column)]
         return [f"ALTER TABLE {self.of(table)} {key}", *references]
 
+    def comparable(self, table: Table, column: Column, value: str) -> str:
+        """Return a value by which rows of two tables may be compared, whose enums are not of one type or number."""
+        if column.type.kind is Kind.OPEN_ENUM:
+            return (
+                f"(SELECT lookup.value FROM {self.dependant(table, column.name)} AS lookup WHERE lookup.id = {value})"
+            )
+        if self.type_of(table, column).startswith('"'):
+            return f"{value}::text" + ("[]" if column.type.kind is Kind.ARRAY else "")
+        return value
+
     # Later versions
 
     def grow(self, before: Table, after: Table) -> Statements:

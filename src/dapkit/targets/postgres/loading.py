@@ -26,8 +26,7 @@ class Loader:
     """The parts of one load on their way into one table, within a transaction.
 
     Attributes:
-        into: the table, its name as SQL writes it.
-        meta: whether it has `meta` columns that have to be right; else they take anything.
+        into: the temporary table, or the live one, whose `meta` columns then take anything.
     """
 
     connection: "psycopg.Connection[tuple[object, ...]]"
@@ -36,7 +35,6 @@ class Loader:
     header: Header
     repairs: Repairs
     into: str
-    meta: bool
 
     def run(self) -> int:
         """Load every part; return how many rows came."""
@@ -59,7 +57,7 @@ class Loader:
             return self._copy(reading.copy(self.into), _native_blocks(path))
         self._run(*reading.create_raw())
         self._copy(reading.copy_raw(), _native_blocks(path))
-        return self._run(*reading.add_values(), reading.insert(self.into, meta=self.meta))
+        return self._run(*reading.add_values(), reading.insert(self.into))
 
     def _carefully(self, reading: Reading, path: Path) -> int:
         self._run(*reading.create_raw())
@@ -67,7 +65,7 @@ class Loader:
         self._look(reading)
         try:
             with self.connection.transaction():
-                return self._run(*reading.add_values(), reading.insert(self.into, meta=self.meta))
+                return self._run(*reading.add_values(), reading.insert(self.into))
         except psycopg.Error as error:
             if bad_value(error):
                 self._blame(reading)

@@ -7,7 +7,7 @@ from typing import Self
 
 from dapkit.errors import BadValueError
 from dapkit.targets.base import BadValues, Load
-from dapkit.targets.side_file import Repair, append
+from dapkit.targets.repairs import Repair, append
 
 __all__ = ["Repairs"]
 

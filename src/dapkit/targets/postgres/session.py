@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 
-from dapkit.decode.tsv import META_ACTION, common_header
-from dapkit.errors import IntegrityError, UnreachableTargetError
+from dapkit.decode.tsv import Header, common_header
+from dapkit.errors import UnreachableTargetError
 from dapkit.model import Table
 from dapkit.schema import difference, read_table
 from dapkit.targets.base import Book, Counts, Load
@@ -85,11 +85,10 @@ class PostgresSession(SqlSession):
     def stage(self, load: Load, *, action: bool) -> Staged:
         """Bring the rows into a temporary table of the table's own types."""
         self._run(create_staging(self.dialect, load.table))
-        if action and load.parts.paths and META_ACTION not in common_header(load.parts.paths, load.table).names:
-            message = "The files do not say which rows were deleted: they are no increment's"
-            raise IntegrityError(message, table=load.table.name)
+        paths, table = load.parts.paths, load.table
+        header = common_header(paths, table, action=action) if paths else None
         with _translated(), Repairs(load) as repairs:
-            rows = self._load(load, repairs, STAGING, meta=True)
+            rows = self._load(load, header, repairs, STAGING)
         # The planner wants to know how many keys there are; of all columns that would cost as much as the copy.
         self.modify(f"ANALYZE {STAGING} ({self.dialect.listed(load.table.key)})")
         return Staged(name=STAGING, rows=rows, repaired=repairs.counts)
@@ -107,29 +106,24 @@ class PostgresSession(SqlSession):
     def _fill_directly(self, load: Load) -> Counts:
         """Let `meta` columns come too, as one byte each, and drop them afterwards: cheaper than taking them out."""
         place = f"ALTER TABLE {self.dialect.of(load.table)}"
-        names = common_header(load.parts.paths, load.table).names if load.parts.paths else ()
-        meta = [self.dialect.identifier(name) for name in names if name.startswith("meta.")]
+        paths, table = load.parts.paths, load.table
+        header = common_header(paths, table, action=False) if paths else None
+        names = [name for name in (header.names if header else ()) if name.startswith("meta.")]
+        meta = [self.dialect.identifier(name) for name in names]
         for name in meta:
             self._connection.execute(f'{place} ADD COLUMN {name} "char"'.encode())
         with Repairs(load) as repairs:
-            rows = self._load(load, repairs, self.dialect.of(load.table), meta=False)
+            rows = self._load(load, header, repairs, self.dialect.of(table))
             self.require_rows(load, rows)
-            for statement in (*(f"{place} DROP COLUMN {name}" for name in meta), *self.dialect.add_key(load.table)):
+            for statement in (*(f"{place} DROP COLUMN {name}" for name in meta), *self.dialect.add_key(table)):
                 self._connection.execute(statement.encode())
         return Counts(written=rows, repaired=repairs.counts)
 
-    def _load(self, load: Load, repairs: Repairs, into: str, *, meta: bool) -> int:
-        if not load.parts.paths:
+    def _load(self, load: Load, header: Header | None, repairs: Repairs, into: str) -> int:
+        if header is None:
             return 0
-        header = common_header(load.parts.paths, load.table)
         loader = Loader(
-            connection=self._connection,
-            dialect=self.dialect,
-            load=load,
-            header=header,
-            repairs=repairs,
-            into=into,
-            meta=meta,
+            connection=self._connection, dialect=self.dialect, load=load, header=header, repairs=repairs, into=into
         )
         return loader.run()
 
@@ -145,7 +139,7 @@ class PostgresSession(SqlSession):
         self._grow(load, before)
         return super().replace(load, before)
 
-    def _alterations(self, load: Load, before: Book) -> list[str]:
+    def alterations(self, load: Load, before: Book) -> list[str]:
         """Alter the table as it stands: a new column may be an old one that was kept."""
         old, table = read_table(before.schema), load.table
         rows = self.query(_COLUMNS, (self.dialect.of(table),))
@@ -167,10 +161,10 @@ class PostgresSession(SqlSession):
         with views.aside(self, table):
             self._run(statements)
 
-    def rebuild(self, load: Load, statements: Sequence[str]) -> Counts:
+    def refill(self, load: Load, statements: Sequence[str]) -> Counts:
         """Empty a table, alter and fill it; views on it are restored when the rows are there."""
         with views.aside(self, load.table):
-            return super().rebuild(load, statements)
+            return super().refill(load, statements)
 
     def drop(self, namespace: str, table: str) -> None:
         """Remove a table, its enum types and lookup tables, and its line."""

@@ -87,9 +87,9 @@ class Reading:
             if column.type.kind is Kind.OPEN_ENUM
         ]
 
-    def insert(self, into: str, *, meta: bool) -> str:
-        """Convert the texts into rows, with their `meta` columns if wanted."""
-        names = [name for name in self.header.names if meta and name in (META_TS, META_ACTION)]
+    def insert(self, into: str) -> str:
+        """Convert the texts into rows; `meta` columns go with them into the temporary table only."""
+        names = [name for name in self.header.names if into == STAGING and name in (META_TS, META_ACTION)]
         values = [f'raw."{name}"' + ("::timestamp" if name == META_TS else "") for name in names]
         names += [column.name for column in self.columns]
         values += [self.value(column) for column in self.columns]

@@ -1,0 +1,30 @@
+"""`dap initdb`: tables into a database for the first time."""
+
+from typing import Any
+
+import click
+
+from dapkit.cli.database import connection_string_option, dry_run_option, load_options, run_replication
+from dapkit.cli.options import HELP_NAMES, SectionedCommand, global_options, table_options
+from dapkit.engine.converge import Purpose
+
+EPILOG = """\b
+Examples:
+  dap initdb --namespace canvas --table users,courses --connection-string duckdb:college.duckdb
+  dap initdb --namespace canvas --table all --connection-string postgresql://user:password@host/database
+\b
+A table that is in the database already is an error: `dap syncdb` brings it up to date. `dap sync` does
+both.
+"""
+
+
+@click.command("initdb", cls=SectionedCommand, context_settings=HELP_NAMES, epilog=EPILOG)
+@table_options
+@connection_string_option
+@load_options
+@dry_run_option
+@global_options
+@click.pass_context
+def command(context: click.Context, /, **given: Any) -> None:
+    """Bring tables into a database for the first time."""
+    run_replication(context, Purpose.INIT, given)

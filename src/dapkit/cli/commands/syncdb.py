@@ -1,0 +1,30 @@
+"""`dap syncdb`: tables of a database brought up to date."""
+
+from typing import Any
+
+import click
+
+from dapkit.cli.database import connection_string_option, dry_run_option, load_options, run_replication
+from dapkit.cli.options import HELP_NAMES, SectionedCommand, global_options, table_options
+from dapkit.engine.converge import Purpose
+
+EPILOG = """\b
+Examples:
+  dap syncdb --namespace canvas --table users,courses --connection-string duckdb:college.duckdb
+  dap syncdb --namespace canvas --table all --connection-string postgresql://user:password@host/database
+\b
+A table that is not in the database is an error: `dap initdb` brings it there. `dap sync` does both, and takes
+a fresh snapshot where the service demands one.
+"""
+
+
+@click.command("syncdb", cls=SectionedCommand, context_settings=HELP_NAMES, epilog=EPILOG)
+@table_options
+@connection_string_option
+@load_options
+@dry_run_option
+@global_options
+@click.pass_context
+def command(context: click.Context, /, **given: Any) -> None:
+    """Bring the tables of a database up to date."""
+    run_replication(context, Purpose.UPDATE, given)

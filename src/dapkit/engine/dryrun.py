@@ -1,0 +1,58 @@
+"""What a replication would do now: the road of each table and the DDL, with nothing changed."""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from dapkit.client.session import Session
+from dapkit.engine.books import standings
+from dapkit.engine.converge import Refuse, Road, detour, road
+from dapkit.engine.replicate import ReplicateOptions
+from dapkit.engine.run import workshop
+from dapkit.engine.sessions import Sessions
+from dapkit.engine.tables import resolve_tables
+from dapkit.errors import DapError
+from dapkit.schema import read_table
+from dapkit.targets.base import Book, Standing, TargetSession
+
+__all__ = ["PlannedTable", "preview"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedTable:
+    """What `replicate` would do with a table: its road (None: it would fail), from when on, and the DDL."""
+
+    table: str
+    road: Road | None
+    since: datetime | None
+    ddl: tuple[str, ...]
+    error: DapError | None = None
+
+
+async def preview(session: Session, options: ReplicateOptions) -> tuple[PlannedTable, ...]:
+    """Say what `replicate` would do now. Asks the service for tables and schemas only, and changes nothing."""
+    resolved = await resolve_tables(session, options.namespace, options.tables, options.exclude)
+    with workshop(1) as place:
+        sessions = Sessions(options.target, place, 1)
+        try:
+            async with sessions.lend() as target:
+                found = await place.blocking(standings, target, resolved.namespace, resolved.tables)
+                known = replace(options, namespace=resolved.namespace)
+                return tuple([await _planned(session, known, target, name, found[name]) for name in resolved.tables])
+        finally:
+            await sessions.close()
+
+
+async def _planned(
+    session: Session, options: ReplicateOptions, target: TargetSession, name: str, found: tuple[Standing, Book | None]
+) -> PlannedTable:
+    standing, book = found
+    limit = None if options.if_stale is None else datetime.fromtimestamp(session.clock.now(), UTC) - options.if_stale
+    way = road(options.purpose, name, standing, book, fresh_until=limit)
+    if isinstance(way, Refuse):
+        return PlannedTable(table=name, road=None, since=None, ddl=(), error=way.error)
+    try:
+        table = read_table(await session.schema(options.namespace, name))
+        ddl = () if way is Road.LEAVE else tuple(target.ddl(table, book, options.load))
+    except DapError as error:
+        return PlannedTable(table=name, road=detour(options.purpose, error), since=None, ddl=(), error=error)
+    return PlannedTable(table=name, road=way, since=book.watermark if book else None, ddl=ddl)

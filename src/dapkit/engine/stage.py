@@ -1,0 +1,45 @@
+"""The files on their way into a database: a folder for each target and namespace, readable by its owner only.
+
+What a table's load needed goes when it is committed; what an interrupted run left is found by the next.
+"""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from dapkit.engine import manifest
+from dapkit.engine.durable import disk_errors
+from dapkit.engine.events import TableResult
+from dapkit.errors import IntegrityError
+from dapkit.targets.base import Parts
+
+__all__ = ["clear", "discard", "parts_of", "stage_folder"]
+
+
+def stage_folder(root: Path, target: str, namespace: str) -> Path:
+    """Return, made where it is missing, the folder for what goes from a namespace into a target."""
+    key = hashlib.sha256(f"{target}\n{namespace}".encode()).hexdigest()[:16]
+    folder = root / key
+    with disk_errors(folder):
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+    return folder
+
+
+def parts_of(result: TableResult) -> Parts:
+    """Return the files of a whole table. Raises IntegrityError when they are not what the manifest says."""
+    said = manifest.read(result.folder)
+    if said is None or not manifest.present(result.folder, said) or said.rows is None:
+        raise IntegrityError(f"The files of table {result.table} are not as they were fetched", table=result.table)
+    return Parts(paths=tuple(result.folder / item.name for item in said.objects), rows=said.rows)
+
+
+def discard(result: TableResult) -> None:
+    """Remove a table's files, which are in the database now."""
+    shutil.rmtree(result.folder, ignore_errors=True)
+
+
+def clear(folder: Path) -> None:
+    """Remove the folder, when every table is in the database."""
+    shutil.rmtree(folder, ignore_errors=True)

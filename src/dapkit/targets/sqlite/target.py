@@ -1,0 +1,155 @@
+"""SQLite as a target: `sqlite:FILE`. One writer at a time; others wait for it.
+
+The journal is left as the file has it. SQLite's usual one suits large loads into an empty file, which write each page
+once, and keeps the database one file that can be copied and lies anywhere; who wants to read while a table changes sets
+`PRAGMA journal_mode = WAL` once, which the file remembers.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from dapkit.decode.tsv import common_header
+from dapkit.decode.tsv_rows import fetch
+from dapkit.errors import BadValueError, MovedOnError, TargetError, UnreachableTargetError, UsageError
+from dapkit.schema import read_table
+from dapkit.targets.base import Book, Load
+from dapkit.targets.repairs import settle
+from dapkit.targets.sql import NEWEST, SqlSession, Staged
+from dapkit.targets.sqlite.dialect import ORIGINALS, STAGING, Existing, SqliteDialect
+
+__all__ = ["SqliteTarget"]
+
+_PATIENCE = 60.0
+_CACHE_KIB = 64 * 1024
+
+
+class SqliteTarget:
+    """A SQLite file."""
+
+    most_sessions = 1
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = f"sqlite:{path.absolute()}"
+
+    @classmethod
+    def of(cls, url: str) -> Self:
+        """Return the target that `sqlite:FILE` names."""
+        file = url.partition(":")[2].removeprefix("//")
+        if not file:
+            raise UsageError("The target sqlite: names no file", hint="Write it like sqlite:college.sqlite")
+        return cls(Path(file))
+
+    def open(self) -> "SqliteSession":
+        """Open the file, which is made where it is missing."""
+        try:
+            connection = sqlite3.connect(
+                self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=0
+            )
+            try:
+                connection.execute("SELECT 1 FROM sqlite_master LIMIT 1")
+            except BaseException:
+                connection.close()
+                raise
+        except sqlite3.Error as error:
+            hint = "Check that it is a SQLite file that you may write to, in a folder that you may write to."
+            raise UnreachableTargetError(f"{self.path} cannot be opened: {error}", hint=hint) from error
+        return SqliteSession(connection)
+
+
+class SqliteSession(SqlSession):
+    """A connection to a SQLite file."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.dialect: SqliteDialect = SqliteDialect()
+        self._connection = connection
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        # Otherwise the views of a table that is made anew would hinder its renaming, or follow the old one.
+        connection.execute("PRAGMA legacy_alter_table = ON")
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows."""
+        with _translated():
+            return self._connection.execute(sql, values).fetchall()
+
+    def modify(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Run a statement and return how many rows it changed."""
+        with _translated():
+            return max(0, self._connection.execute(sql, values).rowcount)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit everything within, or nothing; nobody else writes meanwhile."""
+        self.query("BEGIN IMMEDIATE")
+        try:
+            yield
+            for table in (STAGING, self.dialect.identifier(NEWEST)):
+                self.modify(f"DROP TABLE IF EXISTS {table}")
+            self.query("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.rollback()
+            raise
+
+    def exists(self, namespace: str, table: str) -> bool:
+        """Whether there is a table or view of this name."""
+        return bool(self.query("SELECT 1 FROM sqlite_master WHERE name = ?", (self.dialect.bare(namespace, table),)))
+
+    def stage(self, load: Load, *, action: bool) -> Staged:
+        """Insert the rows, as DuckDB reads them from the files, into a temporary table."""
+        table, paths, rows = load.table, load.parts.paths, 0
+        for statement in self.dialect.create_staging(table):
+            self.modify(statement)
+        if paths:
+            header = common_header(paths, table, action=action)
+            insert = self.dialect.insert_staging(table)
+            for batch in fetch(self.dialect.read(table, header, list(map(str, paths)))):
+                with _translated():
+                    self._connection.executemany(insert, batch)
+                rows += len(batch)
+        self.modify(self.dialect.index_staging(table))
+        odd = self.query(f"SELECT {ORIGINALS} FROM {STAGING} WHERE {ORIGINALS} IS NOT NULL")
+        return Staged(name=STAGING, rows=rows, repaired=settle(load, (text for (text,) in odd)))
+
+    def alterations(self, load: Load, before: Book) -> list[str]:
+        """Return what alters the table as it stands in fact."""
+        name = self.dialect.bare(load.table.namespace, load.table.name)
+        columns = self.query(f"PRAGMA table_info({self.dialect.identifier(name)})")
+        existing = [Existing(each[1], each[2], bool(each[3]), each[4]) for each in columns]
+        drop = load.options.drop_columns
+        return self.dialect.evolve(read_table(before.schema), load.table, existing, self._own(name), drop_columns=drop)
+
+    def rebuild(self, load: Load, before: Book) -> list[str]:
+        """Return what makes the table anew without its rows; the user's own indexes and triggers stay."""
+        own = self._own(self.dialect.bare(before.namespace, before.table))
+        return [*super().rebuild(load, before), *own]
+
+    def _own(self, name: str) -> list[str]:
+        """Return the statements that made a table's indexes and triggers, those of its key left aside."""
+        sql = "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL"
+        return [statement for (statement,) in self.query(sql, (name,))]
+
+    def moment(self, moment: datetime) -> object:
+        """Return a time as text, as it stands in columns of times."""
+        return str(super().moment(moment))
+
+    def close(self) -> None:
+        """Give the connection up."""
+        self._connection.close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn SQLite's errors into ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            hint = "Another program has been writing to it, or reading from it, for long. Try again later."
+            raise MovedOnError("The SQLite file is in use", hint=hint) from error
+        kind = BadValueError if isinstance(error, sqlite3.IntegrityError) else TargetError
+        raise kind(f"SQLite says: {error}") from error

@@ -1,0 +1,133 @@
+"""`sync`, `initdb`, `syncdb`, `listdb` and `dropdb`, from words to exit code, with a DuckDB file."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Dap = Callable[..., Any]
+
+
+@pytest.fixture
+def db(dap: Dap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dap:
+    """Run a command of the sandbox against the database of this test."""
+    for name, value in {
+        "DAP_SANDBOX_HOME": str(tmp_path / "home"),
+        "DAP_SANDBOX_SCALE": "0.05",
+        "DAP_SANDBOX_JOB_SECONDS": "0",
+        "DAP_STAGE": str(tmp_path / "stage"),
+        "DAP_CONNECTION_STRING": f"duckdb:{tmp_path / 'college.duckdb'}",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*words: str, tables: str = "users,courses") -> Any:
+        wants = [] if words[0] == "listdb" else ["--table", tables]
+        return dap("--sandbox", words[0], "--namespace", "canvas", *wants, *words[1:])
+
+    return run
+
+
+def test_a_life_of_a_database(db: Dap) -> None:
+    assert db("syncdb").code == 58
+    first = db("initdb", "--json")
+    made = json.loads(first.out)
+    assert (first.code, made["command"], made["sandbox"]) == (0, "initdb", True)
+    assert [(table["table"], table["road"]) for table in made["tables"]] == [
+        ("users", "initialise"), ("courses", "initialise"),
+    ]  # fmt: skip
+    assert db("initdb").code == 59
+    assert db("syncdb").code == 0
+    assert db("sync", tables="users,courses,wikis").code == 0
+    listed = json.loads(db("listdb", "--omit-not-replicated", "--json").out)
+    assert [(line["name"], line["command"]) for line in listed] == [
+        ("courses", "syncdb"), ("users", "syncdb"), ("wikis", "syncdb"),
+    ]  # fmt: skip
+    assert all(line["records"] > 0 for line in listed)
+    assert db("dropdb", tables="all").code == 0
+    assert json.loads(db("listdb", "--omit-not-replicated", "--json").out) == []
+
+
+def test_tables_that_are_not_there_are_listed_with_nulls(db: Dap) -> None:
+    db("initdb", tables="users")
+    lines = {line["name"]: line for line in json.loads(db("listdb", "--non-interactive").out)}
+    assert lines["wikis"] == {
+        "name": "wikis", "timestamp": None, "staleness": None, "schema": None, "command": "initdb", "records": None,
+    }  # fmt: skip
+    shown = db("listdb", "--omit-record-count").out.splitlines()
+    assert shown[0].split() == ["name", "data", "as", "of", "staleness", "schema", "use", "command"]
+    assert len(shown) == len(lines) + 1
+
+
+def test_a_dry_run_changes_nothing(db: Dap) -> None:
+    outcome = db("sync", "--dry-run", tables="users")
+    assert outcome.code == 0
+    assert outcome.out.startswith('users\tinitialise\n  CREATE TABLE "canvas"."users"')
+    assert json.loads(db("sync", "--dry-run", "--json", tables="users").out)[0]["road"] == "initialise"
+    assert json.loads(db("listdb", "--omit-not-replicated", "--json").out) == []
+
+
+def test_tables_young_enough_are_left_alone(db: Dap) -> None:
+    db("sync")
+    made = json.loads(db("sync", "--if-stale", "100000d", "--json").out)
+    assert {table["road"] for table in made["tables"]} == {"leave"}
+
+
+@pytest.mark.parametrize(
+    ("words", "word"),
+    [
+        (("sync", "--to", "oracle:x"), "oracle"),
+        (("sync", "--to", "nonsense"), "database"),
+        (("sync", "--to", "duckdb:"), "file"),
+        (("sync", "--if-stale", "soon"), "soon"),
+        (("sync", "--on-bad-value", "ignore"), "--on-bad-value"),
+    ],
+)
+def test_what_is_written_wrongly(db: Dap, words: tuple[str, ...], word: str) -> None:
+    outcome = db(*words)
+    assert outcome.code == 2
+    assert word in outcome.err
+
+
+def test_without_a_database_the_error_says_how_to_name_one(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAP_CONNECTION_STRING")
+    outcome = db("sync")
+    assert outcome.code == 2
+    assert "DAP_CONNECTION_STRING" in outcome.err
+
+
+def test_a_file_that_is_no_database(db: Dap, tmp_path: Path) -> None:
+    (tmp_path / "college.duckdb").write_text("mine" * 5000)
+    outcome = db("sync")
+    assert outcome.code == 51
+    assert (tmp_path / "college.duckdb").read_text() == "mine" * 5000
+
+
+def test_dropping_what_is_not_there(db: Dap) -> None:
+    db("sync", tables="users")
+    outcome = db("dropdb", tables="users,courses")
+    assert outcome.code == 58
+    assert len(json.loads(db("listdb", "--omit-not-replicated", "--json").out)) == 1, "nothing was dropped"
+
+
+def test_without_a_home_the_stage_wants_a_name(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert db("initdb", tables="wikis").code == 0
+    monkeypatch.delenv("DAP_STAGE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    refused = db("syncdb", tables="wikis")
+    assert refused.code == 2
+    assert "--stage or DAP_STAGE" in refused.err
+
+
+def test_success_may_be_silent_and_failure_is_not(db: Dap) -> None:
+    silent = ("--no-log-to-console", "--non-interactive")
+    done = db("sync", *silent, tables="wikis")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    failed = db("sync", *silent, tables="wikis,nix")
+    assert failed.code == 3
+    assert "Failed: nix" in failed.err

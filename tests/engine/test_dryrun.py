@@ -1,0 +1,40 @@
+"""A dry run says what would be done, and changes nothing."""
+
+from pathlib import Path
+
+import pytest
+from tests.engine.test_replicate import World, in_world
+
+from dapkit.engine.converge import Purpose, Road
+from dapkit.engine.dryrun import preview
+from dapkit.engine.replicate import ReplicateOptions
+from dapkit.targets.duckdb.target import DuckDbTarget
+
+
+@pytest.mark.parametrize("purpose", [Purpose.SYNC, Purpose.UPDATE])
+def test_roads_and_ddl_are_told_and_nothing_is_changed(tmp_path: Path, purpose: Purpose) -> None:
+    async def scenario(world: World) -> None:
+        await world.sync(tables=("users",))
+        before = world.rows("college", "users")
+        world.advance(400)
+        options = ReplicateOptions(
+            purpose=purpose,
+            namespace="canvas",
+            tables=("users", "courses"),
+            target=DuckDbTarget(world.database("college")),
+            stage=tmp_path / "other",
+        )
+        users, courses = await preview(world.session, options)
+        assert (users.table, users.road, users.ddl) == ("users", Road.CHANGE, ())
+        assert users.since is not None
+        if purpose is Purpose.SYNC:
+            assert courses.road is Road.INITIALISE
+            assert courses.ddl[0].startswith('CREATE TABLE "canvas"."courses" ("id" BIGINT NOT NULL, ')
+        else:
+            assert courses.road is None
+            assert courses.error is not None
+            assert courses.error.code == "not-replicated"
+        assert world.rows("college", "users") == before
+        assert not (tmp_path / "other").exists()
+
+    in_world(tmp_path, scenario)

@@ -1,0 +1,50 @@
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from dapkit.errors import MissingDriverError, UsageError
+from dapkit.targets import registry
+from dapkit.targets.registry import SCHEMES, target_of
+
+
+@pytest.mark.parametrize("url", ["duckdb:a.duckdb", "DuckDB:a.duckdb", "duckdb://a.duckdb", "sqlite:a.duckdb"])
+def test_a_scheme_leads_to_its_target(url: str) -> None:
+    target: Any = target_of(url)
+    assert target.path == Path("a.duckdb")
+    assert target.name == f"{url.partition(':')[0].lower()}:{Path('a.duckdb').absolute()}", "the same from any folder"
+
+
+@pytest.mark.parametrize("url", ["", "a.duckdb", "oracle://u:secret@h/d", "C:\\data\\a.duckdb", "duckdb:", "sqlite:"])
+def test_what_names_no_target_is_refused_without_its_secrets(url: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        target_of(url)
+    assert "secret" not in str(caught.value) + (caught.value.hint or "")
+    if "oracle" in url:
+        assert all(f"{scheme}:" in (caught.value.hint or "") for scheme in SCHEMES)
+
+
+def test_a_target_that_is_still_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.SCHEMES, "lake", "dapkit.targets.lake.target:LakeTarget")
+    with pytest.raises(UsageError, match="not supported yet"):
+        target_of("lake:here")
+
+
+def test_a_driver_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "needy_target.py").write_text("import no_such_driver\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(registry.SCHEMES, "mariadb", "needy_target:Target")
+    with pytest.raises(MissingDriverError) as caught:
+        target_of("mariadb://u:secret@h/d")
+    assert "dapkit[mysql]" in (caught.value.hint or "")
+    assert "secret" not in str(caught.value)
+
+
+def test_the_target_is_made_by_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("made_up_target")
+    module.Target = type("Target", (), {"of": classmethod(lambda cls, url: url)})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "made_up_target", module)
+    monkeypatch.setitem(registry.SCHEMES, "lake", "made_up_target:Target")
+    assert str(target_of("lake:here")) == "lake:here"
