@@ -1,0 +1,27 @@
+"""Fixtures that tests of several folders stand on."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.support.postgres_server import PostgresServer, empty, named_or_private_server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server; tests that use it bear the marker `server`."""
+    with named_or_private_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """The connection string of the database that all tests share."""
+    with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_database: str) -> str:
+    """The connection string of a database, empty at the beginning of the test."""
+    empty(postgres_database)
+    return postgres_database
