@@ -33,11 +33,8 @@ def originals(root: Path) -> Path:
 
 
 def side_file(root: Path, folder: Path, table: str) -> Path:
-    """Return where the originals of a table's repaired values are kept, its folder made."""
-    path = originals(root) / f"{folder.name}-{table}.jsonl"
-    with disk_errors(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path
+    """Return where the originals of a table's repaired values are kept."""
+    return originals(root) / f"{folder.name}-{table}.jsonl"
 
 
 def parts_of(result: TableResult) -> Parts:
