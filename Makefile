@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OFFICIAL := .bench/official
-OFFICIAL_CLIENT := instructure-dap-client==2.3.1
+OFFICIAL_CLIENT := instructure-dap-client[postgresql]==2.3.1
 
 .PHONY: help demo test lint check soak bench docs reference clean
 .DELETE_ON_ERROR:
@@ -27,7 +27,7 @@ $(VENV)/.docs: $(BIN)/dap
 
 $(OFFICIAL)/bin/dap:
 	$(PYTHON) -m venv $(OFFICIAL)
-	$(OFFICIAL)/bin/python -m pip install --quiet $(OFFICIAL_CLIENT)
+	$(OFFICIAL)/bin/python -m pip install --quiet "$(OFFICIAL_CLIENT)"
 
 demo: $(BIN)/dap  ## a snapshot of every canvas table from the sandbox, as Parquet, into demo/
 	$(BIN)/dap --sandbox snapshot --namespace canvas --table all --format parquet --output-directory demo
@@ -38,13 +38,15 @@ lint: $(VENV)/.dev  ## formatting, lint, types
 	$(BIN)/mypy
 
 test: lint  ## lint and the fast tests, on all cores: about a minute, no servers but our own
-	$(BIN)/pytest -q --numprocesses auto --dist worksteal -m "not slow and not official and not soak"
+	$(BIN)/pytest -q --numprocesses auto --dist worksteal -m "not slow and not server and not official and not soak"
 
-check: test docs $(OFFICIAL)/bin/dap  ## test, the documentation, and the slow tier: the official client, faults, 20 kills
-	DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap $(BIN)/pytest -q -m "(slow or official) and not soak"
+check: test docs $(OFFICIAL)/bin/dap  ## test, the documentation, and the slow tier: the official client, servers, faults, 20 kills
+	DAPKIT_SERVERS=required DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap \
+		$(BIN)/pytest -q -m "(slow or server or official) and not soak"
 
 soak: test $(OFFICIAL)/bin/dap  ## everything: 100 kills, the full fault matrix, the benches
-	DAPKIT_SOAK=1 DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap $(BIN)/pytest -q -m "slow or official or soak"
+	DAPKIT_SOAK=1 DAPKIT_SERVERS=required DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap \
+		$(BIN)/pytest -q -m "slow or server or official or soak"
 	$(MAKE) bench
 
 bench: $(VENV)/.dev $(OFFICIAL)/bin/dap  ## measure against the floors and the official client

@@ -28,6 +28,7 @@ VARIABLES = {
     "DAP_DATABASE_HOST, _PORT, _USERNAME, _PASSWORD, _NAME, _SSL": "a PostgreSQL database in parts",
     "DAP_TRACKING": "accepted for scripts of the official command, and must be true or false; nothing is tracked",
     "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY": "proxies, and the hosts that are reached without one",
+    "TERM": "`dumb` or `unknown`: a terminal that gets log lines instead of live progress",
     "NO_COLOR": "no colours, when it is set to anything",
     "SSL_CERT_FILE": "file of certificates (PEM) to trust, as OpenSSL reads it",
 }

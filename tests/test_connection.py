@@ -12,7 +12,7 @@ import pytest
 from dapkit.cli.settings import read_settings
 from dapkit.connection import connect, credentials_of, session_options
 from dapkit.engine.events import Event, Notice
-from dapkit.errors import MissingCredentialsError, UsageError
+from dapkit.errors import MissingCredentialsError, OutputError, UsageError
 from dapkit.model import SANDBOX_SERVICE
 from dapkit.settings import ConnectionSettings
 
@@ -59,6 +59,26 @@ def test_a_base_url_that_is_none_is_a_usage_error() -> None:
 
     with pytest.raises(UsageError, match="base URL"):
         asyncio.run(attempt())
+
+
+def test_a_clock_that_cannot_be_kept_is_an_error_before_the_work_and_a_notice_after_it(tmp_path: Path) -> None:
+    heard: list[Event] = []
+    home = tmp_path / "home"
+    chosen = settings({"DAP_SANDBOX_HOME": str(home)}, sandbox=True, sandbox_scale=0.05)
+
+    async def visit() -> None:
+        async with connect(chosen, heard.append) as connection:
+            connection.check()
+            home.rmdir()
+            home.touch()
+            with pytest.raises(OutputError, match=r"clock\.json"):
+                connection.check()
+            connection.move_on()
+
+    asyncio.run(visit())
+    (told,) = heard
+    assert isinstance(told, Notice)
+    assert "clock.json" in told.message
 
 
 def test_the_sandbox_lives_inside_and_its_clock_moves(tmp_path: Path) -> None:

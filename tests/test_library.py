@@ -1,13 +1,22 @@
 """dapkit as a library, against the sandbox inside the process."""
 
 import asyncio
-from collections.abc import Iterator
+import math
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dapkit import AsyncClient, Client, ClientOptions, Delivery, Format, JobStatus, Query
-from dapkit.errors import MissingCredentialsError, TableNotFoundError, UsageError
+from dapkit import AsyncClient, Client, ClientOptions, Delivery, Format, JobStatus, Query, SyncOptions, sync
+from dapkit.engine.events import Event, Notice, ObjectBegan
+from dapkit.errors import DapError, InterruptedRunError, MissingCredentialsError, TableNotFoundError, UsageError
+from dapkit.library import _settings
+from dapkit.protocol.budget import NO_PACE, Pace
 
 SMALL = ClientOptions(sandbox=True, sandbox_scale=0.05)
 
@@ -49,6 +58,19 @@ def test_the_lower_calls(dap: Client) -> None:
     assert b"".join(dap.open(urls[job.objects[0]])).startswith(b"\x1f\x8b")
 
 
+def test_a_database_is_kept_equal_in_one_call(tmp_path: Path) -> None:
+    url = f"duckdb:{tmp_path / 'college.duckdb'}"
+    options = SyncOptions(stage=tmp_path / "stage")
+    first = sync("canvas", ["users", "wik*"], url, options, SMALL)
+    assert first.failed == ()
+    assert first.done[0].table == "users"
+    assert all(table.counts.written for table in first.done)
+    again = sync("canvas", ["users"], url, options, SMALL)
+    assert again.done[0].counts.written == 0
+    with pytest.raises(UsageError):
+        sync("canvas", ["users"], "nonsense", options, SMALL)
+
+
 def test_errors_arrive_as_they_are(dap: Client) -> None:
     with pytest.raises(TableNotFoundError):
         list(dap.records("canvas", "user"))
@@ -74,3 +96,108 @@ def test_a_client_that_is_not_open_says_so() -> None:
 def test_credentials_are_read_from_the_environment_only_when_needed() -> None:
     with pytest.raises(MissingCredentialsError), Client(ClientOptions(environ={})):
         pass
+
+
+def once(act: Callable[[], None]) -> Callable[[Event], None]:
+    """A listener that acts when the first file begins to come."""
+    left = [act]
+
+    def listen(event: Event) -> None:
+        if isinstance(event, ObjectBegan) and left:
+            left.pop()()
+
+    return listen
+
+
+def test_a_call_that_is_interrupted_has_ended_and_may_be_made_again(dap: Client, tmp_path: Path) -> None:
+    interrupt = once(lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        dap.snapshot("canvas", ["course*"], Delivery(output=tmp_path, listen=interrupt))
+    assert dap.snapshot("canvas", ["course*"], Delivery(output=tmp_path)).failed == ()
+
+
+def test_closing_the_client_ends_the_calls_of_other_threads(tmp_path: Path) -> None:
+    begun = threading.Event()
+    caught: list[DapError] = []
+
+    def snapshot() -> None:
+        try:
+            client.snapshot("canvas", ["all"], Delivery(output=tmp_path, listen=once(begun.set)))
+        except DapError as error:
+            caught.append(error)
+
+    with Client(SMALL) as client:
+        other = threading.Thread(target=snapshot)
+        other.start()
+        assert begun.wait(20)
+    other.join(20)
+    assert [type(error) for error in caught] == [InterruptedRunError]
+
+
+@pytest.mark.parametrize("closed", ["before", "after", "never"])
+def test_records_that_are_abandoned_leave_nothing(closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with Client(SMALL) as client:
+        rows: Any = client.records("canvas", "users")
+        next(rows)
+        if closed == "before":
+            rows.close()
+    if closed == "after":
+        rows.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_records_end_with_the_client() -> None:
+    with Client(SMALL) as client:
+        rows = client.records("canvas", "users")
+        next(rows)
+    with pytest.raises(UsageError, match="not open"):
+        list(rows)
+
+
+@pytest.mark.parametrize("spelling", ["CSV", "csv", Format.CSV])
+def test_formats_may_be_written_in_any_case(spelling: str, dap: Client, tmp_path: Path) -> None:
+    result = dap.snapshot("canvas", "wikis", Delivery(output=tmp_path, format=spelling, mode="Condensed"))
+    assert (result.query.format, result.failed) == (Format.CSV, ())
+
+
+@pytest.mark.parametrize(("delivery", "word"), [({"format": "xml"}, "parquet"), ({"mode": "flat"}, "condensed")])
+def test_what_is_no_format_or_mode_is_a_usage_error(delivery: dict[str, str], word: str, dap: Client) -> None:
+    with pytest.raises(UsageError) as caught:
+        dap.snapshot("canvas", ["wikis"], Delivery(**delivery))  # type: ignore[arg-type]
+    assert word in caught.value.hint
+
+
+def test_tables_may_be_written_as_the_command_takes_them(dap: Client, tmp_path: Path) -> None:
+    result = dap.snapshot("canvas", "wikis, courses", Delivery(output=tmp_path))
+    assert {table.table for table in result.done} == {"wikis", "courses"}
+
+
+def test_notices_are_told_and_kept(dap: Client, tmp_path: Path) -> None:
+    heard: list[Event] = []
+    result = dap.snapshot("canvas_log", ["web_logs"], Delivery(output=tmp_path, listen=heard.append))
+    assert result.notices == tuple(event.message for event in heard if isinstance(event, Notice))
+    assert any("canvas_logs" in notice for notice in result.notices)
+
+
+def test_pace_and_patience_are_read_from_the_environment_as_the_command_does() -> None:
+    environ = {"DAP_PACE": "7", "DAP_PATIENCE": "5", "DAP_READ_TIMEOUT": "6", "DAP_SCOPE": "root"}
+    read = _settings(ClientOptions(environ=environ))
+    assert (read.pace, read.patience, read.read_timeout, read.scope) == (Pace(7), 5.0, 6.0, "root")
+    given = _settings(ClientOptions(environ=environ, pace="none", patience=1, read_timeout=2.5))
+    assert (given.pace, given.patience, given.read_timeout) == (NO_PACE, 1, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"environ": {"DAP_PATIENCE": "long"}}, "DAP_PATIENCE"),
+        ({"environ": {"DAP_READ_TIMEOUT": "0"}}, "DAP_READ_TIMEOUT"),
+        ({"environ": {}, "patience": -1.0}, "patience"),
+        ({"environ": {}, "read_timeout": math.inf}, "read_timeout"),
+        ({"environ": {}, "sandbox": True, "sandbox_scale": math.nan}, "sandbox_scale"),
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_usage_errors(options: dict[str, Any], name: str) -> None:
+    with pytest.raises(UsageError, match=name):
+        _settings(ClientOptions(**options))

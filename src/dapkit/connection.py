@@ -12,7 +12,7 @@ from dapkit.client.credentials import Credentials, read_credentials
 from dapkit.client.http import AiohttpTransport
 from dapkit.client.session import Session, SessionOptions
 from dapkit.engine.events import Listener, Notice, Retried
-from dapkit.errors import DapError
+from dapkit.errors import DapError, OutputError
 from dapkit.model import SANDBOX_SERVICE
 from dapkit.protocol.retry import Patience
 from dapkit.settings import ConnectionSettings, SandboxSettings
@@ -25,15 +25,27 @@ REFRESH_HOURS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """A session, and the sandbox it talks to when there is one."""
+    """A session, the sandbox it talks to when there is one, and who is told of it."""
 
     session: Session
+    listen: Listener
     sandbox: "Sandbox | None" = None
 
-    def move_on(self) -> None:
-        """Move the sandbox's data clock to its next refresh, so that the next command sees changes."""
+    def check(self) -> None:
+        """Raise OutputError when the sandbox's clock could not be moved on: better before the work than after it."""
         if self.sandbox is not None:
-            self.sandbox.advance(REFRESH_HOURS)
+            self.sandbox.check_clock()
+
+    def move_on(self) -> None:
+        """Move the sandbox's data clock to its next refresh, so that the next command sees changes.
+
+        That it cannot be kept is told and spoils nothing: what was asked for is whole by now.
+        """
+        if self.sandbox is not None:
+            try:
+                self.sandbox.advance(REFRESH_HOURS)
+            except OutputError as error:
+                self.listen(Notice(message=error.message))
 
 
 @asynccontextmanager
@@ -57,7 +69,7 @@ async def connect(settings: ConnectionSettings, listen: Listener) -> AsyncIterat
 
         transport = AiohttpTransport(ca_file=options.ca_file, read_timeout=settings.read_timeout)
         session = await stack.enter_async_context(Session(options, transport=transport, on_retry=on_retry))
-        yield Connection(session=session, sandbox=sandbox)
+        yield Connection(session=session, listen=listen, sandbox=sandbox)
 
 
 def _sandbox(settings: SandboxSettings) -> "Sandbox":

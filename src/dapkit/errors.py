@@ -51,7 +51,8 @@ says what is wrong, a `hint` that says what to do, and where it happened. Codes 
     │   ├── UnalterableError          unalterable           56
     │   ├── BadValueError             bad-value             57
     │   ├── NotReplicatedError        not-replicated        58
-    │   └── AlreadyReplicatedError    already-replicated    59
+    │   ├── AlreadyReplicatedError    already-replicated    59
+    │   └── ReconciliationError       reconciliation        60
     └── InterruptedRunError           interrupted          130
 """
 
@@ -309,7 +310,7 @@ class NoEarlierResultError(RequestError):
 
     code = "no-earlier-result"
     exit_code = 36
-    default_hint = "Take a snapshot of the table into that folder first."
+    default_hint = "Take a snapshot of the table into that folder first, in the same format and mode."
 
 
 class JobFailedError(DapError):
@@ -339,7 +340,7 @@ class UnsafeNameError(IntegrityError):
 
 
 class OutputError(DapError):
-    """The output folder cannot be used."""
+    """The output folder, or stdout, cannot be written."""
 
     code = "output"
     exit_code = 42
@@ -468,6 +469,13 @@ class AlreadyReplicatedError(TargetError):
     code = "already-replicated"
     exit_code = 59
     default_hint = "Use `dap syncdb` or `dap sync` to bring it up to date."
+
+
+class ReconciliationError(TargetError):
+    """`dap reconcile` found that the database does not hold what the service holds."""
+
+    code = "reconciliation"
+    exit_code = 60
 
 
 class InterruptedRunError(DapError):

@@ -1,7 +1,7 @@
 """dapkit as a library: the commands as methods, and the lower calls below them.
 
 `AsyncClient` is the client; `Client` runs one in a thread of its own, so that it works in scripts and in notebooks,
-where an event loop is running already. Environment variables are read as the command reads them.
+where an event loop is running already. What is not given is read from the environment, as the command reads it.
 """
 
 import asyncio
@@ -9,23 +9,44 @@ import os
 import tempfile
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from dapkit.client.session import Session
 from dapkit.connection import connect
 from dapkit.decode.jsonl import Record, records
-from dapkit.engine.events import Listener, RunResult
+from dapkit.engine.converge import Purpose
+from dapkit.engine.events import Event, Listener, Notice, RunResult
 from dapkit.engine.export import ExportOptions, export
-from dapkit.errors import RequestError, UsageError
+from dapkit.engine.replicate import ReplicateOptions, SyncResult, replicate
+from dapkit.engine.tables import split_tables
+from dapkit.errors import InterruptedRunError, RequestError, UsageError
 from dapkit.model import Format, Job, Mode, Query, VersionedSchema
 from dapkit.protocol.budget import NO_PACE, PUBLISHED_PACE, Pace
-from dapkit.settings import DEFAULT_URL, ConnectionSettings, SandboxSettings, user_state_folder
+from dapkit.settings import (
+    DEFAULT_URL,
+    PATIENCE,
+    READ_TIMEOUT,
+    ConnectionSettings,
+    SandboxSettings,
+    read_number,
+    stage_root,
+    user_state_folder,
+)
+from dapkit.targets.base import LoadOptions
+from dapkit.targets.registry import target_of
 
 T = TypeVar("T")
+Choice = TypeVar("Choice", bound=StrEnum)
+GRACE: Final = 10.0
+"""Seconds that a call which was interrupted has to end: to close its files and to let its locks go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +54,10 @@ class ClientOptions:
     """Where to and as whom.
 
     What is None is taken from the environment (`DAP_API_URL`, `DAP_CLIENT_ID`, `DAP_CLIENT_SECRET`, `DAP_SCOPE`,
-    `DAP_PACE`).
-    With `sandbox` a sandbox with instant jobs is started inside the process and needs none of them; `sandbox_home`
-    keeps its clock.
+    `DAP_PACE`, `DAP_PATIENCE`, `DAP_READ_TIMEOUT`), else it is the command's default. `patience` and `read_timeout`
+    are seconds.
+    With `sandbox` a sandbox with instant jobs is started inside the process, which needs no address and no
+    credentials; `sandbox_home` keeps its clock.
     """
 
     base_url: str | None = None
@@ -43,6 +65,8 @@ class ClientOptions:
     client_secret: str | None = None
     scope: str | None = None
     pace: str | None = None
+    patience: float | None = None
+    read_timeout: float | None = None
     ca_file: Path | None = None
     sandbox: bool = False
     sandbox_home: Path | None = None
@@ -63,9 +87,23 @@ class Delivery:
     listen: Listener = lambda _: None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncOptions:
+    """How a database is made equal: as the options of `dap sync`; `stage` is for files on their way (`DAP_STAGE`)."""
+
+    exclude: Sequence[str] = ()
+    stage: Path | str | None = None
+    load: LoadOptions = field(default_factory=LoadOptions)
+    if_stale: timedelta | None = None
+    connections: int = 4
+    concurrency: int = 8
+    listen: Listener = lambda _: None
+
+
 def _settings(options: ClientOptions) -> ConnectionSettings:
     environ = options.environ
-    sandbox = SandboxSettings(home=options.sandbox_home, scale=options.sandbox_scale, job_seconds=0.0)
+    scale = read_number(options.sandbox_scale, {}, "sandbox_scale", 1.0, positive=True)
+    sandbox = SandboxSettings(home=options.sandbox_home, scale=scale, job_seconds=0.0)
     pace = options.pace or environ.get("DAP_PACE")
     default = NO_PACE if options.sandbox else PUBLISHED_PACE
     return ConnectionSettings(
@@ -75,11 +113,22 @@ def _settings(options: ClientOptions) -> ConnectionSettings:
         client_secret_file=None,
         scope=options.scope or environ.get("DAP_SCOPE"),
         pace=Pace.parse(pace) if pace else default,
+        patience=read_number(options.patience, environ, "DAP_PATIENCE", PATIENCE),
+        read_timeout=read_number(options.read_timeout, environ, "DAP_READ_TIMEOUT", READ_TIMEOUT, positive=True),
         ca_file=options.ca_file,
         state_folder=user_state_folder(environ),
         sandbox=sandbox if options.sandbox else None,
         environ=environ,
     )
+
+
+def _chosen(kind: type[Choice], value: str, what: str) -> Choice:
+    """Return the member that a word in any case of letters means; raises UsageError when there is none."""
+    try:
+        return kind(value.lower())
+    except ValueError:
+        message = f"The {what} {value!r} is not known."
+        raise UsageError(message, hint=f"Use one of {', '.join(kind)}.") from None
 
 
 class AsyncClient:
@@ -94,9 +143,12 @@ class AsyncClient:
         self._options = options or ClientOptions()
         self._stack = AsyncExitStack()
         self._session: Session | None = None
+        self._patience = PATIENCE
 
     async def __aenter__(self) -> Self:
-        connection = await self._stack.enter_async_context(connect(_settings(self._options), lambda _: None))
+        settings = _settings(self._options)
+        connection = await self._stack.enter_async_context(connect(settings, lambda _: None))
+        self._patience = settings.patience
         self._session = connection.session
         return self
 
@@ -150,22 +202,58 @@ class AsyncClient:
     ) -> RunResult:
         folder = since if isinstance(since, Path) else None
         query = Query(
-            format=Format(delivery.format),
-            mode=Mode(delivery.mode) if delivery.mode else None,
+            format=_chosen(Format, delivery.format, "format"),
+            mode=_chosen(Mode, delivery.mode, "mode") if delivery.mode else None,
             since=since if isinstance(since, str) else None,
             until=until,
         )
         options = ExportOptions(
             namespace=namespace,
-            tables=tuple(tables),
+            tables=split_tables([tables] if isinstance(tables, str) else tables),
             exclude=tuple(delivery.exclude),
             query=query,
             since_folder=folder,
             output=Path(delivery.output),
             concurrency=delivery.concurrency,
+            patience=self._patience,
             new=delivery.new,
         )
-        return await export(self.session, options, delivery.listen)
+        notices: list[str] = []
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Notice):
+                notices.append(event.message)
+            delivery.listen(event)
+
+        result = await export(self.session, options, listen)
+        return replace(result, notices=tuple(notices))
+
+    async def sync(
+        self, namespace: str, tables: Sequence[str], to: str, options: SyncOptions | None = None
+    ) -> SyncResult:
+        """Make a database equal to the service, whatever state either is in; see `engine.replicate.replicate`.
+
+        Args:
+            namespace: where the tables are.
+            tables: names, globs or `all`.
+            to: the database, such as `duckdb:college.duckdb`.
+            options: how it is done.
+        """
+        chosen = options or SyncOptions()
+        wanted = ReplicateOptions(
+            purpose=Purpose.SYNC,
+            namespace=namespace,
+            tables=split_tables([tables] if isinstance(tables, str) else tables),
+            exclude=tuple(chosen.exclude),
+            target=target_of(to),
+            stage=stage_root(chosen.stage, self._options.environ),
+            load=chosen.load,
+            if_stale=chosen.if_stale,
+            connections=chosen.connections,
+            concurrency=chosen.concurrency,
+            patience=self._patience,
+        )
+        return await replicate(self.session, wanted, chosen.listen)
 
     async def records(self, namespace: str, table: str, *, since: str | None = None) -> AsyncGenerator[Record, None]:
         """Yield a table's rows, or with `since` its changes, as records.
@@ -218,6 +306,8 @@ class Client:
         self._client = AsyncClient(options)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._streams: set[AsyncGenerator[Any, None]] = set()
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
@@ -234,20 +324,49 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            self._wait(self._end_calls())
+            for stream in tuple(self._streams):
+                self._give_up(stream)
             self._wait(self._client.__aexit__(kind, error, trace))
         finally:
             self._stop()
 
     def _wait(self, call: Coroutine[Any, Any, T]) -> T:
-        if self._loop is None:
+        """Return what a call in the client's thread comes to; one that is interrupted has ended when this raises."""
+        loop = self._loop
+        if loop is None:
             call.close()
             raise UsageError("The client is not open", hint="Use it as a context manager: with Client(…) as dap: …")
-        future = asyncio.run_coroutine_threadsafe(call, self._loop)
+        begun: list[asyncio.Task[T]] = []
+        answer: Future[T] = Future()
+
+        def begin() -> None:
+            task = loop.create_task(call)
+            begun.append(task)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda _: _pass_on(task, answer))
+
+        def cancel() -> None:
+            for task in begun:
+                task.cancel()
+
         try:
-            return future.result()
+            loop.call_soon_threadsafe(begin)
+            return answer.result()
         except BaseException:
-            future.cancel()
+            if not answer.done():
+                loop.call_soon_threadsafe(cancel)
+                wait_for([answer], GRACE)
             raise
+
+    async def _end_calls(self) -> None:
+        """End what other threads still wait for."""
+        others = self._tasks - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        if others:
+            await asyncio.wait(others, timeout=GRACE)
 
     def _stop(self) -> None:
         assert self._loop is not None
@@ -256,6 +375,24 @@ class Client:
         self._thread.join()
         self._loop.close()
         self._loop = None
+
+    def _iterate(self, stream: AsyncGenerator[T, None], most: int) -> Iterator[T]:
+        self._streams.add(stream)
+        try:
+            while batch := self._wait(_next(stream, most)):
+                yield from batch
+        finally:
+            self._give_up(stream)
+
+    def _give_up(self, stream: AsyncGenerator[Any, None]) -> None:
+        """Close a stream, which may have been closed with the client already."""
+        if stream not in self._streams:
+            return
+        self._streams.discard(stream)
+        if threading.current_thread() is not self._thread:
+            self._wait(stream.aclose())
+        elif self._loop is not None:  # the garbage collector may call from any thread, and this one must not wait
+            self._loop.create_task(stream.aclose())
 
     def tables(self, namespace: str) -> tuple[str, ...]:
         """See `AsyncClient.tables`."""
@@ -281,17 +418,13 @@ class Client:
         """See `AsyncClient.incremental`."""
         return self._wait(self._client.incremental(namespace, tables, since, until=until, delivery=delivery))
 
+    def sync(self, namespace: str, tables: Sequence[str], to: str, options: SyncOptions | None = None) -> SyncResult:
+        """See `AsyncClient.sync`."""
+        return self._wait(self._client.sync(namespace, tables, to, options))
+
     def records(self, namespace: str, table: str, *, since: str | None = None) -> Iterator[Record]:
         """See `AsyncClient.records`."""
-        rows = self._client.records(namespace, table, since=since)
-        try:
-            while True:
-                batch = self._wait(_next(rows, 1000))
-                if not batch:
-                    return
-                yield from batch
-        finally:
-            self._wait(rows.aclose())
+        return self._iterate(self._client.records(namespace, table, since=since), 1000)
 
     def submit(self, namespace: str, table: str, query: Query) -> Job:
         """See `AsyncClient.submit`."""
@@ -306,13 +439,18 @@ class Client:
         return self._wait(self._client.sign(object_ids))
 
     def open(self, url: str) -> Iterator[bytes]:
-        """Yield the bytes behind a signed URL, unchecked."""
-        chunks = self._client.open(url)
-        try:
-            while piece := self._wait(_next(chunks, 1)):
-                yield from piece
-        finally:
-            self._wait(chunks.aclose())
+        """See `AsyncClient.open`."""
+        return self._iterate(self._client.open(url), 1)
+
+
+def _pass_on(task: "asyncio.Task[T]", answer: "Future[T]") -> None:
+    """Tell the thread that waits what its call came to."""
+    if task.cancelled():
+        answer.set_exception(InterruptedRunError("The client was closed meanwhile."))
+    elif error := task.exception():
+        answer.set_exception(error)
+    else:
+        answer.set_result(task.result())
 
 
 async def _next(rows: AsyncIterator[T], most: int) -> list[T]:
@@ -322,3 +460,15 @@ async def _next(rows: AsyncIterator[T], most: int) -> list[T]:
         if len(batch) == most:
             break
     return batch
+
+
+def sync(
+    namespace: str,
+    tables: Sequence[str],
+    to: str,
+    options: SyncOptions | None = None,
+    client: ClientOptions | None = None,
+) -> SyncResult:
+    """Make a database equal to the service in one call; see `AsyncClient.sync`."""
+    with Client(client) as dap:
+        return dap.sync(namespace, tables, to, options)

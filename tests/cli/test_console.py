@@ -50,6 +50,8 @@ def told(settings: MessageSettings, *, live: bool = False) -> None:
         ({"loglevel": "warning"}, ["error"], True),
         ({"quiet": True}, ["error"], False),
         ({"no_log_to_console": True}, [], True),
+        ({"non_interactive": True}, ["info", "notice", "error"], True),
+        ({"no_log_to_console": True, "non_interactive": True}, [], False),
     ],
 )
 def test_levels_choose_what_is_told(
@@ -77,6 +79,30 @@ def test_the_log_file_gets_all_and_grows(tmp_path: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().err.count("\n") == 2
 
 
+def test_why_something_failed_is_told_in_any_case(capsys: pytest.CaptureFixture[str]) -> None:
+    for given in ({"quiet": True}, {"no_log_to_console": True, "non_interactive": True}):
+        with Console(messages(**given)) as console:
+            console.tell(["because \x1b[2J"], failed=True)
+        assert capsys.readouterr().err == "because  [2J\n"
+
+
+def test_notices_are_kept_whoever_tells_them(capsys: pytest.CaptureFixture[str]) -> None:
+    with Console(messages()) as console:
+        console.listen(Notice(message="Mind this."))
+        console.notice("And that.")
+        assert console.notices == ("Mind this.", "And that.")
+    assert capsys.readouterr().err.count("notice") == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+@pytest.mark.parametrize("given", [{}, {"no_log_to_console": True}, {"logformat": "json"}], ids=str)
+def test_a_log_file_that_is_full_is_told_once(given: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    told(messages(logfile=Path("/dev/full"), **given))
+    captured = capsys.readouterr()
+    assert captured.out == "the result\n"
+    assert captured.err.count("/dev/full") == 1
+
+
 def test_nothing_stays_attached_when_it_closes() -> None:
     before = list(logging.getLogger("dapkit").handlers)
     told(messages())
@@ -94,6 +120,16 @@ def test_a_result_may_be_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     with Console(messages()) as console:
         console.json_result({"größe": 1})
     assert json.loads(capsys.readouterr().out) == {"größe": 1}
+
+
+def test_on_a_dumb_terminal_there_are_log_lines(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    told(read_messages({}, {"TERM": "dumb"}), live=True)
+    err = capsys.readouterr().err
+    assert "snapshot of 1 table" in err
+    assert "\x1b" not in err
 
 
 @pytest.mark.parametrize("given", [{"non_interactive": True}, {"quiet": True}, {"logformat": "json"}, {}], ids=str)

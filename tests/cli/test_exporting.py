@@ -13,7 +13,7 @@ import pytest
 from dapkit.cli import exporting
 from dapkit.engine.events import Listener, RunResult, TableResult
 from dapkit.engine.export import ExportOptions, Preview
-from dapkit.errors import AccountDisabledError, ServerError
+from dapkit.errors import AccountDisabledError, DapError, OutputError, ServerError
 from dapkit.model import Format, Mode, Query
 
 SNAPSHOT = ("snapshot", "--namespace", "canvas", "--table", "courses")
@@ -28,6 +28,7 @@ class Engine:
         self.result: RunResult | Exception | None = None
         self.seen: Preview | None = None
         self.moved_on = 0
+        self.checked: DapError | None = None
 
     async def export(self, _session: object, options: ExportOptions, _listen: Listener) -> RunResult:
         self.asked.append(options)
@@ -44,9 +45,13 @@ class Engine:
     def move_on(self) -> None:
         self.moved_on += 1
 
+    def check(self) -> None:
+        if self.checked is not None:
+            raise self.checked
+
     @asynccontextmanager
     async def connect(self, *_: object) -> AsyncIterator[Any]:
-        yield SimpleNamespace(session=None, move_on=self.move_on)
+        yield SimpleNamespace(session=None, move_on=self.move_on, check=self.check)
 
 
 @pytest.fixture
@@ -197,6 +202,47 @@ def test_a_time_without_a_zone_is_local_and_said_so(engine: Engine, dap: Callabl
     assert "--until 2026-01-02 has no time zone" in outcome.err
 
 
+def test_a_clock_that_cannot_be_kept_is_said_before_any_work(engine: Engine, dap: Callable[..., Any]) -> None:
+    engine.checked = OutputError("The clock cannot be written")
+    assert dap(*SNAPSHOT).code == 42
+    assert engine.asked == []
+
+
+def test_a_current_folder_that_is_gone_costs_no_summary(
+    engine: Engine, dap: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    outcome = dap(*SNAPSHOT)
+    monkeypatch.chdir(tmp_path)
+    assert outcome.code == 0
+    assert "Look at courses" in outcome.err
+
+
+def test_notices_are_in_the_json(engine: Engine, dap: Callable[..., Any]) -> None:
+    made = json.loads(dap(*INCREMENTAL, "2026-01-01", "--json").out)
+    assert [notice.split()[0] for notice in made["notices"]] == ["--since"]
+
+
+@pytest.mark.parametrize("flags", [("--quiet",), ("--no-log-to-console", "--non-interactive")])
+def test_for_a_scheduler_success_is_silent_and_failure_is_not(
+    flags: tuple[str, ...],
+    engine: Engine,
+    dap: Callable[..., Any],
+    run_result: Callable[..., RunResult],
+    table_result: Callable[..., TableResult],
+) -> None:
+    success = dap(*SNAPSHOT, *flags)
+    assert (success.code, success.out, success.err) == (0, "", "")
+    engine.result = run_result([table_result()], {"users": ServerError("It is 503")})
+    failure = dap(*SNAPSHOT, *flags)
+    assert failure.code == 3
+    assert ("It is 503" in failure.err) == ("--quiet" not in flags)  # with log lines, which the fake writes none of
+    assert "users" in failure.err
+
+
 def test_since_may_be_a_folder(engine: Engine, dap: Callable[..., Any], tmp_path: Path) -> None:
     assert dap(*INCREMENTAL, str(tmp_path)).code == 0
     (asked,) = engine.asked
@@ -223,6 +269,10 @@ def test_since_may_be_a_folder(engine: Engine, dap: Callable[..., Any], tmp_path
         ((*SNAPSHOT, "--formt", "csv"), "--format"),
         (("--sandbox", *SNAPSHOT, "--base-url", "https://x"), "--sandbox"),
         ((*SNAPSHOT, "--sandbox-scale", "2"), "--sandbox-scale"),
+        (("--sandbox", *SNAPSHOT, "--sandbox-scale", "nan"), "--sandbox-scale"),
+        (("--sandbox", *SNAPSHOT, "--sandbox-job-seconds", "inf"), "--sandbox-job-seconds"),
+        ((*SNAPSHOT, "--patience", "nan"), "--patience"),
+        ((*SNAPSHOT, "--read-timeout", "inf"), "--read-timeout"),
     ],
 )
 def test_what_cannot_be_meant_is_a_usage_error(

@@ -41,6 +41,10 @@ def test_a_plain_line_has_time_level_and_message() -> None:
     assert "\n" not in line
 
 
+def test_a_plain_line_holds_nothing_that_a_terminal_would_obey() -> None:
+    assert logs.PlainFormatter().format(record("a\x1b[2J\nb")).endswith("a [2J b")
+
+
 def test_a_json_line_has_the_fields_of_the_event() -> None:
     line = logs.JsonFormatter().format(record("größer", table="users", size=3))
     assert json.loads(line) == {
@@ -134,12 +138,36 @@ def test_a_long_download_shows_life_every_half_minute(caplog: pytest.LogCaptureF
     assert [entry.getMessage().split("; ")[-1] for entry in caplog.records] == ["3.00 kB came", "5.00 kB came"]
 
 
-def test_a_log_file_is_made_with_its_folder(tmp_path: Path) -> None:
-    handler = logs.file_handler(tmp_path / "new" / "dap.log")
+def test_a_log_file_is_made_with_its_folder_and_takes_any_name(tmp_path: Path) -> None:
+    told: list[str] = []
+    handler = logs.LogFile(tmp_path / "new" / "dap.log", told.append)
+    handler.handle(record("a name that is no text: caf\udce9"))
     handler.close()
-    assert (tmp_path / "new" / "dap.log").exists()
+    assert (tmp_path / "new" / "dap.log").read_text(encoding="utf-8").endswith("caf\\udce9\n")
+    assert told == []
 
 
 def test_a_log_file_that_cannot_be_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="log file"):
-        logs.file_handler(tmp_path)
+        logs.LogFile(tmp_path, lambda _: None)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+def test_a_log_file_that_is_full_is_told_once_and_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[str] = []
+    handler = logs.LogFile(Path("/dev/full"), told.append)
+    for _ in range(3):
+        handler.handle(record())
+    handler.close()
+    assert len(told) == 1
+    assert "/dev/full cannot be written: No space left on device." in told[0]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_fault_of_our_own_in_a_log_line_is_not_hidden(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = record("%d")
+    wrong.args = ("no number",)
+    for handler in (logs.LogFile(tmp_path / "log", lambda _: None), logs.ConsoleHandler()):
+        handler.handle(wrong)
+        handler.close()
+        assert "Logging error" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import pytest
 
 from dapkit import __version__
 from dapkit.cli import main as entry
+from dapkit.cli import streams
 from dapkit.cli.exitcodes import BROKEN_PIPE
 from dapkit.cli.main import COMMANDS, main, wants_json
 from dapkit.cli.options import SectionedOption, merged
@@ -160,9 +161,14 @@ def test_errors_end_in_lines_and_a_code(
     dap: Callable[..., Any],
 ) -> None:
     monkeypatch.setattr(entry.dap, "main", failing(error))
-    monkeypatch.setattr(entry, "_silence_stdout", lambda: None)
+    monkeypatch.setattr(streams, "give_up", lambda _: None)
     outcome = dap("list")
     assert (outcome.code, outcome.err.splitlines()) == (code, lines)
+
+
+def test_what_a_terminal_would_obey_is_not_written(monkeypatch: pytest.MonkeyPatch, dap: Callable[..., Any]) -> None:
+    monkeypatch.setattr(entry.dap, "main", failing(StalledError("a\x1b[2J", uuid="u\x07", hint="h\x9b")))
+    assert dap("list").err == "Error: a [2J\nuuid for support: u \nHint: h \n"
 
 
 def test_an_error_may_be_one_object(monkeypatch: pytest.MonkeyPatch, dap: Callable[..., Any]) -> None:

@@ -74,6 +74,7 @@ def test_a_trusted_certificate_is_fine(authority: trustme.CA, tmp_path: Path) ->
     authority.cert_pem.write_to_path(str(ca_file))
     found = tls_findings(authority, ca_file)
     assert {check: finding.verdict for check, finding in found.items()} == {
+        "ca-file": Verdict.OK,
         "proxy": Verdict.OK,
         "dns": Verdict.OK,
         "tls": Verdict.OK,
@@ -88,7 +89,38 @@ def test_an_unknown_authority_fails_and_names_the_way_out(authority: trustme.CA)
 
 def test_a_ca_file_that_is_none_fails(authority: trustme.CA, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("nothing")
-    assert tls_findings(authority, tmp_path / "ca.pem")["tls"].verdict is Verdict.FAIL
+    assert tls_findings(authority, tmp_path / "ca.pem")["ca-file"].verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_ca_file_that_is_not_there_is_named_and_is_no_trouble_with_the_connection(
+    scheme: str, closed_port: int, tmp_path: Path
+) -> None:
+    found = findings_of_way(f"{scheme}://127.0.0.1:{closed_port}", tmp_path / "no-such.pem")
+    assert found["ca-file"].verdict is Verdict.FAIL
+    assert "no-such.pem" in found["ca-file"].message
+    assert found["tls"].verdict is Verdict.SKIP
+    assert "connection" not in found
+
+
+def test_a_proxy_that_is_none_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://elsewhere:1080")
+    assert findings_of_way("https://example.invalid")["proxy"].verdict is Verdict.FAIL
+
+
+def test_a_session_that_cannot_begin_is_a_finding(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "clock.json").write_text("{")
+    chosen = settings({"DAP_SANDBOX_HOME": str(home)}, sandbox=True, sandbox_scale=0.05)
+
+    async def gather() -> list[Finding]:
+        return [finding async for finding in probes.probe_service(chosen, lambda _: None)]
+
+    login, *rest = asyncio.run(gather())
+    assert (login.check, login.verdict) == ("login", Verdict.FAIL)
+    assert "clock.json" in login.message
+    assert {finding.verdict for finding in rest} == {Verdict.SKIP}
 
 
 def test_a_closed_port_fails(closed_port: int) -> None:

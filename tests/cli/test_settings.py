@@ -29,7 +29,7 @@ def test_without_anything_the_defaults_hold() -> None:
 
 
 def test_options_win_over_the_environment() -> None:
-    environ = {"DAP_API_URL": "https://env", "DAP_SCOPE": "env", "DAP_PACE": "9", "DAP_CONSOLE_THEME": "light"}
+    environ = {"DAP_API_URL": "https://env", "DAP_SCOPE": "env", "DAP_PACE": "9", "DAP_CONSOLE_THEME": "Light"}
     given = {"base_url": "https://flag", "scope": "flag", "pace": "none", "console_theme": "high-contrast-bw"}
     from_environment = read_settings({}, environ)
     from_options = read_settings(given, environ)
@@ -74,6 +74,8 @@ def test_an_empty_variable_is_none_at_all(name: str) -> None:
         ({"DAP_SANDBOX_SEED": "1.5"}, "DAP_SANDBOX_SEED"),
         ({"DAP_SANDBOX_SEED": "-1"}, "DAP_SANDBOX_SEED"),
         ({"DAP_SANDBOX_JOB_SECONDS": "-1"}, "DAP_SANDBOX_JOB_SECONDS"),
+        ({"DAP_PATIENCE": "nan"}, "DAP_PATIENCE"),
+        ({"DAP_READ_TIMEOUT": "0"}, "DAP_READ_TIMEOUT"),
     ],
 )
 def test_a_variable_that_cannot_be_meant_is_a_usage_error(environ: dict[str, str], match: str) -> None:
@@ -133,6 +135,29 @@ def test_commands_on_the_path_are_found_in_order(tmp_path: Path) -> None:
     path = ":".join(map(str, [*folders, folders[0], tmp_path / "none"]))
     assert other_commands({"PATH": path}, "dap") == (folders[0] / "dap", folders[2] / "dap")
     assert other_commands({}, "dap") == ()
+
+
+def test_a_folder_on_the_path_that_may_not_be_read_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.stat", refuse)
+    assert other_commands({"PATH": str(tmp_path)}, "dap") == ()
+
+
+def test_without_a_home_state_is_not_kept_and_the_sandbox_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.setattr("sys.platform", "linux")
+    assert read_settings({}, {}).connection.state_folder is None
+    connection = read_settings({"sandbox": True}, {}).connection
+    assert connection.sandbox is not None
+    assert connection.sandbox.home is None
+    assert any("DAP_SANDBOX_HOME" in notice for notice in connection.notices)
 
 
 def test_nothing_given_is_mistaken_for_something() -> None:

@@ -264,6 +264,16 @@ class TestTrouble:
         with pytest.raises(errors.UnreachableError, match=r"host nowhere\.invalid:99 cannot be found"):
             run(fetched("http://nowhere.invalid:99/"))
 
+    @pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example"])
+    def test_a_host_that_no_name_can_be(self, host: str) -> None:
+        async def work() -> None:
+            async with transport() as http:
+                await http.send(HttpRequest(method="GET", url=f"http://{host}/x?sig=hidden", headers={}))
+
+        with pytest.raises(errors.UnexpectedAnswerError) as caught:
+            asyncio.run(work())
+        assert "hidden" not in caught.value.message
+
     def test_a_connection_that_never_comes_about(self) -> None:
         async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)

@@ -63,7 +63,10 @@ class TestCalls:
             TABLES,
             reply(200, {"schema": {"title": "t"}, "version": 4}),
             reply(202, {"id": "j/1", "status": "waiting"}),
-            reply(200, {"id": "j/1", "status": "complete", "objects": [{"id": "o"}], "schema_version": 4, "at": "x"}),
+            reply(
+                200,
+                {"id": "j/1", "status": "complete", "objects": [{"id": "o"}], "schema_version": 4, "at": "2024-01-01"},
+            ),
             reply(200, {"urls": {"o": {"url": "https://store.example/o?sig=1"}}}),
         ]
 
@@ -135,7 +138,7 @@ class TestCalls:
     "url",
     ["", "dap.example", "ftp://dap.example", "https://", "https://dap example", "https://dap.example:x",
      "https://[::1", "https://dap.example/?a=SECRET", "https://dap.example/#x", "https://u:SECRET@dap.example",
-     "https://dap.example/é"],
+     "https://dap.example/é", "http://a..b", "http://" + "a" * 64 + ".example"],
 )  # fmt: skip
 def test_a_base_url_that_is_none(url: str) -> None:
     with pytest.raises(errors.UsageError) as caught:
@@ -508,3 +511,36 @@ def test_no_secret_reaches_a_log_or_an_error(
     assert "failed" in caplog.text
     for secret in ("token-very-secret", "token-1", "dXMtZWFzdC0x", "s3cr3t-value", "sig=x"):
         assert secret not in said
+
+
+@pytest.mark.parametrize("echo", ["s3cr3t-value", "token-very-secret", "dXMtZWFzdC0xI2FiYzpzM2NyM3QtdmFsdWU="])
+def test_a_failed_job_does_not_echo_a_secret(echo: str, use: Any, service: Any) -> None:
+    error = {"type": f"Odd\x1b[2J {echo}", "uuid": f"u {echo}\x07", "message": f"because {echo} is bad"}
+    cut = {"type": "Odd", "message": "x" * (499 - len(echo) // 2) + echo}
+    service.login = lambda _: reply(200, {"access_token": "token-very-secret", "expires_in": 3600})
+    service.answers = [
+        reply(202, {"id": "j", "status": "failed", "error": error}),
+        reply(200, {"id": "j", "status": "failed", "error": error}),
+        reply(200, {"id": "j", "status": "failed", "error": cut}),
+    ]
+
+    async def work(session: Session) -> None:
+        for job in (await session.submit("canvas", "a", QUERY), await session.poll("j")):
+            assert job.failure is not None
+            assert echo not in str(job.failure)
+            assert job.failure.type.isprintable()
+            assert job.failure.type.startswith("Odd")
+            assert (job.failure.uuid or "").isprintable()
+            assert job.failure.message == "because [hidden] is bad"
+        shortened = (await session.poll("j")).failure
+        assert shortened is not None
+        assert echo[:5] not in shortened.message
+
+    use(work)
+
+
+def test_an_error_s_uuid_does_not_echo_a_secret(use: Any, service: Any) -> None:
+    service.answers = [reply(400, {"error": {"type": "x", "message": "no", "uuid": "s3cr3t-value"}})]
+    with pytest.raises(errors.RequestError) as caught:
+        use(lambda session: session.tables("canvas"))
+    assert caught.value.uuid == "[hidden]"

@@ -64,7 +64,8 @@ def test_six_commands_share_one_folder(tmp_path: Path) -> None:
         one = ["users", "courses", "enrollments", "pseudonyms"]
         commands = [snapshot_words(tmp_path / "out", tables=(table,)) for table in one]
         commands.append(snapshot_words(tmp_path / "out", tables=("users", "courses")))
-        commands.append([*commands[0], "--wait"])
+        commands[0].append("--wait")  # it or its equal comes first
+        commands.append(commands[0])
         running = [sandbox.start(*words) for words in commands]
         for each in running:
             _, told = each.communicate(timeout=60)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dapkit.protocol.redaction import excerpt, place, redact
+from dapkit.protocol.redaction import excerpt, place, printable, redact
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3MDAwMDAwMDB9.c2VjcmV0c2VjcmV0"
 
@@ -34,6 +34,16 @@ def test_secrets_go(text: str) -> None:
 def test_tokens_go_wherever_they_stand() -> None:
     assert redact(f"token {JWT} is bad") == "token [hidden] is bad"
     assert JWT[:12] not in redact(f"cut {JWT[:40]}")
+
+
+def test_of_a_known_secret_no_beginning_stays_where_a_text_was_shortened() -> None:
+    assert redact("the key is abcdefg…", "abcdefghij") == "the key is [hidden]…"
+    assert redact("the key is abcdefg and more…", "abcdefghij") == "the key is abcdefg and more…"
+    assert redact("words: abc…", "abcdefghij") == "words: abc…"
+
+
+def test_what_a_terminal_would_obey_goes() -> None:
+    assert printable("a\x1b[2Jb\x9bc\r\nd ä") == "a [2Jb c d ä"
 
 
 def test_known_secrets_go() -> None:

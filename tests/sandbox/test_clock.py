@@ -89,6 +89,21 @@ def test_the_next_process_goes_on_from_the_stored_clock(tmp_path: Path) -> None:
     assert [path.name for path in home.iterdir()] == ["clock.json"]
 
 
+def test_a_clock_that_cannot_be_kept_says_so_before_and_then(tmp_path: Path) -> None:
+    clock = DataClock(NOON_MS, tmp_path / "home")
+    (tmp_path / "home").touch()
+    for act, word in ((clock.check, "written"), (lambda: clock.set(5), "written"), (lambda: clock.advance(4), "read")):
+        with pytest.raises(OutputError, match=f"cannot be {word}") as caught:
+            act()
+        assert "DAP_SANDBOX_HOME" in caught.value.hint
+
+
+def test_a_check_leaves_the_stored_clock_as_it_is(tmp_path: Path) -> None:
+    DataClock(NOON_MS).check()
+    DataClock(NOON_MS, tmp_path / "new").check()
+    assert list((tmp_path / "new").iterdir()) == []
+
+
 def test_a_process_keeps_its_view_until_it_moves_the_clock(tmp_path: Path) -> None:
     ours, theirs = DataClock(NOON_MS, tmp_path), DataClock(NOON_MS, tmp_path)
     theirs.advance(8)

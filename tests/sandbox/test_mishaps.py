@@ -324,6 +324,15 @@ def test_a_body_without_end(run: Any) -> None:
     run(scenario, faults=("endless",))
 
 
+def test_a_body_of_unannounced_length_ends(run: Any) -> None:
+    async def scenario(caller: Any) -> None:
+        answer = await caller.request("GET", await caller.url())
+        assert "Content-Length" not in answer.headers
+        assert len(gzip.decompress(answer.body).splitlines()) == 1000
+
+    run(scenario, faults=("unannounced",))
+
+
 def test_tables_are_told_apart_at_every_endpoint(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         for table, status in (("canvas/table/users", 500), ("canvas/table/courses", 200)):

@@ -54,6 +54,15 @@ def test_object_urls(run: Any) -> None:
     run(scenario)
 
 
+def test_object_urls_bear_the_host_that_was_asked(run: Any) -> None:
+    async def scenario(caller: Any) -> None:
+        items = await caller.objects()
+        answer = await caller.call("POST", "/object/url", json=[{"id": items[0]}], headers={"Host": "dap.test:8443"})
+        assert answer.json["urls"][items[0]]["url"].startswith("http://dap.test:8443/store/")
+
+    run(scenario)
+
+
 def test_tokens_are_demanded_and_expire(run: Any, clock: Any) -> None:
     async def scenario(caller: Any) -> None:
         target = "/dap/query/canvas/table"

@@ -2,23 +2,28 @@
 
 import json
 import os
+import shlex
+import ssl
 import subprocess
 import sys
-import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 DAP = Path(sys.executable).with_name("dap")
 TABLES = "users,courses,enrollments,quiz_submissions,pseudonyms"
 
 _SERVE = """
-import asyncio, json, sys
+import asyncio, json, ssl, sys
 from dapkit.sandbox.server import Sandbox, SandboxOptions
 
 async def main(options):
+    if certificate := options.pop("certificate", None):
+        options["tls"] = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        options["tls"].load_cert_chain(certificate)
     async with Sandbox(SandboxOptions(**options)) as sandbox:
         print(sandbox.base_url, sandbox.client_id, sandbox.client_secret, flush=True)
         await asyncio.Event().wait()
@@ -34,60 +39,110 @@ class SandboxProcess:
     base_url: str
     environ: dict[str, str]
 
-    def dap(self, *words: str, timeout: float = 100) -> "subprocess.CompletedProcess[str]":
+    def dap(self, *words: str, timeout: float = 100, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
         """Run the installed command to its end."""
         return subprocess.run(
-            [DAP, *words], env=self.environ, capture_output=True, text=True, timeout=timeout, check=False
+            [DAP, *words], cwd=cwd, env=self.environ, capture_output=True, text=True, timeout=timeout, check=False
         )
 
-    def start(self, *words: str) -> "subprocess.Popen[str]":
+    def start(self, *words: str, cwd: Path | None = None) -> "subprocess.Popen[str]":
         """Start the installed command."""
         return subprocess.Popen(
-            [DAP, *words], env=self.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            [DAP, *words], cwd=cwd, env=self.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
+
+    def with_environ(self, **variables: str | None) -> "SandboxProcess":
+        """Return the same sandbox, reached with these variables set (or, for None, unset)."""
+        merged = {**self.environ, **variables}
+        return replace(self, environ={name: value for name, value in merged.items() if value is not None})
 
     def misbehave(self, *faults: str) -> None:
         """Replace the sandbox's faults by these."""
-        self._steer("faults", {"faults": list(faults)})
+        self._control("faults", {"faults": faults})
 
     def reset(self) -> None:
-        """Let the sandbox count anew, and make new jobs for queries that it knows."""
-        self._steer("reset", {})
+        """Have the sandbox forget its counts, and the jobs that equal queries would get back."""
+        self._control("reset", {})
 
-    def _steer(self, what: str, fields: dict[str, Any]) -> None:
-        body = json.dumps(fields).encode()
-        urllib.request.urlopen(urllib.request.Request(f"{self.base_url}/_sandbox/{what}", data=body, method="POST"))
+    def skip(self, seconds: float) -> None:
+        """Let time pass at once for the sandbox's tokens, jobs and URLs."""
+        self._control("clock", {"skip_seconds": seconds})
+
+    def advance(self, hours: float = 4) -> None:
+        """Move the sandbox's data clock on."""
+        self._control("clock", {"advance_hours": hours})
+
+    def set_data_time(self, moment: str) -> None:
+        """Set the sandbox's data clock."""
+        self._control("clock", {"data_time": moment})
 
     def traffic(self) -> dict[str, Any]:
         """Return what the sandbox counted."""
-        with urllib.request.urlopen(f"{self.base_url}/_sandbox/state") as answer:
-            state: dict[str, Any] = json.load(answer)
-        traffic: dict[str, Any] = state["traffic"]
+        traffic: dict[str, Any] = self._control("state")["traffic"]
         return traffic
+
+    def _control(self, what: str, fields: dict[str, object] | None = None) -> dict[str, Any]:
+        body = None if fields is None else json.dumps(fields).encode()
+        # The control API is asked directly: its certificate, if it has one, is not the subject.
+        tls = ssl._create_unverified_context() if self.base_url.startswith("https") else None
+        handlers = [ProxyHandler({}), *([HTTPSHandler(context=tls)] if tls else [])]
+        with build_opener(*handlers).open(Request(f"{self.base_url}/_sandbox/{what}", data=body)) as answer:
+            state: dict[str, Any] = json.load(answer)
+        return state
 
 
 @contextmanager
 def sandbox_process(home: Path, **options: object) -> Iterator[SandboxProcess]:
-    """Serve a sandbox until the block ends; `options` are those of SandboxOptions."""
+    """Serve a sandbox until the block ends.
+
+    `options` are those of SandboxOptions; `certificate` is a file with a key and the certificate to serve TLS with.
+    """
     defaults: dict[str, object] = {"scale": 0.1, "part_rows": 100, "job_seconds": 0.0}
     serve = [sys.executable, "-c", _SERVE, json.dumps({**defaults, **options})]
     with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         base_url, client_id, client_secret = server.stdout.readline().split()
-        environ = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("DAP_")},
+        exports = {
             "DAP_API_URL": base_url,
             "DAP_CLIENT_ID": client_id,
             "DAP_CLIENT_SECRET": client_secret,
             "DAP_PACE": "none",
-            "DAP_PATIENCE": "20",
-            "DAP_READ_TIMEOUT": "1",
-            "XDG_STATE_HOME": str(home),
         }
         try:
-            yield SandboxProcess(base_url=base_url, environ=environ)
+            yield SandboxProcess(base_url=base_url, environ=_environ(home, exports))
         finally:
             server.kill()
+
+
+@contextmanager
+def sandbox_command(home: Path, *flags: str) -> Iterator[SandboxProcess]:
+    """Serve a sandbox by the installed command until the block ends, and take what it prints into the environment."""
+    environ = _environ(home, {})
+    serve = [str(DAP), "sandbox", "--scale", "0.1", "--job-seconds", "0", *flags]
+    with subprocess.Popen(serve, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        words = [shlex.split(server.stdout.readline())[1] for _ in range(4)]
+        exports = dict(word.split("=", 1) for word in words)
+        try:
+            yield SandboxProcess(base_url=exports["DAP_API_URL"], environ={**environ, **exports})
+        finally:
+            server.kill()
+
+
+def _environ(home: Path, exports: Mapping[str, str]) -> dict[str, str]:
+    """Return our environment without what would lead or slow the command, and with little patience."""
+    strange = ("DAP_", "SSL_CERT_")
+    return {
+        **{
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(strange) and not name.lower().endswith("_proxy")
+        },
+        **exports,
+        "DAP_PATIENCE": "20",
+        "DAP_READ_TIMEOUT": "1",
+        "XDG_STATE_HOME": str(home),
+    }
 
 
 def snapshot_words(output: Path, file_format: str = "jsonl", tables: Sequence[str] = (TABLES,)) -> list[str]:

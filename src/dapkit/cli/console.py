@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from dapkit.cli import logs
+from dapkit.cli import logs, streams
 from dapkit.cli.settings import MessageSettings
-from dapkit.engine.events import Event
+from dapkit.engine.events import Event, Notice
+from dapkit.protocol.redaction import printable
 
 LOGGER = "dapkit"
 
@@ -33,6 +34,7 @@ class Console:
         self._stack = ExitStack()
         self._listeners: list[Callable[[Event], None]] = []
         self._drawing = ExitStack()
+        self._notices: list[str] = []
 
     def __enter__(self) -> Self:
         logger = logging.getLogger(LOGGER)
@@ -42,12 +44,12 @@ class Console:
         logger.setLevel(logs.level_of(self.settings.log_level or "info"))
         self._attach(logger, logging.NullHandler())  # without any handler, logging would write by itself
         if self.settings.log_file is not None:
-            self._attach(logger, logs.file_handler(self.settings.log_file))
+            self._attach(logger, logs.LogFile(self.settings.log_file, self._log_file_broke))
         stream: Any = sys.stderr
         if self._live:
             stream = self._begin_progress()
         if self.settings.log_to_console:
-            handler = logging.StreamHandler(stream)
+            handler = logs.ConsoleHandler(stream)
             handler.setLevel(self._console_level())
             self._attach(logger, handler)
         self._listeners.append(logs.EventLog(logger))
@@ -63,8 +65,15 @@ class Console:
 
     def listen(self, event: Event) -> None:
         """Tell one event of the engine."""
+        if isinstance(event, Notice):
+            self._notices.append(event.message)
         for listener in self._listeners:
             listener(event)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was told so far that a person should know, in order."""
+        return tuple(self._notices)
 
     def still(self) -> None:
         """Stop the live progress and leave the terminal as it was; harmless when there is none."""
@@ -76,18 +85,31 @@ class Console:
 
     def json_result(self, value: object) -> None:
         """Write the command's result to stdout as one JSON object."""
-        self.result(json.dumps(value, ensure_ascii=False, indent=2))
+        self.result(json.dumps(value, indent=2))
 
-    def tell(self, lines: Iterable[str]) -> None:
-        """Write lines for people to stderr, after the live progress is gone, unless --quiet was given."""
+    def tell(self, lines: Iterable[str], *, failed: bool = False) -> None:
+        """Write lines for people to stderr, after the live progress is gone.
+
+        Lines that say why something failed are written in any case, others unless success is to be silent.
+        """
         self.still()
-        if not self.settings.quiet:
+        if failed or not self.settings.silent:
             for line in lines:
-                sys.stderr.write(f"{line}\n")
+                streams.say(printable(line))
+
+    def summary(self, lines: Iterable[str], *, failed: bool) -> None:
+        """Write how a run ended; failures, too, are silent only where log lines told them when they came."""
+        self.tell(["", *lines], failed=failed and not self.settings.log_to_console)
 
     def notice(self, message: str) -> None:
         """Tell something a person should know."""
-        logging.getLogger(LOGGER).log(logs.NOTICE, "%s", message, extra={"fields": {"event": "notice"}})
+        self.listen(Notice(message=message))
+
+    def _log_file_broke(self, message: str) -> None:
+        if self.settings.log_to_console:
+            logging.getLogger(LOGGER).warning("%s", message, extra={"fields": {"event": "log-file"}})
+        else:
+            streams.say(message)
 
     def _console_level(self) -> int:
         if self.settings.quiet:
@@ -130,4 +152,4 @@ class _AboveProgress:
 
 
 def _can_draw(settings: MessageSettings) -> bool:
-    return settings.log_format == "plain" and sys.stderr.isatty()
+    return settings.log_format == "plain" and not settings.dumb and sys.stderr.isatty()

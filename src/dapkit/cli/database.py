@@ -23,7 +23,7 @@ from dapkit.engine.dryrun import PlannedTable, preview
 from dapkit.engine.replicate import ReplicateOptions, SyncResult, replicate
 from dapkit.engine.tables import split_tables
 from dapkit.errors import UsageError
-from dapkit.settings import user_cache_folder
+from dapkit.settings import stage_root
 from dapkit.targets.base import BadValues, LoadOptions, Target
 from dapkit.targets.registry import target_of
 
@@ -71,12 +71,14 @@ def load_options(function: Decorated) -> Decorated:
                 metavar="N",
                 help="How many files to fetch at once.",
             ),
-            flag("--dry-run", help="Say what would be done with each table, DDL included, and change nothing."),
             json_option,
         )
     ):
         function = decorate(function)
     return function
+
+
+dry_run_option = flag("--dry-run", help="Say what would be done with each table, DDL included, and change nothing.")
 
 
 def target_from(given: Mapping[str, Any], environ: Mapping[str, str]) -> Target:
@@ -104,24 +106,28 @@ def _from_parts(environ: Mapping[str, str]) -> str | None:
     return f"postgresql://{who}{host}{port}/{quote(name, safe='')}{ssl}"
 
 
-def run_replication(context: click.Context, purpose: Purpose, given: dict[str, Any]) -> None:
-    """Replicate, tell how it ended, and raise what it failed with."""
-    settings = settings_of(context)
+def replicate_options(settings: Settings, purpose: Purpose, given: Mapping[str, Any]) -> ReplicateOptions:
+    """Make the engine's options from the command's. Raises UsageError when they cannot be meant."""
     environ = settings.connection.environ
-    stage = given["stage"] or (Path(environ["DAP_STAGE"]) if environ.get("DAP_STAGE") else None)
-    options = ReplicateOptions(
+    return ReplicateOptions(
         purpose=purpose,
         namespace=given["namespace"],
         tables=split_tables(given["table"]),
         exclude=split_tables(given["exclude"]) if given.get("exclude") else (),
         target=target_from(given, environ),
-        stage=stage or user_cache_folder(environ) / "stage",
+        stage=stage_root(given["stage"], environ),
         load=LoadOptions(bad_values=BadValues(given["on_bad_value"]), drop_columns=given["drop_columns"]),
         if_stale=_age(given.get("if_stale")),
         connections=given["connections"],
         concurrency=given["concurrency"],
         patience=settings.connection.patience,
     )
+
+
+def run_replication(context: click.Context, purpose: Purpose, given: dict[str, Any]) -> None:
+    """Replicate, tell how it ended, and raise what it failed with."""
+    settings = settings_of(context)
+    options = replicate_options(settings, purpose, given)
     dry = bool(given["dry_run"])
     with Console(settings.messages, live=not dry) as console:
         if dry:
@@ -134,7 +140,7 @@ def run_replication(context: click.Context, purpose: Purpose, given: dict[str, A
             lambda: _replicate(settings, options, console), farewell=FAREWELL, at_once=console.still
         )
         error = error_of(len(result.done), result.failed)
-        console.tell(["", *sync_lines(result)])
+        console.summary(sync_lines(result), failed=bool(result.failed))
         if settings.messages.json:
             exit_code = error.exit_code if error else 0
             console.json_result({"command": purpose.value, "exit_code": exit_code, **sync_object(result)})
@@ -144,6 +150,7 @@ def run_replication(context: click.Context, purpose: Purpose, given: dict[str, A
 
 async def _replicate(settings: Settings, options: ReplicateOptions, console: Console) -> SyncResult:
     async with connect(settings.connection, console.listen) as connection:
+        connection.check()
         result = await replicate(connection.session, options, console.listen)
         if not result.failed:
             connection.move_on()
@@ -203,6 +210,8 @@ def sync_lines(result: SyncResult) -> list[str]:
         lines += failure_lines(failed)
     written = sum(loaded.counts.written for loaded in result.done)
     deleted = sum(loaded.counts.deleted for loaded in result.done)
+    if any(loaded.counts.repaired for loaded in result.done):
+        lines.append(f"Originals of repaired values: {result.originals}")
     source = ", from the sandbox" if result.sandbox else ""
     trouble = f", {len(result.failed):,} failed" if result.failed else ""
     lines.append(
@@ -217,6 +226,7 @@ def sync_object(result: SyncResult) -> dict[str, Any]:
     return {
         "namespace": result.namespace,
         "target": result.target,
+        "originals": str(result.originals),
         "sandbox": result.sandbox,
         "seconds": round(result.seconds, 3),
         "tables": [

@@ -73,10 +73,11 @@ def run_export(context: click.Context, options: ExportOptions, notices: tuple[st
 
 async def _export(settings: Settings, options: ExportOptions, console: Console) -> RunResult:
     async with connect(settings.connection, console.listen) as connection:
+        connection.check()
         result = await export(connection.session, options, console.listen)
         if not result.failed:
             connection.move_on()
-        return result
+        return replace(result, notices=console.notices)
 
 
 async def _preview(settings: Settings, options: ExportOptions, console: Console) -> Preview:
@@ -85,13 +86,20 @@ async def _preview(settings: Settings, options: ExportOptions, console: Console)
 
 
 def _show(result: RunResult, console: Console) -> None:
-    lines = ["", *summary_lines(result)]
-    look = look_line(result, shown_path(Path(sys.executable), Path.cwd()))
+    lines = summary_lines(result)
+    look = look_line(result, shown_path(Path(sys.executable), _current_folder()))
     if look:
         lines.append(look)
-    console.tell(lines)
+    console.summary(lines, failed=bool(result.failed))
     if console.settings.json:
         console.json_result(run_object(result, error_of(len(result.done), result.failed)))
+
+
+def _current_folder() -> Path | None:
+    try:
+        return Path.cwd()
+    except OSError:  # somebody removed it
+        return None
 
 
 def _show_preview(seen: Preview, options: ExportOptions, console: Console) -> None:

@@ -6,6 +6,7 @@ something a person should know although nothing is wrong.
 
 import json
 import logging
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_never
 
-from dapkit.cli import wording
+from dapkit.cli import streams, wording
 from dapkit.cli.tally import Tally
 from dapkit.engine.converge import Road
 from dapkit.engine.events import (
@@ -26,6 +27,7 @@ from dapkit.engine.events import (
     Retried,
     RunBegan,
     SyncBegan,
+    TableCompared,
     TableDone,
     TableFailed,
     TableLoaded,
@@ -34,7 +36,8 @@ from dapkit.engine.events import (
     TableState,
 )
 from dapkit.errors import DapError, OutputError
-from dapkit.protocol.redaction import redact
+from dapkit.protocol.redaction import printable, redact
+from dapkit.targets.base import Comparison
 
 NOTICE = 25
 HEARTBEAT = 30.0
@@ -75,7 +78,7 @@ class PlainFormatter(logging.Formatter):
         """Return the record as text."""
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
         word = _WORDS.get(record.levelno, record.levelname.lower())
-        lines = [f"{when} {word:<7} {record.getMessage()}"]
+        lines = [f"{when} {word:<7} {printable(record.getMessage())}"]
         if record.exc_info:
             lines.append(_trace(record))
         return "\n".join(line.rstrip("\n") for line in lines)
@@ -95,7 +98,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             fields["traceback"] = _trace(record)
-        return json.dumps(fields, ensure_ascii=False, default=str)
+        return json.dumps(fields, default=str)
 
 
 def formatter_of(name: str) -> logging.Formatter:
@@ -103,14 +106,61 @@ def formatter_of(name: str) -> logging.Formatter:
     return JsonFormatter() if name == "json" else PlainFormatter()
 
 
-def file_handler(path: Path) -> logging.Handler:
-    """Open a log file to append to; raises OutputError when that fails."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return logging.FileHandler(path, encoding="utf-8")
-    except OSError as error:
-        message = f"The log file {path} cannot be written: {error.strerror or error}."
-        raise OutputError(message, hint="Name another file with --logfile.") from error
+class ConsoleHandler(logging.StreamHandler[Any]):
+    """Log lines on stderr, or above the live progress there."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, logging's name
+        """Drop what cannot be written: nobody can be told."""
+        if isinstance(sys.exc_info()[1], OSError):
+            streams.give_up(sys.stderr)
+        else:
+            super().handleError(record)
+
+
+class LogFile(logging.FileHandler):
+    """A log file to append to. That it cannot be written any more is told once, to `broke`, and stops nothing.
+
+    Raises:
+        OutputError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path, broke: Callable[[str], None]) -> None:
+        self._path = path
+        self._broke = broke
+        self._broken = False
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            super().__init__(path, encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise OutputError(self._trouble(error), hint="Name another file with --logfile.") from error
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append a record."""
+        if not self._broken:
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, logging's name
+        """Tell that the file is full, or gone."""
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            self._break(error)
+        else:
+            super().handleError(record)
+
+    def close(self) -> None:
+        """Write out what is held back, and close the file."""
+        try:
+            super().close()
+        except OSError as error:
+            self._break(error)
+
+    def _break(self, error: OSError) -> None:
+        if not self._broken:
+            self._broken = True
+            self._broke(f"{self._trouble(error)} The command goes on without it.")
+
+    def _trouble(self, error: OSError) -> str:
+        return f"The log file {self._path} cannot be written: {error.strerror or error}."
 
 
 class EventLog:
@@ -143,7 +193,7 @@ class EventLog:
             self._logger.info("%s", self._tally.sentence(), extra={"fields": {"event": "progress"}})
 
 
-def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, one case an event: a table, not logic
+def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PLR0912 - a case an event: a table
     """Return the level, the message and the fields of one event."""
     match event:
         case RunBegan():
@@ -182,6 +232,9 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, on
             return logging.INFO, result_sentence(result), {"event": "table-done", "table": result.table}
         case TableLoaded():
             return logging.INFO, loaded_sentence(event), {"event": "table-loaded", "table": event.table}
+        case TableCompared(table=table, comparison=comparison):
+            level = logging.INFO if comparison.equal else logging.WARNING
+            return level, f"{table}: {comparison_sentence(comparison)}", {"event": "table-compared", "table": table}
         case TableFailed(table=table, error=error):
             return (
                 logging.ERROR,
@@ -221,6 +274,16 @@ def loaded_sentence(event: TableLoaded) -> str:
     if event.counts.repaired:
         parts.append(f"{wording.count(sum(event.counts.repaired.values()), 'value')} repaired")
     return f"{event.table}: {ROADS[event.road]}, {', '.join(parts)}, at {mark}"
+
+
+def comparison_sentence(comparison: Comparison) -> str:
+    """Say how a table compares with what it should hold."""
+    if comparison.equal:
+        return f"equal, {wording.count(comparison.rows, 'row')}"
+    kinds = (("missing", comparison.missing), ("too many", comparison.extra), ("repeated", comparison.repeated))
+    parts = [f"{wording.count(number, 'row')} {kind}" for kind, number in kinds if number]
+    parts += [f"{column} differs in {wording.count(rows, 'row')}" for column, rows in comparison.differing.items()]
+    return f"not equal: {', '.join(parts)}"
 
 
 def result_sentence(result: TableResult) -> str:

@@ -15,9 +15,10 @@ from typing import Any, NoReturn
 import click
 
 from dapkit import __version__
+from dapkit.cli import streams
 from dapkit.cli.exitcodes import BROKEN_PIPE
 from dapkit.cli.options import HELP_NAMES, global_options, write_sections
-from dapkit.errors import DapError, InternalError, InterruptedRunError, UsageError
+from dapkit.errors import DapError, InternalError, InterruptedRunError, OutputError, UsageError
 
 COMMANDS = {
     "snapshot": "Fetch full copies of tables.",
@@ -27,6 +28,7 @@ COMMANDS = {
     "syncdb": "Bring the tables of a database up to date.",
     "listdb": "List what a database holds, and how old it is.",
     "dropdb": "Drop tables from a database.",
+    "reconcile": "Say whether a database holds exactly what the service holds.",
     "list": "List the tables of a namespace.",
     "schema": "Save the schemas of tables.",
     "verify": "Check again that fetched files are what came.",
@@ -105,7 +107,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
         # click ends the process by itself only when the reader of our output went away.
-        _silence_stdout()
+        streams.give_up(sys.stdout)
         return BROKEN_PIPE
     except click.ClickException as error:
         return _tell(_usage(error), as_json=as_json)
@@ -135,8 +137,10 @@ def _one_line(error: Exception) -> str:
 
 
 def _tell(error: DapError, *, as_json: bool) -> int:
+    from dapkit.protocol.redaction import printable  # noqa: PLC0415, only after a failure
+
     if as_json:
-        text = json.dumps(error.as_dict(), ensure_ascii=False)
+        text = json.dumps(error.as_dict())
     else:
         place = f"{error.table}: " if error.table and error.table not in error.message else ""
         lines = [f"Error: {place}{error.message}"]
@@ -144,23 +148,18 @@ def _tell(error: DapError, *, as_json: bool) -> int:
             lines.append(f"uuid for support: {error.uuid}")
         if error.hint:
             lines.append(f"Hint: {error.hint}")
-        text = "\n".join(lines)
+        text = "\n".join(printable(line) for line in lines)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        _silence_stdout()
-    with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)  # noqa: T201, the one print of an error
+    except (BrokenPipeError, OutputError):
+        streams.give_up(sys.stdout)
+    streams.say(text)
     return error.exit_code
-
-
-def _silence_stdout() -> None:
-    # Without this the interpreter would complain at its end about what it could not flush.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run() -> NoReturn:
     """Be the installed command."""
+    streams.prepare()
     code = main(sys.argv[1:])
     if code == InterruptedRunError.exit_code:
         # Threads may still be at work, and an ordinary exit would wait for them; what they leave is never final.

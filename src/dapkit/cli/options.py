@@ -3,6 +3,7 @@
 Connection and message options are accepted before and after the command's name; after wins.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,17 @@ class SectionedOption(click.Option):
     def __init__(self, *args: Any, section: str = "Options", **attributes: Any) -> None:
         super().__init__(*args, **attributes)
         self.section = section
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers that are numbers: without nan, which no comparison rules out, and infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number; a UsageError says what is wrong with it."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 class SectionedCommand(click.Command):
@@ -108,7 +120,7 @@ connection_options = _stack(
     ),
     option(
         "--patience",
-        type=click.FloatRange(min=0),
+        type=FiniteRange(min=0),
         metavar="SECONDS",
         section=CONNECTION,
         help="How long failures that may pass are borne: failed jobs, outages, server errors "
@@ -116,7 +128,7 @@ connection_options = _stack(
     ),
     option(
         "--read-timeout",
-        type=click.FloatRange(min=0, min_open=True),
+        type=FiniteRange(min=0, min_open=True),
         metavar="SECONDS",
         section=CONNECTION,
         help="How long nothing may come before a connection counts as stalled [DAP_READ_TIMEOUT; default: 60].",
@@ -138,7 +150,7 @@ sandbox_options = _stack(
     ),
     option(
         "--sandbox-scale",
-        type=click.FloatRange(min=0, min_open=True),
+        type=FiniteRange(min=0, min_open=True),
         metavar="X",
         section=SANDBOX,
         help="Size of its data: 1 is a small college [DAP_SANDBOX_SCALE; default: 1].",
@@ -152,7 +164,7 @@ sandbox_options = _stack(
     ),
     option(
         "--sandbox-job-seconds",
-        type=click.FloatRange(min=0),
+        type=FiniteRange(min=0),
         metavar="SECONDS",
         section=SANDBOX,
         help="How long its jobs take [DAP_SANDBOX_JOB_SECONDS; default: 2].",

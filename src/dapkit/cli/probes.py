@@ -11,6 +11,7 @@ import ssl
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -28,7 +29,7 @@ from dapkit.cli.diagnosis import (
     skipped,
 )
 from dapkit.cli.settings import other_commands
-from dapkit.client.http import proxy_for
+from dapkit.client.http import proxy_for, tls_context
 from dapkit.client.session import Session, normal_base_url
 from dapkit.connection import connect, credentials_of
 from dapkit.engine.events import Listener
@@ -78,7 +79,14 @@ async def probe_way(base_url: str, ca_file: Path | None) -> AsyncIterator[Findin
     except UsageError as error:
         yield failed("address", error)
         return
-    proxy = proxy_for(base_url)
+    trust = probe_ca_file(ca_file)
+    if trust is not None:
+        yield trust
+    try:
+        proxy = proxy_for(base_url)
+    except DapError as error:
+        yield failed("proxy", error)
+        return
     yield judge_proxy(proxy.url if proxy else None, base_url)
     if proxy is not None:
         yield skipped("dns", "The proxy looks the name up.")
@@ -86,8 +94,21 @@ async def probe_way(base_url: str, ca_file: Path | None) -> AsyncIterator[Findin
         return
     name = await probe_name(address)
     yield name
-    if name.verdict is Verdict.OK:
+    if trust is not None and trust.verdict is Verdict.FAIL:
+        yield skipped("tls", "Not looked at, since the certificates to trust cannot be used.")
+    elif name.verdict is Verdict.OK:
         yield await probe_tls(address, ca_file)
+
+
+def probe_ca_file(ca_file: Path | None) -> Finding | None:
+    """Look whether the certificates to trust besides the system's can be used; None when there are none."""
+    if ca_file is None:
+        return None
+    try:
+        tls_context(ca_file)
+    except DapError as error:
+        return failed("ca-file", error)
+    return ok("ca-file", f"{ca_file} is trusted besides the system's certificates.")
 
 
 async def probe_name(address: SplitResult) -> Finding:
@@ -111,11 +132,7 @@ async def probe_tls(address: SplitResult, ca_file: Path | None) -> Finding:
     """Connect, and over https check the certificate against the trusted authorities."""
     host, port = address.hostname or "", _port(address)
     try:
-        context = None
-        if address.scheme == "https":
-            context = ssl.create_default_context()
-            if ca_file is not None:
-                context.load_verify_locations(cafile=ca_file)
+        context = tls_context(ca_file) if address.scheme == "https" else None
         async with asyncio.timeout(CONNECT_SECONDS):
             _, writer = await asyncio.open_connection(host, port, ssl=context)
     except ssl.SSLError as error:
@@ -142,18 +159,16 @@ async def probe_tls(address: SplitResult, ca_file: Path | None) -> Finding:
 
 async def probe_service(settings: ConnectionSettings, listen: Listener) -> AsyncIterator[Finding]:
     """Log in, compare clocks, and ask for a list of tables."""
-    async with connect(settings, listen) as connection:
-        session = connection.session
-        try:
-            login = await session.check_login()
-        except DapError as error:
-            yield failed("login", error)
-            for check in ("clock", "answer"):
-                yield skipped(check, "Not tried, since the login failed.")
-            return
-        yield ok("login", "The service accepts the credentials.")
-        yield judge_skew(login.skew)
-        yield await probe_answer(session)
+    try:
+        async with connect(settings, listen) as connection:
+            login = await connection.session.check_login()
+            yield ok("login", "The service accepts the credentials.")
+            yield judge_skew(login.skew)
+            yield await probe_answer(connection.session)
+    except DapError as error:
+        yield failed("login", error)
+        for check in ("clock", "answer"):
+            yield skipped(check, "Not tried, since the login failed.")
 
 
 async def probe_answer(session: Session) -> Finding:
@@ -167,10 +182,10 @@ async def probe_answer(session: Session) -> Finding:
 
 def probe_folder(folder: Path) -> list[Finding]:
     """Look whether the output folder can be written to and how much room it has; leaves no trace."""
-    existing = folder.absolute()
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
     try:
+        existing = folder.absolute()
+        while not existing.exists() and existing != existing.parent:
+            existing = existing.parent
         if not existing.is_dir():
             raise NotADirectoryError(f"{existing} is a file")
         with tempfile.TemporaryFile(dir=existing):
@@ -193,7 +208,9 @@ def probe_installation(settings: ConnectionSettings) -> Finding:
         official = version(OFFICIAL_PACKAGE)
     except PackageNotFoundError:
         official = None
-    own = Path(sys.argv[0]).absolute().with_name("dap.exe" if sys.platform == "win32" else "dap")
+    own = Path(sys.argv[0]).with_name("dap.exe" if sys.platform == "win32" else "dap")
+    with suppress(OSError):  # the current folder may be gone
+        own = own.absolute()
     return judge_installation(other_commands(settings.environ, "dap"), own, official)
 
 

@@ -4,16 +4,23 @@ The only reader of the environment beside `client/credentials.py`. Options win o
 after the command wins over the same one before it (`options.py` merges them). Knows nothing of click.
 """
 
-import math
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dapkit.errors import UsageError
-from dapkit.settings import DEFAULT_URL, PATIENCE, READ_TIMEOUT, ConnectionSettings, SandboxSettings, user_state_folder
+from dapkit.settings import (
+    DEFAULT_URL,
+    PATIENCE,
+    READ_TIMEOUT,
+    ConnectionSettings,
+    SandboxSettings,
+    read_number,
+    user_state_folder,
+)
 
 if TYPE_CHECKING:
     from dapkit.protocol.budget import Pace
@@ -27,7 +34,10 @@ _FALSE = frozenset({"false", "0", "no", "off"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageSettings:
-    """What is told, where and how. `log_level` is None when nobody asked for one (then it is info)."""
+    """What is told, where and how.
+
+    `log_level` is None when nobody asked for one (then it is info); a `dumb` terminal cannot be drawn on.
+    """
 
     log_level: str | None
     log_file: Path | None
@@ -38,6 +48,12 @@ class MessageSettings:
     color: bool
     quiet: bool
     json: bool
+    dumb: bool
+
+    @property
+    def silent(self) -> bool:
+        """Whether a success is told to nobody: as asked for, or where neither log lines nor progress are wanted."""
+        return self.quiet or not (self.log_to_console or self.interactive)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +86,7 @@ def read_messages(given: Mapping[str, Any], environ: Mapping[str, str]) -> Messa
         color=not environ.get("NO_COLOR"),
         quiet=bool(given.get("quiet")),
         json=bool(given.get("json")),
+        dumb=environ.get("TERM", "").lower() in {"dumb", "unknown"},
     )
 
 
@@ -78,12 +95,14 @@ def other_commands(environ: Mapping[str, str], name: str) -> tuple[Path, ...]:
     folders = [Path(folder) for folder in environ.get("PATH", "").split(os.pathsep) if folder]
     suffixes = (".exe", ".cmd", ".bat") if sys.platform == "win32" else ("",)
     candidates = (folder / f"{name}{suffix}" for folder in folders for suffix in suffixes)
-    return tuple(dict.fromkeys(path for path in candidates if path.is_file() and os.access(path, os.X_OK)))
+    # os.path, not pathlib: a folder that may not be read holds nothing that a shell could find
+    found = (path for path in candidates if os.path.isfile(path) and os.access(path, os.X_OK))  # noqa: PTH113
+    return tuple(dict.fromkeys(found))
 
 
 def _read_connection(given: Mapping[str, Any], environ: Mapping[str, str]) -> ConnectionSettings:
     sandbox = _read_sandbox(given, environ)
-    notices: tuple[str, ...] = ()
+    notices: list[str] = []
     if sandbox is not None:
         if given.get("base_url") is not None:
             raise UsageError(
@@ -91,7 +110,9 @@ def _read_connection(given: Mapping[str, Any], environ: Mapping[str, str]) -> Co
                 hint="The sandbox has an address of its own; leave out one of the two.",
             )
         if environ.get("DAP_API_URL"):
-            notices = ("DAP_API_URL is ignored beside --sandbox.",)
+            notices.append("DAP_API_URL is ignored beside --sandbox.")
+        if sandbox.home is None:
+            notices.append("There is no home folder, so the sandbox's clock is not kept: see DAP_SANDBOX_HOME.")
     base_url = given.get("base_url")
     return ConnectionSettings(
         base_url=base_url if base_url is not None else environ.get("DAP_API_URL") or DEFAULT_URL,
@@ -100,13 +121,13 @@ def _read_connection(given: Mapping[str, Any], environ: Mapping[str, str]) -> Co
         client_secret_file=given.get("client_secret_file"),
         scope=given.get("scope") or environ.get("DAP_SCOPE") or None,
         pace=_read_pace(given, environ, sandbox=sandbox is not None),
-        patience=_number(given.get("patience"), environ, "DAP_PATIENCE", PATIENCE),
-        read_timeout=_number(given.get("read_timeout"), environ, "DAP_READ_TIMEOUT", READ_TIMEOUT),
+        patience=read_number(given.get("patience"), environ, "DAP_PATIENCE", PATIENCE),
+        read_timeout=read_number(given.get("read_timeout"), environ, "DAP_READ_TIMEOUT", READ_TIMEOUT, positive=True),
         ca_file=given.get("ca_file"),
         state_folder=user_state_folder(environ),
         sandbox=sandbox,
         environ=environ,
-        notices=notices,
+        notices=tuple(notices),
     )
 
 
@@ -134,39 +155,17 @@ def _read_sandbox(given: Mapping[str, Any], environ: Mapping[str, str]) -> Sandb
                 raise UsageError(message, hint="Add --sandbox, or leave it out.")
         return None
     home = environ.get("DAP_SANDBOX_HOME")
-    scale = _number(given.get("sandbox_scale"), environ, "DAP_SANDBOX_SCALE", 1.0)
-    if scale == 0:
-        raise UsageError("DAP_SANDBOX_SCALE is 0, which leaves no data.", hint="Use 1, or unset it.")
+    state = user_state_folder(environ)
     return SandboxSettings(
-        home=Path(home) if home else user_state_folder(environ) / "sandbox",
-        seed=int(_number(given.get("sandbox_seed"), environ, "DAP_SANDBOX_SEED", 1, int)),
-        scale=scale,
-        job_seconds=_number(given.get("sandbox_job_seconds"), environ, "DAP_SANDBOX_JOB_SECONDS", 2.0),
+        home=Path(home) if home else state / "sandbox" if state else None,
+        seed=int(read_number(given.get("sandbox_seed"), environ, "DAP_SANDBOX_SEED", 1, int)),
+        scale=read_number(given.get("sandbox_scale"), environ, "DAP_SANDBOX_SCALE", 1.0, positive=True),
+        job_seconds=read_number(given.get("sandbox_job_seconds"), environ, "DAP_SANDBOX_JOB_SECONDS", 2.0),
     )
 
 
-def _number(
-    option: float | None,
-    environ: Mapping[str, str],
-    name: str,
-    default: float,
-    kind: Callable[[str], float] = float,
-) -> float:
-    text = environ.get(name)
-    if option is not None or not text:
-        return default if option is None else option
-    try:
-        value = kind(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        message = f"{name} is {text!r}, which is no {'whole ' if kind is int else ''}number from 0."
-        raise UsageError(message, hint="Correct it, or unset it.")
-    return value
-
-
 def _choice(option: str | None, environ: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str | None:
-    value = option or environ.get(name)
+    value = option or environ.get(name, "").lower()
     if value and value not in choices:
         message = f"{name} is {value!r}, which it cannot be."
         raise UsageError(message, hint=f"Use one of {', '.join(choices)}, or unset it.")

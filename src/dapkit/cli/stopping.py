@@ -7,7 +7,6 @@ that, or at a second signal, the process ends at once. That is safe: what is on 
 import asyncio
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Coroutine
 from types import FrameType
@@ -90,4 +89,3 @@ class _handling:  # noqa: N801, reads as a word at its one use
     def __exit__(self, *_error: object) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)
-        sys.stderr.flush()

@@ -131,9 +131,9 @@ def table_object(table: TableResult) -> dict[str, Any]:
     }
 
 
-def shown_path(path: Path, current: Path) -> str:
-    """Write a path relative to the current folder where it lies in it."""
-    return str(path.relative_to(current)) if path.is_relative_to(current) else str(path)
+def shown_path(path: Path, current: Path | None) -> str:
+    """Write a path relative to the current folder, if there is one, where it lies in it."""
+    return str(path.relative_to(current)) if current and path.is_relative_to(current) else str(path)
 
 
 def _cells(table: TableResult) -> tuple[str, ...]:

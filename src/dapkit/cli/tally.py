@@ -11,6 +11,7 @@ from dapkit.engine.events import (
     ObjectsKnown,
     RunBegan,
     SyncBegan,
+    TableCompared,
     TableDone,
     TableFailed,
     TableLoaded,
@@ -69,7 +70,7 @@ class Tally:
             table.state, table.files, table.total = TableState.DONE, event.result.files, event.result.files
             table.rows = event.result.rows or table.rows
             table.coming.clear()
-        elif isinstance(event, TableLoaded):
+        elif isinstance(event, TableLoaded | TableCompared):
             table = self._table(event.table)
             table.state, table.total = TableState.DONE, table.files
             table.coming.clear()

@@ -119,7 +119,7 @@ class AiohttpTransport:
     def __init__(
         self, *, ca_file: Path | None = None, read_timeout: float = 60.0, connect_timeout: float = 30.0
     ) -> None:
-        self._tls = _tls_context(ca_file)
+        self._tls = tls_context(ca_file)
         self._read_timeout = read_timeout
         self._connect_timeout = connect_timeout
         self._session: aiohttp.ClientSession | None = None
@@ -221,8 +221,12 @@ def proxy_for(url: str) -> Proxy | None:
     return Proxy(f"{proxy.scheme}://{name}" + (f":{port}" if port is not None else ""), headers)
 
 
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Return what the system trusts (OpenSSL itself obeys SSL_CERT_FILE) and what the given file holds."""
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Return what the system trusts (OpenSSL itself obeys SSL_CERT_FILE) and what the given file holds.
+
+    Raises:
+        UsageError: the file cannot be read, or holds no certificate.
+    """
     context = ssl.create_default_context()
     if ca_file is not None:
         try:
@@ -243,7 +247,7 @@ def _translated(url: str) -> Iterator[None]:
     except Exception as error:
         import aiohttp  # noqa: PLC0415 -- loaded by now
 
-        if isinstance(error, aiohttp.ClientError | OSError):
+        if isinstance(error, aiohttp.ClientError | OSError | UnicodeError):
             raise _error_of(error, url) from None
         raise
 
@@ -266,10 +270,11 @@ def _error_of(error: Exception, url: str) -> DapError:
             return NetworkError(f"The answer from {host} broke off before its end.")
         case aiohttp.ServerDisconnectedError():
             return NetworkError(f"{host} closed the connection without an answer.")
-        case aiohttp.InvalidURL():
+        case aiohttp.InvalidURL() | UnicodeError():  # the latter of a host that no name can be
             return UnexpectedAnswerError(f"This is not an address that can be asked: {place(url)!r}.")
         case aiohttp.ClientResponseError():
-            return NetworkError(f"{host} answered with what is not HTTP: {excerpt(error.message)}.")
+            # also what follows a body that is longer than announced
+            return NetworkError(f"{host} sent what is not HTTP, or more than it announced: {excerpt(error.message)}.")
     return NetworkError(f"The connection to {host} failed: {_reason(error)}.")
 
 

@@ -32,10 +32,10 @@ from dapkit.errors import (
     UnexpectedAnswerError,
     UsageError,
 )
-from dapkit.model import Job, Query, VersionedSchema
+from dapkit.model import SANDBOX_SERVICE, Failure, Job, Query, VersionedSchema
 from dapkit.protocol import messages
 from dapkit.protocol.budget import PUBLISHED_PACE, Pace
-from dapkit.protocol.redaction import place, redact
+from dapkit.protocol.redaction import excerpt, place, redact
 from dapkit.protocol.refusal import Endpoint, error_of
 from dapkit.protocol.retry import (
     Fail,
@@ -122,6 +122,7 @@ def normal_base_url(text: str) -> str:
     try:
         parts = urlsplit(url)
         valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        (parts.hostname or "").encode("idna")  # a label that is empty or too long cannot be looked up
     except ValueError:
         valid, parts = False, urlsplit("")
     if not valid or not url.isascii() or any(not "!" <= character <= "~" for character in url):
@@ -170,6 +171,12 @@ class Session:
         self._answered = False
         self._understood = False
         self._login: _LoginTimes | None = None
+        self._secrets = {options.credentials.client_secret, _pair(options.credentials)}
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether the service is a sandbox inside this process, and the data so synthetic."""
+        return self.identity == SANDBOX_SERVICE
 
     async def __aenter__(self) -> Self:
         return self
@@ -212,14 +219,13 @@ class Session:
             table=table,
             again=again,
         )
-        return await self.call(call, messages.decode_job)
+        return self._shown(await self.call(call, messages.decode_job))
 
     async def poll(self, job_id: str) -> Job:
         """Return how a job stands. Raises ExpiredError when the service knows it no more."""
         path = f"/dap/job/{messages.segment(job_id)}"
-        return await self.call(
-            Call(endpoint=Endpoint.POLL, method="GET", path=path, job_id=job_id), messages.decode_job
-        )
+        call = Call(endpoint=Endpoint.POLL, method="GET", path=path, job_id=job_id)
+        return self._shown(await self.call(call, messages.decode_job))
 
     async def sign(self, object_ids: Sequence[str]) -> dict[str, str]:
         """Return a URL for each object, good for minutes. Raises ExpiredError when one is gone."""
@@ -284,7 +290,7 @@ class Session:
                 outcome = await self._attempt(call, token, decode)
                 if not isinstance(outcome, Trouble):
                     return outcome
-                self._hide_secrets(outcome.error, token)
+                self._hide_secrets(outcome.error)
                 trail = lengthened(trail, outcome.error, self.clock.now() - sent_at)
                 trail = replace(trail, answered=self._answered, understood=self._understood)
                 step = classify(outcome, trail, self._options.patience, random.random())
@@ -336,17 +342,32 @@ class Session:
             "User-Agent": self._options.user_agent,
             "Accept": messages.JSON_MEDIA_TYPE,
             "Accept-Encoding": "identity",
-            "Authorization": _basic(self._options.credentials) if token is None else f"Bearer {token.text}",
+            "Authorization": f"Basic {_pair(self._options.credentials)}" if token is None else f"Bearer {token.text}",
         }
         if call.body is not None:
             headers["Content-Type"] = call.media_type
         return HttpRequest(method=call.method, url=self._base_url + call.path, headers=headers, body=call.body)
 
-    def _hide_secrets(self, error: DapError, token: Token | None) -> None:
-        """Take out of an error what the service may have echoed of ours; a text too short to be one stays."""
-        secrets = [self._options.credentials.client_secret, "" if token is None else token.text]
-        message = redact(error.message, *(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET))
+    def _hide_secrets(self, error: DapError) -> None:
+        """Take out of an error what the service may have echoed of ours."""
+        message = self._redacted(error.message)
         error.message, error.args = message, (message,)
+        error.hint, error.uuid = self._redacted(error.hint), error.uuid and self._redacted(error.uuid)
+
+    def _shown(self, job: Job) -> Job:
+        """Return a job whose failure may be told: the service may have echoed of ours there, too."""
+        if job.failure is None:
+            return job
+        failure = Failure(
+            type=excerpt(self._redacted(job.failure.type)),
+            uuid=job.failure.uuid and excerpt(self._redacted(job.failure.uuid)),
+            message=self._redacted(job.failure.message),
+        )
+        return replace(job, failure=failure)
+
+    def _redacted(self, text: str) -> str:
+        """Return a text without the secrets of this session; what is too short to be one stays."""
+        return redact(text, *(secret for secret in self._secrets if len(secret) >= _SHORTEST_SECRET))
 
     async def _token(self, call: Call) -> Token:
         try:
@@ -364,6 +385,7 @@ class Session:
             media_type=messages.FORM_MEDIA_TYPE,
         )
         grant = await self.call(call, messages.decode_grant)
+        self._secrets.add(grant.access_token)
         times = self._login
         assert times is not None, "an answer to a login leaves its times"
         return token_of(grant, asked_at=times.asked_at, service_date=times.service_date)
@@ -385,9 +407,10 @@ class _LoginTimes:
     service_date: float | None
 
 
-def _basic(credentials: Credentials) -> str:
+def _pair(credentials: Credentials) -> str:
+    """Return id and secret as the login sends them."""
     pair = f"{credentials.client_id}:{credentials.client_secret}".encode("ascii")
-    return f"Basic {base64.b64encode(pair).decode('ascii')}"
+    return base64.b64encode(pair).decode("ascii")
 
 
 def _placed(error: DapError, call: Call) -> DapError:

@@ -14,12 +14,19 @@ from dapkit.decode.inflate import Inflater
 from dapkit.errors import IntegrityError
 from dapkit.model import Table
 
-__all__ = ["META_ACTION", "META_TS", "Header", "blocks", "common_header", "foreign_escape", "header"]
+__all__ = [
+    "META_ACTION", "META_TS", "Header", "blocks", "common_header", "fields", "foreign_escape", "header", "native",
+    "text_of",
+]  # fmt: skip
 
 META_TS, META_ACTION = "meta.ts", "meta.action"
 _PIECE = 128 * 1024
 _LONGEST_HEADER = 4 << 20
-_FOREIGN = re.compile(rb"\\[^bfnrtvN]")
+# From the first of a run of backslashes, which stand for themselves in pairs. The literal comes first and what must not
+# be before it second, since only so is the search for a backslash as fast as the machine can do it.
+_FOREIGN = re.compile(rb"\\(?<!\\\\)(?:\\\\)*[^\\bfnrtvN]")
+_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+_MEANING = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v", b"\\": b"\\", b"0": b"\0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,28 @@ def _header_line(line: bytes, path: Path) -> bytes:
 
 def foreign_escape(block: bytes) -> bool:
     """Whether a block of whole lines holds an escape that the service writes and COPY reads in another way."""
-    if b"\\" not in block:
-        return False
-    # Pairs first: in a run of backslashes they stand for themselves, from its beginning on.
-    return _FOREIGN.search(block.replace(b"\\\\", b"")) is not None
+    return _FOREIGN.search(block) is not None
+
+
+def fields(line: bytes) -> list[bytes]:
+    """Return the fields of a line, escaped as they come."""
+    return line.split(b"\t")
+
+
+def text_of(field: bytes) -> str | None:
+    """Return what a field says: its escapes taken back; an escape that nobody knows stands for itself."""
+    if field == b"\\N":
+        return None
+    text = _ESCAPE.sub(lambda found: _MEANING.get(found[1], found[0]), field)
+    return text.decode("utf-8", "replace")
+
+
+def native(field: bytes) -> bytes:
+    """Return a field as COPY reads it: without NUL characters, which no text of PostgreSQL may hold."""
+    return _ESCAPE.sub(_native, field)
+
+
+def _native(found: re.Match[bytes]) -> bytes:
+    if found[1] == b"0":
+        return b""
+    return found[0] if found[1] in _MEANING or found[1] == b"N" else b"\\" + found[0]

@@ -13,7 +13,7 @@ from pathlib import Path
 from dapkit.engine.converge import Purpose, Road
 from dapkit.errors import DapError
 from dapkit.model import Query
-from dapkit.targets.base import Counts
+from dapkit.targets.base import Comparison, Counts
 
 
 class TableState(StrEnum):
@@ -174,6 +174,15 @@ class TableLoaded:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableCompared:
+    """A table of the database was compared with the service's, as of its watermark."""
+
+    table: str
+    comparison: Comparison
+    watermark: datetime
+
+
 Event = (
     RunBegan
     | SyncBegan
@@ -186,6 +195,7 @@ Event = (
     | Notice
     | TableDone
     | TableLoaded
+    | TableCompared
     | TableFailed
 )
 Listener = Callable[[Event], None]

@@ -34,7 +34,7 @@ from dapkit.engine.run import Workshop, workshop
 from dapkit.engine.sessions import Sessions
 from dapkit.engine.tables import Resolved, resolve_tables
 from dapkit.errors import DapError, InternalError, LockedError
-from dapkit.model import SANDBOX_SERVICE, Format, Mode, Query
+from dapkit.model import Format, Mode, Query
 from dapkit.schema import read_table
 from dapkit.targets.base import (
     Book,
@@ -86,12 +86,13 @@ class ReplicateOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncResult:
-    """How it ended."""
+    """How it ended; `originals` is the folder with the originals of values that were repaired."""
 
     namespace: str
     target: str
     done: tuple[TableLoaded, ...]
     failed: tuple[TableFailed, ...]
+    originals: Path
     seconds: float
     sandbox: bool
 
@@ -130,8 +131,9 @@ async def replicate(session: Session, options: ReplicateOptions, listen: Listene
         target=options.target.name,
         done=done,
         failed=failed,
+        originals=stage.originals(options.stage),
         seconds=session.clock.now() - started,
-        sandbox=session.identity == SANDBOX_SERVICE,
+        sandbox=session.sandbox,
     )
 
 
@@ -143,6 +145,31 @@ class Places:
     downloads: Workshop
     loads: Workshop
     sessions: Sessions
+
+
+async def fetch_table(
+    session: Session, options: ReplicateOptions, places: Places, name: str, query: Query, listen: Listener | None = None
+) -> tuple[TableResult, datetime]:
+    """Bring the files of one table to the stage; return them with the watermark that they lead to.
+
+    Raises:
+        DapError: the table, or everything, cannot be had.
+    """
+    wanted = ExportOptions(
+        namespace=options.namespace,
+        tables=(name,),
+        query=query,
+        output=places.folder,
+        concurrency=options.concurrency,
+        patience=options.patience,
+    )
+    outcome = await export(session, wanted, listen or (lambda _: None), places.downloads)
+    for failure in outcome.failed:
+        raise failure.error
+    result = outcome.done[0]
+    mark = result.at or result.until
+    assert mark is not None, "a complete job has a watermark"
+    return result, watermark_of(mark)
 
 
 class Replication:
@@ -158,7 +185,7 @@ class Replication:
         self._notice = resolved.notice
         self._places = places
         self._listen = listen
-        self._sandbox = session.identity == SANDBOX_SERVICE
+        self._sandbox = session.sandbox
 
     async def run(self) -> tuple[TableLoaded | TableFailed, ...]:
         """Bring every table; the first error that concerns all of them stops the rest."""
@@ -192,7 +219,7 @@ class Replication:
         try:
             loaded = await self._bring(name, standing, book)
         except DapError as error:
-            if concerns_all(error):
+            if concerns_all(error, self._places.folder):
                 raise
             return self._failed(name, error)
         except Exception as error:
@@ -265,25 +292,11 @@ class Replication:
         )
 
     async def _fetch(self, name: str, way: Road, book: Book | None, earlier: timedelta) -> tuple[TableResult, datetime]:
-        """Bring the files of a table to the stage; return them with the watermark that they lead to."""
         query = SNAPSHOT
         if book is not None and way is Road.CHANGE:
             query = replace(SNAPSHOT, since=watermark_text(book.watermark - earlier))
-        options = ExportOptions(
-            namespace=self._namespace,
-            tables=(name,),
-            query=query,
-            output=self._places.folder,
-            concurrency=self._options.concurrency,
-            patience=self._options.patience,
-        )
-        outcome = await export(self._session, options, self._hear, self._places.downloads)
-        for failure in outcome.failed:
-            raise failure.error
-        result = outcome.done[0]
-        mark = result.at or result.until
-        assert mark is not None, "a complete job has a watermark"
-        return result, watermark_of(mark)
+        known = replace(self._options, namespace=self._namespace)
+        return await fetch_table(self._session, known, self._places, name, query, self._hear)
 
     def _hear(self, event: Event) -> None:
         """Tell of a table's own run what concerns the whole."""
@@ -292,7 +305,7 @@ class Replication:
             self._listen(event)
 
     def _load_options(self, name: str) -> LoadOptions:
-        side = self._options.stage / "repaired" / f"{self._places.folder.name}-{name}.jsonl"
+        side = stage.side_file(self._options.stage, self._places.folder, name)
         return replace(self._options.load, side_file=side, keep_missing=self._namespace == LOGS)
 
     def _now(self) -> datetime:

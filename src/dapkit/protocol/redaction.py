@@ -9,6 +9,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 HIDDEN: Final = "[hidden]"
+ELLIPSIS: Final = "…"
+
+_TELLING: Final = 4
+"""Characters of a secret's beginning that give something of it away."""
 
 _USER_INFO: Final = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#@\"'<>]+@")
 _URL_QUERY: Final = re.compile(r"(?i)\b(https?:[\\/]+[^\s?#\"'<>]*)[?#][^\s\"'<>]*")
@@ -30,7 +34,7 @@ def redact(text: str, *secrets: str) -> str:
     """
     for secret in secrets:
         if secret:
-            text = text.replace(secret, HIDDEN)
+            text = _without_beginning(text.replace(secret, HIDDEN), secret)
     text = _USER_INFO.sub(rf"\1{HIDDEN}@", text)
     text = _URL_QUERY.sub(rf"\1?{HIDDEN}", text)
     text = _AUTHORIZATION.sub(rf"\1 {HIDDEN}", text)
@@ -41,8 +45,21 @@ def redact(text: str, *secrets: str) -> str:
 def excerpt(content: bytes | str, limit: int = 120) -> str:
     """Return the beginning of what came as one redacted, printable line of at most `limit` characters."""
     text = content[: 16 * limit].decode("utf-8", "replace") if isinstance(content, bytes) else content[: 16 * limit]
-    line = " ".join(_CONTROL.sub(" ", redact(text)).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    line = " ".join(printable(redact(text)).split())
+    return line if len(line) <= limit else line[: limit - 1] + ELLIPSIS
+
+
+def printable(text: str) -> str:
+    """Return the text without control characters, which a terminal would obey, and line breaks."""
+    return _CONTROL.sub(" ", text)
+
+
+def _without_beginning(text: str, secret: str) -> str:
+    """Hide what is left of a secret where the text was shortened in the middle of it."""
+    if ELLIPSIS in text:
+        for length in range(len(secret) - 1, _TELLING - 1, -1):
+            text = text.replace(secret[:length] + ELLIPSIS, HIDDEN + ELLIPSIS)
+    return text
 
 
 def place(url: str) -> str:

@@ -6,6 +6,7 @@ next process goes on from it. Both speak integer milliseconds since the Unix epo
 """
 
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -80,19 +81,39 @@ class DataClock:
         return self._now_ms
 
     def set(self, moment_ms: int) -> None:
-        """Move to a moment, earlier ones included, and keep it."""
+        """Move to a moment, earlier ones included, and keep it. Raises OutputError when it cannot be kept."""
         self._now_ms = moment_ms
         if self._file is None:
             return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
         part = self._file.with_suffix(".part")
-        part.write_text(json.dumps({"data_time": timestamp(moment_ms)}) + "\n", encoding="utf-8")
-        part.replace(self._file)
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps({"data_time": timestamp(moment_ms)}) + "\n", encoding="utf-8")
+            part.replace(self._file)
+        except OSError as error:
+            raise self._unusable("written", error) from error
+
+    def check(self) -> None:
+        """Raise OutputError when a moment could not be kept; the stored one stays as it is."""
+        if self._file is None:
+            return
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._file.parent):
+                pass
+        except OSError as error:
+            raise self._unusable("written", error) from error
 
     def advance(self, hours: float) -> None:
         """Move ahead from here, or from where another process has put the stored clock, if later."""
         start_ms = max(self._now_ms, self._read() or self._now_ms)
         self.set(start_ms + int(hours * HOUR_MS))
+
+    def _unusable(self, done: str, error: OSError) -> OutputError:
+        return OutputError(
+            f"The sandbox's data clock {self._file} cannot be {done}: {error.strerror or error}.",
+            hint="Name a folder that you may write to with DAP_SANDBOX_HOME.",
+        )
 
     def _read(self) -> int | None:
         """Return the stored moment, if there is one; raise OutputError when it cannot be understood."""
@@ -102,8 +123,10 @@ class DataClock:
             return parse_timestamp(json.loads(self._file.read_text(encoding="utf-8"))["data_time"])
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise self._unusable("read", error) from error
+        except (ValueError, KeyError, TypeError) as error:
             raise OutputError(
-                f"The sandbox's data clock {self._file} cannot be read.",
+                f"The sandbox's data clock {self._file} holds no time.",
                 hint="Remove the file: the clock then starts anew.",
             ) from error

@@ -61,6 +61,7 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "long": (("object",), ("object",), "sends more than it announced"),
     "corrupt": (("object",), ("object",), "flips one bit of the body"),
     "stall": (("object",), ENDPOINTS, "falls silent, in the middle of a body or before an answer"),
+    "unannounced": (("object",), ("object",), "announces no length"),
     "endless": (("object",), ("object",), "announces no length and never ends"),
     "gone": (("object",), ("object",), "no longer has the object"),
 }

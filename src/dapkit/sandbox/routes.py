@@ -47,7 +47,9 @@ async def _job(service: Service, request: web.Request, occurrence: Occurrence | 
 
 async def _url(service: Service, request: web.Request, occurrence: Occurrence | None) -> tuple[int, Json]:
     wanted = _wanted(await request.read())
-    return 200, {"urls": {item: {"url": _sign(service, item, occurrence)} for item in wanted}}
+    # The store is where its caller found us: behind a proxy or a forwarded port we know no better name.
+    origin = f"{request.scheme}://{request.host}"
+    return 200, {"urls": {item: {"url": origin + _signed_path(service, item, occurrence)} for item in wanted}}
 
 
 def _wanted(body: bytes) -> list[str]:
@@ -61,7 +63,7 @@ def _wanted(body: bytes) -> list[str]:
     return [item["id"] for item in items]
 
 
-def _sign(service: Service, identifier: str, occurrence: Occurrence | None) -> str:
+def _signed_path(service: Service, identifier: str, occurrence: Occurrence | None) -> str:
     item = service.backend.live_object(identifier)
     name = file_name(item)
     signed_ms, seconds = service.real.now_ms(), service.options.url_seconds
@@ -72,7 +74,7 @@ def _sign(service: Service, identifier: str, occurrence: Occurrence | None) -> s
             name = f"part.{name.partition('.')[2]}"
         case "evil-name" if occurrence:
             name = hostile_name(occurrence.fraction)
-    return service.base_url + service.signer.path(identifier, name, signed_ms=signed_ms, seconds=seconds)
+    return service.signer.path(identifier, name, signed_ms=signed_ms, seconds=seconds)
 
 
 _RULES: tuple[tuple[str, str, str, Rule], ...] = (

@@ -117,6 +117,10 @@ class Sandbox:
             raise RuntimeError(message)
         return self._service
 
+    def check_clock(self) -> None:
+        """Raise OutputError when the data clock cannot be kept where it is stored."""
+        self.service.moment.check()
+
     def advance(self, hours: float = 4) -> None:
         """Move the data clock on, and keep it where it is stored."""
         self.service.moment.advance(hours)

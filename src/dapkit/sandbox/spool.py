@@ -7,7 +7,6 @@ the objects that were used longest ago go; asking for one again renders the same
 
 import asyncio
 import os
-import tempfile
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from dapkit.sandbox.checksums import checksum
 from dapkit.sandbox.data.dataset import Part
+from dapkit.sandbox.scratch import ScratchFolder
 
 _CHUNK = 1 << 20
 
@@ -59,7 +59,7 @@ class Spool:
         self._render = render
         self._algorithm = algorithm
         self._limit = limit
-        self._folder = tempfile.TemporaryDirectory(prefix="dapkit-sandbox-", dir=parent, ignore_cleanup_errors=True)
+        self._folder = ScratchFolder(parent)
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sandbox-render")
         self._entries: OrderedDict[Part, _Entry] = OrderedDict()
         self._made = 0
@@ -88,11 +88,11 @@ class Spool:
         """Stop rendering and remove the folder."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._entries.clear()
-        self._folder.cleanup()
+        self._folder.close()
 
     def _begin(self, part: Part) -> _Entry:
         self._made += 1
-        path = Path(self._folder.name) / f"object-{self._made:06d}"
+        path = self._folder.path / f"object-{self._made:06d}"
         loop = asyncio.get_running_loop()
         entry = _Entry(rendering=loop.run_in_executor(self._threads, self._make, part, path))
         self._entries[part] = entry

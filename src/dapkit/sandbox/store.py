@@ -100,7 +100,7 @@ class Store:
         response = web.StreamResponse(status=206 if span.partial else 200)
         response.content_type = MEDIA_TYPES[item.job.format]
         response.headers["ETag"] = etag
-        if kind != "endless":
+        if kind not in ("endless", "unannounced"):
             response.content_length = span.stop - span.start
         if self._service.options.ranges:
             response.headers["Accept-Ranges"] = "bytes"

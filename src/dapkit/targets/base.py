@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from dapkit.model import Table, VersionedSchema
 
 __all__ = [
     "BadValues",
     "Book",
+    "Comparison",
     "Counts",
     "Listed",
     "Load",
@@ -25,6 +26,8 @@ __all__ = [
     "Standing",
     "Target",
     "TargetSession",
+    "Truth",
+    "ValueDifference",
     "watermark_of",
     "watermark_text",
 ]
@@ -101,6 +104,52 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """What a table should hold.
+
+    Attributes:
+        snapshot: the table at one time.
+        changes: what changed from then until the live table's watermark, if that is later.
+        stale: what changed from the live table's watermark until the snapshot, if that is later: of these keys
+            nothing can be said.
+    """
+
+    snapshot: Load
+    changes: Load | None = None
+    stale: Load | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueDifference:
+    """A value that differs: the key, the column, what stands there, what should."""
+
+    key: tuple[Any, ...]
+    column: str
+    live: Any
+    truth: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """How a live table differs from what it should hold: counts, and some keys and values of each kind."""
+
+    rows: int
+    missing: int
+    extra: int
+    repeated: int
+    differing: Mapping[str, int]
+    missing_keys: tuple[tuple[Any, ...], ...] = ()
+    extra_keys: tuple[tuple[Any, ...], ...] = ()
+    repeated_keys: tuple[tuple[Any, ...], ...] = ()
+    values: tuple[ValueDifference, ...] = ()
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs."""
+        return not (self.missing or self.extra or self.repeated or self.differing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
     """A table on the books as `listdb` shows it; sizes are None where the database does not tell."""
 
@@ -150,6 +199,9 @@ class TargetSession(Protocol):
         Raises:
             StaleError, UnalterableError: as `change`.
         """
+
+    def compare(self, truth: Truth) -> Comparison:
+        """Compare a live table with what it should hold; nothing is left of what that takes."""
 
     def drop(self, namespace: str, table: str) -> None:
         """Remove a table and its line."""

@@ -248,6 +248,16 @@ class Dialect(ABC):
         same = self._same_key(table, "staged")
         return f"DELETE FROM {self.of(table)} WHERE NOT EXISTS (SELECT 1 FROM {staging} AS staged WHERE {same})"
 
+    # Comparing
+
+    def differs(self, one: str, other: str) -> str:
+        """Return a condition: two values differ, where null equals null."""
+        return f"{one} IS DISTINCT FROM {other}"
+
+    def comparable(self, table: Table, column: Column, value: str) -> str:  # noqa: ARG002, for those who need them
+        """Return what can be compared with the same column of a table made anew."""
+        return value
+
     def _same_key(self, table: Table, alias: str) -> str:
         live = self.of(table)
         names = (self.identifier(column.name) for column in table.key)

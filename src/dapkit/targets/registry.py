@@ -37,7 +37,7 @@ def target_of(url: str) -> Target:
     scheme = scheme.lower()
     if not colon or scheme not in SCHEMES:
         hint = "Known are " + ", ".join(f"{name}:" for name in SCHEMES)
-        raise UsageError(f"{scheme}: is no kind of database" if colon else "The target is no URL", hint=hint)
+        raise UsageError(f"{scheme}: is no kind of database" if colon else "That names no database", hint=hint)
     module, _, name = SCHEMES[scheme].partition(":")
     try:
         found = getattr(importlib.import_module(module), name)

@@ -7,15 +7,27 @@ driver's own affair: COPY, LOAD DATA and bulk insert share nothing.
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from dapkit.errors import IntegrityError, LayoutError, MovedOnError, OriginError, UnalterableError
 from dapkit.model import Table, VersionedSchema
 from dapkit.schema import read_table
-from dapkit.targets.base import Book, Counts, Listed, Load, LoadOptions, Standing
+from dapkit.targets.base import (
+    Book,
+    Comparison,
+    Counts,
+    Listed,
+    Load,
+    LoadOptions,
+    Parts,
+    Standing,
+    Truth,
+    ValueDifference,
+)
+from dapkit.targets.comparing import EXAMPLES, ComparingSql
 from dapkit.targets.dialect import BOOKS, Dialect
 
 __all__ = ["NEWEST", "SqlSession", "Staged"]
@@ -26,6 +38,12 @@ VERSION = 1
 SANDBOX = "sandbox"
 NEWEST = "dapkit_newest"
 """The temporary table of the newest row of each key, where keys were repeated."""
+
+_SCRATCH = "dapkit_scratch"
+
+
+class _UndoneError(Exception):
+    """Ends a transaction whose work is not to last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,22 +172,23 @@ class SqlSession(ABC):
         """Return the statements that make or alter a table; nothing is run."""
         if before is None:
             return [*self.dialect.create_table(table), *self.dialect.add_key(table)]
-        return self.dialect.alter(read_table(before.schema), table, drop_columns=options.drop_columns)
+        nothing = Parts(paths=(), rows=0)
+        return self.alterations(Load(table=table, parts=nothing, watermark=before.watermark, options=options), before)
 
     def initialise(self, load: Load) -> Counts:
         """Create a table that is absent, fill it from a snapshot and book it."""
         with self.transaction():
             self._run(self.dialect.create_table(load.table))
             counts = self.fill(load)
-            self._run(self.dialect.add_key(load.table))
             self._book(load, None)
             self._note(load, "initialised", counts)
         return counts
 
     def fill(self, load: Load) -> Counts:
-        """Fill the empty table, which has no key yet, from a snapshot."""
+        """Fill the empty table, which has no key yet, from a snapshot, and add its key."""
         staged = self._staged(load, action=False)
         written = self.modify(self.dialect.insert(load.table, staged.name))
+        self._run(self.dialect.add_key(load.table))
         return Counts(written=written, repaired=staged.repaired)
 
     def change(self, load: Load, before: Book) -> Counts:
@@ -178,7 +197,7 @@ class SqlSession(ABC):
         alterations = self.alterations(load, before)
         with self.transaction():
             self._guard(before)
-            self._run(alterations)
+            self.alter(table, alterations)
             staged = self._staged(load, action=True)
             deleted = self.modify(self.dialect.delete_marked(table, staged.name))
             written = self._upsert(load, staged, action=True)
@@ -189,31 +208,84 @@ class SqlSession(ABC):
 
     def replace(self, load: Load, before: Book) -> Counts:
         """Make a live table equal to a snapshot."""
-        table, deleted = load.table, 0
+        table = load.table
         with self.transaction():
             self._guard(before)
             try:
                 alterations = self.alterations(load, before)
-                self._run(alterations)
-                rebuilt = False
             except UnalterableError:
                 if load.options.keep_missing:
                     raise
                 alterations = self.rebuild(load, before)
-                self._run(alterations)
-                rebuilt = True
-            if rebuilt:
-                counts = self.fill(load)
-                self._run(self.dialect.add_key(table))
+                counts = self.refill(load, alterations)
             else:
-                staged = self._staged(load, action=False)
-                if not load.options.keep_missing:
-                    deleted = self.modify(self.dialect.delete_missing(table, staged.name))
-                written = self._upsert(load, staged, action=False)
-                counts = Counts(written=written, deleted=deleted, repaired=staged.repaired)
+                self.alter(table, alterations)
+                counts = self._merge(load)
             self._book(load, before)
             self._note(load, "replaced", counts, alterations)
         return counts
+
+    def _merge(self, load: Load) -> Counts:
+        """Bring a snapshot into the live table; rows that it does not have are deleted unless they are to stay."""
+        staged, deleted = self._staged(load, action=False), 0
+        if not load.options.keep_missing:
+            deleted = self.modify(self.dialect.delete_missing(load.table, staged.name))
+        written = self._upsert(load, staged, action=False)
+        return Counts(written=written, deleted=deleted, repaired=staged.repaired)
+
+    def alter(self, table: Table, statements: Sequence[str]) -> None:  # noqa: ARG002, for those who need it
+        """Alter a table into a later version of its schema, within the transaction of the data."""
+        self._run(statements)
+
+    def refill(self, load: Load, statements: Sequence[str]) -> Counts:
+        """Empty a table, give it another schema by these statements and fill it again."""
+        self._run(statements)
+        return self.fill(load)
+
+    def compare(self, truth: Truth) -> Comparison:
+        """Compare a live table with what it should hold, made anew in a transaction that is undone."""
+        live = truth.snapshot.table
+        comparison: Comparison | None = None
+        with suppress(_UndoneError), self.transaction():
+            made = self._made_anew(truth)
+            left_out = self._staged(truth.stale, action=True).name if truth.stale else None
+            comparison = self._compared(ComparingSql(dialect=self.dialect, live=live, truth=made, left_out=left_out))
+            raise _UndoneError
+        assert comparison is not None, "what raises is passed on"
+        return comparison
+
+    def _made_anew(self, truth: Truth) -> Table:
+        """Make the table as it should be, in a place of its own."""
+        table = replace(truth.snapshot.table, namespace=_SCRATCH)
+        self._run([*self.dialect.create_namespace(_SCRATCH), *self.dialect.create_table(table)])
+        self.fill(replace(truth.snapshot, table=table))
+        if truth.changes is not None:
+            changes = replace(truth.changes, table=table)
+            staged = self._staged(changes, action=True)
+            self.modify(self.dialect.delete_marked(table, staged.name))
+            self._upsert(changes, staged, action=True)
+        return table
+
+    def _compared(self, sql: ComparingSql) -> Comparison:
+        missing, extra, repeated = self.query(sql.missing()), self.query(sql.extra()), self.query(sql.repeated())
+        sums = self.query(sql.differences())[0] if sql.live.value else ()
+        differing = {column: int(count) for column, count in zip(sql.live.value, sums, strict=True) if count}
+        values = [
+            ValueDifference(key=row[:-2], column=column.name, live=row[-2], truth=row[-1])
+            for column in differing
+            for row in self.query(sql.examples(column))
+        ]
+        return Comparison(
+            rows=int(self.query(f"SELECT count(*) FROM {self.dialect.of(sql.live)}")[0][0]),
+            missing=len(missing),
+            extra=len(extra),
+            repeated=len(repeated),
+            differing={column.name: count for column, count in differing.items()},
+            missing_keys=tuple(missing[:EXAMPLES]),
+            extra_keys=tuple(extra[:EXAMPLES]),
+            repeated_keys=tuple(repeated[:EXAMPLES]),
+            values=tuple(values),
+        )
 
     def drop(self, namespace: str, table: str) -> None:
         """Remove a table and its line."""
@@ -241,15 +313,19 @@ class SqlSession(ABC):
     def _staged(self, load: Load, *, action: bool) -> Staged:
         """Return every row that the files hold, or, where a key is there more than once, its newest row alone."""
         staged = self.stage(load, action=action)
-        if staged.rows != load.parts.rows:
-            message = f"The files hold {load.parts.rows:,} rows, but {staged.rows:,} came into the database"
-            raise IntegrityError(message, table=load.table.name)
+        self.require_rows(load, staged.rows)
         if not self.query(self.dialect.repeated(load.table, staged.name)):
             return staged
         name = self.dialect.identifier(NEWEST)
         self.modify(f"DROP TABLE IF EXISTS {name}")
         self.modify(self.dialect.newest(load.table, staged.name, name, action=action))
         return Staged(name=name, rows=staged.rows, repaired=staged.repaired)
+
+    def require_rows(self, load: Load, rows: int) -> None:
+        """Raise IntegrityError unless as many rows came as were counted in the files."""
+        if rows != load.parts.rows:
+            message = f"The files hold {load.parts.rows:,} rows, but {rows:,} came into the database"
+            raise IntegrityError(message, table=load.table.name)
 
     def _upsert(self, load: Load, staged: Staged, *, action: bool) -> int:
         return [self.modify(sql) for sql in self.dialect.upsert(load.table, staged.name, action=action)][-1]

@@ -109,3 +109,25 @@ def test_dropping_what_is_not_there(db: Dap) -> None:
     outcome = db("dropdb", tables="users,courses")
     assert outcome.code == 58
     assert len(json.loads(db("listdb", "--omit-not-replicated", "--json").out)) == 1, "nothing was dropped"
+
+
+def test_without_a_home_the_stage_wants_a_name(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert db("initdb", tables="wikis").code == 0
+    monkeypatch.delenv("DAP_STAGE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    refused = db("syncdb", tables="wikis")
+    assert refused.code == 2
+    assert "--stage or DAP_STAGE" in refused.err
+
+
+def test_success_may_be_silent_and_failure_is_not(db: Dap) -> None:
+    silent = ("--no-log-to-console", "--non-interactive")
+    done = db("sync", *silent, tables="wikis")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    failed = db("sync", *silent, tables="wikis,nix")
+    assert failed.code == 3
+    assert "Failed: nix" in failed.err

@@ -15,6 +15,7 @@ import pytest
 
 from dapkit.cli.commands.sandbox import command, read_sandbox_options
 from dapkit.errors import UsageError
+from dapkit.sandbox.server import SandboxOptions
 
 Child = subprocess.Popen[str]
 
@@ -50,7 +51,8 @@ def test_options_become_the_sandboxs() -> None:
     given = options_of(
         *("--port", "8080", "--scale", "0.5", "--seed", "7", "--job-seconds", "0", "--token-seconds", "60"),
         *("--url-seconds", "5", "--budgets", "--no-checksums", "--no-ranges", "--data-time", "2026-01-01"),
-        *("--fault", "cut:20%", "--fault", "500:10%@job"),
+        *("--fault", "cut:20%", "--fault", "500:10%@job", "--offer-scope", "north", "--offer-scope", "south"),
+        *("--part-rows", "100", "--job-life-seconds", "90"),
     )
     options = read_sandbox_options(given)
     assert (options.port, options.scale, options.seed, options.job_seconds) == (8080, 0.5, 7, 0)
@@ -60,6 +62,8 @@ def test_options_become_the_sandboxs() -> None:
     assert not options.ranges
     assert options.data_time == datetime(2026, 1, 1, tzinfo=UTC)
     assert options.faults == ("cut:20%", "500:10%@job")
+    assert options.scopes == ("north", "south")
+    assert (options.part_rows, options.job_life_seconds) == (100, 90)
     assert not options.embedded
 
 
@@ -68,12 +72,18 @@ def test_the_checksum_can_be_chosen(algorithm: str) -> None:
     assert read_sandbox_options(options_of("--checksum", algorithm)).checksum == algorithm
 
 
+def test_without_options_it_behaves_as_the_sandbox_itself() -> None:
+    assert read_sandbox_options(options_of()) == SandboxOptions()
+
+
 def test_a_data_time_that_is_none_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="--data-time"):
         read_sandbox_options(options_of("--data-time", "soon"))
 
 
-@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--scale", "0"], ["--seed", "-1"]])
+@pytest.mark.parametrize(
+    "arguments", [["--port", "70000"], ["--scale", "0"], ["--scale", "nan"], ["--seed", "-1"], ["--job-seconds", "inf"]]
+)
 def test_numbers_have_limits(arguments: list[str]) -> None:
     with pytest.raises(click.UsageError):
         options_of(*arguments)

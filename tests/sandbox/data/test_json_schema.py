@@ -69,7 +69,8 @@ def test_kinds_that_are_more_than_type_and_format() -> None:
     assert schema_of(kind=Kind.TRUNCATABLE, max_length=5) == {"oneOf": [marker, {"type": "string", "maxLength": 5}]}
     enumeration = {"type": "string", "enum": ["a", "b", "__dap_unspecified__"]}
     assert schema_of(kind=Kind.ENUM, values=("a", "b")) == enumeration
-    assert schema_of(kind=Kind.OPEN_ENUM, values=("a", "b")) == {"oneOf": [enumeration, {"type": "string"}]}
+    unspecified = {"type": "string", "enum": ["__dap_unspecified__"]}
+    assert schema_of(kind=Kind.OPEN_ENUM, values=("a", "b")) == {"oneOf": [unspecified, {"type": "string"}]}
     assert schema_of(kind=Kind.INTEGER_ENUM, values=(1, 2)) == {
         "type": "integer",
         "format": "int32",

@@ -9,10 +9,11 @@ import click
 
 from dapkit.cli.console import Console
 from dapkit.cli.moments import parse_moment
-from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, message_options, option, settings_of
+from dapkit.cli.options import HELP_NAMES, FiniteRange, SectionedCommand, flag, message_options, option, settings_of
 from dapkit.cli.stopping import run_until_stopped
 from dapkit.errors import InterruptedRunError, UsageError
 from dapkit.sandbox.checksums import ALGORITHMS, NONE
+from dapkit.sandbox.data.dataset import PART_ROWS
 from dapkit.sandbox.faults import ENDPOINTS, KINDS
 from dapkit.sandbox.server import Sandbox, SandboxOptions
 
@@ -30,7 +31,7 @@ often (x3), sticky (of failed-job), or a table; endpoints are {", ".join(ENDPOIN
 Kinds:
 {_KINDS}
 """
-_SECONDS = click.FloatRange(min=0)
+_SECONDS = FiniteRange(min=0)
 _WHOLE = click.IntRange(min=1)
 
 
@@ -38,7 +39,7 @@ _WHOLE = click.IntRange(min=1)
 @option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port [default: a free one].")
 @option(
     "--scale",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=1.0,
     show_default=True,
     metavar="X",
@@ -68,6 +69,30 @@ _WHOLE = click.IntRange(min=1)
     show_default=True,
     metavar="S",
     help="How long a signed URL lives.",
+)
+@option(
+    "--job-life-seconds",
+    type=_WHOLE,
+    default=86_400,
+    show_default=True,
+    metavar="S",
+    help="How long a job and its objects live.",
+)
+@option(
+    "--part-rows",
+    type=_WHOLE,
+    default=PART_ROWS,
+    show_default=True,
+    metavar="N",
+    help="Most rows of one object.",
+)
+@option(
+    "--offer-scope",
+    multiple=True,
+    default=("sandbox",),
+    show_default=True,
+    metavar="NAME",
+    help="A scope that the credentials reach. May be repeated; a caller must then name one.",
 )
 @option(
     "--data-time",
@@ -122,6 +147,9 @@ def read_sandbox_options(given: dict[str, Any]) -> SandboxOptions:
         job_seconds=given["job_seconds"],
         url_seconds=given["url_seconds"],
         token_seconds=given["token_seconds"],
+        job_life_seconds=given["job_life_seconds"],
+        part_rows=given["part_rows"],
+        scopes=given["offer_scope"],
         checksum=NONE if given["no_checksums"] else given["checksum"],
         ranges=not given["no_ranges"],
         budgets=given["budgets"],

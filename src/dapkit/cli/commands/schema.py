@@ -56,7 +56,7 @@ def command(context: click.Context, /, **given: Any) -> None:
         else:
             for saved in result.saved:
                 console.result(str(saved.path))
-        console.tell(line for failure in result.failed for line in failure_lines(failure))
+        console.tell((line for failure in result.failed for line in failure_lines(failure)), failed=True)
     if error is not None:
         raise error
 

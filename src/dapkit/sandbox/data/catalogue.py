@@ -207,6 +207,10 @@ _CORRECTIONS: Mapping[str, Mapping[str, Any]] = {
     "canvas_logs.web_logs.web_application_controller": {"kind": Kind.OPEN_ENUM, "values": _CONTROLLERS},
     "canvas_logs.web_logs.web_application_action": {"kind": Kind.OPEN_ENUM, "values": _ACTIONS},
     "canvas_logs.web_logs.http_status": {"kind": Kind.INTEGER_ENUM, "values": _HTTP_STATUSES},
+    # An enum needs a value beside the unspecified one, without which the official client could not load it.
+    "canvas.groups.default_view": {"values": ("feed",)},
+    "canvas.master_courses_migration_results.import_type": {"values": ("full", "selective")},
+    "canvas.web_conference_participants.participation_type": {"values": ("initiator", "invitee", "attendee")},
     "canvas.enrollment_states.enrollment_id": {"references": ("canvas.enrollments",)},
 }
 

@@ -1,8 +1,8 @@
 """The namespace `edge`: tables that no service has, for what the known tables lack.
 
 A table stands for one family of types or one shape. What the official client cannot load into a database
-(composite keys, objects without properties, arrays of objects, schemas without type, NaN) has tables of its own,
-so that the others stay usable with it.
+(composite keys, enums of one value, objects without properties, arrays of objects, schemas without type, NaN) has
+tables of its own, so that the others stay usable with it.
 """
 
 from collections.abc import Mapping
@@ -75,11 +75,11 @@ TABLES: tuple[Table, ...] = (
         _ENUM,
         Column(name="color_or_null", kind=Kind.ENUM, nullable=True, values=_COLORS),
         Column(name="only_one", kind=Kind.ENUM, values=("only",)),
-        Column(name="none_known", kind=Kind.ENUM, nullable=True),
         Column(name="open", kind=Kind.OPEN_ENUM, nullable=True, values=("alpha", "beta")),
         Column(name="status", kind=Kind.INTEGER_ENUM, values=(200, 404, 500), integer=Kind.INT16),
         Column(name="status_or_null", kind=Kind.INTEGER_ENUM, nullable=True, values=(-1, 0, 1)),
     ),
+    _table("enumerations_of_one", Column(name="none_known", kind=Kind.ENUM, nullable=True)),
     _table("moments", _CREATED, _UPDATED, *_pairs(Kind.DATETIME, Kind.DATE, Kind.TIME)),
     _table("far_years", *_pairs(Kind.DATETIME)),
     _table("identifiers", *_pairs(Kind.UUID), key=(Column(name="uuid", kind=Kind.UUID),)),

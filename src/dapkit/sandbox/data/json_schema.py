@@ -80,7 +80,8 @@ def _column(column: Column) -> dict[str, Any]:
         case Kind.ENUM:
             return _enumeration(column)
         case Kind.OPEN_ENUM:
-            return {"oneOf": [_enumeration(column), _text(column)]}
+            # With two values or more the official client makes a type and a table of one name, and fails.
+            return {"oneOf": [{"type": "string", "enum": [UNSPECIFIED]}, _text(column)]}
         case Kind.INTEGER_ENUM:
             return {**_PLAIN[column.integer], "enum": list(column.values)}
         case Kind.DECIMAL:

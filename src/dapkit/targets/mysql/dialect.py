@@ -18,7 +18,7 @@ from dapkit.schema import difference, widens
 from dapkit.targets.dialect import Dialect, Statements
 from dapkit.targets.mysql import books
 
-__all__ = ["STAGING", "TEXT_OF_UUID", "MySqlDialect", "alters", "open_enums"]
+__all__ = ["STAGING", "TEXT_OF_UUID", "MySqlDialect", "alters", "open_enums", "with_texts"]
 
 MARKER_LENGTH = 27
 """The length of the marker that may stand instead of a text, whatever the text's own bound."""
@@ -372,6 +372,32 @@ class MySqlDialect(Dialect):
         names = (self.identifier(column.name) for column in table.key)
         return " AND ".join(f"staged.{name} = live.{name}" for name in names)
 
+    # Comparing
+
+    def differs(self, one: str, other: str) -> str:
+        """Return a condition: two values differ, where null equals null."""
+        return f"NOT ({one} <=> {other})"
+
+    def comparable(self, table: Table, column: Column, value: str) -> str:
+        """Return a value by which rows of two tables may be compared, whatever their collations and JSON's spaces."""
+        kind = column.type.kind
+        if kind is Kind.OPEN_ENUM:
+            value = f"(SELECT known.value FROM {self.lookup(table, column)} AS known WHERE known.id = {value})"
+        elif kind in _JSON:
+            value = f"JSON_EXTRACT({value}, '$')"
+        elif kind not in (Kind.TEXT, Kind.ENUM):
+            return value
+        return f"CONVERT({value} USING utf8mb4) COLLATE {self.exact}"
+
+    def create_scratch(self, table: Table) -> Statements:
+        """Make a temporary table like another."""
+        temporary = self.create(table, self.of(table)).replace("CREATE TABLE", "CREATE TEMPORARY TABLE", 1)
+        return [*self.drop_scratch(table), temporary]
+
+    def drop_scratch(self, table: Table) -> Statements:
+        """Remove that table."""
+        return [f"DROP TEMPORARY TABLE IF EXISTS {self.of(table)}"]
+
 
 _UUID_GROUPS = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
 
@@ -379,6 +405,17 @@ _UUID_GROUPS = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
 def open_enums(table: Table) -> list[Column]:
     """Return the columns whose values lie in tables of their own."""
     return [column for column in table.columns if column.type.kind is Kind.OPEN_ENUM]
+
+
+def with_texts(table: Table) -> Table:
+    """Return a table whose open enums are texts."""
+    columns = (
+        replace(column, type=Type(kind=Kind.TEXT, length=_LONGEST_KEY))
+        if column.type.kind is Kind.OPEN_ENUM
+        else column
+        for column in table.value
+    )
+    return replace(table, value=tuple(columns))
 
 
 def alters(before: Type, after: Type) -> bool:

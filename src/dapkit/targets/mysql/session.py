@@ -8,18 +8,20 @@ it is empty, whoever makes it next begins anew.
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from dapkit.decode.tsv import common_header
-from dapkit.errors import IntegrityError, LayoutError, MovedOnError, TargetError, UnalterableError
+from dapkit.errors import LayoutError, MovedOnError, TargetError, UnalterableError
 from dapkit.model import Table
 from dapkit.schema import read_table
-from dapkit.targets.base import Book, Counts, Load, LoadOptions
+from dapkit.targets.base import Book, Comparison, Counts, Load, LoadOptions, Truth
 from dapkit.targets.base import Standing as Place
+from dapkit.targets.comparing import ComparingSql
 from dapkit.targets.dialect import BOOKS
 from dapkit.targets.mysql.books import BEGUN
-from dapkit.targets.mysql.dialect import STAGING, MySqlDialect, open_enums
+from dapkit.targets.mysql.dialect import STAGING, MySqlDialect, open_enums, with_texts
 from dapkit.targets.mysql.failures import translated
 from dapkit.targets.mysql.loading import Brought, Loader, RepeatedKeysError
 from dapkit.targets.mysql.standing import Existing, Found, evolve, own_indexes
@@ -206,7 +208,7 @@ class MySqlSession(SqlSession):
             with suppress(RepeatedKeysError):
                 with self.transaction():
                     brought = self._bring(load, into, action=False, meta=False)
-                    self._require_rows(load, brought.rows)
+                    self.require_rows(load, brought.rows)
                     yield Counts(written=brought.rows, repaired=brought.repaired)
                 return
         staged = self._staged(load, action=False)
@@ -214,11 +216,6 @@ class MySqlSession(SqlSession):
             self._run(self.dialect.add_values(load.table, staged.name))
             written = self.modify(self.dialect.insert(load.table, staged.name, into=into))
             yield Counts(written=written, repaired=staged.repaired)
-
-    def _require_rows(self, load: Load, rows: int) -> None:
-        if rows != load.parts.rows:
-            message = f"The files hold {load.parts.rows:,} rows, but {rows:,} came into the database"
-            raise IntegrityError(message, table=load.table.name)
 
     def change(self, load: Load, before: Book) -> Counts:
         """Apply an increment that was asked from the watermark in `before`."""
@@ -303,6 +300,22 @@ class MySqlSession(SqlSession):
             name = self.dialect.bare(table.namespace, f"{table.name}__{column.name}")
             if self.query(_COLLATION, (name, "value")) not in ([], [(self.dialect.exact,)]):
                 self.modify(self.dialect.tell_apart(self.dialect.lookup(table, column)))
+
+    def compare(self, truth: Truth) -> Comparison:
+        """Compare a live table with what it should hold, made anew as a temporary table."""
+        live = truth.snapshot.table
+        made = replace(with_texts(live), namespace="dapkit_scratch")
+        self._run(self.dialect.create_scratch(made))
+        staged = self._staged(replace(truth.snapshot, table=made), action=False)
+        self.modify(self.dialect.insert(made, staged.name))
+        if truth.changes is not None:
+            staged = self._staged(replace(truth.changes, table=made), action=True)
+            self.modify(self.dialect.delete_marked(made, staged.name))
+            self._run(self.dialect.upsert(made, staged.name, action=True))
+        left_out = self._staged(replace(truth.stale, table=made), action=True).name if truth.stale else None
+        comparison = self._compared(ComparingSql(dialect=self.dialect, live=live, truth=made, left_out=left_out))
+        self._run(self.dialect.drop_scratch(made))
+        return comparison
 
     def drop(self, namespace: str, table: str) -> None:
         """Remove a table, its lookup tables, and its line."""

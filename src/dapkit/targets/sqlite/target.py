@@ -34,7 +34,7 @@ class SqliteTarget:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.name = f"sqlite:{path}"
+        self.name = f"sqlite:{path.absolute()}"
 
     @classmethod
     def of(cls, url: str) -> Self:

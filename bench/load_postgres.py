@@ -1,0 +1,37 @@
+"""What the bench of PostgreSQL measures of ours, in a process of its own.
+
+python bench/load_postgres.py load|change URL FOLDER ROWS
+"""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dapkit.model import Table, VersionedSchema
+from dapkit.schema import read_table
+from dapkit.targets.base import Load, Parts, watermark_of
+from dapkit.targets.postgres.target import PostgresTarget
+
+
+def table_of(folder: Path, name: str) -> Table:
+    """Return the wide table under a name."""
+    document = json.loads((folder / "schema.json").read_text())
+    return read_table(VersionedSchema(namespace="canvas", table=name, version=1, document=document))
+
+
+def act(verb: str, url: str, folder: Path, rows: int) -> None:
+    """Load the table, or change it."""
+    session = PostgresTarget.of(url).open()
+    table = table_of(folder, "ours")
+    if verb == "load":
+        parts = Parts(paths=tuple(sorted(folder.glob("part-*.gz"))), rows=rows)
+        session.initialise(Load(table=table, parts=parts, watermark=watermark_of("2025-01-01T00:00:00Z")))
+    else:
+        parts = Parts(paths=(folder / "changes.tsv.gz",), rows=rows)
+        session.change(Load(table=table, parts=parts, watermark=datetime.now(UTC)), session.books("canvas")["ours"])
+    session.close()
+
+
+if __name__ == "__main__":
+    act(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))

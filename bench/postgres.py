@@ -1,0 +1,103 @@
+r"""Loading and changing a wide table in PostgreSQL, against psql doing the same by hand.
+
+    python bench/postgres.py
+
+The floor of a load is `\copy` of the same rows, unzipped, and ADD PRIMARY KEY; its CPU is that of psql and of gunzip.
+The server is a private one with its own defaults, but without fsync, whose cost is the disk's. DAPKIT_BENCH_ROWS makes
+it smaller.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from dapkit.model import Table
+from dapkit.targets.postgres.dialect import PostgresDialect
+from dapkit.targets.postgres.target import PostgresTarget
+from floors import FOLDER, ROOT, Usage, alternately, measure, row
+from load_postgres import table_of
+
+sys.path.insert(0, str(ROOT))
+from tests.support.postgres_server import named_or_private_server
+
+LOADER = Path(__file__).with_name("load_postgres.py")
+ROWS = int(os.environ.get("DAPKIT_BENCH_ROWS", "2000000"))
+CHANGES = ROWS // 40
+ROUNDS = int(os.environ.get("DAPKIT_BENCH_ROUNDS", "3"))
+
+
+def _data() -> Path:
+    folder = FOLDER / "data" / f"wide-{ROWS}-{CHANGES}"
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        maker = str(Path(__file__).with_name("wide_table.py"))
+        subprocess.run([sys.executable, maker, str(folder), str(ROWS), str(CHANGES)], check=True)
+    return folder
+
+
+def _ours(verb: str, url: str, folder: Path) -> Usage:
+    if verb == "load":
+        session = PostgresTarget.of(url).open()
+        session.drop("canvas", "ours")
+        session.close()
+    rows = ROWS if verb == "load" else CHANGES
+    return measure([sys.executable, str(LOADER), verb, url, str(folder), str(rows)])
+
+
+def _psql(url: str, script: str) -> Usage:
+    path = FOLDER / "floor.sql"
+    path.write_text("\\set ON_ERROR_STOP on\nBEGIN;\n" + script + "COMMIT;\n")
+    return measure(["psql", "--no-psqlrc", "--quiet", "--file", str(path), url])
+
+
+def _by_hand(verb: str, url: str, folder: Path) -> Usage:
+    dialect, table = PostgresDialect(), table_of(folder, "by_hand")
+    if verb == "change":
+        return _psql(url, _change_by_hand(dialect, table, folder))
+    _psql(url, 'DROP TABLE IF EXISTS canvas.by_hand; DROP TYPE IF EXISTS canvas."by_hand__workflow_state";\n')
+    create, *_ = [sql for sql in dialect.create_table(table) if sql.startswith("CREATE TABLE")]
+    types = [sql for sql in dialect.create_table(table) if sql.startswith("CREATE TYPE")]
+    columns = ", ".join(['"meta.ts"', *(dialect.identifier(column.name) for column in table.columns)])
+    copies = "".join(f"\\copy canvas.by_hand ({columns}) FROM '{path}'\n" for path in sorted(folder.glob("part-*.tsv")))
+    script = f'{";".join(types)};{create};ALTER TABLE canvas.by_hand ADD COLUMN "meta.ts" timestamp;\n{copies}'
+    return _psql(url, script + "ALTER TABLE canvas.by_hand ADD PRIMARY KEY (id);\n")
+
+
+def _change_by_hand(dialect: PostgresDialect, table: Table, folder: Path) -> str:
+    columns = dialect.listed(table.columns)
+    typed = ", ".join(f"{dialect.identifier(c.name)} {dialect.type_of(table, c)}" for c in table.columns)
+    updates = ", ".join(f"{dialect.identifier(c.name)} = excluded.{dialect.identifier(c.name)}" for c in table.value)
+    return (
+        f"CREATE TEMPORARY TABLE staging (ts timestamp, action text, {typed}) ON COMMIT DROP;\n"
+        f"\\copy staging FROM '{folder / 'changes.tsv'}'\n"
+        "DELETE FROM canvas.by_hand AS live USING staging WHERE action = 'D' AND live.id = staging.id;\n"
+        f"INSERT INTO canvas.by_hand ({columns}) SELECT {columns} FROM staging WHERE action <> 'D'"
+        f" ON CONFLICT (id) DO UPDATE SET {updates};\n"
+    )
+
+
+def _gunzip(folder: Path) -> Usage:
+    return measure(["sh", "-c", f"gunzip --stdout {folder}/part-*.gz >/dev/null"])
+
+
+def main() -> None:
+    """Measure both and print a row of the table for each."""
+    folder = _data()
+    with named_or_private_server() as server, server.database() as url:
+        session = PostgresTarget.of(url).open()
+        session.prepare("canvas", sandbox=False)
+        session.close()
+        unzip = _gunzip(folder)
+        ours, hand = alternately(ROUNDS, lambda: _ours("load", url, folder), lambda: _by_hand("load", url, folder))
+        print(f"load: ours {ours}, psql {hand}, gunzip {unzip}", file=sys.stderr)
+        figures = {"wall": (ours.wall / hand.wall, 1.3), "CPU": (ours.cpu / (hand.cpu + unzip.cpu), 0.8)}
+        print(row(f"PostgreSQL, {ROWS:,} rows loaded, against psql", figures, ours.peak), flush=True)
+        ours, hand = alternately(ROUNDS, lambda: _ours("change", url, folder), lambda: _by_hand("change", url, folder))
+        print(f"change: ours {ours}, psql {hand}", file=sys.stderr)
+        figures = {"wall": (ours.wall / hand.wall, 1.5)}
+        print(row(f"PostgreSQL, {CHANGES:,} changes, against psql", figures, ours.peak), flush=True)
+
+
+if __name__ == "__main__":
+    main()

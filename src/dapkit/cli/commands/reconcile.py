@@ -1,0 +1,127 @@
+"""`dap reconcile`: whether a database holds exactly what the service holds."""
+
+from typing import Any
+
+import click
+
+from dapkit.cli.console import Console
+from dapkit.cli.database import FAREWELL, load_options, replicate_options, timestamp
+from dapkit.cli.exitcodes import error_of
+from dapkit.cli.logs import comparison_sentence
+from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, global_options, option, settings_of, table_options
+from dapkit.cli.settings import Settings
+from dapkit.cli.stopping import run_until_stopped
+from dapkit.cli.summary import failure_lines
+from dapkit.cli.wording import count
+from dapkit.connection import connect
+from dapkit.engine.converge import Purpose
+from dapkit.engine.events import TableCompared
+from dapkit.engine.reconcile import ReconcileResult, reconcile
+from dapkit.engine.replicate import ReplicateOptions
+from dapkit.errors import ReconciliationError
+
+EPILOG = """\b
+Examples:
+  dap reconcile --namespace canvas --table users --to postgresql://user:password@host/database
+  dap reconcile --namespace canvas --table all --to duckdb:college.duckdb --no-sync
+\b
+The tables are brought up to date first (not with --no-sync). Then a snapshot is taken, put beside each
+table, and compared on the database itself; nothing of it stays.
+"""
+
+
+@click.command("reconcile", cls=SectionedCommand, context_settings=HELP_NAMES, epilog=EPILOG)
+@table_options
+@option("--to", metavar="URL", help="The database, such as duckdb:FILE [DAP_CONNECTION_STRING].")
+@flag("--no-sync", help="Do not bring the tables up to date first; only read.")
+@load_options
+@global_options
+@click.pass_context
+def command(context: click.Context, /, **given: Any) -> None:
+    """Say whether a database holds exactly what the service holds."""
+    settings = settings_of(context)
+    options = replicate_options(settings, Purpose.SYNC, given)
+    with Console(settings.messages, live=True) as console:
+        result = run_until_stopped(
+            lambda: _reconcile(settings, options, console, sync=not given["no_sync"]),
+            farewell=FAREWELL,
+            at_once=console.still,
+        )
+        error = error_of(len(result.done), result.failed)
+        wrong = [each.table for each in result.done if not each.comparison.equal]
+        console.summary(lines(result), failed=bool(wrong or result.failed))
+        if wrong:
+            message = f"{len(wrong)} of {count(len(result.done), 'table')} do not hold what the service holds"
+            error = ReconciliationError(message, hint="`dap sync` does not mend this: drop the tables and sync anew.")
+        if settings.messages.json:
+            code = error.exit_code if error else 0
+            console.json_result({"command": "reconcile", "exit_code": code, **as_object(result)})
+    if error is not None:
+        raise error
+
+
+async def _reconcile(settings: Settings, options: ReplicateOptions, console: Console, *, sync: bool) -> ReconcileResult:
+    async with connect(settings.connection, console.listen) as connection:
+        return await reconcile(connection.session, options, console.listen, sync=sync)
+
+
+def lines(result: ReconcileResult) -> list[str]:
+    """Return the outcome for people: what differs by key and column, then the whole."""
+    told: list[str] = []
+    for each in result.done:
+        if not each.comparison.equal:
+            told += [f"{each.table}: {comparison_sentence(each.comparison)}", *_details(each)]
+    for failure in result.failed:
+        told += failure_lines(failure)
+    equal = sum(each.comparison.equal for each in result.done)
+    told.append(
+        f"{equal:,} of {count(len(result.done) + len(result.failed), 'table')} equal. Database: {result.target}"
+    )
+    return told
+
+
+def _details(compared: TableCompared) -> list[str]:
+    comparison = compared.comparison
+    kinds = (
+        ("missing", comparison.missing_keys),
+        ("too many", comparison.extra_keys),
+        ("repeated", comparison.repeated_keys),
+    )
+    told = [f"  {kind}: {', '.join(_key(key) for key in keys)}" for kind, keys in kinds if keys]
+    return told + [
+        f"  {_key(each.key)} {each.column}: {each.live!r} instead of {each.truth!r}" for each in comparison.values
+    ]
+
+
+def _key(key: tuple[Any, ...]) -> str:
+    return "/".join(map(str, key))
+
+
+def as_object(result: ReconcileResult) -> dict[str, Any]:
+    """Return the outcome for programs."""
+    return {
+        "namespace": result.namespace,
+        "target": result.target,
+        "sandbox": result.sandbox,
+        "tables": [
+            {
+                "table": each.table,
+                "equal": each.comparison.equal,
+                "watermark": timestamp(each.watermark),
+                "rows": each.comparison.rows,
+                "missing": each.comparison.missing,
+                "extra": each.comparison.extra,
+                "repeated": each.comparison.repeated,
+                "differing": dict(each.comparison.differing),
+                "missing_keys": [_key(key) for key in each.comparison.missing_keys],
+                "extra_keys": [_key(key) for key in each.comparison.extra_keys],
+                "repeated_keys": [_key(key) for key in each.comparison.repeated_keys],
+                "values": [
+                    {"key": _key(item.key), "column": item.column, "live": str(item.live), "truth": str(item.truth)}
+                    for item in each.comparison.values
+                ],
+            }
+            for each in result.done
+        ],
+        "failed": [{**failure.error.as_dict(), "table": failure.table} for failure in result.failed],
+    }

@@ -1,0 +1,146 @@
+"""Whether a database holds exactly what the service holds: the work of `dap reconcile`.
+
+A snapshot is taken (as of T) beside the live table (as of W). What changed from T to W is applied to the snapshot; keys
+that changed from W to T are left aside, since the live table cannot have their news yet. Both pass the database's own
+conversions; then the database compares them, in a transaction that is undone.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from dapkit.client.session import Session
+from dapkit.engine import stage
+from dapkit.engine.books import chosen_tables
+from dapkit.engine.converge import LOGS
+from dapkit.engine.events import Listener, TableCompared, TableFailed, TableMoved, TableState
+from dapkit.engine.export import concerns_all
+from dapkit.engine.locking import holding
+from dapkit.engine.replicate import SNAPSHOT, Places, ReplicateOptions, fetch_table, replicate
+from dapkit.engine.run import workshop
+from dapkit.engine.sessions import Sessions
+from dapkit.errors import DapError, LockedError
+from dapkit.model import Query
+from dapkit.schema import read_table
+from dapkit.targets.base import Book, Load, Truth, watermark_text
+
+__all__ = ["ReconcileResult", "reconcile"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileResult:
+    """How each table compares, and which could not be compared."""
+
+    namespace: str
+    target: str
+    done: tuple[TableCompared, ...]
+    failed: tuple[TableFailed, ...]
+    sandbox: bool
+
+    @property
+    def equal(self) -> bool:
+        """Whether every table was compared and nothing differs."""
+        return not self.failed and all(each.comparison.equal for each in self.done)
+
+
+async def reconcile(session: Session, options: ReplicateOptions, listen: Listener, *, sync: bool) -> ReconcileResult:
+    """Compare the tables of the database with the service, after a sync of them when wanted.
+
+    Raises:
+        DapError: what concerns the whole: credentials, account, the database itself.
+    """
+    failed: dict[str, TableFailed] = {}
+    if sync:
+        synced = await replicate(session, options, listen)
+        failed = {failure.table: failure for failure in synced.failed}
+        options = replace(options, namespace=synced.namespace)
+    folder = stage.stage_folder(options.stage, f"{options.target.name} reconcile", options.namespace)
+
+    def busy(holder: str) -> None:
+        raise LockedError(f"Another command is comparing {options.namespace} with {options.target.name} ({holder})")
+
+    async with holding(folder.with_suffix(".lock"), session.clock, busy):
+        with workshop(options.concurrency) as downloads, workshop(options.connections) as loads:
+            sessions = Sessions(options.target, loads, options.connections)
+            places = Places(folder=folder, downloads=downloads, loads=loads, sessions=sessions)
+            try:
+                outcomes = await _compare_all(Reconciliation(session, options, places, listen), failed)
+            finally:
+                await sessions.close()
+    stage.clear(folder)
+    return ReconcileResult(
+        namespace=options.namespace,
+        target=options.target.name,
+        done=tuple(outcome for outcome in outcomes if isinstance(outcome, TableCompared)),
+        failed=tuple(outcome for outcome in outcomes if isinstance(outcome, TableFailed)),
+        sandbox=session.sandbox,
+    )
+
+
+async def _compare_all(
+    work: "Reconciliation", failed: dict[str, TableFailed]
+) -> tuple[TableCompared | TableFailed, ...]:
+    books = await work.books()
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = {name: group.create_task(work.deliver(book)) for name, book in books.items() if name not in failed}
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return (*failed.values(), *(task.result() for task in tasks.values()))
+
+
+class Reconciliation:
+    """One comparison at work."""
+
+    def __init__(self, session: Session, options: ReplicateOptions, places: Places, listen: Listener) -> None:
+        self._session = session
+        self._options = options
+        self._places = places
+        self._listen = listen
+
+    async def books(self) -> dict[str, Book]:
+        """Return the lines of the tables that are meant. Raises NotReplicatedError when one has none."""
+        namespace = self._options.namespace
+        async with self._places.sessions.lend() as target:
+            tables = await self._places.loads.blocking(chosen_tables, target, namespace, self._options.tables)
+            books = await self._places.loads.blocking(target.books, namespace)
+        return {table: books[table] for table in tables}
+
+    async def deliver(self, book: Book) -> TableCompared | TableFailed:
+        """Compare one table; its trouble is its own."""
+        try:
+            compared = await self._compare(book)
+        except DapError as error:
+            if concerns_all(error, self._places.folder):
+                raise
+            error.table = error.table or book.table
+            failure = TableFailed(table=book.table, error=error)
+            self._listen(TableMoved(table=book.table, state=TableState.FAILED))
+            self._listen(failure)
+            return failure
+        self._listen(TableMoved(table=book.table, state=TableState.DONE))
+        self._listen(compared)
+        return compared
+
+    async def _compare(self, book: Book) -> TableCompared:
+        snapshot = await self._load(book, SNAPSHOT)
+        changes = stale = None
+        if snapshot.watermark < book.watermark:
+            span = replace(SNAPSHOT, since=watermark_text(snapshot.watermark), until=watermark_text(book.watermark))
+            changes = await self._load(book, span)
+        elif snapshot.watermark > book.watermark:
+            span = replace(SNAPSHOT, since=watermark_text(book.watermark), until=watermark_text(snapshot.watermark))
+            stale = await self._load(book, span)
+        truth = Truth(snapshot=snapshot, changes=changes, stale=stale)
+        self._listen(TableMoved(table=book.table, state=TableState.LOADING))
+        async with self._places.sessions.lend() as target:
+            comparison = await self._places.loads.blocking(target.compare, truth)
+        if book.namespace == LOGS:
+            comparison = replace(comparison, extra=0, extra_keys=())  # they outlive the service's memory of them
+        return TableCompared(table=book.table, comparison=comparison, watermark=book.watermark)
+
+    async def _load(self, book: Book, query: Query) -> Load:
+        """Bring the answer to one query; its columns are those that the live table has."""
+        result, watermark = await fetch_table(self._session, self._options, self._places, book.table, query)
+        return Load(
+            table=read_table(book.schema), parts=stage.parts_of(result), watermark=watermark, options=self._options.load
+        )

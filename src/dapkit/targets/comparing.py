@@ -1,0 +1,86 @@
+"""PURE: the SQL that finds what differs between a live table and the same table as it should be."""
+
+from dataclasses import dataclass
+
+from dapkit.model import Column, Table
+from dapkit.targets.dialect import Dialect
+
+__all__ = ["EXAMPLES", "ComparingSql"]
+
+EXAMPLES = 5
+"""How many rows of each kind are named."""
+
+_LIVE, _TRUE, _LEFT_OUT = "live_rows", "true_rows", "left_out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparingSql:
+    """The SQL of one comparison.
+
+    Attributes:
+        dialect: of the database.
+        live: the table as it stands.
+        truth: the table as it should be, under another name.
+        left_out: a temporary table with keys of which nothing is said, as SQL writes its name.
+    """
+
+    dialect: Dialect
+    live: Table
+    truth: Table
+    left_out: str | None = None
+
+    def missing(self) -> str:
+        """Select the keys that the live table lacks."""
+        return self._alone(self.truth, _TRUE, self.live, _LIVE)
+
+    def extra(self) -> str:
+        """Select the keys that only the live table has."""
+        return self._alone(self.live, _LIVE, self.truth, _TRUE)
+
+    def repeated(self) -> str:
+        """Select the keys that the live table has more than once."""
+        keys = self.dialect.listed(self.live.key, f"{_LIVE}.")
+        return (
+            f"SELECT {keys} FROM {self.dialect.of(self.live)} AS {_LIVE}{self._where(_LIVE)}"
+            f" GROUP BY {keys} HAVING count(*) > 1"
+        )
+
+    def differences(self) -> str:
+        """Select for each column of the value in how many rows it differs."""
+        sums = ", ".join(f"sum(CASE WHEN {self._differs(column)} THEN 1 ELSE 0 END)" for column in self.live.value)
+        return f"SELECT {sums} FROM {self._joined()}"
+
+    def examples(self, column: Column) -> str:
+        """Select some keys for which a column differs, with what stands there and what should."""
+        keys = self.dialect.listed(self.live.key, f"{_LIVE}.")
+        live, truth = self._value(self.live, column, _LIVE), self._value(self.truth, column, _TRUE)
+        return f"SELECT {keys}, {live}, {truth} FROM {self._joined(self._differs(column))} LIMIT {EXAMPLES}"
+
+    def _alone(self, table: Table, alias: str, other: Table, other_alias: str) -> str:
+        keys = self.dialect.listed(table.key, f"{alias}.")
+        same = self._same_key(alias, other_alias)
+        absent = f"NOT EXISTS (SELECT 1 FROM {self.dialect.of(other)} AS {other_alias} WHERE {same})"
+        return f"SELECT {keys} FROM {self.dialect.of(table)} AS {alias}{self._where(alias, absent)}"
+
+    def _joined(self, condition: str | None = None) -> str:
+        live, truth = self.dialect.of(self.live), self.dialect.of(self.truth)
+        joined = f"{live} AS {_LIVE} JOIN {truth} AS {_TRUE} ON {self._same_key(_LIVE, _TRUE)}"
+        return joined + self._where(_LIVE, *([condition] if condition else []))
+
+    def _where(self, alias: str, *conditions: str) -> str:
+        all_of = list(conditions)
+        if self.left_out is not None:
+            same = self._same_key(alias, _LEFT_OUT)
+            all_of.append(f"NOT EXISTS (SELECT 1 FROM {self.left_out} AS {_LEFT_OUT} WHERE {same})")
+        return f" WHERE {' AND '.join(all_of)}" if all_of else ""
+
+    def _same_key(self, one: str, other: str) -> str:
+        names = (self.dialect.identifier(column.name) for column in self.live.key)
+        return " AND ".join(f"{one}.{name} = {other}.{name}" for name in names)
+
+    def _differs(self, column: Column) -> str:
+        live, truth = self._value(self.live, column, _LIVE), self._value(self.truth, column, _TRUE)
+        return self.dialect.differs(live, truth)
+
+    def _value(self, table: Table, column: Column, alias: str) -> str:
+        return self.dialect.comparable(table, column, f"{alias}.{self.dialect.identifier(column.name)}")

@@ -1,0 +1,354 @@
+"""PURE: PostgreSQL's SQL. Types, names and books are those of the official client, down to the comments."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from dapkit.errors import UnalterableError
+from dapkit.model import Column, Kind, Table, Type
+from dapkit.schema import difference
+from dapkit.targets.dialect import BOOKS, Dialect, Statements
+from dapkit.targets.postgres import books
+
+__all__ = ["PostgresDialect"]
+
+MARKER_LENGTH = 27
+"""The length of the marker that may stand instead of a text, whatever the text's own bound."""
+
+_TYPES = {
+    Kind.INT16: "smallint",
+    Kind.INT32: "integer",
+    Kind.INT64: "bigint",
+    Kind.FLOAT32: "real",
+    Kind.FLOAT64: "double precision",
+    Kind.BOOLEAN: "boolean",
+    Kind.OPEN_ENUM: "integer",
+    Kind.DATETIME: "timestamp",
+    Kind.DATE: "date",
+    Kind.TIME: "time",
+    Kind.UUID: "uuid",
+    Kind.IPV4: "inet",
+    Kind.IPV6: "inet",
+    Kind.IP: "inet",
+    Kind.OBJECT: "jsonb",
+    Kind.FREE: "jsonb",
+}
+_WIDENED = {
+    ("smallint", "integer"), ("smallint", "bigint"), ("integer", "bigint"), ("real", "double precision"),
+    ("smallint", "real"), ("smallint", "double precision"), ("integer", "double precision"), ("date", "timestamp"),
+}  # fmt: skip
+"""Types that hold every value of another, in pairs of what was and what may come."""
+_READ_AS_TEXT = frozenset({"smallint", "integer", "bigint", "uuid", "boolean"})
+"""Types whose values as text are what the service writes."""
+
+
+_FORMATTED = {
+    "varchar": "character varying",
+    "timestamp": "timestamp without time zone",
+    "time": "time without time zone",
+}
+"""What the server's catalogue calls types that go by a shorter name here."""
+
+
+class PostgresDialect(Dialect):
+    """PostgreSQL's SQL."""
+
+    placeholder = "%s"
+    locking = " FOR UPDATE"
+
+    # The books
+
+    def create_books(self) -> Statements:
+        """Make the books, laid out as the official client's, and our own tables, one process at a time."""
+        return [books.made(self.identifier(BOOKS))]
+
+    # Types
+
+    def type_of(self, table: Table, column: Column) -> str:
+        """Return the type of a column."""
+        return self.column_type(table, column.name, column.type)
+
+    def column_type(self, table: Table, name: str, type_: Type) -> str:
+        """Return a type as a column of this name has it."""
+        match type_.kind:
+            case Kind.DECIMAL:
+                return f"numeric({type_.precision},{type_.scale})"
+            case Kind.TEXT if type_.length is None:
+                return "text"
+            case Kind.TEXT:
+                assert type_.length is not None
+                return f"varchar({max(type_.length, MARKER_LENGTH) if type_.marker else type_.length})"
+            case Kind.ENUM:
+                return self.dependant(table, name)
+            case Kind.ARRAY if type_.items is not None and type_.items.kind not in _NESTED:
+                items = type_.items if type_.items.kind is not Kind.OPEN_ENUM else Type(kind=Kind.TEXT)
+                return f"{self.column_type(table, name, items)}[]"
+            case Kind.ARRAY:
+                return "jsonb"
+        return _TYPES[type_.kind]
+
+    def dependant(self, table: Table, column: str) -> str:
+        """Return the full name of the enum type or the lookup table of a column."""
+        return self.name(table.namespace, f"{table.name}__{column}")
+
+    def default(self, column: Column) -> str:
+        """Return the DEFAULT of a column, with a space before it; the number of an open enum's value is not known."""
+        return "" if column.type.kind is Kind.OPEN_ENUM else super().default(column)
+
+    def default_value(self, column: Column) -> str:
+        """Return the value of a column that has a default; times are in UTC without saying so."""
+        if column.type.kind is not Kind.DATETIME:
+            return super().default_value(column)
+        moment = datetime.fromisoformat(json.loads(column.default or ""))
+        utc = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+        return self.literal(utc.isoformat(" "))
+
+    # Tables
+
+    def create_namespace(self, namespace: str) -> Statements:
+        """Make the place of a namespace where it is missing, without a right that is needed only then."""
+        name = self.identifier(namespace)
+        missing = f"to_regnamespace({self.literal(name)}) IS NULL"
+        return [f"DO $$BEGIN IF {missing} THEN CREATE SCHEMA {name}; END IF; END$$"]
+
+    def create_table(self, table: Table) -> Statements:
+        """Make a table with its enum types, lookup tables and comments; columns with a default come last."""
+        ordered = sorted(table.columns, key=lambda column: column.default is not None)
+        columns = ", ".join(self.definition(table, column) for column in ordered)
+        document = table.schema.document
+        title = document.get("title") or document.get("description")
+        comments = [f"COMMENT ON TABLE {self.of(table)} IS {self.literal(title)}"] if isinstance(title, str) else []
+        comments += [self.comment(table, column) for column in table.columns if column.comment]
+        dependants = [statement for column in table.columns for statement in self.create_dependant(table, column)]
+        return [*dependants, f"CREATE TABLE {self.of(table)} ({columns})", *comments]
+
+    def comment(self, table: Table, column: Column) -> str:
+        """Say what a column is."""
+        text = "NULL" if column.comment is None else self.literal(column.comment)
+        return f"COMMENT ON COLUMN {self.of(table)}.{self.identifier(column.name)} IS {text}"
+
+    def create_dependant(self, table: Table, column: Column) -> Statements:
+        """Make the enum type or the lookup table of a column that needs one, with its values."""
+        if column.type.kind is not Kind.OPEN_ENUM:
+            return [
+                f"CREATE TYPE {self.dependant(table, name)} AS ENUM ({', '.join(map(self.literal, values))})"
+                for name, values in enum_types(column.name, column.type).items()
+            ]
+        name, bare = self.dependant(table, column.name), f"{table.name}__{column.name}"
+        definition = (
+            f"CREATE TABLE {name} (id integer NOT NULL GENERATED BY DEFAULT AS IDENTITY, value varchar(64) NOT NULL,"
+            f" CONSTRAINT {self.identifier('pk_' + bare)} PRIMARY KEY (id),"
+            f" CONSTRAINT {self.identifier('uq_' + bare)} UNIQUE (value))"
+        )
+        return [definition, *self.add_values(table, column, column.type.values)]
+
+    def add_values(self, table: Table, column: Column, values: Iterable[str]) -> Statements:
+        """Add values to a lookup table."""
+        rows = ", ".join(f"({self.literal(value)})" for value in values)
+        name = self.dependant(table, column.name)
+        return [f"INSERT INTO {name} (value) VALUES {rows} ON CONFLICT (value) DO NOTHING"] if rows else []
+
+    def refer(self, table: Table, column: Column) -> Statements:
+        """Bind a column of numbers to its lookup table."""
+        if column.type.kind is not Kind.OPEN_ENUM:
+            return []
+        name = self._reference(table, column)
+        return [
+            f"ALTER TABLE {self.of(table)} ADD CONSTRAINT {name} FOREIGN KEY ({self.identifier(column.name)})"
+            f" REFERENCES {self.dependant(table, column.name)} (id)"
+        ]
+
+    def _reference(self, table: Table, column: Column) -> str:
+        return self.identifier(f"fk_{table.name}_{column.name}")
+
+    def _reference_names(self, table: Table) -> list[str]:
+        return [self._reference(table, column) for column in table.columns if column.type.kind is Kind.OPEN_ENUM]
+
+    def key_name(self, table: Table) -> str:
+        """Return the name of a table's key."""
+        return self.identifier(f"pk_{table.name}")
+
+    def add_key(self, table: Table) -> Statements:
+        """Add the primary key and the references to lookup tables to a table that is filled."""
+        key = f"ADD CONSTRAINT {self.key_name(table)} PRIMARY KEY ({self.listed(table.key)})"
+        references = [statement for column in table.columns for statement in self.refer(table, column)]
+        return [f"ALTER TABLE {self.of(table)} {key}", *references]
+
+    def comparable(self, table: Table, column: Column, value: str) -> str:
+        """Return a value by which rows of two tables may be compared, whose enums are not of one type or number."""
+        if column.type.kind is Kind.OPEN_ENUM:
+            return (
+                f"(SELECT lookup.value FROM {self.dependant(table, column.name)} AS lookup WHERE lookup.id = {value})"
+            )
+        if self.type_of(table, column).startswith('"'):
+            return f"{value}::text" + ("[]" if column.type.kind is Kind.ARRAY else "")
+        return value
+
+    # Later versions
+
+    def grow(self, before: Table, after: Table) -> Statements:
+        """Add the new values of enums, which no transaction may use that adds them."""
+        types = [
+            (enum_types(old.name, old.type), enum_types(new.name, new.type))
+            for old, new in difference(before, after).altered
+        ]
+        return [
+            f"ALTER TYPE {self.dependant(after, name)} ADD VALUE IF NOT EXISTS {self.literal(value)}"
+            for old, new in types
+            for name in old.keys() & new.keys()
+            for value in new[name]
+            if value not in old[name]
+        ]
+
+    def alter(self, before: Table, after: Table, *, drop_columns: bool) -> Statements:
+        """Alter a table into a later version of its schema, comments too; enums have grown by then."""
+        known = {column.name: column.comment for column in before.columns}
+        comments = [self.comment(after, column) for column in after.columns if column.comment != known.get(column.name)]
+        return [*super().alter(before, after, drop_columns=drop_columns), *comments]
+
+    def add_column(self, table: Table, column: Column) -> Statements:
+        """Add a column that is not there yet."""
+        return [*self._add_column(table, column), *self.refer(table, column)]
+
+    def _add_column(self, table: Table, column: Column) -> Statements:
+        definition = f"ALTER TABLE {self.of(table)} ADD COLUMN {self.definition(table, column)}"
+        return [*self.create_dependant(table, column), definition]
+
+    def clear(self, table: Table, column: Column) -> Statements:
+        """Make place for a column by removing one of its name that is of another type, and what was made for it."""
+        names = [column.name, *enum_types(column.name, column.type)]
+        return [
+            f"ALTER TABLE {self.of(table)} DROP COLUMN IF EXISTS {self.identifier(column.name)}",
+            f"DROP TABLE IF EXISTS {self.dependant(table, column.name)}",
+            *(f"DROP TYPE IF EXISTS {self.dependant(table, name)}" for name in dict.fromkeys(names)),
+        ]
+
+    def kept_type(self, type_: str, labels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+        """Return the type of a column that stands, as the server's catalogue names it, to be compared."""
+        return ("enum" + "[]" * type_.endswith("[]"), tuple(labels)) if labels else (type_, ())
+
+    def kept_type_of(self, table: Table, column: Column) -> tuple[str, tuple[str, ...]]:
+        """Return the type of a column as `kept_type` does, if there was one of it."""
+        type_ = self.type_of(table, column)
+        if type_.startswith('"'):
+            return self.kept_type(type_, enum_types(column.name, column.type)[column.name])
+        name = re.match(r"[a-z]+", type_)
+        assert name is not None
+        return (_FORMATTED.get(name[0], name[0]) + type_[name.end() :], ())
+
+    def drop_column(self, table: Table, column: Column) -> Statements:
+        """Remove a column that the schema no longer has, and what was made for it."""
+        return [*super().drop_column(table, column), *self.drop_dependant(table, column)]
+
+    def drop_dependant(self, table: Table, column: Column) -> Statements:
+        """Remove the enum type or lookup table of a column that is gone."""
+        if column.type.kind is Kind.OPEN_ENUM:
+            return [f"DROP TABLE IF EXISTS {self.dependant(table, column.name)}"]
+        names = enum_types(column.name, column.type)
+        return [f"DROP TYPE IF EXISTS {self.dependant(table, name)}" for name in names]
+
+    def alter_column(self, table: Table, before: Column, after: Column) -> Statements:
+        """Give a column its new type or requiredness."""
+        if after.required and not before.required:
+            raise UnalterableError(f"Column {after.name} became required", table=table.name)
+        name = self.identifier(after.name)
+        place = f"ALTER TABLE {self.of(table)} ALTER COLUMN {name}"
+        statements = [f"{place} DROP NOT NULL"] if before.required and not after.required else []
+        old, new = self.type_of(table, before), self.type_of(table, after)
+        numbered = Kind.OPEN_ENUM in (before.type.kind, after.type.kind)
+        if old == new and (before.type.kind is after.type.kind or not numbered):
+            kept = enum_types(after.name, after.type)
+            gone = set(enum_types(before.name, before.type).get(before.name, ())) - set(kept.get(after.name, ()))
+            if gone:
+                raise UnalterableError(f"Column {after.name} lost the values {', '.join(gone)}", table=table.name)
+            if after.type.kind is Kind.OPEN_ENUM:
+                added = [value for value in after.type.values if value not in before.type.values]
+                return [*statements, *self.add_values(table, after, added)]
+            return statements
+        if not _fits(before.type, old, after.type, new):
+            raise UnalterableError(f"Column {after.name} cannot go from {old} to {new}", table=table.name)
+        change = f"{place} SET DATA TYPE {new} USING {name}::{new}"
+        return [*statements, change, *self.drop_dependant(table, before)]
+
+    def rebuild(self, before: Table, after: Table) -> Statements:
+        """Empty a table and alter it, keyless, into anything: it stays what views, grants and indexes refer to."""
+        place = f"ALTER TABLE {self.of(after)}"
+        change = difference(before, after)
+        statements = [
+            f"TRUNCATE {self.of(after)}",
+            f"{place} DROP CONSTRAINT IF EXISTS {self.key_name(after)}",
+        ]
+        references = [name for table in (before, after) for name in self._reference_names(table)]
+        statements += [f"{place} DROP CONSTRAINT IF EXISTS {name}" for name in dict.fromkeys(references)]
+        for column in change.added:
+            statements += [*self.clear(after, column), *self._add_column(after, column)]
+        for old, new in change.altered:
+            statements += self._remake_column(after, old, new)
+        for column in change.dropped:
+            statements.append(f"{place} ALTER COLUMN {self.identifier(column.name)} DROP NOT NULL")
+        known = {column.name: column.comment for column in before.columns}
+        return statements + [
+            self.comment(after, column) for column in after.columns if column.comment != known.get(column.name)
+        ]
+
+    def _remake_column(self, table: Table, before: Column, after: Column) -> Statements:
+        """Give a column of an empty table another type."""
+        name = self.identifier(after.name)
+        column = f"ALTER TABLE {self.of(table)} ALTER COLUMN {name}"
+        nullable = f"{column} {'SET' if after.required else 'DROP'} NOT NULL"
+        types = (enum_types(before.name, before.type), enum_types(after.name, after.type))
+        if self.type_of(table, before) == self.type_of(table, after) and types[0] == types[1]:
+            return [nullable]
+        default = self.default(after)
+        return [
+            f"{column} DROP DEFAULT",
+            f"{column} SET DATA TYPE text USING NULL",
+            *self.drop_dependant(table, before),
+            *self.create_dependant(table, after),
+            f"{column} SET DATA TYPE {self.type_of(table, after)} USING NULL",
+            *([f"{column} SET{default}"] if default else []),
+            nullable,
+        ]
+
+
+def enum_types(name: str, type_: Type) -> dict[str, tuple[str, ...]]:
+    """Return the enum types that a column needs, with their values, by what follows the table's name in theirs.
+
+    The official client makes them for the fields of objects too, which nothing uses.
+    """
+    match type_.kind:
+        case Kind.ENUM:
+            return {name: type_.values}
+        case Kind.ARRAY if type_.items is not None:
+            return enum_types(name, type_.items)
+        case Kind.OBJECT:
+            found: dict[str, tuple[str, ...]] = {}
+            for field in type_.fields:
+                found |= enum_types(f"{name}__{field.name}", field.type)
+            return {name: values for name, values in found.items() if len(values) > 1}
+    return {}
+
+
+_NESTED = (Kind.OBJECT, Kind.FREE, Kind.ARRAY)
+"""Kinds that make an array JSON."""
+
+
+def _fits(before: Type, old: str, after: Type, new: str) -> bool:
+    """Whether a column's values can become those of a wider type, in the table as it is."""
+    if before.kind is Kind.OPEN_ENUM:
+        return False
+    if (old, new) in _WIDENED:
+        return True
+    if before.kind is Kind.DECIMAL and after.kind is Kind.DECIMAL:
+        whole = after.precision - after.scale >= before.precision - before.scale
+        return whole and after.scale >= before.scale
+    if after.kind is not Kind.TEXT:
+        return False
+    if before.kind is Kind.TEXT:
+        return new == "text" or (old != "text" and _length(new) >= _length(old))
+    return new == "text" and (old in _READ_AS_TEXT or before.kind is Kind.ENUM)
+
+
+def _length(varchar: str) -> int:
+    return int(varchar.removeprefix("varchar(").removesuffix(")"))

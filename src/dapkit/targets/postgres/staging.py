@@ -1,0 +1,222 @@
+r"""PURE: how the text of a part becomes the rows of a table, said in PostgreSQL's SQL.
+
+Most columns' text means the same to COPY as to the service. The others (lists, whose text is JSON, and open enums,
+which are kept as numbers) are held as text in a temporary table, named as in the file's header, and converted from
+there. When a part is read with care, all its columns are, and what the server cannot hold is repaired on the way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dapkit.decode.tsv import META_ACTION, META_TS, Header
+from dapkit.model import Column, Kind, Table, Type
+from dapkit.schema import UNSPECIFIED
+from dapkit.targets.postgres.dialect import PostgresDialect
+
+__all__ = ["RAW", "STAGING", "Reading", "Suspect"]
+
+STAGING = "pg_temp.dapkit_staging"
+RAW = "pg_temp.dapkit_raw"
+
+_FAR = r"'^(\+|-|0000-)'"
+_FIRST, _LAST = "0001-01-01", "9999-12-31"
+# An odd number of backslashes begins an escape; an even number is so many backslashes.
+_JSON_NUL = r"(?<!\\)((\\\\)*)\\u0000"
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A column that may hold what the server cannot: the condition by which it does, and whether that is repaired."""
+
+    column: Column
+    condition: str
+    repairable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How parts with one header are read into one table.
+
+    Attributes:
+        careful: whether every value is looked at, and repaired where needed.
+    """
+
+    dialect: PostgresDialect
+    table: Table
+    header: Header
+    careful: bool = False
+
+    @property
+    def direct(self) -> bool:
+        """Whether COPY may write into the table itself."""
+        return not self.careful and not any(map(_held, self.columns))
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The table's columns that the file has."""
+        return tuple(column for column in self.table.columns if self.header.source(column.name))
+
+    def copy(self, into: str) -> str:
+        """Write lines into a table of the final types."""
+        names = (name if column is None else column for name, column in self._pairs())
+        return f"COPY {into} ({self.dialect.listed(names)}) FROM STDIN"
+
+    def copy_raw(self) -> str:
+        """Write lines into the table of texts."""
+        return f"COPY {RAW} FROM STDIN"
+
+    def create_raw(self) -> list[str]:
+        """Make the table of texts; what COPY can convert it does even here, unless with care."""
+        natural = {
+            column.name: self.dialect.type_of(self.table, column)
+            for column in self.columns
+            if not (self.careful or _held(column))
+        }
+        columns = ", ".join(
+            f"{self.dialect.identifier(name)} {natural.get(column or '', 'text')}" for name, column in self._pairs()
+        )
+        return [f"DROP TABLE IF EXISTS {RAW}", f"CREATE TEMPORARY TABLE dapkit_raw ({columns}) ON COMMIT DROP"]
+
+    def add_values(self) -> list[str]:
+        """Add the values of open enums that are new."""
+        return [
+            f"INSERT INTO {self.dialect.dependant(self.table, column.name)} (value)"
+            f" SELECT DISTINCT {self._raw(column)} FROM {RAW} AS raw WHERE {self._raw(column)} IS NOT NULL"
+            " ON CONFLICT (value) DO NOTHING"
+            for column in self.columns
+            if column.type.kind is Kind.OPEN_ENUM
+        ]
+
+    def insert(self, into: str) -> str:
+        """Convert the texts into rows; `meta` columns go with them into the temporary table only."""
+        names = [name for name in self.header.names if into == STAGING and name in (META_TS, META_ACTION)]
+        values = [f'raw."{name}"' + ("::timestamp" if name == META_TS else "") for name in names]
+        names += [column.name for column in self.columns]
+        values += [self.value(column) for column in self.columns]
+        joins = "".join(
+            f" LEFT JOIN {self.dialect.dependant(self.table, column.name)} AS {self._lookup(column)}"
+            f" ON {self._lookup(column)}.value = {self._raw(column)}"
+            for column in self.columns
+            if column.type.kind is Kind.OPEN_ENUM
+        )
+        selected = ", ".join(values)
+        return f"INSERT INTO {into} ({self.dialect.listed(names)}) SELECT {selected} FROM {RAW} AS raw{joins}"
+
+    def value(self, column: Column) -> str:
+        """Return an expression for a column."""
+        text = self._raw(column)
+        if column.type.kind is Kind.OPEN_ENUM:
+            return f"{self._lookup(column)}.id"
+        if not (self.careful or _held(column)):
+            return text
+        return self._converted(column, column.type, text)
+
+    def _converted(self, column: Column, type_: Type, text: str) -> str:
+        kind, target = type_.kind, self.dialect.column_type(self.table, column.name, type_)
+        if kind is Kind.TEXT:
+            return text  # an assignment refuses what is too long, a cast would cut it
+        if kind is Kind.ARRAY and target != "jsonb":
+            assert type_.items is not None
+            item = self._converted(column, type_.items, "item")
+            items = f"ARRAY(SELECT {item} FROM jsonb_array_elements_text({self._json(text)}::jsonb) AS list(item))"
+            return f"CASE WHEN {text} IS NOT NULL THEN {items}::{target} END"
+        if self.careful:
+            text = self._repaired(type_, text)
+        return f"({text})::{target}"
+
+    def _repaired(self, type_: Type, text: str) -> str:
+        match type_.kind:
+            case Kind.DATETIME:
+                clamped = f"CASE WHEN {text} LIKE '+%' THEN '{_LAST} 23:59:59.999999' ELSE '{_FIRST} 00:00:00' END"
+            case Kind.DATE:
+                clamped = f"CASE WHEN {text} LIKE '+%' THEN '{_LAST}' ELSE '{_FIRST}' END"
+            case Kind.ENUM:
+                instead = self.dialect.literal(UNSPECIFIED) if UNSPECIFIED in type_.values else "NULL"
+                return f"CASE WHEN {self._bad(type_, text)} THEN {instead} ELSE {text} END"
+            case Kind.OBJECT | Kind.FREE | Kind.ARRAY:
+                return self._json(text)
+            case _:
+                return text
+        return f"CASE WHEN {text} ~ {_FAR} THEN {clamped} ELSE {text} END"
+
+    def _json(self, text: str) -> str:
+        return rf"regexp_replace({text}, '{_JSON_NUL}', '\1', 'g')" if self.careful else text
+
+    def suspects(self) -> list[Suspect]:
+        """Return what has to be looked at in the texts of a part that is read with care."""
+        found = []
+        for column in self.columns:
+            condition = self._bad(column.type, self._raw(column))
+            if condition:
+                found.append(Suspect(column, condition, not column.required or _stays(column.type)))
+        return found
+
+    def _bad(self, type_: Type, text: str) -> str:
+        """Return the condition by which a text is no value of a type; nothing if every one is, or no repair helps."""
+        match type_.kind:
+            case Kind.DATETIME | Kind.DATE:
+                return f"{text} ~ {_FAR}"
+            case Kind.ENUM:
+                return f"{text} NOT IN ({', '.join(map(self.dialect.literal, type_.values))})"
+            case Kind.OBJECT | Kind.FREE:
+                return f"{text} ~ '{_JSON_NUL}'"
+            case Kind.ARRAY:
+                assert type_.items is not None
+                item = self._bad(type_.items, "item") if type_.items.kind not in _JSON else ""
+                items = f"jsonb_array_elements_text({self._json(text)}::jsonb) AS list(item)"
+                within = f" OR EXISTS (SELECT 1 FROM {items} WHERE {item})" if item else ""
+                return f"({text} ~ '{_JSON_NUL}'{within})"
+        return ""
+
+    def find(self, suspect: Suspect) -> str:
+        """Select the original of every bad value of a column, after the key of its row."""
+        key = ", ".join(self._raw(column) for column in self.table.key)
+        return f"SELECT {key}, {self._raw(suspect.column)} FROM {RAW} AS raw WHERE {suspect.condition}"
+
+    def trial(self, column: Column) -> list[str]:
+        """Convert one column alone, to see whether it is the one at which an insert fails."""
+        target = self.dialect.type_of(self.table, column) + (" NOT NULL" if column.required else "")
+        joined = column.type.kind is Kind.OPEN_ENUM
+        target, value = ("varchar(64)", self._raw(column)) if joined else (target, self.value(column))
+        return [
+            "DROP TABLE IF EXISTS pg_temp.dapkit_trial",
+            f"CREATE TEMPORARY TABLE dapkit_trial (value {target}) ON COMMIT DROP",
+            f"INSERT INTO pg_temp.dapkit_trial SELECT {value} FROM {RAW} AS raw",
+        ]
+
+    def _pairs(self) -> Sequence[tuple[str, str | None]]:
+        return tuple(zip(self.header.names, self.header.columns, strict=True))
+
+    def _raw(self, column: Column) -> str:
+        return f"raw.{self.dialect.identifier(self.header.source(column.name) or '')}"
+
+    def _lookup(self, column: Column) -> str:
+        return self.dialect.identifier(f"of {column.name}")
+
+
+_JSON = (Kind.OBJECT, Kind.FREE, Kind.ARRAY)
+
+
+def _held(column: Column) -> bool:
+    """Whether a column's text has to be converted by SQL."""
+    type_ = column.type
+    if type_.kind is Kind.ARRAY:
+        return type_.items is not None and type_.items.kind not in _JSON
+    return type_.kind is Kind.OPEN_ENUM
+
+
+def _stays(type_: Type) -> bool:
+    """Whether a value of a required column is one after its repair, too."""
+    return type_.kind is not Kind.ENUM or UNSPECIFIED in type_.values
+
+
+def create_staging(dialect: PostgresDialect, table: Table) -> list[str]:
+    """Make the temporary table of the table's own types, with the `meta` columns."""
+    columns = "".join(
+        f", {dialect.identifier(column.name)} {dialect.type_of(table, column)}" for column in table.columns
+    )
+    meta = f'"{META_TS}" timestamp, "{META_ACTION}" text'
+    return [
+        f"DROP TABLE IF EXISTS {STAGING}",
+        f"CREATE TEMPORARY TABLE dapkit_staging ({meta}{columns}) ON COMMIT DROP",
+    ]

@@ -1,0 +1,51 @@
+"""What COPY reads otherwise than the service writes it is found and put right; all else is left alone."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dapkit.decode.tsv import foreign_escape, native, text_of
+
+ESCAPED = [
+    (rb"plain", "plain"), (rb"", ""), (rb"\N", None), (rb"\\N", r"\N"), (rb"a\Nb", r"a\Nb"),
+    (rb"\b\f\n\r\t\v", "\b\f\n\r\t\v"), (rb"C:\\temp", r"C:\temp"), (rb"\\\\", r"\\"), (rb"a\0b", "a\0b"),
+    (rb"\\0", r"\0"), (rb"\\\0", "\\\0"), (rb"\q\x41", r"\q\x41"), ("é😀".encode(), "é😀"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "text"), ESCAPED)
+def test_text_of_a_field(field: bytes, text: str | None) -> None:
+    assert text_of(field) == text
+
+
+@pytest.mark.parametrize(
+    ("field", "foreign"),
+    [
+        (rb"", False), (rb"\N", False), (rb"\b\f\n\r\t\v\\", False), (rb"\\q", False), (rb"\\\\0", False),
+        (rb"\0", True), (rb"\q", True), (rb"\x41", True), (rb"\\\0", True), (rb"\\\\\q", True), (b"\\\n", True),
+        (rb"\\\n\\\\t\\0 \\\\\\q", False),
+    ],
+)  # fmt: skip
+def test_foreign_escapes(field: bytes, foreign: bool) -> None:
+    assert foreign_escape(b"1\t" + field + b"\n") is foreign
+    assert foreign_escape(field) is foreign
+
+
+@pytest.mark.parametrize(
+    ("field", "copied"),
+    [
+        (rb"a\0b\0", rb"ab"), (rb"\0", rb""), (rb"\\0", rb"\\0"), (rb"\\\0", rb"\\"), (rb"\q", rb"\\q"),
+        (rb"\N", rb"\N"),        (rb"\x41\101", rb"\\x41\\101"), (rb"\t\\\n", rb"\t\\\n"),
+    ],
+)  # fmt: skip
+def test_a_field_made_native(field: bytes, copied: bytes) -> None:
+    assert native(field) == copied
+    assert not foreign_escape(copied)
+
+
+@given(st.binary(max_size=20).map(lambda data: re.sub(rb"[^\\bNq0\n]", rb"\\", data)))
+def test_foreign_is_what_is_left_when_pairs_are_taken_away(data: bytes) -> None:
+    expected = re.search(rb"\\[^bfnrtvN]", data.replace(rb"\\", b"")) is not None
+    assert foreign_escape(data) is expected

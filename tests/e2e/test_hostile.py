@@ -1,0 +1,165 @@
+"""Answers that no service should give, through the installed command.
+
+Each must end in an error that names what came, with its documented exit code, or be seen through: never in a hang, a
+traceback, a leak, or a wrong file under a final name.
+"""
+
+import json
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.sandbox_process import SandboxProcess, files, sandbox_process
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    with sandbox_process(tmp_path_factory.mktemp("state"), part_rows=25, job_seconds=0.3) as sandbox:
+        yield sandbox.with_environ(DAP_PATIENCE="2")
+
+
+@pytest.fixture
+def sandbox(running: SandboxProcess) -> SandboxProcess:
+    """The sandbox as if it had just begun: no fault, no job."""
+    running.reset()
+    running.misbehave()
+    return running
+
+
+def words(output: Path, file_format: str = "jsonl", table: str = "course*") -> list[str]:
+    """Return the words of a snapshot that uses every endpoint."""
+    command = ["snapshot", "--namespace", "canvas", "--table", table, "--format", file_format, "--json"]
+    return [*command, "--output-directory", str(output)]
+
+
+def refused(sandbox: SandboxProcess, output: Path, code: int, file_format: str = "jsonl") -> str:
+    """Run a snapshot that must fail with this code and leave nothing; return the messages of its errors."""
+    done = sandbox.dap(*words(output, file_format), timeout=60)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    error = json.loads(done.stderr.splitlines()[-1])
+    assert error["exit_code"] == code
+    assert error["message"]
+    assert error["hint"]
+    assert files(output) == {}
+    assert not list(output.glob("job_*/.manifest.json"))
+    assert sandbox.traffic()["leaks"] == []
+    table_errors: list[dict[str, Any]] = json.loads(done.stdout)["failed"] if done.stdout else []
+    return "\n".join(each["message"] for each in [error, *table_errors])
+
+
+def contents(output: Path) -> list[bytes]:
+    return sorted(files(output).values())
+
+
+def whole(sandbox: SandboxProcess, output: Path, file_format: str = "jsonl", table: str = "course*") -> list[bytes]:
+    """Run a snapshot that must succeed; return its files' contents."""
+    done = sandbox.dap(*words(output, file_format, table))
+    assert done.returncode == 0, done.stderr
+    assert sandbox.dap("verify", str(output)).returncode == 0
+    assert sandbox.traffic()["leaks"] == []
+    return contents(output)
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "named"),
+    [
+        ("garbage@login", 25, "not JSON"),
+        ("garbage@data", 25, "not JSON"),
+        ("html@url", 25, "<html>"),
+        ("html-error@list", 23, "HTTP 502"),
+        ("bare@login", 23, "HTTP 500"),
+        ("bare@job", 23, "HTTP 500"),
+        ("absent@list", 25, "missing required field"),
+        ("absent@data", 25, "missing required field"),
+        ("absent@job", 25, "does not say"),
+        ("absent@url", 25, "missing required field"),
+        ("unknown-state@data", 25, "archived"),
+        ("unknown-state@job", 25, "archived"),
+        *((f"redirect@{endpoint}", 25, "localhost") for endpoint in ("login", "list", "data", "job", "url")),
+    ],
+)
+def test_an_answer_that_is_none(sandbox: SandboxProcess, tmp_path: Path, fault: str, code: int, named: str) -> None:
+    sandbox.misbehave(fault)
+    assert named in refused(sandbox, tmp_path / "out", code)
+
+
+def test_unknown_fields_are_none_of_our_business(sandbox: SandboxProcess, tmp_path: Path) -> None:
+    sandbox.misbehave("extra")
+    assert whole(sandbox, tmp_path / "out") != []
+
+
+def test_redirects_of_objects_are_followed_without_credentials(sandbox: SandboxProcess, tmp_path: Path) -> None:
+    truth = whole(sandbox, tmp_path / "truth")
+    sandbox.misbehave("redirect@object")
+    assert whole(sandbox, tmp_path / "out") == truth
+    assert sandbox.traffic()["faults"]["redirect@object"] >= len(truth)
+
+
+@pytest.mark.parametrize("file_format", ["jsonl", "parquet"])
+def test_names_that_climb_out_of_the_folder(sandbox: SandboxProcess, tmp_path: Path, file_format: str) -> None:
+    truth = whole(sandbox, tmp_path / "truth", file_format, "a*,course*")
+    before = set(tmp_path.rglob("*"))
+    sandbox.misbehave("evil-name")
+    output = tmp_path / "deep" / "down" / "out"
+    assert whole(sandbox, output, file_format, "a*,course*") == truth
+    assert sandbox.traffic()["faults"]["evil-name"] >= 12, "too few to have met every name"
+    made = set(tmp_path.rglob("*")) - before
+    assert all(path.is_relative_to(output) or output.is_relative_to(path) for path in made)
+    assert not Path("/tmp/evil").exists()
+    for manifest in output.glob("job_*/.manifest.json"):
+        names = [item["name"] for item in json.loads(manifest.read_bytes())["objects"]]
+        assert len({name.casefold() for name in names}) == len(names)
+        assert all(name.isprintable() and not name.startswith(".") for name in names)
+        assert {name.partition(".")[0].upper() for name in names}.isdisjoint({"CON", "NUL", ""})
+
+
+@pytest.mark.parametrize(("file_format", "named"), [("jsonl", "no gzip file"), ("parquet", "no Parquet file")])
+def test_a_page_instead_of_an_object(sandbox: SandboxProcess, tmp_path: Path, file_format: str, named: str) -> None:
+    sandbox.misbehave("html@object")
+    messages = refused(sandbox, tmp_path / "out", 40, file_format)
+    assert named in messages
+    assert "DOCTYPE" in messages
+
+
+@pytest.mark.parametrize("file_format", ["jsonl", "parquet"])
+def test_a_body_longer_than_announced_never_becomes_a_longer_file(
+    sandbox: SandboxProcess, tmp_path: Path, file_format: str
+) -> None:
+    truth = whole(sandbox, tmp_path / "truth", file_format)
+    sandbox.misbehave("long")
+    done = sandbox.dap(*words(tmp_path / "out", file_format), timeout=60)
+    assert "Traceback" not in done.stderr
+    assert set(contents(tmp_path / "out")) <= set(truth)
+    assert done.returncode in (0, 3, 20)
+    if done.returncode:
+        assert "more than it announced" in done.stdout
+    sandbox.misbehave()
+    assert whole(sandbox, tmp_path / "out", file_format) == truth
+
+
+@pytest.fixture
+def impatient(sandbox: SandboxProcess, tmp_path: Path) -> SandboxProcess:
+    """The sandbox for a command that takes 8 MiB for endless, to spare the machine 2 GiB."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    patch = """
+        import dapkit.engine.fetch
+        dapkit.engine.fetch.MOST_UNANNOUNCED = 8 << 20
+    """
+    (folder / "sitecustomize.py").write_text(textwrap.dedent(patch))
+    return sandbox.with_environ(PYTHONPATH=str(folder))
+
+
+@pytest.mark.parametrize("file_format", ["jsonl", "csv", "tsv", "parquet"])
+def test_a_body_without_end(impatient: SandboxProcess, tmp_path: Path, file_format: str) -> None:
+    impatient.misbehave("endless")
+    assert "did not end" in refused(impatient, tmp_path / "out", 25, file_format)
+    assert not list(tmp_path.rglob("*.part"))
+    # Whoever is endless is not asked again and again.
+    sent = [each["bytes"] for each in impatient.traffic()["objects"].values()]
+    assert max(sent) < (5 * 12 << 20)

@@ -1,0 +1,106 @@
+"""Reconciling finds each kind of difference, and nothing in a table that is right."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from tests.engine.test_replicate import World, in_world
+
+from dapkit.engine.converge import Purpose
+from dapkit.engine.reconcile import ReconcileResult, reconcile
+from dapkit.engine.replicate import ReplicateOptions
+from dapkit.errors import NotReplicatedError
+from dapkit.targets.base import Comparison
+from dapkit.targets.duckdb.target import DuckDbTarget
+
+
+async def reconciled(world: World, *, sync: bool = True, tables: tuple[str, ...] = ("users",)) -> ReconcileResult:
+    options = ReplicateOptions(
+        purpose=Purpose.SYNC,
+        namespace="canvas",
+        tables=tables,
+        target=DuckDbTarget(world.database("college")),
+        stage=world.folder / "stage",
+    )
+    return await reconcile(world.session, options, world.heard.append, sync=sync)
+
+
+def tampered(world: World, sql: str) -> None:
+    with duckdb.connect(str(world.database("college"))) as connection:
+        connection.execute(sql)
+
+
+def test_a_right_database_is_equal_also_after_changes(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.sync()
+        world.advance(400)
+        before = world.rows("college", "users")
+        result = await reconciled(world, tables=("users", "courses"))
+        assert result.equal
+        assert [each.comparison.rows > 0 for each in result.done] == [True, True]
+        assert world.rows("college", "users") != before, "it was synced first"
+        with duckdb.connect(str(world.database("college")), read_only=True) as connection:
+            assert connection.sql("FROM duckdb_schemas() WHERE schema_name LIKE '%scratch%'").fetchall() == []
+
+    in_world(tmp_path, scenario)
+
+
+KINDS: list[tuple[str, dict[str, Any]]] = [
+    ("DELETE FROM canvas.users WHERE id = (SELECT min(id) FROM canvas.users)", {"missing": 1}),
+    ("UPDATE canvas.users SET id = -5 WHERE id = (SELECT min(id) FROM canvas.users)", {"missing": 1, "extra": 1}),
+    ("INSERT INTO canvas.users FROM canvas.users ORDER BY id LIMIT 1", {"repeated": 1}),
+    (
+        "UPDATE canvas.users SET name = 'somebody else' WHERE id = (SELECT min(id) FROM canvas.users)",
+        {"differing": {"name": 1}},
+    ),
+    (
+        "UPDATE canvas.users SET name = NULL WHERE id = (SELECT min(id) FROM canvas.users WHERE name IS NOT NULL)",
+        {"differing": {"name": 1}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("sql", "found"), KINDS)
+@pytest.mark.parametrize("sync", [True, False])
+def test_each_kind_of_difference_is_found_and_named(
+    tmp_path: Path, sql: str, found: dict[str, Any], sync: bool
+) -> None:
+    async def scenario(world: World) -> None:
+        await world.sync(tables=("users",))
+        tampered(world, sql)
+        comparison = (await reconciled(world, sync=sync)).done[0].comparison
+        expected = {"missing": 0, "extra": 0, "repeated": 0, "differing": {}, **found}
+        assert {name: getattr(comparison, name) for name in expected} == expected
+        assert not comparison.equal
+        assert named(comparison) > 0
+
+    in_world(tmp_path, scenario)
+
+
+def named(comparison: Comparison) -> int:
+    keys = (comparison.missing_keys, comparison.extra_keys, comparison.repeated_keys, comparison.values)
+    return sum(map(len, keys))
+
+
+def test_a_table_that_is_only_stale_is_not_wrong(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.sync(tables=("users",))
+        before = world.rows("college", "users")
+        world.advance(400)
+        result = await reconciled(world, sync=False)
+        assert result.equal
+        assert world.rows("college", "users") == before
+        tampered(world, "UPDATE canvas.users SET name = 'somebody else'")
+        assert not (await reconciled(world, sync=False)).equal
+
+    in_world(tmp_path, scenario)
+
+
+def test_what_is_not_in_the_database_cannot_be_compared(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.sync(tables=("users",))
+        with pytest.raises(NotReplicatedError):
+            await reconciled(world, sync=False, tables=("courses",))
+
+    in_world(tmp_path, scenario)

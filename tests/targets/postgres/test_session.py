@@ -1,0 +1,299 @@
+"""What PostgreSQL alone has: views in the way, enum types, lookup tables, rights, and values that COPY refuses."""
+
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from tests.contract.postgres_place import PostgresPlace
+from tests.contract.scene import Scene
+from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
+from tests.support.tsv_parts import Row
+
+from dapkit.errors import BadValueError, LayoutError, TargetError, UnreachableTargetError
+from dapkit.targets.base import LoadOptions
+from dapkit.targets.postgres.target import PostgresTarget
+
+pytestmark = pytest.mark.server
+
+ENUM: Node = {"type": "string", "enum": ["a", "b", "__dap_unspecified__"]}
+OPEN: Node = {"oneOf": [{"type": "string", "enum": ["known"]}, TEXT]}
+TABLE = table_of({"name": TEXT | {"maxLength": 5}, "size": INT32})
+WIDER = table_of({"name": TEXT, "size": INT64}, version=2)
+ROWS = [{"id": 1, "name": "a", "size": 1}, {"id": 2, "name": "b", "size": 2}]
+THINGS = '"canvas"."things"'
+
+
+@pytest.fixture
+def scene(postgres_url: str, tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(PostgresPlace(postgres_url), tmp_path)
+    yield scene
+    scene.session.close()
+
+
+def test_the_session_speaks_utc_and_says_who_it_is(scene: Scene) -> None:
+    settings = ("TimeZone", "client_encoding", "application_name", "statement_timeout")
+    values = [scene.session.query(f"SHOW {name}")[0][0] for name in settings]
+    assert values == ["UTC", "UTF8", "dapkit", "0"]
+
+
+def test_the_books_and_their_words_are_made_once_without_a_right_that_is_needed_only_then(
+    scene: Scene, postgres_url: str
+) -> None:
+    scene.initialise(TABLE, ROWS)
+    scene.place.execute(
+        "DROP ROLE IF EXISTS dapkit_worker", "CREATE ROLE dapkit_worker LOGIN",
+        "GRANT USAGE ON SCHEMA canvas, instructure_dap TO dapkit_worker",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA canvas, instructure_dap TO dapkit_worker",
+    )  # fmt: skip
+    worker = PostgresPlace(re.sub("//[^:]+:", "//dapkit_worker:", postgres_url))
+    session = worker.open()
+    session.prepare("canvas", sandbox=False)
+    load = scene.load(TABLE, scene.parts(TABLE, [{"id": 3}], action=True))
+    assert session.change(load, session.books("canvas")["things"]).written == 1
+    with pytest.raises(TargetError) as caught:
+        session.prepare("catalog", sandbox=False)
+    assert "permission denied" in caught.value.message
+    assert "Grant" in caught.value.hint
+    session.close()
+
+
+# Views
+
+_VIEWS = (
+    f"CREATE VIEW mine.names WITH (security_barrier='true') AS SELECT id, name, size FROM {THINGS} WHERE size > 0",
+    "CREATE VIEW mine.of_names AS SELECT name AS label FROM mine.names",
+    f"CREATE MATERIALIZED VIEW mine.sizes AS SELECT size, count(*) AS number FROM {THINGS} GROUP BY size",
+    "CREATE UNIQUE INDEX by_size ON mine.sizes (size)",
+    "COMMENT ON VIEW mine.names IS 'It''s mine'",
+    "COMMENT ON COLUMN mine.names.size IS 'How much'",
+    "ALTER VIEW mine.names ALTER COLUMN size SET DEFAULT 7",
+    "GRANT SELECT ON mine.names TO dapkit_reader WITH GRANT OPTION",
+    "GRANT UPDATE (name) ON mine.names TO PUBLIC",
+    "GRANT SELECT ON mine.sizes TO dapkit_reader",
+    "ALTER VIEW mine.of_names OWNER TO dapkit_owner",
+    "REVOKE ALL ON mine.of_names FROM dapkit_owner",
+    "CREATE FUNCTION mine.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    "CREATE TRIGGER no_insert INSTEAD OF INSERT ON mine.names FOR EACH ROW EXECUTE FUNCTION mine.nothing()",
+)
+_STATE = """
+SELECT view.relname, pg_get_userbyid(relowner), relkind, reloptions, pg_get_viewdef(view.oid),
+    ARRAY(SELECT acl::text FROM unnest(relacl) AS acl ORDER BY 1), obj_description(view.oid, 'pg_class'),
+    ARRAY(SELECT concat(attname, attacl, col_description(view.oid, attnum)) FROM pg_attribute
+        WHERE attrelid = view.oid AND attnum > 0 ORDER BY attnum),
+    ARRAY(SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = view.oid),
+    ARRAY(SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = view.oid),
+    ARRAY(SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = view.oid)
+FROM pg_class AS view WHERE relnamespace = 'mine'::regnamespace AND relkind IN ('v', 'm') ORDER BY 1
+"""
+
+
+@pytest.fixture
+def views(scene: Scene) -> None:
+    scene.initialise(TABLE, ROWS)
+    roles = [
+        f"DO $$BEGIN CREATE ROLE {name}; EXCEPTION WHEN duplicate_object THEN NULL; END$$"
+        for name in ("dapkit_reader", "dapkit_owner")
+    ]
+    scene.place.execute(*roles, "CREATE SCHEMA mine", "GRANT ALL ON SCHEMA mine TO dapkit_owner", *_VIEWS)
+
+
+@pytest.mark.usefixtures("views")
+@pytest.mark.parametrize("road", ["change", "replace", "rebuild"])
+def test_views_in_the_way_are_put_back_as_they_were(scene: Scene, road: str) -> None:
+    before = scene.place.ask(_STATE)
+    assert len(before) == 3
+    if road == "change":
+        scene.change(WIDER, [ROWS[0] | {"size": 2**40}])
+    elif road == "replace":
+        scene.replace(WIDER, ROWS)
+    else:
+        narrower = table_of(
+            {"name": TEXT, "size": {"type": "integer", "format": "int16"}}, version=2, required=["size"]
+        )
+        scene.replace(narrower, ROWS)
+    after = scene.place.ask(_STATE)
+    assert after == before
+    assert scene.place.ask("SELECT name FROM mine.names ORDER BY 1") == [("a",), ("b",)]
+    assert scene.place.ask("SELECT count(*) FROM mine.sizes") == [(2,)]
+
+
+def test_a_view_that_cannot_be_restored_rolls_everything_back(scene: Scene) -> None:
+    scene.initialise(TABLE, ROWS)
+    scene.place.execute(
+        "CREATE SCHEMA mine",
+        "CREATE FUNCTION mine.half(integer) RETURNS integer LANGUAGE sql AS 'SELECT $1 / 2'",
+        f"CREATE VIEW mine.halves AS SELECT mine.half(size) AS half FROM {THINGS}",
+    )
+    with pytest.raises(LayoutError, match=r"mine\.halves.*restored"):
+        scene.change(WIDER, ROWS)
+    scene.reopen()
+    assert scene.rows(TABLE) == ROWS
+    assert scene.book(TABLE).schema.version == 1
+    assert scene.place.ask("SELECT half FROM mine.halves ORDER BY 1") == [(0,), (1,)]
+
+
+def test_what_depends_on_a_view_in_another_way_is_named(scene: Scene) -> None:
+    scene.initialise(TABLE, ROWS)
+    scene.place.execute(
+        "CREATE SCHEMA mine",
+        f"CREATE VIEW mine.names AS SELECT name FROM {THINGS}",
+        "CREATE FUNCTION mine.first() RETURNS SETOF mine.names LANGUAGE sql AS 'SELECT * FROM mine.names'",
+    )
+    with pytest.raises(LayoutError, match=r"mine\.names.*mine\.first"):
+        scene.change(WIDER, ROWS)
+
+
+def test_a_view_is_left_alone_where_nothing_is_in_its_way(scene: Scene) -> None:
+    scene.initialise(TABLE, ROWS)
+    scene.place.execute("CREATE SCHEMA mine", f"CREATE VIEW mine.names AS SELECT name FROM {THINGS}")
+    before = scene.place.ask("SELECT 'mine.names'::regclass::oid")
+    scene.change(table_of({"name": TEXT | {"maxLength": 5}, "size": INT32, "more": TEXT}, version=2), ROWS)
+    assert scene.place.ask("SELECT 'mine.names'::regclass::oid") == before
+
+
+def test_a_rebuilt_table_is_the_same_one_with_its_indexes_and_grants(scene: Scene) -> None:
+    scene.initialise(table_of({"name": TEXT, "state": ENUM}), [{"id": 1, "name": "1", "state": "b"}])
+    scene.place.execute(
+        f"CREATE INDEX mine ON {THINGS} (name)",
+        f"GRANT SELECT ON {THINGS} TO PUBLIC",
+    )
+    state = f"SELECT oid, relacl::text, relnatts FROM pg_class WHERE oid = '{THINGS}'::regclass"
+    before = scene.place.ask(state)
+    after = table_of({"name": INT32, "state": {"type": "string", "enum": ["x"]}}, version=2)
+    row = {"id": 1, "name": 1, "state": "x"}
+    scene.replace(after, [row])
+    scene.holds(after, [row])
+    assert scene.place.ask(state)[0][:2] == before[0][:2]
+    assert scene.place.ask("SELECT 'canvas.mine'::regclass IS NOT NULL") == [(True,)]
+    assert scene.place.ask(f"SELECT count(*) FROM pg_index WHERE indrelid = '{THINGS}'::regclass") == [(2,)]
+
+
+# Enums and lookup tables
+
+
+def test_a_new_value_of_an_enum_is_used_by_the_change_that_brings_it(scene: Scene) -> None:
+    scene.initialise(table_of({"state": ENUM}), [{"id": 1, "state": "a"}])
+    more: Node = {"type": "string", "enum": ["a", "b", "new", "__dap_unspecified__"]}
+    after = table_of({"state": more}, version=2)
+    scene.change(after, [{"id": 2, "state": "new"}])
+    scene.holds(after, [{"id": 1, "state": "a"}, {"id": 2, "state": "new"}])
+
+
+def test_new_values_of_an_open_enum_get_a_number_and_old_ones_keep_theirs(scene: Scene) -> None:
+    table = table_of({"open": OPEN}, key={"id": INT32})
+    scene.initialise(table, [{"id": 1, "open": "known"}, {"id": 2, "open": "new"}, {"id": 3, "open": "new"}])
+    scene.change(table, [{"id": 4, "open": "later"}, {"id": 5, "open": "known"}])
+    lookup = dict(scene.place.ask("SELECT value, id FROM canvas.things__open"))
+    assert set(lookup) == {"known", "new", "later"}
+    rows = [lookup[value] for value in ("known", "new", "new", "later", "known")]
+    assert [row[0] for row in scene.place.ask(f"SELECT open FROM {THINGS} ORDER BY id")] == rows
+
+
+def test_dropping_takes_what_belongs_to_a_table_and_nothing_else(scene: Scene) -> None:
+    scene.initialise(table_of({"state": ENUM, "open": OPEN}), [{"id": 1, "state": "a", "open": "x"}])
+    other = table_of({"state": ENUM, "open": OPEN}, name="things__more")
+    scene.initialise(other, [{"id": 1, "state": "b", "open": "y"}])
+    scene.session.drop("canvas", "things")
+    scene.holds(other, [{"id": 1, "state": "b", "open": "y"}])
+    names = "SELECT typname FROM pg_type WHERE typnamespace = 'canvas'::regnamespace AND typtype = 'e'"
+    assert scene.place.ask(names) == [("things__more__state",)]
+
+
+# Values
+
+
+def test_a_part_with_a_bad_value_is_repaired_and_the_others_go_the_quick_way(scene: Scene) -> None:
+    moment: Node = {"type": "string", "format": "date-time"}
+    table = table_of({"name": TEXT, "at": moment, "states": {"type": "array", "items": ENUM}})
+    rows = [
+        {"id": 1, "name": "a\0b", "at": "2024-01-01T00:00:00Z", "states": ["a"]},
+        {"id": 2, "name": "plain", "at": "+12024-01-01T00:00:00Z", "states": ["a", "unknown", None]},
+        {"id": 3, "name": "plain", "at": "2024-01-01T00:00:00Z", "states": None},
+    ]
+    side = scene.folder / "side.jsonl"
+    parts = scene.parts(table, rows, action=False, files=3)
+    counts = scene.session.initialise(scene.load(table, parts, LoadOptions(side_file=side)))
+    assert counts.written == 3
+    assert counts.repaired == {"name": 1, "at": 1, "states": 1}
+    told = [json.loads(line) for line in side.read_text().splitlines()]
+    assert {(line["key"]["id"], line["column"], line["value"]) for line in told} == {
+        ("1", "name", "a\0b"),
+        ("2", "at", "+12024-01-01T00:00:00Z"),
+        ("2", "states", '["a", "unknown", null]'),
+    }
+    found = scene.rows(table)
+    assert found[0]["name"] == "ab"
+    assert found[1]["states"] == ["a", "__dap_unspecified__", None]
+
+
+def test_of_a_repeated_key_among_repaired_rows_each_original_is_kept_once(scene: Scene) -> None:
+    table = table_of({"state": ENUM})
+    side = scene.folder / "side.jsonl"
+    rows = [Row({"id": 1, "state": "new"}, f"2024-01-0{day}T00:00:00Z") for day in (1, 2)]
+    counts = scene.initialise(table, rows, LoadOptions(side_file=side))
+    assert counts.repaired == {"state": 2}
+    assert len(side.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("node", "value", "words"),
+    [
+        (INT32, "one", ["v", "one"]),
+        (INT32, str(2**31), ["v", str(2**31)]),
+        (TEXT | {"maxLength": 3}, "four", ["v", "too long"]),
+        ({"type": "string", "format": "date"}, "2024-02-30", ["v", "2024-02-30"]),
+        ({"type": "array", "items": INT32}, "[1, true]", ["v", "true"]),
+        (OPEN, "x" * 65, ["v", "too long"]),
+        ({"type": "object"}, "{", ["v", "json"]),
+    ],
+)
+def test_what_no_repair_helps_names_column_and_value(scene: Scene, node: Node, value: str, words: list[str]) -> None:
+    table = table_of({"before": TEXT, "v": node, "after": INT32})
+    with pytest.raises(BadValueError) as caught:
+        scene.initialise(table, [{"id": 1}, {"id": 2, "v": value}])
+    for word in words:
+        assert word in caught.value.message
+    scene.reopen()
+    assert not scene.session.exists("canvas", "things")
+
+
+def test_an_escape_that_nobody_knows_stands_for_itself(scene: Scene) -> None:
+    parts = scene.parts(TABLE, [{"id": 1, "name": "\0"}], action=False)
+    path = parts.paths[0]
+    text = gzip.decompress(path.read_bytes()).replace(rb"\0", rb"\q\A")
+    path.write_bytes(gzip.compress(text))
+    counts = scene.session.initialise(scene.load(TABLE, parts))
+    assert not counts.repaired
+    assert scene.rows(TABLE)[0]["name"] == r"\q\A"
+
+
+# Connections
+
+
+def test_a_connection_that_is_cut_is_told_apart(scene: Scene) -> None:
+    scene.initialise(TABLE, ROWS)
+    (pid,) = scene.session.query("SELECT pg_backend_pid()")[0]
+    scene.place.execute(f"SELECT pg_terminate_backend({pid})")
+    with pytest.raises(UnreachableTargetError):
+        scene.change(TABLE, ROWS)
+    scene.reopen()
+    scene.change(TABLE, ROWS)
+
+
+def test_a_database_that_is_not_there(postgres_url: str) -> None:
+    with pytest.raises(UnreachableTargetError, match="does not exist"):
+        PostgresTarget.of(postgres_url + "_not").open()
+
+
+def test_rows_are_not_read_by_others_before_the_end(scene: Scene, postgres_url: str) -> None:
+    scene.initialise(TABLE, ROWS)
+    with psycopg.connect(postgres_url) as other:
+        count = other.execute(f"SELECT count(*) FROM {THINGS}".encode()).fetchone()
+        assert count == (2,)
+        other.rollback()
+        scene.replace(TABLE, ROWS[:1])
+        assert other.execute(f"SELECT count(*) FROM {THINGS}".encode()).fetchone() == (1,)

@@ -1,0 +1,36 @@
+"""The target itself: what it says of itself, and what it says when it cannot be opened."""
+
+import socket
+import sys
+
+import pytest
+
+from dapkit.errors import MissingDriverError, UnreachableTargetError
+from dapkit.targets.postgres.target import PostgresTarget
+
+
+def test_the_name_holds_no_secret() -> None:
+    target = PostgresTarget.of("postgresql://me:secret@db/college")
+    assert target.name == "postgresql://db/college"
+    assert "secret" not in repr(vars(target))
+
+
+def test_a_missing_driver_is_one_line_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.delitem(sys.modules, "dapkit.targets.postgres.session", raising=False)
+    for name in [name for name in sys.modules if name.startswith("dapkit.targets.postgres.")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(MissingDriverError) as caught:
+        PostgresTarget.of("postgresql://db/college").open()
+    assert caught.value.hint == "pip install 'dapkit[postgresql]'"
+    assert "\n" not in caught.value.message
+
+
+def test_a_server_that_is_not_there() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]  # bound, but nobody listens
+        with pytest.raises(UnreachableTargetError) as caught:
+            PostgresTarget.of(f"postgresql://me:secret@127.0.0.1:{port}/college").open()
+    assert "secret" not in caught.value.message
+    assert caught.value.__cause__ is None
