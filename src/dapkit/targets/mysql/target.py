@@ -34,17 +34,14 @@ class MySqlTarget:
     def open(self) -> MySqlSession:
         """Connect."""
         attempts = _ATTEMPTS.get(self._address.ssl, (True,))
-        for protected in attempts[:-1]:
+        for protected in attempts:
             try:
                 return MySqlSession(self._connect(protected=protected))
-            except pymysql.Error:
-                continue
-        try:
-            return MySqlSession(self._connect(protected=attempts[-1]))
-        except (pymysql.Error, RuntimeError, OSError) as error:
-            words = str(error.args[1]) if len(error.args) > 1 else str(error)
-            shown = words.replace(self._address.password, "…") if self._address.password else words
-            raise UnreachableTargetError(f"{self.name} cannot be reached: {' '.join(shown.split())}") from None
+            except (pymysql.Error, RuntimeError, OSError) as error:  # RuntimeError: a way to log in needs a library
+                failure = error
+        words = str(failure.args[1]) if len(failure.args) > 1 else str(failure)
+        shown = words.replace(self._address.password, "…") if self._address.password else words
+        raise UnreachableTargetError(f"{self.name} cannot be reached: {' '.join(shown.split())}") from None
 
     def _connect(self, *, protected: bool) -> Wire:
         address = self._address
@@ -66,10 +63,14 @@ class MySqlTarget:
 
 def _context(address: Address) -> ssl.SSLContext:
     """Return how the connection is protected, and whether the server has to prove who it is."""
-    context = ssl.create_default_context(cafile=address.files.get("ssl_ca"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = address.ssl is Ssl.VERIFY_FULL
     if address.ssl not in (Ssl.VERIFY_CA, Ssl.VERIFY_FULL):
         context.verify_mode = ssl.CERT_NONE
+    elif "ssl_ca" in address.files:
+        context.load_verify_locations(address.files["ssl_ca"])
+    else:
+        context.load_default_certs()
     if "ssl_cert" in address.files:
         context.load_cert_chain(address.files["ssl_cert"], address.files.get("ssl_key"))
     return context
