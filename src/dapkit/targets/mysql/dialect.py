@@ -380,7 +380,8 @@ class MySqlDialect(Dialect):
 
     def comparable(self, table: Table, column: Column, value: str) -> str:
         """Return a value by which rows of two tables may be compared, whatever their collations and JSON's spaces."""
-        kind = column.type.kind
+        kept = table.column(column.name) or column  # made anew, an open enum may be text
+        kind = kept.type.kind
         if kind is Kind.OPEN_ENUM:
             value = f"(SELECT known.value FROM {self.lookup(table, column)} AS known WHERE known.id = {value})"
         elif kind in _JSON:

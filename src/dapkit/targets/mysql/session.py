@@ -254,6 +254,7 @@ class MySqlSession(SqlSession):
         """Alter a table, then begin the transaction of its rows; nothing is done if it has moved on."""
         with self._alone(self.dialect.of(load.table)):
             self._guard(before)
+            self._clear_beside(load.table)
             alterations = self.ddl(load.table, before, load.options)
             self._run(alterations)
             self._tell_apart(load.table)
@@ -268,11 +269,10 @@ class MySqlSession(SqlSession):
         further back than needed, which is harmless.
         """
         table, live = load.table, self.dialect.of(load.table)
-        key = hashlib.sha256(live.encode()).hexdigest()[:16]
-        fresh, old = (self.dialect.book(f"dapkit_{what}_{key}") for what in ("fresh", "old"))
+        fresh, old = self._beside(table)
         with self._alone(live):
             self._guard(before)
-            self._run(f"DROP TABLE IF EXISTS {name}" for name in (fresh, old))
+            self._clear_beside(table)
             self._run([*self.dialect.create_lookups(table), self.dialect.create(table, fresh)])
             self._take_indexes(live, fresh)
             self._tell_apart(table)
@@ -286,6 +286,16 @@ class MySqlSession(SqlSession):
                 self._book(load, before)
                 self._note(load, "replaced", counts, [self.dialect.create(table, live)])
         return counts
+
+    def _beside(self, table: Table) -> tuple[str, str]:
+        """Return the names of a table that is to take another's place, and of the one that it took it from."""
+        key = hashlib.sha256(self.dialect.of(table).encode()).hexdigest()[:16]
+        return self.dialect.book(f"dapkit_fresh_{key}"), self.dialect.book(f"dapkit_old_{key}")
+
+    def _clear_beside(self, table: Table) -> None:
+        for name in self._beside(table):
+            if self._is_there(name.strip('"')):
+                self.modify(f"DROP TABLE {name}")
 
     def _take_indexes(self, live: str, fresh: str) -> None:
         """Give a table the indexes that the user made for another, where it has the columns for them."""

@@ -64,6 +64,7 @@ class _Sending(MySQLResult):
                 for start in range(0, len(piece), _PACKET):
                     wire.write_packet(piece[start : start + _PACKET])
         finally:
-            wire.write_packet(b"")  # the end; without it the server would wait
-            answer = wire._read_packet()  # noqa: SLF001
+            if wire.open:
+                wire.write_packet(b"")  # the end; without it the server would wait
+                answer = wire._read_packet()  # noqa: SLF001
         self._read_ok_packet(answer)  # type: ignore[attr-defined]
