@@ -33,8 +33,8 @@ class MySqlServer:
     """A running server, by a connection string without a database."""
 
     def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
-        place = urlsplit(self._url)
+        self.url = url.rstrip("/")
+        place = urlsplit(self.url)
         self.host, self.port = place.hostname or "localhost", place.port or 3306
         self.user, self.password = unquote(place.username or "root"), unquote(place.password or "")
 
@@ -44,7 +44,7 @@ class MySqlServer:
         name = f"dapkit_{os.getpid()}_{next(_NUMBERS)}"
         self.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
         try:
-            yield f"{self._url}/{name}"
+            yield f"{self.url}/{name}"
         finally:
             self.execute(f"DROP DATABASE {name}")
 
