@@ -57,12 +57,13 @@ def _repairs(text: str) -> list[Repair]:
 
 
 def append(path: Path, table: Table, repairs: Iterable[Repair]) -> None:
-    """Add originals to the file, which is made where it is missing.
+    """Add originals to the file, which is made where it is missing, and its folder too.
 
     Raises:
         OSError: it cannot be written.
     """
     place = {"namespace": table.namespace, "table": table.name}
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     with os.fdopen(descriptor, "a", encoding="utf-8") as file:
         for repair in repairs:
