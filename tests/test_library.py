@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dapkit import AsyncClient, Client, ClientOptions, Delivery, Format, JobStatus, Query
+from dapkit import AsyncClient, Client, ClientOptions, Delivery, Format, JobStatus, Query, SyncOptions, sync
 from dapkit.engine.events import Event, Notice, ObjectBegan
 from dapkit.errors import DapError, InterruptedRunError, MissingCredentialsError, TableNotFoundError, UsageError
 from dapkit.library import _settings
@@ -56,6 +56,19 @@ def test_the_lower_calls(dap: Client) -> None:
     assert job.status is JobStatus.COMPLETE
     urls = dap.sign(job.objects)
     assert b"".join(dap.open(urls[job.objects[0]])).startswith(b"\x1f\x8b")
+
+
+def test_a_database_is_kept_equal_in_one_call(tmp_path: Path) -> None:
+    url = f"duckdb:{tmp_path / 'college.duckdb'}"
+    options = SyncOptions(stage=tmp_path / "stage")
+    first = sync("canvas", ["users", "wik*"], url, options, SMALL)
+    assert first.failed == ()
+    assert first.done[0].table == "users"
+    assert all(table.counts.written for table in first.done)
+    again = sync("canvas", ["users"], url, options, SMALL)
+    assert again.done[0].counts.written == 0
+    with pytest.raises(UsageError):
+        sync("canvas", ["users"], "nonsense", options, SMALL)
 
 
 def test_errors_arrive_as_they_are(dap: Client) -> None:

@@ -11,8 +11,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from dapkit.decode.jsonl import Record
     from dapkit.engine.events import RunResult, TableResult
+    from dapkit.engine.replicate import SyncResult
     from dapkit.errors import DapError
-    from dapkit.library import AsyncClient, Client, ClientOptions, Delivery
+    from dapkit.library import AsyncClient, Client, ClientOptions, Delivery, SyncOptions, sync
     from dapkit.model import Format, Job, JobStatus, Mode, Query, VersionedSchema
 
 _HOMES = {
@@ -28,8 +29,11 @@ _HOMES = {
     "Query": "dapkit.model",
     "Record": "dapkit.decode.jsonl",
     "RunResult": "dapkit.engine.events",
+    "SyncOptions": "dapkit.library",
+    "SyncResult": "dapkit.engine.replicate",
     "TableResult": "dapkit.engine.events",
     "VersionedSchema": "dapkit.model",
+    "sync": "dapkit.library",
 }
 
 __all__ = [
@@ -45,8 +49,11 @@ __all__ = [
     "Query",
     "Record",
     "RunResult",
+    "SyncOptions",
+    "SyncResult",
     "TableResult",
     "VersionedSchema",
+    "sync",
 ]
 
 

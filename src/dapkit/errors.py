@@ -310,7 +310,7 @@ class NoEarlierResultError(RequestError):
 
     code = "no-earlier-result"
     exit_code = 36
-    default_hint = "Take a snapshot of the table into that folder first."
+    default_hint = "Take a snapshot of the table into that folder first, in the same format and mode."
 
 
 class JobFailedError(DapError):

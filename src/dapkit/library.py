@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -21,8 +22,10 @@ from typing import Any, Final, Self, TypeVar
 from dapkit.client.session import Session
 from dapkit.connection import connect
 from dapkit.decode.jsonl import Record, records
+from dapkit.engine.converge import Purpose
 from dapkit.engine.events import Event, Listener, Notice, RunResult
 from dapkit.engine.export import ExportOptions, export
+from dapkit.engine.replicate import ReplicateOptions, SyncResult, replicate
 from dapkit.engine.tables import split_tables
 from dapkit.errors import InterruptedRunError, RequestError, UsageError
 from dapkit.model import Format, Job, Mode, Query, VersionedSchema
@@ -34,8 +37,11 @@ from dapkit.settings import (
     ConnectionSettings,
     SandboxSettings,
     read_number,
+    stage_root,
     user_state_folder,
 )
+from dapkit.targets.base import LoadOptions
+from dapkit.targets.registry import target_of
 
 T = TypeVar("T")
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -78,6 +84,19 @@ class Delivery:
     exclude: Sequence[str] = ()
     concurrency: int = 8
     new: bool = False
+    listen: Listener = lambda _: None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncOptions:
+    """How a database is made equal: as the options of `dap sync`; `stage` is for files on their way (`DAP_STAGE`)."""
+
+    exclude: Sequence[str] = ()
+    stage: Path | str | None = None
+    load: LoadOptions = field(default_factory=LoadOptions)
+    if_stale: timedelta | None = None
+    connections: int = 4
+    concurrency: int = 8
     listen: Listener = lambda _: None
 
 
@@ -208,6 +227,33 @@ class AsyncClient:
 
         result = await export(self.session, options, listen)
         return replace(result, notices=tuple(notices))
+
+    async def sync(
+        self, namespace: str, tables: Sequence[str], to: str, options: SyncOptions | None = None
+    ) -> SyncResult:
+        """Make a database equal to the service, whatever state either is in; see `engine.replicate.replicate`.
+
+        Args:
+            namespace: where the tables are.
+            tables: names, globs or `all`.
+            to: the database, such as `duckdb:college.duckdb`.
+            options: how it is done.
+        """
+        chosen = options or SyncOptions()
+        wanted = ReplicateOptions(
+            purpose=Purpose.SYNC,
+            namespace=namespace,
+            tables=split_tables([tables] if isinstance(tables, str) else tables),
+            exclude=tuple(chosen.exclude),
+            target=target_of(to),
+            stage=stage_root(chosen.stage, self._options.environ),
+            load=chosen.load,
+            if_stale=chosen.if_stale,
+            connections=chosen.connections,
+            concurrency=chosen.concurrency,
+            patience=self._patience,
+        )
+        return await replicate(self.session, wanted, chosen.listen)
 
     async def records(self, namespace: str, table: str, *, since: str | None = None) -> AsyncGenerator[Record, None]:
         """Yield a table's rows, or with `since` its changes, as records.
@@ -372,6 +418,10 @@ class Client:
         """See `AsyncClient.incremental`."""
         return self._wait(self._client.incremental(namespace, tables, since, until=until, delivery=delivery))
 
+    def sync(self, namespace: str, tables: Sequence[str], to: str, options: SyncOptions | None = None) -> SyncResult:
+        """See `AsyncClient.sync`."""
+        return self._wait(self._client.sync(namespace, tables, to, options))
+
     def records(self, namespace: str, table: str, *, since: str | None = None) -> Iterator[Record]:
         """See `AsyncClient.records`."""
         return self._iterate(self._client.records(namespace, table, since=since), 1000)
@@ -410,3 +460,15 @@ async def _next(rows: AsyncIterator[T], most: int) -> list[T]:
         if len(batch) == most:
             break
     return batch
+
+
+def sync(
+    namespace: str,
+    tables: Sequence[str],
+    to: str,
+    options: SyncOptions | None = None,
+    client: ClientOptions | None = None,
+) -> SyncResult:
+    """Make a database equal to the service in one call; see `AsyncClient.sync`."""
+    with Client(client) as dap:
+        return dap.sync(namespace, tables, to, options)

@@ -7,11 +7,25 @@ reckon with are floats, seconds since the epoch.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 SANDBOX_SERVICE = "sandbox:"
 """What journals and manifests call the sandbox inside a command, whose address is another each time."""
+
+
+def instant(text: str) -> float:
+    """Return a time of the service as seconds since the epoch; without a zone it is taken as UTC.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    except OverflowError as error:
+        raise ValueError(text) from error
 
 
 class Format(StrEnum):
@@ -29,7 +43,7 @@ class Format(StrEnum):
 
 
 class Mode(StrEnum):
-    """How nested fields are laid out: as columns, or each as one JSON column."""
+    """How nested fields are laid out: as columns (so if nothing is said), or each as one JSON column."""
 
     EXPANDED = "expanded"
     CONDENSED = "condensed"

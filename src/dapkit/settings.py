@@ -102,6 +102,22 @@ def user_cache_folder(environ: Mapping[str, str], platform: str = sys.platform) 
     return Path(cache) / "dapkit" if cache and Path(cache).is_absolute() else _in_home(".cache/dapkit")
 
 
+def stage_root(named: Path | str | None, environ: Mapping[str, str]) -> Path:
+    """Return the folder for files on their way into databases: as named, or as the environment or the platform has it.
+
+    Raises:
+        UsageError: none is named, and the user has no home folder.
+    """
+    chosen = named or environ.get("DAP_STAGE")
+    if chosen:
+        return Path(chosen)
+    cache = user_cache_folder(environ)
+    if cache is None:
+        hint = "Name one with --stage or DAP_STAGE."
+        raise UsageError("There is no home folder for files on their way into the database", hint=hint)
+    return cache / "stage"
+
+
 def _in_home(place: str) -> Path | None:
     try:
         return Path.home() / place

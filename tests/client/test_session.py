@@ -63,7 +63,10 @@ class TestCalls:
             TABLES,
             reply(200, {"schema": {"title": "t"}, "version": 4}),
             reply(202, {"id": "j/1", "status": "waiting"}),
-            reply(200, {"id": "j/1", "status": "complete", "objects": [{"id": "o"}], "schema_version": 4, "at": "x"}),
+            reply(
+                200,
+                {"id": "j/1", "status": "complete", "objects": [{"id": "o"}], "schema_version": 4, "at": "2024-01-01"},
+            ),
             reply(200, {"urls": {"o": {"url": "https://store.example/o?sig=1"}}}),
         ]
 

@@ -2,38 +2,29 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.support.fake_service import FakeService, Faults
+from tests.support.fake_service import FakeService, Faults, killed
+from tests.support.fake_service import exported as run
+from tests.support.fake_service import wanted as options
 from tests.support.virtual_time import VirtualClock, run_virtually
 
 from dapkit.client.session import Session
-from dapkit.engine.events import Event, Notice, RunBegan, RunResult
-from dapkit.engine.export import ExportOptions, export, preview
+from dapkit.engine.events import Event, Notice, RunBegan
+from dapkit.engine.export import export, preview
 from dapkit.errors import DapError, LockedError, RejectedCredentialsError, TableNotFoundError
 from dapkit.locks import FileLock
 from dapkit.model import Format, Query
 
-QUERY = Query(format=Format.JSONL)
 TABLES = {"users": 3, "courses": 1, "empty": 0}
-
-
-def options(output: Path, **more: Any) -> ExportOptions:
-    settings = {"namespace": "canvas", "tables": ("all",), "query": QUERY, "output": output, **more}
-    return ExportOptions(**settings)
 
 
 def service(**more: Any) -> FakeService:
     return FakeService(clock=VirtualClock(60 * 86_400.0), tables_objects=more.pop("tables", TABLES), **more)
-
-
-def run(fake: FakeService, wanted: ExportOptions, listen: Callable[[Event], None] = lambda _: None) -> RunResult:
-    return run_virtually(export(cast(Session, fake), wanted, listen), fake.clock)
 
 
 def assert_true(fake: FakeService, output: Path) -> None:
@@ -191,6 +182,46 @@ def test_a_run_that_ended_partly_failed_is_continued(tmp_path: Path) -> None:
     began = next(event for event in told if isinstance(event, RunBegan))
     assert began.continued is not None
     assert fake.asked["list"] == 1, "the tables of the run are known"
+
+
+def test_what_was_to_be_asked_again_is_so_though_the_continued_run_is_killed_early(tmp_path: Path) -> None:
+    fake = service()
+    wanted = options(tmp_path, tables=("users", "nosuch"))
+    assert run(fake, wanted).done[0].job_id == "users-0"
+    fake.current.clear()  # hours later: the service would give newer data
+    killed(fake, wanted, 1.0)
+    result = run(fake, wanted)
+    assert [(table.job_id, table.reused) for table in result.done] == [("users-1", False)]
+
+
+def test_a_damaged_manifest_stops_no_other_table(tmp_path: Path) -> None:
+    fake = service(job_seconds=0.0)
+    run(fake, options(tmp_path))
+    (tmp_path / "job_courses-1" / ".manifest.json").write_text("{")
+    told: list[Event] = []
+    result = run(fake, options(tmp_path, since_folder=tmp_path, tables=("users", "courses")), told.append)
+    assert [table.table for table in result.done] == ["users"]
+    assert [(each.table, each.error.code) for each in result.failed] == [("courses", "no-earlier-result")]
+    assert any(isinstance(event, Notice) and "job_courses-1" in event.message for event in told)
+
+
+def test_an_increment_goes_on_from_results_of_its_own_format(tmp_path: Path) -> None:
+    fake = service(tables={"users": 1}, job_seconds=0.0)
+    csv = options(tmp_path, query=Query(format=Format.CSV), since_folder=tmp_path)
+    run(fake, options(tmp_path))
+    first = run(fake, csv)
+    assert "csv" in first.failed[0].error.message
+    run(fake, options(tmp_path, since_folder=tmp_path))
+    run(fake, options(tmp_path, query=Query(format=Format.CSV)))
+    assert [table.since for table in run(fake, csv).done] == ["2024-01-01T00:00:00Z"]
+
+
+@pytest.mark.parametrize("namespace", ["../../x", "a/b", "n" * 300])
+def test_a_namespace_leads_to_nowhere_outside_the_folder(tmp_path: Path, namespace: str) -> None:
+    output = tmp_path / "a" / "b"
+    run(service(), options(output, namespace=namespace, tables=("users",)))
+    assert {path.parent for path in tmp_path.rglob("*.jsonl")} == {output / ".dap" / "runs"}
+    assert {path.parent for path in tmp_path.rglob("*.lock")} <= {output / ".dap" / "runs", output / ".dap" / "locks"}
 
 
 def test_files_of_jobs_given_up_go_when_the_successor_is_whole(tmp_path: Path) -> None:

@@ -55,6 +55,12 @@ def test_a_whole_gzip_object(tmp_path: Path, step: int) -> None:
     assert proof == Proof(size=len(GZIP), sha256=hashlib.sha256(GZIP).hexdigest(), rows=2, proven=("crc", "length"))
 
 
+def test_zeros_behind_gzip_are_borne_but_prove_nothing(tmp_path: Path) -> None:
+    proof = checked(tmp_path, GZIP + bytes(512), Format.TSV)
+    assert (proof.rows, proof.proven, proof.complete) == (2, (), False)
+    assert checked(tmp_path, GZIP, Format.TSV).complete
+
+
 @pytest.mark.parametrize(("kind", "rows"), [(Format.JSONL, 3), (Format.TSV, 2), (Format.CSV, None)])
 def test_rows_are_counted_as_the_format_says(tmp_path: Path, kind: Format, rows: int | None) -> None:
     assert checked(tmp_path, GZIP, kind).rows == rows

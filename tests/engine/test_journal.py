@@ -1,5 +1,7 @@
 """The record of a run survives torn ends, says so when it is damaged, and replays to what happened."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ from dapkit.engine.journal import (
     parse,
     replay,
 )
-from dapkit.errors import JournalError
+from dapkit.errors import JournalError, OutputError
 from dapkit.model import Format, Job, JobStatus, Query
 
 QUERY = Query(format=Format.CSV)
@@ -71,6 +73,12 @@ def test_replaying_gives_the_state() -> None:
     assert state.tables["courses"].failed
 
 
+def test_a_table_that_broke_is_not_whole_any_more() -> None:
+    state = replay([*STORY, TableBroke(time=7.0, table="users", code="server", message="no")])
+    assert state is not None
+    assert state.tables["users"].whole_at is None
+
+
 def test_a_new_job_forgets_the_objects_of_the_one_before() -> None:
     other = Job(id="j2", status=JobStatus.WAITING)
     state = replay([*STORY[:4], JobGivenUp(time=5.0, table="users", job_id="j1"), job_seen("users", other, 5.0)])
@@ -84,10 +92,6 @@ def test_a_new_job_forgets_the_objects_of_the_one_before() -> None:
 def test_a_torn_end_is_ignored(cut: int) -> None:
     content = written(STORY)
     torn = content[: cut % (len(content) + 1)]
-    if torn and b"\n" not in torn:
-        with pytest.raises(JournalError):
-            parse(torn)
-        return
     entries, readable = parse(torn)
     assert entries == STORY[: len(entries)]
     assert content[:readable] == written(entries)
@@ -100,6 +104,17 @@ def test_garbage_after_a_power_loss_is_ignored_but_damage_in_the_middle_is_not()
     lines = content.splitlines(keepends=True)
     with pytest.raises(JournalError, match="Line 3"):
         parse(b"".join([*lines[:2], b"{oops}\n", *lines[3:]]))
+
+
+@pytest.mark.parametrize("content", [b"\0" * 300, encode(BEGUN)[:40], b"garbage\n", b"\n" * 3])
+def test_with_no_readable_line_there_is_no_run_and_a_new_one_may_begin(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(content)
+    record = Journal(path)
+    assert record.resume() is None
+    record.begin(BEGUN)
+    record.close()
+    assert parse(path.read_bytes())[0] == [BEGUN]
 
 
 def test_a_later_version_is_refused() -> None:
@@ -139,3 +154,20 @@ def test_damage_names_the_file(tmp_path: Path) -> None:
     path.write_bytes(b"garbage\n" + encode(BEGUN))
     with pytest.raises(JournalError, match=r"run\.jsonl"):
         Journal(path).resume()
+
+
+def test_what_the_disk_refuses_is_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.jsonl"
+    record = Journal(path)
+    record.begin(BEGUN)
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OutputError, match="Input/output"):
+        record.sync()
+    record.close()
+    (tmp_path / "run.previous.jsonl").mkdir()
+    with pytest.raises(OutputError):
+        Journal(path).begin(BEGUN)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dapkit.engine.names import distinct_name, job_folder, object_name
+from dapkit.engine.names import distinct_name, job_folder, object_name, schema_file
 from dapkit.errors import UnsafeNameError
 
 
@@ -56,3 +56,13 @@ def test_job_ids_must_be_harmless() -> None:
     for bad in ("", "../x", "a/b", ".a", "a b", "x" * 300):
         with pytest.raises(UnsafeNameError):
             job_folder(bad)
+
+
+def test_a_schema_is_named_after_its_table() -> None:
+    assert schema_file("course_sections", 3) == "course_sections_schema_version_3.json"
+
+
+@pytest.mark.parametrize("table", ["../../evil", "/tmp/x", "a\\b", "..", ".hidden", "a\0", "a:b", "x" * 300])
+def test_a_table_that_cannot_be_part_of_a_file_name_is_refused(table: str) -> None:
+    with pytest.raises(UnsafeNameError):
+        schema_file(table, 1)

@@ -130,6 +130,16 @@ def test_any_harm_ends_in_a_verdict(
     assert refused(tmp_path, bytes(harmed)) in (True, False), "never another error, never no end"
 
 
+def test_any_byte_of_a_footer_changed_to_any_other_ends_in_a_verdict(tmp_path: Path, written: dict[str, bytes]) -> None:
+    whole = written["no statistics"]
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    end = whole.find(b"ARROW:schema", footer)
+    chosen = random.Random(7)
+    for place in range(footer, end):
+        for byte in chosen.sample(range(256), 3):
+            assert refused(tmp_path, whole[:place] + bytes([byte]) + whole[place + 1 :]) in (True, False)
+
+
 def page_data(whole: bytes) -> list[tuple[int, int]]:
     """Return where the data of the first page of each column lies, behind its header."""
     group = pq.ParquetFile(pa.BufferReader(whole)).metadata.row_group(0)

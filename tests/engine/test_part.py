@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dapkit.engine.integrity import Expected
+from dapkit.engine.integrity import Expected, ObjectCheck
 from dapkit.engine.part import PartFile
-from dapkit.errors import DiskFullError, IntegrityError
+from dapkit.errors import DiskFullError, IntegrityError, OutputError
 from dapkit.model import Format
 
 BODY = gzip.compress(os.urandom(1000).hex().encode() + b"\n", mtime=0)
@@ -71,3 +71,27 @@ def test_a_full_disk_has_its_own_error(part: PartFile, monkeypatch: pytest.Monke
     with pytest.raises(DiskFullError):
         part.write([BODY])
     part.close()
+
+
+def test_what_the_disk_does_not_give_back_or_remove_is_an_error_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    part = PartFile(tmp_path / "x.jsonl.gz", Format.JSONL)
+    part.begin(EXPECTED, 0)
+    monkeypatch.setattr(ObjectCheck, "finish", broken)
+    with pytest.raises(OutputError, match="Input/output"):
+        part.finish([BODY])
+    part.discard()
+    part.path.mkdir()
+    with pytest.raises(OutputError):
+        part.discard()
+
+
+def test_an_empty_part_that_cannot_be_read_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    part = PartFile(tmp_path / "x.jsonl.gz", Format.JSONL)
+    part.path.touch(mode=0o000)
+    part.discard()
+    assert not part.path.exists()

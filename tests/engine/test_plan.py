@@ -1,14 +1,18 @@
 """What is continued, kept, taken or begun anew: rules over values."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dapkit.engine.journal import RunBegun, RunState, TableProgress
-from dapkit.engine.plan import CONTINUE_WITHIN, Begin, Continue, Keep, Take, outdated, plan_run, plan_tables, run_key
+from dapkit.engine.journal import JobSeen, RunBegun, RunState, TableProgress, advance
+from dapkit.engine.plan import CONTINUE_WITHIN, Begin, Continue, Keep, Take, plan_run, plan_tables, reopened, run_key
 from dapkit.model import Format, Job, JobStatus, Query
+from dapkit.protocol.job import Poll, Wait, decide
 
 NOW = 1_700_000_000.0
 QUERY = Query(format=Format.PARQUET)
@@ -75,27 +79,72 @@ def test_a_failed_job_is_remembered_but_asked_for_anew() -> None:
     assert taken.record.failed == ("f",)
 
 
+def again(run: RunState, marks: Mapping[str, str] | None = None) -> list[tuple[str, str | None]]:
+    return [(entry.table, entry.since) for entry in reopened(run, NOW, marks or {})]
+
+
 def test_after_a_partly_failed_run_stale_tables_are_asked_again() -> None:
     stale = replace(WHOLE, job=complete(at="2023-11-14T17:00:00Z"))
-    assert isinstance(plan(state(ended=True, a=stale, b=FAILED))["a"], Take)
-    assert isinstance(plan(state(ended=False, a=stale, b=FAILED))["a"], Keep), "an interrupted run keeps it"
+    assert again(state(ended=True, a=stale, b=FAILED)) == [("a", None)]
+    assert again(state(ended=True, a=WHOLE, b=FAILED)) == []
+    assert again(state(ended=False, a=stale, b=FAILED)) == [], "an interrupted run keeps it"
+
+
+def test_a_table_that_was_to_be_asked_again_is_so_though_the_continued_run_is_interrupted() -> None:
+    stale = replace(WHOLE, job=complete("old", at="2023-11-14T17:00:00Z"))
+    run = state(ended=True, a=stale, b=replace(FAILED, given_up=("g",)))
+    for entry in reopened(run, NOW, {}):
+        run = advance(run, entry)
+    assert run.ended, "interrupted here, the same is found once more"
+    assert isinstance(plan(run)["a"], Take)
+    run = advance(run, JobSeen(time=NOW, table="b", id="jb", status=JobStatus.WAITING))
+    assert not run.ended
+    taken = plan(run)["a"]
+    assert isinstance(taken, Take)
+    assert (taken.record.job, taken.record.given_up) == (None, ()), "what was whole stays"
+    assert isinstance(plan_run(run, NOW), Continue)
+
+
+def test_a_table_asked_again_abandons_what_was_unfinished() -> None:
+    run = state(ended=True, a=WHOLE, b=replace(OPEN, failed=True))
+    (entry,) = reopened(run, NOW, {"b": "2023-11-14T21:00:00Z"})
+    taken = plan(advance(run, entry))["b"]
+    assert isinstance(taken, Take)
+    assert (taken.record.job, taken.record.given_up) == (None, ("k",))
 
 
 def test_an_increment_grows_stale_only_where_it_can_go_on_from_itself() -> None:
     increment = Job(id="i", status=JobStatus.COMPLETE, since="2020-01-01T00:00:00Z", until="2020-01-02T00:00:00Z")
     ended = state(ended=True, a=replace(WHOLE, job=increment), b=FAILED)
-    assert isinstance(plan(ended)["a"], Keep)
-    from_folder = msgspec.structs.replace(ended.begun, since={"a": "2020-01-01T00:00:00Z"})
-    assert isinstance(plan(replace(ended, begun=from_folder))["a"], Take)
-    assert outdated(replace(ended, begun=from_folder), NOW) == ("a", "b")
-    assert outdated(replace(ended, begun=from_folder, ended=False), NOW) == ()
+    assert again(ended) == []
+    from_folder = replace(ended, begun=msgspec.structs.replace(ended.begun, since={"a": "2020-01-01T00:00:00Z"}))
+    marks = {"a": "2020-01-02T00:00:00Z", "b": "2020-01-01T00:00:00Z"}
+    assert again(from_folder, marks) == list(marks.items())
+    assert again(from_folder, {"a": "2020-01-01T00:00:00Z"}) == [("a", None)]
+    assert again(replace(from_folder, ended=False), marks) == []
 
 
 def test_in_a_sandbox_age_is_counted_on_the_wall() -> None:
     future = replace(WHOLE, job=complete(at="2031-01-01T00:00:00Z"), whole_at=NOW - 5 * 3600)
     old = replace(WHOLE, job=complete(at="2011-01-01T00:00:00Z"))
-    assert isinstance(plan(state(ended=True, service="sandbox:", a=future, b=FAILED))["a"], Take)
-    assert isinstance(plan(state(ended=True, service="sandbox:", a=old, b=FAILED))["a"], Keep)
+    assert again(state(ended=True, service="sandbox:", a=future, b=FAILED)) == [("a", None)]
+    assert again(state(ended=True, service="sandbox:", a=old, b=FAILED)) == []
+
+
+def test_a_job_that_was_ready_hours_ago_and_is_about_to_expire_is_waited_out() -> None:
+    dying = replace(OPEN, job=replace(complete("k"), expires_at=NOW + 10), seen_at=NOW - 36_000)
+    taken = plan(state(ended=False, a=WHOLE, b=dying))["b"]
+    assert decide(taken.record, NOW) == Wait(NOW + 11)
+
+
+def test_a_job_that_was_under_way_is_polled_at_once() -> None:
+    running = TableProgress(job=Job(id="r", status=JobStatus.RUNNING), seen_at=NOW - 3600)
+    assert decide(plan(state(ended=False, a=WHOLE, b=running))["b"].record, NOW) == Poll("r")
+
+
+def test_beginning_anew_abandons_what_is_unfinished() -> None:
+    run = state(ended=False, a=WHOLE, b=OPEN)
+    assert plan_run(run, NOW, anew=True) == Begin(leftovers={"b": ("k",)})
 
 
 def test_a_new_run_inherits_the_jobs_given_up() -> None:
@@ -113,6 +162,12 @@ def test_the_same_command_has_the_same_key_and_no_other() -> None:
     }
     assert one not in others
     assert len(others) == 3
+
+
+@pytest.mark.parametrize("namespace", ["../../x", "a/b", "n" * 300, "..", "", "a\\b", "\0"])
+def test_a_key_is_one_harmless_part_of_a_path(namespace: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9_.-]{17,60}", run_key("https://x", None, namespace, []))
+    assert run_key("https://x", None, namespace, []) != run_key("https://x", None, namespace + "/", [])
 
 
 PROGRESS = st.sampled_from([WHOLE, OPEN, FAILED, TableProgress()])

@@ -2,10 +2,12 @@
 
 import asyncio
 import threading
+from pathlib import Path
 
 import pytest
 
-from dapkit.engine.run import workshop
+from dapkit.engine.run import Space, share_out, workshop
+from dapkit.errors import OutputError
 
 
 @pytest.mark.parametrize("error", [None, OSError("disk")])
@@ -42,3 +44,57 @@ def test_a_result_and_an_error_arrive() -> None:
             return await place.blocking(int, "7")
 
     assert asyncio.run(scenario()) == 7
+
+
+def test_a_call_has_ended_however_often_its_caller_is_cancelled() -> None:
+    begun, proceed, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        proceed.wait(10)
+        ended.set()
+
+    async def scenario() -> bool:
+        with workshop(1) as place:
+            task = asyncio.create_task(place.blocking(work))
+            await asyncio.to_thread(begun.wait, 10)
+            for _ in range(3):
+                task.cancel()
+                await asyncio.sleep(0.01)
+            assert not task.done()
+            proceed.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return ended.is_set()
+
+    assert asyncio.run(scenario())
+
+
+def test_shared_work_is_bounded_and_has_ended_when_one_item_fails() -> None:
+    running, most, finished = set[int](), [0], list[int]()
+
+    async def work(item: int) -> None:
+        running.add(item)
+        most[0] = max(most[0], len(running))
+        try:
+            await asyncio.sleep(0)
+            if item == 50:
+                raise ValueError(item)
+            finished.append(item)
+        finally:
+            running.discard(item)
+
+    async def scenario() -> None:
+        await share_out(range(20), work, 4)
+        assert sorted(finished) == list(range(20))
+        with pytest.raises(ValueError, match="50"):
+            await share_out(range(20, 100), work, 4)
+        assert not running
+
+    asyncio.run(scenario())
+    assert most[0] == 4
+
+
+def test_a_folder_that_is_gone_is_an_error_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(OutputError):
+        Space(tmp_path / "gone").promise(1)

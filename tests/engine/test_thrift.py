@@ -45,6 +45,10 @@ def test_every_truncation_is_found(count: int, wanted: Wanted) -> None:
         b"\x1c" * 100,  # structs in structs
         b"\x19\xfc\xff\xff\xff\xff\x0f" + b"\0" * 4,  # a list longer than the data
         b"\x18\xff\xff\xff\xff\x0f\0",  # a text longer than the data
+        b"\xbb" + b"\xff" * 8 + b"\x3f\x11" + b"\0" * 9,  # a map longer than the data, of booleans
+        b"\xbb" + b"\xff" * 8 + b"\x3f\x33" + b"\0" * 9,  # the same, of bytes
+        b"\x19" * 5000,  # lists in lists
+        b"\x1b" + b"\x01\xbb" * 5000,  # maps in maps
     ],
 )
 @pytest.mark.parametrize("wanted", [{}, {1: None}])
@@ -53,7 +57,28 @@ def test_hostile_data_is_refused(data: bytes, wanted: Wanted) -> None:
         CompactReader(data).read(wanted)
 
 
-@given(data=st.binary(max_size=60), wanted=st.sampled_from([{}, {1: None, 2: {1: None}, 3: None}]))
+@pytest.mark.parametrize(
+    ("wanted", "held"),
+    [
+        ({1: int}, 150),
+        ({3: bytes}, b"hi"),
+        ({4: [int]}, [1, -1]),
+        ({5: {1: int}}, {1: 7}),
+        ({5: {}}, {}),
+    ],
+)
+def test_what_is_of_another_kind_than_it_must_be_is_refused(wanted: Wanted, held: object) -> None:
+    assert list(CompactReader(STRUCT).read(wanted).values()) == [held]
+    ((field, form),) = wanted.items()
+    for other in {1, 2, 3, 4, 5, 10} - {field}:
+        with pytest.raises(BrokenThriftError, match="another"):
+            CompactReader(STRUCT).read({other: form})
+
+
+@given(
+    data=st.binary(max_size=60),
+    wanted=st.sampled_from([{}, {1: None, 2: {1: None}, 3: None}, {1: int, 2: [bytes], 3: {1: [{1: int}]}}]),
+)
 def test_any_bytes_are_read_or_refused(data: bytes, wanted: Wanted) -> None:
     reader = CompactReader(data)
     try:

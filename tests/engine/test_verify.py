@@ -2,11 +2,15 @@
 
 import gzip
 import hashlib
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dapkit.engine import manifest
+from dapkit.engine.integrity import Proof, prove
 from dapkit.engine.manifest import Manifest, ManifestObject
 from dapkit.engine.verify import verify
 from dapkit.errors import VerificationError
@@ -61,6 +65,46 @@ def test_each_thing_wrong_is_said(folder: Path) -> None:
 def test_a_job_without_manifest_is_unfinished(folder: Path) -> None:
     (folder / "job_b").mkdir()
     assert verify(folder).unfinished == (folder / "job_b",)
+
+
+def test_job_folders_are_found_at_any_depth_that_is_not_hidden(folder: Path) -> None:
+    for place in ("2026/09/job_b", ".hidden/job_c", "renamed"):
+        shutil.copytree(folder / "job_a", folder / place)
+    assert verify(folder).jobs == 3
+    (folder / "2026" / "09" / "job_b" / "part.jsonl.gz").write_bytes(b"")
+    assert [problem.path.parent.name for problem in verify(folder).problems] == ["job_b"]
+    (folder / "2026" / "10" / "job_d").mkdir(parents=True)
+    (folder / "2026" / "10" / "job_d" / "visible").touch()
+    assert verify(folder).unfinished == (folder / "2026" / "10" / "job_d",)
+
+
+def test_what_cannot_be_read_is_one_finding_and_the_rest_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(folder / "job_a", folder / "job_b")
+
+    def guarded(path: Path, *rest: Any) -> Proof:
+        if path.parent.name == "job_a":
+            raise PermissionError(13, "Permission denied")
+        return prove(path, *rest)
+
+    monkeypatch.setattr("dapkit.engine.verify.prove", guarded)
+    result = verify(folder)
+    assert (result.jobs, result.files) == (2, 2)
+    assert [problem.what for problem in result.problems] == ["cannot be read: Permission denied"]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_a_finding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "closed").mkdir()
+    scan = os.scandir
+
+    def guarded(path: str) -> Any:
+        if path.endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    assert [(problem.path, problem.what) for problem in verify(folder).problems] == [
+        (folder / "closed", "cannot be read: Permission denied")
+    ]
 
 
 def test_nothing_to_verify_is_an_error(tmp_path: Path) -> None:

@@ -129,13 +129,49 @@ def test_a_job_that_vanished_is_given_up_and_asked_for_again() -> None:
 
 
 def test_jobs_that_vanish_for_ever_fail_the_table() -> None:
-    record = START
+    record, now, pauses = START, NOW, []
     for number in range(MOST_VANISHED + 1):
-        assert isinstance(decide(record, NOW), Submit)
-        record = apply(record, Answered(job(JobStatus.COMPLETE, str(number))), NOW)
-        record = apply(record, Vanished(), NOW)
-    action = decide(record, NOW)
+        action = decide(record, now)
+        if isinstance(action, Wait):
+            pauses.append(action.until - now)
+            now = action.until
+        assert isinstance(decide(record, now), Submit)
+        record = apply(record, Answered(job(JobStatus.COMPLETE, str(number))), now)
+        record = apply(record, Vanished(), now)
+    assert pauses == [5, 10, 20, 40], "the first time it is asked for again at once"
+    action = decide(record, now)
     assert isinstance(action, Fail)
+    assert isinstance(action.error, ExpiredError)
+
+
+@pytest.mark.parametrize("known", [(), ("a",)])
+def test_the_same_job_back_after_it_vanished_is_no_new_attempt_but_bounded_by_patience(known: tuple[str, ...]) -> None:
+    record, now, pauses = replace(START, given_up=known), NOW, []
+    while not isinstance(action := decide(record, now), Fail):
+        if isinstance(action, Wait):
+            pauses.append(action.until - now)
+            now = action.until
+        record = apply(record, Answered(job(JobStatus.COMPLETE)), now)
+        record = apply(record, Vanished(), now)
+        assert len(pauses) < 100
+    assert pauses == [5, 10, 20, 40, 80, 160, 240, 240]
+    assert now - NOW <= record.patience
+    assert record.given_up == ("a",)
+    assert isinstance(action.error, ExpiredError)
+
+
+@pytest.mark.parametrize("ids", ["0123456789", "0101010101"])
+def test_a_job_of_another_id_at_every_poll_is_given_up(ids: str) -> None:
+    record, now = START, NOW
+    for number in range(10_000):
+        record = apply(record, Answered(job(JobStatus.RUNNING, ids[number % 10])), now)
+        action = decide(record, now)
+        if isinstance(action, Fail):
+            break
+        assert isinstance(action, Wait)
+        now = action.until
+    assert isinstance(action, Fail)
+    assert now - NOW <= record.patience + 5
     assert isinstance(action.error, ExpiredError)
 
 

@@ -95,6 +95,11 @@ def test_a_complete_snapshot() -> None:
     assert job.schema_version == 3
 
 
+def test_an_object_that_is_named_twice_is_one_object() -> None:
+    job = messages.decode_job(body({**COMPLETE, "objects": [{"id": "b"}, {"id": "a"}, {"id": "b"}]}))
+    assert job.objects == ("b", "a")
+
+
 def test_a_complete_increment() -> None:
     fields = {key: value for key, value in COMPLETE.items() if key != "at"}
     job = messages.decode_job(body({**fields, "since": "2024-01-01T00:00:00Z", "until": "2024-01-01T04:00:00Z"}))
@@ -150,6 +155,8 @@ def test_a_failed_job(error: object, expected: tuple[str, str | None, str]) -> N
         (body({key: value for key, value in COMPLETE.items() if key != "at"}), "at (or since and until)"),
         (body({**COMPLETE, "objects": [{"name": "x"}]}), "id"),
         (body({**COMPLETE, "expires_at": "tomorrow"}), "tomorrow"),
+        (body({**COMPLETE, "at": "banana"}), "banana"),
+        (body({**COMPLETE, "at": None, "since": "2024-01-01T00:00:00Z", "until": "soon"}), "soon"),
         (b'{"new": ' + b"[" * 100_000, "not JSON"),
         (b'\xff\xfe{"id"', "not JSON"),
     ],

@@ -4,19 +4,27 @@ Jobs take a given time, objects are real gzip JSONL, faults are drawn from a see
 `truth` says; a test compares files with that.
 """
 
+import asyncio
+import base64
 import gzip
 import random
+import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
 
-from tests.support.virtual_time import VirtualClock
+from tests.support.virtual_time import VirtualClock, run_virtually
 
+from dapkit.client.session import Session
+from dapkit.engine.events import Listener, RunResult
+from dapkit.engine.export import ExportOptions, export
 from dapkit.errors import ExpiredError, NetworkError, ServerError, TableNotFoundError, UnreachableError
-from dapkit.model import Failure, Job, JobStatus, Query
+from dapkit.model import Failure, Format, Job, JobStatus, Query
 
 
 @dataclass
@@ -56,7 +64,7 @@ def _content(object_id: str, rows: int) -> bytes:
 
 @dataclass
 class FakeService:
-    """Tables of so many objects each; see the module."""
+    """Tables of so many objects each; see the module. `refusals` are the store's first answers."""
 
     clock: VirtualClock
     tables_objects: Mapping[str, int]
@@ -73,6 +81,9 @@ class FakeService:
     current: dict[tuple[str, Query], str] = field(default_factory=dict)
     queries: dict[str, Query] = field(default_factory=dict)
     healed: bool = False
+    suffix: str = ".jsonl.gz"
+    checksums: bool = False
+    refusals: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -122,16 +133,16 @@ class FakeService:
             self.jobs.pop(object_ids[0].rsplit(".", 1)[0], None)
         if any(self._expired(each.rsplit(".", 1)[0]) for each in object_ids):
             raise ExpiredError("no object")
-        return {each: f"https://store.example/{each}.jsonl.gz?sig=1" for each in object_ids}
+        return {each: f"https://store.example/{each}{self.suffix}?sig=1" for each in object_ids}
 
     @asynccontextmanager
     async def open(self, url: str, *, offset: int = 0, etag: str | None = None) -> AsyncIterator[FakeStream]:
-        object_id = url.rsplit("/", 1)[1].split(".jsonl", maxsplit=1)[0]
+        object_id = url.rsplit("/", 1)[1].removesuffix(f"{self.suffix}?sig=1")
         self.asked["object"] += 1
         body = self.truth(object_id)
         headers = {"ETag": f'"{object_id}"', "Content-Length": str(len(body))}
-        if self.strikes(self.faults.refused):
-            yield FakeStream(403, {}, b"<Error/>")
+        if self.refusals or self.strikes(self.faults.refused):
+            yield FakeStream(self.refusals.pop(0) if self.refusals else 403, {}, b"<Error/>")
             return
         status = 200
         if offset and self.ranges and etag == headers["ETag"]:
@@ -139,6 +150,8 @@ class FakeService:
             headers["Content-Range"] = f"bytes {offset}-{len(body) - 1}/{len(body)}"
             headers["Content-Length"] = str(len(body) - offset)
             body = body[offset:]
+        elif self.checksums:
+            headers["x-amz-checksum-crc32"] = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
         if self.strikes(self.faults.corrupt):
             place = self.random.randrange(len(body))
             body = body[:place] + bytes([body[place] ^ 0x40]) + body[place + 1 :]
@@ -169,3 +182,32 @@ class FakeService:
         if since is None:
             return replace(done, at="2024-01-01T00:00:00Z")
         return replace(done, since=since, until=datetime.fromtimestamp(started, UTC).isoformat())
+
+
+def wanted(output: Path, **more: Any) -> ExportOptions:
+    """What the tests ask for, if nothing else is said: every table as JSONL."""
+    settings = {
+        "namespace": "canvas",
+        "tables": ("all",),
+        "query": Query(format=Format.JSONL),
+        "output": output,
+        **more,
+    }
+    return ExportOptions(**settings)
+
+
+def exported(fake: FakeService, options: ExportOptions, listen: Listener = lambda _: None) -> RunResult:
+    """Export on virtual time, to the end."""
+    return run_virtually(export(cast(Session, fake), options, listen), fake.clock)
+
+
+def killed(fake: FakeService, options: ExportOptions, seconds: float) -> None:
+    """Export on virtual time and stop it after so many seconds."""
+
+    async def scenario() -> None:
+        task = asyncio.ensure_future(export(cast(Session, fake), options, lambda _: None))
+        await asyncio.wait([task], timeout=seconds)
+        task.cancel()
+        await asyncio.wait([task])
+
+    run_virtually(scenario(), fake.clock)

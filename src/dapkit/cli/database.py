@@ -23,7 +23,7 @@ from dapkit.engine.dryrun import PlannedTable, preview
 from dapkit.engine.replicate import ReplicateOptions, SyncResult, replicate
 from dapkit.engine.tables import split_tables
 from dapkit.errors import UsageError
-from dapkit.settings import user_cache_folder
+from dapkit.settings import stage_root
 from dapkit.targets.base import BadValues, LoadOptions, Target
 from dapkit.targets.registry import target_of
 
@@ -109,18 +109,13 @@ def _from_parts(environ: Mapping[str, str]) -> str | None:
 def replicate_options(settings: Settings, purpose: Purpose, given: Mapping[str, Any]) -> ReplicateOptions:
     """Make the engine's options from the command's. Raises UsageError when they cannot be meant."""
     environ = settings.connection.environ
-    stage = given["stage"] or (Path(environ["DAP_STAGE"]) if environ.get("DAP_STAGE") else None)
-    cache = user_cache_folder(environ)
-    if stage is None and cache is None:
-        hint = "Name one with --stage or DAP_STAGE."
-        raise UsageError("There is no home folder to keep files in on their way to the database.", hint=hint)
     return ReplicateOptions(
         purpose=purpose,
         namespace=given["namespace"],
         tables=split_tables(given["table"]),
         exclude=split_tables(given["exclude"]) if given.get("exclude") else (),
         target=target_from(given, environ),
-        stage=stage or (cache or Path()) / "stage",
+        stage=stage_root(given["stage"], environ),
         load=LoadOptions(bad_values=BadValues(given["on_bad_value"]), drop_columns=given["drop_columns"]),
         if_stale=_age(given.get("if_stale")),
         connections=given["connections"],

@@ -2,7 +2,8 @@
 
 Uses isal where its wheel exists (about 2.8 times as fast) and zlib elsewhere; both check the CRC and the
 length that end a member. What they do not do by themselves, and this module does: go on to the next member,
-refuse what follows the last one, notice that the end is missing, and keep the output small.
+refuse what follows the last one (but for zeros, which gzip itself passes over), notice that the end is missing, and
+keep the output small.
 """
 
 import zlib
@@ -42,18 +43,22 @@ class Inflater:
         for piece in pieces:
             for block in inflater.feed(piece): ...
         inflater.close()
+
+    Attributes:
+        padded: whether zeros stood behind a member, where another one may have been.
     """
 
     def __init__(self) -> None:
         self._member = _codec.decompressobj(_GZIP)
         self._members = 0
         self._begun = False
+        self.padded = False
 
     def feed(self, piece: bytes | memoryview) -> Iterator[bytes]:
         """Yield what `piece` inflates to, in blocks of at most 64 KiB; to be read to its end.
 
         Raises:
-            IntegrityError: the data is no gzip, is damaged, or has something else behind its last member.
+            IntegrityError: the data is no gzip, is damaged, or has something else than zeros behind its last member.
         """
         view = memoryview(piece)
         try:
@@ -65,6 +70,9 @@ class Inflater:
 
     def _feed(self, data: bytes | memoryview) -> Iterator[bytes]:
         while True:
+            if self._members and not self._begun and data[:1] == b"\0":
+                data = bytes(data).lstrip(b"\0")
+                self.padded = True
             self._begun = self._begun or len(data) > 0
             block = self._member.decompress(data, _BLOCK)
             if block:

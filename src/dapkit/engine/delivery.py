@@ -14,7 +14,7 @@ from dapkit.engine.manifest import NAME, Manifest
 from dapkit.engine.names import job_folder
 from dapkit.engine.run import Run
 from dapkit.engine.transfer import Transfer
-from dapkit.errors import DapError, ExpiredError, JobFailedError, NotFoundError, TableNotFoundError
+from dapkit.errors import DapError, ExpiredError, JobFailedError, NotFoundError, TableNotFoundError, UnsafeNameError
 from dapkit.locks import FileLock
 from dapkit.model import Job, JobStatus
 from dapkit.protocol.job import (
@@ -42,6 +42,7 @@ class Delivery:
         self._run = run
         self._record = record
         self._progress = progress
+        self._transfer: Transfer | None = None
         self._state: TableState | None = None
         self._result: TableResult | None = None
 
@@ -87,11 +88,13 @@ class Delivery:
             return Broke(error)
 
     async def _fetch(self, job: Job) -> Outcome:
-        record, progress = self._record, self._progress
-        if progress.job is None or progress.job.id != job.id:
-            progress = TableProgress()
-        transfer = Transfer(self._run, record.table, record.query, job, progress)
+        record, transfer = self._record, self._transfer
+        if transfer is None or transfer.job.id != job.id:
+            known = self._progress.job is not None and self._progress.job.id == job.id
+            progress = self._progress if known else TableProgress()
+            transfer = self._transfer = Transfer(self._run, record.table, record.query, job, progress)
         try:
+            self._run.hold(job.id, record.table)
             manifest, reused = await transfer.deliver()
         except ExpiredError:
             return Vanished()
@@ -107,6 +110,10 @@ class Delivery:
         after = self._record = apply(before, outcome, now)
         for lost in after.given_up[len(before.given_up) :]:
             run.record(JobGivenUp(time=now, table=after.table, job_id=lost))
+        if isinstance(outcome, Vanished) and after.error is None:
+            gone_id = before.job.id if before.job else None
+            gone = ExpiredError("The service does not know the job or its objects", table=after.table, job_id=gone_id)
+            run.tell(Retried(table=after.table, error=gone, pause=after.pause))
         if not isinstance(outcome, Answered):
             return
         job = outcome.job
@@ -129,7 +136,10 @@ class Delivery:
         """Remove what was fetched for jobs that were given up, now that their successor is whole."""
         job = self._record.job
         for lost in set(self._record.given_up) - {job.id if job else ""}:
-            folder = self._run.output / job_folder(lost)
+            try:
+                folder = self._run.output / job_folder(lost)
+            except UnsafeNameError:
+                continue  # so it never had one
             if folder.is_dir() and not (folder / NAME).exists():
                 _remove_unless_locked(folder, job_lock(self._run.output, lost))
 

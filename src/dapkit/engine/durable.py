@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from dapkit.errors import DapError, DiskFullError, OutputError
 
@@ -34,6 +35,17 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     if not os.access(path, os.W_OK | os.X_OK):
         raise OutputError(f"The folder {path} is not writable")
+
+
+def takes_files(folder: Path) -> bool:
+    """Whether a file can be written into the folder now."""
+    try:
+        with TemporaryFile(dir=folder) as file:
+            file.write(b"\n")
+            file.flush()
+    except OSError:
+        return False
+    return True
 
 
 def sync_folder(path: Path) -> None:

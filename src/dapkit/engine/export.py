@@ -6,7 +6,7 @@ and the disk. One table's trouble is its own; only what concerns everybody (cred
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -15,7 +15,7 @@ from pathlib import Path
 from dapkit.client.session import Session
 from dapkit.engine import manifest
 from dapkit.engine.delivery import Delivery, table_result
-from dapkit.engine.durable import make_folder
+from dapkit.engine.durable import make_folder, takes_files
 from dapkit.engine.events import (
     Listener,
     Notice,
@@ -32,29 +32,33 @@ from dapkit.engine.journal import (
     Journal,
     RunBegun,
     RunEnded,
+    RunState,
+    TableAgain,
     TableBroke,
-    TableMovedOn,
     TableProgress,
     advance,
 )
 from dapkit.engine.journal import read as read_journal
 from dapkit.engine.locking import holding
+from dapkit.engine.manifest import Origin, Watermarks, latest_watermarks
 from dapkit.engine.names import job_folder
-from dapkit.engine.plan import Begin, Continue, Keep, Step, outdated, plan_run, plan_tables, run_key
+from dapkit.engine.plan import Begin, Continue, Keep, Step, plan_run, plan_tables, reopened, run_key
 from dapkit.engine.run import Run, Space, Workshop, workshop
 from dapkit.engine.tables import KnownTables, resolve_tables
 from dapkit.errors import (
     AccountError,
     CredentialsError,
     DapError,
+    DiskFullError,
     ForbiddenError,
     InternalError,
+    JournalError,
     LockedError,
     ManifestError,
     NoEarlierResultError,
     OutputError,
 )
-from dapkit.model import Query
+from dapkit.model import Mode, Query
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +132,7 @@ async def preview(session: Session, options: ExportOptions) -> Preview:
     """Say what `export` would do now. Asks the service for nothing but its list of tables, and writes nothing."""
     now = session.clock.now()
     path = options.output / ".dap" / "runs" / f"{_run_key(session, options)}.jsonl"
-    chosen, _ = _moved_on(session, options, plan_run(None if options.new else read_journal(path)[0], now), now)
+    chosen = _set_out(session, options, _recorded(options, lambda: read_journal(path)[0]), now).chosen
     begun, _ = await _what(session, options, chosen)
     steps = _steps(options, chosen, begun, now)
     return Preview(
@@ -145,11 +149,12 @@ async def _export(
     session: Session, options: ExportOptions, journal: Journal, listen: Listener, place: Workshop
 ) -> RunResult:
     started = session.clock.now()
-    chosen, moved = _moved_on(session, options, plan_run(None if options.new else journal.resume(), started), started)
-    begun, notice = await _what(session, options, chosen)
+    start = _set_out(session, options, _recorded(options, journal.resume), started)
+    chosen = start.chosen
+    begun, notices = await _what(session, options, chosen)
     if isinstance(chosen, Begin):
         journal.begin(begun, given_up=_leftovers(chosen, begun))
-    for entry in moved:
+    for entry in start.again:
         journal.append(entry)
     listen(
         RunBegan(
@@ -162,7 +167,7 @@ async def _export(
             sandbox=session.sandbox,
         )
     )
-    if notice:
+    for notice in (*start.notices, *notices):
         listen(Notice(message=notice))
     run = Run(
         session=session,
@@ -172,7 +177,7 @@ async def _export(
         listener=listen,
         workshop=place,
         patience=options.patience,
-        namespace=begun.namespace,
+        origin=_origin(session, begun.namespace, begun.query),
         known=KnownTables(session, begun.namespace),
         space=Space(options.output),
     )
@@ -203,7 +208,7 @@ async def _deliver_all(run: Run, steps: Sequence[Step], begun: RunBegun) -> tupl
             tasks = {step.table: group.create_task(_deliver(run, step)) for step in steps}
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    missing = {table: _failed(run, table, _no_earlier_result(table)) for table in unknown_start}
+    missing = {table: _failed(run, table, _no_earlier_result(table, run.origin)) for table in unknown_start}
     return tuple(missing.get(table) or tasks[table].result() for table in begun.tables)
 
 
@@ -214,7 +219,7 @@ async def _deliver(run: Run, step: Step) -> TableResult | TableFailed:
             progress = TableProgress() if isinstance(step, Keep) else step.progress
             result = await Delivery(run, step.record, progress).deliver()
     except DapError as error:
-        if concerns_all(error):
+        if concerns_all(error, run.output):
             raise
         return _failed(run, step.table, error)
     except Exception as error:
@@ -226,14 +231,17 @@ async def _deliver(run: Run, step: Step) -> TableResult | TableFailed:
 
 
 def _kept(run: Run, step: Keep) -> TableResult | None:
-    """Return the result of a table that the journal calls whole, if its files are still there."""
-    folder = run.output / job_folder(step.job_id)
+    """Return the result of a table that the journal calls whole, if it is still there and nothing else."""
+    folder = run.output / job_folder(step.job.id)
     try:
         whole = manifest.read(folder)
     except ManifestError:
         return None
-    if whole is None or not manifest.present(folder, whole):
+    if whole is None or manifest.difference(whole, run.origin, step.table, step.job) is not None:
         return None
+    if not manifest.present(folder, whole):
+        return None
+    run.hold(step.job.id, step.table)
     return table_result(whole, run.output, reused=True)
 
 
@@ -246,42 +254,77 @@ def _failed(run: Run, table: str, error: DapError) -> TableFailed:
     return failure
 
 
-def concerns_all(error: DapError) -> bool:
+def concerns_all(error: DapError, output: Path) -> bool:
     """Whether an error would meet every other table too."""
-    if isinstance(error, ForbiddenError | ManifestError):
-        return False
-    return isinstance(error, CredentialsError | AccountError | OutputError)
+    match error:
+        case ForbiddenError() | ManifestError():
+            return False
+        case CredentialsError() | AccountError() | DiskFullError() | JournalError():
+            return True
+        case OutputError():  # something may stand in the way of one table's files only
+            return not takes_files(output)
+    return False
 
 
-def _no_earlier_result(table: str) -> DapError:
-    return NoEarlierResultError(f"There is no whole earlier result of table {table} to go on from", table=table)
-
-
-def _moved_on(
-    session: Session, options: ExportOptions, chosen: Begin | Continue, now: float
-) -> tuple[Begin | Continue, tuple[TableMovedOn, ...]]:
-    """Let the tables of an ended run that are asked again set out from their latest results in the folder."""
-    if options.since_folder is None or not isinstance(chosen, Continue) or not chosen.state.ended:
-        return chosen, ()
-    state = chosen.state
-    marks = manifest.latest_watermarks(options.since_folder, session.identity, session.scope, state.begun.namespace)
-    entries = tuple(
-        TableMovedOn(time=now, table=table, since=marks[table])
-        for table in outdated(state, now)
-        if table in marks and marks[table] != state.begun.since.get(table)
+def _no_earlier_result(table: str, origin: Origin) -> DapError:
+    written = f"{origin.format} ({origin.mode})"
+    return NoEarlierResultError(
+        f"There is no whole earlier result of table {table} as {written} to go on from", table=table
     )
-    return replace(chosen, state=reduce(advance, entries, state)), entries
 
 
-async def _what(session: Session, options: ExportOptions, chosen: Begin | Continue) -> tuple[RunBegun, str | None]:
-    """Return what the run is about: as the journal has it, or resolved against the service now."""
+def _origin(session: Session, namespace: str, query: Query) -> Origin:
+    return Origin(
+        service=session.identity,
+        scope=session.scope,
+        namespace=namespace,
+        format=query.format,
+        mode=query.mode or Mode.EXPANDED,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Start:
+    """How a run sets out: what it is, the tables of an ended one that are asked anew, and notices for a person."""
+
+    chosen: Begin | Continue
+    again: tuple[TableAgain, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+def _recorded(options: ExportOptions, read: Callable[[], RunState | None]) -> RunState | None:
+    """Return what the journal says; one that is damaged does not stand in the way of beginning anew."""
+    try:
+        return read()
+    except JournalError:
+        if options.new:
+            return None
+        raise
+
+
+def _set_out(session: Session, options: ExportOptions, state: RunState | None, now: float) -> _Start:
+    chosen = plan_run(state, now, anew=options.new)
+    if isinstance(chosen, Begin):
+        return _Start(chosen=chosen)
+    begun, found = chosen.state.begun, Watermarks(marks={}, notices=())
+    if options.since_folder is not None and chosen.state.ended:
+        found = latest_watermarks(options.since_folder, _origin(session, begun.namespace, begun.query))
+    again = reopened(chosen.state, now, found.marks)
+    continued = replace(chosen, state=reduce(advance, again, chosen.state))
+    return _Start(chosen=continued, again=again, notices=found.notices)
+
+
+async def _what(session: Session, options: ExportOptions, chosen: Begin | Continue) -> tuple[RunBegun, tuple[str, ...]]:
+    """Return what the run is about, as the journal has it or resolved against the service now, and notices."""
     if isinstance(chosen, Continue):
-        return chosen.state.begun, None
+        return chosen.state.begun, ()
     resolved = await resolve_tables(session, options.namespace, options.tables, options.exclude)
+    notices: tuple[str, ...] = (resolved.notice,) if resolved.notice else ()
     since: dict[str, str] = {}
     if options.since_folder is not None:
-        marks = manifest.latest_watermarks(options.since_folder, session.identity, session.scope, resolved.namespace)
-        since = {table: marks[table] for table in resolved.tables if table in marks}
+        found = latest_watermarks(options.since_folder, _origin(session, resolved.namespace, options.query))
+        since = {table: found.marks[table] for table in resolved.tables if table in found.marks}
+        notices += found.notices
     begun = RunBegun(
         time=session.clock.now(),
         service=session.identity,
@@ -291,7 +334,7 @@ async def _what(session: Session, options: ExportOptions, chosen: Begin | Contin
         query=options.query,
         since=since,
     )
-    return begun, resolved.notice
+    return begun, notices
 
 
 def _steps(options: ExportOptions, chosen: Begin | Continue, begun: RunBegun, now: float) -> tuple[Step, ...]:

@@ -17,7 +17,7 @@ from dapkit.engine.events import BytesCame, ObjectBegan, Retried
 from dapkit.engine.integrity import Expected, Proof, expected_from_headers, prove
 from dapkit.engine.journal import ObjectBegun
 from dapkit.engine.part import PartFile
-from dapkit.engine.run import Run
+from dapkit.engine.run import Run, settled
 from dapkit.errors import (
     DapError,
     IntegrityError,
@@ -43,9 +43,9 @@ from dapkit.protocol.retry import Trouble as Failure
 BATCH = 1 << 19  # bytes handed to a worker thread at once
 SMALL = 1 << 18  # bytes that are sooner checked and written where they arrive than handed to a worker thread
 WORTH_RESUMING = 1 << 20  # a smaller object is fetched anew rather than continued by a later process
-MOST_UNANNOUNCED = 2 << 30  # a body of unknown length ends here, lest it never ends
+MOST_UNANNOUNCED = 64 << 30  # a body of unknown length ends here, lest it never ends
 MOST_CORRUPT = 5  # times that one object may fail its checks
-MOST_REFUSALS = 4  # times that the store may refuse a fresh URL of one object
+MOST_REFUSALS = 8  # times that the store may refuse a fresh URL of one object
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _STRONG_ETAG = re.compile(r'"[^"]*"')
@@ -91,6 +91,7 @@ class Trouble:
         if total > self.furthest:
             self.furthest = total
             self.trail = _UNTROUBLED
+            self.refused = 0
 
     def next(self, failure: Failure, seconds: float, chance: float) -> Again | DapError:
         """Return when to try again after an attempt of so many seconds, or the error that is final."""
@@ -102,15 +103,26 @@ class Trouble:
                 return Again(pause, fresh_url=True) if self.corrupt < MOST_CORRUPT else failure.error
             case RefusedUrlError():
                 self.refused += 1
-                return Again(0.0, fresh_url=True) if self.refused < MOST_REFUSALS else failure.error
+                return self._refused(failure.error, chance)
         match classify(failure, self.trail, self.patience, chance):
             case Retry(pause):
                 if not isinstance(failure.error, RateLimitedError):
-                    self.trail = replace(self.trail, spent=self.trail.spent + pause)
+                    self._spend(pause)
                 return Again(pause)
             case Fail(error):
                 return error
         return failure.error
+
+    def _refused(self, error: DapError, chance: float) -> Again | DapError:
+        """Ask for a fresh URL at once, for the first had expired most likely; then with growing pauses."""
+        pause = 0.0 if self.refused == 1 else pause_after(self.refused - 1, self.patience.seconds, chance)
+        if self.refused >= MOST_REFUSALS or self.trail.spent + pause > self.patience.seconds:
+            return error
+        self._spend(pause)
+        return Again(pause, fresh_url=True)
+
+    def _spend(self, pause: float) -> None:
+        self.trail = replace(self.trail, spent=self.trail.spent + pause)
 
 
 class Fetcher:
@@ -122,6 +134,7 @@ class Fetcher:
         self._part = PartFile(task.final, task.format)
         self._etag = task.begun.etag if task.begun else ""
         self._size = task.begun.size if task.begun else 0
+        self._checksums = task.begun.checksums if task.begun else {}
         self._promised = 0
         self._trouble = Trouble(Patience(seconds=run.patience))
         self._demand: float | None = None
@@ -141,6 +154,10 @@ class Fetcher:
             return self._again(error, began)
         except (NetworkError, RateLimitedError, ServerError) as error:
             return self._again(error, began)
+        except DapError:
+            if not self._etag:  # nothing can go on from it, so it need not fill the disk
+                await self._run.blocking(self._part.discard)
+            raise
 
     def _again(self, error: DapError, began: float) -> Again:
         run, now = self._run, self._run.clock.now()
@@ -165,7 +182,7 @@ class Fetcher:
             if offset == 0:
                 # Before anything is noted: bytes of another attempt must never pass for bytes of this one.
                 run.tally.refetched += self._part.discard()
-            self._note(stream.headers, expected)
+            expected = self._note(stream.headers, expected, offset)
             if offset == 0 and self._stands(expected):
                 present = await run.blocking(self._present, expected)
                 if present is not None:
@@ -209,16 +226,21 @@ class Fetcher:
         self._demand = retry_after(stream.headers.get("Retry-After"), self._run.clock.now() if date is None else date)
         if status == 429:
             raise RateLimitedError("The store was asked too often (429)")
-        if status >= 500:
+        if status in (408, 409, 425) or status >= 500:
             raise ServerError(f"The store answered {status}")
         raise UnexpectedAnswerError(f"The store answered {status} instead of an object", table=self._task.table)
 
-    def _note(self, headers: Mapping[str, str], expected: Expected) -> None:
-        """Remember, here and in the journal, what lets a later attempt continue this download."""
+    def _note(self, headers: Mapping[str, str], expected: Expected, offset: int) -> Expected:
+        """Remember, here and in the journal, what lets a later attempt continue this download.
+
+        Returns what is expected of the object, with what the store said of it when it gave the beginning.
+        """
         size = expected.length or 0
         etag = headers.get("ETag", "") if size else ""
         if not _STRONG_ETAG.fullmatch(etag):
             etag = ""
+        if offset:
+            expected = replace(expected, checksums={**expected.checksums, **self._checksums})
         if etag and size >= WORTH_RESUMING and (etag, size) != (self._etag, self._size):
             task = self._task
             self._run.record(
@@ -230,10 +252,12 @@ class Fetcher:
                     name=task.final.name,
                     size=size,
                     etag=etag,
+                    checksums=expected.checksums,
                 )
             )
-        self._etag, self._size = etag, size
+        self._etag, self._size, self._checksums = etag, size, expected.checksums
         self._run.tell(ObjectBegan(table=self._task.table, name=self._task.final.name, size=expected.length))
+        return expected
 
     def _stands(self, expected: Expected) -> bool:
         """Whether a file of the announced length stands under the final name, without a record of ours."""
@@ -244,11 +268,15 @@ class Fetcher:
             return False
 
     def _present(self, expected: Expected) -> Proof | None:
-        """Prove the file that stands under the final name against what the store says of the object."""
+        """Prove the file that stands under the final name against what the store says of the object.
+
+        We did not note to have flushed it, so it may have holes: it is good only where such would have been found.
+        """
         try:
-            return prove(self._task.final, self._task.format, expected)
+            proof = prove(self._task.final, self._task.format, expected)
         except (IntegrityError, OSError):
             return None
+        return proof if proof.complete else None
 
     async def _pour(self, stream: HttpStream, offset: int) -> Proof:
         """Hand the body to the part file in batches, the next arriving while the last is checked and written."""
@@ -290,12 +318,14 @@ class Fetcher:
 
     async def _stop(self, writing: asyncio.Future[None] | None, batch: Sequence[bytes]) -> None:
         """Let the worker thread end, and save what came before the connection was lost or the run was stopped."""
-        if writing is not None:
-            await asyncio.wait([writing])
-            if writing.cancelled() or writing.exception() is not None:
+        try:
+            if writing is not None:
+                await settled(writing)
+        finally:
+            if writing is not None and (writing.cancelled() or writing.exception() is not None):
                 self._part.close()
-                return
-        self._part.pause(batch)
+            else:
+                self._part.pause(batch)
 
     def _came(self, count: int, total: int) -> None:
         run = self._run
@@ -306,4 +336,4 @@ class Fetcher:
         self._trouble.reached(total)
         run.tell(BytesCame(table=self._task.table, count=count))
         if not self._size and total > MOST_UNANNOUNCED:
-            raise IntegrityError(f"An object did not end after {total:,} bytes")
+            raise UnexpectedAnswerError(f"An object of unknown length did not end after {total:,} bytes")

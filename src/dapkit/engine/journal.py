@@ -1,7 +1,7 @@
 """The append-only record of one run, and the state that replaying it gives.
 
-One JSON object a line. Workers only act and append; whoever comes next replays. A line that was cut short by a
-crash is ignored; an unreadable line with readable ones after it means that the file was damaged, and is an error.
+One JSON object a line. Workers only act and append; whoever comes next replays. What cannot be read at the end was
+cut short by a crash and is ignored; with readable lines after it, it means that the file was damaged: an error.
 Nothing here is needed for safety: files prove themselves, and a job asked for twice is the same job. The journal
 saves work.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from dapkit.engine.durable import disk_error
+from dapkit.engine.durable import disk_error, disk_errors
 from dapkit.errors import JournalError
 from dapkit.model import Failure, Job, JobStatus, Query
 
@@ -61,7 +61,10 @@ class JobGivenUp(Entry, frozen=True, kw_only=True, tag="job-given-up"):
 
 
 class ObjectBegun(Entry, frozen=True, kw_only=True, tag="object-begun"):
-    """A download began that is worth continuing: its announced size and strong ETag say whether it is the same."""
+    """A download began that is worth continuing: its announced size and strong ETag say whether it is the same.
+
+    The checksums are those that came with the whole object: many stores send none with the rest of one.
+    """
 
     table: str
     job_id: str
@@ -69,6 +72,7 @@ class ObjectBegun(Entry, frozen=True, kw_only=True, tag="object-begun"):
     name: str
     size: int
     etag: str
+    checksums: Mapping[str, bytes] = {}
 
 
 class ObjectDone(Entry, frozen=True, kw_only=True, tag="object-done"):
@@ -99,11 +103,11 @@ class TableBroke(Entry, frozen=True, kw_only=True, tag="table-failed"):
     message: str
 
 
-class TableMovedOn(Entry, frozen=True, kw_only=True, tag="table-moved-on"):
-    """The table of a continued run is asked again, from a later starting point than the run began with."""
+class TableAgain(Entry, frozen=True, kw_only=True, tag="table-again"):
+    """A run that ended is continued, and the table is asked anew; from a later starting point, if one is given."""
 
     table: str
-    since: str
+    since: str | None = None
 
 
 class RunEnded(Entry, frozen=True, kw_only=True, tag="run-ended"):
@@ -112,7 +116,7 @@ class RunEnded(Entry, frozen=True, kw_only=True, tag="run-ended"):
     failed: int
 
 
-TableEntry = JobSeen | JobGivenUp | ObjectBegun | ObjectDone | TableWhole | TableBroke | TableMovedOn
+TableEntry = JobSeen | JobGivenUp | ObjectBegun | ObjectDone | TableWhole | TableBroke | TableAgain
 AnyEntry = RunBegun | TableEntry | RunEnded
 
 
@@ -127,6 +131,13 @@ class TableProgress:
     given_up: tuple[str, ...] = ()
     whole_at: float | None = None
     failed: bool = False
+
+    @property
+    def abandoned(self) -> tuple[str, ...]:
+        """The jobs whose files nobody wants, if the table is asked for anew: all but one that is whole."""
+        if self.job is None or self.whole_at is not None or self.job.status is JobStatus.FAILED:
+            return self.given_up
+        return (*self.given_up, self.job.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +163,7 @@ def parse(content: bytes) -> tuple[list[AnyEntry], int]:
     """Return the entries of a journal and the length in bytes of its readable part.
 
     Raises:
-        JournalError: a line in the middle cannot be read, or the file is of a later version.
+        JournalError: a line before a readable one cannot be read, or the file is of a later version.
     """
     entries: list[AnyEntry] = []
     readable = position = 0
@@ -169,8 +180,6 @@ def parse(content: bytes) -> tuple[list[AnyEntry], int]:
             raise JournalError(f"The record of an earlier run is of version {entry.version}, later than ours")
         entries.append(entry)
         readable = position
-    if broken == 1:
-        raise JournalError("The record of an earlier run cannot be read from its first line on")
     return entries, readable
 
 
@@ -202,12 +211,14 @@ def advance(state: RunState, entry: TableEntry | RunEnded) -> RunState:
     """Return the state after one more entry; the tables of the old one are not to be used any more."""
     if isinstance(entry, RunEnded):
         return replace(state, ended=True, last=entry.time)
-    if isinstance(entry, TableMovedOn):
-        begun = msgspec.structs.replace(state.begun, since={**state.begun.since, entry.table: entry.since})
-        state = replace(state, begun=begun)
+    begun = state.begun
+    if isinstance(entry, TableAgain) and entry.since is not None:
+        begun = msgspec.structs.replace(begun, since={**begun.since, entry.table: entry.since})
     before = state.tables.get(entry.table, TableProgress())
     state.tables[entry.table] = _table_step(before, entry)
-    return replace(state, ended=False, last=entry.time)
+    # ended until work begins: all tables that are asked anew must be noted by then, or they are looked for once more
+    ended = state.ended and isinstance(entry, TableAgain)
+    return replace(state, begun=begun, ended=ended, last=entry.time)
 
 
 def _table_step(before: TableProgress, entry: TableEntry) -> TableProgress:
@@ -239,9 +250,9 @@ def _table_step(before: TableProgress, entry: TableEntry) -> TableProgress:
         case TableWhole():
             return replace(before, whole_at=entry.time, failed=False)
         case TableBroke():
-            return replace(before, failed=True)
-        case TableMovedOn():
-            return TableProgress(given_up=before.given_up)
+            return replace(before, failed=True, whole_at=None)
+        case TableAgain():
+            return TableProgress(given_up=before.abandoned)
 
 
 def job_seen(table: str, job: Job, now: float) -> JobSeen:
@@ -302,8 +313,9 @@ class Journal:
     def begin(self, entry: RunBegun, *, given_up: Iterable[JobGivenUp] = ()) -> None:
         """Start a new record; an earlier one is kept beside it as `<run>.previous.jsonl` until the next time."""
         self.close()
-        if self.path.exists():
-            self.path.replace(self.path.with_suffix(".previous.jsonl"))
+        with disk_errors(self.path):
+            if self.path.exists():
+                self.path.replace(self.path.with_suffix(".previous.jsonl"))
         self._open(0)
         self.append(entry)
         for old in given_up:
@@ -319,25 +331,26 @@ class Journal:
             while written < len(line):
                 written += os.write(self._descriptor, line[written:])
         except OSError as error:
-            os.ftruncate(self._descriptor, self._length)
+            with disk_errors(self.path):
+                os.ftruncate(self._descriptor, self._length)
             raise disk_error(error, self.path) from error
         self._length += len(line)
 
     def sync(self) -> None:
         """Flush the file to disk."""
         if self._descriptor is not None:
-            os.fsync(self._descriptor)
+            with disk_errors(self.path):
+                os.fsync(self._descriptor)
 
     def close(self) -> None:
         """Close the file; it can be resumed again."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with disk_errors(self.path):
+                os.close(descriptor)
 
     def _open(self, length: int) -> None:
-        try:
+        with disk_errors(self.path):
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             os.ftruncate(self._descriptor, length)
-        except OSError as error:
-            raise disk_error(error, self.path) from error
         self._length = length

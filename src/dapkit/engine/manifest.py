@@ -4,18 +4,29 @@ The file `job_<id>/.manifest.json` is the last thing written: where it stands, e
 flushed and renamed before.
 """
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from dapkit.engine.durable import replace_file
 from dapkit.errors import ManifestError
-from dapkit.model import Format, Mode
+from dapkit.model import Format, Job, Mode, instant
 
 NAME = ".manifest.json"
 VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where rows come from and how they are written. Only results of one origin can go on from each other."""
+
+    service: str
+    scope: str | None
+    namespace: str
+    format: Format
+    mode: Mode
 
 
 class ManifestObject(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +66,17 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def watermark(self) -> str | None:
         """Where the next increment starts."""
         return self.at if self.at is not None else self.until
+
+    @property
+    def origin(self) -> Origin:
+        """Where its rows come from and how they are written."""
+        return Origin(
+            service=self.service,
+            scope=self.scope,
+            namespace=self.namespace,
+            format=self.format,
+            mode=self.mode or Mode.EXPANDED,
+        )
 
     @property
     def proven(self) -> str:
@@ -112,27 +134,66 @@ def present(folder: Path, manifest: Manifest) -> bool:
     return all(_size(folder / item.name) == item.size for item in manifest.objects)
 
 
-def latest_watermarks(output: Path, service: str, scope: str | None, namespace: str) -> dict[str, str]:
-    """Return for each table the latest watermark, verbatim, of its whole results under a folder.
+def difference(manifest: Manifest, origin: Origin, table: str, job: Job) -> str | None:
+    """Return in what a manifest differs from a table's result as this job describes it, or None.
 
-    Only results of the same service, scope and namespace count, and only those whose files are still there.
+    The scope does not count: the service's word that it is the same job is good enough there.
     """
-    best: dict[str, tuple[datetime, str]] = {}
+    said = manifest.origin
+    pairs = (
+        ("service", said.service, origin.service),
+        ("namespace", said.namespace, origin.namespace),
+        ("table", manifest.table, table),
+        ("format", said.format, origin.format),
+        ("mode", said.mode, origin.mode),
+        ("at", _moment(manifest.at), _moment(job.at)),
+        ("since", _moment(manifest.since), _moment(job.since)),
+        ("until", _moment(manifest.until), _moment(job.until)),
+    )
+    return next((f"{name} {found} instead of {wanted}" for name, found, wanted in pairs if found != wanted), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watermarks:
+    """The latest watermark of each table under a folder, verbatim, and what could not be counted, for a person."""
+
+    marks: Mapping[str, str]
+    notices: tuple[str, ...]
+
+
+def latest_watermarks(output: Path, origin: Origin) -> Watermarks:
+    """Return for each table the latest watermark of its whole results under a folder.
+
+    Only results of the same origin count, and only those whose files are still there. One whose manifest is damaged
+    is left out: its table then goes on from the one before it, which is safe.
+    """
+    best: dict[str, tuple[float, str]] = {}
+    notices: list[str] = []
     for folder in folders(output):
-        manifest = read(folder)
-        if manifest is None or (manifest.service, manifest.scope) != (service, scope):
+        try:
+            manifest = read(folder)
+        except ManifestError as error:
+            notices.append(f"{error.message}; it is left out.")
             continue
-        mark = manifest.watermark
-        if manifest.namespace != namespace or mark is None or not present(folder, manifest):
+        mark = manifest.watermark if manifest is not None else None
+        if manifest is None or mark is None or manifest.origin != origin or not present(folder, manifest):
             continue
         try:
-            when = datetime.fromisoformat(mark)
+            when = instant(mark)
         except ValueError:
-            raise ManifestError(f"{folder / NAME} holds a watermark that is no date: {mark[:40]!r}") from None
-        known = best.get(manifest.table)
-        if known is None or when > known[0]:
+            notices.append(f"{folder / NAME} holds a watermark that is no time, {mark[:40]!r}; it is left out.")
+            continue
+        if manifest.table not in best or when > best[manifest.table][0]:
             best[manifest.table] = (when, mark)
-    return {table: mark for table, (_, mark) in best.items()}
+    return Watermarks(marks={table: mark for table, (_, mark) in best.items()}, notices=tuple(notices))
+
+
+def _moment(text: str | None) -> float | str | None:
+    """Return what is compared of a time, however it is written."""
+    try:
+        return None if text is None else instant(text)
+    except ValueError:
+        return text
 
 
 def _size(path: Path) -> int | None:

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from dapkit.errors import UnsafeNameError
 
+JOB_PREFIX = "job_"
 _HARMLESS = re.compile(r"[^A-Za-z0-9._=+@~-]")
 _RESERVED = re.compile(r"^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
 _LONGEST = 180
@@ -46,6 +47,22 @@ def distinct_name(name: str, index: int, taken: Collection[str]) -> str:
     return candidate
 
 
+def harmless(text: str, longest: int) -> str:
+    """Return the text as a part of a file name, for a person to know it by; different texts may give the same."""
+    return _HARMLESS.sub("_", text[:longest]).lstrip(".")
+
+
+def schema_file(table: str, version: int) -> str:
+    """Return the name of a schema's file. Raises UnsafeNameError for a table whose name cannot be part of one."""
+    if table.startswith(".") or len(table) > _LONGEST or harmless(table, _LONGEST) != table:
+        shown = table[:80].encode("unicode_escape").decode("ascii")
+        raise UnsafeNameError(
+            f"The service named a table {shown!r}, which cannot be part of a file name",
+            hint="Check the base URL; the service's tables are named in letters, digits and underscores.",
+        )
+    return f"{table}_schema_version_{version}.json"
+
+
 def job_folder(job_id: str) -> str:
     """Return the folder's name of a job. Raises UnsafeNameError for an id that cannot be a file name."""
     if not _JOB_ID.fullmatch(job_id):
@@ -54,4 +71,4 @@ def job_folder(job_id: str) -> str:
             f"The service named a job {shown!r}, which cannot be the name of a folder",
             hint="Check the base URL; the service's job ids are letters, digits and dashes.",
         )
-    return f"job_{job_id}"
+    return f"{JOB_PREFIX}{job_id}"

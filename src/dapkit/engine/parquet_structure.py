@@ -29,22 +29,20 @@ _LONGEST_HEADER = 1 << 24
 _REPEATED = 2
 _DATA_PAGE, _INDEX_PAGE, _DICTIONARY_PAGE, _DATA_PAGE_V2 = range(4)
 
+_COLUMN: Wanted = {
+    1: bytes,  # file
+    3: {3: [bytes], 4: int, 5: int, 7: int, 9: int, 11: int},  # metadata: path, codec, values, size, offsets
+    8: {},  # encryption
+    9: bytes,  # encrypted metadata
+}
 _FOOTER: Wanted = {
-    1: None,  # version
-    2: {1: None, 3: None, 4: None, 5: None},  # schema: type, repetition, name, number of children
-    3: None,  # rows
-    4: {  # row groups
-        1: {  # columns: file, metadata, encryption, encrypted metadata
-            1: None,
-            3: {3: None, 4: None, 5: None, 7: None, 9: None, 11: None},
-            8: {},
-            9: None,
-        },
-        3: None,  # rows
-    },
+    1: int,  # version
+    2: [{1: int, 3: int, 4: bytes, 5: int}],  # schema: type, repetition, name, number of children
+    3: int,  # rows
+    4: [{1: [_COLUMN], 3: int}],  # row groups: columns, rows
     8: {},  # encryption
 }
-_PAGE: Wanted = {1: None, 2: None, 3: None, 4: None, 5: {1: None}, 7: {1: None}, 8: {1: None}}
+_PAGE: Wanted = {1: int, 2: int, 3: int, 4: int, 5: {1: int}, 7: {1: int}, 8: {1: int}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,16 +252,16 @@ def _read(file: BinaryIO, position: int, count: int) -> bytes:
 
 
 def _number(struct: Struct, field: int, what: str) -> int:
-    number = struct.get(field)
-    if not isinstance(number, int) or number < 0:
+    number: int | None = struct.get(field)
+    if number is None or number < 0:
         raise _broken(f"the {what} is missing or wrong")
     return number
 
 
 def _entries(struct: Struct, field: int, what: str) -> list[Struct]:
-    entries = struct.get(field)
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise _broken(f"the {what} is missing or wrong")
+    entries: list[Struct] | None = struct.get(field)
+    if entries is None:
+        raise _broken(f"the {what} is missing")
     return entries
 
 

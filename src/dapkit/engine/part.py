@@ -26,6 +26,7 @@ class PartFile:
         self._format = format
         self._check: ObjectCheck | None = None
         self._offset = 0
+        self._inherited = True
         self._descriptor: int | None = None
 
     def size(self) -> int:
@@ -39,6 +40,7 @@ class PartFile:
         """Set out to write after `offset` bytes of an earlier attempt. Nothing blocks before the first write."""
         self._check = ObjectCheck(self._format, expected)
         self._offset = offset
+        self._inherited = self._inherited and offset > 0
 
     def write(self, chunks: Sequence[bytes]) -> None:
         """Check and append.
@@ -74,12 +76,22 @@ class PartFile:
         return proof
 
     def prove(self, chunks: Sequence[bytes]) -> Proof:
-        """Write the last chunks and prove the whole. Raises IntegrityError when it is not right."""
+        """Write the last chunks and prove the whole.
+
+        Raises:
+            IntegrityError: it is not right; or it begins with what an earlier process left, which was not flushed and
+                may have holes after a power loss, and nothing can tell.
+            DiskFullError, OutputError: the disk does not take it, or does not give it back.
+        """
         assert self._check is not None, "begin comes before prove"
         self._open(self._check)
         if chunks:
             self.write(chunks)
-        return self._check.finish(self.path)
+        with disk_errors(self.path):
+            proof = self._check.finish(self.path)
+        if self._inherited and not proof.complete:
+            raise IntegrityError("Nothing proves the part of the object that an interrupted run left")
+        return proof
 
     def flush(self) -> None:
         """Wait until the disk has what was written."""
@@ -89,8 +101,8 @@ class PartFile:
 
     def place(self) -> None:
         """Give the file, proven and flushed, its final name."""
-        with disk_errors(self.path):
-            self.close()
+        self.close()
+        with disk_errors(self.final):
             self.path.replace(self.final)
 
     def pause(self, chunks: Sequence[bytes]) -> None:
@@ -106,15 +118,16 @@ class PartFile:
             self.close()
 
     def discard(self) -> int:
-        """Close and remove the file; return how many bytes were lost with it."""
+        """Close and remove the file; return how many bytes were lost with it. Raises OutputError if it stays."""
         self.close()
         lost = self.size()
-        if lost:
+        with disk_errors(self.path):
             self.path.unlink(missing_ok=True)
         return lost
 
     def close(self) -> None:
         """Close the file, if it is open."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with disk_errors(self.path):
+                os.close(descriptor)

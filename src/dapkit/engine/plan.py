@@ -8,10 +8,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 
-from dapkit.engine.journal import RunState, TableProgress
-from dapkit.model import SANDBOX_SERVICE, JobStatus, Query
+from dapkit.engine.journal import RunState, TableAgain, TableProgress
+from dapkit.engine.names import harmless
+from dapkit.model import SANDBOX_SERVICE, Job, JobStatus, Query, instant
 from dapkit.protocol.job import JobRecord
 
 CONTINUE_WITHIN = 20 * 3600.0  # jobs and objects live 24 hours; the rest is for bringing them here
@@ -38,7 +38,7 @@ class Keep:
     """The table is whole already."""
 
     table: str
-    job_id: str
+    job: Job
     record: JobRecord  # to set out with when its files turn out to be gone
 
 
@@ -57,22 +57,22 @@ Step = Keep | Take
 def run_key(service: str, scope: str | None, namespace: str, asked: Iterable[object]) -> str:
     """Return the name under which a run's journal and lock are kept; the same command gives the same name."""
     identity = json.dumps([service, scope, namespace, *asked], sort_keys=True, default=str)
-    return f"{namespace}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    return f"{harmless(namespace, 40)}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
-def plan_run(state: RunState | None, now: float) -> Continue | Begin:
+def plan_run(state: RunState | None, now: float, *, anew: bool = False) -> Continue | Begin:
     """Decide whether the journal's run is continued.
 
-    An interrupted run and a partly failed one are, while their last record is under 20 hours old; a run that ended
-    with every table whole is left alone.
+    An interrupted run and a partly failed one are, while their last record is under 20 hours old and nobody wants to
+    begin anew; a run that ended with every table whole is left alone.
     """
     if state is None:
         return Begin(leftovers={})
-    unfinished = not state.ended or any(progress.failed for progress in state.tables.values())
-    if unfinished and 0 <= now - state.last < CONTINUE_WITHIN:
+    unfinished = not state.ended or any(progress.whole_at is None for progress in state.tables.values())
+    if unfinished and not anew and 0 <= now - state.last < CONTINUE_WITHIN:
         return Continue(age=now - state.last, state=state)
-    leftovers = {table: _leftovers(progress) for table, progress in state.tables.items()}
-    return Begin(leftovers={table: jobs for table, jobs in leftovers.items() if jobs})
+    tables = state.tables.items()
+    return Begin(leftovers={table: progress.abandoned for table, progress in tables if progress.abandoned})
 
 
 def plan_tables(
@@ -98,30 +98,38 @@ def plan_tables(
         lost = (*given_up.get(table, ()), *progress.given_up)
         record = JobRecord(table=table, query=query, patience=patience, given_up=lost)
         if progress.whole_at is None or progress.job is None:
-            steps.append(Take(table=table, record=_set_out(record, progress), progress=progress))
-        elif state is not None and state.ended and _stale(table, state, now):
-            steps.append(Take(table=table, record=record, progress=TableProgress()))
+            steps.append(Take(table=table, record=_set_out(record, progress, now), progress=progress))
         else:
-            steps.append(Keep(table=table, job_id=progress.job.id, record=record))
+            steps.append(Keep(table=table, job=progress.job, record=record))
     return tuple(steps)
 
 
-def _set_out(record: JobRecord, progress: TableProgress) -> JobRecord:
+def _set_out(record: JobRecord, progress: TableProgress, now: float) -> JobRecord:
     job = progress.job
     if job is None:
         return record
     if job.status is JobStatus.FAILED:
         return replace(record, failed=(job.id,))
-    return replace(record, job=job, asked_at=progress.seen_at, seen_at=progress.seen_at)
+    # A complete job is judged by what it has left now; one under way is due for a poll since it was last seen.
+    seen_at = now if job.status is JobStatus.COMPLETE else progress.seen_at
+    return replace(record, job=job, asked_at=progress.seen_at, seen_at=seen_at)
 
 
-def outdated(state: RunState, now: float) -> tuple[str, ...]:
-    """Return the tables of an ended run that are asked again when it is continued: failed or too old."""
-    return tuple(
-        table
-        for table, progress in state.tables.items()
-        if state.ended and (progress.whole_at is None or _stale(table, state, now))
-    )
+def reopened(state: RunState, now: float, marks: Mapping[str, str]) -> tuple[TableAgain, ...]:
+    """Return which tables are asked anew when a run that ended is continued.
+
+    Those whose result is too old, and those that failed and can by now start from later than then: `marks` holds the
+    latest starting points. The others that failed go on from where they were.
+    """
+    if not state.ended:
+        return ()
+    entries: list[TableAgain] = []
+    for table, progress in state.tables.items():
+        mark = marks.get(table)
+        since = mark if mark != state.begun.since.get(table) else None
+        if _stale(table, state, now) if progress.whole_at is not None else since is not None:
+            entries.append(TableAgain(time=now, table=table, since=since))
+    return tuple(entries)
 
 
 def _stale(table: str, state: RunState, now: float) -> bool:
@@ -140,13 +148,7 @@ def _stale(table: str, state: RunState, now: float) -> bool:
     taken = progress.whole_at or 0.0
     if state.begun.service != SANDBOX_SERVICE:
         try:
-            taken = datetime.fromisoformat(mark).timestamp()
+            taken = instant(mark)
         except ValueError:
             return True
     return now - taken > FRESH_FOR
-
-
-def _leftovers(progress: TableProgress) -> tuple[str, ...]:
-    if progress.job is None or progress.whole_at is not None or progress.job.status is JobStatus.FAILED:
-        return progress.given_up
-    return (*progress.given_up, progress.job.id)

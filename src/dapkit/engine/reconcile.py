@@ -110,7 +110,7 @@ class Reconciliation:
         try:
             compared = await self._compare(book)
         except DapError as error:
-            if concerns_all(error):
+            if concerns_all(error, self._places.folder):
                 raise
             error.table = error.table or book.table
             failure = TableFailed(table=book.table, error=error)

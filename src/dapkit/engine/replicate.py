@@ -217,7 +217,7 @@ class Replication:
         try:
             loaded = await self._bring(name, standing, book)
         except DapError as error:
-            if concerns_all(error):
+            if concerns_all(error, self._places.folder):
                 raise
             return self._failed(name, error)
         except Exception as error:

@@ -2,19 +2,21 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from dapkit.client.clock import Clock
 from dapkit.client.session import Session
+from dapkit.engine.durable import disk_errors
 from dapkit.engine.events import Event, Listener
 from dapkit.engine.journal import AnyEntry, Journal
+from dapkit.engine.manifest import Origin
 from dapkit.engine.tables import KnownTables
-from dapkit.errors import DiskFullError
+from dapkit.errors import DiskFullError, UnexpectedAnswerError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,7 +31,8 @@ class Space:
 
     def promise(self, size: int) -> None:
         """Set `size` bytes aside. Raises DiskFullError when they are not there."""
-        free = shutil.disk_usage(self._folder).free
+        with disk_errors(self._folder):
+            free = shutil.disk_usage(self._folder).free
         if size + self._promised > free:
             message = f"{self._folder} has {free:,} bytes free; {size + self._promised:,} are needed next"
             raise DiskFullError(message)
@@ -77,8 +80,8 @@ class Workshop:
         try:
             return await asyncio.shield(working)
         except asyncio.CancelledError:
+            await settled(working)
             if not working.cancelled():
-                await asyncio.wait([working])
                 working.exception()  # taken note of: what is cancelled has no use for it
             raise
 
@@ -88,6 +91,34 @@ def workshop(concurrency: int) -> Iterator[Workshop]:
     """Open a workshop in which so many files are fetched at once."""
     with ThreadPoolExecutor(max_workers=min(concurrency, 8), thread_name_prefix="dapkit") as executor:
         yield Workshop(executor=executor, downloads=asyncio.Semaphore(concurrency), concurrency=concurrency)
+
+
+async def settled(future: "asyncio.Future[Any]") -> None:
+    """Wait until the future is done, however often whoever waits is cancelled meanwhile; raise that afterwards."""
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+async def share_out(items: Iterable[R], work: Callable[[R], Awaitable[None]], workers: int) -> None:
+    """Work on all items with so many workers; whether all is done or one fails, every worker has ended on return."""
+    left = iter(items)
+
+    async def worker() -> None:
+        for item in left:
+            await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(worker())
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,16 +132,28 @@ class Run:
     listener: Listener
     workshop: Workshop
     patience: float
-    namespace: str
+    origin: Origin
     known: KnownTables
     space: Space
     tally: Tally = field(default_factory=Tally)
+    held: dict[str, str] = field(default_factory=dict)
     silence: Silence = field(default_factory=Silence)
 
     @property
     def sandbox(self) -> bool:
         """Whether the data is the sandbox's, and so synthetic."""
         return self.session.sandbox
+
+    @property
+    def namespace(self) -> str:
+        """Where its tables are."""
+        return self.origin.namespace
+
+    def hold(self, job_id: str, table: str) -> None:
+        """Note whose result a job is. Raises UnexpectedAnswerError when it is another table's already."""
+        holder = self.held.setdefault(job_id, table)
+        if holder != table:
+            raise UnexpectedAnswerError(f"The service gave the job of table {holder} for table {table} too ({job_id})")
 
     def tell(self, event: Event) -> None:
         """Let the listener know."""

@@ -10,6 +10,7 @@ import msgspec
 from dapkit.client.session import Session
 from dapkit.engine.durable import make_folder, replace_file
 from dapkit.engine.events import TableFailed
+from dapkit.engine.names import schema_file
 from dapkit.engine.tables import KnownTables, resolve_tables
 from dapkit.errors import (
     AccountError,
@@ -58,6 +59,7 @@ async def save_schemas(
 
     async def save(table: str) -> SavedSchema | TableFailed:
         try:
+            schema_file(table, 0)  # refused before it is asked for, since its address would not be a table's either
             async with slots:
                 schema = await session.schema(resolved.namespace, table)
             return SavedSchema(table=table, version=schema.version, path=_write(schema, output))
@@ -86,7 +88,7 @@ async def save_schemas(
 
 
 def _write(schema: VersionedSchema, output: Path) -> Path:
-    path = output / f"{schema.table}_schema_version_{schema.version}.json"
+    path = output / schema_file(schema.table, schema.version)
     content = {"schema": schema.document, "version": schema.version}
     replace_file(path, msgspec.json.format(msgspec.json.encode(content), indent=4))
     return path

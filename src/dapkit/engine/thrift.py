@@ -1,16 +1,17 @@
 """As much of Thrift's compact protocol as the metadata of a Parquet file needs.
 
-What is wanted is given as data: a `Wanted` maps the number of a field to None (take the value as it is) or to
-the `Wanted` of the struct, or of each struct in the list, that the field holds. Everything else is stepped
-over without being kept, so that memory follows what is asked for.
+What is wanted is given as data: a `Wanted` maps the number of a field to what it must hold: `int`, `bytes`, the
+`Wanted` of a struct, a list with one of these for a list of such, or None for whatever it is. Everything else is
+stepped over without being kept, so that memory follows what is asked for.
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Union
 
 __all__ = ["BrokenThriftError", "CompactReader", "Struct", "Wanted"]
 
-Wanted: TypeAlias = Mapping[int, "Wanted | None"]
+Form: TypeAlias = Union[type[int], type[bytes], "Wanted", "list[Form]", None]
+Wanted: TypeAlias = Mapping[int, Form]
 Struct: TypeAlias = dict[int, Any]
 
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
@@ -42,6 +43,8 @@ class CompactReader:
             found = self._struct(wanted)
         except IndexError:
             raise BrokenThriftError("the data ends too early") from None
+        except RecursionError:
+            raise BrokenThriftError("the data is nested too deeply") from None
         if self.position > len(self.data):
             raise BrokenThriftError("the data ends too early")
         return found
@@ -59,7 +62,7 @@ class CompactReader:
             field = field + (head >> 4) if head > 15 else self._integer()
             if field not in wanted:
                 self._skip(kind)
-            elif kind <= _FALSE:
+            elif kind <= _FALSE and wanted[field] is None:
                 found[field] = kind == _TRUE
             else:
                 found[field] = self._value(kind, wanted[field])
@@ -67,23 +70,24 @@ class CompactReader:
         self._depth -= 1
         return found
 
-    def _value(self, kind: int, wanted: Wanted | None) -> Any:
-        if _I16 <= kind <= _I64:
+    def _value(self, kind: int, form: Form) -> Any:
+        if _I16 <= kind <= _I64 and form in (None, int):
             return self._integer()
-        if kind == _BINARY:
+        if kind == _BINARY and form in (None, bytes):
             size = self._varint()
             start = self.position
             self.position = start + size
             return self.data[start : self.position]
-        if kind == _STRUCT:
-            return self._struct(_NOTHING if wanted is None else wanted)
-        if kind in (_LIST, _SET):
+        if kind == _STRUCT and (form is None or isinstance(form, Mapping)):
+            return self._struct(_NOTHING if form is None else form)
+        if kind in (_LIST, _SET) and (form is None or isinstance(form, list)):
             size, element = self._list_head()
-            return [self._value(element, wanted) for _ in range(size)]
-        if kind in (_TRUE, _FALSE, _BYTE):
+            of = form[0] if form else None
+            return [self._value(element, of) for _ in range(size)]
+        if kind in (_TRUE, _FALSE, _BYTE) and form is None:
             self.position += 1
             return self.data[self.position - 1]
-        raise BrokenThriftError(f"type {kind} where none such is known")
+        raise BrokenThriftError(f"type {kind} where another is known")
 
     def _skip(self, kind: int) -> None:
         if _I16 <= kind <= _I64:
@@ -113,6 +117,8 @@ class CompactReader:
             for _ in range(size):
                 self._skip_elements(kinds >> 4, 1)
                 self._skip_elements(kinds & 15, 1)
+                if self.position > len(self.data):
+                    raise BrokenThriftError("the data ends too early")
 
     def _skip_elements(self, kind: int, count: int) -> None:
         if kind in (_TRUE, _FALSE, _BYTE):

@@ -7,8 +7,6 @@
 A lock on each job keeps other runs from fetching the same one at the same time: they wait, then find it whole.
 """
 
-import asyncio
-from collections import deque
 from datetime import UTC, datetime
 
 from dapkit import __version__
@@ -22,20 +20,20 @@ from dapkit.engine.journal import TableProgress
 from dapkit.engine.locking import holding, job_lock
 from dapkit.engine.manifest import Manifest, ManifestObject
 from dapkit.engine.names import distinct_name, job_folder, object_name
-from dapkit.engine.run import Run
+from dapkit.engine.run import Run, share_out
 from dapkit.engine.signer import Signer
-from dapkit.errors import IntegrityError, ManifestError
+from dapkit.errors import IntegrityError, ManifestError, UnexpectedAnswerError
 from dapkit.model import Job, Query
 
 
 class Transfer:
-    """Brings one complete job into its folder."""
+    """Brings one complete job into its folder; a second time it goes on from where the first one broke off."""
 
     def __init__(self, run: Run, table: str, query: Query, job: Job, progress: TableProgress) -> None:
         self._run = run
         self._table = table
         self._query = query
-        self._job = job
+        self.job = job
         self._folder = run.output / job_folder(job.id)
         self._begun = progress.begun
         self._done = _recorded(progress)
@@ -50,7 +48,7 @@ class Transfer:
             DapError: the table, or the run, cannot go on.
         """
         make_folder(self._folder)
-        async with holding(job_lock(self._run.output, self._job.id), self._run.clock, self._busy):
+        async with holding(job_lock(self._run.output, self.job.id), self._run.clock, self._busy):
             earlier = await self._adopt()
             if earlier is not None:
                 return earlier, True
@@ -64,6 +62,9 @@ class Transfer:
         """Take over what an earlier run delivered, when its manifest stands and its files prove themselves.
 
         Files that do not are forgotten here, and then fetched again.
+
+        Raises:
+            UnexpectedAnswerError: what stands there is another table's, or the answer to another query.
         """
         try:
             earlier = manifest.read(self._folder)
@@ -73,9 +74,12 @@ class Transfer:
         if earlier is None:
             self._done = {key: item for key, item in self._done.items() if self._on_disk(item)}
             return None
-        proven = await asyncio.gather(*(self._still_right(item) for item in earlier.objects))
-        self._done = {item.id: item for item, right in zip(earlier.objects, proven, strict=True) if right}
-        if set(self._job.objects) == set(self._done):
+        other = manifest.difference(earlier, self._run.origin, self._table, self.job)
+        if other is not None:
+            raise UnexpectedAnswerError(f"The service gave a job that had another result before: {other}")
+        self._done = {}
+        await share_out(earlier.objects, self._prove_again, self._run.workshop.concurrency)
+        if set(self.job.objects) == set(self._done):
             return earlier
         with disk_errors(self._folder):
             (self._folder / manifest.NAME).unlink()
@@ -87,35 +91,31 @@ class Transfer:
         except OSError:
             return False
 
-    async def _still_right(self, item: ManifestObject) -> bool:
+    async def _prove_again(self, item: ManifestObject) -> None:
+        """Count the file among those that are done, if it is what the manifest says. One that cannot be read is not."""
         if not self._on_disk(item):
-            return False
+            return
         try:
             proof = await self._run.blocking(prove, self._folder / item.name, self._query.format)
-        except IntegrityError:
-            return False
-        return proof.sha256 == item.sha256
+        except (IntegrityError, OSError):
+            return
+        if proof.sha256 == item.sha256:
+            self._done[item.id] = item
 
     async def _fetch_missing(self) -> None:
-        objects = self._job.objects
+        objects = dict.fromkeys(self.job.objects)
         self._done = {key: item for key, item in self._done.items() if key in objects}
-        self._names = {key: begun.name for key, begun in self._begun.items() if key in objects}
-        self._names.update({key: item.name for key, item in self._done.items()})
+        names = {key: begun.name for key, begun in self._begun.items() if key in objects}
+        self._names = names | self._names | {key: item.name for key, item in self._done.items()}
         self._taken = {name.casefold() for name in self._names.values()}
-        missing = deque((index, key) for index, key in enumerate(objects) if key not in self._done)
+        missing = [(index, key) for index, key in enumerate(objects) if key not in self._done]
         self._run.tell(ObjectsKnown(table=self._table, objects=len(objects), whole=len(self._done)))
         signer = Signer(self._run, [key for _, key in missing])
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._run.workshop.concurrency, len(missing))):
-                    group.create_task(self._work(missing, signer))
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
 
-    async def _work(self, missing: deque[tuple[int, str]], signer: Signer) -> None:
-        while missing:
-            index, object_id = missing.popleft()
-            await self._fetch(index, object_id, signer)
+        async def fetch(place: tuple[int, str]) -> None:
+            await self._fetch(*place, signer)
+
+        await share_out(missing, fetch, min(self._run.workshop.concurrency, len(missing)))
 
     async def _fetch(self, index: int, object_id: str, signer: Signer) -> None:
         """Attempt until the object is whole. A pause between attempts leaves its place to others.
@@ -149,7 +149,7 @@ class Transfer:
             self._taken.add(name.casefold())
         return ObjectTask(
             table=self._table,
-            job_id=self._job.id,
+            job_id=self.job.id,
             object_id=object_id,
             format=self._query.format,
             final=self._folder / name,
@@ -161,7 +161,7 @@ class Transfer:
         entry = ObjectDoneEntry(
             time=self._run.clock.now(),
             table=self._table,
-            job_id=self._job.id,
+            job_id=self.job.id,
             object_id=object_id,
             name=name,
             size=proof.size,
@@ -174,7 +174,7 @@ class Transfer:
         self._run.tell(ObjectDone(table=self._table, name=name, size=proof.size, rows=proof.rows))
 
     def _write_manifest(self) -> Manifest:
-        run, job, session = self._run, self._job, self._run.session
+        run, job, session = self._run, self.job, self._run.session
         items = tuple(self._done[key] for key in job.objects)
         rows = [item.rows for item in items if item.rows is not None]
         whole = Manifest(

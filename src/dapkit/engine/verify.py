@@ -1,12 +1,14 @@
 """Prove that the files under a folder are what their manifests say."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from dapkit.engine import manifest
 from dapkit.engine.integrity import prove
 from dapkit.engine.manifest import Manifest, ManifestObject
+from dapkit.engine.names import JOB_PREFIX
 from dapkit.errors import IntegrityError, ManifestError, VerificationError
 
 
@@ -20,7 +22,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyResult:
-    """What was checked: whole jobs, files, bytes; and what is wrong. `unfinished` are job folders without manifest."""
+    """What was checked: whole jobs, files, bytes; and what is wrong.
+
+    `unfinished` are the job folders without manifest: whatever lies in them is not vouched for, and not wrong either.
+    """
 
     jobs: int
     files: int
@@ -32,15 +37,16 @@ class VerifyResult:
 def verify(folder: Path, on_file: Callable[[Path], None] = lambda _: None) -> VerifyResult:
     """Re-check every file under a folder against its manifest, from the bytes on disk.
 
-    The folder may be an output folder or one job's. `on_file` is called after each file.
+    The folder may be one job's, an output folder, or any above; what is hidden in there is not looked at. `on_file` is
+    called after each file.
 
     Raises:
         VerificationError: there is no such folder, or no manifest under it.
     """
     if not folder.is_dir():
         raise VerificationError(f"{folder} is not a folder", hint="Name the folder that a snapshot was written to.")
-    jobs = [folder] if (folder / manifest.NAME).exists() else sorted(folder.glob("job_*/"))
     problems: list[Problem] = []
+    jobs = sorted(_job_folders(folder, problems))
     unfinished: list[Path] = []
     whole = files = size = 0
     for job in jobs:
@@ -61,10 +67,29 @@ def verify(folder: Path, on_file: Callable[[Path], None] = lambda _: None) -> Ve
             size += item.size
             on_file(job / item.name)
         problems += _strangers(job, said)
-    if not jobs:
+    if not jobs and not problems:
         hint = "Name the folder that a snapshot was written to: it holds folders named job_…"
         raise VerificationError(f"There is nothing to verify under {folder}", hint=hint)
     return VerifyResult(jobs=whole, files=files, bytes=size, problems=tuple(problems), unfinished=tuple(unfinished))
+
+
+def _job_folders(folder: Path, problems: list[Problem]) -> Iterator[Path]:
+    """Yield the folders that have a manifest or a job's name; add those that cannot be looked into to the problems."""
+
+    def unreadable(error: OSError) -> None:
+        problems.append(Problem(path=Path(error.filename), what=_unreadable(error)))
+
+    for place, names, files in os.walk(folder, onerror=unreadable):
+        if manifest.NAME in files:
+            yield Path(place)
+            names.clear()
+        visible = [name for name in names if not name.startswith(".")]
+        yield from (Path(place) / name for name in visible if name.startswith(JOB_PREFIX))
+        names[:] = [name for name in visible if not name.startswith(JOB_PREFIX)]
+
+
+def _unreadable(error: OSError) -> str:
+    return f"cannot be read: {error.strerror or type(error).__name__}"
 
 
 def _wrong(path: Path, said: Manifest, item: ManifestObject) -> str | None:
@@ -74,13 +99,15 @@ def _wrong(path: Path, said: Manifest, item: ManifestObject) -> str | None:
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
-        return f"cannot be read: {error.strerror}"
+        return _unreadable(error)
     if size != item.size:
         return f"has {size:,} bytes instead of {item.size:,}"
     try:
         proof = prove(path, said.format)
     except IntegrityError as error:
         return error.message
+    except OSError as error:
+        return _unreadable(error)
     if proof.sha256 != item.sha256:
         return "has another SHA-256 than its manifest says"
     if proof.rows != item.rows:
@@ -91,8 +118,12 @@ def _wrong(path: Path, said: Manifest, item: ManifestObject) -> str | None:
 def _strangers(job: Path, said: Manifest) -> list[Problem]:
     """Return the visible files of a job folder that its manifest does not name: a reader would count them in."""
     named = {item.name for item in said.objects}
+    try:
+        present = sorted(job.iterdir())
+    except OSError as error:
+        return [Problem(path=job, what=_unreadable(error))]
     return [
         Problem(path=path, what="is not named by the manifest")
-        for path in sorted(job.iterdir())
+        for path in present
         if not path.name.startswith(".") and path.name not in named
     ]

@@ -9,10 +9,10 @@ than deciding on a record that was read from disk.
       │              ▼                  ▼                        ▼
       └───────── given up ◀──────── waited out              given up
       ▲
-      └── failed, with growing pauses, while patience lasts ──▶ Fail
+      └── failed or lost, with growing pauses, while patience lasts ──▶ Fail
 
 The service answers an equal query with the job it already has, so submitting again is always safe, and what comes
-back may be a job seen before: failed (no new attempt), about to expire (wait it out), or complete (adopt it).
+back may be a job seen before: failed or lost (no new attempt), about to expire (wait it out), or complete (adopt it).
 """
 
 from dataclasses import dataclass, replace
@@ -42,9 +42,9 @@ LONGEST_POLL = 20.0
 POLL_GROWTH = 0.15  # a poll may be late by this share of the job's age
 SHORT_LIFE = 30.0  # a complete job with less than this left is not begun
 LONGEST_WAIT_FOR_EXPIRY = 120.0  # bounds what a wrong clock of ours can cost
-FIRST_PAUSE = 5.0  # after a failed job
+FIRST_PAUSE = 5.0  # after a failed job, or a second one that was lost
 LONGEST_PAUSE = 240.0
-MOST_VANISHED = 5  # jobs that vanish in one process before the table fails
+MOST_VANISHED = 5  # jobs that are lost in one process before the table fails
 FINAL_FAILURES = frozenset({"ValidationError", "OutOfRange", "SnapshotRequired", "RequestTypeForbidden"})
 
 
@@ -52,8 +52,9 @@ FINAL_FAILURES = frozenset({"ValidationError", "OutOfRange", "SnapshotRequired",
 class JobRecord:
     """All that is known of one table's job.
 
-    Times are seconds since the epoch. `failed` and `given_up` hold the ids of earlier jobs, `waited_out` those that
-    we let expire; `delivered` says that every object is whole on disk.
+    Times are seconds since the epoch; the next submission is due `pause` seconds after `seen_at`. `failed` and
+    `given_up` hold the ids of earlier jobs, `waited_out` those that we let expire; `vanished` counts those that were
+    lost, the last new one of them at `lost_since`; `delivered` says that every object is whole on disk.
     """
 
     table: str
@@ -67,6 +68,7 @@ class JobRecord:
     pause: float = 0.0
     given_up: tuple[str, ...] = ()
     vanished: int = 0
+    lost_since: float | None = None
     waited_out: tuple[str, ...] = ()
     delivered: bool = False
     error: DapError | None = None
@@ -149,7 +151,8 @@ def decide(record: JobRecord, now: float) -> Action:
     job = record.job
     if job is None:
         again = bool(record.failed or record.given_up or record.waited_out)
-        return Submit(again=again)
+        due = record.seen_at + record.pause
+        return Submit(again=again) if now >= due else Wait(due)
     if record.delivered:
         return Done(job)
     if job.status is JobStatus.FAILED:
@@ -166,7 +169,7 @@ def apply(record: JobRecord, outcome: Outcome, now: float) -> JobRecord:
         case Answered(job):
             return _answered(record, job, now)
         case Vanished():
-            return _gone(record)
+            return _gone(record, now)
         case Delivered():
             return replace(record, delivered=True)
         case Broke(error):
@@ -208,33 +211,46 @@ def _answered(record: JobRecord, job: Job, now: float) -> JobRecord:
     waited_out = record.waited_out
     if not new and before is not None and before.status is JobStatus.COMPLETE and job.id not in waited_out:
         waited_out = (*waited_out, job.id)
-    given_up = record.given_up
     if before is not None and new and before.status is not JobStatus.FAILED:
-        given_up = (*given_up, before.id)
-    record = replace(
-        record,
-        job=job,
-        asked_at=now if new else record.asked_at,
-        seen_at=now,
-        waited_out=waited_out,
-        given_up=given_up,
-    )
+        record = _lost(record, before.id, now)
+    record = replace(record, job=job, asked_at=now if new else record.asked_at, seen_at=now, waited_out=waited_out)
     if job.status is not JobStatus.FAILED:
         return record
     return replace(
         record,
         failed=record.failed if job.id in record.failed else (*record.failed, job.id),
         failing_since=now if record.failing_since is None else record.failing_since,
-        pause=min(max(record.pause * 2, FIRST_PAUSE), LONGEST_PAUSE),
+        pause=_grown(record.pause),
     )
 
 
-def _gone(record: JobRecord) -> JobRecord:
+def _grown(pause: float) -> float:
+    return min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
+
+
+def _gone(record: JobRecord, now: float) -> JobRecord:
+    """Ask again: at once when the first job vanished, with growing pauses when it happens again."""
     lost = record.job.id if record.job else ""
+    pause = record.pause if record.lost_since is None else _grown(record.pause)
+    return replace(_lost(record, lost, now, pause), job=None, seen_at=now, pause=pause)
+
+
+def _lost(record: JobRecord, lost: str, now: float, pause: float = 0.0) -> JobRecord:
+    """Give up a job that vanished or was replaced by another.
+
+    One that had been given up and came back is no new attempt: it may go on like this while patience lasts.
+    """
+    if lost in record.given_up and record.lost_since is not None:
+        if now + pause - record.lost_since <= record.patience:
+            return record
+        message = f"The service gave job {lost} for table {record.table} again and again, and then did not know it"
+        hint = "Run the same command again later."
+        return replace(record, error=ExpiredError(message, hint=hint, table=record.table, job_id=lost))
+    given_up = record.given_up if lost in record.given_up else (*record.given_up, lost)
     vanished = record.vanished + 1
-    record = replace(record, job=None, given_up=(*record.given_up, lost), vanished=vanished)
+    record = replace(record, given_up=given_up, vanished=vanished, lost_since=now)
     if vanished <= MOST_VANISHED:
         return record
-    message = f"{vanished} jobs for table {record.table} expired before their files were here"
+    message = f"{vanished} jobs for table {record.table} were lost before their files were here"
     hint = "Use more --concurrency or a faster line, and run the same command again."
     return replace(record, error=ExpiredError(message, hint=hint, table=record.table, job_id=lost))

@@ -7,14 +7,13 @@ names what came. What a refusal says is in `refusal.py`.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
 from dapkit.errors import UnexpectedAnswerError, UsageError
-from dapkit.model import Failure, Job, JobStatus, Query, VersionedSchema
+from dapkit.model import Failure, Job, JobStatus, Query, VersionedSchema, instant
 from dapkit.protocol.redaction import excerpt, place
 
 JSON_MEDIA_TYPE: Final = "application/json"
@@ -129,7 +128,7 @@ def decode_schema(body: bytes, namespace: str, table: str) -> VersionedSchema:
 
 
 def decode_job(body: bytes) -> Job:
-    """Read a job in any state.
+    """Read a job in any state, each of its objects once.
 
     Raises:
         UnexpectedAnswerError: an unknown state, or a complete job without what a complete job must say.
@@ -153,7 +152,7 @@ def decode_job(body: bytes) -> Job:
         id=answer.id,
         status=status,
         expires_at=None if answer.expires_at is None else _epoch(answer.expires_at),
-        objects=tuple(item.id for item in answer.objects or ()),
+        objects=tuple(dict.fromkeys(item.id for item in answer.objects or ())),
         schema_version=answer.schema_version,
         at=answer.at,
         since=answer.since,
@@ -183,6 +182,9 @@ def _require_complete(job: _Job) -> None:
         absent.append("at (or since and until)")
     if absent:
         raise UnexpectedAnswerError(f"The job is complete, but does not say {', '.join(absent)}.")
+    for mark in (job.at, job.since, job.until):
+        if mark is not None:
+            _epoch(mark)  # kept as it is written, but the next increment must be able to start there
 
 
 def _http_url(url: str) -> str:
@@ -198,11 +200,10 @@ def _http_url(url: str) -> str:
 
 
 def _epoch(text: str) -> float:
-    """Return an ISO 8601 time as seconds since the epoch; without a zone it is taken as UTC."""
+    """Return an ISO 8601 time as seconds since the epoch. Raises UnexpectedAnswerError when it is none."""
     try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
+        return instant(text)
+    except ValueError:
         raise UnexpectedAnswerError(f"The service gave a time that is none: {excerpt(text, 40)!r}.") from None
 
 

@@ -1,0 +1,24 @@
+"""What follows from the fields of values."""
+
+import pytest
+
+from dapkit.model import instant
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2024-01-02T00:00:00Z", 1704153600.0),
+        ("2024-01-02T01:00:00+01:00", 1704153600.0),
+        ("2024-01-02T00:00:00", 1704153600.0),
+        ("2024-01-02T00:00:00.500000001Z", 1704153600.5),
+    ],
+)
+def test_a_time_in_any_zone_or_none(text: str, seconds: float) -> None:
+    assert instant(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "banana", "2024", "2024-13-01T00:00:00Z"])
+def test_what_is_no_time(text: str) -> None:
+    with pytest.raises(ValueError, match=r"isoformat|month"):
+        instant(text)
