@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import psycopg
 import pytest
@@ -16,6 +17,7 @@ from tests.support.tsv_parts import Row
 from dapkit.errors import BadValueError, LayoutError, TargetError, UnreachableTargetError
 from dapkit.targets.base import LoadOptions
 from dapkit.targets.postgres.target import PostgresTarget
+from dapkit.targets.sql import SqlSession
 
 pytestmark = pytest.mark.server
 
@@ -282,6 +284,17 @@ def test_a_connection_that_is_cut_is_told_apart(scene: Scene) -> None:
         scene.change(TABLE, ROWS)
     scene.reopen()
     scene.change(TABLE, ROWS)
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
+def test_a_server_without_tls_is_refused_where_tls_is_asked_for(postgres_url: str, mode: str) -> None:
+    plain = PostgresTarget.of(f"{postgres_url}?ssl=prefer").open()
+    encrypted = cast(SqlSession, plain).query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+    plain.close()
+    if encrypted == [(True,)]:
+        pytest.skip("the named server speaks TLS")
+    with pytest.raises(UnreachableTargetError):
+        PostgresTarget.of(f"{postgres_url}?ssl={mode}").open()
 
 
 def test_a_database_that_is_not_there(postgres_url: str) -> None:
