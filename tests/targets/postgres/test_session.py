@@ -174,6 +174,19 @@ def test_a_rebuilt_table_is_the_same_one_with_its_indexes_and_grants(scene: Scen
     assert scene.place.ask(f"SELECT count(*) FROM pg_index WHERE indrelid = '{THINGS}'::regclass") == [(2,)]
 
 
+def test_triggers_of_the_users_own_find_what_they_find_elsewhere(scene: Scene) -> None:
+    scene.initialise(TABLE, ROWS)
+    body = "BEGIN INSERT INTO notes VALUES (NEW.id); RETURN NEW; END"
+    scene.place.execute(
+        "CREATE SCHEMA public",
+        "CREATE TABLE public.notes (id bigint)",
+        f"CREATE FUNCTION public.noted() RETURNS trigger LANGUAGE plpgsql AS '{body}'",
+        f"CREATE TRIGGER noted BEFORE INSERT ON {THINGS} FOR EACH ROW EXECUTE FUNCTION public.noted()",
+    )
+    scene.change(TABLE, [{"id": 3}])
+    assert scene.place.ask("SELECT id FROM public.notes") == [(3,)]
+
+
 # Enums and lookup tables
 
 
