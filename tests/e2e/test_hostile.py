@@ -155,13 +155,10 @@ def impatient(sandbox: SandboxProcess, tmp_path: Path) -> SandboxProcess:
     return sandbox.with_environ(PYTHONPATH=str(folder))
 
 
-@pytest.mark.parametrize(
-    ("file_format", "named"),
-    [("jsonl", "gzip"), ("csv", "gzip"), ("tsv", "gzip"), ("parquet", "did not end")],
-)
-def test_a_body_without_end(impatient: SandboxProcess, tmp_path: Path, file_format: str, named: str) -> None:
+@pytest.mark.parametrize("file_format", ["jsonl", "csv", "tsv", "parquet"])
+def test_a_body_without_end(impatient: SandboxProcess, tmp_path: Path, file_format: str) -> None:
     impatient.misbehave("endless")
-    assert named in refused(impatient, tmp_path / "out", 40, file_format)
+    assert "did not end" in refused(impatient, tmp_path / "out", 25, file_format)
     assert not list(tmp_path.rglob("*.part"))
     # Whoever is endless is not asked again and again.
     sent = [each["bytes"] for each in impatient.traffic()["objects"].values()]

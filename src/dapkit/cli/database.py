@@ -210,6 +210,8 @@ def sync_lines(result: SyncResult) -> list[str]:
         lines += failure_lines(failed)
     written = sum(loaded.counts.written for loaded in result.done)
     deleted = sum(loaded.counts.deleted for loaded in result.done)
+    if any(loaded.counts.repaired for loaded in result.done):
+        lines.append(f"Originals of repaired values: {result.originals}")
     source = ", from the sandbox" if result.sandbox else ""
     trouble = f", {len(result.failed):,} failed" if result.failed else ""
     lines.append(
@@ -224,6 +226,7 @@ def sync_object(result: SyncResult) -> dict[str, Any]:
     return {
         "namespace": result.namespace,
         "target": result.target,
+        "originals": str(result.originals),
         "sandbox": result.sandbox,
         "seconds": round(result.seconds, 3),
         "tables": [

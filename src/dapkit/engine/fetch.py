@@ -154,10 +154,6 @@ class Fetcher:
             return self._again(error, began)
         except (NetworkError, RateLimitedError, ServerError) as error:
             return self._again(error, began)
-        except DapError:
-            if not self._etag:  # nothing can go on from it, so it need not fill the disk
-                await self._run.blocking(self._part.discard)
-            raise
 
     def _again(self, error: DapError, began: float) -> Again:
         run, now = self._run, self._run.clock.now()
@@ -317,12 +313,17 @@ class Fetcher:
         return proof
 
     async def _stop(self, writing: asyncio.Future[None] | None, batch: Sequence[bytes]) -> None:
-        """Let the worker thread end, and save what came before the connection was lost or the run was stopped."""
+        """Let the worker thread end, and save what came before the connection was lost or the run was stopped.
+
+        What the store gives no means to continue would only fill the disk: it goes.
+        """
         try:
             if writing is not None:
                 await settled(writing)
         finally:
-            if writing is not None and (writing.cancelled() or writing.exception() is not None):
+            if not self._etag:
+                self._run.tally.refetched += self._part.discard()
+            elif writing is not None and (writing.cancelled() or writing.exception() is not None):
                 self._part.close()
             else:
                 self._part.pause(batch)

@@ -86,12 +86,13 @@ class ReplicateOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncResult:
-    """How it ended."""
+    """How it ended; `originals` is the folder with the originals of values that were repaired."""
 
     namespace: str
     target: str
     done: tuple[TableLoaded, ...]
     failed: tuple[TableFailed, ...]
+    originals: Path
     seconds: float
     sandbox: bool
 
@@ -130,6 +131,7 @@ async def replicate(session: Session, options: ReplicateOptions, listen: Listene
         target=options.target.name,
         done=done,
         failed=failed,
+        originals=stage.originals(options.stage),
         seconds=session.clock.now() - started,
         sandbox=session.sandbox,
     )
@@ -303,7 +305,7 @@ class Replication:
             self._listen(event)
 
     def _load_options(self, name: str) -> LoadOptions:
-        side = self._options.stage / "repaired" / f"{self._places.folder.name}-{name}.jsonl"
+        side = stage.side_file(self._options.stage, self._places.folder, name)
         return replace(self._options.load, side_file=side, keep_missing=self._namespace == LOGS)
 
     def _now(self) -> datetime:

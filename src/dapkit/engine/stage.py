@@ -13,7 +13,7 @@ from dapkit.engine.events import TableResult
 from dapkit.errors import IntegrityError
 from dapkit.targets.base import Parts
 
-__all__ = ["clear", "discard", "parts_of", "stage_folder"]
+__all__ = ["clear", "discard", "originals", "parts_of", "side_file", "stage_folder"]
 
 
 def stage_folder(root: Path, target: str, namespace: str) -> Path:
@@ -25,6 +25,16 @@ def stage_folder(root: Path, target: str, namespace: str) -> Path:
         folder.mkdir(exist_ok=True, mode=0o700)
         folder.chmod(0o700)
     return folder
+
+
+def originals(root: Path) -> Path:
+    """Return the folder for the originals of repaired values, which outlast the stage."""
+    return root / "repaired"
+
+
+def side_file(root: Path, folder: Path, table: str) -> Path:
+    """Return where the originals of a table's repaired values are kept."""
+    return originals(root) / f"{folder.name}-{table}.jsonl"
 
 
 def parts_of(result: TableResult) -> Parts:

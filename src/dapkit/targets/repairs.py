@@ -57,7 +57,7 @@ def _repairs(text: str) -> list[Repair]:
 
 
 def append(path: Path, table: Table, repairs: Iterable[Repair]) -> None:
-    """Add originals to the file, which is made where it is missing, and its folder too.
+    """Add originals to the file, which is made with its folder where they are missing.
 
     Raises:
         OSError: it cannot be written.
