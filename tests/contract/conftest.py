@@ -3,5 +3,5 @@
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"tests.contract.{name}" for name in ("values", "changes", "snapshots", "evolution", "safety", "scene"))
+    *(f"tests.contract.{name}" for name in ("values", "changes", "snapshots", "evolution", "safety", "scene", "model"))
 )

@@ -1,0 +1,175 @@
+"""A service as simple as can be, and a table that has to follow it: what the model test compares.
+
+The service knows every change of every key with its time, so it can say what its table is at any time, and give any
+increment as the real one would: one row a key, its last state, though now and then a key comes more than once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.contract.place import Place, Values
+from tests.contract.scene import interrupted
+from tests.support.table_schemas import INT32, TEXT, Node, table_of
+from tests.support.tsv_parts import Layout, Row, write_parts
+
+from dapkit.errors import MovedOnError
+from dapkit.model import Table
+from dapkit.targets.base import Book, Load
+
+__all__ = ["Follower", "Key", "Service"]
+
+Key = tuple[int, str]
+_BEGIN = datetime(2024, 3, 1, tzinfo=UTC)
+_KEY: dict[str, Node] = {"id": INT32, "part": TEXT | {"maxLength": 8}}
+
+
+@dataclass(frozen=True)
+class Event:
+    """A key got these values, or (None) was deleted."""
+
+    time: int
+    key: Key
+    values: Values | None
+
+
+@dataclass
+class Service:
+    """A table at the service: its columns, and all that ever happened."""
+
+    columns: dict[str, Node] = field(default_factory=lambda: {"c0": TEXT, "n": INT32})
+    version: int = 1
+    now: int = 1
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def table(self) -> Table:
+        """The table by today's schema."""
+        return table_of(self.columns, key=_KEY, version=self.version)
+
+    def write(self, changes: Mapping[Key, Values | None]) -> None:
+        """Let a moment pass in which these keys change."""
+        self.now += 1
+        self.events += [Event(self.now, key, values) for key, values in changes.items()]
+
+    def alter(self, columns: dict[str, Node]) -> None:
+        """Publish another version of the schema."""
+        self.columns, self.version = columns, self.version + 1
+
+    def rows(self, until: int) -> dict[Key, Values]:
+        """Return what the table is at a time."""
+        state: dict[Key, Values | None] = {}
+        for event in self.events:
+            if event.time <= until:
+                state[event.key] = event.values
+        return {key: values for key, values in state.items() if values is not None}
+
+    def snapshot(self) -> list[Row]:
+        """Return every row as a snapshot gives it."""
+        times = {event.key: event.time for event in self.events}
+        return [Row(self._row(key, values), _ts(times[key])) for key, values in self.rows(self.now).items()]
+
+    def increment(self, since: int, *, repeated: bool) -> list[Row]:
+        """Return the last state of each key that changed since; `repeated`: its earlier states too, in no order."""
+        changed = [event for event in self.events if event.time > since]
+        last = changed if repeated else list({event.key: event for event in changed}.values())
+        return [
+            Row(self._row(event.key, event.values or {}), _ts(event.time), "D" if event.values is None else "U")
+            for event in sorted(last, key=lambda event: (event.key, -event.time))
+        ]
+
+    def _row(self, key: Key, values: Values) -> Values:
+        return {"id": key[0], "part": key[1]} | {name: values.get(name) for name in self.columns}
+
+
+def moment(time: int) -> datetime:
+    """Return a time of the service as a watermark."""
+    return _BEGIN + timedelta(seconds=time)
+
+
+def _ts(time: int) -> str:
+    """Return a time as rows have it: with as many decimals as it needs."""
+    text = (_BEGIN + timedelta(milliseconds=250 * time)).replace(tzinfo=None).isoformat()
+    return (text.rstrip("0") if "." in text else text) + "Z"
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A load that came to its end: by which road, and from which line in the books."""
+
+    road: str
+    load: Load
+    before: Book | None
+
+
+@dataclass
+class Follower:
+    """A target that follows the service, with what it has to hold: `wanted` in the `shape` of a table, as of `at`."""
+
+    place: Place
+    folder: Path
+    wanted: dict[Key, Values] = field(default_factory=dict)
+    shape: Table | None = None
+    at: int = 0
+    last: Applied | None = None
+
+    def __post_init__(self) -> None:
+        self.session = self.place.open()
+        self.session.prepare("canvas", sandbox=False)
+
+    def sync(self, service: Service, *, road: str, overlap: int, repeated: bool, break_at: int | None) -> None:
+        """Bring the table up to date; a break at some statement leaves it as it was."""
+        table = service.table
+        before = self.session.books("canvas").get(table.name)
+        road = "initialise" if before is None else road
+        increment = road == "change"
+        rows = service.increment(self.at - overlap, repeated=repeated) if increment else service.snapshot()
+        parts = write_parts(self.folder, table, rows, Layout(action=increment, files=2))
+        step = Applied(road, Load(table=table, parts=parts, watermark=moment(service.now)), before)
+        with interrupted(self.session, break_at or 0) as breaks:
+            self._run(step)
+        if breaks.happened:
+            self.session.close()
+            self.session = self.place.open()
+        else:
+            self.wanted, self.shape, self.at, self.last = service.rows(service.now), table, service.now, step
+        self.check()
+
+    def close(self) -> None:
+        """Give the session up."""
+        self.session.close()
+
+    def _run(self, step: Applied) -> None:
+        if step.before is None:
+            self.session.initialise(step.load)
+        else:
+            (self.session.change if step.road == "change" else self.session.replace)(step.load, step.before)
+
+    def replay(self) -> None:
+        """Apply the last load once more, as when the service answers with a job that was applied already."""
+        if self.last is not None and self.last.before is not None:
+            self._run(replace(self.last, before=self.session.books("canvas")["things"]))
+        self.check()
+
+    def come_late(self) -> None:
+        """Apply the last load as somebody who knows nothing of it being applied."""
+        before = self.last.before if self.last is not None else None
+        if self.last is not None and before is not None and before.watermark != self.last.load.watermark:
+            with pytest.raises(MovedOnError):
+                self._run(self.last)
+        self.check()
+
+    def check(self) -> None:
+        """Require that the table is what the service's was, and that the books say when."""
+        books = self.session.books("canvas")
+        if self.shape is None:
+            assert books == {}
+            return
+        names = [column.name for column in self.shape.columns]
+        full = [{"id": key[0], "part": key[1]} | values for key, values in self.wanted.items()]
+        wanted = [{name: row.get(name) for name in names} for row in full]
+        assert sorted(self.place.rows(self.shape), key=repr) == sorted(wanted, key=repr)
+        assert books["things"].watermark == moment(self.at)
+        assert books["things"].schema.version == self.shape.version

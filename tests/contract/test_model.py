@@ -1,0 +1,103 @@
+"""Random histories: whatever the service does and wherever a load breaks, the table is what the service's was."""
+
+import os
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.contract.model import Follower, Service
+from tests.contract.place import Place
+from tests.contract.test_duckdb import CAPABILITIES as DUCKDB
+from tests.contract.test_sqlite import CAPABILITIES as SQLITE
+from tests.support.table_schemas import INT64, TEXT
+
+from dapkit.targets.duckdb.target import DuckDbTarget
+from dapkit.targets.sqlite.target import SqliteTarget
+
+EXAMPLES = 500 if "DAPKIT_SOAK" in os.environ else 15
+PLACES: dict[str, Callable[[Path], Place]] = {
+    "duckdb": lambda folder: Place(DuckDbTarget(folder / "test.duckdb"), DUCKDB),
+    "sqlite": lambda folder: Place(SqliteTarget(folder / "test.sqlite"), SQLITE),
+}
+"""By name: what makes an empty database, with a folder of its own."""
+
+Row = tuple[str | None, int | None]
+Key = tuple[int, str]
+
+KEYS = st.tuples(st.integers(1, 3), st.sampled_from(["a", "A"]))
+TEXTS = st.sampled_from([None, "", "x", "\\N", "a\tb\\\n", "👩"])
+ROWS = st.none() | st.tuples(TEXTS, st.none() | st.integers(-(2**31), 2**31 - 1))
+WRITES = st.lists(st.dictionaries(KEYS, ROWS, min_size=1, max_size=4), min_size=1, max_size=3)
+
+
+@dataclass(frozen=True)
+class Round:
+    """What happens at the service, the sync that follows, and who comes after it."""
+
+    writes: list[dict[Key, Row | None]]
+    alteration: str | None
+    road: str
+    overlap: int
+    repeated: bool
+    break_at: int | None
+    after: str | None
+
+
+ROUNDS = st.builds(
+    Round,
+    writes=WRITES,
+    alteration=st.none() | st.sampled_from(["add", "widen", "drop"]),
+    road=st.sampled_from(["change", "change", "change", "replace"]),
+    overlap=st.integers(0, 2),
+    repeated=st.booleans(),
+    break_at=st.none() | st.integers(1, 25),
+    after=st.sampled_from([None, "replay", "late"]),
+)
+
+
+def write(service: Service, rows: dict[Key, Row | None]) -> None:
+    texts = [name for name in service.columns if name != "n"]
+    service.write(
+        {key: None if row is None else dict.fromkeys(texts, row[0]) | {"n": row[1]} for key, row in rows.items()}
+    )
+
+
+def alter(service: Service, kind: str | None) -> None:
+    columns = dict(service.columns)
+    match kind:
+        case "add":
+            columns[f"c{service.version}"] = TEXT
+        case "widen" if "n" in columns:
+            columns["n"] = INT64
+        case "drop" if len(columns) > 1:
+            columns.pop(next(iter(columns)))
+    if columns != service.columns:
+        service.alter(columns)
+
+
+@pytest.mark.timeout(60 * EXAMPLES)
+@pytest.mark.parametrize("place", PLACES)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rounds=st.lists(ROUNDS, min_size=3, max_size=6))
+def test_the_table_follows_the_service(
+    tmp_path_factory: pytest.TempPathFactory, place: str, rounds: list[Round]
+) -> None:
+    folder = tmp_path_factory.mktemp("model")
+    service = Service()
+    follower = Follower(PLACES[place](folder), folder)
+    write(service, {(number, part): ("x", number) for number in (1, 2, 3) for part in "aA"})
+    with closing(follower):
+        for each in rounds:
+            follower.sync(service, road=each.road, overlap=each.overlap, repeated=each.repeated, break_at=each.break_at)
+            if each.after == "replay":
+                follower.replay()
+            elif each.after == "late":
+                follower.come_late()
+            for rows in each.writes:
+                write(service, rows)
+            alter(service, each.alteration)
+        follower.sync(service, road="change", overlap=0, repeated=False, break_at=None)
