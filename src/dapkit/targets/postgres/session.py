@@ -30,7 +30,7 @@ def connect(parameters: Mapping[str, str], name: str) -> "PostgresSession":
         connection = psycopg.connect(autocommit=True, prepare_threshold=None, **given)  # type: ignore[arg-type]
         # Said after connecting, since poolers between us and the server refuse most start-up parameters.
         connection.execute(
-            "SET TIME ZONE 'UTC'; SET datestyle TO ISO, YMD; SET search_path TO pg_catalog; SET statement_timeout TO 0;"
+            "SET TIME ZONE 'UTC'; SET datestyle TO ISO, YMD; SET statement_timeout TO 0;"
             " SET standard_conforming_strings TO on; SET client_min_messages TO warning"
         )
     except psycopg.Error as error:
