@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from dapkit.decode.tsv import common_header
 from dapkit.errors import BadValueError, MovedOnError, TargetError, UnreachableTargetError, UsageError
 from dapkit.schema import read_table
-from dapkit.targets.base import Book, Load
+from dapkit.targets.base import Book, Counts, Load
 from dapkit.targets.duckdb.dialect import ORIGINALS, DuckDbDialect
 from dapkit.targets.repairs import settle
 from dapkit.targets.sql import NEWEST, SqlSession, Staged
@@ -113,6 +113,21 @@ class DuckDbSession(SqlSession):
         """Return the statements that made a table's indexes."""
         sql = "SELECT sql FROM duckdb_indexes() WHERE schema_name = ? AND table_name = ? AND sql IS NOT NULL"
         return [statement for (statement,) in self.query(sql, (before.namespace, before.table))]
+
+    def fill(self, load: Load) -> Counts:
+        """Let DuckDB read the files straight into the table; by way of a temporary one only if a key is repeated."""
+        table = load.table
+        if not load.parts.paths:
+            return super().fill(load)
+        header, paths = common_header(load.parts.paths, table, action=False), list(map(str, load.parts.paths))
+        rows = self.modify(self.dialect.load(table, header, paths))
+        self.require_rows(load, rows)
+        if self.query(self.dialect.repeated(table, self.dialect.of(table))):
+            self.modify(f"DELETE FROM {self.dialect.of(table)}")
+            return super().fill(load)
+        doubt = self.dialect.may_be_repaired(table)
+        odd = self.query(self.dialect.read_originals(table, header, paths)) if doubt and self.query(doubt) else []
+        return Counts(written=rows, repaired=settle(load, (text for (text,) in odd)))
 
     def stage(self, load: Load, *, action: bool) -> Staged:
         """Let DuckDB read the files into a temporary table."""
