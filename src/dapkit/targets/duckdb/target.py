@@ -1,12 +1,12 @@
 """DuckDB as a target: `duckdb:FILE`. DuckDB reads the files by itself."""
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from dapkit.decode.tsv import common_header
+from dapkit.decode.tsv_rows import unfit
 from dapkit.errors import BadValueError, MovedOnError, TargetError, UnreachableTargetError, UsageError
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Counts, Load
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["DuckDbTarget"]
 
 _STAGING = '"dapkit_staging"'
-_COLUMN = re.compile(r'converting column "(?:\w+\.)?([^"]+)"')
 
 
 class DuckDbTarget:
@@ -152,9 +151,7 @@ def _translated(error: "duckdb.Error") -> TargetError:
     if isinstance(error, duckdb.TransactionException) and "conflict" in str(error).lower():
         return MovedOnError(f"Somebody else is changing the same at this time: {_first_line(error)}")
     if isinstance(error, duckdb.ConversionException):
-        column = _COLUMN.search(str(error))
-        where = f" of column {column[1]}" if column else ""
-        return BadValueError(f"DuckDB cannot take a value{where} from the files: {_first_line(error)}")
+        return unfit(error)
     kind = BadValueError if isinstance(error, duckdb.ConstraintException) else TargetError
     return kind(f"DuckDB says: {_first_line(error)}")
 
