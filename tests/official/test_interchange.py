@@ -9,13 +9,15 @@ stops with exit code 5 and changes nothing), and go on with a table of which onl
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from tests.support.official_client import NEEDS_OFFICIAL, layout, official, rows
+from tests.support.official_client import NEEDS_OFFICIAL, layout, official, rows, try_official
 from tests.support.postgres_server import PostgresServer
 from tests.support.sandbox_process import SandboxProcess, sandbox_process
 
@@ -90,10 +92,14 @@ def _without_staleness(text: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    moment = "2024-01-20T00:00:00+00:00"
-    home = tmp_path_factory.mktemp("home")
+    with _sandbox_of(tmp_path_factory.mktemp("home"), "2023-09-20T00:00:00Z") as sandbox:
+        yield sandbox
+
+
+@contextmanager
+def _sandbox_of(home: Path, data_time: str) -> Iterator[SandboxProcess]:
     with sandbox_process(home, scale=0.05, part_rows=20_000) as sandbox:
-        sandbox.set_data_time(moment)
+        sandbox.set_data_time(data_time)
         yield sandbox.with_environ(XDG_CACHE_HOME=str(home / "cache"))
 
 
@@ -160,4 +166,63 @@ def test_ours_then_theirs_then_ours(sandbox: SandboxProcess, postgres_server: Po
         turn.check()
         assert turn.layout() == made
         assert _mine(url) == mine
-        assert turn.listings()[0] == turn.listings()[1]
+        theirs, ours = turn.listings()
+        assert ours == theirs
+
+
+# The schema changes: see the module `dapkit.sandbox.data.evolving`
+
+EVE = "2024-01-31T12:00:00Z"
+_COLUMNS = """
+SELECT attname, format_type(atttypid, atttypmod), attnotnull, ARRAY(
+    SELECT enumlabel FROM pg_enum WHERE enumtypid = atttypid ORDER BY enumlabel)
+FROM pg_attribute WHERE attrelid = 'edge.evolving'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attname
+"""
+
+
+def _columns(url: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(_COLUMNS.encode()).fetchall()
+
+
+@pytest.mark.parametrize("first", ["theirs", "ours"])
+def test_both_follow_a_schema_that_changes(postgres_server: PostgresServer, tmp_path: Path, first: str) -> None:
+    with _sandbox_of(tmp_path, EVE) as sandbox, postgres_server.database() as url:
+        turn = table_of(sandbox, postgres_server, url, tmp_path, "edge", "evolving")
+        turn.theirs("initdb") if first == "theirs" else turn.ours("sync")
+        versions = [_columns(url)]
+        for day in range(5):
+            sandbox.advance(24)
+            if (day % 2 == 0) == (first == "theirs"):
+                turn.ours("sync")
+            else:
+                turn.theirs("syncdb")
+            turn.check()
+            versions.append(_columns(url))
+        assert all(one != other for one, other in pairwise(versions))
+        with postgres_server.database() as truth:
+            turn.theirs("initdb", truth)
+            assert versions[-1] == _columns(truth)
+
+
+def test_what_stops_the_official_client_ours_goes_on_from(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    with _sandbox_of(tmp_path, "2024-02-01T12:00:00Z") as sandbox, postgres_server.database() as url:
+        turn = table_of(sandbox, postgres_server, url, tmp_path, "edge", "evolving")
+        turn.theirs("initdb")
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("CREATE VIEW public.titles AS SELECT id, title FROM edge.evolving")
+        sandbox.advance(24)
+        before = rows(url, "edge"), _columns(url)
+        code, _, complaints = try_official(sandbox, "syncdb", "edge", "evolving", url, tmp_path)
+        assert code == 5
+        assert "ALTER TABLE" in complaints
+        assert (rows(url, "edge"), _columns(url)) == before
+        turn.ours("syncdb")
+        turn.check()
+        with psycopg.connect(url) as connection:
+            found = connection.execute("SELECT max(length(title)) FROM public.titles").fetchone()
+        assert found is not None
+        assert found[0] > 10
+        sandbox.advance(4)
+        turn.theirs("syncdb")
+        turn.check()
