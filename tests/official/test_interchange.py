@@ -17,7 +17,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.support.official_client import NEEDS_OFFICIAL, layout, official, rows, try_official
+from tests.support.official_client import NEEDS_OFFICIAL, official, try_official
+from tests.support.postgres_contents import layout, rows
 from tests.support.postgres_server import PostgresServer
 from tests.support.sandbox_process import SandboxProcess, sandbox_process
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.support.official_client import EDGE, NEEDS_OFFICIAL, layout, official, rows
+from tests.support.official_client import EDGE, NEEDS_OFFICIAL, official
+from tests.support.postgres_contents import layout, rows
 from tests.support.postgres_server import PostgresServer
 from tests.support.sandbox_process import SandboxProcess, sandbox_process
 

@@ -67,6 +67,7 @@ class ReplicateOptions:
         stage: the folder under which files are kept on their way.
         load: how tables are loaded.
         if_stale: leave tables that are younger than this.
+        repair: fill tables anew that the official client left half loaded.
         connections: how many tables are loaded at once, as far as the target takes them.
         concurrency, patience: of downloads, as `ExportOptions` has them.
     """
@@ -79,6 +80,7 @@ class ReplicateOptions:
     stage: Path
     load: LoadOptions = field(default_factory=LoadOptions)
     if_stale: timedelta | None = None
+    repair: bool = False
     connections: int = 4
     concurrency: int = 8
     patience: float = 900.0
@@ -239,7 +241,7 @@ class Replication:
     async def _bring(self, name: str, standing: Standing, book: Book | None) -> TableLoaded:
         options = self._options
         limit = None if options.if_stale is None else self._now() - options.if_stale
-        way = road(options.purpose, name, standing, book, fresh_until=limit)
+        way = road(options.purpose, name, standing, book, fresh_until=limit, repair=options.repair)
         if isinstance(way, Refuse):
             raise way.error
         if way is Road.LEAVE:
@@ -258,7 +260,7 @@ class Replication:
     async def _caught_up(self, loaded: TableLoaded) -> TableLoaded:
         """Add the changes since a snapshot that was taken some time ago: the service gives an equal job once more."""
         old = self._now() - loaded.watermark > REFRESH
-        if loaded.road not in (Road.INITIALISE, Road.REPLACE) or not old or self._sandbox:
+        if loaded.road not in (Road.INITIALISE, Road.REPAIR, Road.REPLACE) or not old or self._sandbox:
             return loaded
         async with self._places.sessions.lend() as target:
             books = await self._places.loads.blocking(target.books, self._namespace)
@@ -314,7 +316,7 @@ class Replication:
 
 def _apply(target: TargetSession, way: Road, load: Load, book: Book | None) -> Counts:
     if book is None:
-        return target.initialise(load)
+        return target.repair(load) if way is Road.REPAIR else target.initialise(load)
     return target.change(load, book) if way is Road.CHANGE else target.replace(load, book)
 
 
