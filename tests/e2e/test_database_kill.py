@@ -51,6 +51,8 @@ def assert_right(sandbox: SandboxProcess, server: PostgresServer, url: str) -> N
         fresh = sandbox.dap(*sync(truth))
         assert fresh.returncode == 0, fresh.stderr
         assert rows(url, "canvas") == rows(truth, "canvas")
+    compared = sandbox.dap(*sync(url, "reconcile", "--no-sync"))
+    assert compared.returncode == 0, compared.stderr
     with psycopg.connect(url) as connection:
         assert sorted(row[0] for row in connection.execute(_LEFT.encode())) == sorted(TABLES)
     assert not list(Path(sandbox.environ["XDG_CACHE_HOME"]).rglob("*.gz"))
@@ -79,18 +81,34 @@ def test_killed_again_and_again_it_ends_as_a_fresh_load_would(postgres_server: P
         assert_right(sandbox, postgres_server, url)
 
 
+def test_what_goes_on_with_an_old_job_still_ends_where_the_service_is(
+    postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    with world(tmp_path, scale=0.1, job_seconds=3.0) as sandbox, postgres_server.database() as url:
+        assert sandbox.dap(*sync(url)).returncode == 0
+        sandbox.advance(24)
+        with sandbox.start(*sync(url)) as running:
+            time.sleep(2)
+            running.kill()
+        sandbox.advance(24)
+        assert_right(sandbox, postgres_server, url)
+
+
 def test_a_server_that_crashes_and_comes_back(tmp_path: Path) -> None:
     with named_or_private_server() as server:
         if server.crash is None:
             pytest.skip("DAPKIT_TEST_POSTGRES names a server that is not ours to crash")
         with world(tmp_path) as sandbox, server.database() as url:
+            codes = set()
             for _ in range(3):
                 with sandbox.start(*sync(url)) as running:
                     assert _at_work(url)
                     server.crash()
                     _, told = running.communicate(timeout=120)
                 assert_honest(running.returncode, told)
+                codes.add(running.returncode)
                 sandbox.advance(24 * 7)
+            assert codes != {0}, "no crash met a load"
             assert_right(sandbox, server, url)
 
 
@@ -118,7 +136,8 @@ def test_a_link_that_is_cut(postgres_server: PostgresServer, tmp_path: Path) -> 
                 assert_honest(done.returncode, done.stderr)
                 sandbox.advance(24)
             assert proxy.cuts > 8
-        assert_right(sandbox, postgres_server, url)
+            proxy.limit = None
+            assert_right(sandbox, postgres_server, through)
 
 
 def test_two_at_once_on_one_machine(postgres_server: PostgresServer, tmp_path: Path) -> None:

@@ -41,12 +41,15 @@ class PostgresServer:
     def database(self) -> Iterator[str]:
         """Yield the connection string of a new, empty database, which is gone afterwards."""
         name = f"dapkit_{os.getpid()}_{next(_NUMBERS)}"
+        self._execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+        try:
+            yield f"{self.url}/{name}"
+        finally:
+            self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def _execute(self, statement: str) -> None:
         with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0'.encode())
-            try:
-                yield f"{self.url}/{name}"
-            finally:
-                connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+            connection.execute(statement.encode())
 
 
 def empty(url: str) -> None:

@@ -188,6 +188,7 @@ class Replication:
         self._places = places
         self._listen = listen
         self._sandbox = session.sandbox
+        self._continued: set[str] = set()
 
     async def run(self) -> tuple[TableLoaded | TableFailed, ...]:
         """Bring every table; the first error that concerns all of them stops the rest."""
@@ -258,9 +259,13 @@ class Replication:
         return await self._caught_up(loaded) if options.purpose is Purpose.SYNC else loaded
 
     async def _caught_up(self, loaded: TableLoaded) -> TableLoaded:
-        """Add the changes since a snapshot that was taken some time ago: the service gives an equal job once more."""
+        """Add the changes since files that were made some time ago.
+
+        The service gives an equal job once more, and a run that was interrupted goes on with the job that it had.
+        """
         old = self._now() - loaded.watermark > REFRESH
-        if loaded.road not in (Road.INITIALISE, Road.REPAIR, Road.REPLACE) or not old or self._sandbox:
+        may_be = loaded.road in (Road.INITIALISE, Road.REPAIR, Road.REPLACE) or loaded.table in self._continued
+        if not may_be or not old or self._sandbox:
             return loaded
         async with self._places.sessions.lend() as target:
             books = await self._places.loads.blocking(target.books, self._namespace)
@@ -302,6 +307,8 @@ class Replication:
 
     def _hear(self, event: Event) -> None:
         """Tell of a table's own run what concerns the whole."""
+        if isinstance(event, RunBegan) and event.continued is not None:
+            self._continued.update(event.tables)
         ends = isinstance(event, TableMoved) and event.state in (TableState.DONE, TableState.FAILED)
         if not ends and not isinstance(event, _EVERYBODYS):
             self._listen(event)
