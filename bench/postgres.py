@@ -16,12 +16,12 @@ from dapkit.model import Table
 from dapkit.targets.postgres.dialect import PostgresDialect
 from dapkit.targets.postgres.target import PostgresTarget
 from floors import FOLDER, ROOT, Usage, alternately, measure, row
-from load_postgres import table_of
+from load_wide import table_of
 
 sys.path.insert(0, str(ROOT))
 from tests.support.postgres_server import named_or_private_server
 
-LOADER = Path(__file__).with_name("load_postgres.py")
+LOADER = Path(__file__).with_name("load_wide.py")
 ROWS = int(os.environ.get("DAPKIT_BENCH_ROWS", "2000000"))
 CHANGES = ROWS // 40
 ROUNDS = int(os.environ.get("DAPKIT_BENCH_ROUNDS", "3"))

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
+from tests.support import mariadb_server
+from tests.support.mariadb_server import MySqlServer
 from tests.support.postgres_server import PostgresServer, empty, named_or_private_server
 
 
@@ -25,3 +27,17 @@ def postgres_url(postgres_database: str) -> str:
     """The connection string of a database, empty at the beginning of the test."""
     empty(postgres_database)
     return postgres_database
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> Iterator[MySqlServer]:
+    """A server of MySQL or MariaDB; tests that use it bear the marker `server`."""
+    with mariadb_server.named_or_private_server() as server:
+        yield server
+
+
+@pytest.fixture
+def mysql_url(mysql_server: MySqlServer) -> Iterator[str]:
+    """The connection string of an empty database."""
+    with mysql_server.database() as url:
+        yield url

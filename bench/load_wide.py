@@ -1,6 +1,6 @@
-"""What the bench of PostgreSQL measures of ours, in a process of its own.
+"""What the benches of databases measure of ours, in a process of its own.
 
-python bench/load_postgres.py load|change URL FOLDER ROWS
+python bench/load_wide.py load|change URL FOLDER ROWS
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from dapkit.model import Table, VersionedSchema
 from dapkit.schema import read_table
 from dapkit.targets.base import Load, Parts, watermark_of
-from dapkit.targets.postgres.target import PostgresTarget
+from dapkit.targets.registry import target_of
 
 
 def table_of(folder: Path, name: str) -> Table:
@@ -22,7 +22,7 @@ def table_of(folder: Path, name: str) -> Table:
 
 def act(verb: str, url: str, folder: Path, rows: int) -> None:
     """Load the table, or change it."""
-    session = PostgresTarget.of(url).open()
+    session = target_of(url).open()
     table = table_of(folder, "ours")
     if verb == "load":
         parts = Parts(paths=tuple(sorted(folder.glob("part-*.gz"))), rows=rows)

@@ -1,0 +1,25 @@
+"""MySQL and MariaDB keep the contract, on a MariaDB of our own, or on the server that DAPKIT_TEST_MYSQL names."""
+
+import pytest
+from tests.contract.mysql_place import MySqlPlace
+from tests.contract.place import Place
+from tests.contract.scene import Scene
+from tests.contract.suite import TargetContract
+
+ROADS = ["initialise", "change", "replace", "alter"]
+"""What is rebuilt is altered in its rows' sight too: tests/targets/mysql has it."""
+
+
+@pytest.mark.server
+class TestMySql(TargetContract):
+    @pytest.fixture
+    def place(self, mysql_url: str) -> Place:
+        return MySqlPlace(mysql_url)
+
+    @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key refuses the same one twice
+    def test_books_of_two_versions_are_refused_untouched(self, scene: Scene, versions: tuple[int, ...]) -> None:
+        super().test_books_of_two_versions_are_refused_untouched(scene, versions)
+
+    @pytest.mark.parametrize("road", ROADS)
+    def test_a_break_at_any_step_leaves_the_table_as_it_was(self, scene: Scene, road: str) -> None:
+        super().test_a_break_at_any_step_leaves_the_table_as_it_was(scene, road)

@@ -1,0 +1,337 @@
+"""What MySQL and MariaDB alone have: DDL that commits, lookup tables, doubts of LOAD DATA, a server that forbids it."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from tests.contract.mysql_place import MySqlPlace
+from tests.contract.place import Values
+from tests.contract.scene import Scene, interrupted
+from tests.support.mariadb_server import MariaDbServer, MySqlServer
+from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
+from tests.support.tsv_parts import Row, deleted
+
+from dapkit.errors import BadValueError, DapError, LayoutError, MovedOnError, TargetError, UnalterableError
+from dapkit.targets.base import LoadOptions, Standing, Truth
+from dapkit.targets.mysql.session import MySqlSession
+from dapkit.targets.mysql.target import MySqlTarget
+
+pytestmark = pytest.mark.server
+
+ENUM: Node = {"type": "string", "enum": ["a", "b", "__dap_unspecified__"]}
+OPEN: Node = {"oneOf": [{"type": "string", "enum": ["known"]}, TEXT]}
+MOMENT: Node = {"type": "string", "format": "date-time"}
+BASE = table_of({"name": TEXT, "size": INT64})
+NARROWER = table_of({"name": TEXT, "size": INT32, "open": OPEN}, version=2)
+ROWS: list[Values] = [{"id": 1, "name": "a", "size": 1}, {"id": 2, "name": "b", "size": 2}]
+NEW: list[Values] = [{"id": 1, "name": "x", "size": 10, "open": "known"}, {"id": 3, "size": 30}]
+
+
+@pytest.fixture
+def scene(mysql_url: str, tmp_path: Path) -> Iterator[Scene]:
+    scene = Scene(MySqlPlace(mysql_url), tmp_path)
+    yield scene
+    scene.session.close()
+
+
+@pytest.fixture
+def no_local(mysql_server: MySqlServer) -> Iterator[None]:
+    mysql_server.execute("SET GLOBAL local_infile = 0")
+    yield
+    mysql_server.execute("SET GLOBAL local_infile = 1")
+
+
+def ids(scene: Scene) -> list[object]:
+    return [row[0] for row in scene.place.ask('SELECT id FROM "canvas__things" ORDER BY id')]
+
+
+def test_the_session_is_as_the_official_clients(scene: Scene) -> None:
+    asked = "SELECT @@sql_mode, @@time_zone, @@character_set_client, @@autocommit"
+    ((modes, zone, charset, autocommit),) = scene.session.query(asked)
+    assert {"ANSI_QUOTES", "NO_AUTO_VALUE_ON_ZERO", "STRICT_ALL_TABLES"} <= set(modes.split(","))
+    assert (zone, charset, autocommit) == ("+00:00", "utf8mb4", 1)
+
+
+# Tables that are not ours, and ours that are half made
+
+
+def test_a_table_of_somebody_else_is_not_touched_even_if_it_is_empty(scene: Scene) -> None:
+    scene.place.execute('CREATE TABLE "canvas__things" (mine integer)')
+    assert scene.session.standing("canvas", "things") is Standing.UNBOOKED
+    with pytest.raises(LayoutError, match="canvas__things"):
+        scene.initialise(BASE, ROWS)
+    assert scene.place.ask('SELECT mine FROM "canvas__things"') == []
+
+
+def test_an_empty_table_that_a_killed_load_left_is_begun_anew(scene: Scene) -> None:
+    begun = "INSERT INTO \"instructure_dap__dapkit_begun\" VALUES ('canvas', 'things')"
+    scene.place.execute('CREATE TABLE "canvas__things" (half integer)', begun)
+    assert scene.session.standing("canvas", "things") is Standing.ABSENT
+    scene.initialise(BASE, ROWS)
+    scene.holds(BASE, ROWS)
+    assert scene.place.ask('SELECT * FROM "instructure_dap__dapkit_begun"') == []
+
+
+def test_a_table_that_was_begun_but_has_rows_is_somebody_elses(scene: Scene) -> None:
+    begun = "INSERT INTO \"instructure_dap__dapkit_begun\" VALUES ('canvas', 'things')"
+    filled = 'INSERT INTO "canvas__things" VALUES (1)'
+    scene.place.execute('CREATE TABLE "canvas__things" (mine integer)', filled, begun)
+    assert scene.session.standing("canvas", "things") is Standing.UNBOOKED
+    with pytest.raises(LayoutError):
+        scene.initialise(BASE, ROWS)
+    assert scene.place.ask('SELECT mine FROM "canvas__things"') == [(1,)]
+
+
+# Schemas that cannot be altered into
+
+
+def test_a_table_made_anew_breaks_off_at_any_step_and_the_next_run_ends_right(scene: Scene) -> None:
+    scene.initialise(BASE, ROWS)
+    parts = scene.parts(NARROWER, [*NEW, NEW[0]], action=False)
+    for step in range(1, 200):
+        load = scene.load(NARROWER, parts)
+        with interrupted(scene.session, step) as breaks:
+            scene.session.replace(load, scene.book(NARROWER))
+        if not breaks.happened:
+            break
+        scene.reopen()
+        assert ids(scene) in ([1, 2], [1, 3]), "as it was, or as it will be"
+        assert scene.book(BASE).schema.version == 1
+    scene.holds(NARROWER, NEW)
+    left = scene.place.ask("SHOW TABLES LIKE 'instructure\\_dap\\_\\_dapkit\\_%'")
+    assert sorted(row[0].rpartition("__")[2] for row in left) == ["dapkit_begun", "dapkit_history", "dapkit_origin"]
+    assert scene.place.ask(
+        "SELECT constraint_name FROM information_schema.table_constraints WHERE table_schema = database()"
+        " AND table_name = 'canvas__things' AND constraint_type = 'FOREIGN KEY'"
+    ) == [("fk_canvas__things_open",)]
+
+
+def test_a_table_that_took_the_place_without_its_line_goes_on_with_increments(scene: Scene) -> None:
+    scene.initialise(BASE, ROWS)
+    before = scene.book(BASE)
+    scene.replace(NARROWER, NEW)
+    line = json.dumps(dict(before.schema.document)).replace("\\", "\\\\").replace("'", "''")
+    scene.place.execute(
+        'UPDATE "instructure_dap__table_sync" SET schema_version = 1,'
+        f" timestamp = '{before.watermark:%Y-%m-%d %H:%M:%S}', schema_description = '{line}'",
+        'ALTER TABLE "canvas__things" DROP FOREIGN KEY "fk_canvas__things_open"',
+    )
+    scene.change(NARROWER, [{"id": 4, "size": 4, "open": "more"}, deleted(id=3)])
+    scene.holds(NARROWER, [NEW[0], {"id": 4, "size": 4, "open": "more"}])
+
+
+@pytest.mark.parametrize("done", range(5))
+def test_alterations_that_got_done_are_not_done_again(scene: Scene, done: int) -> None:
+    scene.initialise(BASE, ROWS)
+    wider = table_of({"name": TEXT, "size": INT64, "more": OPEN, "when": MOMENT}, version=2)
+    statements = scene.session.ddl(wider, scene.book(BASE), LoadOptions())
+    assert len(statements) == 4
+    scene.place.execute(*statements[:done])
+    scene.change(wider, [{"id": 3, "more": "x"}])
+    scene.holds(wider, [*ROWS, {"id": 3, "more": "x"}])
+    assert scene.session.ddl(wider, scene.book(wider), LoadOptions()) == []
+
+
+# Values
+
+
+def test_a_text_of_digits_is_not_taken_for_the_number_of_an_enums_value(scene: Scene) -> None:
+    table = table_of({"v": ENUM})
+    counts = scene.initialise(table, [{"id": 1, "v": "2"}, {"id": 2, "v": "b"}, {"id": 3, "v": ""}])
+    assert counts.repaired == {"v": 2}
+    unknown = "__dap_unspecified__"
+    scene.holds(table, [{"id": 1, "v": unknown}, {"id": 2, "v": "b"}, {"id": 3, "v": unknown}])
+
+
+def test_seconds_and_watermarks_are_cut_never_rounded_up(scene: Scene) -> None:
+    table = table_of({"v": MOMENT})
+    scene.now = datetime(2024, 3, 1, 11, 59, 59, 999_999, tzinfo=UTC)
+    scene.initialise(table, [{"id": 1, "v": "2024-02-29T23:59:59.999999Z"}])
+    assert scene.rows(table) == [{"id": 1, "v": datetime(2024, 2, 29, 23, 59, 59)}]  # noqa: DTZ001, UTC without a zone
+    assert scene.book(table).watermark == datetime(2024, 3, 1, 12, 59, 59, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("node", "wire"),
+    [
+        (INT32, "one"), (INT32, "2147483648"), ({"type": "boolean"}, "yes"), (MOMENT, "2024-02-30T00:00:00Z"),
+        (MOMENT, "2024-02-29T12:00:00+02:00"), ({"type": "string", "format": "uuid"}, "550e8400"),
+        ({"type": "string", "format": "uuid"}, "z" * 32), ({"type": "string", "format": "ipv4"}, "::1"),
+        ({"type": "string", "format": "ipv6"}, "192.0.2.1"), ({"type": "string", "format": "ipv6"}, "x"),
+        (TEXT | {"maxLength": 3}, "abcd"), ({"type": "object"}, "{"), ({"type": "number"}, "1e999"),
+        ({"type": "string", "format": "time"}, "25 o'clock"), ({"type": "string", "format": "date"}, "2024-13-01"),
+        (OPEN, "x" * 300),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("road", ["initialise", "change"])
+def test_a_value_that_is_none_of_its_type_is_refused(scene: Scene, node: Node, wire: str, road: str) -> None:
+    table = table_of({"v": node})
+    if road == "initialise":
+        with pytest.raises(BadValueError):
+            scene.initialise(table, [{"id": 1, "v": wire}])
+        assert scene.session.standing("canvas", "things") is Standing.ABSENT
+    else:
+        scene.initialise(table, [{"id": 1, "v": None}])
+        with scene.refused(table, BadValueError):
+            scene.change(table, [{"id": 2, "v": wire}])
+
+
+def test_a_database_of_another_character_set_holds_all_of_unicode(mysql_server: MySqlServer, tmp_path: Path) -> None:
+    with mysql_server.database() as url:
+        mysql_server.execute(f"ALTER DATABASE {url.rpartition('/')[2]} CHARACTER SET latin1")
+        scene = Scene(MySqlPlace(url), tmp_path)
+        scene.initialise(BASE, [{"id": 1, "name": "👩 Ž"}])
+        scene.holds(BASE, [{"id": 1, "name": "👩 Ž"}])
+        scene.session.close()
+
+
+def test_a_lookup_table_of_the_official_client_learns_to_tell_case(scene: Scene) -> None:
+    table = table_of({"open": OPEN})
+    scene.initialise(table, [{"id": 1, "open": "Users"}])
+    scene.place.execute(
+        'ALTER TABLE "canvas__things__open" MODIFY value varchar(64) COLLATE utf8mb4_general_ci NOT NULL'
+    )
+    scene.change(table, [{"id": 2, "open": "users"}, {"id": 3, "open": "users "}])
+    scene.holds(table, [{"id": 1, "open": "Users"}, {"id": 2, "open": "users"}, {"id": 3, "open": "users "}])
+
+
+# A server that forbids LOAD DATA LOCAL
+
+
+@pytest.mark.usefixtures("no_local")
+def test_without_load_data_rows_are_inserted(scene: Scene) -> None:
+    table = table_of({"name": TEXT, "v": ENUM, "at": MOMENT, "x": {"type": "number"}, "open": OPEN})
+    rows: list[Values] = [
+        {"id": number, "name": f"{number}\t\\'\"\n\0%s", "v": "b", "at": datetime(2024, 1, 1), "open": "o'"}  # noqa: DTZ001
+        for number in range(3000)
+    ]
+    scene.initialise(table, rows)
+    scene.holds(table, rows)
+    counts = scene.change(table, [{"id": 1, "v": "new", "x": "NaN"}, deleted(id=2), Row({"id": 3}), Row({"id": 3})])
+    assert (counts.written, counts.deleted, counts.repaired) == (2, 1, {"v": 1, "x": 1})
+    scene.holds(table, [rows[0], {"id": 1, "v": "__dap_unspecified__"}, {"id": 3}, *rows[4:]])
+    with scene.refused(table, BadValueError):
+        scene.change(table, [{"id": 1, "at": "soon"}])
+
+
+@pytest.mark.usefixtures("no_local")
+def test_without_load_data_repeated_keys_are_found(scene: Scene) -> None:
+    scene.initialise(BASE, [Row(ROWS[0] | {"name": "old"}, "2024-01-01T00:00:00Z"), Row(ROWS[0]), Row(ROWS[1])])
+    scene.holds(BASE, ROWS)
+
+
+# Others at work
+
+
+def test_who_holds_one_line_of_the_books_does_not_keep_others_waiting(scene: Scene) -> None:
+    other = table_of({"name": TEXT}, name="others")
+    scene.initialise(BASE, ROWS)
+    scene.initialise(other, [])
+    session = scene.place.open()
+    assert isinstance(session, MySqlSession)
+    session.query("SET SESSION innodb_lock_wait_timeout = 1")
+    with scene.session.transaction():
+        scene.session._guard(scene.book(BASE))
+        load = scene.load(other, scene.parts(other, [{"id": 1, "name": "x"}], action=True))
+        assert session.change(load, session.books("canvas")["others"]).written == 1
+    session.close()
+
+
+def test_rights_that_are_documented_are_enough(scene: Scene, mysql_server: MySqlServer, mysql_url: str) -> None:
+    database = mysql_url.rpartition("/")[2]
+    rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE TEMPORARY TABLES"
+    mysql_server.execute(
+        "DROP USER IF EXISTS dapkit_worker", "CREATE USER dapkit_worker IDENTIFIED BY 'secret'",
+        f"GRANT {rights} ON {database}.* TO dapkit_worker",
+    )  # fmt: skip
+    place = MySqlPlace(f"mysql://dapkit_worker:secret@{mysql_server.host}:{mysql_server.port}/{database}")
+    worker = Scene(place, scene.folder)
+    worker.initialise(BASE, ROWS)
+    worker.replace(NARROWER, [*NEW, NEW[0]])
+    worker.change(NARROWER, [deleted(id=1)])
+    worker.holds(NARROWER, NEW[1:])
+    worker.session.close()
+    mysql_server.execute("DROP USER dapkit_worker")
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_in_the_midst_of_a_load_keeps_nothing_of_it(tmp_path: Path) -> None:
+    with MariaDbServer() as server, server.database() as url:
+        scene = Scene(MySqlPlace(url), tmp_path)
+        rows: list[Values] = [{"id": number, "name": "x" * 200, "size": 1} for number in range(60_000)]
+        load = scene.load(BASE, scene.parts(BASE, rows, action=False, files=20))
+        failures: list[DapError] = []
+        loading = Thread(target=lambda: failures.append(_failure(scene, load)))
+        loading.start()
+        while not _begun(url):
+            time.sleep(0.02)
+        time.sleep(0.2)
+        server.stop(kill=True)
+        loading.join(30)
+        server.start()
+        scene.reopen()
+        assert isinstance(failures[0], TargetError)
+        assert scene.session.standing("canvas", "things") is Standing.ABSENT
+        scene.session.initialise(load)
+        assert len(ids(scene)) == 60_000
+        scene.session.close()
+
+
+def _begun(url: str) -> bool:
+    session = MySqlTarget.of(url).open()
+    begun = session.query('SELECT 1 FROM "instructure_dap__dapkit_begun"')
+    session.close()
+    return bool(begun)
+
+
+def _failure(scene: Scene, load: object) -> DapError:
+    try:
+        scene.session.initialise(load)  # type: ignore[arg-type]
+    except DapError as error:
+        return error
+    raise AssertionError
+
+
+# Comparing
+
+
+def test_comparing_tells_each_difference_and_nothing_else(scene: Scene) -> None:
+    table = table_of(
+        {"name": TEXT, "open": OPEN, "settings": {"type": "object"}, "ip": {"type": "string", "format": "ipv6"}}
+    )
+    rows: list[Values] = [
+        {"id": number, "name": f"n{number}", "open": "o", "settings": {"a": 1}, "ip": "::1"} for number in range(5)
+    ]
+    scene.initialise(table, rows)
+    truth = Truth(snapshot=scene.load(table, scene.parts(table, rows, action=False)))
+    assert scene.session.compare(truth).equal
+    scene.place.execute('UPDATE "canvas__things" SET settings = \'{"a":   1}\'')
+    assert scene.session.compare(truth).equal, "spaces in JSON mean nothing"
+    scene.place.execute(
+        "UPDATE \"canvas__things\" SET name = 'N0' WHERE id = 0",
+        'UPDATE "canvas__things" SET open = NULL WHERE id = 1',
+        'UPDATE "canvas__things" SET id = 77 WHERE id = 4',
+    )  # fmt: skip
+    found = scene.session.compare(truth)
+    assert (found.missing, found.extra, dict(found.differing)) == (1, 1, {"name": 1, "open": 1})
+    changes = scene.parts(table, [deleted(id=4), rows[0] | {"name": "N0"}], action=True)
+    truth = replace(truth, changes=scene.load(table, changes))
+    assert scene.session.compare(truth).missing == 0
+    stale = scene.load(table, scene.parts(table, [deleted(id=77), rows[1]], action=True))
+    assert scene.session.compare(replace(truth, stale=stale)).equal
+    assert scene.session.query('SELECT count(*) FROM "canvas__things"') == [(5,)]
+    scene.change(table, [deleted(id=77)])
+
+
+def test_an_unalterable_change_is_refused_before_anything_is_read(scene: Scene) -> None:
+    scene.initialise(BASE, ROWS)
+    with scene.refused(BASE, UnalterableError):
+        scene.change(NARROWER, NEW)
+    load = scene.load(BASE, scene.parts(BASE, [], action=True))
+    with pytest.raises(MovedOnError):
+        scene.session.change(load, replace(scene.book(BASE), watermark=scene.now - timedelta(days=9)))

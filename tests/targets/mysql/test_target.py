@@ -1,0 +1,99 @@
+"""The target itself: how it connects, and what it says when it cannot."""
+
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from tests.support.mariadb_server import MariaDbServer, MySqlServer
+
+from dapkit.errors import UnreachableTargetError
+from dapkit.targets.mysql.target import MySqlTarget
+
+
+def test_the_name_holds_no_secret() -> None:
+    target = MySqlTarget.of("mysql://me:secret@db/college")
+    assert target.name == "mysql://db:3306/college"
+    assert "secret" not in repr(vars(target))
+
+
+def test_a_server_that_is_not_there() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]  # bound, but nobody listens
+        with pytest.raises(UnreachableTargetError) as caught:
+            MySqlTarget.of(f"mysql://me:secret@127.0.0.1:{port}/college").open()
+    assert "secret" not in caught.value.message
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.server
+def test_a_password_that_is_wrong_and_a_database_that_is_not_there(mysql_server: MySqlServer, mysql_url: str) -> None:
+    for url in (mysql_url.replace(f"{mysql_server.user}:", f"{mysql_server.user}:wrong"), f"{mysql_url}_not_there"):
+        with pytest.raises(UnreachableTargetError) as caught:
+            MySqlTarget.of(url).open()
+        assert mysql_server.password not in caught.value.message
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def protected(authority: trustme.CA) -> Iterator[MySqlServer]:
+    """A server with a certificate, in a folder that the user whom it runs as can read."""
+    folder = Path(tempfile.mkdtemp(prefix="dapkit-tls-"))
+    folder.chmod(0o755)
+    certificate = authority.issue_cert("localhost")
+    certificate.private_key_pem.write_to_path(folder / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    (folder / "key.pem").chmod(0o644)
+    try:
+        with MariaDbServer("--ssl", *(f"--ssl-{name}={folder}/{name}.pem" for name in ("key", "cert"))) as running:
+            running.execute("CREATE DATABASE college")
+            yield running
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def ca(authority: trustme.CA, tmp_path: Path) -> Path:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    return tmp_path / "ca.pem"
+
+
+def cipher(server: MySqlServer, options: str, host: str = "127.0.0.1") -> str:
+    session = MySqlTarget.of(f"{server.url}/college?{options}".replace("@127.0.0.1", f"@{host}")).open()
+    ((_, name),) = session.query("SHOW STATUS LIKE 'Ssl_cipher'")
+    session.close()
+    return str(name)
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_connections_are_protected_as_asked_for(protected: MySqlServer, ca: Path) -> None:
+    assert cipher(protected, "ssl=disable") == cipher(protected, "ssl=allow") == ""
+    for options in ("ssl=prefer", "ssl=require", f"ssl=verify-ca&ssl_ca={ca}", f"ssl_ca={ca}"):
+        assert cipher(protected, options)
+    assert cipher(protected, f"ssl=verify-full&ssl_ca={ca}", "localhost")
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_a_server_has_to_prove_who_it_is_where_that_is_asked_for(protected: MySqlServer, ca: Path) -> None:
+    other = ca.with_name("other.pem")
+    trustme.CA().cert_pem.write_to_path(other)
+    for options in (f"ssl=verify-ca&ssl_ca={other}", "ssl=verify-full", f"ssl=verify-full&ssl_ca={ca}"):
+        with pytest.raises(UnreachableTargetError, match="certificate"):
+            cipher(protected, options)
+
+
+@pytest.mark.server
+def test_a_server_without_protection(mysql_url: str) -> None:
+    with pytest.raises(UnreachableTargetError):
+        MySqlTarget.of(f"{mysql_url}?ssl=require").open()
+    MySqlTarget.of(f"{mysql_url}?ssl=prefer").open().close()
