@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHES = ("throughput", "startup", "official", "makespan")
+BENCHES = ("throughput", "startup", "official", "makespan", "postgres", "replication")
 
 
 def main() -> None:

@@ -39,9 +39,9 @@ def official() -> str:
 
 
 @contextlib.contextmanager
-def sandbox(job_seconds: float) -> Iterator[dict[str, str]]:
+def sandbox(job_seconds: float, scale: float = SCALE) -> Iterator[dict[str, str]]:
     """Start a sandbox; yields the environment that points a command at it, as the sandbox itself prints it."""
-    command = [*floors.DAP, "sandbox", "--scale", str(SCALE), "--job-seconds", str(job_seconds)]
+    command = [*floors.DAP, "sandbox", "--scale", str(scale), "--job-seconds", str(job_seconds)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert process.stdout is not None

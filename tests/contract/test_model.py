@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.contract.model import Follower, Service
 from tests.contract.place import Place
+from tests.contract.postgres_place import PostgresPlace
 from tests.contract.test_duckdb import CAPABILITIES as DUCKDB
 from tests.contract.test_sqlite import CAPABILITIES as SQLITE
+from tests.support.postgres_server import empty
 from tests.support.table_schemas import INT64, TEXT
 
 from dapkit.targets.duckdb.target import DuckDbTarget
@@ -79,16 +81,35 @@ def alter(service: Service, kind: str | None) -> None:
         service.alter(columns)
 
 
+HISTORIES = st.lists(ROUNDS, min_size=3, max_size=6)
+SETTINGS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
 @pytest.mark.timeout(60 * EXAMPLES)
 @pytest.mark.parametrize("place", PLACES)
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rounds=st.lists(ROUNDS, min_size=3, max_size=6))
+@SETTINGS
+@given(rounds=HISTORIES)
 def test_the_table_follows_the_service(
     tmp_path_factory: pytest.TempPathFactory, place: str, rounds: list[Round]
 ) -> None:
     folder = tmp_path_factory.mktemp("model")
+    follow(PLACES[place](folder), folder, rounds)
+
+
+@pytest.mark.server
+@pytest.mark.timeout(60 * EXAMPLES)
+@SETTINGS
+@given(rounds=HISTORIES)
+def test_a_table_in_postgresql_follows_the_service(
+    tmp_path_factory: pytest.TempPathFactory, postgres_database: str, rounds: list[Round]
+) -> None:
+    empty(postgres_database)
+    follow(PostgresPlace(postgres_database), tmp_path_factory.mktemp("model"), rounds)
+
+
+def follow(place: Place, folder: Path, rounds: list[Round]) -> None:
     service = Service()
-    follower = Follower(PLACES[place](folder), folder)
+    follower = Follower(place, folder)
     write(service, {(number, part): ("x", number) for number in (1, 2, 3) for part in "aA"})
     with closing(follower):
         for each in rounds:

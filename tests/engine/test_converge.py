@@ -52,6 +52,12 @@ def test_how_a_table_sets_out(purpose: Purpose, standing: Standing, expected: Ro
         assert way.error.hint
 
 
+@pytest.mark.parametrize("purpose", [Purpose.SYNC, Purpose.INIT])
+def test_what_is_not_on_the_books_is_repaired_only_when_that_is_wanted(purpose: Purpose) -> None:
+    assert road(purpose, "users", Standing.UNBOOKED, None, repair=True) is Road.REPAIR
+    assert road(purpose, "users", Standing.ABSENT, None, repair=True) is Road.INITIALISE
+
+
 def test_a_table_that_is_young_enough_is_left_alone() -> None:
     def at(moment: datetime) -> Road | Refuse:
         return road(Purpose.SYNC, "users", Standing.BOOKED, BOOK, fresh_until=moment)

@@ -36,7 +36,7 @@ class FakeData:
     def tables(self, namespace: str) -> tuple[str, ...]:
         return TABLES[namespace]
 
-    def schema(self, namespace: str, table: str) -> tuple[dict[str, Any], int]:
+    def schema(self, namespace: str, table: str, at_ms: int) -> tuple[dict[str, Any], int]:
         return {"title": f"{namespace}.{table}", "type": "object"}, 7
 
     def earliest(self, namespace: str, table: str, now_ms: int) -> int:

@@ -6,11 +6,12 @@ a server are skipped, or fail where DAPKIT_SERVERS=required.
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -28,20 +29,27 @@ _NUMBERS = count(1)
 
 @dataclass(frozen=True)
 class PostgresServer:
-    """A running server: a connection string without a database's name."""
+    """A running server: a connection string without a database's name.
+
+    `crash` has it end at once, without a word to its clients, and start again; None if the server is not ours.
+    """
 
     url: str
+    crash: Callable[[], None] | None = None
 
     @contextmanager
     def database(self) -> Iterator[str]:
         """Yield the connection string of a new, empty database, which is gone afterwards."""
         name = f"dapkit_{os.getpid()}_{next(_NUMBERS)}"
+        self._execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+        try:
+            yield f"{self.url}/{name}"
+        finally:
+            self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def _execute(self, statement: str) -> None:
         with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0'.encode())
-            try:
-                yield f"{self.url}/{name}"
-            finally:
-                connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+            connection.execute(statement.encode())
 
 
 def empty(url: str) -> None:
@@ -112,20 +120,32 @@ def _private_server(binaries: Path, folder: Path) -> Iterator[PostgresServer]:
         port = free.getsockname()[1]
     settings = {"fsync": "off", "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "port": port}
     words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [binaries / "postgres", "-D", data, *words],
-            user=user, cwd=folder, stdout=log, stderr=log, env=_environment(folder),
-        )  # fmt: skip
-    try:
-        url = f"postgresql://dapkit:secret@127.0.0.1:{port}"
+    url = f"postgresql://dapkit:secret@127.0.0.1:{port}"
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        with (folder / "log").open("ab") as log:
+            server = subprocess.Popen(
+                [binaries / "postgres", "-D", data, *words],
+                user=user, cwd=folder, stdout=log, stderr=log, env=_environment(folder),
+            )  # fmt: skip
+        running.append(server)
         _wait(f"{url}/postgres", server, folder / "log")
-        yield PostgresServer(url)
+
+    def crash() -> None:
+        running[-1].send_signal(signal.SIGQUIT)  # what `pg_ctl stop -m immediate` sends
+        running.pop().wait(30)
+        start()
+
+    try:
+        start()
+        yield PostgresServer(url, crash)
     finally:
-        server.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            server.wait(10)
-        server.kill()
+        for server in running:
+            server.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                server.wait(10)
+            server.kill()
 
 
 def _environment(folder: Path) -> dict[str, str]:

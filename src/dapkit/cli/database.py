@@ -78,6 +78,9 @@ def load_options(function: Decorated) -> Decorated:
     return function
 
 
+repair_option = flag(
+    "--repair", help="Fill tables anew that the official client left half loaded: rows, but no line in its books."
+)
 dry_run_option = flag("--dry-run", help="Say what would be done with each table, DDL included, and change nothing.")
 
 
@@ -118,6 +121,7 @@ def replicate_options(settings: Settings, purpose: Purpose, given: Mapping[str, 
         stage=stage_root(given["stage"], environ),
         load=LoadOptions(bad_values=BadValues(given["on_bad_value"]), drop_columns=given["drop_columns"]),
         if_stale=_age(given.get("if_stale")),
+        repair=given.get("repair", False),
         connections=given["connections"],
         concurrency=given["concurrency"],
         patience=settings.connection.patience,

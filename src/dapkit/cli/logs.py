@@ -53,6 +53,7 @@ _LEVELS = {word: level for level, word in reversed(_WORDS.items())}
 ROADS = {
     Road.INITIALISE: "loaded",
     Road.CHANGE: "updated",
+    Road.REPAIR: "repaired from a fresh snapshot",
     Road.REPLACE: "made equal to a fresh snapshot",
     Road.LEAVE: "up to date",
 }

@@ -6,10 +6,10 @@ from typing import Any
 
 from dapkit.errors import BadValueError, IntegrityError
 
-__all__ = ["fetch"]
+__all__ = ["fetch", "unfit"]
 
 _BATCH = 4096
-_COLUMN = re.compile(r'converting column "(?:\w+\.)?([^"]+)"')
+_COLUMN = re.compile(r'(?:converting column "|source column )(?:(?:key|value)\.)?([^"\n]+)')
 
 
 def fetch(sql: str) -> Iterator[list[tuple[Any, ...]]]:
@@ -27,10 +27,14 @@ def fetch(sql: str) -> Iterator[list[tuple[Any, ...]]]:
         while rows := connection.fetchmany(_BATCH):
             yield rows
     except duckdb.ConversionException as error:
-        column = _COLUMN.search(str(error))
-        where = f" of column {column[1]}" if column else ""
-        raise BadValueError(f"A value{where} is not of its type") from error
+        raise unfit(error) from error
     except duckdb.Error as error:
         raise IntegrityError(f"The files cannot be read: {str(error).partition(chr(10))[0]}") from error
     finally:
         connection.close()
+
+
+def unfit(error: Exception) -> BadValueError:
+    """Return DuckDB's complaint of a value that is none of its type, without the value, which it quotes."""
+    column = _COLUMN.search(str(error))
+    return BadValueError(f"A value{f' of column {column[1].strip()}' if column else ''} is not of its type")

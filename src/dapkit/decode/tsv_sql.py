@@ -12,6 +12,8 @@ from dapkit.model import Table
 __all__ = ["far_year", "originals", "quoted", "read_tsv", "text_literal", "unescaped"]
 
 _LONGEST_LINE = 256 << 20
+_ONE, _TWO = "\\", "\\\\"
+_ASIDE = "chr(57344)"  # of the private use area: no text should have it
 # The letters of COPY's escapes and what they stand for; a NUL has one of its own here.
 _ESCAPES = (("b", 8), ("t", 9), ("n", 10), ("v", 11), ("f", 12), ("r", 13), ("0", 0))
 
@@ -34,13 +36,21 @@ def unescaped(text: str) -> str:
     """Return an expression for the text of a column without its escapes.
 
     Two backslashes stand for one; they are set apart first, so that the second is not taken for the beginning of
-    another escape.
+    another escape: behind a character that the text does not have, or else by splitting it, which costs far more.
     """
-    piece = "piece"
+    aside = f"replace({text}, '{_TWO}', {_ASIDE})"
+    apart = f"replace({_replaced(aside)}, {_ASIDE}, '{_ONE}')"
+    split = f"list_transform(string_split({text}, '{_TWO}'), lambda piece: {_replaced('piece')})"
+    return (
+        f"CASE WHEN NOT contains({text}, '{_ONE}') THEN {text}"
+        f" WHEN contains({text}, {_ASIDE}) THEN array_to_string({split}, '{_ONE}') ELSE {apart} END"
+    )
+
+
+def _replaced(text: str) -> str:
     for letter, code in _ESCAPES:
-        piece = rf"replace({piece}, '\{letter}', chr({code}))"
-    pieces = rf"list_transform(string_split({text}, '\\'), lambda piece: {piece})"
-    return rf"CASE WHEN contains({text}, '\') THEN array_to_string({pieces}, '\') ELSE {text} END"
+        text = f"replace({text}, '{_ONE}{letter}', chr({code}))"
+    return text
 
 
 def far_year(text: str) -> str:

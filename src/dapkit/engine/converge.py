@@ -45,6 +45,9 @@ class Road(StrEnum):
     INITIALISE = "initialise"
     CHANGE = "change"
     REPLACE = "replace"
+    REPAIR = "repair"
+    """A half-loaded table is filled anew."""
+
     LEAVE = "leave"
     """Nothing can be new: it is left as it is."""
 
@@ -57,7 +60,13 @@ class Refuse:
 
 
 def road(
-    purpose: Purpose, table: str, standing: Standing, book: Book | None, *, fresh_until: datetime | None = None
+    purpose: Purpose,
+    table: str,
+    standing: Standing,
+    book: Book | None,
+    *,
+    fresh_until: datetime | None = None,
+    repair: bool = False,
 ) -> Road | Refuse:
     """Decide how a table sets out.
 
@@ -67,11 +76,16 @@ def road(
         standing: what stands where it should be.
         book: its line, if it has one.
         fresh_until: a table whose watermark is not before this time is left as it is.
+        repair: whether a table that is not on the books may be one that was half loaded.
     """
     match standing:
+        case Standing.UNBOOKED if repair:
+            return Road.REPAIR
         case Standing.UNBOOKED:
             message = f"There is a table {table} that is not on the books"
-            hint = "If a load by the official client left it half done, --repair fills it anew; else rename or drop it."
+            hint = (
+                "If the official client left it half loaded, dap sync --repair fills it anew; else rename or drop it."
+            )
             return Refuse(LayoutError(message, hint=hint, table=table))
         case Standing.ABSENT:
             if purpose is Purpose.UPDATE:

@@ -47,12 +47,12 @@ async def _planned(
 ) -> PlannedTable:
     standing, book = found
     limit = None if options.if_stale is None else datetime.fromtimestamp(session.clock.now(), UTC) - options.if_stale
-    way = road(options.purpose, name, standing, book, fresh_until=limit)
+    way = road(options.purpose, name, standing, book, fresh_until=limit, repair=options.repair)
     if isinstance(way, Refuse):
         return PlannedTable(table=name, road=None, since=None, ddl=(), error=way.error)
     try:
         table = read_table(await session.schema(options.namespace, name))
-        ddl = () if way is Road.LEAVE else tuple(target.ddl(table, book, options.load))
+        ddl = () if way in (Road.LEAVE, Road.REPAIR) else tuple(target.ddl(table, book, options.load))
     except DapError as error:
         return PlannedTable(table=name, road=detour(options.purpose, error), since=None, ddl=(), error=error)
     return PlannedTable(table=name, road=way, since=book.watermark if book else None, ddl=ddl)

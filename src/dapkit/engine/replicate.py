@@ -67,6 +67,7 @@ class ReplicateOptions:
         stage: the folder under which files are kept on their way.
         load: how tables are loaded.
         if_stale: leave tables that are younger than this.
+        repair: fill tables anew that the official client left half loaded.
         connections: how many tables are loaded at once, as far as the target takes them.
         concurrency, patience: of downloads, as `ExportOptions` has them.
     """
@@ -79,6 +80,7 @@ class ReplicateOptions:
     stage: Path
     load: LoadOptions = field(default_factory=LoadOptions)
     if_stale: timedelta | None = None
+    repair: bool = False
     connections: int = 4
     concurrency: int = 8
     patience: float = 900.0
@@ -186,6 +188,7 @@ class Replication:
         self._places = places
         self._listen = listen
         self._sandbox = session.sandbox
+        self._continued: set[str] = set()
 
     async def run(self) -> tuple[TableLoaded | TableFailed, ...]:
         """Bring every table; the first error that concerns all of them stops the rest."""
@@ -239,7 +242,7 @@ class Replication:
     async def _bring(self, name: str, standing: Standing, book: Book | None) -> TableLoaded:
         options = self._options
         limit = None if options.if_stale is None else self._now() - options.if_stale
-        way = road(options.purpose, name, standing, book, fresh_until=limit)
+        way = road(options.purpose, name, standing, book, fresh_until=limit, repair=options.repair)
         if isinstance(way, Refuse):
             raise way.error
         if way is Road.LEAVE:
@@ -256,9 +259,13 @@ class Replication:
         return await self._caught_up(loaded) if options.purpose is Purpose.SYNC else loaded
 
     async def _caught_up(self, loaded: TableLoaded) -> TableLoaded:
-        """Add the changes since a snapshot that was taken some time ago: the service gives an equal job once more."""
+        """Add the changes since files that were made some time ago.
+
+        The service gives an equal job once more, and a run that was interrupted goes on with the job that it had.
+        """
         old = self._now() - loaded.watermark > REFRESH
-        if loaded.road not in (Road.INITIALISE, Road.REPLACE) or not old or self._sandbox:
+        may_be = loaded.road in (Road.INITIALISE, Road.REPAIR, Road.REPLACE) or loaded.table in self._continued
+        if not may_be or not old or self._sandbox:
             return loaded
         async with self._places.sessions.lend() as target:
             books = await self._places.loads.blocking(target.books, self._namespace)
@@ -300,6 +307,8 @@ class Replication:
 
     def _hear(self, event: Event) -> None:
         """Tell of a table's own run what concerns the whole."""
+        if isinstance(event, RunBegan) and event.continued is not None:
+            self._continued.update(event.tables)
         ends = isinstance(event, TableMoved) and event.state in (TableState.DONE, TableState.FAILED)
         if not ends and not isinstance(event, _EVERYBODYS):
             self._listen(event)
@@ -314,7 +323,7 @@ class Replication:
 
 def _apply(target: TargetSession, way: Road, load: Load, book: Book | None) -> Counts:
     if book is None:
-        return target.initialise(load)
+        return target.repair(load) if way is Road.REPAIR else target.initialise(load)
     return target.change(load, book) if way is Road.CHANGE else target.replace(load, book)
 
 

@@ -39,8 +39,8 @@ class Data(Protocol):
     def tables(self, namespace: str) -> tuple[str, ...]:
         """Return a known namespace's tables."""
 
-    def schema(self, namespace: str, table: str) -> tuple[dict[str, Any], int]:
-        """Return a known table's JSON Schema and its version."""
+    def schema(self, namespace: str, table: str, at_ms: int) -> tuple[dict[str, Any], int]:
+        """Return a known table's JSON Schema at a data time, and its version."""
 
     def earliest(self, namespace: str, table: str, now_ms: int) -> int:
         """Return the earliest start of an increment of a known table."""
@@ -92,7 +92,7 @@ class Backend:
     def schema(self, namespace: str, table: str) -> Json:
         """Answer a table's schema."""
         self._known(namespace, table)
-        document, version = self._data.schema(namespace, table)
+        document, version = self._data.schema(namespace, table, self._moment.now_ms())
         return {"schema": document, "version": version}
 
     def submit(self, namespace: str, table: str, body: bytes, occurrence: Occurrence | None = None) -> tuple[int, Json]:
@@ -124,7 +124,7 @@ class Backend:
             return 200, job_failed(identifier, expires)
         count = len(self._parts(_query_of(job)))
         objects = [self._identifiers.of_object(ObjectIdentity(job=job, index=index)) for index in range(count)]
-        _, version = self._data.schema(job.namespace, job.table)
+        _, version = self._data.schema(job.namespace, job.table, job.until_ms)
         return 200, job_complete(identifier, expires, job, objects=objects, version=version)
 
     def live_job(self, identifier: str) -> JobIdentity:

@@ -200,6 +200,13 @@ class TargetSession(Protocol):
             StaleError, UnalterableError: as `change`.
         """
 
+    def repair(self, load: Load) -> Counts:
+        """Make a table that is not on the books equal to a snapshot, and book it.
+
+        Raises:
+            LayoutError: it is not exactly what `initialise` would make; it may be somebody's own, and is not touched.
+        """
+
     def compare(self, truth: Truth) -> Comparison:
         """Compare a live table with what it should hold; nothing is left of what that takes."""
 

@@ -108,6 +108,10 @@ class SqlSession(ABC):
         """Return the bytes that a table takes, None where the database does not tell."""
         return None
 
+    def layout(self, table: Table) -> set[tuple[Any, ...]] | None:  # noqa: ARG002, for those who can tell
+        """Return what tells a table that we made from any other, None where no load is ever left half done."""
+        return None
+
     # The books
 
     def prepare(self, namespace: str, *, sandbox: bool) -> None:
@@ -241,6 +245,32 @@ class SqlSession(ABC):
         """Empty a table, give it another schema by these statements and fill it again."""
         self._run(statements)
         return self.fill(load)
+
+    def repair(self, load: Load) -> Counts:
+        """Make a table that is not on the books equal to a snapshot, and book it, if it is as we would make it."""
+        with self.transaction():
+            self._require_layout(load.table)
+            counts = self._merge(load)
+            if load.table.name in self.books(load.table.namespace):
+                raise MovedOnError(f"Table {load.table.name} was loaded by somebody else meanwhile")
+            self._book(load, None)
+            self._note(load, "repaired", counts)
+        return counts
+
+    def _require_layout(self, table: Table) -> None:
+        """Raise LayoutError unless a table is exactly as we would make it, which is made and undone to see."""
+        found, wanted = self.layout(table), None
+        with suppress(_UndoneError), self.transaction():
+            scratch = replace(table, namespace=_SCRATCH)
+            self._run([*self.dialect.create_namespace(_SCRATCH), *self.dialect.create_table(scratch)])
+            self._run(self.dialect.add_key(scratch))
+            wanted = self.layout(scratch)
+            raise _UndoneError
+        if found is None or found != wanted:
+            odd = sorted({str(line[0]) for line in (found or set()) ^ (wanted or set())})
+            message = f"Table {table.name} is not on the books, and is not laid out as a load would leave it"
+            hint = f"It may be somebody's own, and was not touched: rename or drop it. What differs: {', '.join(odd)}"
+            raise LayoutError(message, hint=hint, table=table.name)
 
     def compare(self, truth: Truth) -> Comparison:
         """Compare a live table with what it should hold, made anew in a transaction that is undone."""

@@ -148,7 +148,7 @@ def test_nothing_is_one_part_of_a_snapshot_and_none_of_an_increment(college: Dat
 def test_names_that_are_not_known(college: Dataset, now: int) -> None:
     for call in (
         lambda: college.tables("canvas_log"),
-        lambda: college.schema("canvas", "web_logs"),
+        lambda: college.schema("canvas", "web_logs", 0),
         lambda: college.parts(ask("canvas.nothing", until_ms=now)),
         lambda: college.earliest("canvas", "nothing", now),
     ):
@@ -159,7 +159,7 @@ def test_names_that_are_not_known(college: Dataset, now: int) -> None:
 def test_what_there_is(college: Dataset, now: int) -> None:
     assert college.namespaces() == ("canvas", "canvas_logs", "catalog", "new_quizzes", "edge")
     assert "composite_keys" in college.tables("edge")
-    schema, version = college.schema("canvas", "users")
+    schema, version = college.schema("canvas", "users", 0)
     assert "sortable_name" in schema["properties"]["value"]["properties"]
     assert version >= 1
     assert college.earliest("canvas", "users", now) == ORIGIN

@@ -51,6 +51,12 @@ def test_the_official_ssl_parameter_is_libpqs_sslmode(mode: str) -> None:
     assert address.parameters["sslrootcert"] == "/ca.pem"
 
 
+def test_certificates_are_verified_against_the_systems_authorities_unless_others_are_named() -> None:
+    assert address_of("postgresql://db/c?ssl=verify-full").parameters["sslrootcert"] == "system"
+    assert "sslrootcert" not in address_of("postgresql://db/c?sslmode=verify-full").parameters
+    assert "sslrootcert" not in address_of("postgresql://db/c?ssl=verify-ca").parameters
+
+
 def test_sslmode_itself_goes_first() -> None:
     assert address_of("postgresql://db/c?ssl=prefer&sslmode=require").parameters["sslmode"] == "require"
 

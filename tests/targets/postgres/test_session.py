@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import psycopg
 import pytest
@@ -16,6 +17,7 @@ from tests.support.tsv_parts import Row
 from dapkit.errors import BadValueError, LayoutError, TargetError, UnreachableTargetError
 from dapkit.targets.base import LoadOptions
 from dapkit.targets.postgres.target import PostgresTarget
+from dapkit.targets.sql import SqlSession
 
 pytestmark = pytest.mark.server
 
@@ -172,6 +174,19 @@ def test_a_rebuilt_table_is_the_same_one_with_its_indexes_and_grants(scene: Scen
     assert scene.place.ask(f"SELECT count(*) FROM pg_index WHERE indrelid = '{THINGS}'::regclass") == [(2,)]
 
 
+def test_triggers_of_the_users_own_find_what_they_find_elsewhere(scene: Scene) -> None:
+    scene.initialise(TABLE, ROWS)
+    body = "BEGIN INSERT INTO notes VALUES (NEW.id); RETURN NEW; END"
+    scene.place.execute(
+        "CREATE SCHEMA public",
+        "CREATE TABLE public.notes (id bigint)",
+        f"CREATE FUNCTION public.noted() RETURNS trigger LANGUAGE plpgsql AS '{body}'",
+        f"CREATE TRIGGER noted BEFORE INSERT ON {THINGS} FOR EACH ROW EXECUTE FUNCTION public.noted()",
+    )
+    scene.change(TABLE, [{"id": 3}])
+    assert scene.place.ask("SELECT id FROM public.notes") == [(3,)]
+
+
 # Enums and lookup tables
 
 
@@ -282,6 +297,17 @@ def test_a_connection_that_is_cut_is_told_apart(scene: Scene) -> None:
         scene.change(TABLE, ROWS)
     scene.reopen()
     scene.change(TABLE, ROWS)
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
+def test_a_server_without_tls_is_refused_where_tls_is_asked_for(postgres_url: str, mode: str) -> None:
+    plain = PostgresTarget.of(f"{postgres_url}?ssl=prefer").open()
+    encrypted = cast(SqlSession, plain).query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+    plain.close()
+    if encrypted == [(True,)]:
+        pytest.skip("the named server speaks TLS")
+    with pytest.raises(UnreachableTargetError):
+        PostgresTarget.of(f"{postgres_url}?ssl={mode}").open()
 
 
 def test_a_database_that_is_not_there(postgres_url: str) -> None:

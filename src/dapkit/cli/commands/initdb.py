@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from dapkit.cli.database import connection_string_option, dry_run_option, load_options, run_replication
+from dapkit.cli.database import connection_string_option, dry_run_option, load_options, repair_option, run_replication
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, global_options, table_options
 from dapkit.engine.converge import Purpose
 
@@ -22,6 +22,7 @@ both.
 @table_options
 @connection_string_option
 @load_options
+@repair_option
 @dry_run_option
 @global_options
 @click.pass_context

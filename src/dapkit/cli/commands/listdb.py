@@ -65,7 +65,10 @@ def command(context: click.Context, /, **given: Any) -> None:
                 at_once=console.still,
             )
         now = datetime.now(UTC)
-        rows = [line(name, listed.get(name), now, count=count) for name in sorted(names)]
+        rows = [
+            line(name, listed.get(name), now, count=count)
+            for name in sorted(names, key=lambda name: (name not in listed, name))
+        ]
         if settings.messages.json or not settings.messages.interactive:
             console.json_result(rows)
             return

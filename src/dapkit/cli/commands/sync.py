@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from dapkit.cli.database import dry_run_option, load_options, run_replication
+from dapkit.cli.database import dry_run_option, load_options, repair_option, run_replication
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, global_options, option, table_options
 from dapkit.engine.converge import Purpose
 
@@ -23,6 +23,7 @@ fresh snapshot is merged in. Run it as often as you like; each run goes on from 
 @option("--to", metavar="URL", help="The database, such as duckdb:FILE [DAP_CONNECTION_STRING].")
 @option("--if-stale", metavar="AGE", help="Leave tables alone that are younger than this, such as 4h.")
 @load_options
+@repair_option
 @dry_run_option
 @global_options
 @click.pass_context

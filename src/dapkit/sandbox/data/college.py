@@ -162,6 +162,7 @@ POPULATIONS: Mapping[str, Population] = {
     "new_quizzes.assessment_questions": _own(1500),
     "edge.empty": Population(limit=0, scaled=False, events=(), deleted=0),
     "edge.single": Population(limit=1, scaled=False, deleted=0),
+    "edge.evolving": Population(rows=8000, founding=40, scaled=False, events=USED, deleted=0.05),
     "edge.long_rows": Population(rows=12, founding=4, scaled=False),
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from dapkit.sandbox.data import edge
+from dapkit.sandbox.data import edge, evolving
 from dapkit.sandbox.data.catalogue import Catalogue, Table, spec_tables
 from dapkit.sandbox.data.college import population
 from dapkit.sandbox.data.formats import write_format
@@ -79,10 +79,11 @@ class Dataset:
         """Return the names of a namespace's tables. Raises KeyError for an unknown namespace."""
         return self.catalogue.tables(namespace)
 
-    def schema(self, namespace: str, table: str) -> tuple[dict[str, Any], int]:
-        """Return a table's JSON Schema and its version. Raises KeyError for an unknown table."""
-        known = self.catalogue.table(namespace, table)
-        return json_schema(known), 1 + zlib.crc32(known.qualified.encode()) % 4
+    def schema(self, namespace: str, table: str, at_ms: int) -> tuple[dict[str, Any], int]:
+        """Return a table's JSON Schema at a data time, and its version. Raises KeyError for an unknown table."""
+        known = self._table(namespace, table, at_ms)
+        version = evolving.version_at(at_ms) if _evolves(known) else 1
+        return json_schema(known), version + zlib.crc32(known.qualified.encode()) % 4
 
     def earliest(self, namespace: str, table: str, now_ms: int) -> int:
         """Return the earliest `since` that can be answered. Raises KeyError for an unknown table."""
@@ -111,7 +112,7 @@ class Dataset:
     def write(self, part: Part, path: Path) -> int:
         """Write one part's bytes to a file, blocking; return its rows. May be called from several threads."""
         query = part.query
-        table = self.catalogue.table(query.namespace, query.table)
+        table = self._table(query.namespace, query.table, query.until_ms)
         with self._database.cursor() as connection:
             return write_format(
                 connection,
@@ -125,7 +126,7 @@ class Dataset:
 
     def rows(self, part: Part) -> list[tuple[Any, ...]]:
         """Return one part's rows as Python values: ts, action, key columns, value columns."""
-        table = self.catalogue.table(part.query.namespace, part.query.table)
+        table = self._table(part.query.namespace, part.query.table, part.query.until_ms)
         with self._database.cursor() as connection:
             return connection.execute(self._rows_sql(table, part)).fetchall()
 
@@ -137,9 +138,17 @@ class Dataset:
         assert counted is not None
         return int(counted[0])
 
+    def _table(self, namespace: str, name: str, at_ms: int) -> Table:
+        known = self.catalogue.table(namespace, name)
+        return evolving.columns_at(at_ms) if _evolves(known) else known
+
     def _rows_sql(self, table: Table, part: Part) -> str:
         values = Values(table, self.catalogue, self._relations, edge.VALUES)
         return rows_sql(table, self._relations, values, part.ranges, _span(part))
+
+
+def _evolves(table: Table) -> bool:
+    return table.qualified == evolving.EVOLVING.qualified
 
 
 def _span(part: Part) -> Span:

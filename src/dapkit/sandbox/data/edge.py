@@ -8,6 +8,7 @@ tables of its own, so that the others stay usable with it.
 from collections.abc import Mapping
 from itertools import chain, cycle, islice
 
+from dapkit.sandbox.data import evolving
 from dapkit.sandbox.data.catalogue import Column, Kind, Table
 
 PART_ROWS: Mapping[str, int] = {"edge.many_parts": 25, "edge.long_rows": 5}
@@ -133,6 +134,7 @@ TABLES: tuple[Table, ...] = (
     ),
     _table("long_rows", *_pair("body", Kind.STRING)),
     _table("many_parts", *_pairs(Kind.STRING), _CREATED, _UPDATED),
+    evolving.EVOLVING,
     _table("sparse", *(Column(name=f"maybe_{number}", kind=Kind.STRING, nullable=True) for number in range(8))),
     _table(
         "reserved_names",
@@ -185,5 +187,6 @@ VALUES: Mapping[str, str] = {
     "edge.composite_keys.seat": "i % 3",
     "edge.composite_keys.role": "(['a', 'b', 'é,\"'])[1 + i % 3]",
     "edge.text_keys.code": "'key ' || i || (['', ' \"q\"', ', comma', ' 😀', '\\'])[1 + i % 5]",
+    **evolving.VALUES,
 }
 """Values of single columns, as `meanings.py` writes them."""

@@ -141,20 +141,46 @@ class DuckDbDialect(Dialect):
     def stage(self, table: Table, header: Header, paths: list[str], staging: str) -> str:
         """Read the files into a temporary table, as its columns' types want it, with the originals of what is odd."""
         columns = [
-            f"{self._converted(column, header.source(column.name))} AS {self.identifier(column.name)}"
-            for column in table.columns
+            f"{value} AS {self.identifier(column.name)}"
+            for column, value in zip(table.columns, self._values(table, header), strict=True)
         ]
+        meta = [self.identifier(name) for name in header.names if name in (META_TS, META_ACTION)]
+        odd = f"{self._originals(table, header)} AS {ORIGINALS}"
+        return (
+            f"CREATE OR REPLACE TEMPORARY TABLE {staging} AS"
+            f" SELECT {', '.join([*meta, *columns, odd])} FROM {read_tsv(paths, header)}"
+        )
+
+    def load(self, table: Table, header: Header, paths: list[str]) -> str:
+        """Read the files straight into the table."""
+        values = ", ".join(self._values(table, header))
+        columns = self.listed(table.columns)
+        return f"INSERT INTO {self.of(table)} ({columns}) SELECT {values} FROM {read_tsv(paths, header)}"
+
+    def may_be_repaired(self, table: Table) -> str | None:
+        """Find out whether the table has values that a repair may have made; None where there is nothing to repair."""
+        ends = [
+            f"{self.identifier(column.name)} IN ({', '.join(_ENDS[column.type.kind])})"
+            for column in table.columns
+            if column.type.kind in _ENDS
+        ]
+        return f"SELECT 1 FROM {self.of(table)} WHERE {' OR '.join(ends)} LIMIT 1" if ends else None
+
+    def read_originals(self, table: Table, header: Header, paths: list[str]) -> str:
+        """Select from the files the originals of what is odd."""
+        odd = f"SELECT {self._originals(table, header)} AS {ORIGINALS} FROM {read_tsv(paths, header)}"
+        return f"SELECT {ORIGINALS} FROM ({odd}) WHERE {ORIGINALS} IS NOT NULL"
+
+    def _originals(self, table: Table, header: Header) -> str:
         odd = {
             column.name: far_year(self.identifier(source))
             for column in table.columns
             if column.type.kind in _ENDS and (source := header.source(column.name))
         }
-        columns.append(f"{originals(table, header, odd)} AS {ORIGINALS}")
-        meta = [self.identifier(name) for name in header.names if name in (META_TS, META_ACTION)]
-        return (
-            f"CREATE OR REPLACE TEMPORARY TABLE {staging} AS"
-            f" SELECT {', '.join([*meta, *columns])} FROM {read_tsv(paths, header)}"
-        )
+        return originals(table, header, odd)
+
+    def _values(self, table: Table, header: Header) -> list[str]:
+        return [self._converted(column, header.source(column.name)) for column in table.columns]
 
     def stage_nothing(self, table: Table, staging: str) -> str:
         """Make the temporary table without rows."""

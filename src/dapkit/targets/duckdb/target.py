@@ -1,15 +1,15 @@
 """DuckDB as a target: `duckdb:FILE`. DuckDB reads the files by itself."""
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from dapkit.decode.tsv import common_header
+from dapkit.decode.tsv_rows import unfit
 from dapkit.errors import BadValueError, MovedOnError, TargetError, UnreachableTargetError, UsageError
 from dapkit.schema import read_table
-from dapkit.targets.base import Book, Load
+from dapkit.targets.base import Book, Counts, Load
 from dapkit.targets.duckdb.dialect import ORIGINALS, DuckDbDialect
 from dapkit.targets.repairs import settle
 from dapkit.targets.sql import NEWEST, SqlSession, Staged
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["DuckDbTarget"]
 
 _STAGING = '"dapkit_staging"'
-_COLUMN = re.compile(r'converting column "(?:\w+\.)?([^"]+)"')
 
 
 class DuckDbTarget:
@@ -114,6 +113,21 @@ class DuckDbSession(SqlSession):
         sql = "SELECT sql FROM duckdb_indexes() WHERE schema_name = ? AND table_name = ? AND sql IS NOT NULL"
         return [statement for (statement,) in self.query(sql, (before.namespace, before.table))]
 
+    def fill(self, load: Load) -> Counts:
+        """Let DuckDB read the files straight into the table; by way of a temporary one only if a key is repeated."""
+        table = load.table
+        if not load.parts.paths:
+            return super().fill(load)
+        header, paths = common_header(load.parts.paths, table, action=False), list(map(str, load.parts.paths))
+        rows = self.modify(self.dialect.load(table, header, paths))
+        self.require_rows(load, rows)
+        if self.query(self.dialect.repeated(table, self.dialect.of(table))):
+            self.modify(f"DELETE FROM {self.dialect.of(table)}")
+            return super().fill(load)
+        doubt = self.dialect.may_be_repaired(table)
+        odd = self.query(self.dialect.read_originals(table, header, paths)) if doubt and self.query(doubt) else []
+        return Counts(written=rows, repaired=settle(load, (text for (text,) in odd)))
+
     def stage(self, load: Load, *, action: bool) -> Staged:
         """Let DuckDB read the files into a temporary table."""
         paths = load.parts.paths
@@ -137,9 +151,7 @@ def _translated(error: "duckdb.Error") -> TargetError:
     if isinstance(error, duckdb.TransactionException) and "conflict" in str(error).lower():
         return MovedOnError(f"Somebody else is changing the same at this time: {_first_line(error)}")
     if isinstance(error, duckdb.ConversionException):
-        column = _COLUMN.search(str(error))
-        where = f" of column {column[1]}" if column else ""
-        return BadValueError(f"DuckDB cannot take a value{where} from the files: {_first_line(error)}")
+        return unfit(error)
     kind = BadValueError if isinstance(error, duckdb.ConstraintException) else TargetError
     return kind(f"DuckDB says: {_first_line(error)}")
 

@@ -70,6 +70,9 @@ def _options(query: str) -> dict[str, str]:
         if ssl not in _SSL:
             raise UsageError(f"ssl={ssl} is not known", hint=f"Use one of {', '.join(_SSL)}.")
         options.setdefault("sslmode", ssl)
+        if ssl == "verify-full":
+            # As the official client: against the system's authorities; libpq's own default is a file in the home.
+            options.setdefault("sslrootcert", "system")
     return options
 
 

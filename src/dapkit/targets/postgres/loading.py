@@ -130,7 +130,8 @@ def _repaired_line(line: bytes, names: Header, note: Callable[[Header, list[byte
     if not foreign_escape(line):
         return line
     there = fields(line)
+    whole = len(there) == len(names.names)  # COPY finds a line that is not
     for place, field in enumerate(there):
-        if "\0" in (text_of(field) or ""):
+        if whole and "\0" in (text_of(field) or ""):
             note(names, there, place)
     return b"\t".join(map(native, there))

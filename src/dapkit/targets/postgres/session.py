@@ -30,7 +30,7 @@ def connect(parameters: Mapping[str, str], name: str) -> "PostgresSession":
         connection = psycopg.connect(autocommit=True, prepare_threshold=None, **given)  # type: ignore[arg-type]
         # Said after connecting, since poolers between us and the server refuse most start-up parameters.
         connection.execute(
-            "SET TIME ZONE 'UTC'; SET datestyle TO ISO, YMD; SET search_path TO pg_catalog; SET statement_timeout TO 0;"
+            "SET TIME ZONE 'UTC'; SET datestyle TO ISO, YMD; SET statement_timeout TO 0;"
             " SET standard_conforming_strings TO on; SET client_min_messages TO warning"
         )
     except psycopg.Error as error:
@@ -166,6 +166,10 @@ class PostgresSession(SqlSession):
         with views.aside(self, load.table):
             return super().refill(load, statements)
 
+    def layout(self, table: Table) -> set[tuple[Any, ...]]:
+        """Return a table's columns and constraints by name, free of the schema's name."""
+        return set(self.query(_LAYOUT, [self.dialect.of(table)]))
+
     def drop(self, namespace: str, table: str) -> None:
         """Remove a table, its enum types and lookup tables, and its line."""
         name = self.dialect.name(namespace, table)
@@ -181,6 +185,17 @@ SELECT attname, format_type(atttypid, atttypmod), ARRAY(
     SELECT enumlabel FROM pg_enum JOIN pg_type AS type ON type.oid = atttypid
     WHERE enumtypid IN (type.oid, type.typelem) ORDER BY enumsortorder)
 FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
+"""
+_LAYOUT = """
+WITH place AS (SELECT oid AS id, relnamespace::regnamespace::text || '.' AS space FROM pg_class
+    WHERE oid = to_regclass(%s) AND relkind = 'r')
+SELECT attname::text, replace(format_type(atttypid, atttypmod), space, ''), attnotnull, attidentity::text,
+    ARRAY(SELECT enumlabel::text FROM pg_enum JOIN pg_type AS type ON type.oid = atttypid
+        WHERE enumtypid IN (type.oid, type.typelem) ORDER BY enumsortorder)::text
+FROM place JOIN pg_attribute ON attrelid = id WHERE attnum > 0 AND NOT attisdropped
+UNION ALL
+SELECT conname::text, replace(pg_get_constraintdef(oid), space, ''), true, contype::text, ''
+FROM place JOIN pg_constraint ON conrelid = id WHERE contype <> 'n'
 """
 _DEPENDANTS = """
 WITH place AS (SELECT to_regclass(%s) AS id, %s::text AS prefix)

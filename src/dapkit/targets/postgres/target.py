@@ -28,6 +28,8 @@ class PostgresTarget:
         try:
             from dapkit.targets.postgres.session import connect  # noqa: PLC0415, only where it is used
         except ImportError as error:
+            if (error.name or "").startswith("dapkit"):
+                raise
             hint = "pip install 'dapkit[postgresql]'"
             raise MissingDriverError(f"PostgreSQL needs the library psycopg: {error}", hint=hint) from error
         return connect(self._address.parameters, self.name)

@@ -30,6 +30,7 @@ JOIN pg_namespace AS space ON space.oid = view.relnamespace
 WHERE view.relkind IN ('v', 'm')
 GROUP BY 1, 2, 3 ORDER BY max(dependant.depth)
 """
+_SEARCH = "SELECT set_config('search_path', %s, true)"
 _DEFINITION = """
 SELECT format('CREATE %%s %%s%%s AS %%s%%s',
     %s::text, %s::text,
@@ -95,8 +96,7 @@ def aside(session: "PostgresSession", table: Table) -> Iterator[None]:
     Raises:
         LayoutError: one of them cannot be dropped or made again; it is named.
     """
-    found = session.query(_DEPENDANTS, (session.dialect.of(table),))
-    views = [_view(session, identifier, name, kind) for identifier, name, kind in found]
+    views = _views(session, table)
     for view in reversed(views):
         _try(session, view, (f"DROP {view.kind} {view.name}",), "set aside")
     yield
@@ -104,6 +104,16 @@ def aside(session: "PostgresSession", table: Table) -> Iterator[None]:
         _try(session, view, view.statements, "restored")
         unlike = {row[1] for row in session.query(_GRANTS, (view.name, view.name))}
         _try(session, view, (*sorted(unlike), *view.grants), "restored")
+
+
+def _views(session: "PostgresSession", table: Table) -> list[_View]:
+    """Return the views on a table, those on which others depend first, with every name in full."""
+    path = session.query("SELECT current_setting('search_path')")[0]
+    session.query(_SEARCH, ("pg_catalog",))
+    found = session.query(_DEPENDANTS, (session.dialect.of(table),))
+    views = [_view(session, identifier, name, kind) for identifier, name, kind in found]
+    session.query(_SEARCH, path)
+    return views
 
 
 def _view(session: "PostgresSession", identifier: int, name: str, kind: str) -> _View:

@@ -218,6 +218,10 @@ class SqliteDialect(Dialect):
         selected = ", ".join([time, action, *values, originals(table, header, odd)])
         return f"SELECT {selected} FROM {read_tsv(paths, header)}"
 
+    def nulled(self, table: Table) -> list[str]:
+        """Return the required columns whose odd values have nothing but null to stand for them."""
+        return [column.name for column in table.columns if column.required and column.type.kind in _FLOATS]
+
     def delete_marked(self, table: Table, staging: str) -> str:
         """Delete the rows whose keys are marked as deleted, found by the key of the live table."""
         key = self.listed(table.key)

@@ -113,7 +113,11 @@ class SqliteSession(SqlSession):
                 rows += len(batch)
         self.modify(self.dialect.index_staging(table))
         odd = self.query(f"SELECT {ORIGINALS} FROM {STAGING} WHERE {ORIGINALS} IS NOT NULL")
-        return Staged(name=STAGING, rows=rows, repaired=settle(load, (text for (text,) in odd)))
+        repaired = settle(load, (text for (text,) in odd))
+        if hopeless := [name for name in self.dialect.nulled(table) if name in repaired]:
+            message = f"SQLite cannot hold NaN, nor may null stand for it, in {', '.join(hopeless)}"
+            raise BadValueError(message, table=table.name)
+        return Staged(name=STAGING, rows=rows, repaired=repaired)
 
     def alterations(self, load: Load, before: Book) -> list[str]:
         """Return what alters the table as it stands in fact."""

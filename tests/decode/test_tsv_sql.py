@@ -1,0 +1,64 @@
+"""DuckDB reads what the service writes exactly, and says what the original of an odd value was."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.support.table_schemas import TEXT, table_of
+from tests.support.tsv_parts import Layout, Row, write_parts
+
+from dapkit.decode.tsv import header, text_of
+from dapkit.decode.tsv_sql import far_year, originals, quoted, read_tsv, text_literal, unescaped
+
+
+def rows(sql: str) -> list[tuple[Any, ...]]:
+    return duckdb.execute(sql).fetchall()
+
+
+FIELDS = st.text(alphabet=["\\", "b", "t", "n", "0", "N", "x", "é", "\ue000", '"', "'", ",", " "], max_size=12)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fields=st.lists(FIELDS, min_size=1, max_size=40))
+def test_texts_are_read_as_the_decoder_reads_them(tmp_path: Path, fields: list[str]) -> None:
+    path = tmp_path / "part.tsv.gz"
+    lines = "".join(f"{field}\t{number}\n" for number, field in enumerate(fields))
+    path.write_bytes(gzip.compress(f"meta.ts\tkey.id\n{lines}".encode(), 1))
+    sql = f'SELECT {unescaped(quoted("meta.ts"))} FROM {read_tsv([str(path)], header(path))} ORDER BY "key.id"::INT'
+    assert [text for (text,) in rows(sql)] == [text_of(field.encode()) for field in fields]
+
+
+@pytest.mark.parametrize(
+    ("text", "far"),
+    [
+        ("2024-01-01", False), ("0001-01-01T00:00:00Z", False), ("9999-12-31", False), ("+12024-01-01", True),
+        ("-0044-03-15", True), ("0000-01-01", True), ("0000", False),
+    ],
+)  # fmt: skip
+def test_far_years(text: str, far: bool) -> None:
+    assert rows(f"SELECT {far_year(text_literal(text))}") == [(far,)]
+
+
+def test_originals_of_odd_values(tmp_path: Path) -> None:
+    table = table_of({"a b": TEXT, "it's": TEXT}, key={"id": TEXT})
+    written = [Row({"id": "k\t1", "a b": "odd\n", "it's": "odd"}), Row({"id": "2", "a b": "even"}), Row({"id": "3"})]
+    parts = write_parts(tmp_path, table, written, Layout(action=False))
+    names = header(parts.paths[0])
+    odd = {name: f"starts_with({quoted(f'value.{name}')}, 'odd')" for name in ("a b", "it's")}
+    sql = f'SELECT {originals(table, names, odd)} FROM {read_tsv([str(parts.paths[0])], names)} ORDER BY "key.id" DESC'
+    first, *others = [text for (text,) in rows(sql)]
+    assert json.loads(first) == {"key": {"id": "k\t1"}, "values": {"a b": "odd\n", "it's": "odd"}}
+    assert others == [None, None]
+
+
+def test_nothing_is_odd_where_nothing_can_be(tmp_path: Path) -> None:
+    table = table_of({"a": TEXT})
+    parts = write_parts(tmp_path, table, [Row({"id": 1, "a": "x"})], Layout(action=False))
+    names = header(parts.paths[0])
+    sql = f"SELECT {originals(table, names, {})} FROM {read_tsv([str(parts.paths[0])], names)}"
+    assert rows(sql) == [(None,)]

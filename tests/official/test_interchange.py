@@ -1,0 +1,229 @@
+"""The official client and ours take turns with one database: whose turn it was last, nobody can tell.
+
+After each turn the rows are the sandbox's truth, which is what the official client loads into a database of its own,
+and what our `reconcile` compares with; no column's type has changed unless the service's schema has.
+
+What the official client cannot do, and the tests therefore leave to ours: alter a column that a view depends on (it
+stops with exit code 5 and changes nothing), and go on with a table of which only the rows are there.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from tests.support.official_client import NEEDS_OFFICIAL, official, try_official
+from tests.support.postgres_contents import layout, rows
+from tests.support.postgres_server import PostgresServer
+from tests.support.sandbox_process import SandboxProcess, sandbox_process
+
+pytestmark = [pytest.mark.official, pytest.mark.server, pytest.mark.timeout(900), NEEDS_OFFICIAL]
+
+CANVAS = "users,courses,enrollments,submissions,assignments,accounts,pseudonyms"
+EDGE = "enumerations,nested,decimals,addresses,text_keys,many_parts"
+MINE = (
+    "CREATE SCHEMA mine",
+    "CREATE VIEW mine.names AS SELECT id, name FROM canvas.users WHERE workflow_state <> 'deleted'",
+    "CREATE INDEX users_by_name ON canvas.users (name)",
+    "COMMENT ON VIEW mine.names IS 'who there is'",
+)
+_MINE = """
+SELECT pg_get_viewdef('mine.names'), obj_description('mine.names'::regclass), indexdef
+FROM pg_indexes WHERE indexname = 'users_by_name'
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One database and the tables in turn: how either command is run on it."""
+
+    sandbox: SandboxProcess
+    server: PostgresServer
+    url: str
+    namespace: str
+    tables: str
+    folder: Path
+
+    def theirs(self, verb: str, url: str | None = None) -> str:
+        """Run the official command; it must succeed."""
+        return official(self.sandbox, verb, self.namespace, self.tables, url or self.url, self.folder)
+
+    def ours(self, verb: str, *flags: str) -> dict[str, Any]:
+        """Run ours, which must succeed; return its result."""
+        where = "--to" if verb in ("sync", "reconcile") else "--connection-string"
+        words = (verb, "--namespace", self.namespace, "--table", self.tables, where, self.url, "--json", *flags)
+        done = self.sandbox.dap(*words, cwd=self.folder)
+        assert done.returncode == 0, done.stderr
+        result: dict[str, Any] = json.loads(done.stdout)
+        return result
+
+    def layout(self) -> set[tuple[Any, ...]]:
+        """Return the layout of the tables and of the books."""
+        return layout(self.url, self.namespace, "instructure_dap")
+
+    def check(self, roads: dict[str, Any] | None = None) -> None:
+        """Compare rows, watermarks and layout with what the official client loads now; ours says the same."""
+        with self.server.database() as truth:
+            self.theirs("initdb", truth)
+            assert rows(self.url, self.namespace) == rows(truth, self.namespace)
+        if roads is not None:
+            assert {each["road"] for each in roads["tables"]} == {"change"}
+        compared = self.ours("reconcile", "--no-sync")
+        assert all(each["equal"] for each in compared["tables"])
+        assert len(compared["tables"]) == len(self.tables.split(","))
+
+    def listings(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return what either `listdb` says, but for how stale it is, which goes on while they run."""
+        theirs = official(self.sandbox, "listdb", self.namespace, "", self.url, self.folder)
+        words = ("--non-interactive", "listdb", "--namespace", self.namespace, "--connection-string", self.url)
+        ours = self.sandbox.dap(*words).stdout
+        return _without_staleness(theirs), _without_staleness(ours)
+
+
+def _without_staleness(text: str) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = json.loads(text)
+    assert text == json.dumps(listed, indent=2) + "\n"
+    return [{name: value for name, value in each.items() if name != "staleness"} for each in listed]
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    with _sandbox_of(tmp_path_factory.mktemp("home"), "2023-09-20T00:00:00Z") as sandbox:
+        yield sandbox
+
+
+@contextmanager
+def _sandbox_of(home: Path, data_time: str) -> Iterator[SandboxProcess]:
+    with sandbox_process(home, scale=0.05, part_rows=20_000) as sandbox:
+        sandbox.set_data_time(data_time)
+        yield sandbox.with_environ(XDG_CACHE_HOME=str(home / "cache"))
+
+
+def table_of(
+    sandbox: SandboxProcess, server: PostgresServer, url: str, folder: Path, namespace: str, tables: str
+) -> Table:
+    return Table(sandbox=sandbox, server=server, url=url, namespace=namespace, tables=tables, folder=folder)
+
+
+def _add_mine(url: str) -> list[tuple[Any, ...]]:
+    """Add a view and an index of a person's own; return what there is of them."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in MINE:
+            connection.execute(statement.encode())
+    return _mine(url)
+
+
+def _mine(url: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url) as connection:
+        connection.execute("SELECT count(*) FROM mine.names")
+        return connection.execute(_MINE.encode()).fetchall()
+
+
+@pytest.mark.parametrize(("namespace", "tables"), [("canvas", CANVAS), ("edge", EDGE)])
+def test_theirs_then_ours_then_theirs_then_ours(
+    sandbox: SandboxProcess, postgres_server: PostgresServer, tmp_path: Path, namespace: str, tables: str
+) -> None:
+    with postgres_server.database() as url:
+        turn = table_of(sandbox, postgres_server, url, tmp_path, namespace, tables)
+        turn.theirs("initdb")
+        made = turn.layout()
+        mine = _add_mine(url) if namespace == "canvas" else None
+        sandbox.advance(24 * 7)
+        turn.check(turn.ours("syncdb"))
+        sandbox.advance(24)
+        turn.theirs("syncdb")
+        turn.check()
+        sandbox.advance(48)
+        turn.check(turn.ours("sync"))
+        sandbox.advance(4)
+        turn.theirs("syncdb")
+        turn.check()
+        assert turn.layout() == made
+        if mine is not None:
+            assert _mine(url) == mine
+            theirs, ours = turn.listings()
+            assert ours == theirs
+
+
+def test_ours_then_theirs_then_ours(sandbox: SandboxProcess, postgres_server: PostgresServer, tmp_path: Path) -> None:
+    with postgres_server.database() as url:
+        turn = table_of(sandbox, postgres_server, url, tmp_path, "canvas", CANVAS)
+        turn.ours("sync")
+        made = turn.layout()
+        mine = _add_mine(url)
+        turn.check()
+        sandbox.advance(24 * 3)
+        turn.theirs("syncdb")
+        turn.check()
+        sandbox.advance(24)
+        turn.check(turn.ours("sync"))
+        sandbox.advance(8)
+        turn.theirs("syncdb")
+        turn.check()
+        assert turn.layout() == made
+        assert _mine(url) == mine
+        theirs, ours = turn.listings()
+        assert ours == theirs
+
+
+# The schema changes: see the module `dapkit.sandbox.data.evolving`
+
+EVE = "2024-01-31T12:00:00Z"
+_COLUMNS = """
+SELECT attname, format_type(atttypid, atttypmod), attnotnull, ARRAY(
+    SELECT enumlabel FROM pg_enum WHERE enumtypid = atttypid ORDER BY enumlabel)
+FROM pg_attribute WHERE attrelid = 'edge.evolving'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attname
+"""
+
+
+def _columns(url: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(_COLUMNS.encode()).fetchall()
+
+
+@pytest.mark.parametrize("first", ["theirs", "ours"])
+def test_both_follow_a_schema_that_changes(postgres_server: PostgresServer, tmp_path: Path, first: str) -> None:
+    with _sandbox_of(tmp_path, EVE) as sandbox, postgres_server.database() as url:
+        turn = table_of(sandbox, postgres_server, url, tmp_path, "edge", "evolving")
+        turn.theirs("initdb") if first == "theirs" else turn.ours("sync")
+        versions = [_columns(url)]
+        for day in range(5):
+            sandbox.advance(24)
+            if (day % 2 == 0) == (first == "theirs"):
+                turn.ours("sync")
+            else:
+                turn.theirs("syncdb")
+            turn.check()
+            versions.append(_columns(url))
+        assert all(one != other for one, other in pairwise(versions))
+        with postgres_server.database() as truth:
+            turn.theirs("initdb", truth)
+            assert versions[-1] == _columns(truth)
+
+
+def test_what_stops_the_official_client_ours_goes_on_from(postgres_server: PostgresServer, tmp_path: Path) -> None:
+    with _sandbox_of(tmp_path, "2024-02-01T12:00:00Z") as sandbox, postgres_server.database() as url:
+        turn = table_of(sandbox, postgres_server, url, tmp_path, "edge", "evolving")
+        turn.theirs("initdb")
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("CREATE VIEW public.titles AS SELECT id, title FROM edge.evolving")
+        sandbox.advance(24)
+        before = rows(url, "edge"), _columns(url)
+        code, _, complaints = try_official(sandbox, "syncdb", "edge", "evolving", url, tmp_path)
+        assert code == 5
+        assert "ALTER TABLE" in complaints
+        assert (rows(url, "edge"), _columns(url)) == before
+        turn.ours("syncdb")
+        turn.check()
+        with psycopg.connect(url) as connection:
+            found = connection.execute("SELECT max(length(title)) FROM public.titles").fetchone()
+        assert found is not None
+        assert found[0] > 10
+        sandbox.advance(4)
+        turn.theirs("syncdb")
+        turn.check()

@@ -1,0 +1,55 @@
+"""Which types hold the values of which others."""
+
+import pytest
+from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
+
+from dapkit.schema import difference, widens
+
+FLOAT32, FLOAT64 = ({"type": "number", "format": form} for form in ("float32", "float64"))
+ENUM, MORE = ({"type": "string", "enum": values} for values in (["a", "b"], ["b", "a", "c"]))
+OPEN: Node = {"oneOf": [ENUM, TEXT]}
+SHORT, LONG = TEXT | {"maxLength": 5}, TEXT | {"maxLength": 9}
+DATE, MOMENT, UUID, IPV4 = ({"type": "string", "format": form} for form in ("date", "date-time", "uuid", "ipv4"))
+FEW: Node = {"type": "number", "multipleOf": 0.01, "exclusiveMaximum": 1000}
+MANY: Node = {"type": "number", "multipleOf": 0.001, "exclusiveMaximum": 1000}
+
+
+def numbers(items: Node) -> Node:
+    return {"type": "array", "items": items}
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide"),
+    [
+        (INT32, INT64), (INT32, FLOAT64), (INT64, TEXT), (FLOAT32, FLOAT64), (SHORT, LONG), (LONG, TEXT), (ENUM, MORE),
+        (ENUM, OPEN), (OPEN, TEXT), (DATE, TEXT), (UUID, TEXT), (IPV4, TEXT), (FEW, MANY),
+        (numbers(INT32), numbers(INT64)),
+    ],
+)  # fmt: skip
+def test_a_type_widens_in_one_direction(narrow: Node, wide: Node) -> None:
+    before, after = (table_of({"v": node}).value[0].type for node in (narrow, wide))
+    assert widens(before, after)
+    assert widens(before, before)
+    assert not widens(after, before)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(INT64, FLOAT64), (MOMENT, TEXT), (MOMENT, DATE), (FLOAT64, TEXT), (ENUM, SHORT), (UUID, IPV4)]
+)
+def test_types_of_which_neither_holds_the_other(one: Node, other: Node) -> None:
+    before, after = (table_of({"v": node}).value[0].type for node in (one, other))
+    assert not widens(before, after)
+    assert not widens(after, before)
+
+
+def test_difference() -> None:
+    before = table_of({"a": INT32, "b": TEXT, "c": TEXT}, required=["b"])
+    after = table_of({"a": INT64, "b": TEXT, "d": TEXT})
+    change = difference(before, after)
+    assert [column.name for column in change.added] == ["d"]
+    assert [column.name for column in change.dropped] == ["c"]
+    assert [old.name for old, _ in change.altered] == ["a", "b"]
+    assert not change.key_changed
+    assert not change.empty
+    assert difference(before, before).empty
+    assert difference(before, table_of({}, key={"a": INT32})).key_changed
