@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OFFICIAL := .bench/official
-OFFICIAL_CLIENT := instructure-dap-client[postgresql]==2.3.1
+OFFICIAL_CLIENT := instructure-dap-client[postgresql,mysql]==2.3.1
 
 .PHONY: help demo test lint check soak bench docs reference clean
 .DELETE_ON_ERROR:

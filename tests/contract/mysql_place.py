@@ -33,7 +33,7 @@ class MySqlPlace(Place):
         return dialect
 
     def select(self, table: Table, columns: Sequence[Column]) -> str:
-        """Select the texts of lookup tables, and floats of four bytes as they are."""
+        """Select the texts of lookup tables."""
         values = []
         for column in columns:
             value = f"rows_.{self.dialect.identifier(column.name)}"
@@ -42,8 +42,6 @@ class MySqlPlace(Place):
                     value = (
                         f"(SELECT value FROM {self.dialect.lookup(table, column)} AS known WHERE known.id = {value})"
                     )
-                case Kind.FLOAT32:
-                    value = f"CAST({value} AS DOUBLE)"  # a float is shown with six digits, though it has more
             values.append(value)
         return f"SELECT {', '.join(values)} FROM {self.dialect.of(table)} AS rows_"
 

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.contract.model import Follower, Service
+from tests.contract.mysql_place import MySqlPlace
 from tests.contract.place import Place
 from tests.contract.postgres_place import PostgresPlace
 from tests.contract.test_duckdb import CAPABILITIES as DUCKDB
 from tests.contract.test_sqlite import CAPABILITIES as SQLITE
+from tests.support.mariadb_server import MySqlServer
 from tests.support.postgres_server import empty
 from tests.support.table_schemas import INT64, TEXT
 
@@ -105,6 +107,17 @@ def test_a_table_in_postgresql_follows_the_service(
 ) -> None:
     empty(postgres_database)
     follow(PostgresPlace(postgres_database), tmp_path_factory.mktemp("model"), rounds)
+
+
+@pytest.mark.server
+@pytest.mark.timeout(60 * EXAMPLES)
+@SETTINGS
+@given(rounds=HISTORIES)
+def test_a_table_in_mysql_follows_the_service(
+    tmp_path_factory: pytest.TempPathFactory, mysql_server: MySqlServer, rounds: list[Round]
+) -> None:
+    with mysql_server.database() as url:
+        follow(MySqlPlace(url), tmp_path_factory.mktemp("model"), rounds)
 
 
 def follow(place: Place, folder: Path, rounds: list[Round]) -> None:

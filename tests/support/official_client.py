@@ -1,6 +1,6 @@
 """The official client 2.3.1 beside ours: how its command is run on a database.
 
-DAPKIT_OFFICIAL names its `dap` command, installed with what it needs for PostgreSQL.
+DAPKIT_OFFICIAL names its `dap` command, installed with what it needs for the databases.
 """
 
 import os

@@ -30,7 +30,7 @@ from dapkit.targets.base import (
 from dapkit.targets.comparing import EXAMPLES, ComparingSql
 from dapkit.targets.dialect import BOOKS, Dialect
 
-__all__ = ["NEWEST", "SqlSession", "Staged"]
+__all__ = ["NEWEST", "SCRATCH", "SqlSession", "Staged"]
 
 VERSION = 1
 """The version of the books that the official client of today writes, and we with it."""
@@ -39,7 +39,7 @@ SANDBOX = "sandbox"
 NEWEST = "dapkit_newest"
 """The temporary table of the newest row of each key, where keys were repeated."""
 
-_SCRATCH = "dapkit_scratch"
+SCRATCH = "dapkit_scratch"
 
 
 class _UndoneError(Exception):
@@ -258,19 +258,24 @@ class SqlSession(ABC):
         return counts
 
     def _require_layout(self, table: Table) -> None:
-        """Raise LayoutError unless a table is exactly as we would make it, which is made and undone to see."""
-        found, wanted = self.layout(table), None
-        with suppress(_UndoneError), self.transaction():
-            scratch = replace(table, namespace=_SCRATCH)
-            self._run([*self.dialect.create_namespace(_SCRATCH), *self.dialect.create_table(scratch)])
-            self._run(self.dialect.add_key(scratch))
-            wanted = self.layout(scratch)
-            raise _UndoneError
+        """Raise LayoutError unless a table is exactly as we would make it."""
+        found, wanted = self.layout(table), self.expected_layout(table)
         if found is None or found != wanted:
             odd = sorted({str(line[0]) for line in (found or set()) ^ (wanted or set())})
             message = f"Table {table.name} is not on the books, and is not laid out as a load would leave it"
             hint = f"It may be somebody's own, and was not touched: rename or drop it. What differs: {', '.join(odd)}"
             raise LayoutError(message, hint=hint, table=table.name)
+
+    def expected_layout(self, table: Table) -> set[tuple[Any, ...]] | None:
+        """Return the layout of a table as we would make it, which is made and undone to see."""
+        wanted = None
+        with suppress(_UndoneError), self.transaction():
+            scratch = replace(table, namespace=SCRATCH)
+            self._run([*self.dialect.create_namespace(SCRATCH), *self.dialect.create_table(scratch)])
+            self._run(self.dialect.add_key(scratch))
+            wanted = self.layout(scratch)
+            raise _UndoneError
+        return wanted
 
     def compare(self, truth: Truth) -> Comparison:
         """Compare a live table with what it should hold, made anew in a transaction that is undone."""
@@ -286,8 +291,8 @@ class SqlSession(ABC):
 
     def _made_anew(self, truth: Truth) -> Table:
         """Make the table as it should be, in a place of its own."""
-        table = replace(truth.snapshot.table, namespace=_SCRATCH)
-        self._run([*self.dialect.create_namespace(_SCRATCH), *self.dialect.create_table(table)])
+        table = replace(truth.snapshot.table, namespace=SCRATCH)
+        self._run([*self.dialect.create_namespace(SCRATCH), *self.dialect.create_table(table)])
         self.fill(replace(truth.snapshot, table=table))
         if truth.changes is not None:
             changes = replace(truth.changes, table=table)

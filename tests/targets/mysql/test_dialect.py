@@ -27,7 +27,7 @@ def version(value: dict[str, Node], **more: object) -> Table:
         (INT32, "integer"),
         ({"type": "integer"}, "bigint"),
         ({"type": "integer", "enum": [200, 404]}, "smallint"),
-        ({"type": "number", "format": "float32"}, "float"),
+        ({"type": "number", "format": "float32"}, "double"),
         ({"type": "number"}, "double"),
         ({"type": "number", "multipleOf": 0.01, "exclusiveMinimum": -1000, "exclusiveMaximum": 1000}, "decimal(5,2)"),
         ({"type": "boolean"}, "tinyint"),

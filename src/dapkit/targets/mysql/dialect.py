@@ -38,7 +38,7 @@ _TYPES = {
     Kind.INT16: "smallint",
     Kind.INT32: "integer",
     Kind.INT64: "bigint",
-    Kind.FLOAT32: "float",
+    Kind.FLOAT32: "double",
     Kind.FLOAT64: "double",
     Kind.BOOLEAN: "tinyint",
     Kind.OPEN_ENUM: "integer",

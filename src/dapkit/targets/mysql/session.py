@@ -26,7 +26,7 @@ from dapkit.targets.mysql.failures import translated
 from dapkit.targets.mysql.loading import Brought, Loader, RepeatedKeysError
 from dapkit.targets.mysql.standing import Existing, Found, evolve, own_indexes
 from dapkit.targets.mysql.wire import Wire
-from dapkit.targets.sql import SqlSession, Staged
+from dapkit.targets.sql import SCRATCH, SqlSession, Staged
 
 __all__ = ["MySqlSession"]
 
@@ -311,10 +311,45 @@ class MySqlSession(SqlSession):
             if self.query(_COLLATION, (name, "value")) not in ([], [(self.dialect.exact,)]):
                 self.modify(self.dialect.tell_apart(self.dialect.lookup(table, column)))
 
+    def repair(self, load: Load) -> Counts:
+        """Make a table that is not on the books equal to a snapshot, and book it, if it is as we would make it."""
+        table, deleted = load.table, 0
+        with self._alone(self.dialect.of(table)):
+            if table.name in self.books(table.namespace):
+                raise MovedOnError(f"Table {table.name} was loaded by somebody else meanwhile", table=table.name)
+            self._require_layout(table)
+            staged = self._staged(load, action=False)
+            self._tell_apart(table)
+            with self.transaction():
+                if not load.options.keep_missing:
+                    deleted = self.modify(self.dialect.delete_missing(table, staged.name))
+                written = self._upsert(load, staged, action=False)
+                counts = Counts(written=written, deleted=deleted, repaired=staged.repaired)
+                self._book(load, None)
+                self._note(load, "repaired", counts)
+        return counts
+
+    def layout(self, table: Table) -> set[tuple[Any, ...]]:
+        """Return a table's columns and its keys."""
+        name = self.dialect.of(table)
+        columns = self.query(f"SHOW FULL COLUMNS FROM {name}")
+        keys = self.query(f"SHOW INDEX FROM {name} WHERE non_unique = 0")
+        return {(field, type_, null, default, extra) for field, type_, _, null, _, default, extra, *_ in columns} | {
+            (f"key {key[2]}", *key[3:5]) for key in keys
+        }
+
+    def expected_layout(self, table: Table) -> set[tuple[Any, ...]]:
+        """Return the layout of a table as we would make it, which a temporary one shows."""
+        scratch = replace(table, namespace=SCRATCH)
+        self._run(self.dialect.create_scratch(scratch))
+        wanted = self.layout(scratch)
+        self._run(self.dialect.drop_scratch(scratch))
+        return wanted
+
     def compare(self, truth: Truth) -> Comparison:
         """Compare a live table with what it should hold, made anew as a temporary table."""
         live = truth.snapshot.table
-        made = replace(with_texts(live), namespace="dapkit_scratch")
+        made = replace(with_texts(live), namespace=SCRATCH)
         self._run(self.dialect.create_scratch(made))
         staged = self._staged(replace(truth.snapshot, table=made), action=False)
         self.modify(self.dialect.insert(made, staged.name))
