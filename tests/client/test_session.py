@@ -273,7 +273,6 @@ class TestPatience:
             (errors.TlsError("not trusted"), errors.TlsError),
             (refusal(400), errors.RequestError),
             (refusal(404), errors.TableNotFoundError),
-            (reply(404, b"<html>"), errors.UnexpectedAnswerError),
             (reply(302, b"", Location="https://elsewhere.example/?t=SECRET"), errors.UnexpectedAnswerError),
             (refusal(500, "AccountDisabled"), errors.AccountDisabledError),
             (reply(200, {"id": "j", "status": "paused"}), errors.UnexpectedAnswerError),
@@ -309,6 +308,27 @@ class TestPatience:
             TABLES,
         ]
         assert use(lambda session: session.tables("canvas")) == ("a", "b")
+
+    @pytest.mark.parametrize("status", [403, 404, 408])
+    def test_a_refusal_that_others_speak_passes(self, use: Any, service: Any, status: int) -> None:
+        service.answers = [reply(status, b"<html>"), TABLES]
+        assert use(lambda session: session.tables("canvas")) == ("a", "b")
+
+    def test_a_page_that_stays_is_named_and_what_the_service_says_itself_is_final(self, use: Any, service: Any) -> None:
+        service.answers = [TABLES, *[reply(403, b"<html>Blocked</html>")] * 20]
+
+        async def twice(session: Any) -> Any:
+            await session.tables("canvas")
+            return await session.tables("canvas")
+
+        with pytest.raises(errors.UnexpectedAnswerError, match="Blocked"):
+            use(twice)
+        assert 2 < len(service.requests) < 20
+        service.answers = [refusal(403)]
+        asked = len(service.requests)
+        with pytest.raises(errors.ForbiddenError):
+            use(lambda session: session.tables("canvas"))
+        assert len(service.requests) == asked + 1
 
     def test_who_listens_hears_of_every_repetition(self, use: Any, service: Any, retries: Retries) -> None:
         service.answers = [refusal(500), errors.NetworkError("cut"), reply(202, {"id": "j", "status": "running"})]

@@ -36,7 +36,7 @@ from dapkit.model import SANDBOX_SERVICE, Failure, Job, Query, VersionedSchema
 from dapkit.protocol import messages
 from dapkit.protocol.budget import PUBLISHED_PACE, Pace
 from dapkit.protocol.redaction import excerpt, place, redact
-from dapkit.protocol.refusal import Endpoint, error_of
+from dapkit.protocol.refusal import Endpoint, error_of, foreign_error, is_foreign
 from dapkit.protocol.retry import (
     Fail,
     Patience,
@@ -331,6 +331,8 @@ class Session:
                 return Trouble(error=error, garbled=messages.garbled(answer.body))
             self._understood = True
             return value
+        if self._understood and is_foreign(answer.status, answer.body):
+            return Trouble(error=foreign_error(call.endpoint, answer.status, answer.body), garbled=True)
         return Trouble(
             error=error_of(call.endpoint, answer.status, answer.body, answer.headers.get("Location")),
             demand=retry_after(answer.headers.get("Retry-After"), self.clock.now() if date is None else date),

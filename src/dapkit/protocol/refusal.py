@@ -52,6 +52,7 @@ _PURPOSES: Final = {
     Endpoint.SIGN: "the object URLs",
 }
 
+_SAID_BY_OTHERS: Final = frozenset({400, 403, 404, 405, 406, 408, 409, 410, 418, 421, 425, 451})
 _ACCOUNT_TYPES: Final[tuple[tuple[str, type[AccountError]], ...]] = (
     ("disabled", AccountDisabledError),
     ("notonboarded", AccountNotOnboardedError),
@@ -108,11 +109,25 @@ def error_of(endpoint: Endpoint, status: int, body: bytes, location: str | None 
         return ProxyError(f"The proxy wants to know who asks{said}")
     if status == 429:
         return RateLimitedError(f"The service says that {purpose} was asked for too often{said}", uuid=uuid)
-    if status >= 500:
+    if status >= 500 or status in {408, 425}:
         return ServerError(f"The service failed at {purpose}{said}", uuid=uuid)
     if 400 <= status < 500 and details.documented:
         return _bad_request(details, said, uuid)
     return UnexpectedAnswerError(f"The service answered {purpose} in a way that is not known{said}", uuid=uuid)
+
+
+def is_foreign(status: int, body: bytes) -> bool:
+    """Whether a refusal looks as if something in between spoke in the name of a service that was heard before."""
+    return status in _SAID_BY_OTHERS and as_object(body) is None
+
+
+def foreign_error(endpoint: Endpoint, status: int, body: bytes) -> UnexpectedAnswerError:
+    """Return what such a refusal means."""
+    details = _details(body)
+    said = f": {details.message}" if details.message else ""
+    return UnexpectedAnswerError(
+        f"Something else than the service answered {_PURPOSES[endpoint]} (HTTP {status}){said}"
+    )
 
 
 def _details(body: bytes) -> _Details:
