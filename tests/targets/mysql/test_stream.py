@@ -19,8 +19,9 @@ from dapkit.targets.mysql.stream import Repairs, native, text_of
         (rb"\Z \q \x41 \\Z", rb"\\Z \\q \\x41 \\Z"),
     ],
 )
-def test_escapes_as_the_server_reads_them(service: bytes, server: bytes) -> None:
-    assert native(service) == server
+@pytest.mark.parametrize("before", [b"", rb"C:\\temp\\x\\f ", rb"\\q " * 600], ids=["alone", "few", "many"])
+def test_escapes_as_the_server_reads_them(service: bytes, server: bytes, before: bytes) -> None:
+    assert native(before + service) == before + server
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,11 @@ from dapkit.targets.repairs import Repair
 __all__ = ["Repairs", "native", "text_of"]
 
 _NULL = b"\\N"
-_OTHER = re.compile(rb"\\[^bnrt0N]")
+_BACKSLASH = 0x5C
+_OTHER = re.compile(rb"\\[^bnrt0N\\]")
+_MANY = 500
+"""How many escapes that look like others are looked at one by one, before a block is looked at as a whole."""
+
 # An even number of backslashes before an escape is so many backslashes.
 _FORM_FEED = re.compile(rb"(?<!\\)((?:\\\\)*)\\f")
 _VERTICAL_TAB = re.compile(rb"(?<!\\)((?:\\\\)*)\\v")
@@ -34,11 +38,24 @@ _ENDS = {
 
 def native(block: bytes) -> bytes:
     """Return a block of whole lines as LOAD DATA reads it."""
-    if b"\\" not in block or _OTHER.search(block.replace(b"\\\\", b"")) is None:
+    if not _has_other(block):
         return block
     block = _FORM_FEED.sub(rb"\1" + b"\f", block)
     block = _VERTICAL_TAB.sub(rb"\1" + b"\v", block)
     return _UNKNOWN.sub(rb"\1\\\\\2", block)
+
+
+def _has_other(block: bytes) -> bool:
+    """Whether there is an escape that the server reads in another way; most of what looks like one is none."""
+    for number, found in enumerate(_OTHER.finditer(block)):
+        if number == _MANY:  # pairs stand for themselves, from the beginning of a run on
+            return _OTHER.search(block.replace(b"\\\\", b"")) is not None
+        first = place = found.start()
+        while first and block[first - 1] == _BACKSLASH:
+            first -= 1
+        if (place - first) % 2 == 0:
+            return True
+    return False
 
 
 def text_of(field: bytes) -> str | None:
