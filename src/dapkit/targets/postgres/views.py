@@ -8,7 +8,6 @@ from dapkit.errors import LayoutError, TargetError
 from dapkit.model import Table
 from dapkit.targets.sql import SqlSession
 
-
 __all__ = ["aside"]
 
 _DEPENDANTS = """
