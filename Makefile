@@ -42,7 +42,7 @@ test: lint  ## lint and the fast tests, on all cores: about a minute, no servers
 
 check: test docs $(OFFICIAL)/bin/dap  ## test, the documentation, and the slow tier: the official client, servers, faults, 20 kills
 	DAPKIT_SERVERS=required DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap \
-		$(BIN)/pytest -q -m "(slow or server or official) and not soak"
+		$(BIN)/pytest -q --numprocesses auto --dist loadfile -m "(slow or server or official) and not soak"
 
 soak: test $(OFFICIAL)/bin/dap  ## everything: 100 kills, the full fault matrix, the benches
 	DAPKIT_SOAK=1 DAPKIT_SERVERS=required DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap \

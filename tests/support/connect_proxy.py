@@ -1,10 +1,11 @@
 """A proxy that knows CONNECT and finds hosts that nobody else knows: what tests of proxies stand on."""
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from tests.support.on_a_thread import served
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,25 +55,5 @@ async def _carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> 
 def connect_proxy(status: int = 200) -> Iterator[ConnectProxy]:
     """Serve a proxy on a thread of its own until the block ends."""
     proxy = ConnectProxy(status=status)
-    started = threading.Event()
-    loop = asyncio.new_event_loop()
-    done = asyncio.Event()
-
-    async def main() -> None:
-        async with await asyncio.start_server(proxy.serve, "127.0.0.1", 0) as server:
-            proxy.port = server.sockets[0].getsockname()[1]
-            started.set()
-            await done.wait()
-
-    def run() -> None:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(main())
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    started.wait()
-    try:
+    with served(proxy.serve) as proxy.port:
         yield proxy
-    finally:
-        loop.call_soon_threadsafe(done.set)
-        thread.join()

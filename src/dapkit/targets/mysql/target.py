@@ -6,7 +6,8 @@ from typing import Self
 import pymysql
 
 from dapkit.errors import UnreachableTargetError
-from dapkit.targets.mysql.address import Address, Ssl, address_of
+from dapkit.targets.connection_string import Ssl
+from dapkit.targets.mysql.address import Address, address_of
 from dapkit.targets.mysql.session import MySqlSession
 from dapkit.targets.mysql.wire import Wire
 

@@ -3,13 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from dapkit.errors import LayoutError, TargetError
 from dapkit.model import Table
-
-if TYPE_CHECKING:
-    from dapkit.targets.postgres.session import PostgresSession
+from dapkit.targets.sql import SqlSession
 
 __all__ = ["aside"]
 
@@ -90,7 +87,7 @@ class _View:
 
 
 @contextmanager
-def aside(session: "PostgresSession", table: Table) -> Iterator[None]:
+def aside(session: SqlSession, table: Table) -> Iterator[None]:
     """Drop the views on a table, and the views on those, and make them again afterwards, within a transaction.
 
     Raises:
@@ -106,7 +103,7 @@ def aside(session: "PostgresSession", table: Table) -> Iterator[None]:
         _try(session, view, (*sorted(unlike), *view.grants), "restored")
 
 
-def _views(session: "PostgresSession", table: Table) -> list[_View]:
+def _views(session: SqlSession, table: Table) -> list[_View]:
     """Return the views on a table, those on which others depend first, with every name in full."""
     path = session.query("SELECT current_setting('search_path')")[0]
     session.query(_SEARCH, ("pg_catalog",))
@@ -116,14 +113,14 @@ def _views(session: "PostgresSession", table: Table) -> list[_View]:
     return views
 
 
-def _view(session: "PostgresSession", identifier: int, name: str, kind: str) -> _View:
+def _view(session: SqlSession, identifier: int, name: str, kind: str) -> _View:
     definition = session.query(_DEFINITION, (kind, name, identifier))[0][0]
     around = [row[0] for row in session.query(_AROUND, (identifier, kind, name))]
     grants = [row[0] for row in session.query(_GRANTS, (name, name))]
     return _View(name, kind, (definition, *around), tuple(grants))
 
 
-def _try(session: "PostgresSession", view: _View, statements: tuple[str, ...], what: str) -> None:
+def _try(session: SqlSession, view: _View, statements: tuple[str, ...], what: str) -> None:
     try:
         for statement in statements:
             session.modify(statement)

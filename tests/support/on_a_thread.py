@@ -1,0 +1,36 @@
+"""A TCP server on a thread of its own, for tests whose command runs in another process."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextmanager
+def served(serve: Serve) -> Iterator[int]:
+    """Serve connections on a free port of this machine until the block ends; yield the port."""
+    ports: list[int] = []
+    started = threading.Event()
+    loop = asyncio.new_event_loop()
+    done = asyncio.Event()
+
+    async def main() -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            ports.append(server.sockets[0].getsockname()[1])
+            started.set()
+            await done.wait()
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(main())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    started.wait()
+    try:
+        yield ports[0]
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join()
