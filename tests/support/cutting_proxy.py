@@ -33,6 +33,7 @@ class CuttingProxy:
             await back
         finally:
             back.cancel()
+            far_writer.transport.abort()
 
 
 async def _carry(source: asyncio.StreamReader, target: asyncio.StreamWriter, limit: int | None = None) -> bool:

@@ -16,11 +16,27 @@ def served(serve: Serve) -> Iterator[int]:
     loop = asyncio.new_event_loop()
     done = asyncio.Event()
 
+    at_work: set[asyncio.Task[None]] = set()
+
+    async def tracked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        at_work.add(task)
+        try:
+            await serve(reader, writer)
+        finally:
+            at_work.discard(task)
+            writer.transport.abort()
+            await asyncio.sleep(0)  # the transport closes its socket at the loop's next turn
+
     async def main() -> None:
-        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        async with await asyncio.start_server(tracked, "127.0.0.1", 0) as server:
             ports.append(server.sockets[0].getsockname()[1])
             started.set()
             await done.wait()
+            for task in (open_tasks := list(at_work)):
+                task.cancel()
+            await asyncio.gather(*open_tasks, return_exceptions=True)
 
     def run() -> None:
         with asyncio.Runner(loop_factory=lambda: loop) as runner:
