@@ -72,7 +72,7 @@ def test_killed_again_and_again_it_ends_as_a_fresh_load_would(postgres_server: P
         for number in range(KILLS):
             verb = "reconcile" if number % 5 == 4 else "sync"
             with sandbox.start(*sync(url, verb)) as running:
-                time.sleep(moments.uniform(0.5, 3.0))
+                time.sleep(moments.uniform(0.4, 1.6))
                 killed += running.poll() is None
                 running.kill()
             if number > KILLS // 2:
