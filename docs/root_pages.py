@@ -14,7 +14,8 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[1]
 PAGES = {name: name.lower() for name in ("ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")}
 
-_LINK = re.compile(r"\]\((?:\.\./|docs/)?([^)#/]+\.md)")
+_TO_ROOT = re.compile(rf"\]\((?:\.\./)*({'|'.join(map(re.escape, PAGES))})")
+_TO_DOCS = "](docs/"
 _FOREIGN = re.compile(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=\"?((?:https?:)?//[^\"\s>]+)")
 
 
@@ -27,7 +28,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, **_: object) -> str:
     """Turn links between the root and docs/ into links of the site."""
-    return _LINK.sub(lambda match: f"]({PAGES.get(match[1], match[1])}", markdown)
+    return _TO_ROOT.sub(lambda match: f"]({PAGES[match[1]]}", markdown).replace(_TO_DOCS, "](")
 
 
 def on_post_page(output: str, **_: object) -> str:

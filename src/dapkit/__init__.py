@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from dapkit.decode.jsonl import Record
     from dapkit.engine.events import RunResult, TableResult
-    from dapkit.engine.replicate import SyncResult
+    from dapkit.engine.replication.replicate import SyncResult
     from dapkit.errors import DapError
     from dapkit.library import AsyncClient, Client, ClientOptions, Delivery, SyncOptions, sync
     from dapkit.model import Format, Job, JobStatus, Mode, Query, VersionedSchema
@@ -30,7 +30,7 @@ _HOMES = {
     "Record": "dapkit.decode.jsonl",
     "RunResult": "dapkit.engine.events",
     "SyncOptions": "dapkit.library",
-    "SyncResult": "dapkit.engine.replicate",
+    "SyncResult": "dapkit.engine.replication.replicate",
     "TableResult": "dapkit.engine.events",
     "VersionedSchema": "dapkit.model",
     "sync": "dapkit.library",

@@ -22,10 +22,10 @@ from typing import Any, Final, Self, TypeVar
 from dapkit.client.session import Session
 from dapkit.connection import connect
 from dapkit.decode.jsonl import Record, records
-from dapkit.engine.converge import Purpose
 from dapkit.engine.events import Event, Listener, Notice, RunResult
 from dapkit.engine.export import ExportOptions, export
-from dapkit.engine.replicate import ReplicateOptions, SyncResult, replicate
+from dapkit.engine.replication.converge import Purpose
+from dapkit.engine.replication.replicate import ReplicateOptions, SyncResult, replicate
 from dapkit.engine.tables import split_tables
 from dapkit.errors import InterruptedRunError, RequestError, UsageError
 from dapkit.model import Format, Job, Mode, Query, VersionedSchema

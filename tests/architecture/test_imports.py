@@ -54,6 +54,7 @@ PURE = {
     "protocol": {"dapkit", "msgspec"},
     "engine/plan.py": {"dapkit"},
     "engine/names.py": {"dapkit"},
+    "engine/replication/converge.py": {"dapkit"},
 }
 IMPURE_MODULES = {"asyncio", "logging", "os", "random", "socket", "time", "pathlib", "threading", "subprocess"}
 THIRD_PARTY = {

@@ -18,9 +18,9 @@ from dapkit.cli.settings import Settings
 from dapkit.cli.stopping import run_until_stopped
 from dapkit.cli.summary import failure_lines
 from dapkit.connection import connect
-from dapkit.engine.converge import Purpose
-from dapkit.engine.dryrun import PlannedTable, preview
-from dapkit.engine.replicate import ReplicateOptions, SyncResult, replicate
+from dapkit.engine.replication.converge import Purpose
+from dapkit.engine.replication.dryrun import PlannedTable, preview
+from dapkit.engine.replication.replicate import ReplicateOptions, SyncResult, replicate
 from dapkit.engine.tables import split_tables
 from dapkit.errors import UsageError
 from dapkit.settings import stage_root

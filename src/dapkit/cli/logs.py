@@ -16,7 +16,6 @@ from typing import Any, assert_never
 
 from dapkit.cli import streams, wording
 from dapkit.cli.tally import Tally
-from dapkit.engine.converge import Road
 from dapkit.engine.events import (
     BytesCame,
     Event,
@@ -35,6 +34,7 @@ from dapkit.engine.events import (
     TableResult,
     TableState,
 )
+from dapkit.engine.replication.converge import Road
 from dapkit.errors import DapError, OutputError
 from dapkit.protocol.redaction import printable, redact
 from dapkit.targets.base import Comparison

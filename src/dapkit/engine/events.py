@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from dapkit.engine.converge import Purpose, Road
+from dapkit.engine.replication.converge import Purpose, Road
 from dapkit.errors import DapError
 from dapkit.model import Query
 from dapkit.targets.base import Comparison, Counts

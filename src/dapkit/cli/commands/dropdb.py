@@ -17,7 +17,7 @@ from dapkit.cli.options import (
     settings_of,
 )
 from dapkit.cli.wording import count, names
-from dapkit.engine.books import drop_tables
+from dapkit.engine.replication.books import drop_tables
 from dapkit.engine.tables import split_tables
 from dapkit.errors import InterruptedRunError
 

@@ -6,7 +6,7 @@ import click
 
 from dapkit.cli.database import connection_string_option, dry_run_option, load_options, repair_option, run_replication
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, global_options, table_options
-from dapkit.engine.converge import Purpose
+from dapkit.engine.replication.converge import Purpose
 
 EPILOG = """\b
 Examples:

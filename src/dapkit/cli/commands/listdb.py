@@ -20,7 +20,7 @@ from dapkit.cli.options import (
 from dapkit.cli.settings import Settings
 from dapkit.cli.stopping import run_until_stopped
 from dapkit.connection import connect
-from dapkit.engine.books import list_tables
+from dapkit.engine.replication.books import list_tables
 from dapkit.engine.tables import ALL, resolve_tables
 from dapkit.targets.base import Listed
 

@@ -14,10 +14,10 @@ from dapkit.cli.stopping import run_until_stopped
 from dapkit.cli.summary import failure_lines
 from dapkit.cli.wording import count
 from dapkit.connection import connect
-from dapkit.engine.converge import Purpose
 from dapkit.engine.events import TableCompared
-from dapkit.engine.reconcile import ReconcileResult, reconcile
-from dapkit.engine.replicate import ReplicateOptions
+from dapkit.engine.replication.converge import Purpose
+from dapkit.engine.replication.reconcile import ReconcileResult, reconcile
+from dapkit.engine.replication.replicate import ReplicateOptions
 from dapkit.errors import ReconciliationError
 
 EPILOG = """\b

@@ -9,15 +9,15 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from dapkit.client.session import Session
-from dapkit.engine import stage
-from dapkit.engine.books import chosen_tables
-from dapkit.engine.converge import LOGS
 from dapkit.engine.events import Listener, TableCompared, TableFailed, TableMoved, TableState
 from dapkit.engine.export import concerns_all
 from dapkit.engine.locking import holding
-from dapkit.engine.replicate import SNAPSHOT, Places, ReplicateOptions, fetch_table, replicate
+from dapkit.engine.replication import stage
+from dapkit.engine.replication.books import chosen_tables
+from dapkit.engine.replication.converge import LOGS
+from dapkit.engine.replication.replicate import SNAPSHOT, Places, ReplicateOptions, fetch_table, replicate
+from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.run import workshop
-from dapkit.engine.sessions import Sessions
 from dapkit.errors import DapError, LockedError
 from dapkit.model import Query
 from dapkit.schema import read_table

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from tests.engine.test_replicate import World, in_world
+from tests.engine.replication.test_replicate import World, in_world
 
-from dapkit.engine.converge import Purpose, Road
-from dapkit.engine.dryrun import preview
-from dapkit.engine.replicate import ReplicateOptions
+from dapkit.engine.replication.converge import Purpose, Road
+from dapkit.engine.replication.dryrun import preview
+from dapkit.engine.replication.replicate import ReplicateOptions
 from dapkit.targets.duckdb.target import DuckDbTarget
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import duckdb
 import pytest
-from tests.engine.test_replicate import World, in_world
+from tests.engine.replication.test_replicate import World, in_world
 
-from dapkit.engine.converge import Purpose
-from dapkit.engine.reconcile import ReconcileResult, reconcile
-from dapkit.engine.replicate import ReplicateOptions
+from dapkit.engine.replication.converge import Purpose
+from dapkit.engine.replication.reconcile import ReconcileResult, reconcile
+from dapkit.engine.replication.replicate import ReplicateOptions
 from dapkit.errors import NotReplicatedError
 from dapkit.targets.base import Comparison
 from dapkit.targets.duckdb.target import DuckDbTarget

@@ -11,9 +11,9 @@ import pytest
 
 from dapkit.client.session import Session
 from dapkit.connection import connect
-from dapkit.engine.converge import LOGS, Purpose, Road
 from dapkit.engine.events import Event
-from dapkit.engine.replicate import ReplicateOptions, SyncResult, replicate
+from dapkit.engine.replication.converge import LOGS, Purpose, Road
+from dapkit.engine.replication.replicate import ReplicateOptions, SyncResult, replicate
 from dapkit.errors import OriginError, SnapshotRequiredError, TargetError
 from dapkit.protocol.budget import NO_PACE
 from dapkit.settings import ConnectionSettings, SandboxSettings

@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from dapkit.client.session import Session
-from dapkit.engine.books import standings
-from dapkit.engine.converge import Refuse, Road, detour, road
-from dapkit.engine.replicate import ReplicateOptions
+from dapkit.engine.replication.books import standings
+from dapkit.engine.replication.converge import Refuse, Road, detour, road
+from dapkit.engine.replication.replicate import ReplicateOptions
+from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.run import workshop
-from dapkit.engine.sessions import Sessions
 from dapkit.engine.tables import resolve_tables
 from dapkit.errors import DapError
 from dapkit.schema import read_table

@@ -12,9 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dapkit.client.session import Session
-from dapkit.engine import stage
-from dapkit.engine.books import standings
-from dapkit.engine.converge import LOGS, REFRESH, Purpose, Refuse, Road, detour, is_spent, road
 from dapkit.engine.events import (
     Event,
     Listener,
@@ -30,8 +27,11 @@ from dapkit.engine.events import (
 )
 from dapkit.engine.export import ExportOptions, concerns_all, export
 from dapkit.engine.locking import holding
+from dapkit.engine.replication import stage
+from dapkit.engine.replication.books import standings
+from dapkit.engine.replication.converge import LOGS, REFRESH, Purpose, Refuse, Road, detour, is_spent, road
+from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.run import Workshop, workshop
-from dapkit.engine.sessions import Sessions
 from dapkit.engine.tables import Resolved, resolve_tables
 from dapkit.errors import DapError, InternalError, LockedError
 from dapkit.model import Format, Mode, Query

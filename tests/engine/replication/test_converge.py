@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dapkit.engine.converge import Purpose, Refuse, Road, detour, is_spent, road
+from dapkit.engine.replication.converge import Purpose, Refuse, Road, detour, is_spent, road
 from dapkit.errors import (
     AlreadyReplicatedError,
     DapError,

@@ -1,0 +1,1 @@
+"""Tables of the service into a database, and kept equal there."""
