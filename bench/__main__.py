@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHES = ("throughput", "startup", "official", "makespan", "postgres", "replication")
+BENCHES = ("throughput", "startup", "official", "makespan", "postgres", "mysql", "duck", "replication")
 
 
 def main() -> None:

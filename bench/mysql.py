@@ -7,8 +7,6 @@ conversions without which the rows would be wrong. The server is a private one w
 buffer pool and log, and without flushes, whose cost is the disk's. DAPKIT_BENCH_ROWS makes it smaller.
 """
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,36 +14,15 @@ from dapkit.decode.tsv import header
 from dapkit.model import Table
 from dapkit.targets.mysql.dialect import STAGING, MySqlDialect
 from dapkit.targets.mysql.reading import load_data
-from dapkit.targets.mysql.target import MySqlTarget
+from databases import CHANGES, ROUNDS, ROWS, ours, prepare, wide_files
 from floors import FOLDER, ROOT, Usage, alternately, measure, row
 from load_wide import table_of
 
 sys.path.insert(0, str(ROOT))
 from tests.support.mariadb_server import MariaDbServer
 
-LOADER = Path(__file__).with_name("load_wide.py")
-ROWS = int(os.environ.get("DAPKIT_BENCH_ROWS", "2000000"))
-CHANGES = ROWS // 40
-ROUNDS = int(os.environ.get("DAPKIT_BENCH_ROUNDS", "3"))
 DIALECT = MySqlDialect(exact="utf8mb4_nopad_bin")
 SETTINGS = "SET sql_mode = 'ANSI_QUOTES,NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES', time_zone = '+00:00';\nBEGIN;\n"
-
-
-def _data() -> Path:
-    folder = FOLDER / "data" / f"wide-{ROWS}-{CHANGES}"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        maker = str(Path(__file__).with_name("wide_table.py"))
-        subprocess.run([sys.executable, maker, str(folder), str(ROWS), str(CHANGES)], check=True)
-    return folder
-
-
-def _ours(verb: str, url: str, folder: Path) -> Usage:
-    if verb == "load":
-        session = MySqlTarget.of(url).open()
-        session.drop("canvas", "ours")
-        session.close()
-    return measure([sys.executable, str(LOADER), verb, url, str(folder), str(ROWS if verb == "load" else CHANGES)])
 
 
 def _by_hand(verb: str, server: MariaDbServer, database: str, folder: Path) -> Usage:
@@ -78,23 +55,21 @@ def _change(table: Table, folder: Path) -> str:
 
 def main() -> None:
     """Measure both and print a row of the table for each."""
-    folder = _data()
+    folder = wide_files()
     options = ("--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M", "--local-infile=1")
     with MariaDbServer(*options) as server, server.database() as url:
         database = url.rpartition("/")[2]
-        session = MySqlTarget.of(url).open()
-        session.prepare("canvas", sandbox=False)
-        session.close()
+        prepare(url)
         _compare("load", 1.2, server, database, folder)
         _compare("change", 1.5, server, database, folder)
 
 
 def _compare(verb: str, most: float, server: MariaDbServer, database: str, folder: Path) -> None:
     url = f"{server.url}/{database}"
-    ours, hand = alternately(ROUNDS, lambda: _ours(verb, url, folder), lambda: _by_hand(verb, server, database, folder))
-    print(f"{verb}: ours {ours}, by hand {hand}", file=sys.stderr)
+    we, hand = alternately(ROUNDS, lambda: ours(verb, url, folder), lambda: _by_hand(verb, server, database, folder))
+    print(f"{verb}: ours {we}, by hand {hand}", file=sys.stderr)
     what = f"{ROWS:,} rows loaded" if verb == "load" else f"{CHANGES:,} changes"
-    print(row(f"MariaDB, {what}, against mariadb", {"wall": (ours.wall / hand.wall, most)}, ours.peak), flush=True)
+    print(row(f"MariaDB, {what}, against mariadb", {"wall": (we.wall / hand.wall, most)}, we.peak), flush=True)
 
 
 if __name__ == "__main__":

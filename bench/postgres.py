@@ -7,42 +7,17 @@ The server is a private one with its own defaults, but without fsync, whose cost
 it smaller.
 """
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 from dapkit.model import Table
 from dapkit.targets.postgres.dialect import PostgresDialect
-from dapkit.targets.postgres.target import PostgresTarget
+from databases import CHANGES, ROUNDS, ROWS, ours, prepare, wide_files
 from floors import FOLDER, ROOT, Usage, alternately, measure, row
 from load_wide import table_of
 
 sys.path.insert(0, str(ROOT))
 from tests.support.postgres_server import named_or_private_server
-
-LOADER = Path(__file__).with_name("load_wide.py")
-ROWS = int(os.environ.get("DAPKIT_BENCH_ROWS", "2000000"))
-CHANGES = ROWS // 40
-ROUNDS = int(os.environ.get("DAPKIT_BENCH_ROUNDS", "3"))
-
-
-def _data() -> Path:
-    folder = FOLDER / "data" / f"wide-{ROWS}-{CHANGES}"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        maker = str(Path(__file__).with_name("wide_table.py"))
-        subprocess.run([sys.executable, maker, str(folder), str(ROWS), str(CHANGES)], check=True)
-    return folder
-
-
-def _ours(verb: str, url: str, folder: Path) -> Usage:
-    if verb == "load":
-        session = PostgresTarget.of(url).open()
-        session.drop("canvas", "ours")
-        session.close()
-    rows = ROWS if verb == "load" else CHANGES
-    return measure([sys.executable, str(LOADER), verb, url, str(folder), str(rows)])
 
 
 def _psql(url: str, script: str) -> Usage:
@@ -83,20 +58,18 @@ def _gunzip(folder: Path) -> Usage:
 
 def main() -> None:
     """Measure both and print a row of the table for each."""
-    folder = _data()
+    folder = wide_files()
     with named_or_private_server() as server, server.database() as url:
-        session = PostgresTarget.of(url).open()
-        session.prepare("canvas", sandbox=False)
-        session.close()
+        prepare(url)
         unzip = _gunzip(folder)
-        ours, hand = alternately(ROUNDS, lambda: _ours("load", url, folder), lambda: _by_hand("load", url, folder))
-        print(f"load: ours {ours}, psql {hand}, gunzip {unzip}", file=sys.stderr)
-        figures = {"wall": (ours.wall / hand.wall, 1.3), "CPU": (ours.cpu / (hand.cpu + unzip.cpu), 0.8)}
-        print(row(f"PostgreSQL, {ROWS:,} rows loaded, against psql", figures, ours.peak), flush=True)
-        ours, hand = alternately(ROUNDS, lambda: _ours("change", url, folder), lambda: _by_hand("change", url, folder))
-        print(f"change: ours {ours}, psql {hand}", file=sys.stderr)
-        figures = {"wall": (ours.wall / hand.wall, 1.5)}
-        print(row(f"PostgreSQL, {CHANGES:,} changes, against psql", figures, ours.peak), flush=True)
+        we, hand = alternately(ROUNDS, lambda: ours("load", url, folder), lambda: _by_hand("load", url, folder))
+        print(f"load: ours {we}, psql {hand}, gunzip {unzip}", file=sys.stderr)
+        figures = {"wall": (we.wall / hand.wall, 1.3), "CPU": (we.cpu / (hand.cpu + unzip.cpu), 0.8)}
+        print(row(f"PostgreSQL, {ROWS:,} rows loaded, against psql", figures, we.peak), flush=True)
+        we, hand = alternately(ROUNDS, lambda: ours("change", url, folder), lambda: _by_hand("change", url, folder))
+        print(f"change: ours {we}, psql {hand}", file=sys.stderr)
+        figures = {"wall": (we.wall / hand.wall, 1.5)}
+        print(row(f"PostgreSQL, {CHANGES:,} changes, against psql", figures, we.peak), flush=True)
 
 
 if __name__ == "__main__":

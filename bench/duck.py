@@ -1,0 +1,83 @@
+r"""Loading and changing a wide table in DuckDB, against DuckDB reading the same files by itself.
+
+    python bench/duck.py
+
+The floor of a load is an INSERT of what `read_csv` makes of the same files, with the table's own types and texts left
+as they are, escapes included. DAPKIT_BENCH_ROWS makes it smaller.
+"""
+
+import sys
+from pathlib import Path
+
+from dapkit.decode.tsv import Header, header
+from dapkit.decode.tsv_sql import read_tsv
+from dapkit.model import Table
+from dapkit.targets.duckdb.dialect import DuckDbDialect
+from databases import CHANGES, ROUNDS, ROWS, ours, prepare, wide_files
+from floors import FOLDER, Usage, alternately, measure, row
+from load_wide import table_of
+
+DIALECT = DuckDbDialect()
+_RUN = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute(open(sys.argv[2]).read())"
+
+
+def _by_hand(verb: str, file: Path, folder: Path) -> Usage:
+    table = table_of(folder, "by_hand")
+    script = FOLDER / "floor.sql"
+    script.write_text(_load(table, folder) if verb == "load" else _change(table, folder))
+    return measure([sys.executable, "-c", _RUN, str(file), str(script)])
+
+
+def _typed(table: Table, names: Header, paths: list[Path]) -> str:
+    """Return what DuckDB reads by itself, with the types of the table."""
+    function = read_tsv([str(path) for path in paths], names)
+    for name, source in zip(names.names, names.columns, strict=True):
+        column = table.column(source) if source else None
+        type_ = DIALECT.type_of(table, column) if column else "TIMESTAMP" if name == "meta.ts" else "VARCHAR"
+        function = function.replace(f"'{name}': 'VARCHAR'", f"'{name}': '{type_}'", 1)
+    return function
+
+
+def _insert(table: Table, names: Header, source: str, where: str = "") -> str:
+    columns = DIALECT.listed(table.columns)
+    values = ", ".join(f'"{names.source(column.name)}"' for column in table.columns)
+    return f"INSERT INTO {DIALECT.of(table)} ({columns}) SELECT {values} FROM {source}{where};\n"
+
+
+def _load(table: Table, folder: Path) -> str:
+    parts = sorted(folder.glob("part-*.gz"))
+    names = header(parts[0])
+    create = ";\n".join(DIALECT.create_table(table))
+    drop = f"CREATE SCHEMA IF NOT EXISTS canvas;\nDROP TABLE IF EXISTS {DIALECT.of(table)};\n"
+    return f"{drop}BEGIN;\n{create};\n{_insert(table, names, _typed(table, names, parts))}COMMIT;\n"
+
+
+def _change(table: Table, folder: Path) -> str:
+    changes = folder / "changes.tsv.gz"
+    names = header(changes)
+    stage = f"CREATE TEMPORARY TABLE staged AS SELECT * FROM {_typed(table, names, [changes])};\n"
+    delete = f'DELETE FROM {DIALECT.of(table)} AS live USING staged WHERE live.id = staged."key.id";\n'
+    insert = _insert(table, names, "staged", " WHERE \"meta.action\" <> 'D'")
+    return f"BEGIN;\n{stage}{delete}{insert}COMMIT;\n"
+
+
+def main() -> None:
+    """Measure both and print a row of the table for each."""
+    folder, file, hand_file = wide_files(), FOLDER / "ours.duckdb", FOLDER / "by_hand.duckdb"
+    for path in (file, hand_file):
+        path.unlink(missing_ok=True)
+    prepare(f"duckdb:{file}")
+    _compare("load", f"{ROWS:,} rows loaded", file, hand_file, folder)
+    _compare("change", f"{CHANGES:,} changes", file, hand_file, folder)
+
+
+def _compare(verb: str, what: str, file: Path, hand_file: Path, folder: Path) -> None:
+    we, hand = alternately(
+        ROUNDS, lambda: ours(verb, f"duckdb:{file}", folder), lambda: _by_hand(verb, hand_file, folder)
+    )
+    print(f"{verb}: ours {we}, DuckDB by itself {hand}", file=sys.stderr)
+    print(row(f"DuckDB, {what}, against DuckDB itself", {"wall": (we.wall / hand.wall, 1.3)}, we.peak), flush=True)
+
+
+if __name__ == "__main__":
+    main()
