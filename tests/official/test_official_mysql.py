@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,57 @@ def test_each_goes_on_with_what_the_other_made(
             assert ours.rows() == theirs.rows()
         assert ours.layout() == theirs.layout() == before
         assert ours.books() == theirs.books()
+
+
+# The schema changes: see the module `dapkit.sandbox.data.evolving`
+
+EVE = "2024-01-31T12:00:00Z"
+DAYS = 6
+VIEW = "titles"
+MINE = (
+    f"CREATE VIEW {VIEW} AS SELECT id, title FROM edge__evolving",
+    "CREATE INDEX evolving_by_title ON edge__evolving (title)",
+)
+
+
+def without_view(database: Database) -> tuple[list[tuple[Any, ...]], dict[str, list[tuple[Any, ...]]]]:
+    """Return layout and rows of all but the view."""
+    rows = database.rows()
+    rows.pop(VIEW, None)
+    return [each for each in database.layout() if each[0] != VIEW], rows
+
+
+@pytest.mark.parametrize("first", ["theirs", "ours"])
+def test_both_follow_a_schema_that_changes(
+    mysql_server: MySqlServer, databases: tuple[Database, Database], tmp_path: Path, first: str
+) -> None:
+    shared, _ = databases
+    with sandbox_process(tmp_path / "home", scale=0.05, part_rows=20_000) as sandbox:
+        sandbox.set_data_time(EVE)
+        layouts = []
+        for day in range(DAYS):
+            verb = "syncdb" if day else "initdb"
+            if (day % 2 == 0) == (first == "theirs"):
+                official(sandbox, verb, "edge", "evolving", shared.url, tmp_path)
+            else:
+                run(sandbox, verb, "edge", "evolving", shared.url)
+            if not day:
+                for statement in MINE:
+                    shared.ask(statement)
+            with mysql_server.database() as fresh:
+                official(sandbox, "initdb", "edge", "evolving", fresh, tmp_path)
+                assert without_view(shared) == without_view(Database(mysql_server, fresh))
+            shared.ask(f"SELECT count(*) FROM {VIEW}")
+            layouts.append(shared.layout())
+            sandbox.advance(24)
+        assert all(one != other for one, other in pairwise(layouts))
+        assert shared.ask("SHOW INDEX FROM edge__evolving WHERE Key_name = 'evolving_by_title'")
+
+
+def test_listdb_says_the_same(sandbox: SandboxProcess, databases: tuple[Database, Database], tmp_path: Path) -> None:
+    theirs, _ = databases
+    official(sandbox, "initdb", "canvas", "users,courses", theirs.url, tmp_path)
+    listed = json.loads(official(sandbox, "listdb", "canvas", "", theirs.url, tmp_path))
+    words = ("--non-interactive", "listdb", "--namespace", "canvas", "--connection-string", theirs.url)
+    for said, ours in zip(listed, json.loads(sandbox.dap(*words).stdout), strict=True):
+        assert said | {"staleness": None} == ours | {"staleness": None}
