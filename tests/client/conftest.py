@@ -1,30 +1,23 @@
 """A service that is a function, on virtual time."""
 
-import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from multidict import CIMultiDict
-from tests.support.virtual_time import VirtualClock
+from tests.support.replies import reply
+from tests.support.virtual_time import VirtualClock, run_virtually
 
 from dapkit.client.credentials import Credentials
 from dapkit.client.http import HttpAnswer, HttpRequest, HttpStream
 from dapkit.client.session import Session, SessionOptions
 from dapkit.errors import DapError
 
+T = TypeVar("T")
 Reply = HttpAnswer | DapError
 Handler = Callable[[HttpRequest], Reply]
-
-
-def reply(
-    status: int = 200, content: object = None, *, headers: dict[str, str] | None = None, raw: bytes | None = None
-) -> HttpAnswer:
-    """Return an answer with a JSON body, or with a raw one."""
-    body = raw if raw is not None else json.dumps(content).encode()
-    return HttpAnswer(status=status, headers=CIMultiDict(headers or {}), body=body)
 
 
 @dataclass
@@ -111,3 +104,17 @@ def make_session(
         )
 
     return make
+
+
+@pytest.fixture
+def use(make_session: Callable[..., Session], clock: VirtualClock) -> Callable[..., Any]:
+    """Run something with a session, to its end."""
+
+    def run(work: Callable[[Session], Awaitable[T]], **options: Any) -> T:
+        async def whole() -> T:
+            async with make_session(**options) as session:
+                return await work(session)
+
+        return run_virtually(whole(), clock)
+
+    return run
