@@ -173,9 +173,9 @@ def _show_preview(seen: Sequence[PlannedTable], console: Console) -> None:
     for table in seen:
         since = f" since {timestamp(table.since)}" if table.since else ""
         trouble = f" ({table.error.message})" if table.error else ""
-        console.result(f"{table.table}\t{table.road.value if table.road else 'fail'}{since}{trouble}")
-        for statement in table.ddl:
-            console.result(f"  {statement};")
+        console.result(table.table, f"{table.road.value if table.road else 'fail'}{since}{trouble}")
+        for line in (line for statement in table.ddl for line in f"  {statement};".split("\n")):
+            console.result(line)
 
 
 def planned_object(table: PlannedTable) -> dict[str, Any]:
