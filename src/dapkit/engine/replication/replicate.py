@@ -340,4 +340,9 @@ def _left(name: str, book: Book) -> TableLoaded:
 
 def _sum(first: Counts, second: Counts) -> Counts:
     repaired = Counter(first.repaired) + Counter(second.repaired)
-    return Counts(written=first.written + second.written, deleted=first.deleted + second.deleted, repaired=repaired)
+    return Counts(
+        written=first.written + second.written,
+        deleted=first.deleted + second.deleted,
+        expired=first.expired + second.expired,
+        repaired=repaired,
+    )
