@@ -15,10 +15,14 @@ ALIASES = {"canvas_log": "canvas_logs"}  # official pages spell it both ways; th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """The namespace as the service knows it and the tables in the order wanted, each once."""
+    """The namespace as the service knows it and the tables in the order wanted, each once.
+
+    `known` holds all that the service lists, if it was asked.
+    """
 
     namespace: str
     tables: tuple[str, ...]
+    known: tuple[str, ...] | None = None
     notice: str | None = None
 
 
@@ -49,7 +53,7 @@ def select(wanted: Sequence[str], exclude: Sequence[str], known: Sequence[str] |
             chosen[name] = None
             continue
         assert known is not None
-        matches = list(known) if name == ALL else [table for table in known if fnmatchcase(table, name)]
+        matches = [table for table in known if _matches(table, name)]
         if not matches:
             hint = "`dap list --namespace …` shows the tables there are."
             raise TableNotFoundError(f"No table matches {name!r}", hint=hint)
@@ -58,6 +62,30 @@ def select(wanted: Sequence[str], exclude: Sequence[str], known: Sequence[str] |
     if not left:
         raise UsageError("Every table that is wanted is excluded", hint="Check --table against --exclude.")
     return left
+
+
+def vanished(
+    wanted: Sequence[str], exclude: Sequence[str], known: Sequence[str] | None, held: Iterable[str]
+) -> tuple[str, ...]:
+    """PURE: of the tables that are held, those that a pattern means and the service no longer lists.
+
+    What is wanted by its name is not among them: that the service does not know it is an error.
+    """
+    if known is None:
+        return ()
+    patterns = [name for name in wanted if is_pattern(name)]
+    return tuple(
+        table
+        for table in held
+        if table not in known
+        and table not in wanted
+        and any(_matches(table, pattern) for pattern in patterns)
+        and not any(fnmatchcase(table, pattern) for pattern in exclude)
+    )
+
+
+def _matches(table: str, pattern: str) -> bool:
+    return pattern == ALL or fnmatchcase(table, pattern)
 
 
 async def resolve_tables(
@@ -76,7 +104,8 @@ async def resolve_tables(
         known = await session.tables(alias)
         notice = f"The service does not know the namespace {namespace}; {alias} is taken instead."
         namespace = alias
-    return Resolved(namespace=namespace, tables=select(wanted, exclude, known), notice=notice)
+    tables = select(wanted, exclude, known)
+    return Resolved(namespace=namespace, tables=tables, known=tuple(known), notice=notice)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

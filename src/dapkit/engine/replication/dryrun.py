@@ -1,11 +1,11 @@
 """What a replication would do now: the road of each table and the DDL, with nothing changed."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from dapkit.client.session import Session
 from dapkit.engine.replication.books import standings
-from dapkit.engine.replication.converge import Refuse, Road, detour, road
+from dapkit.engine.replication.converge import Refuse, Road, detour, expiry, road
 from dapkit.engine.replication.replicate import ReplicateOptions
 from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.run import workshop
@@ -19,12 +19,16 @@ __all__ = ["PlannedTable", "preview"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedTable:
-    """What `replicate` would do with a table: its road (None: it would fail), from when on, and the DDL."""
+    """What `replicate` would do with a table: its road (None: it would fail), from when on, and the DDL.
+
+    Rows from before `expire_before` would be deleted for their age, and some more as its watermark moves on.
+    """
 
     table: str
     road: Road | None
     since: datetime | None
     ddl: tuple[str, ...]
+    expire_before: datetime | None = None
     error: DapError | None = None
 
 
@@ -46,7 +50,7 @@ async def _planned(
     session: Session, options: ReplicateOptions, target: TargetSession, name: str, found: tuple[Standing, Book | None]
 ) -> PlannedTable:
     standing, book = found
-    limit = None if options.if_stale is None else datetime.fromtimestamp(session.clock.now(), UTC) - options.if_stale
+    limit = None if options.if_stale is None else session.data_now() - options.if_stale
     way = road(options.purpose, name, standing, book, fresh_until=limit, repair=options.repair)
     if isinstance(way, Refuse):
         return PlannedTable(table=name, road=None, since=None, ddl=(), error=way.error)
@@ -55,4 +59,13 @@ async def _planned(
         ddl = () if way in (Road.LEAVE, Road.REPAIR) else tuple(target.ddl(table, book, options.load))
     except DapError as error:
         return PlannedTable(table=name, road=detour(options.purpose, error), since=None, ddl=(), error=error)
-    return PlannedTable(table=name, road=way, since=book.watermark if book else None, ddl=ddl)
+    expire = None
+    if options.expire_logs is not None and book is not None and way is not Road.LEAVE:
+        expire = expiry(table, book.watermark, options.expire_logs)
+    return PlannedTable(
+        table=name,
+        road=way,
+        since=book.watermark if book else None,
+        ddl=ddl,
+        expire_before=expire.before if expire else None,
+    )
