@@ -33,6 +33,13 @@ def test_a_pattern_that_matches_nothing_is_an_error() -> None:
         select(["x*"], [], KNOWN)
 
 
+def test_a_pattern_may_mean_only_what_is_held() -> None:
+    assert select(["x*", "users"], [], KNOWN, ("xs",)) == ("users",)
+    assert select(["x*"], [], KNOWN, ("xs",)) == ()
+    with pytest.raises(TableNotFoundError, match="y\\*"):
+        select(["y*"], [], KNOWN, ("xs",))
+
+
 def test_excluding_everything_is_a_usage_error() -> None:
     with pytest.raises(UsageError):
         select(["users"], ["u*"], None)

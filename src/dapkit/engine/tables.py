@@ -2,13 +2,14 @@
 
 import asyncio
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from dapkit.client.session import Session
 from dapkit.errors import DapError, NotFoundError, TableNotFoundError, UsageError
 
+Held = Callable[[str], Awaitable[Iterable[str]]]
 ALL = "all"
 ALIASES = {"canvas_log": "canvas_logs"}  # official pages spell it both ways; the service knows the second
 
@@ -40,8 +41,16 @@ def is_pattern(name: str) -> bool:
     return name == ALL or any(mark in name for mark in "*?[")
 
 
-def select(wanted: Sequence[str], exclude: Sequence[str], known: Sequence[str] | None) -> tuple[str, ...]:
+def select(
+    wanted: Sequence[str], exclude: Sequence[str], known: Sequence[str] | None, held: Iterable[str] = ()
+) -> tuple[str, ...]:
     """PURE: resolve what is wanted against the known names (None when no pattern needs them).
+
+    Args:
+        wanted: names, patterns or `all`.
+        exclude: names or patterns.
+        known: what the service lists.
+        held: what a database has; a pattern that matches only such tables means none of the service's.
 
     Raises:
         TableNotFoundError: a pattern matches nothing.
@@ -54,12 +63,12 @@ def select(wanted: Sequence[str], exclude: Sequence[str], known: Sequence[str] |
             continue
         assert known is not None
         matches = [table for table in known if _matches(table, name)]
-        if not matches:
+        if not matches and not any(_matches(table, name) for table in held):
             hint = "`dap list --namespace …` shows the tables there are."
             raise TableNotFoundError(f"No table matches {name!r}", hint=hint)
         chosen.update(dict.fromkeys(matches))
     left = tuple(table for table in chosen if not any(fnmatchcase(table, pattern) for pattern in exclude))
-    if not left:
+    if chosen and not left:
         raise UsageError("Every table that is wanted is excluded", hint="Check --table against --exclude.")
     return left
 
@@ -89,9 +98,12 @@ def _matches(table: str, pattern: str) -> bool:
 
 
 async def resolve_tables(
-    session: Session, namespace: str, wanted: Sequence[str], exclude: Sequence[str] = ()
+    session: Session, namespace: str, wanted: Sequence[str], exclude: Sequence[str] = (), held: Held | None = None
 ) -> Resolved:
-    """Ask the service for its tables where a pattern or a doubtful namespace needs it, and resolve."""
+    """Ask the service for its tables where a pattern or a doubtful namespace needs it, and resolve.
+
+    `held` is asked, with the namespace, which tables are somewhere else when the service has none for a pattern.
+    """
     if namespace not in ALIASES and not any(is_pattern(name) for name in wanted):
         return Resolved(namespace=namespace, tables=select(wanted, exclude, None))
     notice = None
@@ -104,7 +116,12 @@ async def resolve_tables(
         known = await session.tables(alias)
         notice = f"The service does not know the namespace {namespace}; {alias} is taken instead."
         namespace = alias
-    tables = select(wanted, exclude, known)
+    try:
+        tables = select(wanted, exclude, known)
+    except TableNotFoundError:
+        if held is None:
+            raise
+        tables = select(wanted, exclude, known, await held(namespace))
     return Resolved(namespace=namespace, tables=tables, known=tuple(known), notice=notice)
 
 

@@ -132,9 +132,14 @@ def test_only_logs_expire_and_only_after_the_service_forgot_them() -> None:
 
 def test_rows_expire_by_the_time_of_their_event_as_of_the_watermark() -> None:
     logs = table_of({"timestamp": MOMENT, "url": TEXT}, namespace=LOGS)
-    assert expiry(logs, NOON, 31 * DAY) == Expiry(column="timestamp", before=NOON - 31 * DAY)
+    assert expiry(logs, NOON, NOON + DAY, 31 * DAY) == Expiry(column="timestamp", before=NOON - 31 * DAY)
+
+
+def test_a_service_that_is_ahead_of_the_clock_lets_nothing_expire_too_early() -> None:
+    logs = table_of({"timestamp": MOMENT}, namespace=LOGS)
+    assert expiry(logs, NOON + 999 * DAY, NOON, 31 * DAY) == Expiry(column="timestamp", before=NOON - 31 * DAY)
 
 
 @pytest.mark.parametrize("columns", [{"url": TEXT}, {"timestamp": TEXT}, {"Timestamp": MOMENT}])
 def test_without_the_time_of_an_event_nothing_expires(columns: dict[str, dict[str, str]]) -> None:
-    assert expiry(table_of(columns, namespace=LOGS), NOON, 31 * DAY) is None
+    assert expiry(table_of(columns, namespace=LOGS), NOON, NOON, 31 * DAY) is None

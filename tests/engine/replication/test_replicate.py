@@ -298,6 +298,10 @@ def test_a_table_that_is_gone_from_the_service_stays_and_is_told_of(
             "users is no longer offered by the service; it stays in the database as of 2026-09-01T00:00:00Z."
         ]
         assert (await world.sync(purpose=purpose, tables=("all",), exclude=("us*",))).gone == ()
+        only = await world.sync(purpose=purpose, tables=("use*",))
+        assert (only.done, only.failed, [book.table for book in only.gone]) == ((), (), ["users"])
+        with pytest.raises(TableNotFoundError):
+            await world.sync(purpose=purpose, tables=("x*",))
         named = await world.sync(purpose=purpose, tables=("all", "users"))
         assert named.gone == ()
         (failure,) = named.failed

@@ -174,12 +174,13 @@ def check_expiry(namespace: str, age: timedelta | None) -> None:
         raise UsageError(message, hint=f"Give --expire-logs at least {KEPT.days + 1}d.")
 
 
-def expiry(table: Table, watermark: datetime, age: timedelta) -> Expiry | None:
-    """Return which rows of a table are older than `age` at its watermark; None when it does not say how old they are.
+def expiry(table: Table, watermark: datetime, now: datetime, age: timedelta) -> Expiry | None:
+    """Return which rows of a table are older than `age`; None when it does not say how old they are.
 
-    The watermark is the service's time: a machine's clock that is wrong deletes nothing.
+    What is gone cannot be fetched again, so the service's time, in the watermark, and ours must both say so: one clock
+    that is wrong deletes nothing.
     """
     column = table.column(EVENT_TIME)
     if column is None or column.type.kind is not Kind.DATETIME:
         return None
-    return Expiry(column=column.name, before=watermark - age)
+    return Expiry(column=column.name, before=min(watermark, now) - age)

@@ -61,7 +61,7 @@ async def _planned(
         return PlannedTable(table=name, road=detour(options.purpose, error), since=None, ddl=(), error=error)
     expire = None
     if options.expire_logs is not None and book is not None and way is not Road.LEAVE:
-        expire = expiry(table, book.watermark, options.expire_logs)
+        expire = expiry(table, book.watermark, session.data_now(), options.expire_logs)
     return PlannedTable(
         table=name,
         road=way,

@@ -137,7 +137,7 @@ async def replicate(session: Session, options: ReplicateOptions, listen: Listene
         DapError: what concerns the whole: credentials, account, the database itself, the stage's disk.
     """
     started = session.clock.now()
-    resolved = await resolve_tables(session, options.namespace, options.tables, options.exclude)
+    resolved = await _resolved(session, options)
     folder = stage.stage_folder(options.stage, options.target.name, resolved.namespace)
     message = f"Another command is bringing {resolved.namespace} into {options.target.name}"
     busy = when_busy(message, listen, wait=options.wait)
@@ -164,6 +164,18 @@ async def replicate(session: Session, options: ReplicateOptions, listen: Listene
         seconds=session.clock.now() - started,
         sandbox=session.sandbox,
     )
+
+
+async def _resolved(session: Session, options: ReplicateOptions) -> Resolved:
+    """Resolve what is wanted; a pattern that the service has no table for may mean tables that are gone from it."""
+
+    async def held(namespace: str) -> dict[str, Book]:
+        if options.purpose is Purpose.INIT:
+            return {}
+        with workshop(1) as place:
+            return await place.blocking(_books, options.target, namespace)
+
+    return await resolve_tables(session, options.namespace, options.tables, options.exclude, held)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -380,7 +392,7 @@ class Replication:
         age = self._options.expire_logs
         if age is None:
             return None
-        found = expiry(table, until, age)
+        found = expiry(table, until, self._now(), age)
         if found is None:
             self._tell(f"{table.name} has no date-time in a column {EVENT_TIME}: none of its rows expire.")
         return found
@@ -393,6 +405,14 @@ def _apply(target: TargetSession, way: Road, load: Load, book: Book | None) -> C
     if book is None:
         return target.repair(load) if way is Road.REPAIR else target.initialise(load)
     return target.change(load, book) if way is Road.CHANGE else target.replace(load, book)
+
+
+def _books(target: Target, namespace: str) -> dict[str, Book]:
+    session = target.open()
+    try:
+        return session.books(namespace)
+    finally:
+        session.close()
 
 
 def _as_of(book: Book) -> str:
