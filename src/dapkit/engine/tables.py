@@ -2,14 +2,14 @@
 
 import asyncio
 import difflib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from dapkit.client.session import Session
 from dapkit.errors import DapError, NotFoundError, TableNotFoundError, UsageError
 
-Held = Callable[[str], Awaitable[Iterable[str]]]
+Held = Callable[[str], Awaitable[Collection[str]]]
 ALL = "all"
 ALIASES = {"canvas_log": "canvas_logs"}  # official pages spell it both ways; the service knows the second
 
@@ -42,7 +42,7 @@ def is_pattern(name: str) -> bool:
 
 
 def select(
-    wanted: Sequence[str], exclude: Sequence[str], known: Sequence[str] | None, held: Iterable[str] = ()
+    wanted: Sequence[str], exclude: Sequence[str], known: Sequence[str] | None, held: Collection[str] = ()
 ) -> tuple[str, ...]:
     """PURE: resolve what is wanted against the known names (None when no pattern needs them).
 
