@@ -23,7 +23,9 @@ run()
 """
 
 
-@pytest.mark.parametrize("module", ["signal", "dapkit.cli.main", "click", "dapkit.cli.commands.list", "dapkit.connection"])
+@pytest.mark.parametrize(
+    "module", ["signal", "dapkit.cli.main", "click", "dapkit.cli.commands.list", "dapkit.connection"]
+)
 def test_ctrl_c_while_the_command_is_imported_ends_it_without_a_word(module: str) -> None:
     child = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(module=module), "list", "--help"], capture_output=True, check=False

@@ -124,6 +124,8 @@ def test_after_thirty_days_rows_of_logs_are_lost() -> None:
 def test_only_logs_expire_and_only_after_the_service_forgot_them() -> None:
     check_expiry("canvas", None)
     check_expiry(LOGS, 31 * DAY)
+    with pytest.raises(UsageError, match="1,000,000"):
+        check_expiry(LOGS, 1_000_000 * DAY)
     with pytest.raises(UsageError, match="30 days"):
         check_expiry(LOGS, 31 * DAY - SECOND)
     with pytest.raises(UsageError, match="canvas"):

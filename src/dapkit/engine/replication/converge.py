@@ -27,6 +27,7 @@ __all__ = [
     "Purpose",
     "Refuse",
     "Road",
+    "check_age",
     "check_expiry",
     "detour",
     "expiry",
@@ -47,6 +48,9 @@ NEAR = timedelta(days=21)
 
 EVENT_TIME = "timestamp"
 """The column that says when a logged event was."""
+
+LONGEST = timedelta(days=365_000)
+"""The longest age: longer than any data's, and short enough to be subtracted from a date."""
 
 REFRESH = timedelta(hours=4)
 
@@ -163,8 +167,15 @@ def lost(book: Book, until: datetime) -> str | None:
     )
 
 
+def check_age(age: timedelta | None) -> None:
+    """Raise UsageError when an age is longer than anything can be old."""
+    if age is not None and age > LONGEST:
+        raise UsageError(f"An age of {age.days:,} days is too long", hint="Write it in days, such as 400d.")
+
+
 def check_expiry(namespace: str, age: timedelta | None) -> None:
     """Raise UsageError unless rows of this age may be deleted in the namespace."""
+    check_age(age)
     if age is None:
         return
     if namespace != LOGS:

@@ -6,10 +6,9 @@ from datetime import datetime
 from dapkit.client.session import Session
 from dapkit.engine.replication.books import standings
 from dapkit.engine.replication.converge import Refuse, Road, detour, expiry, road
-from dapkit.engine.replication.replicate import ReplicateOptions
+from dapkit.engine.replication.replicate import ReplicateOptions, resolve
 from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.run import workshop
-from dapkit.engine.tables import resolve_tables
 from dapkit.errors import DapError
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Standing, TargetSession
@@ -34,7 +33,7 @@ class PlannedTable:
 
 async def preview(session: Session, options: ReplicateOptions) -> tuple[PlannedTable, ...]:
     """Say what `replicate` would do now. Asks the service for tables and schemas only, and changes nothing."""
-    resolved = await resolve_tables(session, options.namespace, options.tables, options.exclude)
+    resolved = await resolve(session, options)
     with workshop(1) as place:
         sessions = Sessions(options.target, place, 1)
         try:

@@ -36,6 +36,7 @@ from dapkit.engine.replication.converge import (
     Purpose,
     Refuse,
     Road,
+    check_age,
     check_expiry,
     detour,
     expiry,
@@ -106,6 +107,7 @@ class ReplicateOptions:
     patience: float = 900.0
 
     def __post_init__(self) -> None:
+        check_age(self.if_stale)
         check_expiry(ALIASES.get(self.namespace, self.namespace), self.expire_logs)
 
 
@@ -137,7 +139,7 @@ async def replicate(session: Session, options: ReplicateOptions, listen: Listene
         DapError: what concerns the whole: credentials, account, the database itself, the stage's disk.
     """
     started = session.clock.now()
-    resolved = await _resolved(session, options)
+    resolved = await resolve(session, options)
     folder = stage.stage_folder(options.stage, options.target.name, resolved.namespace)
     message = f"Another command is bringing {resolved.namespace} into {options.target.name}"
     busy = when_busy(message, listen, wait=options.wait)
@@ -166,7 +168,7 @@ async def replicate(session: Session, options: ReplicateOptions, listen: Listene
     )
 
 
-async def _resolved(session: Session, options: ReplicateOptions) -> Resolved:
+async def resolve(session: Session, options: ReplicateOptions) -> Resolved:
     """Resolve what is wanted; a pattern that the service has no table for may mean tables that are gone from it."""
 
     async def held(namespace: str) -> dict[str, Book]:
