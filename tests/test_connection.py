@@ -4,12 +4,14 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dapkit.cli.settings import read_settings
+from dapkit.client.session import Session
 from dapkit.connection import connect, credentials_of, session_options
 from dapkit.engine.events import Event, Notice
 from dapkit.errors import MissingCredentialsError, OutputError, UsageError
@@ -104,6 +106,24 @@ def test_the_sandbox_lives_inside_and_its_clock_moves(tmp_path: Path) -> None:
     assert "courses" in tables
     assert [event.message for event in heard if isinstance(event, Notice)] == list(chosen.notices)
     assert len(heard) == 1
+
+
+def test_the_age_of_a_sandboxs_data_is_told_by_its_own_clock(tmp_path: Path) -> None:
+    async def visit() -> list[datetime]:
+        chosen = settings({"DAP_SANDBOX_HOME": str(tmp_path), "DAP_SANDBOX_SCALE": "0.05"}, sandbox=True)
+        async with connect(chosen, lambda _: None) as connection:
+            times = [connection.session.data_now()]
+            connection.move_on()
+            return [*times, connection.session.data_now()]
+
+    first = datetime(2026, 9, 1, tzinfo=UTC)
+    assert asyncio.run(visit()) == [first, first + timedelta(hours=4)]
+
+
+def test_the_age_of_other_data_is_told_by_the_clock() -> None:
+    options = session_options(settings(ENVIRON), None)
+    before = datetime.now(UTC)
+    assert before <= Session(options).data_now() <= datetime.now(UTC)
 
 
 def test_a_command_loads_the_sandbox_only_when_it_starts_one() -> None:

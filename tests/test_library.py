@@ -7,6 +7,8 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +71,10 @@ def test_a_database_is_kept_equal_in_one_call(tmp_path: Path) -> None:
     assert again.done[0].counts.written == 0
     with pytest.raises(UsageError):
         sync("canvas", ["users"], "nonsense", options, SMALL)
+    with pytest.raises(UsageError, match="canvas_logs"):
+        sync("canvas", ["users"], url, replace(options, expire_logs=timedelta(days=400)), SMALL)
+    logs = sync("canvas_logs", ["all"], url, replace(options, expire_logs=timedelta(days=400), wait=True), SMALL)
+    assert [table.counts.expired for table in logs.done] == [0]
 
 
 def test_errors_arrive_as_they_are(dap: Client) -> None:

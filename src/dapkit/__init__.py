@@ -1,12 +1,12 @@
 """Canvas data out of Instructure's Data Access Platform: command, library and sandbox.
 
-Importing this package does no work: each public name is bound when it is first used.
+Importing this package does no work, and imports nothing, since Ctrl-C would end in a traceback meanwhile: each public
+name is bound when it is first used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from dapkit.decode.jsonl import Record
@@ -58,6 +58,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    from importlib import import_module  # noqa: PLC0415, see the module
+
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -95,6 +95,7 @@ def session_options(settings: ConnectionSettings, sandbox: "Sandbox | None") -> 
             pace=settings.pace,
             patience=Patience(seconds=settings.patience),
             identity=SANDBOX_SERVICE,
+            data_clock=sandbox.data_seconds,
         )
     return SessionOptions(
         base_url=settings.base_url,

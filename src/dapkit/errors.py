@@ -72,7 +72,7 @@ class DapError(Exception):
 
     code: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 1
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
     default_hint: ClassVar[str] = ""
 
     def __init__(
@@ -121,12 +121,22 @@ class UsageError(DapError):
 
 
 class PartlyFailedError(DapError):
-    """Some tables failed; whatever else was asked for is whole."""
+    """Some tables failed; whatever else was asked for is whole.
+
+    Args:
+        message: which ones.
+        retryable: whether the same call may bring one of them later.
+    """
 
     code = "partly-failed"
     exit_code = 3
     retryable = True
     default_hint = "Run the same command again: what is whole is kept, only the rest is asked for."
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        hint = "" if retryable else "Running it again will not help by itself: see what each table needs."
+        super().__init__(message, hint=hint)
+        self.retryable = retryable
 
 
 class CredentialsError(DapError):

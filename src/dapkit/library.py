@@ -89,12 +89,18 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncOptions:
-    """How a database is made equal: as the options of `dap sync`; `stage` is for files on their way (`DAP_STAGE`)."""
+    """How a database is made equal: as the options of `dap sync`.
+
+    `stage` is for files on their way (`DAP_STAGE`). `expire_logs`, of 31 days at least and for `canvas_logs` only,
+    deletes rows that are older. `wait` waits for another process that does the same.
+    """
 
     exclude: Sequence[str] = ()
     stage: Path | str | None = None
     load: LoadOptions = field(default_factory=LoadOptions)
     if_stale: timedelta | None = None
+    expire_logs: timedelta | None = None
+    wait: bool = False
     connections: int = 4
     concurrency: int = 8
     listen: Listener = lambda _: None
@@ -249,6 +255,8 @@ class AsyncClient:
             stage=stage_root(chosen.stage, self._options.environ),
             load=chosen.load,
             if_stale=chosen.if_stale,
+            expire_logs=chosen.expire_logs,
+            wait=chosen.wait,
             connections=chosen.connections,
             concurrency=chosen.concurrency,
             patience=self._patience,

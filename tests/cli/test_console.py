@@ -116,6 +116,12 @@ def test_an_exception_is_traced_at_debug_level_only(capsys: pytest.CaptureFixtur
         assert ("Traceback" in capsys.readouterr().err) == traced
 
 
+def test_a_result_is_one_line_whatever_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    with Console(messages()) as console:
+        console.result("users\x1b[2J\n", "more")
+    assert capsys.readouterr().out == "users\\x1b[2J\\n\tmore\n"
+
+
 def test_a_result_may_be_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     with Console(messages()) as console:
         console.json_result({"größe": 1})

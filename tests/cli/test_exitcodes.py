@@ -47,6 +47,7 @@ def test_partly_names_the_tables_and_helps_only_where_running_again_may() -> Non
     assert again.message == "2 of 3 tables failed: a, b."
     assert again.hint == PartlyFailedError.default_hint
     assert "will not help" in useless.hint
+    assert (again.as_dict()["retryable"], useless.as_dict()["retryable"]) == (True, False)
 
 
 def test_a_shared_error_says_which_table() -> None:

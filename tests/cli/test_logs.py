@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,15 @@ from dapkit.engine.events import (
     RunBegan,
     TableDone,
     TableFailed,
+    TableLoaded,
     TableMoved,
     TableResult,
     TableState,
 )
+from dapkit.engine.replication.converge import Road
 from dapkit.errors import JobFailedError, OutputError, ServerError
 from dapkit.model import Format, Query
+from dapkit.targets.base import Counts
 
 
 def record(message: str = "said", level: int = logging.INFO, **fields: object) -> logging.LogRecord:
@@ -67,7 +71,23 @@ def test_a_trace_hides_what_a_foreign_exception_quotes(formatter: logging.Format
     assert "topsecret" not in text
 
 
+def loaded(road: Road, counts: Counts) -> TableLoaded:
+    noon = datetime(2026, 9, 1, 12, tzinfo=UTC)
+    return TableLoaded(table="a", road=road, counts=counts, watermark=noon, schema_version=1, seconds=1.0)
+
+
 EVENTS: list[tuple[Event, int, str]] = [
+    (
+        loaded(Road.CHANGE, Counts(written=3, deleted=1, expired=2000)),
+        logging.INFO,
+        "a: updated, 3 rows written, 1 deleted, 2,000 expired, at 2026-09-01T12:00:00Z",
+    ),
+    (loaded(Road.LEAVE, Counts(written=0)), logging.INFO, "a: nothing new, at 2026-09-01T12:00:00Z"),
+    (
+        loaded(Road.LEAVE, Counts(written=0, expired=2)),
+        logging.INFO,
+        "a: nothing new, 2 expired, at 2026-09-01T12:00:00Z",
+    ),
     (TableMoved(table="a", state=TableState.RUNNING, job_id="j1"), logging.INFO, "a: the service prepares it (job j1)"),
     (TableMoved(table="a", state=TableState.QUEUED), logging.DEBUG, "a: queued"),
     (ObjectsKnown(table="a", objects=3, whole=0), logging.INFO, "a: 3 files"),

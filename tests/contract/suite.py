@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.contract.changes import ChangesContract
 from tests.contract.evolution import EvolutionContract
+from tests.contract.expiry import ExpiryContract
 from tests.contract.place import Place
 from tests.contract.safety import SafetyContract
 from tests.contract.scene import Scene
@@ -15,7 +16,9 @@ from tests.contract.values import ValuesContract
 __all__ = ["TargetContract"]
 
 
-class TargetContract(ValuesContract, ChangesContract, SnapshotsContract, EvolutionContract, SafetyContract):
+class TargetContract(
+    ValuesContract, ChangesContract, SnapshotsContract, EvolutionContract, ExpiryContract, SafetyContract
+):
     """All of it."""
 
     @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dapkit.engine.tables import nearest, select, split_tables
+from dapkit.engine.tables import nearest, select, split_tables, vanished
 from dapkit.errors import TableNotFoundError, UsageError
 
 KNOWN = ("users", "courses", "quizzes", "quiz_questions")
@@ -33,6 +33,13 @@ def test_a_pattern_that_matches_nothing_is_an_error() -> None:
         select(["x*"], [], KNOWN)
 
 
+def test_a_pattern_may_mean_only_what_is_held() -> None:
+    assert select(["x*", "users"], [], KNOWN, ("xs",)) == ("users",)
+    assert select(["x*"], [], KNOWN, ("xs",)) == ()
+    with pytest.raises(TableNotFoundError, match="y\\*"):
+        select(["y*"], [], KNOWN, ("xs",))
+
+
 def test_excluding_everything_is_a_usage_error() -> None:
     with pytest.raises(UsageError):
         select(["users"], ["u*"], None)
@@ -41,3 +48,23 @@ def test_excluding_everything_is_a_usage_error() -> None:
 def test_the_nearest_names_are_offered() -> None:
     assert "users" in nearest("user", KNOWN)
     assert "dap list" in nearest("zzzz", KNOWN)
+
+
+HELD = ("users", "quiz_answers", "wikis")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "exclude", "known", "gone"),
+    [
+        (["all"], [], KNOWN, ("quiz_answers", "wikis")),
+        (["quiz*"], [], KNOWN, ("quiz_answers",)),
+        (["all"], ["wik*"], KNOWN, ("quiz_answers",)),
+        (["all", "wikis"], [], KNOWN, ("quiz_answers",)),
+        (["wikis"], [], None, ()),
+        (["all"], [], (*KNOWN, *HELD), ()),
+    ],
+)
+def test_what_is_held_and_no_longer_listed(
+    wanted: list[str], exclude: list[str], known: tuple[str, ...] | None, gone: tuple[str, ...]
+) -> None:
+    assert vanished(wanted, exclude, known, HELD) == gone

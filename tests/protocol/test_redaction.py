@@ -2,7 +2,7 @@
 
 import pytest
 
-from dapkit.protocol.redaction import excerpt, place, printable, redact
+from dapkit.protocol.redaction import escaped, excerpt, place, printable, redact
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3MDAwMDAwMDB9.c2VjcmV0c2VjcmV0"
 
@@ -56,6 +56,10 @@ def test_known_secrets_go() -> None:
 )
 def test_the_rest_stays(text: str) -> None:
     assert redact(text) == text
+
+
+def test_what_a_terminal_would_obey_may_be_written_out() -> None:
+    assert escaped("a\x1b[2Jb\x9bc\r\nd\u2028ä") == "a\\x1b[2Jb\\x9bc\\r\\nd\\u2028ä"
 
 
 def test_an_excerpt_is_one_short_line() -> None:

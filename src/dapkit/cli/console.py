@@ -11,7 +11,7 @@ from typing import Any, Self
 from dapkit.cli import logs, streams
 from dapkit.cli.settings import MessageSettings
 from dapkit.engine.events import Event, Notice
-from dapkit.protocol.redaction import printable
+from dapkit.protocol.redaction import escaped, printable
 
 LOGGER = "dapkit"
 
@@ -79,13 +79,16 @@ class Console:
         """Stop the live progress and leave the terminal as it was; harmless when there is none."""
         self._drawing.close()
 
-    def result(self, line: str) -> None:
-        """Write one line of the command's result to stdout."""
-        sys.stdout.write(f"{line}\n")
+    def result(self, *cells: str) -> None:
+        """Write one line of the command's result to stdout, with tabs between its cells.
+
+        What a terminal would obey, or what would break the line, is written out: a name may be anything.
+        """
+        sys.stdout.write("\t".join(map(escaped, cells)) + "\n")
 
     def json_result(self, value: object) -> None:
         """Write the command's result to stdout as one JSON object."""
-        self.result(json.dumps(value, indent=2))
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
     def tell(self, lines: Iterable[str], *, failed: bool = False) -> None:
         """Write lines for people to stderr, after the live progress is gone.

@@ -1,5 +1,6 @@
 """What the commands for databases have in common: their options, where the database is, the outcome for people."""
 
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from dapkit.cli import wording
 from dapkit.cli.console import Console
 from dapkit.cli.exitcodes import error_of
 from dapkit.cli.logs import ROADS
-from dapkit.cli.options import flag, json_option, option, settings_of
+from dapkit.cli.options import flag, json_option, option, settings_of, wait_option
 from dapkit.cli.settings import Settings
 from dapkit.cli.stopping import run_until_stopped
 from dapkit.cli.summary import failure_lines
@@ -71,6 +72,7 @@ def load_options(function: Decorated) -> Decorated:
                 metavar="N",
                 help="How many files to fetch at once.",
             ),
+            wait_option,
             json_option,
         )
     ):
@@ -122,6 +124,8 @@ def replicate_options(settings: Settings, purpose: Purpose, given: Mapping[str, 
         load=LoadOptions(bad_values=BadValues(given["on_bad_value"]), drop_columns=given["drop_columns"]),
         if_stale=_age(given.get("if_stale")),
         repair=given.get("repair", False),
+        expire_logs=_age(given.get("expire_logs")),
+        wait=given["wait"],
         connections=given["connections"],
         concurrency=given["concurrency"],
         patience=settings.connection.patience,
@@ -172,10 +176,11 @@ def _show_preview(seen: Sequence[PlannedTable], console: Console) -> None:
         return
     for table in seen:
         since = f" since {timestamp(table.since)}" if table.since else ""
+        expire = f", rows before {timestamp(table.expire_before)} expire" if table.expire_before else ""
         trouble = f" ({table.error.message})" if table.error else ""
-        console.result(f"{table.table}\t{table.road.value if table.road else 'fail'}{since}{trouble}")
-        for statement in table.ddl:
-            console.result(f"  {statement};")
+        console.result(table.table, f"{table.road.value if table.road else 'fail'}{since}{expire}{trouble}")
+        for line in (line for statement in table.ddl for line in f"  {statement};".split("\n")):
+            console.result(line)
 
 
 def planned_object(table: PlannedTable) -> dict[str, Any]:
@@ -185,6 +190,7 @@ def planned_object(table: PlannedTable) -> dict[str, Any]:
         "road": table.road.value if table.road else None,
         "since": timestamp(table.since) if table.since else None,
         "ddl": list(table.ddl),
+        "expire_before": timestamp(table.expire_before) if table.expire_before else None,
         "error": table.error.as_dict() if table.error else None,
     }
 
@@ -192,20 +198,21 @@ def planned_object(table: PlannedTable) -> dict[str, Any]:
 def _age(text: str | None) -> timedelta | None:
     if text is None:
         return None
-    units = {"m": 60, "h": 3600, "d": 86_400}
-    number, unit = text[:-1], text[-1:]
-    if unit not in units or not number.isdigit():
+    found = re.fullmatch(r"([0-9]{1,9})([mhd])", text)
+    if found is None:
         raise UsageError(f"{text!r} is no age", hint="Write it like 90m, 4h or 1d.")
-    return timedelta(seconds=int(number) * units[unit])
+    return timedelta(seconds=int(found[1]) * {"m": 60, "h": 3600, "d": 86_400}[found[2]])
 
 
 def sync_lines(result: SyncResult) -> list[str]:
     """Return the summary of a replication for people: a line for each table that changed, then the whole."""
     lines: list[str] = []
     for loaded in result.done:
-        if loaded.counts.written or loaded.counts.deleted:
-            gone = f", {loaded.counts.deleted:,} deleted" if loaded.counts.deleted else ""
-            lines.append(f"{loaded.table}: {ROADS[loaded.road]}, {loaded.counts.written:,} written{gone}")
+        counts = loaded.counts
+        if counts.written or counts.deleted or counts.expired:
+            gone = f", {counts.deleted:,} deleted" if counts.deleted else ""
+            gone += f", {counts.expired:,} expired" if counts.expired else ""
+            lines.append(f"{loaded.table}: {ROADS[loaded.road]}, {counts.written:,} written{gone}")
         lines += [
             f"{loaded.table}.{column}: {wording.count(values, 'value')} repaired"
             for column, values in loaded.counts.repaired.items()
@@ -214,13 +221,15 @@ def sync_lines(result: SyncResult) -> list[str]:
         lines += failure_lines(failed)
     written = sum(loaded.counts.written for loaded in result.done)
     deleted = sum(loaded.counts.deleted for loaded in result.done)
+    expired = sum(loaded.counts.expired for loaded in result.done)
+    removed = f"{deleted:,} deleted" + (f", {expired:,} expired" if expired else "")
     if any(loaded.counts.repaired for loaded in result.done):
         lines.append(f"Originals of repaired values: {result.originals}")
     source = ", from the sandbox" if result.sandbox else ""
     trouble = f", {len(result.failed):,} failed" if result.failed else ""
     lines.append(
         f"{wording.count(len(result.done), 'table')} up to date{trouble}: {wording.count(written, 'row')} written, "
-        f"{deleted:,} deleted, in {wording.duration(result.seconds)}{source}. Database: {result.target}"
+        f"{removed}, in {wording.duration(result.seconds)}{source}. Database: {result.target}"
     )
     return lines
 
@@ -239,12 +248,14 @@ def sync_object(result: SyncResult) -> dict[str, Any]:
                 "road": loaded.road.value,
                 "written": loaded.counts.written,
                 "deleted": loaded.counts.deleted,
+                "expired": loaded.counts.expired,
                 "repaired": dict(loaded.counts.repaired),
                 "watermark": timestamp(loaded.watermark),
                 "schema_version": loaded.schema_version,
             }
             for loaded in result.done
         ],
+        "gone": [{"table": book.table, "watermark": timestamp(book.watermark)} for book in result.gone],
         "failed": [{**failure.error.as_dict(), "table": failure.table} for failure in result.failed],
     }
 

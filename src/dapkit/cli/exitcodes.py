@@ -28,6 +28,4 @@ def error_of(done: int, failed: Sequence[TableFailed]) -> DapError | None:
             first.table = names[0]
         return first
     message = f"{len(names)} of {wording.count(done + len(names), 'table')} failed: {wording.names(names)}."
-    if any(error.retryable for error in errors):
-        return PartlyFailedError(message)
-    return PartlyFailedError(message, hint="Running it again will not help by itself: see what each table needs.")
+    return PartlyFailedError(message, retryable=any(error.retryable for error in errors))

@@ -130,4 +130,4 @@ def _show_preview(seen: Preview, options: ExportOptions, console: Console) -> No
     lines.append(f"Would ask {seen.namespace} for {count(len(rest), 'table')} ({asked}):")
     console.tell(lines)
     for table in rest:
-        console.result(f"{table}\t{seen.since[table]}" if table in seen.since else table)
+        console.result(table, *([seen.since[table]] if table in seen.since else []))

@@ -267,11 +267,13 @@ def sync_sentence(event: SyncBegan) -> str:
 def loaded_sentence(event: TableLoaded) -> str:
     """Say what was done to one table of a database."""
     mark = event.watermark.isoformat().replace("+00:00", "Z")
+    expired = [f"{event.counts.expired:,} expired"] if event.counts.expired else []
     if event.road is Road.LEAVE:
-        return f"{event.table}: nothing new, at {mark}"
+        return ", ".join([f"{event.table}: nothing new", *expired, f"at {mark}"])
     parts = [f"{wording.count(event.counts.written, 'row')} written"]
     if event.counts.deleted:
         parts.append(f"{event.counts.deleted:,} deleted")
+    parts += expired
     if event.counts.repaired:
         parts.append(f"{wording.count(sum(event.counts.repaired.values()), 'value')} repaired")
     return f"{event.table}: {ROADS[event.road]}, {', '.join(parts)}, at {mark}"

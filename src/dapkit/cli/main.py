@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from dapkit import __version__
-from dapkit.cli import streams
+from dapkit.cli import entry, streams
 from dapkit.cli.exitcodes import BROKEN_PIPE
 from dapkit.cli.options import HELP_NAMES, global_options, write_sections
 from dapkit.errors import DapError, InternalError, InterruptedRunError, OutputError, UsageError
@@ -58,6 +58,7 @@ class LazyGroup(click.Group):
             return None
         module = import_module(f"dapkit.cli.commands.{cmd_name}")
         command: click.Command = module.command
+        entry.begin()
         return command
 
     def resolve_command(

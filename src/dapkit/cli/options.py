@@ -246,6 +246,8 @@ output_option = option(
     help="Folder to write into; it is made when it does not exist.",
 )
 
+wait_option = flag("--wait", help="When the same run is going on already, wait for it instead of ending with an error.")
+
 export_options = _stack(
     table_options,
     option(
@@ -270,7 +272,7 @@ export_options = _stack(
         help="How many files to fetch at once.",
     ),
     flag("--new", help="Begin a new run even where an interrupted one could be continued."),
-    flag("--wait", help="When the same run is going on already, wait for it instead of ending with an error."),
+    wait_option,
     flag("--dry-run", help="Say what would be asked for, and ask for nothing but the list of tables."),
     json_option,
 )

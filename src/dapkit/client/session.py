@@ -14,6 +14,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -77,6 +78,7 @@ class SessionOptions:
         ca_file: certificates (PEM) to trust beside the system's.
         patience: for how long a request may go on failing.
         identity: what journals call the service; by default its address.
+        data_clock: what tells the time of the service's data in seconds since the epoch; by default the clock does.
     """
 
     base_url: str
@@ -88,6 +90,7 @@ class SessionOptions:
     ca_file: Path | None = None
     patience: Patience = field(default_factory=Patience)
     identity: str | None = None
+    data_clock: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +180,10 @@ class Session:
     def sandbox(self) -> bool:
         """Whether the service is a sandbox inside this process, and the data so synthetic."""
         return self.identity == SANDBOX_SERVICE
+
+    def data_now(self) -> datetime:
+        """Return the time (UTC) by which the age of data is told: a sandbox's data has a clock of its own."""
+        return datetime.fromtimestamp((self._options.data_clock or self.clock.now)(), UTC)
 
     async def __aenter__(self) -> Self:
         return self

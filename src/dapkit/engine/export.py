@@ -39,7 +39,7 @@ from dapkit.engine.journal import (
     advance,
 )
 from dapkit.engine.journal import read as read_journal
-from dapkit.engine.locking import holding
+from dapkit.engine.locking import holding, when_busy
 from dapkit.engine.manifest import Origin, Watermarks, latest_watermarks
 from dapkit.engine.names import job_folder
 from dapkit.engine.plan import Begin, Continue, Keep, Step, plan_run, plan_tables, reopened, run_key
@@ -53,7 +53,6 @@ from dapkit.errors import (
     ForbiddenError,
     InternalError,
     JournalError,
-    LockedError,
     ManifestError,
     NoEarlierResultError,
     OutputError,
@@ -111,11 +110,7 @@ async def export(
     Raises:
         DapError: what concerns the whole run: credentials, account, the output folder, a lock.
     """
-
-    def busy(holder: str) -> None:
-        if not options.wait:
-            raise LockedError(f"The same command is already running in {options.output} ({holder})")
-
+    busy = when_busy(f"The same command is already running in {options.output}", listen, wait=options.wait)
     runs = options.output / ".dap" / "runs"
     make_folder(options.output)
     key = _run_key(session, options)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from dapkit.client.clock import Clock
 from dapkit.engine.durable import disk_errors, make_folder
+from dapkit.engine.events import Listener, Notice
 from dapkit.engine.names import job_folder
+from dapkit.errors import LockedError
 from dapkit.locks import FileLock
 
 LOCK_POLL = 0.5  # seconds between two looks at a lock that another process holds
@@ -15,6 +17,17 @@ LOCK_POLL = 0.5  # seconds between two looks at a lock that another process hold
 def job_lock(output: Path, job_id: str) -> Path:
     """Return the lock that keeps two runs from fetching the same job at the same time."""
     return output / ".dap" / "locks" / f"{job_folder(job_id)}.lock"
+
+
+def when_busy(message: str, listen: Listener, *, wait: bool) -> Callable[[str], None]:
+    """Return what `holding` calls when another process is at work: tell that it is waited for, or raise LockedError."""
+
+    def busy(holder: str) -> None:
+        if not wait:
+            raise LockedError(f"{message} ({holder})")
+        listen(Notice(message=f"{message} ({holder}): waiting for it."))
+
+    return busy
 
 
 @asynccontextmanager

@@ -54,6 +54,11 @@ def printable(text: str) -> str:
     return _CONTROL.sub(" ", text)
 
 
+def escaped(text: str) -> str:
+    r"""Return the text with control characters and line breaks written out, such as `\x1b`, so that none is lost."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
 def _without_beginning(text: str, secret: str) -> str:
     """Hide what is left of a secret where the text was shortened in the middle of it."""
     if ELLIPSIS in text:

@@ -121,6 +121,10 @@ class Sandbox:
         """Raise OutputError when the data clock cannot be kept where it is stored."""
         self.service.moment.check()
 
+    def data_seconds(self) -> float:
+        """Return the moment of the data in seconds since the epoch."""
+        return self.service.moment.now_ms() / 1000
+
     def advance(self, hours: float = 4) -> None:
         """Move the data clock on, and keep it where it is stored."""
         self.service.moment.advance(hours)

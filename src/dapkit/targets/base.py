@@ -19,6 +19,7 @@ __all__ = [
     "Book",
     "Comparison",
     "Counts",
+    "Expiry",
     "Listed",
     "Load",
     "LoadOptions",
@@ -68,6 +69,14 @@ class Book:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Expiry:
+    """Which rows have had their time: those whose value in a column of date-times lies before a moment (UTC)."""
+
+    column: str
+    before: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
     """How a table is loaded.
 
@@ -76,12 +85,14 @@ class LoadOptions:
         side_file: where the originals of repaired values are written, one JSON object a line.
         drop_columns: whether columns that the schema no longer has are dropped; by default they stay, nullable.
         keep_missing: whether rows stay that a snapshot no longer has (logs outlive the service's 30 days).
+        expire: the rows that are deleted because of their age, once everything else is done.
     """
 
     bad_values: BadValues = BadValues.REPAIR
     side_file: Path | None = None
     drop_columns: bool = False
     keep_missing: bool = False
+    expire: Expiry | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +107,11 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What a load did: rows written (new or changed), rows deleted, values repaired by column."""
+    """What a load did: rows written (new or changed), deleted, deleted for their age; values repaired by column."""
 
     written: int
     deleted: int = 0
+    expired: int = 0
     repaired: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -205,6 +217,13 @@ class TargetSession(Protocol):
 
         Raises:
             LayoutError: it is not exactly what `initialise` would make; it may be somebody's own, and is not touched.
+        """
+
+    def expire(self, load: Load, before: Book) -> Counts:
+        """Delete from a live table the rows that `load.options.expire` names; a load without rows.
+
+        Raises:
+            MovedOnError: the books say something else by now.
         """
 
     def compare(self, truth: Truth) -> Comparison:

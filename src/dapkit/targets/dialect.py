@@ -8,6 +8,7 @@ each namespace has a schema. What is ours beside them (`dapkit_*`) lies in table
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 from dapkit.errors import UnalterableError
 from dapkit.model import Column, Table
@@ -247,6 +248,11 @@ class Dialect(ABC):
         """Delete the rows whose keys are not there any more."""
         same = self._same_key(table, "staged")
         return f"DELETE FROM {self.of(table)} WHERE NOT EXISTS (SELECT 1 FROM {staging} AS staged WHERE {same})"
+
+    def delete_before(self, table: Table, column: str, moment: datetime) -> str:
+        """Delete the rows whose date-time in a column lies before a moment."""
+        text = str(moment.astimezone(UTC).replace(tzinfo=None))
+        return f"DELETE FROM {self.of(table)} WHERE {self.identifier(column)} < {self.literal(text)}"
 
     # Comparing
 

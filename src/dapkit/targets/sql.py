@@ -184,9 +184,7 @@ class SqlSession(ABC):
         with self.transaction():
             self._run(self.dialect.create_table(load.table))
             counts = self.fill(load)
-            self._book(load, None)
-            self._note(load, "initialised", counts)
-        return counts
+            return self._settle(load, None, "initialised", counts)
 
     def fill(self, load: Load) -> Counts:
         """Fill the empty table, which has no key yet, from a snapshot, and add its key."""
@@ -206,9 +204,7 @@ class SqlSession(ABC):
             deleted = self.modify(self.dialect.delete_marked(table, staged.name))
             written = self._upsert(load, staged, action=True)
             counts = Counts(written=written, deleted=deleted, repaired=staged.repaired)
-            self._book(load, before)
-            self._note(load, "changed", counts, alterations)
-        return counts
+            return self._settle(load, before, "changed", counts, alterations)
 
     def replace(self, load: Load, before: Book) -> Counts:
         """Make a live table equal to a snapshot."""
@@ -225,9 +221,7 @@ class SqlSession(ABC):
             else:
                 self.alter(table, alterations)
                 counts = self._merge(load)
-            self._book(load, before)
-            self._note(load, "replaced", counts, alterations)
-        return counts
+            return self._settle(load, before, "replaced", counts, alterations)
 
     def _merge(self, load: Load) -> Counts:
         """Bring a snapshot into the live table; rows that it does not have are deleted unless they are to stay."""
@@ -253,9 +247,7 @@ class SqlSession(ABC):
             counts = self._merge(load)
             if load.table.name in self.books(load.table.namespace):
                 raise MovedOnError(f"Table {load.table.name} was loaded by somebody else meanwhile")
-            self._book(load, None)
-            self._note(load, "repaired", counts)
-        return counts
+            return self._settle(load, None, "repaired", counts)
 
     def _require_layout(self, table: Table) -> None:
         """Raise LayoutError unless a table is exactly as we would make it."""
@@ -276,6 +268,15 @@ class SqlSession(ABC):
             wanted = self.layout(scratch)
             raise _UndoneError
         return wanted
+
+    def expire(self, load: Load, before: Book) -> Counts:
+        """Delete from a live table the rows that `load.options.expire` names."""
+        with self.transaction():
+            self._guard(before)
+            counts = self._expired(load, Counts(written=0))
+            if counts.expired:
+                self._note(load, "expired", counts)
+        return counts
 
     def compare(self, truth: Truth) -> Comparison:
         """Compare a live table with what it should hold, made anew in a transaction that is undone."""
@@ -371,6 +372,21 @@ class SqlSession(ABC):
         if not stored or max(stored) != before.watermark:
             raise MovedOnError(f"Table {before.table} was changed by somebody else meanwhile", table=before.table)
 
+    def _settle(self, load: Load, before: Book | None, event: str, counts: Counts, ddl: Sequence[str] = ()) -> Counts:
+        """End what was done to a table: delete rows that are too old, set its line, note it in our history."""
+        counts = self._expired(load, counts)
+        self._book(load, before)
+        self._note(load, event, counts, ddl)
+        return counts
+
+    def _expired(self, load: Load, counts: Counts) -> Counts:
+        expiry = load.options.expire
+        if expiry is None:
+            return counts
+        return replace(
+            counts, expired=self.modify(self.dialect.delete_before(load.table, expiry.column, expiry.before))
+        )
+
     def _book(self, load: Load, before: Book | None) -> None:
         table, mark = load.table, self.moment(load.watermark)
         description = json.dumps(_described(table.schema.document), separators=(",", ":"), ensure_ascii=False)
@@ -388,6 +404,7 @@ class SqlSession(ABC):
             "schema_version": load.table.version,
             "written": counts.written,
             "deleted": counts.deleted,
+            **({"expired": counts.expired} if counts.expired else {}),
             **({"repaired": dict(counts.repaired)} if counts.repaired else {}),
             **({"ddl": list(ddl)} if ddl else {}),
         }

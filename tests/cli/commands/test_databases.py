@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from dapkit.client.session import Session
+from dapkit.engine.replication.replicate import ReplicateOptions
+from dapkit.errors import LockedError
+
 Dap = Callable[..., Any]
 
 
@@ -22,9 +26,9 @@ def db(dap: Dap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dap:
     }.items():
         monkeypatch.setenv(name, value)
 
-    def run(*words: str, tables: str = "users,courses") -> Any:
+    def run(*words: str, tables: str = "users,courses", namespace: str = "canvas") -> Any:
         wants = [] if words[0] == "listdb" else ["--table", tables]
-        return dap("--sandbox", words[0], "--namespace", "canvas", *wants, *words[1:])
+        return dap("--sandbox", words[0], "--namespace", namespace, *wants, *words[1:])
 
     return run
 
@@ -81,6 +85,9 @@ def test_tables_young_enough_are_left_alone(db: Dap) -> None:
         (("sync", "--to", "nonsense"), "database"),
         (("sync", "--to", "duckdb:"), "file"),
         (("sync", "--if-stale", "soon"), "soon"),
+        (("sync", "--if-stale", "1000000d"), "1,000,000 days"),
+        (("sync", "--if-stale", "\N{SUPERSCRIPT TWO}d"), "90m, 4h or 1d"),
+        (("sync", "--expire-logs", "400d"), "canvas_logs"),
         (("sync", "--on-bad-value", "ignore"), "--on-bad-value"),
     ],
 )
@@ -131,3 +138,66 @@ def test_success_may_be_silent_and_failure_is_not(db: Dap) -> None:
     failed = db("sync", *silent, tables="wikis,nix")
     assert failed.code == 3
     assert "Failed: nix" in failed.err
+
+
+def at(folder: Path, moment: str) -> None:
+    (folder / "home" / "clock.json").write_text(json.dumps({"data_time": moment}))
+
+
+def test_logs_expire_where_that_is_asked_for(db: Dap, tmp_path: Path) -> None:
+    logs = {"namespace": "canvas_logs", "tables": "all"}
+    db("sync", **logs)
+    assert db("sync", "--expire-logs", "30d", **logs).code == 2
+    at(tmp_path, "2026-09-20T00:00:00Z")
+    planned = db("sync", "--expire-logs", "31d", "--dry-run", **logs)
+    assert planned.out == "web_logs\tchange since 2026-09-01T00:00:00Z, rows before 2026-08-01T00:00:00Z expire\n"
+    (table,) = json.loads(db("sync", "--expire-logs", "31d", "--dry-run", "--json", **logs).out)
+    assert table["expire_before"] == "2026-08-01T00:00:00Z"
+    done = db("sync", "--expire-logs", "31d", "--json", **logs)
+    made = json.loads(done.out)
+    (table,) = made["tables"]
+    assert (done.code, table["deleted"], made["gone"]) == (0, 0, [])
+    assert table["expired"] > 0
+    assert f"{table['expired']:,} expired" in done.err
+
+
+def test_logs_that_were_left_too_long_are_told_of(db: Dap, tmp_path: Path) -> None:
+    logs = {"namespace": "canvas_logs", "tables": "web_logs"}
+    db("sync", **logs)
+    listing = ("listdb", "--omit-not-replicated", "--json")
+    assert db(*listing, namespace="canvas_logs").err == ""
+    at(tmp_path, "2026-09-24T00:00:00Z")
+    listed = db(*listing, namespace="canvas_logs")
+    assert "23 days ago" in listed.err
+    assert json.loads(listed.out)[0]["staleness"] == "552h 0m"
+    assert "23 days ago" in db("sync", **logs).err
+    assert db(*listing, namespace="canvas_logs").err == ""
+
+
+@pytest.mark.parametrize("verb", ["sync", "syncdb"])
+def test_a_table_that_is_gone_is_told_of(db: Dap, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    db("sync")
+
+    async def tables(*_: object) -> tuple[str, ...]:
+        return ("courses",)
+
+    monkeypatch.setattr(Session, "tables", tables)
+    result = db(verb, "--json", tables="all")
+    made = json.loads(result.out)
+    assert (result.code, [table["table"] for table in made["tables"]]) == (0, ["courses"])
+    assert made["gone"] == [{"table": "users", "watermark": "2026-09-01T00:00:00Z"}]
+    assert "users is no longer offered by the service" in result.err
+
+
+@pytest.mark.parametrize("verb", ["sync", "initdb", "syncdb", "reconcile"])
+def test_waiting_reaches_the_engine(db: Dap, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    asked: list[ReplicateOptions] = []
+
+    async def stopping(_: object, options: ReplicateOptions, *__: object, **___: object) -> None:
+        asked.append(options)
+        raise LockedError("busy")
+
+    monkeypatch.setattr("dapkit.cli.database.replicate", stopping)
+    monkeypatch.setattr("dapkit.cli.commands.reconcile.reconcile", stopping)
+    assert [db(verb, *words).code for words in ((), ("--wait",))] == [47, 47]
+    assert [options.wait for options in asked] == [False, True]

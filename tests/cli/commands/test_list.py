@@ -4,6 +4,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from dapkit.client.session import Session
+
 SANDBOX = ("--sandbox", "--sandbox-scale", "0.05")
 
 
@@ -19,6 +23,17 @@ def test_names_are_lines_on_stdout(dap: Callable[..., Any]) -> None:
 def test_names_may_be_one_array(dap: Callable[..., Any]) -> None:
     outcome = dap("list", "--namespace", "catalog", "--json", *SANDBOX)
     assert json.loads(outcome.out) == dap(*SANDBOX, "list", "--namespace", "catalog").out.splitlines()
+
+
+def test_a_name_that_a_terminal_would_obey_is_written_out(
+    dap: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def tables(*_: object) -> tuple[str, ...]:
+        return ("us\x1b[2Jers\n",)
+
+    monkeypatch.setattr(Session, "tables", tables)
+    assert dap(*SANDBOX, "list", "--namespace", "canvas").out == "us\\x1b[2Jers\\n\n"
+    assert json.loads(dap(*SANDBOX, "list", "--namespace", "canvas", "--json").out) == ["us\x1b[2Jers\n"]
 
 
 def test_the_misspelt_namespace_of_the_official_pages_is_understood(dap: Callable[..., Any]) -> None:

@@ -1,5 +1,7 @@
 """Reconciling finds each kind of difference, and nothing in a table that is right."""
 
+import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -7,21 +9,25 @@ import duckdb
 import pytest
 from tests.engine.replication.test_replicate import World, in_world
 
-from dapkit.engine.replication.converge import Purpose
+from dapkit.engine import locking
+from dapkit.engine.replication.converge import LOGS, Purpose
 from dapkit.engine.replication.reconcile import ReconcileResult, reconcile
 from dapkit.engine.replication.replicate import ReplicateOptions
-from dapkit.errors import NotReplicatedError
+from dapkit.errors import LockedError, NotReplicatedError
 from dapkit.targets.base import Comparison
 from dapkit.targets.duckdb.target import DuckDbTarget
 
 
-async def reconciled(world: World, *, sync: bool = True, tables: tuple[str, ...] = ("users",)) -> ReconcileResult:
+async def reconciled(
+    world: World, *, sync: bool = True, namespace: str = "canvas", tables: tuple[str, ...] = ("users",), **more: Any
+) -> ReconcileResult:
     options = ReplicateOptions(
         purpose=Purpose.SYNC,
-        namespace="canvas",
+        namespace=namespace,
         tables=tables,
         target=DuckDbTarget(world.database("college")),
         stage=world.folder / "stage",
+        **more,
     )
     return await reconcile(world.session, options, world.heard.append, sync=sync)
 
@@ -97,10 +103,38 @@ def test_a_table_that_is_only_stale_is_not_wrong(tmp_path: Path) -> None:
     in_world(tmp_path, scenario)
 
 
+def test_the_second_of_two_comparisons_ends_or_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locking, "LOCK_POLL", 0.01)
+
+    async def scenario(world: World) -> None:
+        await world.sync(tables=("users",))
+        one, other = await asyncio.gather(
+            reconciled(world, sync=False), reconciled(world, sync=False), return_exceptions=True
+        )
+        assert isinstance(one, ReconcileResult)
+        assert isinstance(other, LockedError)
+        both = await asyncio.gather(reconciled(world, wait=True), reconciled(world, wait=True))
+        assert all(result.equal for result in both)
+
+    in_world(tmp_path, scenario)
+
+
 def test_what_is_not_in_the_database_cannot_be_compared(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         await world.sync(tables=("users",))
         with pytest.raises(NotReplicatedError):
             await reconciled(world, sync=False, tables=("courses",))
+
+    in_world(tmp_path, scenario)
+
+
+def test_expired_logs_are_not_missed(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        logs: dict[str, Any] = {"namespace": LOGS, "tables": ("web_logs",)}
+        await world.sync(**logs)
+        world.advance(24 * 20)
+        (loaded,) = (await world.sync(**logs, expire_logs=timedelta(days=31))).done
+        assert loaded.counts.expired > 0
+        assert (await reconciled(world, **logs)).equal
 
     in_world(tmp_path, scenario)

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ import pytest
 
 from dapkit.client.session import Session
 from dapkit.connection import connect
-from dapkit.engine.events import Event
+from dapkit.engine import locking
+from dapkit.engine.events import Event, Notice
 from dapkit.engine.replication.converge import LOGS, Purpose, Road
 from dapkit.engine.replication.replicate import ReplicateOptions, SyncResult, replicate
-from dapkit.errors import OriginError, SnapshotRequiredError, TargetError
+from dapkit.errors import LockedError, OriginError, SnapshotRequiredError, TableNotFoundError, TargetError, UsageError
+from dapkit.locks import FileLock
 from dapkit.protocol.budget import NO_PACE
+from dapkit.schema import read_table
 from dapkit.settings import ConnectionSettings, SandboxSettings
 from dapkit.targets.duckdb.target import DuckDbSession, DuckDbTarget
 
@@ -37,6 +41,12 @@ class World:
             purpose=purpose, target=DuckDbTarget(self.database(name)), stage=self.folder / "stage", **settings
         )
         return await replicate(self.session, options, self.heard.append)
+
+    def notices(self) -> list[str]:
+        """Return what was told that a person should know, and forget it."""
+        told = [event.message for event in self.heard if isinstance(event, Notice)]
+        self.heard.clear()
+        return told
 
     def database(self, name: str) -> Path:
         return self.folder / f"{name}.duckdb"
@@ -175,5 +185,158 @@ def test_a_database_of_the_service_takes_no_data_of_the_sandbox(tmp_path: Path) 
             connection.execute("DELETE FROM instructure_dap.dapkit_origin")
         with pytest.raises(OriginError):
             await world.sync()
+
+    in_world(tmp_path, scenario)
+
+
+def test_logs_expire_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        logs: dict[str, Any] = {"namespace": LOGS, "tables": ("all",)}
+        await world.sync(**logs)
+        world.advance(24 * 20)
+        await world.sync(**logs)
+        everything = world.rows("college", "web_logs", LOGS)
+        (loaded,) = (await world.sync(**logs, expire_logs=timedelta(days=31))).done
+        assert loaded.road is Road.LEAVE, "they go also when there is nothing new"
+        kept = world.rows("college", "web_logs", LOGS)
+        assert set(kept) < set(everything)
+        assert loaded.counts.expired == len(everything) - len(kept)
+        world.advance(24)
+        (loaded,) = (await world.sync(**logs, expire_logs=timedelta(days=31))).done
+        assert loaded.road is Road.CHANGE
+        assert len(world.rows("college", "web_logs", LOGS)) == len(kept) + loaded.counts.written - loaded.counts.expired
+        assert loaded.counts.expired > 0
+        before = world.rows("college", "web_logs", LOGS)
+        (loaded,) = (await world.sync(**logs, expire_logs=timedelta(days=31), if_stale=timedelta(days=1))).done
+        assert (loaded.road, loaded.counts.expired) == (Road.LEAVE, 0)
+        assert world.rows("college", "web_logs", LOGS) == before
+        with duckdb.connect(str(world.database("college")), read_only=True) as connection:
+            oldest = "SELECT min(timestamp) >= max(timestamp) - INTERVAL 31 DAY FROM canvas_logs.web_logs"
+            assert connection.sql(oldest).fetchall() == [(True,)]
+
+    in_world(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("namespace", ["canvas", "canvas_log"])
+def test_what_may_not_expire_is_refused_before_anything_is_asked(tmp_path: Path, namespace: str) -> None:
+    async def scenario(world: World) -> None:
+        with pytest.raises(UsageError):
+            await world.sync(namespace=namespace, expire_logs=timedelta(days=30))
+        assert not world.database("college").exists()
+
+    in_world(tmp_path, scenario)
+
+
+def test_logs_that_do_not_say_when_they_were_are_reported_and_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        logs: dict[str, Any] = {"namespace": LOGS, "tables": ("web_logs",)}
+        await world.sync(**logs)
+        before = world.rows("college", "web_logs", LOGS)
+
+        def timeless(schema: Any) -> Any:
+            table = read_table(schema)
+            return replace(table, value=tuple(column for column in table.value if column.name != "timestamp"))
+
+        monkeypatch.setattr("dapkit.engine.replication.replicate.read_table", timeless)
+        world.heard.clear()
+        (loaded,) = (await world.sync(**logs, expire_logs=timedelta(days=31))).done
+        assert loaded.counts.expired == 0
+        assert ["timestamp" in message for message in world.notices()] == [True]
+        assert world.rows("college", "web_logs", LOGS) == before
+
+    in_world(tmp_path, scenario)
+
+
+def test_logs_that_were_left_too_long_are_told_of(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        logs: dict[str, Any] = {"namespace": LOGS, "tables": ("web_logs",)}
+        await world.sync(**logs)
+        world.advance(24 * 20)
+        await world.sync(**logs)
+        assert world.notices() == []
+        world.advance(24 * 22)
+        await world.sync(**logs)
+        (near,) = world.notices()
+        assert "22 days ago" in near
+        world.advance(24 * 33)
+        result = await world.sync(**logs)
+        assert [loaded.road for loaded in result.done] == [Road.REPLACE]
+        near, fresh, loss = world.notices()
+        assert "33 days ago" in near
+        assert "A fresh snapshot is merged" in fresh
+        assert "2026-10-13T00:00:00Z and 2026-10-16T00:00:00Z may be lost" in loss
+
+    in_world(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("purpose", [Purpose.SYNC, Purpose.UPDATE])
+def test_a_table_that_is_gone_from_the_service_stays_and_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, purpose: Purpose
+) -> None:
+    async def scenario(world: World) -> None:
+        await world.sync()
+        world.heard.clear()
+        before = world.rows("college", "users")
+        tables, submit = Session.tables, Session.submit
+
+        async def fewer(self: Session, namespace: str) -> tuple[str, ...]:
+            return tuple(name for name in await tables(self, namespace) if name in ("courses", "enrollments"))
+
+        async def refusing(self: Session, namespace: str, table: str, *rest: Any, **more: Any) -> Any:
+            if table == "users":
+                raise TableNotFoundError("The service knows no table 'users'")
+            return await submit(self, namespace, table, *rest, **more)
+
+        monkeypatch.setattr(Session, "tables", fewer)
+        monkeypatch.setattr(Session, "submit", refusing)
+        result = await world.sync(purpose=purpose, tables=("all",))
+        assert (len(result.done), result.failed) == (2, ())
+        assert [book.table for book in result.gone] == ["users"]
+        assert world.notices() == [
+            "users is no longer offered by the service; it stays in the database as of 2026-09-01T00:00:00Z."
+        ]
+        assert (await world.sync(purpose=purpose, tables=("all",), exclude=("us*",))).gone == ()
+        only = await world.sync(purpose=purpose, tables=("use*",))
+        assert (only.done, only.failed, [book.table for book in only.gone]) == ((), (), ["users"])
+        with pytest.raises(TableNotFoundError):
+            await world.sync(purpose=purpose, tables=("x*",))
+        named = await world.sync(purpose=purpose, tables=("all", "users"))
+        assert named.gone == ()
+        (failure,) = named.failed
+        assert failure.error.code == "table-not-found"
+        assert "stays in the database as of 2026-09-01T00:00:00Z" in failure.error.hint
+        assert world.rows("college", "users") == before
+
+    in_world(tmp_path, scenario)
+
+
+def test_the_second_of_two_equal_runs_ends_or_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locking, "LOCK_POLL", 0.01)
+
+    async def scenario(world: World) -> None:
+        first, second = await asyncio.gather(world.sync(), world.sync(), return_exceptions=True)
+        assert isinstance(first, SyncResult)
+        assert isinstance(second, LockedError)
+        assert "--wait" in second.hint
+        world.advance(400)
+        both = await asyncio.gather(world.sync(wait=True), world.sync(wait=True))
+        assert [{loaded.road for loaded in result.done} for result in both] == [{Road.CHANGE}, {Road.LEAVE}]
+        assert ["waiting for it" in message for message in world.notices()] == [True]
+
+    in_world(tmp_path, scenario)
+
+
+def test_a_lock_that_nobody_holds_any_more_is_not_waited_for(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.sync()
+        (left,) = (tmp_path / "stage").glob("*.lock")
+        assert left.read_text().startswith("process ")
+        with FileLock(left) as lock:
+            assert lock.acquire()
+            with pytest.raises(LockedError):
+                await world.sync()
+        assert (await world.sync(wait=True)).failed == ()
 
     in_world(tmp_path, scenario)

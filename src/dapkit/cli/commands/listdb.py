@@ -21,6 +21,7 @@ from dapkit.cli.settings import Settings
 from dapkit.cli.stopping import run_until_stopped
 from dapkit.connection import connect
 from dapkit.engine.replication.books import list_tables
+from dapkit.engine.replication.converge import overdue
 from dapkit.engine.tables import ALL, resolve_tables
 from dapkit.targets.base import Listed
 
@@ -57,14 +58,17 @@ def command(context: click.Context, /, **given: Any) -> None:
     count = not given["omit_record_count"]
     with Console(settings.messages) as console:
         listed = {each.book.table: each for each in list_tables(target, given["namespace"], count=count)}
-        names = set(listed)
-        if not given["omit_not_replicated"]:
-            names |= run_until_stopped(
-                lambda: _known(settings, given["namespace"], console),
+        names, now = set(listed), datetime.now(UTC)
+        if not given["omit_not_replicated"] or settings.connection.sandbox is not None:
+            known, now = run_until_stopped(
+                lambda: _known(settings, given["namespace"], console, ask=not given["omit_not_replicated"]),
                 farewell="Run the command again.",
                 at_once=console.still,
             )
-        now = datetime.now(UTC)
+            names |= known
+        for each in listed.values():
+            if warning := overdue(each.book, now):
+                console.notice(warning)
         rows = [
             line(name, listed.get(name), now, count=count)
             for name in sorted(names, key=lambda name: (name not in listed, name))
@@ -76,9 +80,12 @@ def command(context: click.Context, /, **given: Any) -> None:
             console.result(text)
 
 
-async def _known(settings: Settings, namespace: str, console: Console) -> set[str]:
+async def _known(settings: Settings, namespace: str, console: Console, *, ask: bool) -> tuple[set[str], datetime]:
+    """Return the tables of the service, if it is to be asked, and the time by which the age of its data is told."""
     async with connect(settings.connection, console.listen) as connection:
-        return set((await resolve_tables(connection.session, namespace, (ALL,))).tables)
+        session = connection.session
+        tables = (await resolve_tables(session, namespace, (ALL,))).tables if ask else ()
+        return set(tables), session.data_now()
 
 
 def line(name: str, listed: Listed | None, now: datetime, *, count: bool) -> dict[str, Any]:

@@ -15,6 +15,7 @@ Examples:
 \b
 Tables that are absent are loaded, known ones are brought up to date, and where the service demands it a
 fresh snapshot is merged in. Run it as often as you like; each run goes on from the last.
+Rows of canvas_logs stay when the service, which keeps 30 days, no longer has them.
 """
 
 
@@ -22,6 +23,7 @@ fresh snapshot is merged in. Run it as often as you like; each run goes on from 
 @table_options
 @option("--to", metavar="URL", help="The database, such as duckdb:FILE [DAP_CONNECTION_STRING].")
 @option("--if-stale", metavar="AGE", help="Leave tables alone that are younger than this, such as 4h.")
+@option("--expire-logs", metavar="AGE", help="Delete rows of canvas_logs that are older than this: 31d at least.")
 @load_options
 @repair_option
 @dry_run_option

@@ -15,13 +15,42 @@ from dapkit.errors import (
     OutOfRangeError,
     SnapshotRequiredError,
     UnalterableError,
+    UsageError,
 )
-from dapkit.targets.base import Book, Standing
+from dapkit.model import Kind, Table
+from dapkit.targets.base import Book, Expiry, Standing, watermark_text
 
-__all__ = ["LOGS", "REFRESH", "Purpose", "Refuse", "Road", "detour", "is_spent", "road"]
+__all__ = [
+    "EVENT_TIME",
+    "LOGS",
+    "REFRESH",
+    "Purpose",
+    "Refuse",
+    "Road",
+    "check_age",
+    "check_expiry",
+    "detour",
+    "expiry",
+    "is_spent",
+    "lost",
+    "overdue",
+    "road",
+]
 
 LOGS = "canvas_logs"
 """The namespace whose rows outlive the service's memory of them."""
+
+KEPT = timedelta(days=30)
+"""How long the service keeps rows of logs."""
+
+NEAR = timedelta(days=21)
+"""The age from which on a table of logs is in danger: a week of failing runs, and rows begin to be lost."""
+
+EVENT_TIME = "timestamp"
+"""The column that says when a logged event was."""
+
+LONGEST = timedelta(days=365_000)
+"""The longest age: longer than any data's, and short enough to be subtracted from a date."""
 
 REFRESH = timedelta(hours=4)
 
@@ -109,3 +138,60 @@ def detour(purpose: Purpose, error: DapError) -> Road | None:
 def is_spent(until: datetime, book: Book, now: datetime) -> bool:
     """Whether an increment brings nothing although there must be news: the service gave an old job once more."""
     return until <= book.watermark and now - until > REFRESH
+
+
+def overdue(book: Book, now: datetime) -> str | None:
+    """Return what is to be said of a table of logs whose age nears what the service keeps; None of any other."""
+    if book.namespace != LOGS or now - book.watermark < NEAR:
+        return None
+    days = (now - book.watermark).days
+    return (
+        f"{book.table} was last brought up to date {days} days ago. The service keeps logs for {KEPT.days} days;"
+        " what is older and was not fetched is lost. Sync them at least weekly."
+    )
+
+
+def lost(book: Book, until: datetime) -> str | None:
+    """Return what is to be said of a table of logs that was not brought up to date in time; None of any other.
+
+    Args:
+        book: its line as it was before.
+        until: the time of what the service had now.
+    """
+    begin = until - KEPT
+    if book.namespace != LOGS or book.watermark >= begin:
+        return None
+    return (
+        f"{book.table} was not brought up to date for more than the {KEPT.days} days that the service keeps logs:"
+        f" rows between {watermark_text(book.watermark)} and {watermark_text(begin)} may be lost for good."
+    )
+
+
+def check_age(age: timedelta | None) -> None:
+    """Raise UsageError when an age is longer than anything can be old."""
+    if age is not None and age > LONGEST:
+        raise UsageError(f"An age of {age.days:,} days is too long", hint="Write it in days, such as 400d.")
+
+
+def check_expiry(namespace: str, age: timedelta | None) -> None:
+    """Raise UsageError unless rows of this age may be deleted in the namespace."""
+    check_age(age)
+    if age is None:
+        return
+    if namespace != LOGS:
+        raise UsageError(f"Only rows of {LOGS} expire, not those of {namespace}", hint="Leave --expire-logs out.")
+    if age < KEPT + timedelta(days=1):
+        message = f"The service keeps logs for {KEPT.days} days, and would bring again what expires earlier"
+        raise UsageError(message, hint=f"Give --expire-logs at least {KEPT.days + 1}d.")
+
+
+def expiry(table: Table, watermark: datetime, now: datetime, age: timedelta) -> Expiry | None:
+    """Return which rows of a table are older than `age`; None when it does not say how old they are.
+
+    What is gone cannot be fetched again, so the service's time, in the watermark, and ours must both say so: one clock
+    that is wrong deletes nothing.
+    """
+    column = table.column(EVENT_TIME)
+    if column is None or column.type.kind is not Kind.DATETIME:
+        return None
+    return Expiry(column=column.name, before=min(watermark, now) - age)

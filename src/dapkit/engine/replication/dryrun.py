@@ -1,15 +1,14 @@
 """What a replication would do now: the road of each table and the DDL, with nothing changed."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from dapkit.client.session import Session
 from dapkit.engine.replication.books import standings
-from dapkit.engine.replication.converge import Refuse, Road, detour, road
-from dapkit.engine.replication.replicate import ReplicateOptions
+from dapkit.engine.replication.converge import Refuse, Road, detour, expiry, road
+from dapkit.engine.replication.replicate import ReplicateOptions, resolve
 from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.run import workshop
-from dapkit.engine.tables import resolve_tables
 from dapkit.errors import DapError
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Standing, TargetSession
@@ -19,18 +18,22 @@ __all__ = ["PlannedTable", "preview"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedTable:
-    """What `replicate` would do with a table: its road (None: it would fail), from when on, and the DDL."""
+    """What `replicate` would do with a table: its road (None: it would fail), from when on, and the DDL.
+
+    Rows from before `expire_before` would be deleted for their age, and some more as its watermark moves on.
+    """
 
     table: str
     road: Road | None
     since: datetime | None
     ddl: tuple[str, ...]
+    expire_before: datetime | None = None
     error: DapError | None = None
 
 
 async def preview(session: Session, options: ReplicateOptions) -> tuple[PlannedTable, ...]:
     """Say what `replicate` would do now. Asks the service for tables and schemas only, and changes nothing."""
-    resolved = await resolve_tables(session, options.namespace, options.tables, options.exclude)
+    resolved = await resolve(session, options)
     with workshop(1) as place:
         sessions = Sessions(options.target, place, 1)
         try:
@@ -46,7 +49,7 @@ async def _planned(
     session: Session, options: ReplicateOptions, target: TargetSession, name: str, found: tuple[Standing, Book | None]
 ) -> PlannedTable:
     standing, book = found
-    limit = None if options.if_stale is None else datetime.fromtimestamp(session.clock.now(), UTC) - options.if_stale
+    limit = None if options.if_stale is None else session.data_now() - options.if_stale
     way = road(options.purpose, name, standing, book, fresh_until=limit, repair=options.repair)
     if isinstance(way, Refuse):
         return PlannedTable(table=name, road=None, since=None, ddl=(), error=way.error)
@@ -55,4 +58,13 @@ async def _planned(
         ddl = () if way in (Road.LEAVE, Road.REPAIR) else tuple(target.ddl(table, book, options.load))
     except DapError as error:
         return PlannedTable(table=name, road=detour(options.purpose, error), since=None, ddl=(), error=error)
-    return PlannedTable(table=name, road=way, since=book.watermark if book else None, ddl=ddl)
+    expire = None
+    if options.expire_logs is not None and book is not None and way is not Road.LEAVE:
+        expire = expiry(table, book.watermark, session.data_now(), options.expire_logs)
+    return PlannedTable(
+        table=name,
+        road=way,
+        since=book.watermark if book else None,
+        ddl=ddl,
+        expire_before=expire.before if expire else None,
+    )

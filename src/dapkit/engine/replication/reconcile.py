@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from dapkit.client.session import Session
 from dapkit.engine.events import Listener, TableCompared, TableFailed, TableMoved, TableState
 from dapkit.engine.export import concerns_all
-from dapkit.engine.locking import holding
+from dapkit.engine.locking import holding, when_busy
 from dapkit.engine.replication import stage
 from dapkit.engine.replication.books import chosen_tables
 from dapkit.engine.replication.converge import LOGS
 from dapkit.engine.replication.replicate import SNAPSHOT, Places, ReplicateOptions, fetch_table, replicate
 from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.run import workshop
-from dapkit.errors import DapError, LockedError
+from dapkit.errors import DapError
 from dapkit.model import Query
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Load, Truth, watermark_text
@@ -54,10 +54,8 @@ async def reconcile(session: Session, options: ReplicateOptions, listen: Listene
         failed = {failure.table: failure for failure in synced.failed}
         options = replace(options, namespace=synced.namespace)
     folder = stage.stage_folder(options.stage, f"{options.target.name} reconcile", options.namespace)
-
-    def busy(holder: str) -> None:
-        raise LockedError(f"Another command is comparing {options.namespace} with {options.target.name} ({holder})")
-
+    message = f"Another command is comparing {options.namespace} with {options.target.name}"
+    busy = when_busy(message, listen, wait=options.wait)
     async with holding(folder.with_suffix(".lock"), session.clock, busy):
         with workshop(options.concurrency) as downloads, workshop(options.connections) as loads:
             sessions = Sessions(options.target, loads, options.connections)

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from dapkit.client.session import Session
@@ -26,21 +26,38 @@ from dapkit.engine.events import (
     TableState,
 )
 from dapkit.engine.export import ExportOptions, concerns_all, export
-from dapkit.engine.locking import holding
+from dapkit.engine.locking import holding, when_busy
 from dapkit.engine.replication import stage
 from dapkit.engine.replication.books import standings
-from dapkit.engine.replication.converge import LOGS, REFRESH, Purpose, Refuse, Road, detour, is_spent, road
+from dapkit.engine.replication.converge import (
+    EVENT_TIME,
+    LOGS,
+    REFRESH,
+    Purpose,
+    Refuse,
+    Road,
+    check_age,
+    check_expiry,
+    detour,
+    expiry,
+    is_spent,
+    lost,
+    overdue,
+    road,
+)
 from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.run import Workshop, workshop
-from dapkit.engine.tables import Resolved, resolve_tables
-from dapkit.errors import DapError, InternalError, LockedError
-from dapkit.model import Format, Mode, Query
+from dapkit.engine.tables import ALIASES, Resolved, resolve_tables, vanished
+from dapkit.errors import DapError, InternalError, TableNotFoundError
+from dapkit.model import Format, Mode, Query, Table
 from dapkit.schema import read_table
 from dapkit.targets.base import (
     Book,
     Counts,
+    Expiry,
     Load,
     LoadOptions,
+    Parts,
     Standing,
     Target,
     TargetSession,
@@ -68,6 +85,8 @@ class ReplicateOptions:
         load: how tables are loaded.
         if_stale: leave tables that are younger than this.
         repair: fill tables anew that the official client left half loaded.
+        expire_logs: delete rows of logs that are older than this, which no other option does.
+        wait: wait for another command that does the same, instead of ending with LockedError.
         connections: how many tables are loaded at once, as far as the target takes them.
         concurrency, patience: of downloads, as `ExportOptions` has them.
     """
@@ -81,19 +100,30 @@ class ReplicateOptions:
     load: LoadOptions = field(default_factory=LoadOptions)
     if_stale: timedelta | None = None
     repair: bool = False
+    expire_logs: timedelta | None = None
+    wait: bool = False
     connections: int = 4
     concurrency: int = 8
     patience: float = 900.0
 
+    def __post_init__(self) -> None:
+        check_age(self.if_stale)
+        check_expiry(ALIASES.get(self.namespace, self.namespace), self.expire_logs)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncResult:
-    """How it ended; `originals` is the folder with the originals of values that were repaired."""
+    """How it ended.
+
+    `gone` holds the lines of tables that were meant and that the service no longer lists: they stay as they are.
+    `originals` is the folder with the originals of values that were repaired.
+    """
 
     namespace: str
     target: str
     done: tuple[TableLoaded, ...]
     failed: tuple[TableFailed, ...]
+    gone: tuple[Book, ...] = ()
     originals: Path
     seconds: float
     sandbox: bool
@@ -109,19 +139,17 @@ async def replicate(session: Session, options: ReplicateOptions, listen: Listene
         DapError: what concerns the whole: credentials, account, the database itself, the stage's disk.
     """
     started = session.clock.now()
-    resolved = await resolve_tables(session, options.namespace, options.tables, options.exclude)
+    resolved = await resolve(session, options)
     folder = stage.stage_folder(options.stage, options.target.name, resolved.namespace)
-
-    def busy(holder: str) -> None:
-        message = f"Another command is bringing {resolved.namespace} into {options.target.name} ({holder})"
-        raise LockedError(message)
-
+    message = f"Another command is bringing {resolved.namespace} into {options.target.name}"
+    busy = when_busy(message, listen, wait=options.wait)
     async with holding(folder.with_suffix(".lock"), session.clock, busy):
         with workshop(options.concurrency) as downloads, workshop(options.connections) as loads:
             sessions = Sessions(options.target, loads, options.connections)
             places = Places(folder=folder, downloads=downloads, loads=loads, sessions=sessions)
             try:
-                outcomes = await Replication(session, options, resolved, places, listen).run()
+                replication = Replication(session, options, resolved, places, listen)
+                outcomes = await replication.run()
             finally:
                 await sessions.close()
         done = tuple(outcome for outcome in outcomes if isinstance(outcome, TableLoaded))
@@ -133,10 +161,23 @@ async def replicate(session: Session, options: ReplicateOptions, listen: Listene
         target=options.target.name,
         done=done,
         failed=failed,
+        gone=replication.gone,
         originals=stage.originals(options.stage),
         seconds=session.clock.now() - started,
         sandbox=session.sandbox,
     )
+
+
+async def resolve(session: Session, options: ReplicateOptions) -> Resolved:
+    """Resolve what is wanted; a pattern that the service has no table for may mean tables that are gone from it."""
+
+    async def held(namespace: str) -> dict[str, Book]:
+        if options.purpose is Purpose.INIT:
+            return {}
+        with workshop(1) as place:
+            return await place.blocking(_books, options.target, namespace)
+
+    return await resolve_tables(session, options.namespace, options.tables, options.exclude, held)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,13 +223,14 @@ class Replication:
     ) -> None:
         self._session = session
         self._options = options
+        self._resolved = resolved
         self._namespace = resolved.namespace
         self._tables = resolved.tables
-        self._notice = resolved.notice
         self._places = places
         self._listen = listen
         self._sandbox = session.sandbox
         self._continued: set[str] = set()
+        self.gone: tuple[Book, ...] = ()
 
     async def run(self) -> tuple[TableLoaded | TableFailed, ...]:
         """Bring every table; the first error that concerns all of them stops the rest."""
@@ -202,10 +244,12 @@ class Replication:
                 sandbox=self._sandbox,
             )
         )
-        if self._notice:
-            self._listen(Notice(message=self._notice))
+        if self._resolved.notice:
+            self._tell(self._resolved.notice)
         async with self._places.sessions.lend() as target:
             found = await self._places.loads.blocking(self._look, target)
+        for book in self.gone:
+            self._tell(f"{book.table} is no longer offered by the service; it stays in the database {_as_of(book)}.")
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._deliver(name, *found[name])) for name in self._tables]
@@ -216,7 +260,15 @@ class Replication:
     def _look(self, target: TargetSession) -> dict[str, tuple[Standing, Book | None]]:
         """Make the books where they are missing, and look what stands for each table."""
         target.prepare(self._namespace, sandbox=self._sandbox)
+        options = self._options
+        if options.purpose is not Purpose.INIT:
+            books = target.books(self._namespace)
+            gone = vanished(options.tables, options.exclude, self._resolved.known, books)
+            self.gone = tuple(books[table] for table in gone)
         return standings(target, self._namespace, self._tables)
+
+    def _tell(self, message: str) -> None:
+        self._listen(Notice(message=message))
 
     async def _deliver(self, name: str, standing: Standing, book: Book | None) -> TableLoaded | TableFailed:
         try:
@@ -224,6 +276,8 @@ class Replication:
         except DapError as error:
             if concerns_all(error, self._places.folder):
                 raise
+            if isinstance(error, TableNotFoundError) and book is not None:
+                error.hint = f"It stays in the database {_as_of(book)}; `dap dropdb` removes it."
             return self._failed(name, error)
         except Exception as error:
             log.debug("table %s", name, exc_info=error)
@@ -247,15 +301,19 @@ class Replication:
             raise way.error
         if way is Road.LEAVE:
             assert book is not None
-            return _left(name, book)
+            return _left(book)
+        if book is not None and (warning := overdue(book, self._now())):
+            self._tell(warning)
         try:
             loaded = await self._go(name, way, book)
         except DapError as error:
             other = detour(options.purpose, error)
             if other is None:
                 raise
-            self._listen(Notice(message=f"{name}: {error.message}. A fresh snapshot is merged into it."))
+            self._tell(f"{name}: {error.message.rstrip('.')}. A fresh snapshot is merged into it.")
             loaded = await self._go(name, other, book)
+        if book is not None and (loss := lost(book, loaded.watermark)):
+            self._tell(loss)
         return await self._caught_up(loaded) if options.purpose is Purpose.SYNC else loaded
 
     async def _caught_up(self, loaded: TableLoaded) -> TableLoaded:
@@ -265,7 +323,7 @@ class Replication:
         """
         old = self._now() - loaded.watermark > REFRESH
         may_be = loaded.road in (Road.INITIALISE, Road.REPAIR, Road.REPLACE) or loaded.table in self._continued
-        if not may_be or not old or self._sandbox:
+        if not may_be or not old:
             return loaded
         async with self._places.sessions.lend() as target:
             books = await self._places.loads.blocking(target.books, self._namespace)
@@ -275,17 +333,19 @@ class Replication:
     async def _go(self, name: str, way: Road, book: Book | None) -> TableLoaded:
         started = self._session.clock.now()
         result, until = await self._fetch(name, way, book, timedelta())
-        if book is not None and way is Road.CHANGE and is_spent(until, book, self._now()) and not self._sandbox:
+        if book is not None and way is Road.CHANGE and is_spent(until, book, self._now()):
             stage.discard(result)
             result, until = await self._fetch(name, way, book, timedelta(seconds=1))
         if book is not None and way is Road.CHANGE:
             until = max(until, book.watermark)
             if not result.rows and until == book.watermark and result.schema_version == book.schema.version:
                 stage.discard(result)
-                return _left(name, book)
+                return await self._expired(book)
         self._listen(TableMoved(table=name, state=TableState.LOADING, job_id=result.job_id))
         table = read_table(await self._session.schema(self._namespace, name))
-        load = Load(table=table, parts=stage.parts_of(result), watermark=until, options=self._load_options(name))
+        load = Load(
+            table=table, parts=stage.parts_of(result), watermark=until, options=self._load_options(table, until)
+        )
         async with self._places.sessions.lend() as target:
             counts = await self._places.loads.blocking(_apply, target, way, load, book)
         stage.discard(result)
@@ -313,12 +373,34 @@ class Replication:
         if not ends and not isinstance(event, _EVERYBODYS):
             self._listen(event)
 
-    def _load_options(self, name: str) -> LoadOptions:
-        side = stage.side_file(self._options.stage, self._places.folder, name)
-        return replace(self._options.load, side_file=side, keep_missing=self._namespace == LOGS)
+    async def _expired(self, book: Book) -> TableLoaded:
+        """Leave a table that has no news, but for rows that are too old."""
+        table = read_table(book.schema)
+        options = self._load_options(table, book.watermark)
+        if options.expire is None:
+            return _left(book)
+        load = Load(table=table, parts=Parts(paths=(), rows=0), watermark=book.watermark, options=options)
+        async with self._places.sessions.lend() as target:
+            counts = await self._places.loads.blocking(target.expire, load, book)
+        return replace(_left(book), counts=counts)
+
+    def _load_options(self, table: Table, until: datetime) -> LoadOptions:
+        side = stage.side_file(self._options.stage, self._places.folder, table.name)
+        if self._namespace != LOGS:
+            return replace(self._options.load, side_file=side)
+        return replace(self._options.load, side_file=side, keep_missing=True, expire=self._expiry(table, until))
+
+    def _expiry(self, table: Table, until: datetime) -> Expiry | None:
+        age = self._options.expire_logs
+        if age is None:
+            return None
+        found = expiry(table, until, self._now(), age)
+        if found is None:
+            self._tell(f"{table.name} has no date-time in a column {EVENT_TIME}: none of its rows expire.")
+        return found
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._session.clock.now(), UTC)
+        return self._session.data_now()
 
 
 def _apply(target: TargetSession, way: Road, load: Load, book: Book | None) -> Counts:
@@ -327,9 +409,21 @@ def _apply(target: TargetSession, way: Road, load: Load, book: Book | None) -> C
     return target.change(load, book) if way is Road.CHANGE else target.replace(load, book)
 
 
-def _left(name: str, book: Book) -> TableLoaded:
+def _books(target: Target, namespace: str) -> dict[str, Book]:
+    session = target.open()
+    try:
+        return session.books(namespace)
+    finally:
+        session.close()
+
+
+def _as_of(book: Book) -> str:
+    return f"as of {watermark_text(book.watermark)}"
+
+
+def _left(book: Book) -> TableLoaded:
     return TableLoaded(
-        table=name,
+        table=book.table,
         road=Road.LEAVE,
         counts=Counts(written=0),
         watermark=book.watermark,
@@ -340,4 +434,9 @@ def _left(name: str, book: Book) -> TableLoaded:
 
 def _sum(first: Counts, second: Counts) -> Counts:
     repaired = Counter(first.repaired) + Counter(second.repaired)
-    return Counts(written=first.written + second.written, deleted=first.deleted + second.deleted, repaired=repaired)
+    return Counts(
+        written=first.written + second.written,
+        deleted=first.deleted + second.deleted,
+        expired=first.expired + second.expired,
+        repaired=repaired,
+    )

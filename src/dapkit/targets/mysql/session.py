@@ -171,9 +171,8 @@ class MySqlSession(SqlSession):
         with self._alone(self.dialect.of(table)):
             self._begin(table)
             try:
-                with self._filled(load, self.dialect.of(table)) as counts:
-                    self._book(load, None)
-                    self._note(load, "initialised", counts)
+                with self._filled(load, self.dialect.of(table)) as filled:
+                    counts = self._settle(load, None, "initialised", filled)
                     self.modify(f"DELETE FROM {self.dialect.book(BEGUN)} WHERE {_LINE}", line)
             except BaseException:
                 with suppress(TargetError):  # if it cannot be removed, it is recognised later
@@ -226,9 +225,7 @@ class MySqlSession(SqlSession):
             deleted = self.modify(self.dialect.delete_marked(load.table, staged.name))
             written = self._upsert(load, staged, action=True)
             counts = Counts(written=written, deleted=deleted, repaired=staged.repaired)
-            self._book(load, before)
-            self._note(load, "changed", counts, alterations)
-        return counts
+            return self._settle(load, before, "changed", counts, alterations)
 
     def replace(self, load: Load, before: Book) -> Counts:
         """Make a live table equal to a snapshot."""
@@ -245,9 +242,7 @@ class MySqlSession(SqlSession):
                 deleted = self.modify(self.dialect.delete_missing(load.table, staged.name))
             written = self._upsert(load, staged, action=False)
             counts = Counts(written=written, deleted=deleted, repaired=staged.repaired)
-            self._book(load, before)
-            self._note(load, "replaced", counts, alterations)
-        return counts
+            return self._settle(load, before, "replaced", counts, alterations)
 
     @contextmanager
     def _altered(self, load: Load, before: Book) -> Iterator[list[str]]:
@@ -276,16 +271,14 @@ class MySqlSession(SqlSession):
             self._run([*self.dialect.create_lookups(table), self.dialect.create(table, fresh)])
             self._take_indexes(live, fresh)
             self._tell_apart(table)
-            with self._filled(load, fresh) as counts:
+            with self._filled(load, fresh) as filled:
                 pass
             self._guard(before)
             self._run([f"RENAME TABLE {live} TO {old}, {fresh} TO {live}", f"DROP TABLE {old}"])
             self._run(evolve(self.dialect, table, table, self._found(table), drop_columns=False))
             with self.transaction():
                 self._guard(before)
-                self._book(load, before)
-                self._note(load, "replaced", counts, [self.dialect.create(table, live)])
-        return counts
+                return self._settle(load, before, "replaced", filled, [self.dialect.create(table, live)])
 
     def _beside(self, table: Table) -> tuple[str, str]:
         """Return the names of a table that is to take another's place, and of the one that it took it from."""
@@ -325,9 +318,7 @@ class MySqlSession(SqlSession):
                     deleted = self.modify(self.dialect.delete_missing(table, staged.name))
                 written = self._upsert(load, staged, action=False)
                 counts = Counts(written=written, deleted=deleted, repaired=staged.repaired)
-                self._book(load, None)
-                self._note(load, "repaired", counts)
-        return counts
+                return self._settle(load, None, "repaired", counts)
 
     def layout(self, table: Table) -> set[tuple[Any, ...]]:
         """Return a table's columns and its keys."""
