@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 from dapkit.client.session import Session
 from dapkit.engine.events import (
@@ -30,6 +31,7 @@ from dapkit.engine.locking import holding
 from dapkit.engine.replication import stage
 from dapkit.engine.replication.books import standings
 from dapkit.engine.replication.converge import LOGS, REFRESH, Purpose, Refuse, Road, detour, is_spent, road
+from dapkit.engine.replication.outage import Endurance
 from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.run import Workshop, workshop
 from dapkit.engine.tables import Resolved, resolve_tables
@@ -51,6 +53,7 @@ from dapkit.targets.base import (
 __all__ = ["ReplicateOptions", "SyncResult", "replicate"]
 
 log = logging.getLogger(__name__)
+Found: TypeAlias = tuple[Standing, Book | None]
 
 SNAPSHOT = Query(format=Format.TSV, mode=Mode.CONDENSED)
 _EVERYBODYS = (RunBegan, TableDone, TableFailed)  # told of the whole, not of each table's own run
@@ -69,7 +72,8 @@ class ReplicateOptions:
         if_stale: leave tables that are younger than this.
         repair: fill tables anew that the official client left half loaded.
         connections: how many tables are loaded at once, as far as the target takes them.
-        concurrency, patience: of downloads, as `ExportOptions` has them.
+        concurrency: of downloads, as `ExportOptions` has it.
+        patience: how long failures of the service, and of the database, are borne, in seconds.
     """
 
     purpose: Purpose
@@ -187,6 +191,7 @@ class Replication:
         self._notice = resolved.notice
         self._places = places
         self._listen = listen
+        self._endurance = Endurance(session.clock, options.patience, listen)
         self._sandbox = session.sandbox
         self._continued: set[str] = set()
 
@@ -204,23 +209,27 @@ class Replication:
         )
         if self._notice:
             self._listen(Notice(message=self._notice))
-        async with self._places.sessions.lend() as target:
-            found = await self._places.loads.blocking(self._look, target)
+        found = await self._endurance.outlast(lambda _: self._begin(), start=True)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._deliver(name, *found[name])) for name in self._tables]
+                tasks = [group.create_task(self._deliver(name, found[name])) for name in self._tables]
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         return tuple(task.result() for task in tasks)
 
-    def _look(self, target: TargetSession) -> dict[str, tuple[Standing, Book | None]]:
+    async def _begin(self) -> dict[str, Found]:
         """Make the books where they are missing, and look what stands for each table."""
-        target.prepare(self._namespace, sandbox=self._sandbox)
-        return standings(target, self._namespace, self._tables)
 
-    async def _deliver(self, name: str, standing: Standing, book: Book | None) -> TableLoaded | TableFailed:
+        def look(target: TargetSession) -> dict[str, Found]:
+            target.prepare(self._namespace, sandbox=self._sandbox)
+            return standings(target, self._namespace, self._tables)
+
+        async with self._places.sessions.lend() as target:
+            return await self._places.loads.blocking(look, target)
+
+    async def _deliver(self, name: str, found: Found) -> TableLoaded | TableFailed:
         try:
-            loaded = await self._bring(name, standing, book)
+            loaded = await self._endurance.outlast(lambda again: self._bring(name, None if again else found), name)
         except DapError as error:
             if concerns_all(error, self._places.folder):
                 raise
@@ -239,10 +248,13 @@ class Replication:
         self._listen(failure)
         return failure
 
-    async def _bring(self, name: str, standing: Standing, book: Book | None) -> TableLoaded:
+    async def _bring(self, name: str, found: Found | None) -> TableLoaded:
+        """Bring a table from what was found; anew from what the books say now, when it was tried before."""
         options = self._options
         limit = None if options.if_stale is None else self._now() - options.if_stale
-        way = road(options.purpose, name, standing, book, fresh_until=limit, repair=options.repair)
+        again = found is None
+        standing, book = found or await self._found(name)
+        way = road(options.purpose, name, standing, book, fresh_until=limit, repair=options.repair, again=again)
         if isinstance(way, Refuse):
             raise way.error
         if way is Road.LEAVE:
@@ -258,6 +270,11 @@ class Replication:
             loaded = await self._go(name, other, book)
         return await self._caught_up(loaded) if options.purpose is Purpose.SYNC else loaded
 
+    async def _found(self, name: str) -> Found:
+        async with self._places.sessions.lend() as target:
+            found = await self._places.loads.blocking(standings, target, self._namespace, (name,))
+        return found[name]
+
     async def _caught_up(self, loaded: TableLoaded) -> TableLoaded:
         """Add the changes since files that were made some time ago.
 
@@ -267,9 +284,8 @@ class Replication:
         may_be = loaded.road in (Road.INITIALISE, Road.REPAIR, Road.REPLACE) or loaded.table in self._continued
         if not may_be or not old or self._sandbox:
             return loaded
-        async with self._places.sessions.lend() as target:
-            books = await self._places.loads.blocking(target.books, self._namespace)
-        later = await self._go(loaded.table, Road.CHANGE, books[loaded.table])
+        _, book = await self._found(loaded.table)
+        later = await self._go(loaded.table, Road.CHANGE, book)
         return replace(loaded, watermark=later.watermark, counts=_sum(loaded.counts, later.counts))
 
     async def _go(self, name: str, way: Road, book: Book | None) -> TableLoaded:
