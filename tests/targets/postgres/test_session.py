@@ -26,7 +26,6 @@ from dapkit.errors import (
     UnreachableTargetError,
 )
 from dapkit.targets.base import LoadOptions
-from dapkit.targets.postgres.session import PostgresSession
 from dapkit.targets.postgres.target import PostgresTarget
 from dapkit.targets.sql import SqlSession
 
@@ -312,14 +311,14 @@ def test_a_connection_that_is_cut_is_told_apart(scene: Scene) -> None:
 
 def test_the_link_is_watched_from_both_ends_and_nothing_ends_what_takes_long(postgres_url: str) -> None:
     link = {"connect_timeout": "20", "keepalives_idle": "60", "tcp_user_timeout": "120000"}
-    session = cast(PostgresSession, PostgresTarget.of(postgres_url).open())
+    session = PostgresTarget.of(postgres_url).open()
     assert link.items() <= session._connection.info.get_parameters().items()
     names = ("statement_timeout", "idle_session_timeout", "lock_timeout", "tcp_keepalives_idle", "TimeZone")
     wanted = ["0", "0", "10min", "60", "UTC"]
     assert [session.query(f"SHOW {name}")[0][0] for name in names] == wanted
     assert session.query("SHOW client_connection_check_interval") == [("10s",)]
     session.close()
-    own = cast(PostgresSession, PostgresTarget.of(f"{postgres_url}?connect_timeout=7").open())
+    own = PostgresTarget.of(f"{postgres_url}?connect_timeout=7").open()
     assert own._connection.info.get_parameters()["connect_timeout"] == "7"
     own.close()
 
