@@ -74,15 +74,16 @@ def test_a_restart_of_ten_minutes_is_outlasted() -> None:
     server = Server(for_seconds=600)
     server.ask(900)
     assert 600 <= server.clock.elapsed < 660
-    assert len(server.heard) < 30
+    assert len(server.heard) <= 32
 
 
-@pytest.mark.parametrize(("patience", "start", "longest"), [(900, False, 960), (900, True, START + 2), (0, False, 0)])
+@pytest.mark.parametrize(("patience", "start", "longest"), [(900, False, 960), (900, True, START + 10), (0, False, 0)])
 def test_a_server_that_never_comes_back(patience: float, start: bool, longest: float) -> None:
     server = Server(for_seconds=1e6)
     with pytest.raises(UnreachableTargetError):
         server.ask(patience, start=start)
     assert server.clock.elapsed <= longest
+    assert len(server.heard) <= 45, "nobody reads more"
 
 
 def test_patience_counts_from_the_first_failure() -> None:

@@ -78,6 +78,6 @@ class Endurance:
                 if not may_pass(error, start=start, tried=failures > 0) or now - began >= patience:
                     raise
                 failures += 1
-                pause = pause_after(failures, patience, random.random())
+                pause = pause_after(failures, self.patience, random.random())
                 self.listen(Retried(table=table, error=error, pause=pause))
                 await self.clock.sleep(pause)
