@@ -21,8 +21,9 @@ INTERVAL: Final = 15
 PROBES: Final = 4
 """Probes without an answer after which the other end is gone."""
 
-UNACKNOWLEDGED: Final = 120
-"""Seconds after which the other end is gone that did not acknowledge what was sent."""
+UNACKNOWLEDGED: Final = 900
+"""Seconds after which the other end is gone that took nothing of what was sent; a server that waits for a lock, for ten
+minutes at most, takes nothing either."""
 
 _OPTIONS = {
     "TCP_KEEPIDLE": IDLE,

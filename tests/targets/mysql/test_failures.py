@@ -65,7 +65,7 @@ def untrusted() -> pymysql.OperationalError:
         (pymysql.OperationalError(2003, "Can't connect to MySQL server on 'db'"), UnreachableTargetError),
         (pymysql.OperationalError(1040, "Too many connections"), BusyTargetError),
         (pymysql.OperationalError(1203, "User already has more than 'max_user_connections'"), BusyTargetError),
-        (pymysql.OperationalError(1045, "Access denied for user (using password: secret)"), RefusedTargetError),
+        (pymysql.OperationalError(1045, "Access denied for user (using password: secret  word)"), RefusedTargetError),
         (pymysql.OperationalError(1049, "Unknown database"), RefusedTargetError),
         (pymysql.OperationalError(2026, "SSL connection error"), RefusedTargetError),
         (untrusted(), RefusedTargetError),
@@ -74,7 +74,7 @@ def untrusted() -> pymysql.OperationalError:
     ],
 )
 def test_why_no_connection_came_about(error: Exception, expected: type[DapError]) -> None:
-    ours = unconnected(error, "mysql://db/college", "secret")
+    ours = unconnected(error, "mysql://db/college", "secret  word")
     assert type(ours) is expected
     assert ours.retryable is (expected is not RefusedTargetError)
     assert "secret" not in ours.message

@@ -310,7 +310,7 @@ def test_a_connection_that_is_cut_is_told_apart(scene: Scene) -> None:
 
 
 def test_the_link_is_watched_from_both_ends_and_nothing_ends_what_takes_long(postgres_url: str) -> None:
-    link = {"connect_timeout": "20", "keepalives_idle": "60", "tcp_user_timeout": "120000"}
+    link = {"connect_timeout": "20", "keepalives_idle": "60", "tcp_user_timeout": "900000"}
     session = PostgresTarget.of(postgres_url).open()
     assert link.items() <= session._connection.info.get_parameters().items()
     names = ("statement_timeout", "idle_session_timeout", "lock_timeout", "tcp_keepalives_idle", "TimeZone")

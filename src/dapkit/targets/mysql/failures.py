@@ -86,8 +86,9 @@ def unconnected(error: Exception, name: str, secret: str) -> TargetError:
         name: the database's address.
         secret: the password, which the words may repeat; empty for none.
     """
-    words = " ".join(str(error.args[1] if len(error.args) > 1 else error).split())
-    message = f"{name} cannot be reached: {words.replace(secret, '…') if secret else words}"
+    words = str(error.args[1] if len(error.args) > 1 else error)
+    shown = words.replace(secret, "…") if secret else words
+    message = f"{name} cannot be reached: {' '.join(shown.split())}"
     code = code_of(error) if isinstance(error, pymysql.Error) else 0
     if code in _BUSY:
         return BusyTargetError(message)
