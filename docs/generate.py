@@ -207,7 +207,7 @@ def raised_errors() -> list[type[errors.DapError]]:
     """Return every class of error that is raised."""
     found: list[type[errors.DapError]] = [errors.DapError]
     for each in found:
-        found += (child for child in each.__subclasses__() if child.__module__ == errors.__name__)
+        found += (child for child in each.__subclasses__() if child.__module__.startswith(errors.__name__))
     return [each for each in found if each.__name__ not in BASES]
 
 

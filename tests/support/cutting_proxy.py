@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 
 from tests.support.on_a_thread import served
 
@@ -12,44 +12,72 @@ from tests.support.on_a_thread import served
 class CuttingProxy:
     """A running proxy to a port of this machine.
 
-    `limit` is how many bytes a connection may send before both its sides are reset; None is no limit. `cuts` counts
-    those that were.
+    Both sides of a connection are reset when it sent more bytes than its limit, or when an answer to COMMIT comes that
+    is to be lost. `limits` are those of the next connections, one after another; later ones have none. `lost_answers`
+    is how many more answers to COMMIT are lost. `cuts` counts the connections that were reset.
     """
 
     to: int
     port: int = 0
-    limit: int | None = None
+    limits: list[int] = field(default_factory=list)
+    lost_answers: int = 0
     cuts: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry the bytes of one connection both ways, until either side ends it or its limit is reached."""
+        """Carry the bytes of one connection both ways, until either side ends it or it is cut."""
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.to)
-        back = asyncio.create_task(_carry(far_reader, writer))
+        link = _Link(self, self.limits.pop(0) if self.limits else None)
+        ways = [
+            asyncio.create_task(link.there(reader, far_writer)),
+            asyncio.create_task(link.back(far_reader, writer)),
+        ]
         try:
-            if await _carry(reader, far_writer, self.limit):
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            if link.cut:
                 self.cuts += 1
-                writer.transport.abort()
-                far_writer.transport.abort()
-            await back
+                return
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
         finally:
-            back.cancel()
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            writer.transport.abort()
             far_writer.transport.abort()
 
 
-async def _carry(source: asyncio.StreamReader, target: asyncio.StreamWriter, limit: int | None = None) -> bool:
-    """Carry bytes until the source ends; return whether a limit was reached before that."""
-    carried = 0
-    try:
-        while chunk := await source.read(1 << 14):
-            carried += len(chunk)
-            if limit is not None and carried > limit:
-                return True
-            target.write(chunk)
-            await target.drain()
-    except ConnectionError:
-        pass
-    target.close()
-    return False
+@dataclass(slots=True)
+class _Link:
+    proxy: CuttingProxy
+    limit: int | None
+    cut: bool = False
+    deaf: bool = False
+
+    async def there(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        """Carry what the client sends, until it ends or its limit is reached."""
+        carried = 0
+        with suppress(ConnectionError):
+            while chunk := await source.read(1 << 14):
+                carried += len(chunk)
+                self.cut = self.limit is not None and carried > self.limit
+                if self.cut:
+                    return
+                if self.proxy.lost_answers and b"COMMIT" in chunk:
+                    self.proxy.lost_answers -= 1
+                    self.deaf = True
+                target.write(chunk)
+                await target.drain()
+
+    async def back(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        """Carry what the server answers, until it ends or an answer is to be lost."""
+        with suppress(ConnectionError):
+            while chunk := await source.read(1 << 14):
+                self.cut = self.deaf
+                if self.cut:
+                    return
+                target.write(chunk)
+                await target.drain()
 
 
 @contextmanager

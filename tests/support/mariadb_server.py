@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -30,7 +30,12 @@ _PASSWORD = "p@ss:w/rd#%"
 
 
 class MySqlServer:
-    """A running server, by a connection string without a database."""
+    """A running server, by a connection string without a database.
+
+    `crash` has it end at once, without a word to its clients, and start again; None if the server is not ours.
+    """
+
+    crash: Callable[[], None] | None = None
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
@@ -75,6 +80,7 @@ class MariaDbServer(MySqlServer):
             reason = f"{' and '.join(missing)} not found (Debian: mariadb-server), nor does DAPKIT_TEST_MYSQL name one"
             pytest.fail(reason) if os.environ.get("DAPKIT_SERVERS") == "required" else pytest.skip(reason)
         super().__init__(f"mysql://dapkit:{quote(_PASSWORD, safe='')}@127.0.0.1:{_free_port()}")
+        self.crash = self._crash
         self._options = options
         self._folder = Path(tempfile.mkdtemp(prefix="dapkit-mariadb-"))
         self._log = self._folder / "log"
@@ -113,6 +119,10 @@ class MariaDbServer(MySqlServer):
         if self._process is not None:
             self._process.kill() if kill else self._process.terminate()
             self._process.wait(60)
+
+    def _crash(self) -> None:
+        self.stop(kill=True)
+        self.start()
 
     def _answers(self) -> bool:
         with socket.socket() as probe:

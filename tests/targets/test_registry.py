@@ -42,6 +42,15 @@ def test_a_driver_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert "secret" not in str(caught.value)
 
 
+def test_a_driver_whose_own_library_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "broken_target.py").write_text("raise ImportError('no wrapper:\\n- none found')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(registry.SCHEMES, "postgres", "broken_target:Target")
+    with pytest.raises(MissingDriverError, match="no wrapper: - none found") as caught:
+        target_of("postgres://u:secret@h/d")
+    assert "dapkit[postgresql]" in (caught.value.hint or "")
+
+
 def test_the_target_is_made_by_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("made_up_target")
     module.Target = type("Target", (), {"of": classmethod(lambda cls, url: url)})  # type: ignore[attr-defined]

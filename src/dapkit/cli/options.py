@@ -123,7 +123,7 @@ connection_options = _stack(
         type=FiniteRange(min=0),
         metavar="SECONDS",
         section=CONNECTION,
-        help="How long failures that may pass are borne: failed jobs, outages, server errors "
+        help="How long failures that may pass are borne: failed jobs, outages of service and database, server errors "
         "[DAP_PATIENCE; default: 900].",
     ),
     option(

@@ -41,9 +41,12 @@ def target_of(url: str) -> Target:
     module, _, name = SCHEMES[scheme].partition(":")
     try:
         found = getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         if error.name is not None and error.name.startswith("dapkit."):
+            if not isinstance(error, ModuleNotFoundError):
+                raise
             raise UsageError(f"{scheme}: is not supported yet") from error
+        missing = error.name or " ".join(str(error).split())
         hint = f'Install it with: pip install "dapkit[{_EXTRAS.get(scheme, scheme)}]"'
-        raise MissingDriverError(f"The driver for {scheme}: is not installed ({error.name})", hint=hint) from error
+        raise MissingDriverError(f"The driver for {scheme}: is not installed ({missing})", hint=hint) from error
     return cast(Target, found.of(url))

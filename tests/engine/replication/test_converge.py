@@ -71,6 +71,14 @@ def test_how_a_table_sets_out(purpose: Purpose, standing: Standing, expected: Ro
         assert way.error.hint
 
 
+@pytest.mark.parametrize(
+    ("purpose", "expected"),
+    [(Purpose.SYNC, Road.CHANGE), (Purpose.INIT, Road.LEAVE), (Purpose.UPDATE, Road.CHANGE)],
+)
+def test_what_is_on_the_books_by_now_may_be_of_our_own_making(purpose: Purpose, expected: Road) -> None:
+    assert road(purpose, "users", Standing.BOOKED, BOOK, again=True) is expected
+
+
 @pytest.mark.parametrize("purpose", [Purpose.SYNC, Purpose.INIT])
 def test_what_is_not_on_the_books_is_repaired_only_when_that_is_wanted(purpose: Purpose) -> None:
     assert road(purpose, "users", Standing.UNBOOKED, None, repair=True) is Road.REPAIR

@@ -1,6 +1,7 @@
 """Tables brought into a database and kept equal there, against the sandbox: always what a fresh load would be."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -13,14 +14,24 @@ import pytest
 from dapkit.client.session import Session
 from dapkit.connection import connect
 from dapkit.engine import locking
-from dapkit.engine.events import Event, Notice
+from dapkit.engine.events import Event, Notice, Retried
+from dapkit.engine.replication import outage
 from dapkit.engine.replication.converge import LOGS, Purpose, Road
 from dapkit.engine.replication.replicate import ReplicateOptions, SyncResult, replicate
-from dapkit.errors import LockedError, OriginError, SnapshotRequiredError, TableNotFoundError, TargetError, UsageError
+from dapkit.errors import (
+    LockedError,
+    OriginError,
+    SnapshotRequiredError,
+    TableNotFoundError,
+    TargetError,
+    UnreachableTargetError,
+    UsageError,
+)
 from dapkit.locks import FileLock
 from dapkit.protocol.budget import NO_PACE
 from dapkit.schema import read_table
 from dapkit.settings import ConnectionSettings, SandboxSettings
+from dapkit.targets.base import Book, Counts, Load
 from dapkit.targets.duckdb.target import DuckDbSession, DuckDbTarget
 
 TABLES = ("users", "courses", "enrollments")
@@ -150,6 +161,73 @@ def test_a_load_that_breaks_leaves_nothing_and_the_next_run_finds_the_files(
         with duckdb.connect(str(world.database("college")), read_only=True) as connection:
             assert connection.sql("FROM duckdb_tables() WHERE schema_name = 'canvas'").fetchall() == []
         assert (await world.sync()).failed == ()
+
+    in_world(tmp_path, scenario)
+
+
+def losing_answers(monkeypatch: pytest.MonkeyPatch, verb: str, *, committed: bool, times: int = 1) -> None:
+    """Let the connection be lost in the first loads of each table, just before or just after the commit."""
+    monkeypatch.setattr(outage, "pause_after", lambda *_: 0.0)
+    real, losses = getattr(DuckDbSession, verb), Counter[str]()
+
+    def losing(self: DuckDbSession, load: Load, *before: Book) -> Counts:
+        losses[load.table.name] += 1
+        counts: Counts | None = real(self, load, *before) if committed else None
+        if losses[load.table.name] <= times:
+            raise UnreachableTargetError("The answer was lost")
+        return counts or real(self, load, *before)
+
+    monkeypatch.setattr(DuckDbSession, verb, losing)
+
+
+@pytest.mark.parametrize("committed", [True, False])
+@pytest.mark.parametrize("purpose", [Purpose.SYNC, Purpose.INIT])
+def test_a_first_load_whose_answer_was_lost_is_done_once(
+    purpose: Purpose, committed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        with monkeypatch.context() as context:
+            losing_answers(context, "initialise", committed=committed)
+            result = await world.sync(purpose=purpose)
+        assert result.failed == ()
+        assert len([event for event in world.heard if isinstance(event, Retried)]) == len(TABLES)
+        assert {loaded.road for loaded in result.done} == {Road.LEAVE if committed else Road.INITIALISE}
+        await world.sync(name="fresh")
+        for table in TABLES:
+            assert world.rows("college", table) == world.rows("fresh", table)
+
+    in_world(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_changes_whose_answer_was_lost_are_applied_once(
+    committed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        await world.sync()
+        world.advance(400)
+        with monkeypatch.context() as context:
+            losing_answers(context, "change", committed=committed)
+            result = await world.sync()
+        assert result.failed == ()
+        with duckdb.connect(str(world.database("college")), read_only=True) as connection:
+            notes = connection.sql("SELECT source_table, event FROM instructure_dap.dapkit_history").fetchall()
+        assert sorted(notes) == sorted((table, event) for table in TABLES for event in ("initialised", "changed"))
+        await world.sync(name="fresh")
+        for table in TABLES:
+            assert world.rows("college", table) == world.rows("fresh", table)
+
+    in_world(tmp_path, scenario)
+
+
+def test_a_database_that_does_not_come_back_fails_its_tables_within_patience(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        losing_answers(monkeypatch, "initialise", committed=False, times=10**9)
+        result = await world.sync(patience=0.1)
+        assert [failure.error.code for failure in result.failed] == ["target-unreachable"] * 3
+        assert len([event for event in world.heard if isinstance(event, Retried)]) >= len(TABLES)
 
     in_world(tmp_path, scenario)
 

@@ -16,7 +16,17 @@ from tests.support.mariadb_server import MariaDbServer, MySqlServer
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 from tests.support.tsv_parts import Row, deleted
 
-from dapkit.errors import BadValueError, DapError, LayoutError, MovedOnError, TargetError, UnalterableError
+from dapkit.errors import (
+    BadValueError,
+    BusyTargetError,
+    DapError,
+    ForbiddenTargetError,
+    LayoutError,
+    MovedOnError,
+    TargetError,
+    UnalterableError,
+    UnreachableTargetError,
+)
 from dapkit.targets.base import LoadOptions, Standing, Truth
 from dapkit.targets.mysql.session import MySqlSession
 from dapkit.targets.mysql.target import MySqlTarget
@@ -257,6 +267,39 @@ def test_rights_that_are_documented_are_enough(scene: Scene, mysql_server: MySql
     worker.holds(NARROWER, NEW[1:])
     worker.session.close()
     mysql_server.execute("DROP USER dapkit_worker")
+
+
+def test_a_right_that_is_missing_is_named(scene: Scene, mysql_server: MySqlServer) -> None:
+    ((database,),) = scene.place.ask("SELECT database()")
+    mysql_server.execute(
+        "CREATE USER dapkit_reader IDENTIFIED BY 'secret'", f"GRANT SELECT ON {database}.* TO dapkit_reader"
+    )
+    reader = MySqlTarget.of(f"mysql://dapkit_reader:secret@{mysql_server.host}:{mysql_server.port}/{database}").open()
+    with pytest.raises(ForbiddenTargetError, match="CREATE command denied"):
+        reader.prepare("canvas", sandbox=False)
+    reader.close()
+    mysql_server.execute("DROP USER dapkit_reader")
+
+
+def test_a_lock_that_others_hold_for_too_long(scene: Scene) -> None:
+    scene.initialise(BASE, ROWS)
+    scene.session.query("SET SESSION innodb_lock_wait_timeout = 1")
+    other = scene.place.open()
+    with other.transaction():
+        other.query(f"SELECT * FROM {other.dialect.of(BASE)} FOR UPDATE")
+        with pytest.raises(BusyTargetError):
+            scene.change(BASE, ROWS)
+    other.close()
+    scene.change(BASE, ROWS)
+
+
+def test_a_connection_that_is_gone_is_told_apart(scene: Scene) -> None:
+    ((number,),) = scene.session.query("SELECT connection_id()")
+    scene.place.execute(f"KILL {number}")
+    for _ in range(2):  # the driver says it in another way when it knows
+        with pytest.raises(UnreachableTargetError):
+            scene.session.query("SELECT 1")
+    scene.reopen()
 
 
 @pytest.mark.slow

@@ -10,7 +10,9 @@ import pytest
 import trustme
 from tests.support.mariadb_server import MariaDbServer, MySqlServer
 
-from dapkit.errors import UnreachableTargetError
+from dapkit.errors import RefusedTargetError, UnreachableTargetError
+from dapkit.targets import keepalive
+from dapkit.targets.mysql import target as module
 from dapkit.targets.mysql.target import MySqlTarget
 
 
@@ -33,9 +35,27 @@ def test_a_server_that_is_not_there() -> None:
 @pytest.mark.server
 def test_a_password_that_is_wrong_and_a_database_that_is_not_there(mysql_server: MySqlServer, mysql_url: str) -> None:
     for url in (mysql_url.replace(f"{mysql_server.user}:", f"{mysql_server.user}:wrong"), f"{mysql_url}_not_there"):
-        with pytest.raises(UnreachableTargetError) as caught:
+        with pytest.raises(RefusedTargetError) as caught:
             MySqlTarget.of(url).open()
         assert mysql_server.password not in caught.value.message
+
+
+def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONNECTING", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(UnreachableTargetError, match="timed out"):
+            MySqlTarget.of(f"mysql://me:secret@127.0.0.1:{port}/college").open()
+
+
+@pytest.mark.server
+def test_a_merge_may_be_silent_for_hours_while_the_link_is_watched(mysql_url: str) -> None:
+    session = MySqlTarget.of(mysql_url).open()
+    link = session._wire._sock
+    session.query("DO 1")
+    assert link.gettimeout() is None
+    assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == keepalive.PROBES
+    session.close()
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +108,12 @@ def test_a_server_has_to_prove_who_it_is_where_that_is_asked_for(protected: MySq
     other = ca.with_name("other.pem")
     trustme.CA().cert_pem.write_to_path(other)
     for options in (f"ssl=verify-ca&ssl_ca={other}", "ssl=verify-full", f"ssl=verify-full&ssl_ca={ca}"):
-        with pytest.raises(UnreachableTargetError, match="certificate"):
+        with pytest.raises(RefusedTargetError, match="certificate"):
             cipher(protected, options)
 
 
 @pytest.mark.server
 def test_a_server_without_protection(mysql_url: str) -> None:
-    with pytest.raises(UnreachableTargetError):
+    with pytest.raises(RefusedTargetError):
         MySqlTarget.of(f"{mysql_url}?ssl=require").open()
     MySqlTarget.of(f"{mysql_url}?ssl=prefer").open().close()

@@ -2,10 +2,12 @@
 
 import gzip
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -14,7 +16,15 @@ from tests.contract.scene import Scene
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 from tests.support.tsv_parts import Row
 
-from dapkit.errors import BadValueError, LayoutError, TargetError, UnreachableTargetError
+from dapkit.errors import (
+    BadValueError,
+    BusyTargetError,
+    ForbiddenTargetError,
+    LayoutError,
+    RefusedTargetError,
+    TargetError,
+    UnreachableTargetError,
+)
 from dapkit.targets.base import LoadOptions
 from dapkit.targets.postgres.target import PostgresTarget
 from dapkit.targets.sql import SqlSession
@@ -299,6 +309,45 @@ def test_a_connection_that_is_cut_is_told_apart(scene: Scene) -> None:
     scene.change(TABLE, ROWS)
 
 
+def test_the_link_is_watched_from_both_ends_and_nothing_ends_what_takes_long(postgres_url: str) -> None:
+    link = {"connect_timeout": "20", "keepalives_idle": "60", "tcp_user_timeout": "900000"}
+    session = PostgresTarget.of(postgres_url).open()
+    assert link.items() <= session._connection.info.get_parameters().items()
+    names = ("statement_timeout", "idle_session_timeout", "lock_timeout", "tcp_keepalives_idle", "TimeZone")
+    wanted = ["0", "0", "10min", "60", "UTC"]
+    assert [session.query(f"SHOW {name}")[0][0] for name in names] == wanted
+    assert session.query("SHOW client_connection_check_interval") == [("10s",)]
+    session.close()
+    own = PostgresTarget.of(f"{postgres_url}?connect_timeout=7").open()
+    assert own._connection.info.get_parameters()["connect_timeout"] == "7"
+    own.close()
+
+
+def test_a_right_that_is_missing_is_named(scene: Scene, postgres_url: str) -> None:
+    role = f"reader_{os.getpid()}"
+    scene.place.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+    parts = urlsplit(postgres_url)
+    place = f"{parts.hostname}:{parts.port}{parts.path}"
+    poor = PostgresTarget.of(f"postgresql://{role}:secret@{place}").open()
+    with pytest.raises(ForbiddenTargetError) as caught:
+        poor.prepare("catalog", sandbox=False)
+    assert "Grant" in caught.value.hint
+    poor.close()
+    scene.place.execute(f"DROP ROLE {role}")
+
+
+def test_a_lock_that_others_hold_for_too_long(scene: Scene) -> None:
+    scene.initialise(TABLE, ROWS)
+    scene.session.query("SELECT set_config('lock_timeout', '50ms', false)")
+    other = scene.place.open()
+    with other.transaction():
+        other.modify(f"LOCK TABLE {THINGS} IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(BusyTargetError):
+            scene.change(TABLE, ROWS)
+    other.close()
+    scene.change(TABLE, ROWS)
+
+
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
 def test_a_server_without_tls_is_refused_where_tls_is_asked_for(postgres_url: str, mode: str) -> None:
     plain = PostgresTarget.of(f"{postgres_url}?ssl=prefer").open()
@@ -306,12 +355,12 @@ def test_a_server_without_tls_is_refused_where_tls_is_asked_for(postgres_url: st
     plain.close()
     if encrypted == [(True,)]:
         pytest.skip("the named server speaks TLS")
-    with pytest.raises(UnreachableTargetError):
+    with pytest.raises(RefusedTargetError):
         PostgresTarget.of(f"{postgres_url}?ssl={mode}").open()
 
 
 def test_a_database_that_is_not_there(postgres_url: str) -> None:
-    with pytest.raises(UnreachableTargetError, match="does not exist"):
+    with pytest.raises(RefusedTargetError, match="does not exist"):
         PostgresTarget.of(postgres_url + "_not").open()
 
 

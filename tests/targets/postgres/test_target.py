@@ -1,11 +1,10 @@
 """The target itself: what it says of itself, and what it says when it cannot be opened."""
 
 import socket
-import sys
 
 import pytest
 
-from dapkit.errors import MissingDriverError, UnreachableTargetError
+from dapkit.errors import UnreachableTargetError
 from dapkit.targets.postgres.target import PostgresTarget
 
 
@@ -13,17 +12,6 @@ def test_the_name_holds_no_secret() -> None:
     target = PostgresTarget.of("postgresql://me:secret@db/college")
     assert target.name == "postgresql://db/college"
     assert "secret" not in repr(vars(target))
-
-
-def test_a_missing_driver_is_one_line_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "psycopg", None)
-    monkeypatch.delitem(sys.modules, "dapkit.targets.postgres.session", raising=False)
-    for name in [name for name in sys.modules if name.startswith("dapkit.targets.postgres.")]:
-        monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(MissingDriverError) as caught:
-        PostgresTarget.of("postgresql://db/college").open()
-    assert caught.value.hint == "pip install 'dapkit[postgresql]'"
-    assert "\n" not in caught.value.message
 
 
 def test_a_server_that_is_not_there() -> None:

@@ -12,7 +12,7 @@ from tests.contract.scene import Scene
 from tests.contract.test_sqlite import CAPABILITIES, SqlitePlace
 from tests.support.table_schemas import TEXT, table_of
 
-from dapkit.errors import MovedOnError, UnreachableTargetError
+from dapkit.errors import BusyTargetError, UnreachableTargetError
 from dapkit.targets.sqlite import target as module
 from dapkit.targets.sqlite.target import SqliteTarget
 
@@ -57,7 +57,7 @@ def test_somebody_else_who_writes_for_long(scene: Scene, file: Path, monkeypatch
     scene.reopen()
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(MovedOnError, match="in use"):
+        with pytest.raises(BusyTargetError, match="in use"):
             scene.change(TABLE, [{"id": 2}])
         other.execute("ROLLBACK")
     scene.change(TABLE, [{"id": 2}])

@@ -96,6 +96,7 @@ def road(
     *,
     fresh_until: datetime | None = None,
     repair: bool = False,
+    again: bool = False,
 ) -> Road | Refuse:
     """Decide how a table sets out.
 
@@ -106,6 +107,7 @@ def road(
         book: its line, if it has one.
         fresh_until: a table whose watermark is not before this time is left as it is.
         repair: whether a table that is not on the books may be one that was half loaded.
+        again: whether it was tried before in this run, so that what is on the books may be of our own making.
     """
     match standing:
         case Standing.UNBOOKED if repair:
@@ -121,6 +123,8 @@ def road(
                 return Refuse(NotReplicatedError(f"Table {table} is not in the database", table=table))
             return Road.INITIALISE
     assert book is not None, "what is booked has a line"
+    if purpose is Purpose.INIT and again:
+        return Road.LEAVE
     if purpose is Purpose.INIT:
         return Refuse(AlreadyReplicatedError(f"Table {table} is in the database already", table=table))
     if fresh_until is not None and book.watermark >= fresh_until:

@@ -15,6 +15,7 @@ from dapkit.engine.locking import holding, when_busy
 from dapkit.engine.replication import stage
 from dapkit.engine.replication.books import chosen_tables
 from dapkit.engine.replication.converge import LOGS
+from dapkit.engine.replication.outage import Endurance
 from dapkit.engine.replication.replicate import SNAPSHOT, Places, ReplicateOptions, fetch_table, replicate
 from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.run import workshop
@@ -94,9 +95,13 @@ class Reconciliation:
         self._options = options
         self._places = places
         self._listen = listen
+        self._endurance = Endurance(session.clock, options.patience, listen)
 
     async def books(self) -> dict[str, Book]:
         """Return the lines of the tables that are meant. Raises NotReplicatedError when one has none."""
+        return await self._endurance.outlast(lambda _: self._books(), start=True)
+
+    async def _books(self) -> dict[str, Book]:
         namespace = self._options.namespace
         async with self._places.sessions.lend() as target:
             tables = await self._places.loads.blocking(chosen_tables, target, namespace, self._options.tables)
@@ -106,7 +111,7 @@ class Reconciliation:
     async def deliver(self, book: Book) -> TableCompared | TableFailed:
         """Compare one table; its trouble is its own."""
         try:
-            compared = await self._compare(book)
+            compared = await self._endurance.outlast(lambda _: self._compare(book), book.table)
         except DapError as error:
             if concerns_all(error, self._places.folder):
                 raise

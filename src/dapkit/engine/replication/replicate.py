@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 from dapkit.client.session import Session
 from dapkit.engine.events import (
@@ -45,6 +46,7 @@ from dapkit.engine.replication.converge import (
     overdue,
     road,
 )
+from dapkit.engine.replication.outage import Endurance
 from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.run import Workshop, workshop
 from dapkit.engine.tables import ALIASES, Resolved, resolve_tables, vanished
@@ -68,6 +70,7 @@ from dapkit.targets.base import (
 __all__ = ["ReplicateOptions", "SyncResult", "replicate"]
 
 log = logging.getLogger(__name__)
+Found: TypeAlias = tuple[Standing, Book | None]
 
 SNAPSHOT = Query(format=Format.TSV, mode=Mode.CONDENSED)
 _EVERYBODYS = (RunBegan, TableDone, TableFailed)  # told of the whole, not of each table's own run
@@ -88,7 +91,8 @@ class ReplicateOptions:
         expire_logs: delete rows of logs that are older than this, which no other option does.
         wait: wait for another command that does the same, instead of ending with LockedError.
         connections: how many tables are loaded at once, as far as the target takes them.
-        concurrency, patience: of downloads, as `ExportOptions` has them.
+        concurrency: of downloads, as `ExportOptions` has it.
+        patience: how long failures of the service, and of the database, are borne, in seconds.
     """
 
     purpose: Purpose
@@ -228,6 +232,7 @@ class Replication:
         self._tables = resolved.tables
         self._places = places
         self._listen = listen
+        self._endurance = Endurance(session.clock, options.patience, listen)
         self._sandbox = session.sandbox
         self._continued: set[str] = set()
         self.gone: tuple[Book, ...] = ()
@@ -246,19 +251,22 @@ class Replication:
         )
         if self._resolved.notice:
             self._tell(self._resolved.notice)
-        async with self._places.sessions.lend() as target:
-            found = await self._places.loads.blocking(self._look, target)
+        found = await self._endurance.outlast(lambda _: self._begin(), start=True)
         for book in self.gone:
             self._tell(f"{book.table} is no longer offered by the service; it stays in the database {_as_of(book)}.")
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._deliver(name, *found[name])) for name in self._tables]
+                tasks = [group.create_task(self._deliver(name, found[name])) for name in self._tables]
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         return tuple(task.result() for task in tasks)
 
-    def _look(self, target: TargetSession) -> dict[str, tuple[Standing, Book | None]]:
+    async def _begin(self) -> dict[str, Found]:
         """Make the books where they are missing, and look what stands for each table."""
+        async with self._places.sessions.lend() as target:
+            return await self._places.loads.blocking(self._look, target)
+
+    def _look(self, target: TargetSession) -> dict[str, Found]:
         target.prepare(self._namespace, sandbox=self._sandbox)
         options = self._options
         if options.purpose is not Purpose.INIT:
@@ -270,13 +278,13 @@ class Replication:
     def _tell(self, message: str) -> None:
         self._listen(Notice(message=message))
 
-    async def _deliver(self, name: str, standing: Standing, book: Book | None) -> TableLoaded | TableFailed:
+    async def _deliver(self, name: str, found: Found) -> TableLoaded | TableFailed:
         try:
-            loaded = await self._bring(name, standing, book)
+            loaded = await self._endurance.outlast(lambda again: self._bring(name, None if again else found), name)
         except DapError as error:
             if concerns_all(error, self._places.folder):
                 raise
-            if isinstance(error, TableNotFoundError) and book is not None:
+            if isinstance(error, TableNotFoundError) and (book := found[1]):
                 error.hint = f"It stays in the database {_as_of(book)}; `dap dropdb` removes it."
             return self._failed(name, error)
         except Exception as error:
@@ -293,10 +301,13 @@ class Replication:
         self._listen(failure)
         return failure
 
-    async def _bring(self, name: str, standing: Standing, book: Book | None) -> TableLoaded:
+    async def _bring(self, name: str, found: Found | None) -> TableLoaded:
+        """Bring a table from what was found; anew from what the books say now, when it was tried before."""
         options = self._options
         limit = None if options.if_stale is None else self._now() - options.if_stale
-        way = road(options.purpose, name, standing, book, fresh_until=limit, repair=options.repair)
+        again = found is None
+        standing, book = found or await self._found(name)
+        way = road(options.purpose, name, standing, book, fresh_until=limit, repair=options.repair, again=again)
         if isinstance(way, Refuse):
             raise way.error
         if way is Road.LEAVE:
@@ -316,6 +327,11 @@ class Replication:
             self._tell(loss)
         return await self._caught_up(loaded) if options.purpose is Purpose.SYNC else loaded
 
+    async def _found(self, name: str) -> Found:
+        async with self._places.sessions.lend() as target:
+            found = await self._places.loads.blocking(standings, target, self._namespace, (name,))
+        return found[name]
+
     async def _caught_up(self, loaded: TableLoaded) -> TableLoaded:
         """Add the changes since files that were made some time ago.
 
@@ -325,9 +341,8 @@ class Replication:
         may_be = loaded.road in (Road.INITIALISE, Road.REPAIR, Road.REPLACE) or loaded.table in self._continued
         if not may_be or not old:
             return loaded
-        async with self._places.sessions.lend() as target:
-            books = await self._places.loads.blocking(target.books, self._namespace)
-        later = await self._go(loaded.table, Road.CHANGE, books[loaded.table])
+        _, book = await self._found(loaded.table)
+        later = await self._go(loaded.table, Road.CHANGE, book)
         return replace(loaded, watermark=later.watermark, counts=_sum(loaded.counts, later.counts))
 
     async def _go(self, name: str, way: Road, book: Book | None) -> TableLoaded:

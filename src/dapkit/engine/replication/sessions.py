@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from dapkit.engine.run import Workshop
+from dapkit.errors import BusyTargetError, UnreachableTargetError
 from dapkit.targets.base import Target, TargetSession
 
 __all__ = ["Sessions"]
@@ -18,20 +19,51 @@ class Sessions:
         self._place = place
         self._room = asyncio.Semaphore(min(most, target.most_sessions))
         self._idle: list[TargetSession] = []
+        self._open = 0
 
     @asynccontextmanager
     async def lend(self) -> AsyncIterator[TargetSession]:
         """Lend a connection; one that an error came from is not used again."""
-        async with self._room:
-            session = self._idle.pop() if self._idle else await self._place.blocking(self._target.open)
-            try:
-                yield session
-            except BaseException:
-                await self._place.blocking(session.close)
-                raise
+        session = await self._taken()
+        try:
+            yield session
+        except BaseException as error:
+            await self._given_up(session)
+            if isinstance(error, UnreachableTargetError):
+                await self.close()  # what made this one break has probably broken those that are idle
+            raise
+        else:
             self._idle.append(session)
+        finally:
+            self._room.release()
+
+    async def _taken(self) -> TargetSession:
+        """Return an idle connection, or a new one. Where the database takes no more, those that are there are shared.
+
+        The place of a connection that it did not take stays taken: fewer tables are loaded at once from then on.
+        """
+        while True:
+            await self._room.acquire()
+            try:
+                return self._idle.pop() if self._idle else await self._opened()
+            except BusyTargetError:
+                if not self._open:
+                    self._room.release()
+                    raise
+            except BaseException:
+                self._room.release()
+                raise
+
+    async def _opened(self) -> TargetSession:
+        session = await self._place.blocking(self._target.open)
+        self._open += 1
+        return session
+
+    async def _given_up(self, session: TargetSession) -> None:
+        self._open -= 1
+        await self._place.blocking(session.close)
 
     async def close(self) -> None:
         """Close all connections that are not lent."""
         while self._idle:
-            await self._place.blocking(self._idle.pop().close)
+            await self._given_up(self._idle.pop())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dapkit.decode.tsv import common_header
 from dapkit.decode.tsv_rows import unfit
-from dapkit.errors import BadValueError, MovedOnError, TargetError, UnreachableTargetError, UsageError
+from dapkit.errors import BadValueError, MovedOnError, RefusedTargetError, TargetError, UsageError
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Counts, Load
 from dapkit.targets.duckdb.dialect import ORIGINALS, DuckDbDialect
@@ -48,7 +48,7 @@ class DuckDbTarget:
             return DuckDbSession(duckdb.connect(str(self.path), config={"preserve_insertion_order": "false"}))
         except duckdb.Error as error:
             hint = "Close the program that has it open, and check that it is a DuckDB file that you may write to."
-            raise UnreachableTargetError(f"{self.path} cannot be opened: {_first_line(error)}", hint=hint) from error
+            raise RefusedTargetError(f"{self.path} cannot be opened: {_first_line(error)}", hint=hint) from error
 
 
 class DuckDbSession(SqlSession):

@@ -1,5 +1,7 @@
 """What MySQL says when it refuses, as one of our errors."""
 
+import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -7,13 +9,16 @@ import pymysql
 
 from dapkit.errors import (
     BadValueError,
+    BusyTargetError,
+    ForbiddenTargetError,
+    FullTargetError,
     IntegrityError,
-    MovedOnError,
+    RefusedTargetError,
     TargetError,
     UnreachableTargetError,
 )
 
-__all__ = ["BROKEN_LINES", "DUPLICATE", "LOCAL_FORBIDDEN", "code_of", "translated", "verdict"]
+__all__ = ["BROKEN_LINES", "DUPLICATE", "LOCAL_FORBIDDEN", "code_of", "translated", "unconnected", "verdict"]
 
 DUPLICATE = 1062
 LOCAL_FORBIDDEN = frozenset({1148, 3948, 4166})
@@ -22,16 +27,21 @@ LOCAL_FORBIDDEN = frozenset({1148, 3948, 4166})
 BROKEN_LINES = frozenset({1261, 1262})
 """A line has fewer or more fields than there are columns."""
 
-_UNREACHABLE = frozenset(
-    {1040, 1044, 1045, 1049, 1053, 1129, 1130, 1227, 1698, 1927, 2002, 2003, 2005, 2006, 2013, 2026, 2055}
+_UNREACHABLE = frozenset({1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2002, 2003, 2005, 2006, 2013, 2055, 4031})
+_BUSY = frozenset({1020, 1040, 1203, 1205, 1206, 1213, 1226})
+_FORBIDDEN = frozenset({1044, 1142, 1143, 1227, 1370})
+_FULL = frozenset({1021, 1114})
+_KINDS: tuple[tuple[frozenset[int], type[TargetError]], ...] = (
+    (_UNREACHABLE, UnreachableTargetError),
+    (_BUSY, BusyTargetError),
+    (_FORBIDDEN, ForbiddenTargetError),
+    (_FULL, FullTargetError),
 )
-_BUSY = frozenset({1205, 1213, 1020})
+_NO_SPACE = re.compile(r"(errno|errcode|error):? 28\b", re.IGNORECASE)
+"""How the system's word for a full disk stands in the server's, whatever its number."""
+
 _VALUES = frozenset({1048, 1263, 1264, 1265, 1292, 1300, 1364, 1366, 1367, 1406, 1411, 1416, 1525, 3140, 3819, 4025})
 _HINTS = {
-    1142: "Grant it to the user of the connection string; the documentation lists what is needed.",
-    1143: "Grant it to the user of the connection string; the documentation lists what is needed.",
-    1021: "Free some space on the database server and run the same command again.",
-    1114: "Free some space on the database server and run the same command again.",
     1290: "This server only reads; name the primary one.",
     1836: "This server only reads; name the primary one.",
     1118: "The table's columns are more than a row of this server can hold.",
@@ -49,6 +59,8 @@ def translated(table: str | None = None) -> Iterator[None]:
     """Turn errors of the driver into ours."""
     try:
         yield
+    except pymysql.InterfaceError as error:  # the driver's word for a connection that was lost before
+        raise UnreachableTargetError("The connection to MySQL is lost", table=table) from error
     except pymysql.Error as error:
         words = str(error.args[1]) if len(error.args) > 1 else str(error)
         raise verdict(code_of(error), words, table) from error
@@ -61,8 +73,24 @@ def verdict(code: int, words: str, table: str | None = None) -> TargetError | In
         return IntegrityError(f"A file holds a line that is none: {words}", table=table)
     if code in _VALUES:
         return BadValueError(message, table=table)
+    kind = FullTargetError if _NO_SPACE.search(words) else TargetError
+    kind = next((kind for codes, kind in _KINDS if code in codes), kind)
+    return kind(message, hint=_HINTS.get(code, ""), table=table)
+
+
+def unconnected(error: Exception, name: str, secret: str) -> TargetError:
+    """Return our error for a connection that did not come about.
+
+    Args:
+        error: the driver's, the system's, or that of a library which a way to log in needs.
+        name: the database's address.
+        secret: the password, which the words may repeat; empty for none.
+    """
+    words = str(error.args[1] if len(error.args) > 1 else error)
+    shown = words.replace(secret, "…") if secret else words
+    message = f"{name} cannot be reached: {' '.join(shown.split())}"
+    code = code_of(error) if isinstance(error, pymysql.Error) else 0
     if code in _BUSY:
-        return MovedOnError(message, table=table)
-    if code in _UNREACHABLE:
-        return UnreachableTargetError(message, table=table)
-    return TargetError(message, hint=_HINTS.get(code, ""), table=table)
+        return BusyTargetError(message)
+    untrusted = isinstance(getattr(error, "original_exception", None), ssl.SSLError)
+    return (UnreachableTargetError if code in _UNREACHABLE and not untrusted else RefusedTargetError)(message)

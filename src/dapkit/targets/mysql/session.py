@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dapkit.decode.tsv import common_header
-from dapkit.errors import LayoutError, MovedOnError, TargetError, UnalterableError
+from dapkit.errors import BusyTargetError, LayoutError, MovedOnError, TargetError, UnalterableError
 from dapkit.model import Table
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Comparison, Counts, Load, LoadOptions, Truth
@@ -112,11 +112,11 @@ class MySqlSession(SqlSession):
 
     @contextmanager
     def _alone(self, what: str) -> Iterator[None]:
-        """Let no other process of ours do the same at this time. Raises MovedOnError when that takes too long."""
+        """Let no other process of ours do the same at this time. Raises BusyTargetError when that takes too long."""
         ((database,),) = self.query("SELECT database()")
         name = "dapkit_" + hashlib.sha256(f"{database}\n{what}".encode()).hexdigest()[:32]
         if self.query("SELECT get_lock(%s, %s)", (name, _PATIENCE)) != [(1,)]:
-            raise MovedOnError("Somebody else is at work on the same table")
+            raise BusyTargetError("Somebody else is at work on the same table")
         try:
             yield
         finally:

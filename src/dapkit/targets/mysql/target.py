@@ -5,15 +5,15 @@ from typing import Self
 
 import pymysql
 
-from dapkit.errors import UnreachableTargetError
 from dapkit.targets.connection_string import Ssl
+from dapkit.targets.keepalive import CONNECTING
 from dapkit.targets.mysql.address import Address, address_of
+from dapkit.targets.mysql.failures import unconnected
 from dapkit.targets.mysql.session import MySqlSession
 from dapkit.targets.mysql.wire import Wire
 
 __all__ = ["MySqlTarget"]
 
-_PATIENCE = 20.0
 _ATTEMPTS = {Ssl.DISABLE: (False,), Ssl.ALLOW: (False, True), Ssl.PREFER: (True, False)}
 """Whether a connection is protected, in the order in which that is tried; all others are."""
 
@@ -40,9 +40,7 @@ class MySqlTarget:
                 return MySqlSession(self._connect(protected=protected))
             except (pymysql.Error, RuntimeError, OSError) as error:  # RuntimeError: a way to log in needs a library
                 failure = error
-        words = str(failure.args[1]) if len(failure.args) > 1 else str(failure)
-        shown = words.replace(self._address.password, "…") if self._address.password else words
-        raise UnreachableTargetError(f"{self.name} cannot be reached: {' '.join(shown.split())}") from None
+        raise unconnected(failure, self.name, self._address.password) from None
 
     def _connect(self, *, protected: bool) -> Wire:
         address = self._address
@@ -56,7 +54,7 @@ class MySqlTarget:
             charset="utf8mb4",
             autocommit=True,
             local_infile=True,
-            connect_timeout=_PATIENCE,
+            connect_timeout=CONNECTING,
             ssl=_context(address) if protected else None,
             ssl_disabled=not protected,
         )

@@ -1,10 +1,13 @@
 """A connection that sends what LOAD DATA LOCAL asks for from memory. It never opens a file that a server names."""
 
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from pymysql.connections import Connection, MySQLResult
+
+from dapkit.targets.keepalive import watch
 
 __all__ = ["Loaded", "Wire"]
 
@@ -23,6 +26,16 @@ class Wire(Connection):
     """A connection of PyMySQL."""
 
     _upload: Iterator[bytes] | None = None
+    _sock: socket.socket
+    _read_timeout: float | None
+    _write_timeout: float | None
+
+    def connect(self, sock: Any = None) -> None:
+        """Connect. Only until then is a server given up because it is silent; a merge may be silent for hours."""
+        self._read_timeout = self._write_timeout = self.connect_timeout
+        super().connect(sock)
+        self._read_timeout = self._write_timeout = None
+        watch(self._sock)
 
     def load(self, statement: str, pieces: Iterable[bytes]) -> Loaded:
         """Run LOAD DATA LOCAL with these bytes.

@@ -1,20 +1,60 @@
 """What PostgreSQL says when it refuses, as one of our errors."""
 
+import re
+
 import psycopg
 
-from dapkit.errors import BadValueError, IntegrityError, TargetError, UnreachableTargetError
+from dapkit.errors import (
+    BadValueError,
+    BusyTargetError,
+    ForbiddenTargetError,
+    FullTargetError,
+    IntegrityError,
+    MovedOnError,
+    RefusedTargetError,
+    TargetError,
+    UnreachableTargetError,
+)
 
-__all__ = ["bad_value", "translated"]
+__all__ = ["bad_value", "translated", "unconnected"]
 
-_UNREACHABLE = ("08", "28", "3D000", "53300", "57P")
 _BROKEN_LINE = "22P04"
 _VALUES = ("22", "23502", "23514")
+_KINDS: dict[str, type[TargetError]] = {
+    "08": UnreachableTargetError,
+    "25P03": UnreachableTargetError,  # idle in a transaction for too long: the connection is gone
+    "25P04": UnreachableTargetError,
+    "28": RefusedTargetError,
+    "3D000": RefusedTargetError,
+    "40": BusyTargetError,
+    "42501": ForbiddenTargetError,
+    "42P07": MovedOnError,  # a table that was not there a moment ago
+    "53100": FullTargetError,
+    "53300": BusyTargetError,
+    "55P03": BusyTargetError,
+    "57P": UnreachableTargetError,
+}
+"""Our error by the beginning of the server's five letters."""
+
 _HINTS = {
-    "42501": "Grant it to the user of the connection string; the documentation lists what is needed.",
-    "53100": "Free some space on the database server and run the same command again.",
     "25006": "This server only reads; name the primary one.",
     "2BP01": "Drop what depends on it first.",
 }
+_RIGHTS = {
+    "must be owner": "Make the user of the connection string its owner: it has to be altered.",
+    "temporary tables": "Grant TEMPORARY on the database to the user of the connection string.",
+    "for database": "Grant CREATE on the database to the user of the connection string, or make the schemas for it.",
+    "for schema": "Grant USAGE and CREATE on the schema to the user of the connection string.",
+    "for table": "Grant SELECT, INSERT, UPDATE and DELETE on the table to the user of the connection string.",
+}
+"""The right that is missing, by the server's words."""
+
+_SAID = re.compile(r"\bFATAL: +(?P<words>.*)", re.DOTALL)
+_CROWDED = re.compile(r"too many|remaining connection slots|query_wait_timeout|max_client_conn")
+_PASSING = re.compile(
+    r"starting up|shutting down|in recovery|not (yet )?accepting|terminating connection|cannot connect|has been failing"
+)
+_OURS = re.compile(r"SSL error|does not support|certificate|password|GSS|authentication|invalid")
 
 
 def bad_value(error: psycopg.Error) -> bool:
@@ -28,7 +68,7 @@ def translated(error: psycopg.Error, table: str | None = None) -> TargetError | 
     words = error.diag.message_primary or str(error).strip().partition("\n")[0]
     detail = f" ({error.diag.message_detail})" if state == "2BP01" and error.diag.message_detail else ""
     message = f"PostgreSQL says: {words}{detail}"
-    if state.startswith(_UNREACHABLE) or (not state and isinstance(error, psycopg.OperationalError)):
+    if not state and isinstance(error, psycopg.OperationalError):
         return UnreachableTargetError(message, table=table)
     if state == _BROKEN_LINE:
         return IntegrityError(f"A file holds a line that is none: {words}", table=table)
@@ -36,4 +76,20 @@ def translated(error: psycopg.Error, table: str | None = None) -> TargetError | 
         where = error.diag.context or ""
         place = f" ({where})" if where.startswith("COPY") else ""
         return BadValueError(message + place, table=table)
-    return TargetError(message, hint=_HINTS.get(state, ""), table=table)
+    kind = next((kind for beginning, kind in _KINDS.items() if state.startswith(beginning)), TargetError)
+    hint = _HINTS.get(state, "")
+    if kind is ForbiddenTargetError:
+        hint = next((right for said, right in _RIGHTS.items() if said in words), "")
+    return kind(message, hint=hint, table=table)
+
+
+def unconnected(error: psycopg.Error, name: str) -> TargetError:
+    """Return our error for a connection that did not come about; libpq gives words only, and never a password."""
+    words = " ".join(str(error).split())
+    message = f"{name} cannot be reached: {words}"
+    said = _SAID.search(words)
+    if said is None:  # no server spoke, unless it is its certificate that is not trusted
+        return (RefusedTargetError if _OURS.search(words) else UnreachableTargetError)(message)
+    if _CROWDED.search(said["words"]):
+        return BusyTargetError(f"{name} takes no more connections: {words}")
+    return (UnreachableTargetError if _PASSING.search(said["words"]) else RefusedTargetError)(message)

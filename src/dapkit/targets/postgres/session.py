@@ -1,20 +1,20 @@
 """One connection to a PostgreSQL database, as a `TargetSession`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 import psycopg
 
 from dapkit.decode.tsv import Header, common_header
-from dapkit.errors import UnreachableTargetError
 from dapkit.model import Table
 from dapkit.schema import difference, read_table
+from dapkit.targets import keepalive
 from dapkit.targets.base import Book, Counts, Load
 from dapkit.targets.postgres import views
 from dapkit.targets.postgres.dialect import PostgresDialect
-from dapkit.targets.postgres.failures import translated
+from dapkit.targets.postgres.failures import translated, unconnected
 from dapkit.targets.postgres.loading import Loader
 from dapkit.targets.postgres.repairs import Repairs
 from dapkit.targets.postgres.staging import STAGING, create_staging
@@ -23,19 +23,49 @@ from dapkit.targets.sql import SqlSession, Staged
 __all__ = ["PostgresSession", "connect"]
 
 
+_LINK = {
+    "application_name": "dapkit",
+    "connect_timeout": keepalive.CONNECTING,
+    "keepalives_idle": keepalive.IDLE,
+    "keepalives_interval": keepalive.INTERVAL,
+    "keepalives_count": keepalive.PROBES,
+    "tcp_user_timeout": keepalive.UNACKNOWLEDGED * 1000,
+}
+_SETTINGS = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "standard_conforming_strings": "on",
+    "client_min_messages": "warning",
+    "statement_timeout": "0",
+    "transaction_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "lock_timeout": "600s",
+    # The server lets go of what we hold when it is us who vanished.
+    "tcp_keepalives_idle": str(keepalive.IDLE),
+    "tcp_keepalives_interval": str(keepalive.INTERVAL),
+    "tcp_keepalives_count": str(keepalive.PROBES),
+    "tcp_user_timeout": f"{keepalive.UNACKNOWLEDGED}s",
+}
+_SET = """
+SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS wanted(name, value)
+WHERE name IN (SELECT name FROM pg_settings)
+"""
+_LOOK_FOR_US = "SET client_connection_check_interval TO '10s'"
+
+
 def connect(parameters: Mapping[str, str], name: str) -> "PostgresSession":
-    """Return a session. Raises UnreachableTargetError when no connection comes about."""
-    given = {"application_name": "dapkit", **parameters, "client_encoding": "UTF8"}
+    """Return a session. Raises TargetError when no connection comes about."""
+    given = {**_LINK, **parameters, "client_encoding": "UTF8"}
     try:
         connection = psycopg.connect(autocommit=True, prepare_threshold=None, **given)  # type: ignore[arg-type]
-        # Said after connecting, since poolers between us and the server refuse most start-up parameters.
-        connection.execute(
-            "SET TIME ZONE 'UTC'; SET datestyle TO ISO, YMD; SET statement_timeout TO 0;"
-            " SET standard_conforming_strings TO on; SET client_min_messages TO warning"
-        )
     except psycopg.Error as error:
-        words = " ".join(str(error).split())  # libpq never repeats a password
-        raise UnreachableTargetError(f"{name} cannot be reached: {words}") from None
+        raise unconnected(error, name) from None
+    with _translated():
+        # Said after connecting, since poolers between us and the server refuse most start-up parameters.
+        connection.execute(_SET, [list(_SETTINGS), list(_SETTINGS.values())])
+        with suppress(psycopg.errors.UndefinedObject, psycopg.errors.InvalidParameterValue):  # some cannot
+            connection.execute(_LOOK_FOR_US)
     return PostgresSession(connection)
 
 

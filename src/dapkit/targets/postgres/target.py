@@ -2,9 +2,8 @@
 
 from typing import Self
 
-from dapkit.errors import MissingDriverError
-from dapkit.targets.base import TargetSession
 from dapkit.targets.postgres.address import Address, address_of
+from dapkit.targets.postgres.session import PostgresSession, connect
 
 __all__ = ["PostgresTarget"]
 
@@ -23,13 +22,6 @@ class PostgresTarget:
         """Return the target that a connection string names, as the official client and libpq write it."""
         return cls(address_of(url))
 
-    def open(self) -> TargetSession:
+    def open(self) -> PostgresSession:
         """Connect."""
-        try:
-            from dapkit.targets.postgres.session import connect  # noqa: PLC0415, only where it is used
-        except ImportError as error:
-            if (error.name or "").startswith("dapkit"):
-                raise
-            hint = "pip install 'dapkit[postgresql]'"
-            raise MissingDriverError(f"PostgreSQL needs the library psycopg: {error}", hint=hint) from error
         return connect(self._address.parameters, self.name)

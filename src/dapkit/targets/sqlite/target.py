@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from dapkit.decode.tsv import common_header
 from dapkit.decode.tsv_rows import fetch
-from dapkit.errors import BadValueError, MovedOnError, TargetError, UnreachableTargetError, UsageError
+from dapkit.errors import BadValueError, BusyTargetError, RefusedTargetError, TargetError, UsageError
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Load
 from dapkit.targets.repairs import settle
@@ -57,7 +57,7 @@ class SqliteTarget:
                 raise
         except sqlite3.Error as error:
             hint = "Check that it is a SQLite file that you may write to, in a folder that you may write to."
-            raise UnreachableTargetError(f"{self.path} cannot be opened: {error}", hint=hint) from error
+            raise RefusedTargetError(f"{self.path} cannot be opened: {error}", hint=hint) from error
         return SqliteSession(connection)
 
 
@@ -154,6 +154,6 @@ def _translated() -> Iterator[None]:
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             hint = "Another program has been writing to it, or reading from it, for long. Try again later."
-            raise MovedOnError("The SQLite file is in use", hint=hint) from error
+            raise BusyTargetError("The SQLite file is in use", hint=hint) from error
         kind = BadValueError if isinstance(error, sqlite3.IntegrityError) else TargetError
         raise kind(f"SQLite says: {error}") from error

@@ -44,6 +44,10 @@ says what is wrong, a `hint` that says what to do, and where it happened. Codes 
     ├── DiagnosisError                diagnosis             48
     ├── TargetError                   target                50
     │   ├── UnreachableTargetError    target-unreachable    51
+    │   │   └── RefusedTargetError    target-refused        51
+    │   ├── BusyTargetError           target-busy           61
+    │   ├── FullTargetError           target-full           62
+    │   ├── ForbiddenTargetError      target-forbidden      50
     │   ├── MissingDriverError        driver-missing        52
     │   ├── LayoutError               layout                53
     │   ├── OriginError               origin                54
@@ -56,53 +60,24 @@ says what is wrong, a `hint` that says what to do, and where it happened. Codes 
     └── InterruptedRunError           interrupted          130
 """
 
-from typing import ClassVar
-
-
-class DapError(Exception):
-    """The root: whatever dapkit raises on purpose.
-
-    Args:
-        message: what is wrong, one or two sentences, without credentials or URL signatures.
-        hint: what to do about it.
-        table: the table it concerns, if one.
-        job_id: the service's job, if one.
-        uuid: the service's own identifier of the error, which its support asks for.
-    """
-
-    code: ClassVar[str] = "error"
-    exit_code: ClassVar[int] = 1
-    retryable: bool = False
-    default_hint: ClassVar[str] = ""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        hint: str = "",
-        table: str | None = None,
-        job_id: str | None = None,
-        uuid: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint or self.default_hint
-        self.table = table
-        self.job_id = job_id
-        self.uuid = uuid
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the error as one flat JSON object; absent fields are null."""
-        return {
-            "code": self.code,
-            "message": self.message,
-            "hint": self.hint or None,
-            "table": self.table,
-            "job_id": self.job_id,
-            "uuid": self.uuid,
-            "retryable": self.retryable,
-            "exit_code": self.exit_code,
-        }
+from dapkit.errors.database import (
+    AlreadyReplicatedError as AlreadyReplicatedError,
+    BadValueError as BadValueError,
+    BusyTargetError as BusyTargetError,
+    ForbiddenTargetError as ForbiddenTargetError,
+    FullTargetError as FullTargetError,
+    LayoutError as LayoutError,
+    MissingDriverError as MissingDriverError,
+    MovedOnError as MovedOnError,
+    NotReplicatedError as NotReplicatedError,
+    OriginError as OriginError,
+    ReconciliationError as ReconciliationError,
+    RefusedTargetError as RefusedTargetError,
+    TargetError as TargetError,
+    UnalterableError as UnalterableError,
+    UnreachableTargetError as UnreachableTargetError,
+)
+from dapkit.errors.root import DapError as DapError
 
 
 class InternalError(DapError):
@@ -401,91 +376,6 @@ class DiagnosisError(DapError):
 
     code = "diagnosis"
     exit_code = 48
-
-
-class TargetError(DapError):
-    """The database failed, or refused what was asked of it."""
-
-    code = "target"
-    exit_code = 50
-
-
-class UnreachableTargetError(TargetError):
-    """No connection to the database came about: not there, or it refuses us."""
-
-    code = "target-unreachable"
-    exit_code = 51
-    retryable = True
-    default_hint = "Check the address, the user and the password in the connection string, and that the server runs."
-
-
-class MissingDriverError(TargetError):
-    """The library that speaks to this kind of database is not installed."""
-
-    code = "driver-missing"
-    exit_code = 52
-
-
-class LayoutError(TargetError):
-    """What stands in the database is not what may be changed: other books, or a table that is not on them."""
-
-    code = "layout"
-    exit_code = 53
-
-
-class OriginError(TargetError):
-    """A sandbox's data and the service's would get mixed."""
-
-    code = "origin"
-    exit_code = 54
-    default_hint = "Use another database for the sandbox than for the service."
-
-
-class MovedOnError(TargetError):
-    """Somebody else changed the table since the increment was asked for."""
-
-    code = "moved-on"
-    exit_code = 55
-    retryable = True
-    default_hint = "Run the same command again: it goes on from where the table stands now."
-
-
-class UnalterableError(TargetError):
-    """The table cannot be altered into the new version of its schema."""
-
-    code = "unalterable"
-    exit_code = 56
-    default_hint = "`dap sync` takes a fresh snapshot of such a table."
-
-
-class BadValueError(TargetError):
-    """A value that the database cannot hold, and that may not or cannot be repaired."""
-
-    code = "bad-value"
-    exit_code = 57
-
-
-class NotReplicatedError(TargetError):
-    """The table is not on the books of the database."""
-
-    code = "not-replicated"
-    exit_code = 58
-    default_hint = "Bring it there first, with `dap initdb` or `dap sync`."
-
-
-class AlreadyReplicatedError(TargetError):
-    """The table is on the books of the database already."""
-
-    code = "already-replicated"
-    exit_code = 59
-    default_hint = "Use `dap syncdb` or `dap sync` to bring it up to date."
-
-
-class ReconciliationError(TargetError):
-    """`dap reconcile` found that the database does not hold what the service holds."""
-
-    code = "reconciliation"
-    exit_code = 60
 
 
 class InterruptedRunError(DapError):

@@ -1,0 +1,101 @@
+"""Connections that are lent: kept for the next, thrown away when they break, fewer where no more are taken."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+import pytest
+from tests.support.virtual_time import VirtualClock, run_virtually
+
+from dapkit.engine.replication.sessions import Sessions
+from dapkit.engine.run import workshop
+from dapkit.errors import BusyTargetError, TargetError, UnreachableTargetError
+from dapkit.targets.base import Target
+
+
+class Server:
+    """A target that takes so many connections."""
+
+    name = "server"
+    most_sessions = 4
+
+    def __init__(self, limit: int = 4) -> None:
+        self.limit = limit
+        self.open_ = 0
+        self.opened = 0
+
+    def open(self) -> "Server":
+        if self.open_ == self.limit:
+            raise BusyTargetError("too many connections")
+        self.open_ += 1
+        self.opened += 1
+        return self
+
+    def close(self) -> None:
+        self.open_ -= 1
+
+
+def run(server: Server, scenario: Callable[[Sessions], Coroutine[Any, Any, None]]) -> None:
+    with workshop(4) as place:
+        run_virtually(scenario(Sessions(cast(Target, server), place, 4)), VirtualClock())
+
+
+async def at_once(sessions: Sessions, tables: int) -> int:
+    """Return how many tables were at work at the same time."""
+    working = most = 0
+
+    async def table() -> None:
+        nonlocal working, most
+        async with sessions.lend():
+            working += 1
+            most = max(most, working)
+            await asyncio.sleep(60)
+            working -= 1
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(tables):
+            group.create_task(table())
+    return most
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(1, 1), (3, 3), (9, 4)])
+def test_no_more_than_the_server_takes(limit: int, expected: int) -> None:
+    server = Server(limit)
+
+    async def scenario(sessions: Sessions) -> None:
+        assert await at_once(sessions, 12) == expected
+        assert server.opened == expected
+        assert await at_once(sessions, 12) == expected, "nothing was lost on the way"
+        await sessions.close()
+        assert server.open_ == 0
+
+    run(server, scenario)
+
+
+def test_a_server_that_takes_none_at_all() -> None:
+    server = Server(0)
+
+    async def scenario(sessions: Sessions) -> None:
+        for _ in range(9):
+            with pytest.raises(BusyTargetError):
+                async with sessions.lend():
+                    pass
+        server.limit = 4
+        assert await at_once(sessions, 12) == 4
+
+    run(server, scenario)
+
+
+@pytest.mark.parametrize(("error", "left"), [(TargetError, 2), (UnreachableTargetError, 0)])
+def test_what_breaks_one_connection_for_good_breaks_those_that_are_idle(error: type[TargetError], left: int) -> None:
+    server = Server()
+
+    async def scenario(sessions: Sessions) -> None:
+        await at_once(sessions, 3)
+        with pytest.raises(error):
+            async with sessions.lend():
+                raise error("x")
+        assert server.open_ == left
+        assert await at_once(sessions, 12) == 4
+
+    run(server, scenario)

@@ -1,0 +1,80 @@
+"""What the server says, as an error that tells whether trying again makes sense."""
+
+import ssl
+
+import pymysql
+import pytest
+
+from dapkit.errors import (
+    BadValueError,
+    BusyTargetError,
+    DapError,
+    ForbiddenTargetError,
+    FullTargetError,
+    IntegrityError,
+    RefusedTargetError,
+    TargetError,
+    UnreachableTargetError,
+)
+from dapkit.targets.mysql.failures import translated, unconnected
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "expected"),
+    [
+        (2006, "MySQL server has gone away", UnreachableTargetError),
+        (2013, "Lost connection to MySQL server during query", UnreachableTargetError),
+        (1927, "Connection was killed", UnreachableTargetError),
+        (1159, "Got timeout reading communication packets", UnreachableTargetError),
+        (1205, "Lock wait timeout exceeded", BusyTargetError),
+        (1213, "Deadlock found", BusyTargetError),
+        (1114, "The table 'users' is full", FullTargetError),
+        (1021, "Disk full (/tmp)", FullTargetError),
+        (1030, "Got error 28 from storage engine", FullTargetError),
+        (3, 'Error writing file "x" (Errcode: 28 "No space left on device")', FullTargetError),
+        (1030, "Got error 122 from storage engine", TargetError),
+        (1142, "INSERT command denied to user", ForbiddenTargetError),
+        (1044, "Access denied for user to database", ForbiddenTargetError),
+        (1366, "Incorrect integer value", BadValueError),
+        (1261, "Row 1 doesn't contain data for all columns", IntegrityError),
+        (1064, "You have an error in your SQL syntax", TargetError),
+    ],
+)
+def test_what_the_server_says(code: int, words: str, expected: type[DapError]) -> None:
+    with pytest.raises(DapError) as caught, translated("users"):
+        raise pymysql.OperationalError(code, words)
+    assert type(caught.value) is expected
+    assert words in caught.value.message
+    assert caught.value.table == "users"
+
+
+def test_a_connection_that_was_lost_before_is_told_apart() -> None:
+    with pytest.raises(UnreachableTargetError), translated():
+        raise pymysql.InterfaceError(0, "")
+
+
+def untrusted() -> pymysql.OperationalError:
+    error = pymysql.OperationalError(2003, "Can't connect (certificate verify failed)")
+    error.original_exception = ssl.SSLError("certificate verify failed")  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (pymysql.OperationalError(2003, "Can't connect to MySQL server on 'db'"), UnreachableTargetError),
+        (pymysql.OperationalError(1040, "Too many connections"), BusyTargetError),
+        (pymysql.OperationalError(1203, "User already has more than 'max_user_connections'"), BusyTargetError),
+        (pymysql.OperationalError(1045, "Access denied for user (using password: secret  word)"), RefusedTargetError),
+        (pymysql.OperationalError(1049, "Unknown database"), RefusedTargetError),
+        (pymysql.OperationalError(2026, "SSL connection error"), RefusedTargetError),
+        (untrusted(), RefusedTargetError),
+        (RuntimeError("'cryptography' package is required"), RefusedTargetError),
+        (FileNotFoundError(2, "No such file"), RefusedTargetError),
+    ],
+)
+def test_why_no_connection_came_about(error: Exception, expected: type[DapError]) -> None:
+    ours = unconnected(error, "mysql://db/college", "secret  word")
+    assert type(ours) is expected
+    assert ours.retryable is (expected is not RefusedTargetError)
+    assert "secret" not in ours.message
