@@ -202,8 +202,9 @@ class Replication:
                 sandbox=self._sandbox,
             )
         )
-        if self._notice:
-            self._listen(Notice(message=self._notice))
+        for notice in (self._notice, getattr(options.target, "notice", None)):  # few targets have something to say
+            if notice:
+                self._listen(Notice(message=notice))
         async with self._places.sessions.lend() as target:
             found = await self._places.loads.blocking(self._look, target)
         try:

@@ -221,7 +221,10 @@ class TargetSession(Protocol):
 
 
 class Target(Protocol):
-    """A database or lake at an address."""
+    """A database or lake at an address.
+
+    One that has something to say to everybody who loads into it has a `notice`, a sentence, besides.
+    """
 
     @property
     def name(self) -> str:

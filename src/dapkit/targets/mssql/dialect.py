@@ -13,7 +13,7 @@ from dapkit.model import Column, Kind, Table, Type
 from dapkit.schema import SchemaDifference, difference, widens
 from dapkit.targets.dialect import Statements
 from dapkit.targets.mssql.standing import Found, Index, plain
-from dapkit.targets.mssql.tables import LOOKUPS, TEXTS, Tables, lookups
+from dapkit.targets.mssql.tables import LOOKUPS, TEXTS, Tables, has_lookup, lookups
 
 __all__ = ["ACTION", "BESIDE", "TIME", "MsSqlDialect"]
 
@@ -231,8 +231,9 @@ class MsSqlDialect(Tables):
         """Add a column that is not there yet."""
         place = f"ALTER TABLE {self.of(table)}"
         if column.type.kind not in LOOKUPS:
-            filled = " WITH VALUES" if column.default is not None else ""  # in the rows that are there, as elsewhere
-            return [f"{place} ADD {self.definition(table, column)}{filled}"]
+            filled = "" if column.default is None or column.required else " WITH VALUES"  # in the rows before, too
+            made = [self.create_lookup(table, column)] if has_lookup(column.type) else []
+            return [*made, f"{place} ADD {self.definition(table, column)}{filled}"]
         free = replace(column, required=False)
         added = [self.create_lookup(table, column), f"{place} ADD {self.definition(table, free)}"]
         return [*added, *self._require(table, column), self.refer(table, column)]
@@ -254,6 +255,9 @@ class MsSqlDialect(Tables):
         """Give a column its type and requiredness, for as long unbound from a lookup table."""
         constraint = "NOT NULL" if column.required else "NULL"
         name, type_ = self.identifier(column.name), self.type_of(table, column)
+        there = self.found.columns.get(column.name)
+        if there is not None and there.collation and type_.startswith("varchar") and column not in table.key:
+            type_ += f" COLLATE {there.collation}"  # the database's own would be taken, which may hold fewer texts
         modify = f"ALTER TABLE {self.of(table)} ALTER COLUMN {name} {type_} {constraint}"
         unbound = self._unbind(table, column.name)
         return [*unbound, modify, self.refer(table, column)] if unbound else [modify]
@@ -304,7 +308,7 @@ class MsSqlDialect(Tables):
 
     def drop_column(self, table: Table, column: Column) -> Statements:
         """Remove a column that the schema no longer has, and what was made for it."""
-        gone = [f"DROP TABLE IF EXISTS {self.lookup(table, column)}"] if column.type.kind in LOOKUPS else []
+        gone = [f"DROP TABLE IF EXISTS {self.lookup(table, column)}"] if has_lookup(column.type) else []
         return [*self._clear(table, column), *gone]
 
     def _clear(self, table: Table, column: Column) -> Statements:
@@ -333,7 +337,7 @@ class MsSqlDialect(Tables):
         names = {column.name for column in cleared}
         if self.found.columns.keys() <= names:  # a table has to have a column at any time
             return super().rebuild(before, after)
-        orphans = [old for old, new in change.altered if old.type.kind in LOOKUPS and new.type.kind not in LOOKUPS]
+        orphans = [old for old, new in change.altered if has_lookup(old.type) and not has_lookup(new.type)]
         unbound = replace(self, found=Found())
         statements = [
             f"TRUNCATE TABLE {live}",
@@ -341,7 +345,7 @@ class MsSqlDialect(Tables):
             *(sql for name in self.found.columns if name not in names for sql in self._unbind(after, name)),
             *(sql for column in cleared for sql in self._clear(after, column)),
             *(f"DROP TABLE IF EXISTS {self.lookup(after, column)}" for column in orphans),
-            *(self.create_lookup(after, column) for column in lookups(remade)),
+            *(self.create_lookup(after, column) for column in remade if has_lookup(column.type)),
             *(f"{place} ADD {self.definition(after, column)}" for column in remade),
             *(sql for column in change.dropped for sql in unbound.keep_column(after, column)),
         ]

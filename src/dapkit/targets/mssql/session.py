@@ -223,6 +223,5 @@ class MsSqlSession(SqlSession):
         with self.transaction():
             found = self.query(standing.LOOKUPS, (self.dialect.name(namespace, table),))
             self._run(self.dialect.drop_table(namespace, table))
-            own = [name for space, name in found if space == namespace and name.startswith(f"{table}__")]
-            self._run(f"DROP TABLE IF EXISTS {self.dialect.name(namespace, name)}" for name in own)
+            self._run(f"DROP TABLE IF EXISTS {self.dialect.name(namespace, name)}" for (name,) in found)
             self.modify(self.dialect.delete_book(), (namespace, table))

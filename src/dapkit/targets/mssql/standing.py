@@ -8,8 +8,9 @@ from typing import Any
 __all__ = ["Existing", "Found", "Index", "found", "index_of", "plain", "type_text"]
 
 COLUMNS = """
-SELECT c.name, t.name, c.max_length, c.precision, c.scale, c.is_nullable, d.name, f.name,
-    CAST(COLLATIONPROPERTY(c.collation_name, 'CodePage') AS integer), c.is_identity, d.definition
+SELECT c.name, t.name, c.max_length, c."precision", c.scale, c.is_nullable, d.name, f.name,
+    CAST(COLLATIONPROPERTY(c.collation_name, 'CodePage') AS integer), c.is_identity, d.definition,
+    c.collation_name
 FROM sys.columns AS c
 JOIN sys.types AS t ON t.user_type_id = c.user_type_id
 LEFT JOIN sys.default_constraints AS d ON d.object_id = c.default_object_id
@@ -28,9 +29,10 @@ WHERE i.object_id = OBJECT_ID(?) AND i.type IN (1, 2) AND i.is_hypothetical = 0
 ORDER BY i.index_id, x.is_included_column, x.key_ordinal, x.index_column_id
 """
 LOOKUPS = """
-SELECT DISTINCT SCHEMA_NAME(o.schema_id), o.name
-FROM sys.foreign_keys AS f JOIN sys.objects AS o ON o.object_id = f.referenced_object_id
-WHERE f.parent_object_id = OBJECT_ID(?)
+SELECT l.name FROM sys.tables AS t JOIN sys.columns AS c ON c.object_id = t.object_id
+JOIN sys.tables AS l ON l.schema_id = t.schema_id AND l.name = t.name + N'__' + c.name
+JOIN sys.columns AS v ON v.object_id = l.object_id AND v.name = N'value'
+WHERE t.object_id = OBJECT_ID(?) AND (SELECT count(*) FROM sys.columns AS o WHERE o.object_id = l.object_id) = 2
 """
 SIZE = """
 SELECT sum(a.total_pages) * 8192
@@ -53,7 +55,7 @@ class Existing:
         type: as the catalogue tells it.
         default: the name of the constraint that is its default, if it has one.
         reference: the name of the constraint that binds it to its lookup table, if it is bound to one.
-        page: the code page of a text.
+        page, collation: the code page of a text, and its collation.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Existing:
     default: str | None = None
     reference: str | None = None
     page: int | None = None
+    collation: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +102,7 @@ def found(columns: Iterable[Sequence[Any]], indexes: Iterable[Sequence[Any]]) ->
             default=row[6],
             reference=row[7],
             page=row[8],
+            collation=row[11],
         )
         for row in columns
     ]

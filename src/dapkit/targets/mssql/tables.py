@@ -15,7 +15,7 @@ from dapkit.model import Column, Kind, Table, Type
 from dapkit.targets.dialect import BOOKS, Dialect, Statements
 from dapkit.targets.mssql.books import TABLES
 
-__all__ = ["LOOKUPS", "TEXTS", "Tables", "lookups"]
+__all__ = ["LOOKUPS", "TEXTS", "Tables", "has_lookup", "lookups"]
 
 MARKER_LENGTH = 27
 """The length of the marker that may stand instead of a text, whatever the text's own bound."""
@@ -55,6 +55,11 @@ TEXTS = frozenset({Kind.TEXT, Kind.ARRAY, Kind.OBJECT, Kind.FREE})
 def lookups(columns: Sequence[Column]) -> list[Column]:
     """Return the columns whose values lie in tables of their own."""
     return [column for column in columns if column.type.kind in LOOKUPS]
+
+
+def has_lookup(type_: Type) -> bool:
+    """Whether there is a table of values; that of a list of enums, which is JSON, is never filled."""
+    return type_.kind in LOOKUPS or (type_.items is not None and type_.items.kind is Kind.ENUM)
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,7 @@ class Tables(Dialect):
         """Make a table with its lookup tables; columns with a default come last."""
         ordered = sorted(table.columns, key=lambda column: column.default is not None)
         columns = ", ".join(self.definition(table, column) for column in ordered)
-        made = [self.create_lookup(table, column) for column in lookups(table.columns)]
+        made = [self.create_lookup(table, column) for column in table.columns if has_lookup(column.type)]
         return [*made, f"CREATE TABLE {self.of(table)} ({columns})"]
 
     def definition(self, table: Table, column: Column) -> str:

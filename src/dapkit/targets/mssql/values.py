@@ -1,12 +1,12 @@
 """PURE: the lines of TSV objects as the values that the driver copies, and the values that SQL Server cannot hold.
 
 It has no infinity and no NaN, its years have four digits, and a database whose collation is not of UTF-8 has texts of
-its code page alone. Blanks at the end of an enum's value make no difference to it. What JSON cannot say in a code page
-it says in escapes.
+its code page alone. Blanks at the end of an enum's value make no difference to it. JSON is a text to it, which is
+written as the official client writes it; what cannot be said in a code page is said in escapes there.
 """
 
+import json
 import math
-import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -40,7 +40,6 @@ _ENDS = {
 }
 _BOOLEANS = {"true": True, "false": False}
 _EXACT = Context(prec=60)
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 def codec_of(page: int | None) -> str | None:
@@ -145,7 +144,7 @@ def _conversion(column: Column, codec: str | None, *, key: bool) -> Callable[[st
         case Kind.TEXT:
             return str if codec is None else _coded(codec, repairable=not key)
         case Kind.ARRAY | Kind.OBJECT | Kind.FREE:
-            return str if codec is None else _escaped
+            return _json if codec is None else _ascii_json
         case Kind.DECIMAL:
             return _decimal(type_)
     return _PLAIN[kind]
@@ -202,13 +201,17 @@ def _enum(codec: str | None) -> Callable[[str], str]:
     return convert
 
 
-def _escaped(text: str) -> str:
-    return text if text.isascii() else _NOT_ASCII.sub(_escape, text)
+def _json(text: str) -> str:
+    compact = json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False)
+    try:
+        compact.encode()
+    except UnicodeEncodeError:  # half of a pair of surrogates, which no text may hold
+        return _ascii_json(text)
+    return compact
 
 
-def _escape(found: re.Match[str]) -> str:
-    units = found[0].encode("utf-16-be")
-    return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))
+def _ascii_json(text: str) -> str:
+    return json.dumps(json.loads(text), separators=(",", ":"))
 
 
 def _float(text: str, *, largest: float = math.inf) -> float:
