@@ -18,6 +18,7 @@ _SECRETS = (
     re.compile(r"\s*The duplicate key value is \(.*\)\.?", re.DOTALL),
     re.compile(r"\s*Truncated value: '.*'\.?", re.DOTALL),
     re.compile(r"(?<=value )'.*'(?= to data type)", re.DOTALL),
+    re.compile(r", value = [^,;]*?(?=\.?$)"),
 )
 _UNREACHABLE = frozenset(
     {

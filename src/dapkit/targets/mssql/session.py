@@ -187,6 +187,7 @@ class MsSqlSession(SqlSession):
 
     def repair(self, load: Load) -> Counts:
         """Make a table that is not on the books equal to a snapshot, and book it, if it is as we would make it."""
+        self._require_layout(load.table)  # what is not ours is known before rows are read
         with self._brought((load, False)):
             return super().repair(load)
 
