@@ -12,7 +12,7 @@ import pytest
 from dapkit.client.session import Session
 from dapkit.connection import connect
 from dapkit.engine.converge import LOGS, Purpose, Road
-from dapkit.engine.events import Event
+from dapkit.engine.events import Event, Notice
 from dapkit.engine.replicate import ReplicateOptions, SyncResult, replicate
 from dapkit.errors import OriginError, SnapshotRequiredError, TargetError
 from dapkit.protocol.budget import NO_PACE
@@ -113,6 +113,16 @@ def test_nothing_new_is_left_alone(tmp_path: Path) -> None:
         await world.sync()
         result = await world.sync()
         assert [loaded.road for loaded in result.done] == [Road.LEAVE] * 3
+
+    in_world(tmp_path, scenario)
+
+
+def test_what_a_target_has_to_say_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DuckDbTarget, "notice", "Try it on a copy.", raising=False)
+
+    async def scenario(world: World) -> None:
+        await world.sync()
+        assert [event.message for event in world.heard if isinstance(event, Notice)] == ["Try it on a copy."]
 
     in_world(tmp_path, scenario)
 

@@ -57,6 +57,13 @@ def test_values_are_those_that_the_service_wrote(family: str, tmp_path: Path) ->
     assert not repaired
 
 
+def test_decimals_of_many_digits(tmp_path: Path) -> None:
+    bound = 10**28
+    node: Node = {"type": "number", "multipleOf": 1e-10, "exclusiveMinimum": -bound, "exclusiveMaximum": bound}
+    values = [Decimal(f"{sign}{'9' * 28}.{'9' * 10}") for sign in ("", "-")]
+    assert read(node, values, tmp_path) == (values, {})
+
+
 @pytest.mark.parametrize(
     ("family", "text", "value"),
     [

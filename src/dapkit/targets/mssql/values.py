@@ -168,7 +168,7 @@ def _decimal(type_: Type) -> Callable[[str], Decimal]:
         if not value.is_finite():
             raise _OddError(None)
         exact = value.quantize(step, context=_EXACT)
-        if exact != value or abs(value) >= bound:
+        if exact != value or value.copy_abs() >= bound:
             raise ValueError(text)
         return exact
 
