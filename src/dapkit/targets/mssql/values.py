@@ -228,7 +228,7 @@ def _real(text: str) -> float:
 def _moment(text: str) -> datetime:
     if _far(text):
         raise _OddError(_ENDS[Kind.DATETIME][text[0] == "+"])
-    moment = datetime.fromisoformat(text)
+    moment = datetime.fromisoformat(text.removesuffix("Z"))
     return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
