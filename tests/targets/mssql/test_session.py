@@ -172,10 +172,13 @@ def test_of_two_that_initialise_the_same_table_the_second_hears_of_the_first(tmp
 
 
 def test_a_table_that_is_there_already_is_not_initialised(tmp_path: Path) -> None:
-    on = driver(1, **{r"FROM sys\.objects": [(1,)]})
-    with pytest.raises(LayoutError):
-        session(on).initialise(load(tmp_path, [A], action=False))
-    assert not on.copied
+    there = {r"FROM sys\.objects": [(1,)]}
+    booked = there | {"SELECT source_table": [("things", MARK.replace(tzinfo=None), 1, "{}")]}
+    for answers, error in ((there, LayoutError), (booked, MovedOnError)):
+        on = driver(1, **answers)
+        with pytest.raises(error):
+            session(on).initialise(load(tmp_path, [A], action=False))
+        assert not on.copied
 
 
 # Increments and snapshots

@@ -14,7 +14,7 @@ from typing import Any
 from dapkit.errors import LayoutError, MovedOnError, TargetError
 from dapkit.model import Table
 from dapkit.schema import read_table
-from dapkit.targets.base import Book, Comparison, Counts, Load, Parts, Truth
+from dapkit.targets.base import Book, Comparison, Counts, Load, Parts, Standing, Truth
 from dapkit.targets.mssql import standing
 from dapkit.targets.mssql.dialect import MsSqlDialect
 from dapkit.targets.mssql.staging import Pages, Stage, sweep
@@ -165,8 +165,14 @@ class MsSqlSession(SqlSession):
 
     def initialise(self, load: Load) -> Counts:
         """Create a table that is absent, fill it from a snapshot and book it."""
-        if self.exists(load.table.namespace, load.table.name):
-            raise LayoutError(f"There is a table {self.dialect.of(load.table)} already", table=load.table.name)
+        table = load.table
+        match self.standing(table.namespace, table.name):  # known before rows are read
+            case Standing.BOOKED:
+                raise MovedOnError(f"Table {table.name} was brought by somebody else meanwhile", table=table.name)
+            case Standing.UNBOOKED:
+                hint = "Rename it, or drop it if it is left from a broken load of the official client."
+                message = f"There is a table {self.dialect.of(table)} that is not on the books"
+                raise LayoutError(message, hint=hint, table=table.name)
         with self._brought((load, False)):
             return super().initialise(load)
 
