@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.support import mariadb_server
+from tests.support import mariadb_server, mssql_server
 from tests.support.mariadb_server import MySqlServer
+from tests.support.mssql_server import MsSqlServer
 from tests.support.postgres_server import PostgresServer, empty, named_or_private_server
 
 
@@ -40,4 +41,17 @@ def mysql_server() -> Iterator[MySqlServer]:
 def mysql_url(mysql_server: MySqlServer) -> Iterator[str]:
     """The connection string of an empty database."""
     with mysql_server.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def named_mssql_server() -> MsSqlServer:
+    """The SQL Server that is named; tests that use it bear the marker `server`."""
+    return mssql_server.named_server()
+
+
+@pytest.fixture
+def mssql_url(named_mssql_server: MsSqlServer) -> Iterator[str]:
+    """The connection string of an empty database."""
+    with named_mssql_server.database() as url:
         yield url

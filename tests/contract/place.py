@@ -42,6 +42,7 @@ class Capabilities:
         infinity, nan: of a float.
         unknown_enum: a value that its enum does not have.
         exact_keys: whether texts of a key are told apart by case, accents and spaces at their end.
+        enum_blanks: whether a value of an enum may end in spaces.
         moment, watermark: what date-times and watermarks are cut to.
         constrained: whether the database itself refuses a null in a required column.
     """
@@ -52,6 +53,7 @@ class Capabilities:
     nan: Fate
     unknown_enum: Fate
     exact_keys: bool = True
+    enum_blanks: bool = True
     moment: timedelta = timedelta(microseconds=1)
     watermark: timedelta = timedelta(microseconds=1)
     constrained: bool = True

@@ -137,8 +137,8 @@ def text_of(field: bytes) -> str | None:
     """Return what a field says: its escapes taken back; an escape that nobody knows stands for itself."""
     if field == b"\\N":
         return None
-    text = _ESCAPE.sub(lambda found: _MEANING.get(found[1], found[0]), field)
-    return text.decode("utf-8", "replace")
+    plain = _ESCAPE.sub(lambda found: _MEANING.get(found[1], found[0]), field) if b"\\" in field else field
+    return plain.decode("utf-8", "replace")
 
 
 def native(field: bytes) -> bytes:

@@ -240,11 +240,18 @@ class TargetSession(Protocol):
 
 
 class Target(Protocol):
-    """A database or lake at an address."""
+    """A database or lake at an address.
+
+    One that has something to say to everybody who loads into it has a `notice`, a sentence, besides.
+    """
 
     @property
     def name(self) -> str:
         """The address, without anything secret."""
+
+    @property
+    def notice(self) -> str | None:
+        """What a person should know before anything is written there, if anything."""
 
     @property
     def most_sessions(self) -> int:

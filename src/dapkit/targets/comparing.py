@@ -47,14 +47,17 @@ class ComparingSql:
 
     def differences(self) -> str:
         """Select for each column of the value in how many rows it differs."""
-        sums = ", ".join(f"sum(CASE WHEN {self._differs(column)} THEN 1 ELSE 0 END)" for column in self.live.value)
-        return f"SELECT {sums} FROM {self._joined()}"
+        columns = [(f"differs_{place}", self._differs(column)) for place, column in enumerate(self.live.value)]
+        marks = ", ".join(f"CASE WHEN {condition} THEN 1 ELSE 0 END AS {name}" for name, condition in columns)
+        sums = ", ".join(f"sum({name})" for name, _ in columns)
+        return f"SELECT {sums} FROM (SELECT {marks} FROM {self._joined()}) AS compared"
 
     def examples(self, column: Column) -> str:
         """Select some keys for which a column differs, with what stands there and what should."""
         keys = self.dialect.listed(self.live.key, f"{_LIVE}.")
         live, truth = self._value(self.live, column, _LIVE), self._value(self.truth, column, _TRUE)
-        return f"SELECT {keys}, {live}, {truth} FROM {self._joined(self._differs(column))} LIMIT {EXAMPLES}"
+        select = f"SELECT {keys}, {live}, {truth} FROM {self._joined(self._differs(column))}"
+        return self.dialect.limited(select, EXAMPLES)
 
     def _alone(self, table: Table, alias: str, other: Table, other_alias: str) -> str:
         keys = self.dialect.listed(table.key, f"{alias}.")
@@ -75,12 +78,12 @@ class ComparingSql:
         return f" WHERE {' AND '.join(all_of)}" if all_of else ""
 
     def _same_key(self, one: str, other: str) -> str:
-        names = (self.dialect.identifier(column.name) for column in self.live.key)
-        return " AND ".join(f"{one}.{name} = {other}.{name}" for name in names)
+        return self.dialect.same_key(self.live, one, other)
 
     def _differs(self, column: Column) -> str:
-        live, truth = self._value(self.live, column, _LIVE), self._value(self.truth, column, _TRUE)
-        return self.dialect.differs(live, truth)
+        name = self.dialect.identifier(column.name)
+        live = self.dialect.told_apart(self.live, column, f"{_LIVE}.{name}")
+        return self.dialect.differs(live, self.dialect.told_apart(self.truth, column, f"{_TRUE}.{name}"))
 
     def _value(self, table: Table, column: Column, alias: str) -> str:
         return self.dialect.comparable(table, column, f"{alias}.{self.dialect.identifier(column.name)}")

@@ -28,10 +28,12 @@ class Dialect(ABC):
     Attributes:
         placeholder: what stands for a value.
         locking: what follows a SELECT that holds its rows until the transaction ends.
+        count_all: what counts rows.
     """
 
     placeholder: str = "?"
     locking: str = ""
+    count_all: str = "count(*)"
 
     # Names
 
@@ -64,6 +66,14 @@ class Dialect(ABC):
         names = (column if isinstance(column, str) else column.name for column in columns)
         return ", ".join(prefix + self.identifier(name) for name in names)
 
+    def temporary(self, name: str) -> str:
+        """Return the name of a temporary table as SQL writes it."""
+        return self.identifier(name)
+
+    def limited(self, select: str, rows: int) -> str:
+        """Return a SELECT that ends after so many rows."""
+        return f"{select} LIMIT {rows}"
+
     # The books
 
     @abstractmethod
@@ -83,6 +93,10 @@ class Dialect(ABC):
             f"SELECT {self.identifier('timestamp')} FROM {self.book('table_sync')}"
             f" WHERE source_namespace = {self.placeholder} AND source_table = {self.placeholder}{self.locking}"
         )
+
+    def insert_version(self, version: int) -> Statements:
+        """Say of which version the books are."""
+        return [f"INSERT INTO {self.book('database_version')} (version) VALUES ({version})"]
 
     def insert_book(self) -> str:
         """Add a line: namespace, table, watermark, version, target schema, target table, format, schema."""
@@ -207,7 +221,7 @@ class Dialect(ABC):
 
     def repeated(self, table: Table, staging: str) -> str:
         """Select one row if a key is there more than once."""
-        return f"SELECT 1 FROM {staging} GROUP BY {self.listed(table.key)} HAVING count(*) > 1 LIMIT 1"
+        return self.limited(f"SELECT 1 FROM {staging} GROUP BY {self.listed(table.key)} HAVING count(*) > 1", 1)
 
     def newest(self, table: Table, staging: str, into: str, *, action: bool) -> str:
         """Make another temporary table with the newest row of each key; of equal age a deletion wins."""
@@ -240,13 +254,13 @@ class Dialect(ABC):
 
     def delete_marked(self, table: Table, staging: str) -> str:
         """Delete the rows whose keys are marked as deleted."""
-        same = self._same_key(table, "staged")
+        same = self.same_key(table, "staged", self.of(table))
         mark = f"staged.{self.identifier('meta.action')} = 'D'"
         return f"DELETE FROM {self.of(table)} WHERE EXISTS (SELECT 1 FROM {staging} AS staged WHERE {same} AND {mark})"
 
     def delete_missing(self, table: Table, staging: str) -> str:
         """Delete the rows whose keys are not there any more."""
-        same = self._same_key(table, "staged")
+        same = self.same_key(table, "staged", self.of(table))
         return f"DELETE FROM {self.of(table)} WHERE NOT EXISTS (SELECT 1 FROM {staging} AS staged WHERE {same})"
 
     def delete_before(self, table: Table, column: str, moment: datetime) -> str:
@@ -264,7 +278,11 @@ class Dialect(ABC):
         """Return what can be compared with the same column of a table made anew."""
         return value
 
-    def _same_key(self, table: Table, alias: str) -> str:
-        live = self.of(table)
+    def told_apart(self, table: Table, column: Column, value: str) -> str:
+        """Return what differs wherever the service's values differ; `comparable` is what a person is shown."""
+        return self.comparable(table, column, value)
+
+    def same_key(self, table: Table, one: str, other: str) -> str:
+        """Return a condition: rows of two tables, by their names or aliases, have the same key."""
         names = (self.identifier(column.name) for column in table.key)
-        return " AND ".join(f"{alias}.{name} = {live}.{name}" for name in names)
+        return " AND ".join(f"{one}.{name} = {other}.{name}" for name in names)

@@ -13,12 +13,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from dapkit.errors import BadValueError
 from dapkit.model import Table
 from dapkit.targets.base import BadValues, Load
 
-__all__ = ["Repair", "append", "settle"]
+__all__ = ["Repair", "Repairs", "append", "settle"]
+
+_MOST_HELD = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +73,50 @@ def append(path: Path, table: Table, repairs: Iterable[Repair]) -> None:
         for repair in repairs:
             line = place | {"key": dict(repair.key), "column": repair.column, "value": repair.value}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+class Repairs:
+    """What is repaired while one table is loaded into a database, `where` is its kind's name.
+
+    Example:
+        with Repairs(load, "PostgreSQL") as repairs:
+            repairs.note("name", {"id": "7"}, original)
+        counts = repairs.counts
+    """
+
+    def __init__(self, load: Load, where: str) -> None:
+        self.counts: Counter[str] = Counter()
+        self._where = where
+        self._table = load.table
+        self._options = load.options
+        self._held: list[Repair] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._write()
+
+    def note(self, column: str, key: Mapping[str, str | None], original: str, *, repairable: bool = True) -> None:
+        """Take down a value that is repaired.
+
+        Raises:
+            BadValueError: values are not to be repaired, or this one cannot be.
+        """
+        if not repairable or self._options.bad_values is BadValues.FAIL:
+            row = ", ".join(f"{name} {value}" for name, value in key.items())
+            message = f"{self._where} cannot hold {original[:80]!r} in column {column} ({row})"
+            raise BadValueError(message, table=self._table.name)
+        self.counts[column] += 1
+        if self._options.side_file is not None:
+            self._held.append(Repair(key, column, original))
+            if len(self._held) >= _MOST_HELD:
+                self._write()
+
+    def _write(self) -> None:
+        if self._options.side_file is not None and self._held:
+            append(self._options.side_file, self._table, self._held)
+            self._held.clear()

@@ -30,7 +30,7 @@ from dapkit.targets.base import (
 from dapkit.targets.comparing import EXAMPLES, ComparingSql
 from dapkit.targets.dialect import BOOKS, Dialect
 
-__all__ = ["NEWEST", "SCRATCH", "SqlSession", "Staged"]
+__all__ = ["NEWEST", "SCRATCH", "SqlSession", "Staged", "described"]
 
 VERSION = 1
 """The version of the books that the official client of today writes, and we with it."""
@@ -104,6 +104,10 @@ class SqlSession(ABC):
         """Return a time as the driver takes it for a column of UTC without zone."""
         return moment.astimezone(UTC).replace(tzinfo=None)
 
+    def description(self, document: Mapping[str, Any]) -> str:
+        """Return a schema as text for the books."""
+        return json.dumps(described(document), separators=(",", ":"), ensure_ascii=False)
+
     def size(self, book: Book) -> int | None:  # noqa: ARG002, for those who can tell
         """Return the bytes that a table takes, None where the database does not tell."""
         return None
@@ -129,14 +133,17 @@ class SqlSession(ABC):
         table = self.dialect.book("database_version")
         versions = [row[0] for row in self.query(f"SELECT version FROM {table}")]
         if not versions:
-            if self.query(f"SELECT 1 FROM {self.dialect.book('table_sync')} LIMIT 1"):
+            if self._any_line():
                 hint = f"If you know them to be of version {VERSION}, insert that into {table}."
                 raise LayoutError("The books have tables, but do not say of which version they are", hint=hint)
-            self.modify(f"INSERT INTO {table} (version) VALUES ({VERSION})")
+            self._run(self.dialect.insert_version(VERSION))
         elif versions != [VERSION]:
             shown = ", ".join(map(str, versions))
             hint = "They may be of a later official client; nothing was touched."
             raise LayoutError(f"The books are of version {shown}, not {VERSION}", hint=hint)
+
+    def _any_line(self) -> bool:
+        return bool(self.query(self.dialect.limited(f"SELECT 1 FROM {self.dialect.book('table_sync')}", 1)))
 
     def _require_origin(self, *, sandbox: bool) -> None:
         table = self.dialect.book("dapkit_origin")
@@ -144,7 +151,7 @@ class SqlSession(ABC):
         if marked and not sandbox:
             raise OriginError("This database holds a sandbox's data")
         if sandbox and not marked:
-            if self.query(f"SELECT 1 FROM {self.dialect.book('table_sync')} LIMIT 1"):
+            if self._any_line():
                 raise OriginError("This database holds the service's data; the sandbox's would be mixed into it")
             self.modify(f"INSERT INTO {table} (origin) VALUES ('{SANDBOX}')")
 
@@ -312,7 +319,7 @@ class SqlSession(ABC):
             for row in self.query(sql.examples(column))
         ]
         return Comparison(
-            rows=int(self.query(f"SELECT count(*) FROM {self.dialect.of(sql.live)}")[0][0]),
+            rows=int(self.query(f"SELECT {self.dialect.count_all} FROM {self.dialect.of(sql.live)}")[0][0]),
             missing=len(missing),
             extra=len(extra),
             repeated=len(repeated),
@@ -338,7 +345,7 @@ class SqlSession(ABC):
 
     def _rows(self, book: Book) -> int:
         name = self.dialect.name(book.namespace, book.table)
-        return int(self.query(f"SELECT count(*) FROM {name}")[0][0])
+        return int(self.query(f"SELECT {self.dialect.count_all} FROM {name}")[0][0])
 
     # Steps
 
@@ -352,7 +359,7 @@ class SqlSession(ABC):
         self.require_rows(load, staged.rows)
         if not self.query(self.dialect.repeated(load.table, staged.name)):
             return staged
-        name = self.dialect.identifier(NEWEST)
+        name = self.dialect.temporary(NEWEST)
         self.modify(f"DROP TABLE IF EXISTS {name}")
         self.modify(self.dialect.newest(load.table, staged.name, name, action=action))
         return Staged(name=name, rows=staged.rows, repaired=staged.repaired)
@@ -389,7 +396,7 @@ class SqlSession(ABC):
 
     def _book(self, load: Load, before: Book | None) -> None:
         table, mark = load.table, self.moment(load.watermark)
-        description = json.dumps(_described(table.schema.document), separators=(",", ":"), ensure_ascii=False)
+        description = self.description(table.schema.document)
         if before is not None:
             line = (mark, table.version, description, table.namespace, table.name)
             self.modify(self.dialect.update_book(), line)
@@ -412,7 +419,7 @@ class SqlSession(ABC):
         self.modify(self.dialect.insert_history(), values)
 
 
-def _described(document: Mapping[str, Any]) -> dict[str, Any]:
+def described(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return a schema as the books hold it: without the property `meta`, which no column stands for."""
     properties = {name: node for name, node in document.get("properties", {}).items() if name != "meta"}
     return {**document, "properties": properties}

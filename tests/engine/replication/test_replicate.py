@@ -138,6 +138,16 @@ def test_nothing_new_is_left_alone(tmp_path: Path) -> None:
     in_world(tmp_path, scenario)
 
 
+def test_what_a_target_has_to_say_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DuckDbTarget, "notice", "Try it on a copy.")
+
+    async def scenario(world: World) -> None:
+        await world.sync()
+        assert [event.message for event in world.heard if isinstance(event, Notice)] == ["Try it on a copy."]
+
+    in_world(tmp_path, scenario)
+
+
 def test_nothing_is_left_on_the_stage_when_all_is_in_the_database(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         await world.sync()

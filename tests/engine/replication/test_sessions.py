@@ -18,6 +18,7 @@ class Server:
 
     name = "server"
     most_sessions = 4
+    notice = None
 
     def __init__(self, limit: int = 4) -> None:
         self.limit = limit

@@ -249,8 +249,9 @@ class Replication:
                 sandbox=self._sandbox,
             )
         )
-        if self._resolved.notice:
-            self._tell(self._resolved.notice)
+        for notice in (self._resolved.notice, options.target.notice):
+            if notice:
+                self._tell(notice)
         found = await self._endurance.outlast(lambda _: self._begin(), start=True)
         for book in self.gone:
             self._tell(f"{book.table} is no longer offered by the service; it stays in the database {_as_of(book)}.")

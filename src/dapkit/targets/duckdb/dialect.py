@@ -126,7 +126,7 @@ class DuckDbDialect(Dialect):
 
     def upsert(self, table: Table, staging: str, *, action: bool) -> Statements:
         """Delete the rows of the same keys, then insert."""
-        same = self._same_key(table, "staged")
+        same = self.same_key(table, "staged", self.of(table))
         where = f" WHERE {self.identifier(META_ACTION)} <> 'D'" if action else ""
         columns = self.listed(table.columns)
         return [

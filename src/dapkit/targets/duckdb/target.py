@@ -26,6 +26,7 @@ class DuckDbTarget:
     """A DuckDB file. One process may write to it at a time, from several cursors."""
 
     most_sessions = 1
+    notice = None
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -22,6 +22,7 @@ class MySqlTarget:
     """A database of MySQL or MariaDB."""
 
     most_sessions = 8
+    notice = None
 
     def __init__(self, address: Address) -> None:
         self._address = address

@@ -11,8 +11,8 @@ from dapkit.errors import BadValueError
 from dapkit.targets.base import Load
 from dapkit.targets.postgres.dialect import PostgresDialect
 from dapkit.targets.postgres.failures import bad_value, translated
-from dapkit.targets.postgres.repairs import Repairs
 from dapkit.targets.postgres.staging import Reading
+from dapkit.targets.repairs import Repairs
 
 __all__ = ["Loader"]
 

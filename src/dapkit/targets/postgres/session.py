@@ -16,8 +16,8 @@ from dapkit.targets.postgres import views
 from dapkit.targets.postgres.dialect import PostgresDialect
 from dapkit.targets.postgres.failures import translated, unconnected
 from dapkit.targets.postgres.loading import Loader
-from dapkit.targets.postgres.repairs import Repairs
 from dapkit.targets.postgres.staging import STAGING, create_staging
+from dapkit.targets.repairs import Repairs
 from dapkit.targets.sql import SqlSession, Staged
 
 __all__ = ["PostgresSession", "connect"]
@@ -117,7 +117,7 @@ class PostgresSession(SqlSession):
         self._run(create_staging(self.dialect, load.table))
         paths, table = load.parts.paths, load.table
         header = common_header(paths, table, action=action) if paths else None
-        with _translated(), Repairs(load) as repairs:
+        with _translated(), Repairs(load, "PostgreSQL") as repairs:
             rows = self._load(load, header, repairs, STAGING)
         # The planner wants to know how many keys there are; of all columns that would cost as much as the copy.
         self.modify(f"ANALYZE {STAGING} ({self.dialect.listed(load.table.key)})")
@@ -142,7 +142,7 @@ class PostgresSession(SqlSession):
         meta = [self.dialect.identifier(name) for name in names]
         for name in meta:
             self._connection.execute(f'{place} ADD COLUMN {name} "char"'.encode())
-        with Repairs(load) as repairs:
+        with Repairs(load, "PostgreSQL") as repairs:
             rows = self._load(load, header, repairs, self.dialect.of(table))
             self.require_rows(load, rows)
             for statement in (*(f"{place} DROP COLUMN {name}" for name in meta), *self.dialect.add_key(table)):

@@ -12,6 +12,7 @@ class PostgresTarget:
     """A PostgreSQL database."""
 
     most_sessions = 4
+    notice = None
 
     def __init__(self, address: Address) -> None:
         self._address = address

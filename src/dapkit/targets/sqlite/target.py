@@ -31,6 +31,7 @@ class SqliteTarget:
     """A SQLite file."""
 
     most_sessions = 1
+    notice = None
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,0 +1,40 @@
+"""SQL Server keeps the contract, on the server that DAPKIT_TEST_MSSQL names. Nobody has run this yet."""
+
+import pytest
+from tests.contract.mssql_place import MsSqlPlace, in_tsql
+from tests.contract.place import Place
+from tests.contract.scene import Scene
+from tests.contract.suite import TargetContract
+
+BOOKS = '"instructure_dap"."database_version"'
+
+
+@pytest.mark.server
+class TestMsSql(TargetContract):
+    @pytest.fixture
+    def place(self, mssql_url: str) -> Place:
+        return MsSqlPlace(mssql_url)
+
+    @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key refuses the same one twice
+    def test_books_of_two_versions_are_refused_untouched(self, scene: Scene, versions: tuple[int, ...]) -> None:
+        super().test_books_of_two_versions_are_refused_untouched(scene, versions)
+
+
+@pytest.mark.parametrize(
+    ("statement", "wanted"),
+    [
+        ('ALTER TABLE "c"."t" ADD COLUMN mine INTEGER', ['ALTER TABLE "c"."t" ADD mine INTEGER']),
+        ('CREATE VIEW "c"."v" AS SELECT 1', ['CREATE VIEW "c"."v" AS SELECT 1']),
+        (
+            f"UPDATE {BOOKS} SET version = 2",
+            [
+                f"DELETE FROM {BOOKS}",
+                f"SET IDENTITY_INSERT {BOOKS} ON",
+                f"INSERT INTO {BOOKS} (version) VALUES (2)",
+                f"SET IDENTITY_INSERT {BOOKS} OFF",
+            ],
+        ),
+    ],
+)
+def test_what_the_suite_says_in_tsql(statement: str, wanted: list[str]) -> None:
+    assert in_tsql(statement) == wanted

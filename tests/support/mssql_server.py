@@ -1,0 +1,62 @@
+"""The SQL Server that DAPKIT_TEST_MSSQL names, by a connection string without a database, for tests.
+
+Its user may create databases. There is no such server that tests could start by themselves, so without one they are
+skipped, even where DAPKIT_SERVERS=required.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+
+import pytest
+
+from dapkit.targets.mssql.address import address_of
+from dapkit.targets.mssql.wire import connect
+
+__all__ = ["MsSqlServer", "named_server"]
+
+_NUMBERS = count(1)
+_NONE = (
+    "SQL SERVER IS UNPROVEN: nobody who builds dapkit has one, and none can be started here. Name one in"
+    " DAPKIT_TEST_MSSQL, like mssql://sa:password@host:1433, to run its contract."
+)
+
+
+def named_server() -> "MsSqlServer":
+    """Return the server; skip the test when none is named."""
+    named = os.environ.get("DAPKIT_TEST_MSSQL")
+    if not named:
+        pytest.skip(_NONE)
+    return MsSqlServer(named)
+
+
+class MsSqlServer:
+    """A running server, by a connection string without a database; options may follow a question mark."""
+
+    def __init__(self, url: str) -> None:
+        self._place, mark, options = url.partition("?")
+        self._options = mark + options
+
+    def url(self, database: str) -> str:
+        """Return the connection string of a database."""
+        return f"{self._place.rstrip('/')}/{database}{self._options}"
+
+    @contextmanager
+    def database(self, collation: str = "Latin1_General_100_CI_AS_SC_UTF8") -> Iterator[str]:
+        """Yield the connection string of a new, empty database, which is gone afterwards."""
+        name = f"dapkit_{os.getpid()}_{next(_NUMBERS)}"
+        self.execute(f"CREATE DATABASE {name} COLLATE {collation}")
+        try:
+            yield self.url(name)
+        finally:
+            self.execute(f"ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE", f"DROP DATABASE {name}")
+
+    def execute(self, *statements: str) -> None:
+        """Run statements as one who may do everything."""
+        wire = connect(address_of(self.url("master")))
+        try:
+            for statement in statements:
+                wire.modify(statement)
+        finally:
+            wire.close()
