@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.contract.books import BooksContract
 from tests.contract.changes import ChangesContract
 from tests.contract.evolution import EvolutionContract
 from tests.contract.place import Place
+from tests.contract.repairs import RepairsContract
 from tests.contract.safety import SafetyContract
 from tests.contract.scene import Scene
 from tests.contract.snapshots import SnapshotsContract
@@ -15,7 +17,15 @@ from tests.contract.values import ValuesContract
 __all__ = ["TargetContract"]
 
 
-class TargetContract(ValuesContract, ChangesContract, SnapshotsContract, EvolutionContract, SafetyContract):
+class TargetContract(
+    ValuesContract,
+    ChangesContract,
+    SnapshotsContract,
+    EvolutionContract,
+    BooksContract,
+    RepairsContract,
+    SafetyContract,
+):
     """All of it."""
 
     @pytest.fixture

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 from dapkit.decode.tsv import common_header
 from dapkit.decode.tsv_rows import unfit
 from dapkit.errors import BadValueError, MovedOnError, TargetError, UnreachableTargetError, UsageError
+from dapkit.model import Table
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Counts, Load
 from dapkit.targets.duckdb.dialect import ORIGINALS, DuckDbDialect
 from dapkit.targets.repairs import settle
-from dapkit.targets.sql import NEWEST, SqlSession, Staged
+from dapkit.targets.sql import NEWEST, Layout, SqlSession, Staged
 
 if TYPE_CHECKING:
     import duckdb
@@ -96,6 +97,27 @@ class DuckDbSession(SqlSession):
         sql = "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"
         return bool(self.query(sql, (namespace, table)))
 
+    def is_table(self, namespace: str, table: str) -> bool:
+        """Whether there is a table of this name."""
+        return bool(self.query(_TABLE, (namespace, table)))
+
+    def columns(self, namespace: str, table: str) -> list[str]:
+        """Return the names of a table's columns."""
+        return [row[0] for row in self.query(_COLUMNS, (namespace, table))]
+
+    def size(self, book: Book) -> int | None:
+        """Return the bytes of the blocks in which a table lies; what was just written may not lie in any yet."""
+        if not self.is_table(book.namespace, book.table):
+            return None
+        return int(self.query(_SIZE, (self.dialect.name(book.namespace, book.table),))[0][0])
+
+    def layout(self, table: Table) -> Layout:
+        """Return a table's columns and constraints."""
+        names = (table.namespace, table.name)
+        return (
+            set(self.query(_COLUMNS, names) + self.query(_CONSTRAINTS, names)) if self.query(_TABLE, names) else set()
+        )
+
     def alterations(self, load: Load, before: Book) -> list[str]:
         """Return what alters the table; the user's own indexes stay."""
         statements = super().alterations(load, before)
@@ -142,6 +164,21 @@ class DuckDbSession(SqlSession):
     def close(self) -> None:
         """Give the connection up."""
         self._connection.close()
+
+
+_OF = "database_name = current_database() AND schema_name = ? AND table_name = ?"
+_TABLE = f"SELECT 1 FROM duckdb_tables() WHERE {_OF} AND NOT temporary"
+_COLUMNS = f"""
+SELECT column_name, data_type, is_nullable, column_default FROM duckdb_columns() WHERE {_OF} ORDER BY column_index
+"""
+_CONSTRAINTS = f"""
+SELECT constraint_type, constraint_text FROM duckdb_constraints() WHERE {_OF} AND constraint_type <> 'NOT NULL'
+"""
+_SIZE = """
+SELECT count(DISTINCT block) * (SELECT block_size FROM pragma_database_size() LIMIT 1) FROM (
+    SELECT unnest(list_append(additional_block_ids, block_id)) AS block FROM pragma_storage_info(?) WHERE persistent
+) WHERE block >= 0
+"""
 
 
 def _translated(error: "duckdb.Error") -> TargetError:
