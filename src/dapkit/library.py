@@ -95,6 +95,7 @@ class SyncOptions:
     stage: Path | str | None = None
     load: LoadOptions = field(default_factory=LoadOptions)
     if_stale: timedelta | None = None
+    repair: bool = False
     connections: int = 4
     concurrency: int = 8
     listen: Listener = lambda _: None
@@ -249,6 +250,7 @@ class AsyncClient:
             stage=stage_root(chosen.stage, self._options.environ),
             load=chosen.load,
             if_stale=chosen.if_stale,
+            repair=chosen.repair,
             connections=chosen.connections,
             concurrency=chosen.concurrency,
             patience=self._patience,

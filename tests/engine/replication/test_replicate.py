@@ -12,11 +12,13 @@ import pytest
 from dapkit.client.session import Session
 from dapkit.connection import connect
 from dapkit.engine.events import Event
+from dapkit.engine.replication.books import list_tables
 from dapkit.engine.replication.converge import LOGS, Purpose, Road
 from dapkit.engine.replication.replicate import ReplicateOptions, SyncResult, replicate
-from dapkit.errors import OriginError, SnapshotRequiredError, TargetError
+from dapkit.errors import OriginError, SnapshotRequiredError, TargetError, UnreachableTargetError
 from dapkit.protocol.budget import NO_PACE
 from dapkit.settings import ConnectionSettings, SandboxSettings
+from dapkit.targets.base import Past
 from dapkit.targets.duckdb.target import DuckDbSession, DuckDbTarget
 
 TABLES = ("users", "courses", "enrollments")
@@ -40,6 +42,11 @@ class World:
 
     def database(self, name: str) -> Path:
         return self.folder / f"{name}.duckdb"
+
+    def past(self) -> dict[str, Past]:
+        """Return what was last done to each table on the books."""
+        listed = list_tables(DuckDbTarget(self.database("college")), "canvas", count=False)
+        return {each.book.table: each.last for each in listed if each.last is not None}
 
     def rows(self, name: str, table: str, namespace: str = "canvas") -> list[str]:
         """Return the rows as texts, since NaN equals nothing."""
@@ -113,6 +120,7 @@ def test_nothing_new_is_left_alone(tmp_path: Path) -> None:
         await world.sync()
         result = await world.sync()
         assert [loaded.road for loaded in result.done] == [Road.LEAVE] * 3
+        assert {past.event for past in world.past().values()} == {"unchanged"}
 
     in_world(tmp_path, scenario)
 
@@ -144,6 +152,46 @@ def test_a_load_that_breaks_leaves_nothing_and_the_next_run_finds_the_files(
     in_world(tmp_path, scenario)
 
 
+def test_a_failure_stays_what_it_was_when_it_cannot_be_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        def broken(*_: object) -> None:
+            raise TargetError("the power failed")
+
+        def away(*_: object) -> None:
+            raise OSError("the disk is gone")
+
+        monkeypatch.setattr(DuckDbSession, "_book", broken)
+        monkeypatch.setattr(DuckDbSession, "remember", away)
+        result = await world.sync()
+        assert [failure.error.message for failure in result.failed] == ["the power failed"] * 3
+
+    in_world(tmp_path, scenario)
+
+
+def test_what_is_no_failure_of_the_table_leaves_its_history_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        await world.sync()
+        written: list[object] = []
+        monkeypatch.setattr(DuckDbSession, "remember", lambda *line: written.append(line))
+        refused = await world.sync(purpose=Purpose.INIT)
+        assert [failure.error.code for failure in refused.failed] == ["already-replicated"] * 3
+
+        def unreachable(*_: object) -> None:
+            raise UnreachableTargetError("it is gone")
+
+        world.advance(400)
+        monkeypatch.setattr(DuckDbSession, "change", unreachable)
+        gone = await world.sync()
+        assert [failure.error.code for failure in gone.failed] == ["target-unreachable"] * 3
+        assert written == []
+
+    in_world(tmp_path, scenario)
+
+
 def test_a_reloaded_table_is_merged_from_a_fresh_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(world: World) -> None:
         await world.sync()
@@ -158,9 +206,13 @@ def test_a_reloaded_table_is_merged_from_a_fresh_snapshot(tmp_path: Path, monkey
         with monkeypatch.context() as context:
             context.setattr(Session, "submit", demanding)
             update = await world.sync(purpose=Purpose.UPDATE)
+            past = world.past()
             result = await world.sync()
         assert [failure.error.code for failure in update.failed] == ["snapshot-required"] * 3
         assert [loaded.road for loaded in result.done] == [Road.REPLACE] * 3
+        assert {(last.event, last.detail["code"]) for last in past.values()} == {("failed", "snapshot-required")}
+        assert past["users"].detail["message"] == "The table was reloaded"
+        assert {last.event for last in world.past().values()} == {"replaced"}
         await world.sync(name="fresh")
         for table in TABLES:
             assert world.rows("college", table) == world.rows("fresh", table)

@@ -7,9 +7,11 @@ then its change and the record of the change are committed together (`targets`).
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from dapkit.client.session import Session
 from dapkit.engine.events import (
@@ -33,7 +35,14 @@ from dapkit.engine.replication.converge import LOGS, REFRESH, Purpose, Refuse, R
 from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.run import Workshop, workshop
 from dapkit.engine.tables import Resolved, resolve_tables
-from dapkit.errors import DapError, InternalError, LockedError
+from dapkit.errors import (
+    AlreadyReplicatedError,
+    DapError,
+    InternalError,
+    LockedError,
+    NotReplicatedError,
+    UnreachableTargetError,
+)
 from dapkit.model import Format, Mode, Query
 from dapkit.schema import read_table
 from dapkit.targets.base import (
@@ -53,6 +62,9 @@ __all__ = ["ReplicateOptions", "SyncResult", "replicate"]
 log = logging.getLogger(__name__)
 
 SNAPSHOT = Query(format=Format.TSV, mode=Mode.CONDENSED)
+_UNREMARKABLE = (AlreadyReplicatedError, NotReplicatedError, UnreachableTargetError)
+"""Failures that are not written into the database: the command was not for this table, or nothing can be written."""
+
 _EVERYBODYS = (RunBegan, TableDone, TableFailed)  # told of the whole, not of each table's own run
 
 
@@ -224,20 +236,30 @@ class Replication:
         except DapError as error:
             if concerns_all(error, self._places.folder):
                 raise
-            return self._failed(name, error)
+            return await self._failed(name, error)
         except Exception as error:
             log.debug("table %s", name, exc_info=error)
-            return self._failed(name, InternalError(f"{type(error).__name__}: {error}"))
+            return await self._failed(name, InternalError(f"{type(error).__name__}: {error}"))
         self._listen(TableMoved(table=name, state=TableState.DONE))
         self._listen(loaded)
         return loaded
 
-    def _failed(self, name: str, error: DapError) -> TableFailed:
+    async def _failed(self, name: str, error: DapError) -> TableFailed:
         error.table = error.table or name
         self._listen(TableMoved(table=name, state=TableState.FAILED))
         failure = TableFailed(table=name, error=error)
         self._listen(failure)
+        if not isinstance(error, _UNREMARKABLE):
+            await self._remember(name, "failed", {"code": error.code, "message": error.message})
         return failure
+
+    async def _remember(self, name: str, event: str, detail: Mapping[str, Any]) -> None:
+        """Add to the database's history; when that cannot be, the table's outcome stays what it is."""
+        try:
+            async with self._places.sessions.lend() as target:
+                await self._places.loads.blocking(target.remember, self._namespace, name, event, detail)
+        except Exception as error:
+            log.debug("no history of table %s", name, exc_info=error)
 
     async def _bring(self, name: str, standing: Standing, book: Book | None) -> TableLoaded:
         options = self._options
@@ -282,6 +304,7 @@ class Replication:
             until = max(until, book.watermark)
             if not result.rows and until == book.watermark and result.schema_version == book.schema.version:
                 stage.discard(result)
+                await self._remember(name, "unchanged", {"watermark": until.isoformat()})
                 return _left(name, book)
         self._listen(TableMoved(table=name, state=TableState.LOADING, job_id=result.job_id))
         table = read_table(await self._session.schema(self._namespace, name))
