@@ -1,16 +1,18 @@
-"""DuckDB as a target: `duckdb:FILE`. DuckDB reads the files by itself."""
+"""DuckDB as a target: `duckdb:FILE?memory_limit=2GB`. DuckDB reads the files by itself."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from dapkit.decode.tsv import common_header
 from dapkit.decode.tsv_rows import unfit
-from dapkit.errors import BadValueError, MovedOnError, TargetError, UnreachableTargetError, UsageError
+from dapkit.decode.tsv_sql import LONGEST_LINE
+from dapkit.errors import BadValueError, MovedOnError, TargetError, UnreachableTargetError
 from dapkit.model import Table
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Counts, Load
+from dapkit.targets.duckdb.address import address_of, bytes_of
 from dapkit.targets.duckdb.dialect import ORIGINALS, DuckDbDialect
 from dapkit.targets.repairs import settle
 from dapkit.targets.sql import NEWEST, Layout, SqlSession, Staged
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["DuckDbTarget"]
 
 _STAGING = '"dapkit_staging"'
+_BUFFERS = 24
+"""How many buffers of the longest line, for which there is room then, have to fit into DuckDB's memory."""
+
+_SHORTEST_LINE = 2 << 20
+_MORE = "Give DuckDB more memory, as in duckdb:FILE?memory_limit=4GB, or a larger temp_directory."
 
 
 class DuckDbTarget:
@@ -28,25 +35,25 @@ class DuckDbTarget:
 
     most_sessions = 1
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, settings: Mapping[str, str] | None = None) -> None:
         self.path = path
         self.name = f"duckdb:{path.absolute()}"
+        self._settings = settings or {}
 
     @classmethod
     def of(cls, url: str) -> Self:
         """Return the target that `duckdb:FILE` names."""
-        file = url.partition(":")[2].removeprefix("//")
-        if not file:
-            raise UsageError("The target duckdb: names no file", hint="Write it like duckdb:college.duckdb")
-        return cls(Path(file))
+        address = address_of(url)
+        return cls(address.path, address.settings)
 
     def open(self) -> "DuckDbSession":
         """Open the file, which is made where it is missing."""
         import duckdb  # noqa: PLC0415, only where it is used
 
+        # Without an order to keep, a load larger than memory needs less of it.
+        settings: dict[str, Any] = {"preserve_insertion_order": "false", **self._settings}
         try:
-            # Without an order to keep, a load larger than memory needs less of it.
-            return DuckDbSession(duckdb.connect(str(self.path), config={"preserve_insertion_order": "false"}))
+            return DuckDbSession(duckdb.connect(str(self.path), config=settings))
         except duckdb.Error as error:
             hint = "Close the program that has it open, and check that it is a DuckDB file that you may write to."
             raise UnreachableTargetError(f"{self.path} cannot be opened: {_first_line(error)}", hint=hint) from error
@@ -56,8 +63,10 @@ class DuckDbSession(SqlSession):
     """A connection to a DuckDB file."""
 
     def __init__(self, connection: "duckdb.DuckDBPyConnection") -> None:
-        self.dialect: DuckDbDialect = DuckDbDialect()
         self._connection = connection
+        ((limit,),) = self.query("SELECT current_setting('memory_limit')")
+        room = (bytes_of(limit) or LONGEST_LINE * _BUFFERS) // _BUFFERS
+        self.dialect: DuckDbDialect = DuckDbDialect(min(LONGEST_LINE, max(room, _SHORTEST_LINE)))
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run a statement and return its rows."""
@@ -189,6 +198,10 @@ def _translated(error: "duckdb.Error") -> TargetError:
         return MovedOnError(f"Somebody else is changing the same at this time: {_first_line(error)}")
     if isinstance(error, duckdb.ConversionException):
         return unfit(error)
+    if "Maximum line size" in str(error):
+        return TargetError("A row of the files is longer than DuckDB has room for", hint=_MORE)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return TargetError(f"DuckDB says: {_first_line(error)}", hint=_MORE)
     kind = BadValueError if isinstance(error, duckdb.ConstraintException) else TargetError
     return kind(f"DuckDB says: {_first_line(error)}")
 
