@@ -128,6 +128,19 @@ def test_dropping_what_is_not_there(db: Dap) -> None:
         assert [line["name"] for line in listed(db)] == ["users"], "nothing was dropped"
 
 
+def test_a_table_that_is_not_on_the_books_is_filled_anew_when_that_is_asked_for(db: Dap, file: Path) -> None:
+    db("sync", tables="users")
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("DELETE FROM instructure_dap.table_sync")
+        connection.execute("DELETE FROM canvas.users WHERE id % 2 = 0")
+    refused = db("sync", tables="users")
+    assert refused.code == 53
+    assert "--repair" in refused.err
+    repaired = json.loads(db("sync", "--repair", "--json", tables="users").out)
+    assert repaired["tables"][0]["road"] == "repair"
+    assert db("reconcile", "--no-sync", tables="users").code == 0
+
+
 def test_dropping_all_of_nothing(db: Dap) -> None:
     for _ in range(2):
         outcome = db("dropdb", "--json", tables="all")
