@@ -61,9 +61,15 @@ class Staged:
 
 
 class SqlSession(ABC):
-    """One connection to a SQL database, as a `TargetSession`."""
+    """One connection to a SQL database, as a `TargetSession`.
+
+    Attributes:
+        dialect: its SQL.
+        size_is_read: whether a table has to be read to tell its size, which is then told only with its rows.
+    """
 
     dialect: Dialect
+    size_is_read: bool = False
 
     # What a driver does
 
@@ -359,7 +365,7 @@ class SqlSession(ABC):
             Listed(
                 book=book,
                 rows=self._rows(book) if count else None,
-                bytes=self.size(book),
+                bytes=self.size(book) if count or not self.size_is_read else None,
                 last=past.get(table),
                 kept_columns=self._kept(book),
             )

@@ -89,6 +89,13 @@ def test_a_trigger_of_the_users_own_survives_a_table_made_anew(scene: Scene) -> 
     assert scene.place.ask("SELECT id FROM log") == [(2,)]
 
 
+def test_a_size_is_told_with_the_rows_only(scene: Scene) -> None:
+    scene.initialise(TABLE, [{"id": 1}])
+    counted, quick = (scene.session.listing("canvas", count=count)[0] for count in (True, False))
+    assert counted.bytes in (None, 4096), "None where SQLite was built without dbstat"
+    assert quick.bytes is None
+
+
 COLUMNS = '"id" INTEGER NOT NULL, "made" TEXT, "on" BOOLEAN, "name" TEXT'
 
 

@@ -65,6 +65,8 @@ class SqliteTarget:
 class SqliteSession(SqlSession):
     """A connection to a SQLite file."""
 
+    size_is_read = True
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.dialect: SqliteDialect = SqliteDialect()
         self._connection = connection
