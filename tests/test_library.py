@@ -12,10 +12,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from dapkit import AsyncClient, Client, ClientOptions, Delivery, Format, JobStatus, Query, SyncOptions, sync
 from dapkit.engine.events import Event, Notice, ObjectBegan
+from dapkit.engine.replication.converge import Road
 from dapkit.errors import DapError, InterruptedRunError, MissingCredentialsError, TableNotFoundError, UsageError
 from dapkit.library import _settings
 from dapkit.protocol.budget import NO_PACE, Pace
@@ -102,6 +104,18 @@ def test_a_client_that_is_not_open_says_so() -> None:
 def test_credentials_are_read_from_the_environment_only_when_needed() -> None:
     with pytest.raises(MissingCredentialsError), Client(ClientOptions(environ={})):
         pass
+
+
+def test_a_table_that_is_not_on_the_books_is_filled_anew_when_that_is_asked_for(dap: Client, tmp_path: Path) -> None:
+    path = tmp_path / "college.duckdb"
+    options = SyncOptions(stage=tmp_path / "stage")
+    assert dap.sync("canvas", "wikis", f"duckdb:{path}?threads=1", options).failed == ()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("DELETE FROM instructure_dap.table_sync")
+    refused = dap.sync("canvas", "wikis", f"duckdb:{path}", options)
+    assert [failure.error.code for failure in refused.failed] == ["layout"]
+    repaired = dap.sync("canvas", "wikis", f"duckdb:{path}", replace(options, repair=True))
+    assert [table.road for table in repaired.done] == [Road.REPAIR]
 
 
 def once(act: Callable[[], None]) -> Callable[[Event], None]:

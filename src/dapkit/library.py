@@ -101,6 +101,7 @@ class SyncOptions:
     if_stale: timedelta | None = None
     expire_logs: timedelta | None = None
     wait: bool = False
+    repair: bool = False
     connections: int = 4
     concurrency: int = 8
     listen: Listener = lambda _: None
@@ -257,6 +258,7 @@ class AsyncClient:
             if_stale=chosen.if_stale,
             expire_logs=chosen.expire_logs,
             wait=chosen.wait,
+            repair=chosen.repair,
             connections=chosen.connections,
             concurrency=chosen.concurrency,
             patience=self._patience,

@@ -44,6 +44,7 @@ class Capabilities:
         exact_keys: whether texts of a key are told apart by case, accents and spaces at their end.
         enum_blanks: whether a value of an enum may end in spaces.
         moment, watermark: what date-times and watermarks are cut to.
+        keyed: whether a table has its key as a constraint.
         constrained: whether the database itself refuses a null in a required column.
     """
 
@@ -57,6 +58,7 @@ class Capabilities:
     moment: timedelta = timedelta(microseconds=1)
     watermark: timedelta = timedelta(microseconds=1)
     constrained: bool = True
+    keyed: bool = True
 
 
 class Place:
@@ -112,6 +114,11 @@ class Place:
     def index(self, name: str, table: Table) -> str:
         """Return what drops an index of a table after the words DROP INDEX."""
         return f"{self.dialect.identifier(table.namespace)}.{name}"
+
+    def made(self) -> list[tuple[Any, ...]]:
+        """Return the names of all that the database has: tables, views, types and whatever else leaves a trace."""
+        sql = "SELECT table_schema, table_name FROM information_schema.tables"
+        return sorted(self.ask(f"{sql} WHERE table_schema NOT IN ('information_schema', 'pg_catalog')"))
 
     def value(self, type_: Type, raw: object) -> object:
         """Return what a driver gives, or a test writes, as the plain value that it stands for."""

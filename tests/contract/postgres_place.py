@@ -34,6 +34,12 @@ class PostgresPlace(Place):
         items = column.type.items
         return f"{name}::text[]" if items is not None and items.kind is Kind.ENUM else name
 
+    def made(self) -> list[tuple[object, ...]]:
+        """Return the names of types too, which tables have as well."""
+        sql = "SELECT typnamespace::regnamespace::text, typname::text FROM pg_type"
+        spaces = "('information_schema', 'pg_catalog', 'pg_toast')"
+        return sorted(self.ask(f"{sql} WHERE typnamespace::regnamespace::text NOT IN {spaces}"))
+
     def value(self, type_: Type, raw: object) -> object:
         """Return a float of four bytes as it is, not as the shortest text that names it."""
         plain = super().value(type_, raw)

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.contract.books import BooksContract
 from tests.contract.changes import ChangesContract
 from tests.contract.evolution import EvolutionContract
 from tests.contract.expiry import ExpiryContract
 from tests.contract.place import Place
+from tests.contract.repairs import RepairsContract
 from tests.contract.safety import SafetyContract
 from tests.contract.scene import Scene
 from tests.contract.snapshots import SnapshotsContract
@@ -17,7 +19,14 @@ __all__ = ["TargetContract"]
 
 
 class TargetContract(
-    ValuesContract, ChangesContract, SnapshotsContract, EvolutionContract, ExpiryContract, SafetyContract
+    ValuesContract,
+    ChangesContract,
+    SnapshotsContract,
+    EvolutionContract,
+    ExpiryContract,
+    BooksContract,
+    RepairsContract,
+    SafetyContract,
 ):
     """All of it."""
 

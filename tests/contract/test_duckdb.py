@@ -9,7 +9,7 @@ from tests.contract.suite import TargetContract
 from dapkit.targets.duckdb.target import DuckDbTarget
 
 KEPT = Fate.KEPT
-CAPABILITIES = Capabilities(nul=KEPT, json_nul=KEPT, infinity=KEPT, nan=KEPT, unknown_enum=KEPT)
+CAPABILITIES = Capabilities(nul=KEPT, json_nul=KEPT, infinity=KEPT, nan=KEPT, unknown_enum=KEPT, keyed=False)
 
 
 class TestDuckDb(TargetContract):

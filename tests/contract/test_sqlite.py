@@ -17,6 +17,9 @@ class SqlitePlace(Place):
     def index(self, name: str, table: Table) -> str:
         return name
 
+    def made(self) -> list[tuple[object, ...]]:
+        return sorted(self.ask("SELECT type, name FROM sqlite_master"))
+
 
 class TestSqlite(TargetContract):
     @pytest.fixture

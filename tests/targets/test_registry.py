@@ -10,7 +10,9 @@ from dapkit.targets import registry
 from dapkit.targets.registry import SCHEMES, target_of
 
 
-@pytest.mark.parametrize("url", ["duckdb:a.duckdb", "DuckDB:a.duckdb", "duckdb://a.duckdb", "sqlite:a.duckdb"])
+@pytest.mark.parametrize(
+    "url", ["duckdb:a.duckdb", "DuckDB:a.duckdb", "duckdb://a.duckdb", "duckdb:a.duckdb?threads=2", "sqlite:a.duckdb"]
+)
 def test_a_scheme_leads_to_its_target(url: str) -> None:
     target: Any = target_of(url)
     assert target.path == Path("a.duckdb")

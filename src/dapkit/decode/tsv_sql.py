@@ -9,26 +9,28 @@ from collections.abc import Mapping, Sequence
 from dapkit.decode.tsv import Header
 from dapkit.model import Table
 
-__all__ = ["far_year", "originals", "quoted", "read_tsv", "text_literal", "unescaped"]
+__all__ = ["LONGEST_LINE", "far_year", "originals", "quoted", "read_tsv", "text_literal", "unescaped"]
 
-_LONGEST_LINE = 256 << 20
+LONGEST_LINE = 256 << 20
+"""Bytes of the longest line that is read, and of each buffer: DuckDB's own choice would be buffers of 16 lines."""
+
 _ONE, _TWO = "\\", "\\\\"
 _ASIDE = "chr(57344)"  # of the private use area: no text should have it
 # The letters of COPY's escapes and what they stand for; a NUL has one of its own here.
 _ESCAPES = (("b", 8), ("t", 9), ("n", 10), ("v", 11), ("f", 12), ("r", 13), ("0", 0))
 
 
-def read_tsv(paths: Sequence[str], header: Header) -> str:
+def read_tsv(paths: Sequence[str], header: Header, longest_line: int = LONGEST_LINE) -> str:
     """Return a table function that reads the files, all with this header, into columns of text named as there.
 
-    The texts still bear their escapes; `unescaped` takes them back.
+    The texts still bear their escapes; `unescaped` takes them back. Some buffers of `longest_line` bytes are needed.
     """
     files = ", ".join(map(text_literal, paths))
     columns = ", ".join(f"{text_literal(name)}: 'VARCHAR'" for name in header.names)
     return (
         f"read_csv([{files}], columns = {{{columns}}}, header = true, auto_detect = false, compression = 'gzip', "
         rf"delim = '\t', quote = '', escape = '', comment = '', new_line = '\n', nullstr = '\N', "
-        f"max_line_size = {_LONGEST_LINE}, strict_mode = true)"
+        f"max_line_size = {longest_line}, buffer_size = {longest_line}, strict_mode = true)"
     )
 
 

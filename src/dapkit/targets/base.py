@@ -24,6 +24,7 @@ __all__ = [
     "Load",
     "LoadOptions",
     "Parts",
+    "Past",
     "Standing",
     "Target",
     "TargetSession",
@@ -162,12 +163,31 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What was done to a table: when (UTC), what, and its detail, such as the rows written or the error's code."""
+
+    time: datetime
+    event: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """A table on the books as `listdb` shows it; sizes are None where the database does not tell."""
+    """A table on the books as `listdb` shows it.
+
+    Attributes:
+        book: its line.
+        rows: how many it has, None where they were not counted.
+        bytes: what it takes, None where the database does not tell.
+        last: what was last done to it, None where dapkit did nothing yet.
+        kept_columns: columns that it has and its schema does not: kept when they left the schema, or somebody's own.
+    """
 
     book: Book
     rows: int | None
     bytes: int | None = None
+    last: Past | None = None
+    kept_columns: tuple[str, ...] = ()
 
 
 class TargetSession(Protocol):
@@ -229,8 +249,24 @@ class TargetSession(Protocol):
     def compare(self, truth: Truth) -> Comparison:
         """Compare a live table with what it should hold; nothing is left of what that takes."""
 
+    def is_stray(self, namespace: str, table: str) -> bool:
+        """Whether a table (no view) that is not on the books stands where one of the service would.
+
+        Where there are no books nothing does, and the books themselves are never meant.
+        """
+
     def drop(self, namespace: str, table: str) -> None:
-        """Remove a table and its line."""
+        """Remove a table, what was made for it (enum types, lookup tables), and its line if it has one."""
+
+    def remember(self, namespace: str, table: str, event: str, detail: Mapping[str, Any]) -> None:
+        """Add to the history what no load of this session has added, in a transaction of its own.
+
+        Args:
+            namespace: of the table.
+            table: its name; it need not be there.
+            event: what happened, in a word.
+            detail: more of it, as JSON takes it.
+        """
 
     def listing(self, namespace: str, *, count: bool) -> tuple[Listed, ...]:
         """Return the tables on the books."""

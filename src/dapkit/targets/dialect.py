@@ -74,6 +74,10 @@ class Dialect(ABC):
         """Return a SELECT that ends after so many rows."""
         return f"{select} LIMIT {rows}"
 
+    def one_after(self, select: str, rows: int) -> str:
+        """Return an ordered SELECT of the one row that comes after so many."""
+        return f"{select} LIMIT 1 OFFSET {rows}"
+
     # The books
 
     @abstractmethod
@@ -124,6 +128,31 @@ class Dialect(ABC):
     def insert_history(self) -> str:
         """Add to our history: time, namespace, table, what happened, detail (JSON)."""
         return self._insert("dapkit_history", ("time", "source_namespace", "source_table", "event", "detail"))
+
+    def newest_history(self) -> str:
+        """Select the newest line of our history for each table of a namespace: table, time, event, detail."""
+        columns = self.listed(("source_table", "time", "event", "detail"))
+        place = "row_number() OVER (PARTITION BY source_table ORDER BY time DESC) AS dapkit_place"
+        numbered = (
+            f"SELECT {columns}, {place} FROM {self.book('dapkit_history')} WHERE source_namespace = {self.placeholder}"
+        )
+        return f"SELECT {columns} FROM ({numbered}) AS numbered WHERE dapkit_place = 1"
+
+    def oldest_history(self, lines: int) -> str:
+        """Select the time of the oldest of so many newest lines of a namespace and table, if there are as many."""
+        times = (
+            f"SELECT time FROM {self.book('dapkit_history')}"
+            f" WHERE source_namespace = {self.placeholder} AND source_table = {self.placeholder} ORDER BY time DESC"
+        )
+        return self.one_after(times, lines - 1)
+
+    def prune_history(self) -> str:
+        """Remove the lines of a namespace and table before a time, but for those whose detail is like a pattern."""
+        return (
+            f"DELETE FROM {self.book('dapkit_history')}"
+            f" WHERE source_namespace = {self.placeholder} AND source_table = {self.placeholder}"
+            f" AND time < {self.placeholder} AND detail NOT LIKE {self.placeholder}"
+        )
 
     def _insert(self, table: str, columns: Sequence[str]) -> str:
         values = ", ".join([self.placeholder] * len(columns))

@@ -15,6 +15,7 @@ from typing import Any
 from dapkit.errors import IntegrityError, LayoutError, MovedOnError, OriginError, UnalterableError
 from dapkit.model import Table, VersionedSchema
 from dapkit.schema import read_table
+from dapkit.targets import history
 from dapkit.targets.base import (
     Book,
     Comparison,
@@ -30,7 +31,7 @@ from dapkit.targets.base import (
 from dapkit.targets.comparing import EXAMPLES, ComparingSql
 from dapkit.targets.dialect import BOOKS, Dialect
 
-__all__ = ["NEWEST", "SCRATCH", "SqlSession", "Staged", "described"]
+__all__ = ["NEWEST", "SCRATCH", "Layout", "SqlSession", "Staged", "described"]
 
 VERSION = 1
 """The version of the books that the official client of today writes, and we with it."""
@@ -40,6 +41,10 @@ NEWEST = "dapkit_newest"
 """The temporary table of the newest row of each key, where keys were repeated."""
 
 SCRATCH = "dapkit_scratch"
+
+
+Layout = set[tuple[Any, ...]]
+"""Columns and constraints of a table, each with its name, or what there is instead, first."""
 
 
 class _UndoneError(Exception):
@@ -56,9 +61,15 @@ class Staged:
 
 
 class SqlSession(ABC):
-    """One connection to a SQL database, as a `TargetSession`."""
+    """One connection to a SQL database, as a `TargetSession`.
+
+    Attributes:
+        dialect: its SQL.
+        size_is_read: whether a table has to be read to tell its size, which is then told only with its rows.
+    """
 
     dialect: Dialect
+    size_is_read: bool = False
 
     # What a driver does
 
@@ -77,6 +88,18 @@ class SqlSession(ABC):
     @abstractmethod
     def exists(self, namespace: str, table: str) -> bool:
         """Whether there is a table (or view) of this name."""
+
+    @abstractmethod
+    def is_table(self, namespace: str, table: str) -> bool:
+        """Whether there is a table of this name; a view or anything else is none."""
+
+    @abstractmethod
+    def columns(self, namespace: str, table: str) -> list[str]:
+        """Return the names of the columns that a table has in fact, in their order."""
+
+    @abstractmethod
+    def layout(self, table: Table) -> Layout:
+        """Return what tells a table that a load made from any other, its name left aside; nothing of what is none."""
 
     @abstractmethod
     def stage(self, load: Load, *, action: bool) -> Staged:
@@ -100,9 +123,13 @@ class SqlSession(ABC):
         """Return what empties the table and gives it the load's schema."""
         return self.dialect.rebuild(read_table(before.schema), load.table)
 
-    def moment(self, moment: datetime) -> object:
+    def stamp(self, moment: datetime) -> object:
         """Return a time as the driver takes it for a column of UTC without zone."""
         return moment.astimezone(UTC).replace(tzinfo=None)
+
+    def moment(self, moment: datetime) -> object:
+        """Return a watermark as the driver takes it for the books."""
+        return self.stamp(moment)
 
     def description(self, document: Mapping[str, Any]) -> str:
         """Return a schema as text for the books."""
@@ -110,10 +137,6 @@ class SqlSession(ABC):
 
     def size(self, book: Book) -> int | None:  # noqa: ARG002, for those who can tell
         """Return the bytes that a table takes, None where the database does not tell."""
-        return None
-
-    def layout(self, table: Table) -> set[tuple[Any, ...]] | None:  # noqa: ARG002, for those who can tell
-        """Return what tells a table that we made from any other, None where no load is ever left half done."""
         return None
 
     # The books
@@ -169,13 +192,19 @@ class SqlSession(ABC):
         except ValueError as error:
             raise LayoutError(f"The books hold no schema of {table}: {error}", table=table) from error
         schema = VersionedSchema(namespace=namespace, table=table, version=int(version), document=document)
-        return Book(namespace=namespace, table=table, watermark=_moment(watermark), schema=schema)
+        return Book(namespace=namespace, table=table, watermark=history.moment(watermark), schema=schema)
 
     def standing(self, namespace: str, table: str) -> Standing:
         """Return what there is where the table should be."""
         if table in self.books(namespace):
             return Standing.BOOKED
         return Standing.UNBOOKED if self.exists(namespace, table) else Standing.ABSENT
+
+    def is_stray(self, namespace: str, table: str) -> bool:
+        """Whether a table that is not on the books stands where one of the service would; see `TargetSession`."""
+        if namespace.casefold() == BOOKS or not self.exists(BOOKS, "table_sync"):
+            return False
+        return table not in self.books(namespace) and self.is_table(namespace, table)
 
     # Tables
 
@@ -249,25 +278,26 @@ class SqlSession(ABC):
 
     def repair(self, load: Load) -> Counts:
         """Make a table that is not on the books equal to a snapshot, and book it, if it is as we would make it."""
+        wanted = self.expected_layout(load.table)
         with self.transaction():
-            self._require_layout(load.table)
+            self.require_layout(load.table, wanted)
             counts = self._merge(load)
             if load.table.name in self.books(load.table.namespace):
                 raise MovedOnError(f"Table {load.table.name} was loaded by somebody else meanwhile")
             return self._settle(load, None, "repaired", counts)
 
-    def _require_layout(self, table: Table) -> None:
+    def require_layout(self, table: Table, wanted: Layout) -> None:
         """Raise LayoutError unless a table is exactly as we would make it."""
-        found, wanted = self.layout(table), self.expected_layout(table)
-        if found is None or found != wanted:
-            odd = sorted({str(line[0]) for line in (found or set()) ^ (wanted or set())})
+        found = self.layout(table)
+        if found != wanted:
+            odd = sorted({str(line[0]) for line in found ^ wanted})
             message = f"Table {table.name} is not on the books, and is not laid out as a load would leave it"
             hint = f"It may be somebody's own, and was not touched: rename or drop it. What differs: {', '.join(odd)}"
             raise LayoutError(message, hint=hint, table=table.name)
 
-    def expected_layout(self, table: Table) -> set[tuple[Any, ...]] | None:
+    def expected_layout(self, table: Table) -> Layout:
         """Return the layout of a table as we would make it, which is made and undone to see."""
-        wanted = None
+        wanted: Layout = set()
         with suppress(_UndoneError), self.transaction():
             scratch = replace(table, namespace=SCRATCH)
             self._run([*self.dialect.create_namespace(SCRATCH), *self.dialect.create_table(scratch)])
@@ -331,17 +361,28 @@ class SqlSession(ABC):
         )
 
     def drop(self, namespace: str, table: str) -> None:
-        """Remove a table and its line."""
+        """Remove a table, what was made for it, and its line."""
         with self.transaction():
             self._run(self.dialect.drop_table(namespace, table))
             self.modify(self.dialect.delete_book(), (namespace, table))
 
     def listing(self, namespace: str, *, count: bool) -> tuple[Listed, ...]:
         """Return the tables on the books."""
+        books, past = self.books(namespace), history.newest(self, namespace)
         return tuple(
-            Listed(book=book, rows=self._rows(book) if count else None, bytes=self.size(book))
-            for book in self.books(namespace).values()
+            Listed(
+                book=book,
+                rows=self._rows(book) if count else None,
+                bytes=self.size(book) if count or not self.size_is_read else None,
+                last=past.get(table),
+                kept_columns=self._kept(book),
+            )
+            for table, book in books.items()
         )
+
+    def _kept(self, book: Book) -> tuple[str, ...]:
+        known = {column.name for column in read_table(book.schema).columns}
+        return tuple(name for name in self.columns(book.namespace, book.table) if name not in known)
 
     def _rows(self, book: Book) -> int:
         name = self.dialect.name(book.namespace, book.table)
@@ -375,7 +416,9 @@ class SqlSession(ABC):
 
     def _guard(self, before: Book) -> None:
         """Hold the table's line. Raises MovedOnError when it says something else by now."""
-        stored = [_moment(row[0]) for row in self.query(self.dialect.hold_book(), (before.namespace, before.table))]
+        stored = [
+            history.moment(row[0]) for row in self.query(self.dialect.hold_book(), (before.namespace, before.table))
+        ]
         if not stored or max(stored) != before.watermark:
             raise MovedOnError(f"Table {before.table} was changed by somebody else meanwhile", table=before.table)
 
@@ -413,18 +456,17 @@ class SqlSession(ABC):
             "deleted": counts.deleted,
             **({"expired": counts.expired} if counts.expired else {}),
             **({"repaired": dict(counts.repaired)} if counts.repaired else {}),
-            **({"ddl": list(ddl)} if ddl else {}),
+            **({history.DDL: list(ddl)} if ddl else {}),
         }
-        values = (self.moment(datetime.now(UTC)), load.table.namespace, load.table.name, event, json.dumps(detail))
-        self.modify(self.dialect.insert_history(), values)
+        history.write(self, load.table.namespace, load.table.name, event, detail)
+
+    def remember(self, namespace: str, table: str, event: str, detail: Mapping[str, Any]) -> None:
+        """Add a line to the history, in a transaction of its own."""
+        with self.transaction():
+            history.write(self, namespace, table, event, detail)
 
 
 def described(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return a schema as the books hold it: without the property `meta`, which no column stands for."""
     properties = {name: node for name, node in document.get("properties", {}).items() if name != "meta"}
     return {**document, "properties": properties}
-
-
-def _moment(value: object) -> datetime:
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)

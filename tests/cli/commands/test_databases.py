@@ -2,16 +2,31 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
+from dapkit.cli.commands.listdb import result_sentence, staleness
 from dapkit.client.session import Session
 from dapkit.engine.replication.replicate import ReplicateOptions
 from dapkit.errors import LockedError
 
 Dap = Callable[..., Any]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """The database of this test."""
+    return tmp_path / "college.duckdb"
+
+
+def listed(db: Dap) -> list[dict[str, Any]]:
+    """Return what the books say."""
+    lines: list[dict[str, Any]] = json.loads(db("listdb", "--omit-not-replicated", "--json").out)
+    return lines
 
 
 @pytest.fixture
@@ -60,7 +75,7 @@ def test_tables_that_are_not_there_are_listed_with_nulls(db: Dap) -> None:
         "name": "wikis", "timestamp": None, "staleness": None, "schema": None, "command": "initdb", "records": None,
     }  # fmt: skip
     shown = db("listdb", "--omit-record-count").out.splitlines()
-    assert shown[0].split() == ["name", "data", "as", "of", "staleness", "schema", "use", "command"]
+    assert " ".join(shown[0].split()) == "name data as of staleness schema use command size last result"
     assert len(shown) == len(lines) + 1
 
 
@@ -113,9 +128,129 @@ def test_a_file_that_is_no_database(db: Dap, tmp_path: Path) -> None:
 
 def test_dropping_what_is_not_there(db: Dap) -> None:
     db("sync", tables="users")
-    outcome = db("dropdb", tables="users,courses")
-    assert outcome.code == 58
-    assert len(json.loads(db("listdb", "--omit-not-replicated", "--json").out)) == 1, "nothing was dropped"
+    for words in ((), ("--yes",)):
+        outcome = db("dropdb", *words, tables="users,courses")
+        assert outcome.code == 58
+        assert [line["name"] for line in listed(db)] == ["users"], "nothing was dropped"
+
+
+def test_a_table_that_is_not_on_the_books_is_filled_anew_when_that_is_asked_for(db: Dap, file: Path) -> None:
+    db("sync", tables="users")
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("DELETE FROM instructure_dap.table_sync")
+        connection.execute("DELETE FROM canvas.users WHERE id % 2 = 0")
+    refused = db("sync", tables="users")
+    assert refused.code == 53
+    assert "--repair" in refused.err
+    repaired = json.loads(db("sync", "--repair", "--json", tables="users").out)
+    assert repaired["tables"][0]["road"] == "repair"
+    assert db("reconcile", "--no-sync", tables="users").code == 0
+
+
+def test_dropping_all_of_nothing(db: Dap) -> None:
+    for _ in range(2):
+        outcome = db("dropdb", "--json", tables="all")
+        assert (outcome.code, json.loads(outcome.out)["dropped"]) == (0, [])
+        db("sync", tables="users")
+        db("dropdb", tables="all")
+
+
+def test_a_table_that_is_not_on_the_books_is_dropped_when_it_is_named_and_meant(db: Dap, file: Path) -> None:
+    db("sync", tables="users,courses")
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("DELETE FROM instructure_dap.table_sync WHERE source_table = 'users'")
+        connection.execute("CREATE VIEW canvas.seen AS FROM canvas.users")
+    refused = db("dropdb", tables="courses,users")
+    assert refused.code == 58
+    assert "users is not on the books" in refused.err
+    assert "--yes" in refused.err
+    assert db("dropdb", "--yes", tables="courses,seen").code == 58, "a view is no table"
+    assert db("dropdb", "--yes", tables="user*").code == 30, "a pattern means the books"
+    assert [line["name"] for line in listed(db)] == ["courses"]
+    assert json.loads(db("dropdb", "--yes", "--json", tables="courses,users").out)["dropped"] == ["courses", "users"]
+    with duckdb.connect(str(file)) as connection:
+        assert connection.sql("FROM duckdb_tables() WHERE schema_name = 'canvas'").fetchall() == []
+    books = db("dropdb", "--yes", "--namespace", "instructure_dap", tables="table_sync")
+    assert books.code == 58
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_a_person_is_asked(db: Dap, monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
+    asked: list[str] = []
+
+    def confirm(question: str, **_: object) -> bool:
+        asked.append(question)
+        return answer
+
+    db("sync", tables="users")
+    monkeypatch.setattr("dapkit.cli.commands.dropdb.is_terminal", lambda: True)
+    monkeypatch.setattr("click.confirm", confirm)
+    assert db("dropdb", tables="users").code == (0 if answer else 130)
+    assert "users" in asked[0]
+    assert len(listed(db)) == (0 if answer else 1)
+    db("sync", tables="users")
+    for words in (("--yes",), ("--non-interactive",)):
+        assert db("dropdb", *words, tables="users").code == 0
+        db("sync", tables="users")
+    assert len(asked) == 1
+
+
+def test_for_scripts_of_the_official_client_the_list_is_what_that_prints(db: Dap) -> None:
+    db("sync", tables="users")
+    (line,) = json.loads(db("listdb", "--omit-not-replicated", "--non-interactive").out)
+    assert list(line) == ["name", "timestamp", "staleness", "schema", "command", "records"]
+    (line,) = json.loads(db("listdb", "--omit-not-replicated", "--omit-record-count", "--non-interactive").out)
+    assert list(line) == ["name", "timestamp", "staleness", "schema", "command"]
+
+
+def test_the_list_tells_size_last_result_and_what_a_table_keeps(db: Dap, file: Path) -> None:
+    db("sync", tables="users")
+    (line,) = listed(db)
+    assert line["bytes"] > 0
+    assert line["kept_columns"] == []
+    last = line["last_result"]
+    assert (last["event"], last["written"], last["code"]) == ("initialised", line["records"], None)
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("ALTER TABLE canvas.users ADD COLUMN mine INTEGER")
+        failed = '{"code": "out-of-range", "message": "too long ago"}'
+        connection.execute(
+            "INSERT INTO instructure_dap.dapkit_history VALUES"
+            f" (now() AT TIME ZONE 'UTC', 'canvas', 'users', 'failed', '{failed}')"
+        )
+    shown = db("listdb", "--omit-not-replicated")
+    assert shown.out.splitlines()[1].endswith("failed: out-of-range, just now")
+    assert "users keeps mine" in shown.err
+    (line,) = listed(db)
+    assert line["kept_columns"] == ["mine"]
+    assert (line["last_result"]["code"], line["last_result"]["message"]) == ("out-of-range", "too long ago")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"), (59.9, "59s"), (60, "1m"), (61, "1m 1s"), (3600, "1h"), (11_100, "3h 5m"), (3601, "1h"),
+        (86_400, "1d"), (190_000, "2d 4h"), (-5, "0s"),
+    ],
+)  # fmt: skip
+def test_staleness_is_written_as_the_official_client_does(seconds: float, text: str) -> None:
+    assert staleness(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("more", "seconds", "text"),
+    [
+        ({"event": "changed", "written": 1204, "deleted": 3}, 7300, "changed, 1,204 written, 3 deleted, 2 h ago"),
+        ({"event": "replaced", "written": 0, "deleted": 2}, 100, "replaced, 2 deleted, 1 min ago"),
+        ({"event": "failed", "code": "out-of-range"}, 18_000, "failed: out-of-range, 5 h ago"),
+        ({"event": "unchanged"}, 200_000, "unchanged, 2 d ago"),
+        ({"event": "odd", "written": "many"}, -3, "odd, just now"),
+    ],
+)
+def test_what_was_last_done_in_a_sentence(more: dict[str, Any], seconds: float, text: str) -> None:
+    now = datetime(2024, 3, 1, tzinfo=UTC)
+    at = (now - timedelta(seconds=seconds)).isoformat()
+    last = {"at": at, "written": None, "deleted": None, "code": None, "message": None} | more
+    assert result_sentence(last, now) == text
 
 
 def test_without_a_home_the_stage_wants_a_name(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +304,7 @@ def test_logs_that_were_left_too_long_are_told_of(db: Dap, tmp_path: Path) -> No
     at(tmp_path, "2026-09-24T00:00:00Z")
     listed = db(*listing, namespace="canvas_logs")
     assert "23 days ago" in listed.err
-    assert json.loads(listed.out)[0]["staleness"] == "552h 0m"
+    assert json.loads(listed.out)[0]["staleness"] == "23d"
     assert "23 days ago" in db("sync", **logs).err
     assert db(*listing, namespace="canvas_logs").err == ""
 

@@ -16,6 +16,7 @@ from dapkit.connection import connect
 from dapkit.engine import locking
 from dapkit.engine.events import Event, Notice, Retried
 from dapkit.engine.replication import outage
+from dapkit.engine.replication.books import list_tables
 from dapkit.engine.replication.converge import LOGS, Purpose, Road
 from dapkit.engine.replication.replicate import ReplicateOptions, SyncResult, replicate
 from dapkit.errors import (
@@ -31,7 +32,7 @@ from dapkit.locks import FileLock
 from dapkit.protocol.budget import NO_PACE
 from dapkit.schema import read_table
 from dapkit.settings import ConnectionSettings, SandboxSettings
-from dapkit.targets.base import Book, Counts, Load
+from dapkit.targets.base import Book, Counts, Load, Past
 from dapkit.targets.duckdb.target import DuckDbSession, DuckDbTarget
 
 TABLES = ("users", "courses", "enrollments")
@@ -61,6 +62,11 @@ class World:
 
     def database(self, name: str) -> Path:
         return self.folder / f"{name}.duckdb"
+
+    def past(self) -> dict[str, Past]:
+        """Return what was last done to each table on the books."""
+        listed = list_tables(DuckDbTarget(self.database("college")), "canvas", count=False)
+        return {each.book.table: each.last for each in listed if each.last is not None}
 
     def rows(self, name: str, table: str, namespace: str = "canvas") -> list[str]:
         """Return the rows as texts, since NaN equals nothing."""
@@ -134,6 +140,7 @@ def test_nothing_new_is_left_alone(tmp_path: Path) -> None:
         await world.sync()
         result = await world.sync()
         assert [loaded.road for loaded in result.done] == [Road.LEAVE] * 3
+        assert {past.event for past in world.past().values()} == {"unchanged"}
 
     in_world(tmp_path, scenario)
 
@@ -221,7 +228,9 @@ def test_changes_whose_answer_was_lost_are_applied_once(
             result = await world.sync()
         assert result.failed == ()
         with duckdb.connect(str(world.database("college")), read_only=True) as connection:
-            notes = connection.sql("SELECT source_table, event FROM instructure_dap.dapkit_history").fetchall()
+            notes = connection.sql(
+                "SELECT source_table, event FROM instructure_dap.dapkit_history WHERE event <> 'unchanged'"
+            ).fetchall()
         assert sorted(notes) == sorted((table, event) for table in TABLES for event in ("initialised", "changed"))
         await world.sync(name="fresh")
         for table in TABLES:
@@ -242,6 +251,46 @@ def test_a_database_that_does_not_come_back_fails_its_tables_within_patience(
     in_world(tmp_path, scenario)
 
 
+def test_a_failure_stays_what_it_was_when_it_cannot_be_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        def broken(*_: object) -> None:
+            raise TargetError("the power failed")
+
+        def away(*_: object) -> None:
+            raise OSError("the disk is gone")
+
+        monkeypatch.setattr(DuckDbSession, "_book", broken)
+        monkeypatch.setattr(DuckDbSession, "remember", away)
+        result = await world.sync()
+        assert [failure.error.message for failure in result.failed] == ["the power failed"] * 3
+
+    in_world(tmp_path, scenario)
+
+
+def test_what_is_no_failure_of_the_table_leaves_its_history_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        await world.sync()
+        written: list[object] = []
+        monkeypatch.setattr(DuckDbSession, "remember", lambda *line: written.append(line))
+        refused = await world.sync(purpose=Purpose.INIT)
+        assert [failure.error.code for failure in refused.failed] == ["already-replicated"] * 3
+
+        def unreachable(*_: object) -> None:
+            raise UnreachableTargetError("it is gone")
+
+        world.advance(400)
+        monkeypatch.setattr(DuckDbSession, "change", unreachable)
+        gone = await world.sync(patience=0.0)
+        assert [failure.error.code for failure in gone.failed] == ["target-unreachable"] * 3
+        assert written == []
+
+    in_world(tmp_path, scenario)
+
+
 def test_a_reloaded_table_is_merged_from_a_fresh_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(world: World) -> None:
         await world.sync()
@@ -256,9 +305,13 @@ def test_a_reloaded_table_is_merged_from_a_fresh_snapshot(tmp_path: Path, monkey
         with monkeypatch.context() as context:
             context.setattr(Session, "submit", demanding)
             update = await world.sync(purpose=Purpose.UPDATE)
+            past = world.past()
             result = await world.sync()
         assert [failure.error.code for failure in update.failed] == ["snapshot-required"] * 3
         assert [loaded.road for loaded in result.done] == [Road.REPLACE] * 3
+        assert {(last.event, last.detail["code"]) for last in past.values()} == {("failed", "snapshot-required")}
+        assert past["users"].detail["message"] == "The table was reloaded"
+        assert {last.event for last in world.past().values()} == {"replaced"}
         await world.sync(name="fresh")
         for table in TABLES:
             assert world.rows("college", table) == world.rows("fresh", table)

@@ -10,7 +10,7 @@ from tests.contract.scene import Scene
 from tests.contract.test_duckdb import CAPABILITIES
 from tests.support.table_schemas import INT32, INT64, TEXT, table_of
 
-from dapkit.errors import BadValueError, UnreachableTargetError
+from dapkit.errors import BadValueError, LayoutError, UnreachableTargetError
 from dapkit.targets.duckdb.target import DuckDbTarget
 
 TABLE = table_of({"size": INT32, "name": TEXT | {"title": "What it's called", "default": "none"}}, required=["name"])
@@ -52,6 +52,36 @@ def test_an_indexed_table_keeps_its_constraints_when_it_is_altered(scene: Scene)
         "size": (True, None, None),
         "name": (False, "'none'", "What it's called"),
     }
+
+
+COLUMNS = "id BIGINT NOT NULL, size INTEGER, name VARCHAR DEFAULT 'none' NOT NULL"
+
+
+@pytest.mark.parametrize(
+    ("definition", "ours"),
+    [
+        (COLUMNS, True),
+        ("name VARCHAR DEFAULT 'none' NOT NULL, size INTEGER, id BIGINT NOT NULL", True),
+        (f"{COLUMNS}, PRIMARY KEY (id)", False),
+        (f"{COLUMNS}, UNIQUE (size)", False),
+        (f"{COLUMNS}, CHECK (size > 0)", False),
+        (f"{COLUMNS}, more BIGINT AS (id + 1)", False),
+    ],
+)
+def test_only_a_table_that_is_as_a_load_makes_it_is_repaired(scene: Scene, definition: str, ours: bool) -> None:
+    scene.place.execute(
+        f"CREATE TABLE canvas.things ({definition})",
+        *["INSERT INTO canvas.things (id, size, name) VALUES (7, 1, 'mine')"] * (2 if ours else 1),
+    )
+    row = {"id": 7, "size": 2, "name": "n"}
+    load = scene.load(TABLE, scene.parts(TABLE, [row], action=False))
+    if ours:
+        scene.session.repair(load)
+        scene.holds(TABLE, [row])
+        return
+    with pytest.raises(LayoutError):
+        scene.session.repair(load)
+    assert scene.place.ask("SELECT id, size, name FROM canvas.things") == [(7, 1, "mine")]
 
 
 def test_no_temporary_table_is_left(scene: Scene) -> None:

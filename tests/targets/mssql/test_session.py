@@ -1,5 +1,6 @@
 """What a session says to the driver, and in which order. Whether a server agrees is for the contract to show."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -108,6 +109,8 @@ def test_an_initial_load_brings_rows_first_and_does_the_rest_in_one_transaction(
         'ALTER TABLE "canvas"."things" ADD CONSTRAINT "pk_canvas_things" PRIMARY KEY',
         'INSERT INTO "instructure_dap"."table_sync"',
         'INSERT INTO "instructure_dap"."dapkit_history"',
+        'SELECT time FROM "instructure_dap"."dapkit_history" WHERE source_namespace = ? AND source_table = ?'
+        " ORDER BY time DESC OFFSET 99 ROWS FETCH NEXT 1 ROWS ONLY",
     ]
     before, after = on.said[: on.said.index("BEGIN TRANSACTION")], on.said[on.said.index("COMMIT TRANSACTION") :]
     lock = next(place for place, batch in enumerate(before) if "sp_getapplock" in batch and bare in batch)
@@ -192,7 +195,8 @@ def test_an_increment_holds_its_line_before_it_changes_anything(tmp_path: Path) 
     assert within[0].startswith('SELECT "id" FROM "instructure_dap"."table_sync"')
     assert 'WITH (UPDLOCK, HOLDLOCK, ROWLOCK) WHERE "id" IN (3)' in within[1]
     kinds = [batch.split()[0] for batch in within[2:]]
-    assert kinds == ["SELECT", "DELETE", "UPDATE", "INSERT", "UPDATE", "INSERT"], "rows, then books, then history"
+    rows, books, history = ["SELECT", "DELETE", "UPDATE", "INSERT"], ["UPDATE"], ["INSERT", "SELECT"]
+    assert kinds == [*rows, *books, *history]
     assert [row[1] for row in on.copied[0].rows] == ["U", "D"]
     assert not on.copied[0].within
 
@@ -222,7 +226,7 @@ def test_a_snapshot_is_merged(tmp_path: Path) -> None:
     counts = session(on).replace(load(tmp_path, [A, B], action=False), BEFORE)
     assert (counts.written, counts.deleted) == (2, 1)
     assert [batch.split()[0] for batch in on.within()[2:]] == [
-        "SELECT", "SELECT", "SELECT", "DELETE", "UPDATE", "INSERT", "UPDATE", "INSERT",
+        "SELECT", "SELECT", "SELECT", "DELETE", "UPDATE", "INSERT", "UPDATE", "INSERT", "SELECT",
     ]  # fmt: skip
     logs = load(tmp_path, [A, B], action=False, options=LoadOptions(keep_missing=True))
     on = driver(2, **STANDS)
@@ -323,10 +327,10 @@ def test_standing() -> None:
 
 
 def test_sizes() -> None:
-    line = ("things", MARK.replace(tzinfo=None), 1, "{}")
+    line = ("things", MARK.replace(tzinfo=None), 1, json.dumps(TABLE.schema.document))
     on = driver(
         **{
-            r"FROM sys\.objects": [(1,)], "SELECT source_table": [line], "allocation_units": [(81920,)],
+            r"FROM sys\.objects": [(1,)], r"^SELECT source_table, .timestamp": [line], "allocation_units": [(81920,)],
             r"SELECT count_big\(\*\) FROM .canvas": [(7,)],
         }
     )  # fmt: skip
@@ -350,15 +354,14 @@ def test_a_dropped_table_takes_its_lookup_tables_with_it() -> None:
 
 def test_a_half_loaded_table_is_filled_if_it_is_as_we_would_make_it(tmp_path: Path) -> None:
     scratch = [("pk_dapkit_scratch_things", *INDEXES[0][1:])]
-    keys = iter([INDEXES, scratch, INDEXES, INDEXES, scratch])
+    keys = iter([scratch, INDEXES, INDEXES, scratch, INDEXES])
     on = driver(1, **(STANDS | {r"FROM sys\.indexes": lambda: next(keys)}))
     session(on).repair(load(tmp_path, [A], action=False))
     last = len(on.said) - on.said[::-1].index("BEGIN TRANSACTION")
-    within = on.said[last : on.said.index("COMMIT TRANSACTION")]
-    undone = within.index("IF XACT_STATE() = 1 ROLLBACK TRANSACTION dapkit_1")
-    assert within.index("SAVE TRANSACTION dapkit_1") < undone
-    assert 'CREATE TABLE "dapkit_scratch"."things"' in " ".join(within[:undone])
-    assert {batch.split(" ")[0] for batch in within[undone + 1 :]} >= {"DELETE", "UPDATE", "INSERT"}
+    before, within = on.said[:last], on.said[last : on.said.index("COMMIT TRANSACTION")]
+    made = next(place for place, batch in enumerate(before) if 'CREATE TABLE "dapkit_scratch"."things"' in batch)
+    assert "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION" in before[made:]
+    assert {batch.split(" ")[0] for batch in within} >= {"DELETE", "UPDATE", "INSERT"}
 
 
 def test_a_table_that_is_somebodys_own_is_not_touched(tmp_path: Path) -> None:

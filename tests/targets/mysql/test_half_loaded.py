@@ -1,4 +1,4 @@
-"""A table with rows and no line in the books: filled anew if it is exactly as a load leaves it, else never touched."""
+"""A table with rows and no line in the books that is not exactly as a load leaves it is never touched."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ from tests.contract.mysql_place import MySqlPlace
 from tests.contract.scene import Scene
 from tests.support.table_schemas import INT32, TEXT, Node, table_of
 
-from dapkit.errors import LayoutError, MovedOnError
+from dapkit.errors import LayoutError
 from dapkit.targets.base import Standing
 
 pytestmark = pytest.mark.server
@@ -27,16 +27,6 @@ def scene(mysql_url: str, tmp_path: Path) -> Iterator[Scene]:
     scene.place.execute('DELETE FROM "instructure_dap__table_sync"')
     yield scene
     scene.session.close()
-
-
-def test_a_half_loaded_table_becomes_equal_to_the_snapshot(scene: Scene) -> None:
-    scene.place.execute(f"DELETE FROM {THINGS} WHERE id = 1", f"UPDATE {THINGS} SET name = 'old' WHERE id = 2")
-    scene.place.execute(f'CREATE VIEW "mine" AS SELECT name FROM {THINGS}', f"CREATE INDEX mine ON {THINGS} (size)")
-    counts = scene.session.repair(scene.load(TABLE, scene.parts(TABLE, ROWS, action=False)))
-    assert (counts.written, counts.deleted) == (3, 1)
-    scene.holds(TABLE, ROWS)
-    assert scene.place.ask('SELECT count(*) FROM "mine"') == [(3,)]
-    scene.change(TABLE, [{"id": 4, "name": "next", "state": "b"}])
 
 
 @pytest.mark.parametrize(
@@ -66,15 +56,11 @@ def test_a_table_that_differs_in_anything_is_refused_untouched(scene: Scene, cha
     assert scene.session.books("canvas") == {}
 
 
-def test_a_view_of_that_name_is_refused(scene: Scene) -> None:
-    scene.place.execute(f'RENAME TABLE {THINGS} TO "others"', f'CREATE VIEW {THINGS} AS SELECT * FROM "others"')
-    with pytest.raises(LayoutError):
-        scene.session.repair(scene.load(TABLE, scene.parts(TABLE, ROWS, action=False)))
-
-
-def test_a_table_that_somebody_else_has_put_on_the_books_meanwhile_stays_theirs(scene: Scene) -> None:
-    load = scene.load(TABLE, scene.parts(TABLE, ROWS, action=False))
-    scene.session.repair(load)
-    with pytest.raises(MovedOnError):
-        scene.session.repair(load)
-    assert scene.place.ask('SELECT count(*) FROM "instructure_dap__table_sync"') == [(1,)]
+def test_what_a_broken_load_of_ours_left_is_dropped_with_its_place_on_the_list(scene: Scene) -> None:
+    begun = '"instructure_dap__dapkit_begun"'
+    scene.place.execute(f"DELETE FROM {THINGS}", f"INSERT INTO {begun} VALUES ('canvas', 'things')")
+    assert scene.session.standing("canvas", "things") is Standing.ABSENT
+    assert scene.session.is_stray("canvas", "things")
+    scene.session.drop("canvas", "things")
+    assert not scene.session.is_stray("canvas", "things")
+    assert scene.place.ask(f"SELECT * FROM {begun}") == []

@@ -5,7 +5,7 @@ from tests.contract.values import FAMILIES
 from tests.support.table_schemas import INT32, INT64, TEXT, table_of
 
 from dapkit.errors import UnalterableError
-from dapkit.targets.sqlite.dialect import Existing, SqliteDialect
+from dapkit.targets.sqlite.dialect import Existing, SqliteDialect, bounds
 
 SQL = SqliteDialect()
 TABLE = table_of({"name": TEXT, "size": INT32}, required=["name"])
@@ -86,3 +86,18 @@ def test_what_would_read_otherwise_as_text_is_not_altered(family: str) -> None:
     existing = [COLUMNS[0], Existing("v", "TEXT", required=False, default=None)]
     with pytest.raises(UnalterableError):
         SQL.evolve(before, after, existing, [], drop_columns=False)
+
+
+@pytest.mark.parametrize(
+    ("definition", "words"),
+    [
+        ("CREATE TABLE \"check\" (\"collate\" TEXT DEFAULT 'it''s STRICT', [conflict] TEXT, `rowid` TEXT)", set()),
+        ("CREATE TABLE t (a TEXT collate nocase, b INTEGER CHECK (b > 0))", {"COLLATE", "CHECK"}),
+        (
+            "CREATE TABLE t (a TEXT PRIMARY KEY ON CONFLICT REPLACE) STRICT, WITHOUT ROWID",
+            {"CONFLICT", "STRICT", "ROWID"},
+        ),
+    ],
+)
+def test_what_a_table_is_bound_by(definition: str, words: set[str]) -> None:
+    assert bounds(definition) == words

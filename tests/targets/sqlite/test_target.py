@@ -12,7 +12,7 @@ from tests.contract.scene import Scene
 from tests.contract.test_sqlite import CAPABILITIES, SqlitePlace
 from tests.support.table_schemas import TEXT, table_of
 
-from dapkit.errors import BusyTargetError, UnreachableTargetError
+from dapkit.errors import BusyTargetError, LayoutError, UnreachableTargetError
 from dapkit.targets.sqlite import target as module
 from dapkit.targets.sqlite.target import SqliteTarget
 
@@ -87,6 +87,45 @@ def test_a_trigger_of_the_users_own_survives_a_table_made_anew(scene: Scene) -> 
     scene.place.execute("DELETE FROM log")
     scene.change(narrower, [{"id": 2}])
     assert scene.place.ask("SELECT id FROM log") == [(2,)]
+
+
+def test_a_size_is_told_with_the_rows_only(scene: Scene) -> None:
+    scene.initialise(TABLE, [{"id": 1}])
+    counted, quick = (scene.session.listing("canvas", count=count)[0] for count in (True, False))
+    assert counted.bytes in (None, 4096), "None where SQLite was built without dbstat"
+    assert quick.bytes is None
+
+
+COLUMNS = '"id" INTEGER NOT NULL, "made" TEXT, "on" BOOLEAN, "name" TEXT'
+
+
+@pytest.mark.parametrize(
+    ("definition", "ours"),
+    [
+        (f'({COLUMNS}, PRIMARY KEY ("id"))', True),
+        ("(id integer PRIMARY KEY NOT NULL, name text, made text, [on] boolean)", True),
+        (f"({COLUMNS})", False),
+        (f'({COLUMNS}, PRIMARY KEY ("id", "name"))', False),
+        (f'({COLUMNS} UNIQUE, PRIMARY KEY ("id"))', False),
+        (f"({COLUMNS} CHECK (name <> ''), PRIMARY KEY (\"id\"))", False),
+        (f'({COLUMNS} COLLATE NOCASE, PRIMARY KEY ("id"))', False),
+        (f'({COLUMNS} REFERENCES others (id), PRIMARY KEY ("id"))', False),
+        (f'({COLUMNS}, more AS (id + 1), PRIMARY KEY ("id"))', False),
+        (f'({COLUMNS}, PRIMARY KEY ("id")) WITHOUT ROWID', False),
+    ],
+)
+def test_only_a_table_that_is_as_a_load_makes_it_is_repaired(scene: Scene, definition: str, ours: bool) -> None:
+    scene.place.execute(
+        f"CREATE TABLE canvas__things {definition}", "INSERT INTO canvas__things (id, name) VALUES (7, 'mine')"
+    )
+    load = scene.load(TABLE, scene.parts(TABLE, [{"id": 1}], action=False))
+    if ours:
+        scene.session.repair(load)
+        scene.holds(TABLE, [{"id": 1}])
+        return
+    with pytest.raises(LayoutError):
+        scene.session.repair(load)
+    assert scene.place.ask("SELECT id, name FROM canvas__things") == [(7, "mine")]
 
 
 def test_what_is_no_sqlite_file(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ Examples:
   dap dropdb --namespace canvas --table 'quiz*' --connection-string duckdb:college.duckdb
   dap dropdb --namespace canvas --table courses --connection-string postgresql://user:password@host/database
 \b
-Only tables on the books are dropped. No credentials are needed.
+Patterns and all mean tables on the books. One that is there without being on them (a load broke off) is
+dropped if it is named and --yes is given. No credentials are needed.
 """
 
 
@@ -34,14 +35,14 @@ Only tables on the books are dropped. No credentials are needed.
 @namespace_option
 @option("--table", required=True, multiple=True, metavar="NAMES", help="Tables to drop: names, patterns, or all.")
 @connection_string_option
-@flag("--yes", help="Do not ask, also on a terminal.")
+@flag("--yes", help="Do not ask, and drop tables too that are named and not on the books.")
 @json_option
 @global_options
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
     """Drop tables from a database.
 
-    They are taken off its books.
+    They are taken off its books, with the enum types and lookup tables that were made for them.
     """
     settings = settings_of(context)
     target = target_from(given, settings.connection.environ)
@@ -51,7 +52,7 @@ def command(context: click.Context, /, **given: Any) -> None:
         if not click.confirm(question, err=True):
             raise InterruptedRunError("Nothing was dropped.", hint="Use --yes to drop without being asked.")
     with Console(settings.messages) as console:
-        result = drop_tables(target, given["namespace"], wanted)
+        result = drop_tables(target, given["namespace"], wanted, unbooked=given["yes"])
         if settings.messages.json:
             dropped = list(result.dropped)
             console.json_result({"command": "dropdb", "exit_code": 0, "target": result.target, "dropped": dropped})

@@ -1,13 +1,14 @@
 """`dap listdb`: what of a namespace is in a database, and how old it is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
+from dapkit.cli import wording
 from dapkit.cli.console import Console
-from dapkit.cli.database import connection_string_option, target_from
+from dapkit.cli.database import connection_string_option, target_from, timestamp
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -30,8 +31,8 @@ Examples:
   dap listdb --namespace canvas --connection-string duckdb:college.duckdb --omit-not-replicated
   dap listdb --namespace canvas --connection-string postgresql://user:password@host/database
 \b
-With --non-interactive or --json the list is one JSON array. With --omit-not-replicated no credentials are
-needed.
+With --non-interactive the list is one JSON array, as the official client prints it; --json adds size, last
+result and kept columns. With --omit-not-replicated no credentials are needed.
 """
 HEADINGS = {
     "name": "name",
@@ -40,6 +41,8 @@ HEADINGS = {
     "staleness": "staleness",
     "schema": "schema",
     "command": "use command",
+    "bytes": "size",
+    "last_result": "last result",
 }
 
 
@@ -73,11 +76,18 @@ def command(context: click.Context, /, **given: Any) -> None:
             line(name, listed.get(name), now, count=count)
             for name in sorted(names, key=lambda name: (name not in listed, name))
         ]
-        if settings.messages.json or not settings.messages.interactive:
+        if not settings.messages.json and not settings.messages.interactive:
             console.json_result(rows)
             return
-        for text in table_lines(rows):
+        more = [row | added(listed.get(row["name"])) for row in rows]
+        if settings.messages.json:
+            console.json_result(more)
+            return
+        for text in table_lines(more, now):
             console.result(text)
+        for each in listed.values():
+            if each.kept_columns:
+                console.notice(kept_sentence(each))
 
 
 async def _known(settings: Settings, namespace: str, console: Console, *, ask: bool) -> tuple[set[str], datetime]:
@@ -89,11 +99,11 @@ async def _known(settings: Settings, namespace: str, console: Console, *, ask: b
 
 
 def line(name: str, listed: Listed | None, now: datetime, *, count: bool) -> dict[str, Any]:
-    """Return what is said of one table; nulls for one that is not in the database."""
+    """Return what the official client says of one table, word for word; nulls for one that is not in the database."""
     book = listed.book if listed else None
     return {
         "name": name,
-        "timestamp": book.watermark.isoformat() if book else None,
+        "timestamp": book.watermark.astimezone().isoformat() if book else None,
         "staleness": staleness((now - book.watermark).total_seconds()) if book else None,
         "schema": book.schema.version if book else None,
         "command": "syncdb" if book else "initdb",
@@ -101,25 +111,67 @@ def line(name: str, listed: Listed | None, now: datetime, *, count: bool) -> dic
     }
 
 
+def added(listed: Listed | None) -> dict[str, Any]:
+    """Return what is said of one table beyond the official client; nulls for one that is not in the database."""
+    if listed is None:
+        return {"bytes": None, "last_result": None, "kept_columns": None}
+    last = None
+    if listed.last is not None:
+        told = {key: listed.last.detail.get(key) for key in ("written", "deleted", "code", "message")}
+        last = {"event": listed.last.event, "at": timestamp(listed.last.time), **told}
+    return {"bytes": listed.bytes, "last_result": last, "kept_columns": list(listed.kept_columns)}
+
+
 def staleness(seconds: float) -> str:
-    """Return an age in hours and minutes, such as 3h 5m."""
-    minutes = int(max(seconds, 0.0)) // 60
-    return f"{minutes // 60}h {minutes % 60}m"
+    """Return an age in its greatest unit and the next, such as 2d 4h, 3h 5m or 7m, as the official client writes it."""
+    whole = max(0, int(seconds))
+    for unit, length, below, part in (("d", 86_400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= length:
+            rest = whole % length // part
+            return f"{whole // length}{unit}" + (f" {rest}{below}" if rest else "")
+    return f"{whole}s"
 
 
-def table_lines(rows: list[dict[str, Any]]) -> list[str]:
+def table_lines(rows: Sequence[Mapping[str, Any]], now: datetime) -> list[str]:
     """Return the list as a table for people."""
     if not rows:
         return []
-    shown = [HEADINGS, *rows]
     keys = [key for key in HEADINGS if key in rows[0]]
-    cells = [[_cell(row, key) for key in keys] for row in shown]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(keys))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    numbers = frozenset(place for place, key in enumerate(keys) if key in ("records", "bytes"))
+    cells = [[_cell(key, row[key], now) for key in keys] for row in rows]
+    return wording.columns([[HEADINGS[key] for key in keys], *cells], numbers)
 
 
-def _cell(row: Mapping[str, Any], key: str) -> str:
-    value = row[key]
-    if value is None:
-        return "-"
-    return f"{value:,}" if key == "records" and isinstance(value, int) else str(value)
+def _cell(key: str, value: Any, now: datetime) -> str:
+    match key:
+        case _ if value is None:
+            return "-"
+        case "records":
+            return f"{value:,}"
+        case "bytes":
+            return wording.size(value)
+        case "last_result":
+            return result_sentence(value, now)
+    return str(value)
+
+
+def result_sentence(last: Mapping[str, Any], now: datetime) -> str:
+    """Say what was last done to a table, such as: changed, 1,204 written, 3 deleted, 2 h ago."""
+    first = last["event"] if last["code"] is None else f"{last['event']}: {last['code']}"
+    counts = [f"{last[key]:,} {key}" for key in ("written", "deleted") if isinstance(last[key], int) and last[key]]
+    return ", ".join([first, *counts, ago((now - datetime.fromisoformat(last["at"])).total_seconds())])
+
+
+def ago(seconds: float) -> str:
+    """Return how long ago something was, such as 2 h ago."""
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit} ago"
+    return "just now"
+
+
+def kept_sentence(listed: Listed) -> str:
+    """Say which columns a table keeps that its schema no longer has, or never had."""
+    what = wording.names(listed.kept_columns)
+    table = listed.book.table
+    return f"{table} keeps {what}, which its schema does not have: the official client's next run would drop that."

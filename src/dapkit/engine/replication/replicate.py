@@ -7,10 +7,11 @@ then its change and the record of the change are committed together (`targets`).
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from dapkit.client.session import Session
 from dapkit.engine.events import (
@@ -50,7 +51,14 @@ from dapkit.engine.replication.outage import Endurance
 from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.run import Workshop, workshop
 from dapkit.engine.tables import ALIASES, Resolved, resolve_tables, vanished
-from dapkit.errors import DapError, InternalError, TableNotFoundError
+from dapkit.errors import (
+    AlreadyReplicatedError,
+    DapError,
+    InternalError,
+    NotReplicatedError,
+    TableNotFoundError,
+    UnreachableTargetError,
+)
 from dapkit.model import Format, Mode, Query, Table
 from dapkit.schema import read_table
 from dapkit.targets.base import (
@@ -73,6 +81,9 @@ log = logging.getLogger(__name__)
 Found: TypeAlias = tuple[Standing, Book | None]
 
 SNAPSHOT = Query(format=Format.TSV, mode=Mode.CONDENSED)
+_UNREMARKABLE = (AlreadyReplicatedError, NotReplicatedError, UnreachableTargetError)
+"""Failures that are not written into the database: the command was not for this table, or nothing can be written."""
+
 _EVERYBODYS = (RunBegan, TableDone, TableFailed)  # told of the whole, not of each table's own run
 
 
@@ -287,20 +298,30 @@ class Replication:
                 raise
             if isinstance(error, TableNotFoundError) and (book := found[1]):
                 error.hint = f"It stays in the database {_as_of(book)}; `dap dropdb` removes it."
-            return self._failed(name, error)
+            return await self._failed(name, error)
         except Exception as error:
             log.debug("table %s", name, exc_info=error)
-            return self._failed(name, InternalError(f"{type(error).__name__}: {error}"))
+            return await self._failed(name, InternalError(f"{type(error).__name__}: {error}"))
         self._listen(TableMoved(table=name, state=TableState.DONE))
         self._listen(loaded)
         return loaded
 
-    def _failed(self, name: str, error: DapError) -> TableFailed:
+    async def _failed(self, name: str, error: DapError) -> TableFailed:
         error.table = error.table or name
         self._listen(TableMoved(table=name, state=TableState.FAILED))
         failure = TableFailed(table=name, error=error)
         self._listen(failure)
+        if not isinstance(error, _UNREMARKABLE):
+            await self._remember(name, "failed", {"code": error.code, "message": error.message})
         return failure
+
+    async def _remember(self, name: str, event: str, detail: Mapping[str, Any]) -> None:
+        """Add to the database's history; when that cannot be, the table's outcome stays what it is."""
+        try:
+            async with self._places.sessions.lend() as target:
+                await self._places.loads.blocking(target.remember, self._namespace, name, event, detail)
+        except Exception as error:
+            log.debug("no history of table %s", name, exc_info=error)
 
     async def _bring(self, name: str, found: Found | None) -> TableLoaded:
         """Bring a table from what was found; anew from what the books say now, when it was tried before."""
@@ -356,7 +377,7 @@ class Replication:
             until = max(until, book.watermark)
             if not result.rows and until == book.watermark and result.schema_version == book.schema.version:
                 stage.discard(result)
-                return await self._expired(book)
+                return await self._unchanged(book)
         self._listen(TableMoved(table=name, state=TableState.LOADING, job_id=result.job_id))
         table = read_table(await self._session.schema(self._namespace, name))
         load = Load(
@@ -389,8 +410,9 @@ class Replication:
         if not ends and not isinstance(event, _EVERYBODYS):
             self._listen(event)
 
-    async def _expired(self, book: Book) -> TableLoaded:
+    async def _unchanged(self, book: Book) -> TableLoaded:
         """Leave a table that has no news, but for rows that are too old."""
+        await self._remember(book.table, "unchanged", {"watermark": book.watermark.isoformat()})
         table = read_table(book.schema)
         options = self._load_options(table, book.watermark)
         if options.expire is None:

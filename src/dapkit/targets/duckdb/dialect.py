@@ -1,7 +1,7 @@
 """PURE: DuckDB's SQL. Enums are texts; the merge keeps keys unique, since an index would cost more than the load."""
 
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
-from dapkit.decode.tsv_sql import far_year, originals, read_tsv, unescaped
+from dapkit.decode.tsv_sql import LONGEST_LINE, far_year, originals, read_tsv, unescaped
 from dapkit.errors import UnalterableError
 from dapkit.model import Column, Kind, Table, Type
 from dapkit.schema import widens
@@ -34,7 +34,10 @@ _ENDS = {
 
 
 class DuckDbDialect(Dialect):
-    """DuckDB's SQL."""
+    """DuckDB's SQL; files are read whose lines have no more bytes than `longest_line`."""
+
+    def __init__(self, longest_line: int = LONGEST_LINE) -> None:
+        self._longest_line = longest_line
 
     def create_books(self) -> Statements:
         """Make the books, laid out as the official client's, and our own tables."""
@@ -148,14 +151,17 @@ class DuckDbDialect(Dialect):
         odd = f"{self._originals(table, header)} AS {ORIGINALS}"
         return (
             f"CREATE OR REPLACE TEMPORARY TABLE {staging} AS"
-            f" SELECT {', '.join([*meta, *columns, odd])} FROM {read_tsv(paths, header)}"
+            f" SELECT {', '.join([*meta, *columns, odd])} FROM {self._read(paths, header)}"
         )
 
     def load(self, table: Table, header: Header, paths: list[str]) -> str:
         """Read the files straight into the table."""
         values = ", ".join(self._values(table, header))
         columns = self.listed(table.columns)
-        return f"INSERT INTO {self.of(table)} ({columns}) SELECT {values} FROM {read_tsv(paths, header)}"
+        return f"INSERT INTO {self.of(table)} ({columns}) SELECT {values} FROM {self._read(paths, header)}"
+
+    def _read(self, paths: list[str], header: Header) -> str:
+        return read_tsv(paths, header, self._longest_line)
 
     def may_be_repaired(self, table: Table) -> str | None:
         """Find out whether the table has values that a repair may have made; None where there is nothing to repair."""
@@ -168,7 +174,7 @@ class DuckDbDialect(Dialect):
 
     def read_originals(self, table: Table, header: Header, paths: list[str]) -> str:
         """Select from the files the originals of what is odd."""
-        odd = f"SELECT {self._originals(table, header)} AS {ORIGINALS} FROM {read_tsv(paths, header)}"
+        odd = f"SELECT {self._originals(table, header)} AS {ORIGINALS} FROM {self._read(paths, header)}"
         return f"SELECT {ORIGINALS} FROM ({odd}) WHERE {ORIGINALS} IS NOT NULL"
 
     def _originals(self, table: Table, header: Header) -> str:

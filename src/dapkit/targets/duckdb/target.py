@@ -1,18 +1,21 @@
-"""DuckDB as a target: `duckdb:FILE`. DuckDB reads the files by itself."""
+"""DuckDB as a target: `duckdb:FILE?memory_limit=2GB`. DuckDB reads the files by itself."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from dapkit.decode.tsv import common_header
 from dapkit.decode.tsv_rows import unfit
-from dapkit.errors import BadValueError, MovedOnError, RefusedTargetError, TargetError, UsageError
+from dapkit.decode.tsv_sql import LONGEST_LINE
+from dapkit.errors import BadValueError, MovedOnError, RefusedTargetError, TargetError
+from dapkit.model import Table
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Counts, Load
+from dapkit.targets.duckdb.address import address_of, bytes_of
 from dapkit.targets.duckdb.dialect import ORIGINALS, DuckDbDialect
 from dapkit.targets.repairs import settle
-from dapkit.targets.sql import NEWEST, SqlSession, Staged
+from dapkit.targets.sql import NEWEST, Layout, SqlSession, Staged
 
 if TYPE_CHECKING:
     import duckdb
@@ -20,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["DuckDbTarget"]
 
 _STAGING = '"dapkit_staging"'
+_BUFFERS = 24
+"""How many buffers of the longest line, for which there is room then, have to fit into DuckDB's memory."""
+
+_SHORTEST_LINE = 2 << 20
+_MORE = "Give DuckDB more memory, as in duckdb:FILE?memory_limit=4GB, or a larger temp_directory."
 
 
 class DuckDbTarget:
@@ -28,25 +36,25 @@ class DuckDbTarget:
     most_sessions = 1
     notice = None
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, settings: Mapping[str, str] | None = None) -> None:
         self.path = path
         self.name = f"duckdb:{path.absolute()}"
+        self._settings = settings or {}
 
     @classmethod
     def of(cls, url: str) -> Self:
         """Return the target that `duckdb:FILE` names."""
-        file = url.partition(":")[2].removeprefix("//")
-        if not file:
-            raise UsageError("The target duckdb: names no file", hint="Write it like duckdb:college.duckdb")
-        return cls(Path(file))
+        address = address_of(url)
+        return cls(address.path, address.settings)
 
     def open(self) -> "DuckDbSession":
         """Open the file, which is made where it is missing."""
         import duckdb  # noqa: PLC0415, only where it is used
 
+        # Without an order to keep, a load larger than memory needs less of it.
+        settings: dict[str, Any] = {"preserve_insertion_order": "false", **self._settings}
         try:
-            # Without an order to keep, a load larger than memory needs less of it.
-            return DuckDbSession(duckdb.connect(str(self.path), config={"preserve_insertion_order": "false"}))
+            return DuckDbSession(duckdb.connect(str(self.path), config=settings))
         except duckdb.Error as error:
             hint = "Close the program that has it open, and check that it is a DuckDB file that you may write to."
             raise RefusedTargetError(f"{self.path} cannot be opened: {_first_line(error)}", hint=hint) from error
@@ -56,8 +64,10 @@ class DuckDbSession(SqlSession):
     """A connection to a DuckDB file."""
 
     def __init__(self, connection: "duckdb.DuckDBPyConnection") -> None:
-        self.dialect: DuckDbDialect = DuckDbDialect()
         self._connection = connection
+        ((limit,),) = self.query("SELECT current_setting('memory_limit')")
+        room = (bytes_of(limit) or LONGEST_LINE * _BUFFERS) // _BUFFERS
+        self.dialect: DuckDbDialect = DuckDbDialect(min(LONGEST_LINE, max(room, _SHORTEST_LINE)))
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run a statement and return its rows."""
@@ -96,6 +106,27 @@ class DuckDbSession(SqlSession):
         """Whether there is a table or view of this name."""
         sql = "SELECT 1 FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"
         return bool(self.query(sql, (namespace, table)))
+
+    def is_table(self, namespace: str, table: str) -> bool:
+        """Whether there is a table of this name."""
+        return bool(self.query(_TABLE, (namespace, table)))
+
+    def columns(self, namespace: str, table: str) -> list[str]:
+        """Return the names of a table's columns."""
+        return [row[0] for row in self.query(_COLUMNS, (namespace, table))]
+
+    def size(self, book: Book) -> int | None:
+        """Return the bytes of the blocks in which a table lies; what was just written may not lie in any yet."""
+        if not self.is_table(book.namespace, book.table):
+            return None
+        return int(self.query(_SIZE, (self.dialect.name(book.namespace, book.table),))[0][0])
+
+    def layout(self, table: Table) -> Layout:
+        """Return a table's columns and constraints."""
+        names = (table.namespace, table.name)
+        return (
+            set(self.query(_COLUMNS, names) + self.query(_CONSTRAINTS, names)) if self.query(_TABLE, names) else set()
+        )
 
     def alterations(self, load: Load, before: Book) -> list[str]:
         """Return what alters the table; the user's own indexes stay."""
@@ -145,6 +176,21 @@ class DuckDbSession(SqlSession):
         self._connection.close()
 
 
+_OF = "database_name = current_database() AND schema_name = ? AND table_name = ?"
+_TABLE = f"SELECT 1 FROM duckdb_tables() WHERE {_OF} AND NOT temporary"
+_COLUMNS = f"""
+SELECT column_name, data_type, is_nullable, column_default FROM duckdb_columns() WHERE {_OF} ORDER BY column_index
+"""
+_CONSTRAINTS = f"""
+SELECT constraint_type, constraint_text FROM duckdb_constraints() WHERE {_OF} AND constraint_type <> 'NOT NULL'
+"""
+_SIZE = """
+SELECT count(DISTINCT block) * (SELECT block_size FROM pragma_database_size() LIMIT 1) FROM (
+    SELECT unnest(list_append(additional_block_ids, block_id)) AS block FROM pragma_storage_info(?) WHERE persistent
+) WHERE block >= 0
+"""
+
+
 def _translated(error: "duckdb.Error") -> TargetError:
     """Return an error of DuckDB as ours, without the values that it quotes."""
     import duckdb  # noqa: PLC0415, loaded by now
@@ -153,6 +199,10 @@ def _translated(error: "duckdb.Error") -> TargetError:
         return MovedOnError(f"Somebody else is changing the same at this time: {_first_line(error)}")
     if isinstance(error, duckdb.ConversionException):
         return unfit(error)
+    if "Maximum line size" in str(error):
+        return TargetError("A row of the files is longer than DuckDB has room for", hint=_MORE)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return TargetError(f"DuckDB says: {_first_line(error)}", hint=_MORE)
     kind = BadValueError if isinstance(error, duckdb.ConstraintException) else TargetError
     return kind(f"DuckDB says: {_first_line(error)}")
 

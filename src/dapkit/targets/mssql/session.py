@@ -38,10 +38,11 @@ FROM (SELECT CAST(DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS nvarchar(128)) A
 """
 _UTF8, _OLD = "Latin1_General_100_BIN2_UTF8", "Latin1_General_100_BIN2"
 _OLD_PAGE = 1252
-_EXISTS = """
+_IS_TABLE = """
 SELECT 1 FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id
-WHERE s.name = ? AND o.name = ? AND o.type IN ('U', 'V')
+WHERE s.name = ? AND o.name = ? AND o.type = 'U'
 """
+_EXISTS = _IS_TABLE.replace("= 'U'", "IN ('U', 'V')")
 
 
 class MsSqlSession(SqlSession):
@@ -90,6 +91,14 @@ class MsSqlSession(SqlSession):
     def exists(self, namespace: str, table: str) -> bool:
         """Whether there is a table or view of this name."""
         return bool(self.query(_EXISTS, (namespace, table)))
+
+    def is_table(self, namespace: str, table: str) -> bool:
+        """Whether there is a table of this name."""
+        return bool(self.query(_IS_TABLE, (namespace, table)))
+
+    def columns(self, namespace: str, table: str) -> list[str]:
+        """Return the names of a table's columns."""
+        return [row[0] for row in self.query(standing.COLUMNS, (self.dialect.name(namespace, table),))]
 
     def size(self, book: Book) -> int | None:
         """Return the bytes that a table takes, its indexes too."""
@@ -193,7 +202,9 @@ class MsSqlSession(SqlSession):
 
     def repair(self, load: Load) -> Counts:
         """Make a table that is not on the books equal to a snapshot, and book it, if it is as we would make it."""
-        self._require_layout(load.table)  # what is not ours is known before rows are read
+        self.require_layout(
+            load.table, self.expected_layout(load.table)
+        )  # what is not ours is known before rows are read
         with self._brought((load, False)):
             return super().repair(load)
 

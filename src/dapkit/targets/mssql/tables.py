@@ -93,6 +93,10 @@ class Tables(Dialect):
         """Return a SELECT that ends after so many rows."""
         return f"SELECT TOP ({rows}) {select.removeprefix('SELECT ')}"
 
+    def one_after(self, select: str, rows: int) -> str:
+        """Return an ordered SELECT of the one row that comes after so many."""
+        return f"{select} OFFSET {rows} ROWS FETCH NEXT 1 ROWS ONLY"
+
     def lookup(self, table: Table, column: Column) -> str:
         """Return the full name of the table that holds the values of an enum."""
         return self.name(table.namespace, f"{table.name}__{column.name}")

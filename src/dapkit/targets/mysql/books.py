@@ -40,7 +40,8 @@ _VERSION = """
 """
 _HISTORY = """
     id bigint NOT NULL AUTO_INCREMENT PRIMARY KEY, time datetime(6) NOT NULL, source_namespace varchar(64) NOT NULL,
-    source_table varchar(64) NOT NULL, event varchar(64) NOT NULL, detail mediumtext
+    source_table varchar(64) NOT NULL, event varchar(64) NOT NULL, detail mediumtext,
+    KEY dapkit_history_of (source_namespace, source_table, time)
 """
 _ORIGIN = "origin varchar(64) NOT NULL PRIMARY KEY"
 _BEGUN = """

@@ -26,7 +26,7 @@ from dapkit.targets.mysql.failures import translated
 from dapkit.targets.mysql.loading import Brought, Loader, RepeatedKeysError
 from dapkit.targets.mysql.standing import Existing, Found, evolve, own_indexes
 from dapkit.targets.mysql.wire import Wire
-from dapkit.targets.sql import SCRATCH, SqlSession, Staged
+from dapkit.targets.sql import SCRATCH, Layout, SqlSession, Staged
 
 __all__ = ["MySqlSession"]
 
@@ -92,6 +92,15 @@ class MySqlSession(SqlSession):
         sql = "SELECT 1 FROM information_schema.tables WHERE table_schema = database() AND table_name = %s"
         return bool(self.query(sql, (name,)))
 
+    def is_table(self, namespace: str, table: str) -> bool:
+        """Whether there is a table of this name."""
+        sql = f"SELECT 1 FROM information_schema.tables {_WHERE} AND table_type = 'BASE TABLE'"
+        return bool(self.query(sql, (self.dialect.bare(namespace, table),)))
+
+    def columns(self, namespace: str, table: str) -> list[str]:
+        """Return the names of a table's columns."""
+        return [row[0] for row in self.query(_COLUMNS, (self.dialect.bare(namespace, table),))]
+
     def size(self, book: Book) -> int | None:
         """Return the bytes that a table takes, its indexes too."""
         sql = (
@@ -102,7 +111,7 @@ class MySqlSession(SqlSession):
         return int(rows[0][0]) if rows and rows[0][0] is not None else None
 
     def moment(self, moment: datetime) -> object:
-        """Return a time cut to whole seconds, as the books hold it: rounded up it would skip changes."""
+        """Return a watermark cut to whole seconds, as the books hold it: rounded up it would skip changes."""
         return moment.astimezone(UTC).replace(tzinfo=None, microsecond=0)
 
     def close(self) -> None:
@@ -310,7 +319,7 @@ class MySqlSession(SqlSession):
         with self._alone(self.dialect.of(table)):
             if table.name in self.books(table.namespace):
                 raise MovedOnError(f"Table {table.name} was loaded by somebody else meanwhile", table=table.name)
-            self._require_layout(table)
+            self.require_layout(table, self.expected_layout(table))
             staged = self._staged(load, action=False)
             self._tell_apart(table)
             with self.transaction():
@@ -320,7 +329,7 @@ class MySqlSession(SqlSession):
                 counts = Counts(written=written, deleted=deleted, repaired=staged.repaired)
                 return self._settle(load, None, "repaired", counts)
 
-    def layout(self, table: Table) -> set[tuple[Any, ...]]:
+    def layout(self, table: Table) -> Layout:
         """Return a table's columns and its keys."""
         name = self.dialect.of(table)
         columns = self.query(f"SHOW FULL COLUMNS FROM {name}")
@@ -329,7 +338,7 @@ class MySqlSession(SqlSession):
             (f"key {key[2]}", *key[3:5]) for key in keys
         }
 
-    def expected_layout(self, table: Table) -> set[tuple[Any, ...]]:
+    def expected_layout(self, table: Table) -> Layout:
         """Return the layout of a table as we would make it, which a temporary one shows."""
         scratch = replace(table, namespace=SCRATCH)
         self._run(self.dialect.create_scratch(scratch))

@@ -64,6 +64,7 @@ CREATE TABLE IF NOT EXISTS {books}.dapkit_history (
     time timestamp NOT NULL, source_namespace text NOT NULL, source_table text NOT NULL, event text NOT NULL,
     detail text
 );
+CREATE INDEX IF NOT EXISTS dapkit_history_of ON {books}.dapkit_history (source_namespace, source_table, time);
 """
 
 

@@ -18,7 +18,7 @@ from dapkit.targets.postgres.failures import translated, unconnected
 from dapkit.targets.postgres.loading import Loader
 from dapkit.targets.postgres.staging import STAGING, create_staging
 from dapkit.targets.repairs import Repairs
-from dapkit.targets.sql import SqlSession, Staged
+from dapkit.targets.sql import Layout, SqlSession, Staged
 
 __all__ = ["PostgresSession", "connect"]
 
@@ -99,6 +99,15 @@ class PostgresSession(SqlSession):
     def exists(self, namespace: str, table: str) -> bool:
         """Whether there is a table or view of this name."""
         return self.query("SELECT to_regclass(%s) IS NOT NULL", (self.dialect.name(namespace, table),))[0][0] is True
+
+    def is_table(self, namespace: str, table: str) -> bool:
+        """Whether there is a table of this name."""
+        sql = "SELECT 1 FROM pg_class WHERE oid = to_regclass(%s) AND relkind IN ('r', 'p')"
+        return bool(self.query(sql, (self.dialect.name(namespace, table),)))
+
+    def columns(self, namespace: str, table: str) -> list[str]:
+        """Return the names of a table's columns."""
+        return [row[0] for row in self.query(_COLUMNS, (self.dialect.name(namespace, table),))]
 
     def size(self, book: Book) -> int | None:
         """Return the bytes that a table takes, its indexes too."""
@@ -196,7 +205,7 @@ class PostgresSession(SqlSession):
         with views.aside(self, load.table):
             return super().refill(load, statements)
 
-    def layout(self, table: Table) -> set[tuple[Any, ...]]:
+    def layout(self, table: Table) -> Layout:
         """Return a table's columns and constraints by name, free of the schema's name."""
         return set(self.query(_LAYOUT, [self.dialect.of(table)]))
 
@@ -214,29 +223,41 @@ _COLUMNS = """
 SELECT attname, format_type(atttypid, atttypmod), ARRAY(
     SELECT enumlabel FROM pg_enum JOIN pg_type AS type ON type.oid = atttypid
     WHERE enumtypid IN (type.oid, type.typelem) ORDER BY enumsortorder)
-FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
+FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
 _LAYOUT = """
 WITH place AS (SELECT oid AS id, relnamespace::regnamespace::text || '.' AS space FROM pg_class
     WHERE oid = to_regclass(%s) AND relkind = 'r')
 SELECT attname::text, replace(format_type(atttypid, atttypmod), space, ''), attnotnull, attidentity::text,
     ARRAY(SELECT enumlabel::text FROM pg_enum JOIN pg_type AS type ON type.oid = atttypid
-        WHERE enumtypid IN (type.oid, type.typelem) ORDER BY enumsortorder)::text
-FROM place JOIN pg_attribute ON attrelid = id WHERE attnum > 0 AND NOT attisdropped
+        WHERE enumtypid IN (type.oid, type.typelem) ORDER BY enumsortorder)::text,
+    replace(pg_get_expr(adbin, adrelid), space, '')
+FROM place JOIN pg_attribute ON attrelid = id LEFT JOIN pg_attrdef ON adrelid = id AND adnum = attnum
+WHERE attnum > 0 AND NOT attisdropped
 UNION ALL
-SELECT conname::text, replace(pg_get_constraintdef(oid), space, ''), true, contype::text, ''
+SELECT conname::text, replace(pg_get_constraintdef(oid), space, ''), true, contype::text, '', NULL
 FROM place JOIN pg_constraint ON conrelid = id WHERE contype <> 'n'
 """
+# The types of its columns, those of the fields of its objects (which no column uses, nor are they those of a table
+# whose name begins alike), and its lookup tables.
 _DEPENDANTS = """
 WITH place AS (SELECT to_regclass(%s) AS id, %s::text AS prefix)
-SELECT DISTINCT format('DROP TYPE IF EXISTS %%I.%%I', space.nspname, type.typname)
+SELECT format('DROP TYPE IF EXISTS %%I.%%I', space.nspname, type.typname)
 FROM place JOIN pg_attribute AS attribute ON attribute.attrelid = place.id AND NOT attribute.attisdropped
 JOIN pg_type AS own ON own.oid = attribute.atttypid
 JOIN pg_type AS type ON type.oid = CASE WHEN own.typelem <> 0 THEN own.typelem ELSE own.oid END
 JOIN pg_namespace AS space ON space.oid = type.typnamespace
 WHERE type.typtype = 'e' AND type.typname = left(place.prefix || attribute.attname, 63)
-UNION ALL
-SELECT DISTINCT format('DROP TABLE IF EXISTS %%I.%%I', space.nspname, lookup.relname)
+UNION
+SELECT format('DROP TYPE IF EXISTS %%I.%%I', space.nspname, type.typname)
+FROM place JOIN pg_class AS live ON live.oid = place.id JOIN pg_namespace AS space ON space.oid = live.relnamespace
+JOIN pg_attribute AS attribute ON attribute.attrelid = place.id AND attnum > 0 AND NOT attribute.attisdropped
+JOIN pg_type AS type ON type.typnamespace = space.oid AND type.typtype = 'e'
+    AND starts_with(type.typname, place.prefix || attribute.attname || '__')
+WHERE NOT EXISTS (SELECT FROM pg_class AS other WHERE other.relnamespace = space.oid AND other.relkind IN ('r', 'p')
+    AND starts_with(other.relname, place.prefix) AND starts_with(type.typname, other.relname || '__'))
+UNION
+SELECT format('DROP TABLE IF EXISTS %%I.%%I', space.nspname, lookup.relname)
 FROM place JOIN pg_constraint ON conrelid = place.id AND contype = 'f'
 JOIN pg_class AS lookup ON lookup.oid = confrelid
 JOIN pg_namespace AS space ON space.oid = lookup.relnamespace

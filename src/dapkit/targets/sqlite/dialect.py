@@ -7,6 +7,7 @@ SQLite adds columns to a table and else alters little; so other alterations make
 the transaction, with all that it has, the user's own columns, indexes and triggers included.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ from dapkit.model import Column, Kind, Table, Type
 from dapkit.schema import SchemaDifference, difference, widens
 from dapkit.targets.dialect import Dialect, Statements
 
-__all__ = ["ORIGINALS", "STAGING", "Existing", "SqliteDialect"]
+__all__ = ["ORIGINALS", "STAGING", "Existing", "SqliteDialect", "bounds"]
 
 ORIGINALS = "dapkit_originals"
 """A column of the temporary table: what `dapkit.decode.tsv_sql.originals` says of the row."""
@@ -26,6 +27,10 @@ STAGING = '"dapkit_staging"'
 _INTEGERS = frozenset({Kind.INT16, Kind.INT32, Kind.INT64})
 _FLOATS = frozenset({Kind.FLOAT32, Kind.FLOAT64})
 _EXACT_DIGITS = 15
+_QUOTED = re.compile(r"""'(?:[^']|\'\')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]""")
+_BOUNDS = frozenset({"AUTOINCREMENT", "CHECK", "COLLATE", "CONFLICT", "DEFERRABLE", "ROWID", "STRICT"})
+"""Words that bind a table to what SQLite tells nowhere but in the statement that made it."""
+
 _ENDS = {
     Kind.DATETIME: ("'0001-01-01 00:00:00'", "'9999-12-31 23:59:59.999999'"),
     Kind.DATE: ("'0001-01-01'", "'9999-12-31'"),
@@ -76,6 +81,8 @@ class SqliteDialect(Dialect):
             f"CREATE TABLE IF NOT EXISTS {self.book('dapkit_origin')} (origin TEXT NOT NULL)",
             f"CREATE TABLE IF NOT EXISTS {self.book('dapkit_history')} (time TEXT NOT NULL,"
             " source_namespace TEXT NOT NULL, source_table TEXT NOT NULL, event TEXT NOT NULL, detail TEXT)",
+            f"CREATE INDEX IF NOT EXISTS {self.book('dapkit_history_of')} ON {self.book('dapkit_history')}"
+            " (source_namespace, source_table, time)",
         ]
 
     def create_namespace(self, namespace: str) -> Statements:  # noqa: ARG002, it is part of the names
@@ -227,6 +234,11 @@ class SqliteDialect(Dialect):
         key = self.listed(table.key)
         mark = f"{self.identifier(META_ACTION)} = 'D'"
         return f"DELETE FROM {self.of(table)} WHERE ({key}) IN (SELECT {key} FROM {staging} WHERE {mark})"
+
+
+def bounds(definition: str) -> set[str]:
+    """Return what the statement that made a table has of the words that SQLite tells nowhere else."""
+    return set(re.findall(r"[A-Z]+", _QUOTED.sub(" ", definition).upper())) & _BOUNDS
 
 
 def _type(type_: Type) -> str:

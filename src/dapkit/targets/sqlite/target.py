@@ -15,11 +15,12 @@ from typing import Any, Self
 from dapkit.decode.tsv import common_header
 from dapkit.decode.tsv_rows import fetch
 from dapkit.errors import BadValueError, BusyTargetError, RefusedTargetError, TargetError, UsageError
+from dapkit.model import Table
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Load
 from dapkit.targets.repairs import settle
-from dapkit.targets.sql import NEWEST, SqlSession, Staged
-from dapkit.targets.sqlite.dialect import ORIGINALS, STAGING, Existing, SqliteDialect
+from dapkit.targets.sql import NEWEST, Layout, SqlSession, Staged
+from dapkit.targets.sqlite.dialect import ORIGINALS, STAGING, Existing, SqliteDialect, bounds
 
 __all__ = ["SqliteTarget"]
 
@@ -65,6 +66,8 @@ class SqliteTarget:
 class SqliteSession(SqlSession):
     """A connection to a SQLite file."""
 
+    size_is_read = True
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.dialect: SqliteDialect = SqliteDialect()
         self._connection = connection
@@ -99,6 +102,37 @@ class SqliteSession(SqlSession):
     def exists(self, namespace: str, table: str) -> bool:
         """Whether there is a table or view of this name."""
         return bool(self.query("SELECT 1 FROM sqlite_master WHERE name = ?", (self.dialect.bare(namespace, table),)))
+
+    def is_table(self, namespace: str, table: str) -> bool:
+        """Whether there is a table of this name."""
+        return self._definition(namespace, table) is not None
+
+    def _definition(self, namespace: str, table: str) -> str | None:
+        """Return the statement that made a table."""
+        sql = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?"
+        return next((row[0] for row in self.query(sql, (self.dialect.bare(namespace, table),))), None)
+
+    def columns(self, namespace: str, table: str) -> list[str]:
+        """Return the names of a table's columns."""
+        sql = "SELECT name FROM pragma_table_info(?)"
+        return [row[0] for row in self.query(sql, (self.dialect.bare(namespace, table),))]
+
+    def size(self, book: Book) -> int | None:
+        """Return the bytes that a table takes, its indexes too, where SQLite was built with what tells them."""
+        try:
+            rows = self.query(_SIZE, (self.dialect.bare(book.namespace, book.table),))
+        except TargetError:
+            return None
+        return None if rows[0][0] is None else int(rows[0][0])
+
+    def layout(self, table: Table) -> Layout:
+        """Return a table's columns, unique keys and references, and the words for what else it is bound by."""
+        definition = self._definition(table.namespace, table.name)
+        if definition is None:
+            return set()
+        name = self.dialect.bare(table.namespace, table.name)
+        lines = [line for sql in _LAYOUT for line in self.query(sql, (name,))]
+        return {*lines, *((word,) for word in bounds(definition))}
 
     def stage(self, load: Load, *, action: bool) -> Staged:
         """Insert the rows, as DuckDB reads them from the files, into a temporary table."""
@@ -138,13 +172,26 @@ class SqliteSession(SqlSession):
         sql = "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL"
         return [statement for (statement,) in self.query(sql, (name,))]
 
-    def moment(self, moment: datetime) -> object:
+    def stamp(self, moment: datetime) -> object:
         """Return a time as text, as it stands in columns of times."""
-        return str(super().moment(moment))
+        return str(super().stamp(moment))
 
     def close(self) -> None:
         """Give the connection up."""
         self._connection.close()
+
+
+_SIZE = """
+SELECT sum(pgsize) FROM dbstat WHERE aggregate = 1 AND name IN (SELECT name FROM sqlite_master WHERE tbl_name = ?)
+"""
+_LAYOUT = (
+    'SELECT name, upper(type), "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?)',
+    """
+    SELECT 'UNIQUE', "unique", partial, (SELECT group_concat(name) FROM pragma_index_info(list.name))
+    FROM pragma_index_list(?) AS list WHERE origin = 'u'
+    """,
+    'SELECT \'REFERENCES\', id, seq, "table", "from", "to" FROM pragma_foreign_key_list(?)',
+)
 
 
 @contextmanager
