@@ -33,18 +33,11 @@ class CuttingProxy:
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            if link.cut:
-                self.cuts += 1
-                return
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
-        finally:
+            self.cuts += link.cut
+        finally:  # without waiting for anything, since whoever waits may be cancelled
+            far_writer.transport.abort()
             for way in ways:
                 way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            writer.transport.abort()
-            far_writer.transport.abort()
 
 
 @dataclass(slots=True)

@@ -75,9 +75,10 @@ class Endurance:
             except TargetError as error:
                 now = self.clock.now()
                 began = began if failures else now
-                if not may_pass(error, start=start, tried=failures > 0) or now - began >= patience:
+                left = began + patience - now
+                if left <= 0 or not may_pass(error, start=start, tried=failures > 0):
                     raise
                 failures += 1
-                pause = pause_after(failures, self.patience, random.random())
+                pause = min(left, pause_after(failures, self.patience, random.random()))
                 self.listen(Retried(table=table, error=error, pause=pause))
                 await self.clock.sleep(pause)
