@@ -3,5 +3,8 @@
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"tests.contract.{name}" for name in ("values", "changes", "snapshots", "evolution", "safety", "scene", "model"))
+    *(
+        f"tests.contract.{name}"
+        for name in ("values", "changes", "comparing", "snapshots", "evolution", "safety", "scene", "model")
+    )
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.contract.changes import ChangesContract
+from tests.contract.comparing import ComparingContract
 from tests.contract.evolution import EvolutionContract
 from tests.contract.place import Place
 from tests.contract.safety import SafetyContract
@@ -15,7 +16,9 @@ from tests.contract.values import ValuesContract
 __all__ = ["TargetContract"]
 
 
-class TargetContract(ValuesContract, ChangesContract, SnapshotsContract, EvolutionContract, SafetyContract):
+class TargetContract(
+    ValuesContract, ChangesContract, SnapshotsContract, EvolutionContract, SafetyContract, ComparingContract
+):
     """All of it."""
 
     @pytest.fixture

@@ -6,14 +6,14 @@ driver's own affair: COPY, LOAD DATA and bulk insert share nothing.
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from dapkit.errors import IntegrityError, LayoutError, MovedOnError, OriginError, UnalterableError
-from dapkit.model import Table, VersionedSchema
+from dapkit.model import Column, Table, VersionedSchema
 from dapkit.schema import read_table
 from dapkit.targets.base import (
     Book,
@@ -27,7 +27,7 @@ from dapkit.targets.base import (
     Truth,
     ValueDifference,
 )
-from dapkit.targets.comparing import EXAMPLES, ComparingSql
+from dapkit.targets.comparing import EXAMPLES, ComparingSql, same_json
 from dapkit.targets.dialect import BOOKS, Dialect
 
 __all__ = ["NEWEST", "SCRATCH", "SqlSession", "Staged"]
@@ -89,6 +89,10 @@ class SqlSession(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give the connection up."""
+
+    def each(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Run a statement and yield its rows, which may be many. Raises TargetError."""
+        yield from self.query(sql)
 
     # What a database may do in its own way
 
@@ -279,19 +283,17 @@ class SqlSession(ABC):
 
     def compare(self, truth: Truth) -> Comparison:
         """Compare a live table with what it should hold, made anew in a transaction that is undone."""
-        live = truth.snapshot.table
         comparison: Comparison | None = None
+        made = replace(truth.snapshot.table, namespace=SCRATCH)
         with suppress(_UndoneError), self.transaction():
-            made = self._made_anew(truth)
-            left_out = self._staged(truth.stale, action=True).name if truth.stale else None
-            comparison = self._compared(ComparingSql(dialect=self.dialect, live=live, truth=made, left_out=left_out))
+            self._make_anew(truth, made)
+            comparison = self.compared(truth, made)
             raise _UndoneError
         assert comparison is not None, "what raises is passed on"
         return comparison
 
-    def _made_anew(self, truth: Truth) -> Table:
+    def _make_anew(self, truth: Truth, table: Table) -> None:
         """Make the table as it should be, in a place of its own."""
-        table = replace(truth.snapshot.table, namespace=SCRATCH)
         self._run([*self.dialect.create_namespace(SCRATCH), *self.dialect.create_table(table)])
         self.fill(replace(truth.snapshot, table=table))
         if truth.changes is not None:
@@ -299,28 +301,57 @@ class SqlSession(ABC):
             staged = self._staged(changes, action=True)
             self.modify(self.dialect.delete_marked(table, staged.name))
             self._upsert(changes, staged, action=True)
-        return table
 
-    def _compared(self, sql: ComparingSql) -> Comparison:
-        missing, extra, repeated = self.query(sql.missing()), self.query(sql.extra()), self.query(sql.repeated())
-        sums = self.query(sql.differences())[0] if sql.live.value else ()
-        differing = {column: int(count) for column, count in zip(sql.live.value, sums, strict=True) if count}
-        values = [
-            ValueDifference(key=row[:-2], column=column.name, live=row[-2], truth=row[-1])
-            for column in differing
-            for row in self.query(sql.examples(column))
-        ]
+    def compared(self, truth: Truth, made: Table) -> Comparison:
+        """Compare the live table with the one that was made anew."""
+        live = read_table(truth.live.schema)
+        said = replace(made, value=tuple(column for column in made.value if column.name not in truth.unsaid))
+        sql = ComparingSql(dialect=self.dialect, live=live, truth=said, sample=truth.sample)
+        sql.require_keys()
+        if truth.stale is not None:
+            sql = replace(sql, left_out=self._staged(replace(truth.stale, table=made), action=True).name)
+        missing, extra, repeated = (self._counted(each) for each in (sql.missing(), sql.extra(), sql.repeated()))
+        compared, *sums = self.query(sql.differences())[0]
+        suspects = [(column, int(number)) for column, number in zip(sql.columns, sums, strict=True) if number]
+        differing = {column.name: self._differing(sql, column, number) for column, number in suspects}
+        self._require_unmoved(truth.live)
         return Comparison(
             rows=int(self.query(f"SELECT count(*) FROM {self.dialect.of(sql.live)}")[0][0]),
-            missing=len(missing),
-            extra=len(extra),
-            repeated=len(repeated),
-            differing={column.name: count for column, count in differing.items()},
-            missing_keys=tuple(missing[:EXAMPLES]),
-            extra_keys=tuple(extra[:EXAMPLES]),
-            repeated_keys=tuple(repeated[:EXAMPLES]),
-            values=tuple(values),
+            compared=int(compared),
+            missing=missing[0],
+            extra=extra[0],
+            repeated=repeated[0],
+            differing={name: number for name, (number, _) in differing.items() if number},
+            missing_keys=missing[1],
+            extra_keys=extra[1],
+            repeated_keys=repeated[1],
+            values=tuple(value for _, values in differing.values() for value in values),
+            left_out=sql.not_compared,
         )
+
+    def _counted(self, sql: str) -> tuple[int, tuple[tuple[Any, ...], ...]]:
+        """Return how many rows a statement selects, and some of them."""
+        number = int(self.query(f"SELECT count(*) FROM ({sql}) AS found")[0][0])
+        return number, tuple(self.query(f"{sql} LIMIT {EXAMPLES}")) if number else ()
+
+    def _require_unmoved(self, live: Book) -> None:
+        """Raise MovedOnError when a table got another watermark meanwhile, so that what was compared says nothing."""
+        line = self.books(live.namespace).get(live.table)
+        if line is None or line.watermark != live.watermark:
+            raise MovedOnError(f"Table {live.table} was changed by somebody else meanwhile", table=live.table)
+
+    def _differing(self, sql: ComparingSql, column: Column, number: int) -> tuple[int, list[ValueDifference]]:
+        """Return in how many rows a column differs, and some of its values; JSON may be the same in other words."""
+        examples = sql.examples(column)
+        if self.dialect.is_loose(sql.live, column):
+            rows, number = [], 0
+            for row in self.each(examples):
+                if not same_json(row[-2], row[-1]):
+                    number += 1
+                    rows += [row] if number <= EXAMPLES else []
+        else:
+            rows = self.query(f"{examples} LIMIT {EXAMPLES}")
+        return number, [ValueDifference(key=r[:-2], column=column.name, live=r[-2], truth=r[-1]) for r in rows]
 
     def drop(self, namespace: str, table: str) -> None:
         """Remove a table and its line."""

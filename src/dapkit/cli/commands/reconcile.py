@@ -1,5 +1,6 @@
 """`dap reconcile`: whether a database holds exactly what the service holds."""
 
+import math
 from typing import Any
 
 import click
@@ -18,7 +19,7 @@ from dapkit.engine.events import TableCompared
 from dapkit.engine.replication.converge import Purpose
 from dapkit.engine.replication.reconcile import ReconcileResult, reconcile
 from dapkit.engine.replication.replicate import ReplicateOptions
-from dapkit.errors import ReconciliationError
+from dapkit.errors import ReconciliationError, UsageError
 
 EPILOG = """\b
 Examples:
@@ -34,16 +35,21 @@ table, and compared on the database itself; nothing of it stays.
 @table_options
 @option("--to", metavar="URL", help="The database, such as duckdb:FILE [DAP_CONNECTION_STRING].")
 @flag("--no-sync", help="Do not bring the tables up to date first; only read.")
+@option(
+    "--sample",
+    metavar="PERCENT",
+    help="Compare the values of about so many percent of the rows, such as 1 or 0.5%; keys and counts of all.",
+)
 @load_options
 @global_options
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
     """Say whether a database holds exactly what the service holds."""
     settings = settings_of(context)
-    options = replicate_options(settings, Purpose.SYNC, given)
+    options, sample = replicate_options(settings, Purpose.SYNC, given), percent(given["sample"])
     with Console(settings.messages, live=True) as console:
         result = run_until_stopped(
-            lambda: _reconcile(settings, options, console, sync=not given["no_sync"]),
+            lambda: _reconcile(settings, options, console, sync=not given["no_sync"], sample=sample),
             farewell=FAREWELL,
             at_once=console.still,
         )
@@ -60,16 +66,32 @@ def command(context: click.Context, /, **given: Any) -> None:
         raise error
 
 
-async def _reconcile(settings: Settings, options: ReplicateOptions, console: Console, *, sync: bool) -> ReconcileResult:
+async def _reconcile(
+    settings: Settings, options: ReplicateOptions, console: Console, *, sync: bool, sample: float | None
+) -> ReconcileResult:
     async with connect(settings.connection, console.listen) as connection:
-        return await reconcile(connection.session, options, console.listen, sync=sync)
+        return await reconcile(connection.session, options, console.listen, sync=sync, sample=sample)
+
+
+def percent(text: str | None) -> float | None:
+    """Return the number that a percentage means. Raises UsageError when it is none over 0 to 100."""
+    if text is None:
+        return None
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= 100:
+        raise UsageError(f"--sample {text!r} is no percentage over 0 to 100", hint="Write it like --sample 1 or 0.5%")
+    return number
 
 
 def lines(result: ReconcileResult) -> list[str]:
     """Return the outcome for people: what differs by key and column, then the whole."""
     told: list[str] = []
     for each in result.done:
-        if not each.comparison.equal:
+        partly = each.comparison.left_out or each.comparison.compared < each.comparison.rows
+        if partly or not each.comparison.equal:
             told += [f"{each.table}: {comparison_sentence(each.comparison)}", *_details(each)]
     for failure in result.failed:
         told += failure_lines(failure)
@@ -109,6 +131,8 @@ def as_object(result: ReconcileResult) -> dict[str, Any]:
                 "equal": each.comparison.equal,
                 "watermark": timestamp(each.watermark),
                 "rows": each.comparison.rows,
+                "compared": each.comparison.compared,
+                "left_out": list(each.comparison.left_out),
                 "missing": each.comparison.missing,
                 "extra": each.comparison.extra,
                 "repeated": each.comparison.repeated,

@@ -31,6 +31,7 @@ from dapkit.engine.replication import stage
 from dapkit.engine.replication.books import standings
 from dapkit.engine.replication.converge import LOGS, REFRESH, Purpose, Refuse, Road, detour, is_spent, road
 from dapkit.engine.replication.sessions import Sessions
+from dapkit.engine.replication.versions import schema_of_files
 from dapkit.engine.run import Workshop, workshop
 from dapkit.engine.tables import Resolved, resolve_tables
 from dapkit.errors import DapError, InternalError, LockedError
@@ -116,7 +117,9 @@ async def replicate(session: Session, options: ReplicateOptions, listen: Listene
         message = f"Another command is bringing {resolved.namespace} into {options.target.name} ({holder})"
         raise LockedError(message)
 
-    async with holding(folder.with_suffix(".lock"), session.clock, busy):
+    async with holding(stage.lock_of(folder), session.clock, busy):
+        stage.private(folder)
+        stage.abandoned(stage.scratch_folder(options.stage, options.target.name, resolved.namespace))
         with workshop(options.concurrency) as downloads, workshop(options.connections) as loads:
             sessions = Sessions(options.target, loads, options.connections)
             places = Places(folder=folder, downloads=downloads, loads=loads, sessions=sessions)
@@ -284,8 +287,9 @@ class Replication:
                 stage.discard(result)
                 return _left(name, book)
         self._listen(TableMoved(table=name, state=TableState.LOADING, job_id=result.job_id))
-        table = read_table(await self._session.schema(self._namespace, name))
-        load = Load(table=table, parts=stage.parts_of(result), watermark=until, options=self._load_options(name))
+        parts = stage.parts_of(result)
+        schema = await schema_of_files(self._session, self._namespace, result, parts, book.schema if book else None)
+        load = Load(table=read_table(schema), parts=parts, watermark=until, options=self._load_options(name))
         async with self._places.sessions.lend() as target:
             counts = await self._places.loads.blocking(_apply, target, way, load, book)
         stage.discard(result)
@@ -294,7 +298,7 @@ class Replication:
             road=way,
             counts=counts,
             watermark=until,
-            schema_version=table.version,
+            schema_version=schema.version,
             seconds=self._session.clock.now() - started,
         )
 

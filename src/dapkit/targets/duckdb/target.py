@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["DuckDbTarget"]
 
 _STAGING = '"dapkit_staging"'
+_AT_ONCE = 1000
 
 
 class DuckDbTarget:
@@ -64,6 +65,17 @@ class DuckDbSession(SqlSession):
 
         try:
             return self._connection.execute(sql, list(values)).fetchall()
+        except duckdb.Error as error:
+            raise _translated(error) from error
+
+    def each(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Run a statement and yield its rows as they come."""
+        import duckdb  # noqa: PLC0415, loaded by now
+
+        try:
+            result = self._connection.execute(sql)
+            while rows := result.fetchmany(_AT_ONCE):
+                yield from rows
         except duckdb.Error as error:
             raise _translated(error) from error
 

@@ -6,6 +6,7 @@ once, and keeps the database one file that can be copied and lies anywhere; who 
 """
 
 import sqlite3
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,7 +20,7 @@ from dapkit.schema import read_table
 from dapkit.targets.base import Book, Load
 from dapkit.targets.repairs import settle
 from dapkit.targets.sql import NEWEST, SqlSession, Staged
-from dapkit.targets.sqlite.dialect import ORIGINALS, STAGING, Existing, SqliteDialect
+from dapkit.targets.sqlite.dialect import HASH, ORIGINALS, STAGING, Existing, SqliteDialect
 
 __all__ = ["SqliteTarget"]
 
@@ -70,11 +71,17 @@ class SqliteSession(SqlSession):
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         # Otherwise the views of a table that is made anew would hinder its renaming, or follow the old one.
         connection.execute("PRAGMA legacy_alter_table = ON")
+        connection.create_function(HASH, -1, _hash, deterministic=True)
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run a statement and return its rows."""
         with _translated():
             return self._connection.execute(sql, values).fetchall()
+
+    def each(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Run a statement and yield its rows as they come."""
+        with _translated():
+            yield from self._connection.execute(sql)
 
     def modify(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Run a statement and return how many rows it changed."""
@@ -144,6 +151,10 @@ class SqliteSession(SqlSession):
     def close(self) -> None:
         """Give the connection up."""
         self._connection.close()
+
+
+def _hash(*values: object) -> int:
+    return zlib.crc32(repr(values).encode("utf-8", "surrogatepass"))
 
 
 @contextmanager
