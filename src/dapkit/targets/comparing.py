@@ -95,9 +95,13 @@ class ComparingSql:
         same = self._same_key(self.live, _LIVE, self.truth, _TRUE)
         joined = f"{self._from(self.live, _LIVE)} JOIN {self._from(self.truth, _TRUE)} ON {same}"
         if self.sample is not None:
-            keys = [f"{_LIVE}.{self.dialect.identifier(column.name)}" for column in self.live.key]
-            conditions = [self.dialect.sampled(keys, self.sample), *conditions]
+            # Said of both sides, so that neither is read whole into the join.
+            sides = [[self._value(table, c, alias) for c in table.key] for table, alias in self._sides()]
+            conditions = [*(self.dialect.sampled(keys, self.sample) for keys in sides), *conditions]
         return joined + self._where(self.live, _LIVE, conditions)
+
+    def _sides(self) -> tuple[tuple[Table, str], tuple[Table, str]]:
+        return (self.live, _LIVE), (self.truth, _TRUE)
 
     def _where(self, table: Table, alias: str, conditions: Iterable[str] = ()) -> str:
         all_of = list(conditions)

@@ -34,10 +34,12 @@ class Dialect(ABC):
     Attributes:
         placeholder: what stands for a value.
         locking: what follows a SELECT that holds its rows until the transaction ends.
+        scratch: the namespace of tables that are made to be compared with.
     """
 
     placeholder: str = "?"
     locking: str = ""
+    scratch: str = "dapkit_scratch"
 
     # Names
 

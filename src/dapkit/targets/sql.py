@@ -284,7 +284,7 @@ class SqlSession(ABC):
     def compare(self, truth: Truth) -> Comparison:
         """Compare a live table with what it should hold, made anew in a transaction that is undone."""
         comparison: Comparison | None = None
-        made = replace(truth.snapshot.table, namespace=SCRATCH)
+        made = replace(truth.snapshot.table, namespace=self.dialect.scratch)
         with suppress(_UndoneError), self.transaction():
             self._make_anew(truth, made)
             comparison = self.compared(truth, made)
@@ -294,7 +294,7 @@ class SqlSession(ABC):
 
     def _make_anew(self, truth: Truth, table: Table) -> None:
         """Make the table as it should be, in a place of its own."""
-        self._run([*self.dialect.create_namespace(SCRATCH), *self.dialect.create_table(table)])
+        self._run([*self.dialect.create_namespace(table.namespace), *self.dialect.create_table(table)])
         self.fill(replace(truth.snapshot, table=table))
         if truth.changes is not None:
             changes = replace(truth.changes, table=table)
