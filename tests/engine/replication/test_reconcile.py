@@ -165,5 +165,7 @@ def test_what_is_not_in_the_database_cannot_be_compared(tmp_path: Path) -> None:
         await world.sync(tables=("users",))
         with pytest.raises(NotReplicatedError):
             await reconciled(world, sync=False, tables=("courses",))
+        with pytest.raises(NotReplicatedError):
+            await reconciled(world, sync=False, namespace="catalog", tables=("all",))
 
     in_world(tmp_path, scenario)

@@ -21,13 +21,21 @@ from dapkit.engine.replication.reconcile import ReconcileResult, reconcile
 from dapkit.engine.replication.replicate import ReplicateOptions
 from dapkit.errors import ReconciliationError, UsageError
 
+_LONGEST = 80
+"""The most characters that are shown of a value."""
+
+_CONTEXT = 20
+"""How many of them before two values begin to differ."""
+
 EPILOG = """\b
 Examples:
   dap reconcile --namespace canvas --table users --to postgresql://user:password@host/database
   dap reconcile --namespace canvas --table all --to duckdb:college.duckdb --no-sync
+  dap reconcile --namespace canvas --table submissions --to mysql://user:password@host/database --sample 1%
 \b
 The tables are brought up to date first (not with --no-sync). Then a snapshot is taken, put beside each
-table, and compared on the database itself; nothing of it stays.
+table, and compared on the database itself; nothing of it stays. A sample spares most of the comparing of
+values; the snapshot is fetched and loaded whole all the same.
 """
 
 
@@ -110,13 +118,39 @@ def _details(compared: TableCompared) -> list[str]:
         ("repeated", comparison.repeated_keys),
     )
     told = [f"  {kind}: {', '.join(_key(key) for key in keys)}" for kind, keys in kinds if keys]
-    return told + [
-        f"  {_key(each.key)} {each.column}: {each.live!r} instead of {each.truth!r}" for each in comparison.values
-    ]
+    for each in comparison.values:
+        live, truth = _excerpts(_shown(each.live), _shown(each.truth))
+        told.append(f"  {_key(each.key)} {each.column}: {live} instead of {truth}")
+    return told
 
 
 def _key(key: tuple[Any, ...]) -> str:
-    return "/".join(map(str, key))
+    return "/".join(str(_plain(part)) for part in key)
+
+
+def _plain(value: Any) -> str | None:
+    """Return a value that a driver gave as text: bytes in hexadecimal, times as SQL writes them."""
+    if isinstance(value, bytes | bytearray):
+        return value.hex()
+    return None if value is None else str(value)
+
+
+def _shown(value: Any) -> str:
+    text = _plain(value)
+    return "null" if text is None else repr(text) if isinstance(value, str) else text
+
+
+def _excerpts(one: str, other: str) -> tuple[str, str]:
+    """Return two texts that differ, cut to some characters around where they begin to."""
+    shorter = min(len(one), len(other))
+    same = next((place for place in range(shorter) if one[place] != other[place]), shorter)
+    start = max(0, same - _CONTEXT) if max(len(one), len(other)) > _LONGEST else 0
+    return _excerpt(one, start), _excerpt(other, start)
+
+
+def _excerpt(text: str, start: int) -> str:
+    cut = text[start : start + _LONGEST]
+    return f"{'…' if start else ''}{cut}{'…' if start + _LONGEST < len(text) else ''}"
 
 
 def as_object(result: ReconcileResult) -> dict[str, Any]:
@@ -141,7 +175,12 @@ def as_object(result: ReconcileResult) -> dict[str, Any]:
                 "extra_keys": [_key(key) for key in each.comparison.extra_keys],
                 "repeated_keys": [_key(key) for key in each.comparison.repeated_keys],
                 "values": [
-                    {"key": _key(item.key), "column": item.column, "live": str(item.live), "truth": str(item.truth)}
+                    {
+                        "key": _key(item.key),
+                        "column": item.column,
+                        "live": _plain(item.live),
+                        "truth": _plain(item.truth),
+                    }
                     for item in each.comparison.values
                 ],
             }

@@ -20,7 +20,7 @@ from dapkit.engine.replication.replicate import SNAPSHOT, Places, ReplicateOptio
 from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.replication.versions import columns_of, common_table, schema_of_files
 from dapkit.engine.run import workshop
-from dapkit.errors import DapError, LockedError
+from dapkit.errors import DapError, LockedError, NotReplicatedError
 from dapkit.model import Query, VersionedSchema
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Load, Parts, Sample, Truth, watermark_text
@@ -93,6 +93,8 @@ async def _compare_all(
     work: "Reconciliation", failed: dict[str, TableFailed]
 ) -> tuple[TableCompared | TableFailed, ...]:
     books = await work.books()
+    if not books and not failed:
+        raise NotReplicatedError("There is nothing on the books of this database to compare")
     try:
         async with asyncio.TaskGroup() as group:
             tasks = {name: group.create_task(work.deliver(book)) for name, book in books.items() if name not in failed}
@@ -115,9 +117,9 @@ class Reconciliation:
 
     async def books(self) -> dict[str, Book]:
         """Return the lines of the tables that are meant. Raises NotReplicatedError when one has none."""
-        namespace = self._options.namespace
+        namespace, wanted, exclude = self._options.namespace, self._options.tables, self._options.exclude
         async with self._places.sessions.lend() as target:
-            tables = await self._places.loads.blocking(chosen_tables, target, namespace, self._options.tables)
+            tables = await self._places.loads.blocking(chosen_tables, target, namespace, wanted, exclude)
             books = await self._places.loads.blocking(target.books, namespace)
         return {table: books[table] for table in tables}
 
