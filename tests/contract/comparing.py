@@ -127,6 +127,13 @@ class ComparingContract:
         scene.change(TABLE, [A])
         assert found(compared(scene, TABLE, [])) == (0, 1, {})
 
+    def test_of_a_key_that_came_twice_the_newest_row_counts(self, scene: Scene) -> None:
+        scene.initialise(TABLE, [A, B])
+        twice = [Row(A | {"name": "old"}, ts="2024-03-01T11:00:00.000Z"), Row(A), B]
+        assert found(compared(scene, TABLE, twice)) == NOTHING
+        assert found(compared(scene, TABLE, [A, B], stale=[*twice, Row(C)])) == NOTHING
+        assert found(compared(scene, TABLE, [B], changes=twice)) == NOTHING
+
     def test_a_table_of_keys_only(self, scene: Scene) -> None:
         table = table_of({})
         scene.initialise(table, [{"id": 1}, {"id": 2}])
