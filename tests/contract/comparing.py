@@ -129,7 +129,7 @@ class ComparingContract:
 
     def test_of_a_key_that_came_twice_the_newest_row_counts(self, scene: Scene) -> None:
         scene.initialise(TABLE, [A, B])
-        twice = [Row(A | {"name": "old"}, ts="2024-03-01T11:00:00.000Z"), Row(A), B]
+        twice: list[Row | Values] = [Row(A | {"name": "old"}, ts="2024-03-01T11:00:00.000Z"), Row(A), B]
         assert found(compared(scene, TABLE, twice)) == NOTHING
         assert found(compared(scene, TABLE, [A, B], stale=[*twice, Row(C)])) == NOTHING
         assert found(compared(scene, TABLE, [B], changes=twice)) == NOTHING
