@@ -2,11 +2,7 @@
 
 import asyncio
 import math
-import os
-import signal
-import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,9 +12,9 @@ import duckdb
 import pytest
 
 from dapkit import AsyncClient, Client, ClientOptions, Delivery, Format, JobStatus, Query, SyncOptions, sync
-from dapkit.engine.events import Event, Notice, ObjectBegan
+from dapkit.engine.events import Event, Notice
 from dapkit.engine.replication.converge import Road
-from dapkit.errors import DapError, InterruptedRunError, MissingCredentialsError, TableNotFoundError, UsageError
+from dapkit.errors import MissingCredentialsError, TableNotFoundError, UsageError
 from dapkit.library import _settings
 from dapkit.protocol.budget import NO_PACE, Pace
 
@@ -79,6 +75,22 @@ def test_a_database_is_kept_equal_in_one_call(tmp_path: Path) -> None:
     assert [table.counts.expired for table in logs.done] == [0]
 
 
+def test_a_database_is_compared_with_the_service(dap: Client, tmp_path: Path) -> None:
+    to, options = f"duckdb:{tmp_path / 'college.duckdb'}", SyncOptions(stage=tmp_path / "stage")
+    result = dap.reconcile("canvas", ["users", "courses"], to, options)
+    assert result.equal
+    assert {each.table for each in result.done} == {"users", "courses"}
+    with duckdb.connect(str(tmp_path / "college.duckdb")) as connection:
+        connection.execute("DELETE FROM canvas.users WHERE id = (SELECT min(id) FROM canvas.users)")
+    again = dap.reconcile("canvas", ["users"], to, options, sync=False, sample=5)
+    assert not again.equal
+    (users,) = again.done
+    assert users.comparison.missing == 1
+    assert users.comparison.compared < users.comparison.rows
+    with pytest.raises(UsageError, match="percentage"):
+        dap.reconcile("canvas", ["users"], to, options, sample=0)
+
+
 def test_errors_arrive_as_they_are(dap: Client) -> None:
     with pytest.raises(TableNotFoundError):
         list(dap.records("canvas", "user"))
@@ -104,75 +116,6 @@ def test_a_client_that_is_not_open_says_so() -> None:
 def test_credentials_are_read_from_the_environment_only_when_needed() -> None:
     with pytest.raises(MissingCredentialsError), Client(ClientOptions(environ={})):
         pass
-
-
-def test_a_table_that_is_not_on_the_books_is_filled_anew_when_that_is_asked_for(dap: Client, tmp_path: Path) -> None:
-    path = tmp_path / "college.duckdb"
-    options = SyncOptions(stage=tmp_path / "stage")
-    assert dap.sync("canvas", "wikis", f"duckdb:{path}?threads=1", options).failed == ()
-    with duckdb.connect(str(path)) as connection:
-        connection.execute("DELETE FROM instructure_dap.table_sync")
-    refused = dap.sync("canvas", "wikis", f"duckdb:{path}", options)
-    assert [failure.error.code for failure in refused.failed] == ["layout"]
-    repaired = dap.sync("canvas", "wikis", f"duckdb:{path}", replace(options, repair=True))
-    assert [table.road for table in repaired.done] == [Road.REPAIR]
-
-
-def once(act: Callable[[], None]) -> Callable[[Event], None]:
-    """A listener that acts when the first file begins to come."""
-    left = [act]
-
-    def listen(event: Event) -> None:
-        if isinstance(event, ObjectBegan) and left:
-            left.pop()()
-
-    return listen
-
-
-def test_a_call_that_is_interrupted_has_ended_and_may_be_made_again(dap: Client, tmp_path: Path) -> None:
-    interrupt = once(lambda: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt):
-        dap.snapshot("canvas", ["course*"], Delivery(output=tmp_path, listen=interrupt))
-    assert dap.snapshot("canvas", ["course*"], Delivery(output=tmp_path)).failed == ()
-
-
-def test_closing_the_client_ends_the_calls_of_other_threads(tmp_path: Path) -> None:
-    begun = threading.Event()
-    caught: list[DapError] = []
-
-    def snapshot() -> None:
-        try:
-            client.snapshot("canvas", ["all"], Delivery(output=tmp_path, listen=once(begun.set)))
-        except DapError as error:
-            caught.append(error)
-
-    with Client(SMALL) as client:
-        other = threading.Thread(target=snapshot)
-        other.start()
-        assert begun.wait(20)
-    other.join(20)
-    assert [type(error) for error in caught] == [InterruptedRunError]
-
-
-@pytest.mark.parametrize("closed", ["before", "after", "never"])
-def test_records_that_are_abandoned_leave_nothing(closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with Client(SMALL) as client:
-        rows: Any = client.records("canvas", "users")
-        next(rows)
-        if closed == "before":
-            rows.close()
-    if closed == "after":
-        rows.close()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_records_end_with_the_client() -> None:
-    with Client(SMALL) as client:
-        rows = client.records("canvas", "users")
-        next(rows)
-    with pytest.raises(UsageError, match="not open"):
-        list(rows)
 
 
 @pytest.mark.parametrize("spelling", ["CSV", "csv", Format.CSV])
@@ -221,3 +164,15 @@ def test_pace_and_patience_are_read_from_the_environment_as_the_command_does() -
 def test_numbers_that_cannot_be_meant_are_usage_errors(options: dict[str, Any], name: str) -> None:
     with pytest.raises(UsageError, match=name):
         _settings(ClientOptions(**options))
+
+
+def test_a_table_that_is_not_on_the_books_is_filled_anew_when_that_is_asked_for(dap: Client, tmp_path: Path) -> None:
+    path = tmp_path / "college.duckdb"
+    options = SyncOptions(stage=tmp_path / "stage")
+    assert dap.sync("canvas", "wikis", f"duckdb:{path}?threads=1", options).failed == ()
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("DELETE FROM instructure_dap.table_sync")
+    refused = dap.sync("canvas", "wikis", f"duckdb:{path}", options)
+    assert [failure.error.code for failure in refused.failed] == ["layout"]
+    repaired = dap.sync("canvas", "wikis", f"duckdb:{path}", replace(options, repair=True))
+    assert [table.road for table in repaired.done] == [Road.REPAIR]

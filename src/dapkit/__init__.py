@@ -9,16 +9,18 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from dapkit.blocking import Client, reconcile, sync
     from dapkit.decode.jsonl import Record
     from dapkit.engine.events import RunResult, TableResult
+    from dapkit.engine.replication.reconcile import ReconcileResult
     from dapkit.engine.replication.replicate import SyncResult
     from dapkit.errors import DapError
-    from dapkit.library import AsyncClient, Client, ClientOptions, Delivery, SyncOptions, sync
+    from dapkit.library import AsyncClient, ClientOptions, Delivery, SyncOptions
     from dapkit.model import Format, Job, JobStatus, Mode, Query, VersionedSchema
 
 _HOMES = {
     "AsyncClient": "dapkit.library",
-    "Client": "dapkit.library",
+    "Client": "dapkit.blocking",
     "ClientOptions": "dapkit.library",
     "DapError": "dapkit.errors",
     "Delivery": "dapkit.library",
@@ -27,13 +29,15 @@ _HOMES = {
     "JobStatus": "dapkit.model",
     "Mode": "dapkit.model",
     "Query": "dapkit.model",
+    "ReconcileResult": "dapkit.engine.replication.reconcile",
     "Record": "dapkit.decode.jsonl",
     "RunResult": "dapkit.engine.events",
     "SyncOptions": "dapkit.library",
     "SyncResult": "dapkit.engine.replication.replicate",
     "TableResult": "dapkit.engine.events",
     "VersionedSchema": "dapkit.model",
-    "sync": "dapkit.library",
+    "reconcile": "dapkit.blocking",
+    "sync": "dapkit.blocking",
 }
 
 __all__ = [
@@ -47,12 +51,14 @@ __all__ = [
     "JobStatus",
     "Mode",
     "Query",
+    "ReconcileResult",
     "Record",
     "RunResult",
     "SyncOptions",
     "SyncResult",
     "TableResult",
     "VersionedSchema",
+    "reconcile",
     "sync",
 ]
 

@@ -33,6 +33,7 @@ MAY_IMPORT = {
         "targets",
         "connection",
     },
+    "blocking": {"errors", "model", "engine", "decode", "library"},
     "cli": {
         "errors",
         "model",

@@ -5,6 +5,17 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"tests.contract.{name}"
-        for name in ("books", "repairs", "values", "changes", "snapshots", "evolution", "safety", "scene", "model")
+        for name in (
+            "books",
+            "repairs",
+            "values",
+            "changes",
+            "comparing",
+            "snapshots",
+            "evolution",
+            "safety",
+            "scene",
+            "model",
+        )
     )
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.contract.books import BooksContract
 from tests.contract.changes import ChangesContract
+from tests.contract.comparing import ComparingContract
 from tests.contract.evolution import EvolutionContract
 from tests.contract.expiry import ExpiryContract
 from tests.contract.place import Place
@@ -27,6 +28,7 @@ class TargetContract(
     BooksContract,
     RepairsContract,
     SafetyContract,
+    ComparingContract,
 ):
     """All of it."""
 

@@ -92,6 +92,9 @@ class FakeService:
     def sandbox(self) -> bool:
         return False
 
+    def data_now(self) -> datetime:
+        return datetime.fromtimestamp(self.clock.now(), UTC)
+
     def strikes(self, probability: float) -> bool:
         return not self.healed and self.random.random() < probability
 

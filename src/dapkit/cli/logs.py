@@ -281,12 +281,16 @@ def loaded_sentence(event: TableLoaded) -> str:
 
 def comparison_sentence(comparison: Comparison) -> str:
     """Say how a table compares with what it should hold."""
+    rows = wording.count(comparison.rows, "row")
+    partly = comparison.compared < comparison.rows
+    said = [f"{comparison.compared:,} of {rows} compared" if partly else rows]
+    said += [f"without {', '.join(comparison.left_out)}"] if comparison.left_out else []
     if comparison.equal:
-        return f"equal, {wording.count(comparison.rows, 'row')}"
+        return f"equal, {', '.join(said)}"
     kinds = (("missing", comparison.missing), ("too many", comparison.extra), ("repeated", comparison.repeated))
     parts = [f"{wording.count(number, 'row')} {kind}" for kind, number in kinds if number]
     parts += [f"{column} differs in {wording.count(rows, 'row')}" for column, rows in comparison.differing.items()]
-    return f"not equal: {', '.join(parts)}"
+    return f"not equal: {', '.join(parts)} ({', '.join(said)})"
 
 
 def result_sentence(result: TableResult) -> str:

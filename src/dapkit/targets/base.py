@@ -25,6 +25,7 @@ __all__ = [
     "LoadOptions",
     "Parts",
     "Past",
+    "Sample",
     "Standing",
     "Target",
     "TargetSession",
@@ -117,19 +118,33 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Rows picked by a hash of their keys: about so many percent of them (over 0 to 100), others for each seed."""
+
+    percent: float
+    seed: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
     """What a table should hold.
 
     Attributes:
+        live: the table's line in the books; the loads may have another version of its schema.
         snapshot: the table at one time.
         changes: what changed from then until the live table's watermark, if that is later.
         stale: what changed from the live table's watermark until the snapshot, if that is later: of these keys
             nothing can be said.
+        unsaid: columns that some of the loads lack: nothing can be said of them.
+        sample: the rows whose values are compared; all when it is None. Keys are compared in every case.
     """
 
+    live: Book
     snapshot: Load
     changes: Load | None = None
     stale: Load | None = None
+    unsaid: frozenset[str] = frozenset()
+    sample: Sample | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,9 +159,18 @@ class ValueDifference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How a live table differs from what it should hold: counts, and some keys and values of each kind."""
+    """How a live table differs from what it should hold: counts, and some keys and values of each kind.
+
+    Attributes:
+        rows: how many the live table has.
+        compared: of how many rows the values were compared; keys always are.
+        missing, extra, repeated: how many keys are missing, too many, there more than once.
+        differing: by column, in how many of the compared rows the value differs.
+        left_out: columns that the truth has in a form in which they cannot be compared.
+    """
 
     rows: int
+    compared: int
     missing: int
     extra: int
     repeated: int
@@ -155,6 +179,7 @@ class Comparison:
     extra_keys: tuple[tuple[Any, ...], ...] = ()
     repeated_keys: tuple[tuple[Any, ...], ...] = ()
     values: tuple[ValueDifference, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def equal(self) -> bool:
@@ -247,7 +272,12 @@ class TargetSession(Protocol):
         """
 
     def compare(self, truth: Truth) -> Comparison:
-        """Compare a live table with what it should hold; nothing is left of what that takes."""
+        """Compare a live table with what it should hold; nothing is left of what that takes.
+
+        Raises:
+            UnalterableError: the loads have another key.
+            MovedOnError: the table's line says something else by now.
+        """
 
     def is_stray(self, namespace: str, table: str) -> bool:
         """Whether a table (no view) that is not on the books stands where one of the service would.

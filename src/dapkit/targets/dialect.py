@@ -11,13 +11,20 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from dapkit.errors import UnalterableError
-from dapkit.model import Column, Table
+from dapkit.model import Column, Kind, Table
 from dapkit.schema import SchemaDifference, difference
+from dapkit.targets.base import Sample
 
-__all__ = ["BOOKS", "Dialect", "Statements"]
+__all__ = ["BOOKS", "BUCKETS", "JSON_KINDS", "Dialect", "Statements", "threshold"]
 
 BOOKS = "instructure_dap"
 """The schema of the books, or the prefix of their names."""
+
+BUCKETS = 1_000_000
+"""Into how many parts keys fall when rows are sampled."""
+
+JSON_KINDS = frozenset({Kind.ARRAY, Kind.OBJECT, Kind.FREE})
+"""Kinds whose values the service writes as JSON."""
 
 Statements = list[str]
 
@@ -29,11 +36,13 @@ class Dialect(ABC):
         placeholder: what stands for a value.
         locking: what follows a SELECT that holds its rows until the transaction ends.
         count_all: what counts rows.
+        scratch: the namespace of tables that are made to be compared with.
     """
 
     placeholder: str = "?"
     locking: str = ""
     count_all: str = "count(*)"
+    scratch: str = "dapkit_scratch"
 
     # Names
 
@@ -315,3 +324,24 @@ class Dialect(ABC):
         """Return a condition: rows of two tables, by their names or aliases, have the same key."""
         names = (self.identifier(column.name) for column in table.key)
         return " AND ".join(f"{one}.{name} = {other}.{name}" for name in names)
+
+    def comparable_key(self, table: Table, column: Column, value: str) -> str:
+        """Return the same for a column of the key, in a form that lets its index be used where that can be."""
+        return self.comparable(table, column, value)
+
+    def is_loose(self, table: Table, column: Column) -> bool:  # noqa: ARG002, for those who need them
+        """Whether a column keeps JSON as text, so that one value may be written in several ways."""
+        return column.type.kind in JSON_KINDS
+
+    def may_differ(self, one: str, other: str) -> str:  # noqa: ARG002, for those who can tell
+        """Return a condition that is true if two texts are not the same JSON, and hardly ever if they are."""
+        return "true"
+
+    @abstractmethod
+    def sampled(self, keys: Sequence[str], sample: Sample) -> str:
+        """Return a condition that picks rows by a hash of their keys."""
+
+
+def threshold(sample: Sample) -> int:
+    """Return the bucket before which those of a sample lie; at least one belongs to it."""
+    return max(1, round(sample.percent * BUCKETS / 100))

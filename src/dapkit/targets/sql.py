@@ -6,7 +6,7 @@ driver's own affair: COPY, LOAD DATA and bulk insert share nothing.
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,12 +26,11 @@ from dapkit.targets.base import (
     Parts,
     Standing,
     Truth,
-    ValueDifference,
 )
-from dapkit.targets.comparing import EXAMPLES, ComparingSql
+from dapkit.targets.comparison import compared
 from dapkit.targets.dialect import BOOKS, Dialect
 
-__all__ = ["NEWEST", "SCRATCH", "Layout", "SqlSession", "Staged", "described"]
+__all__ = ["NEWEST", "Layout", "SqlSession", "Staged", "described"]
 
 VERSION = 1
 """The version of the books that the official client of today writes, and we with it."""
@@ -39,8 +38,6 @@ VERSION = 1
 SANDBOX = "sandbox"
 NEWEST = "dapkit_newest"
 """The temporary table of the newest row of each key, where keys were repeated."""
-
-SCRATCH = "dapkit_scratch"
 
 
 Layout = set[tuple[Any, ...]]
@@ -112,6 +109,10 @@ class SqlSession(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give the connection up."""
+
+    def each(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Run a statement and yield its rows, which may be many. Raises TargetError."""
+        yield from self.query(sql)
 
     # What a database may do in its own way
 
@@ -299,8 +300,8 @@ class SqlSession(ABC):
         """Return the layout of a table as we would make it, which is made and undone to see."""
         wanted: Layout = set()
         with suppress(_UndoneError), self.transaction():
-            scratch = replace(table, namespace=SCRATCH)
-            self._run([*self.dialect.create_namespace(SCRATCH), *self.dialect.create_table(scratch)])
+            scratch = replace(table, namespace=self.dialect.scratch)
+            self._run([*self.dialect.create_namespace(self.dialect.scratch), *self.dialect.create_table(scratch)])
             self._run(self.dialect.add_key(scratch))
             wanted = self.layout(scratch)
             raise _UndoneError
@@ -317,48 +318,29 @@ class SqlSession(ABC):
 
     def compare(self, truth: Truth) -> Comparison:
         """Compare a live table with what it should hold, made anew in a transaction that is undone."""
-        live = truth.snapshot.table
         comparison: Comparison | None = None
+        made = replace(truth.snapshot.table, namespace=self.dialect.scratch)
         with suppress(_UndoneError), self.transaction():
-            made = self._made_anew(truth)
-            left_out = self._staged(truth.stale, action=True).name if truth.stale else None
-            comparison = self._compared(ComparingSql(dialect=self.dialect, live=live, truth=made, left_out=left_out))
+            self._make_anew(truth, made)
+            comparison = self.compared(truth, made)
             raise _UndoneError
         assert comparison is not None, "what raises is passed on"
         return comparison
 
-    def _made_anew(self, truth: Truth) -> Table:
+    def _make_anew(self, truth: Truth, table: Table) -> None:
         """Make the table as it should be, in a place of its own."""
-        table = replace(truth.snapshot.table, namespace=SCRATCH)
-        self._run([*self.dialect.create_namespace(SCRATCH), *self.dialect.create_table(table)])
+        self._run([*self.dialect.create_namespace(table.namespace), *self.dialect.create_table(table)])
         self.fill(replace(truth.snapshot, table=table))
         if truth.changes is not None:
             changes = replace(truth.changes, table=table)
             staged = self._staged(changes, action=True)
             self.modify(self.dialect.delete_marked(table, staged.name))
             self._upsert(changes, staged, action=True)
-        return table
 
-    def _compared(self, sql: ComparingSql) -> Comparison:
-        missing, extra, repeated = self.query(sql.missing()), self.query(sql.extra()), self.query(sql.repeated())
-        sums = self.query(sql.differences())[0] if sql.live.value else ()
-        differing = {column: int(count) for column, count in zip(sql.live.value, sums, strict=True) if count}
-        values = [
-            ValueDifference(key=row[:-2], column=column.name, live=row[-2], truth=row[-1])
-            for column in differing
-            for row in self.query(sql.examples(column))
-        ]
-        return Comparison(
-            rows=int(self.query(f"SELECT {self.dialect.count_all} FROM {self.dialect.of(sql.live)}")[0][0]),
-            missing=len(missing),
-            extra=len(extra),
-            repeated=len(repeated),
-            differing={column.name: count for column, count in differing.items()},
-            missing_keys=tuple(missing[:EXAMPLES]),
-            extra_keys=tuple(extra[:EXAMPLES]),
-            repeated_keys=tuple(repeated[:EXAMPLES]),
-            values=tuple(values),
-        )
+    def compared(self, truth: Truth, made: Table) -> Comparison:
+        """Compare the live table with the one that was made anew."""
+        stale = None if truth.stale is None else self._staged(replace(truth.stale, table=made), action=True).name
+        return compared(self, truth, made, stale)
 
     def drop(self, namespace: str, table: str) -> None:
         """Remove a table, what was made for it, and its line."""

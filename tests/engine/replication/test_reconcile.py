@@ -9,17 +9,24 @@ import duckdb
 import pytest
 from tests.engine.replication.test_replicate import World, in_world
 
+from dapkit.cli.logs import comparison_sentence
 from dapkit.engine import locking
 from dapkit.engine.replication.converge import LOGS, Purpose
 from dapkit.engine.replication.reconcile import ReconcileResult, reconcile
 from dapkit.engine.replication.replicate import ReplicateOptions
 from dapkit.errors import LockedError, NotReplicatedError
 from dapkit.targets.base import Comparison
-from dapkit.targets.duckdb.target import DuckDbTarget
+from dapkit.targets.duckdb.target import DuckDbSession, DuckDbTarget
 
 
 async def reconciled(
-    world: World, *, sync: bool = True, namespace: str = "canvas", tables: tuple[str, ...] = ("users",), **more: Any
+    world: World,
+    *,
+    sync: bool = True,
+    namespace: str = "canvas",
+    tables: tuple[str, ...] = ("users",),
+    sample: float | None = None,
+    **more: Any,
 ) -> ReconcileResult:
     options = ReplicateOptions(
         purpose=Purpose.SYNC,
@@ -29,7 +36,7 @@ async def reconciled(
         stage=world.folder / "stage",
         **more,
     )
-    return await reconcile(world.session, options, world.heard.append, sync=sync)
+    return await reconcile(world.session, options, world.heard.append, sync=sync, sample=sample)
 
 
 def tampered(world: World, sql: str) -> None:
@@ -119,11 +126,68 @@ def test_the_second_of_two_comparisons_ends_or_waits(tmp_path: Path, monkeypatch
     in_world(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("next_is_sync", [True, False])
+def test_what_a_killed_comparison_left_goes_with_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, next_is_sync: bool
+) -> None:
+    class KilledError(BaseException):
+        """Nothing is cleaned after it, as after kill -9."""
+
+    async def scenario(world: World) -> None:
+        await world.sync(tables=("users",))
+
+        def killed(*_: object) -> None:
+            raise KilledError
+
+        with monkeypatch.context() as context:
+            context.setattr(DuckDbSession, "compare", killed)
+            with pytest.raises(BaseExceptionGroup):
+                await reconciled(world, sync=False)
+        assert any((tmp_path / "stage").rglob("part-*"))
+        await (world.sync(tables=("users",)) if next_is_sync else reconciled(world, sync=False))
+        assert {path.suffix for path in (tmp_path / "stage").iterdir()} == {".lock"}
+
+    in_world(tmp_path, scenario)
+
+
+def test_a_sample_says_of_how_many_rows_the_values_were_compared(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.sync(tables=("users",))
+        tampered(world, "UPDATE canvas.users SET name = 'somebody else'")
+        tampered(world, "DELETE FROM canvas.users WHERE id = (SELECT min(id) FROM canvas.users)")
+        comparison = (await reconciled(world, sync=False, sample=20)).done[0].comparison
+        assert 0 < comparison.compared < comparison.rows
+        assert comparison.differing == {"name": comparison.compared}
+        assert comparison.missing == 1
+        assert f"{comparison.compared} of {comparison.rows} rows compared" in comparison_sentence(comparison)
+
+    in_world(tmp_path, scenario)
+
+
+def test_logs_that_the_service_forgot_are_not_too_many(tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.sync(namespace=LOGS, tables=("web_logs",))
+        world.advance(24 * 20)
+        result = await reconciled(world, namespace=LOGS, tables=("web_logs",))
+        assert result.equal
+        comparison = result.done[0].comparison
+        assert 0 < comparison.compared < comparison.rows
+        tampered(
+            world,
+            "DELETE FROM canvas_logs.web_logs WHERE timestamp = (SELECT max(timestamp) FROM canvas_logs.web_logs)",
+        )
+        assert (await reconciled(world, sync=False, namespace=LOGS, tables=("web_logs",))).done[0].comparison.missing
+
+    in_world(tmp_path, scenario)
+
+
 def test_what_is_not_in_the_database_cannot_be_compared(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
         await world.sync(tables=("users",))
         with pytest.raises(NotReplicatedError):
             await reconciled(world, sync=False, tables=("courses",))
+        with pytest.raises(NotReplicatedError):
+            await reconciled(world, sync=False, namespace="catalog", tables=("all",))
 
     in_world(tmp_path, scenario)
 

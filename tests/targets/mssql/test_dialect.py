@@ -1,9 +1,12 @@
 """The SQL of tables and of their rows, word for word."""
 
+from dataclasses import replace
+
 import pytest
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 
 from dapkit.model import Table
+from dapkit.targets.base import Sample
 from dapkit.targets.comparing import ComparingSql
 from dapkit.targets.mssql.dialect import MsSqlDialect
 
@@ -225,11 +228,17 @@ def test_comparing() -> None:
     text = f"CAST(live_rows.\"name\" AS nvarchar(max)) COLLATE {BINARY} + N'|'"
     lookup = '(SELECT known."value" FROM "{}"."things__open" AS known WHERE known."id" = {}."open")'
     differences = sql.differences()
-    assert differences.startswith("SELECT sum(differs_0), sum(differs_1) FROM (SELECT CASE WHEN (")
+    assert differences.startswith(
+        "SELECT count_big(*), sum(differs_0), sum(differs_1) FROM (SELECT 1 AS met, CASE WHEN"
+    )
     assert text in differences
     assert f"CAST({lookup.format('canvas', 'live_rows')} AS nvarchar(max))" in differences
     assert f"CAST({lookup.format('scratch', 'true_rows')} AS nvarchar(max))" in differences
-    assert sql.examples(TABLE.value[0]).startswith(
-        'SELECT TOP (5) live_rows."id", live_rows."name", true_rows."name" FROM "canvas"."things" AS live_rows JOIN'
+    assert DIALECT.limited(sql.examples(TABLE.value[0]), 5).startswith(
+        'SELECT TOP (5) live_rows."id" AS "id", live_rows."name", true_rows."name" FROM "canvas"."things" AS live_rows'
     )
+    assert sql.missing().startswith('SELECT true_rows."id" AS "id" FROM "scratch"."things" AS true_rows WHERE')
+    sampled = replace(sql, sample=Sample(percent=1.0, seed="s'x")).differences()
+    hashed = "CAST(SUBSTRING(HASHBYTES('SHA2_256', CONCAT(N's''x', N'|', {}.\"id\")), 1, 4) AS bigint)"
+    assert all(f"{hashed.format(alias)} % " in sampled for alias in ("live_rows", "true_rows"))
     assert DIALECT.differs("a", "b") == ("(a <> b OR (a IS NULL AND b IS NOT NULL) OR (a IS NOT NULL AND b IS NULL))")

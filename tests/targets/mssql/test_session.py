@@ -375,11 +375,17 @@ def test_a_table_that_is_somebodys_own_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_comparing_is_undone(tmp_path: Path) -> None:
-    on = driver(1, **STANDS, **{r"SELECT sum\(differs_0\)": [(0, 2)], r"count_big\(\*\) FROM .canvas": [(9,)]})
+    line = ("things", MARK.replace(tzinfo=None), 1, json.dumps(TABLE.schema.document))
+    answers = {
+        r"count_big\(\*\) FROM .canvas": [(9,)], r"AS found$": [(0,)],
+        r"SELECT count_big\(\*\), sum\(differs_0\)": [(8, 0, 2)], r"FROM sys\.objects": [(1,)],
+        r"^SELECT source_table, .timestamp": [line],
+    }  # fmt: skip
+    on = driver(1, **STANDS, **answers)
     snapshot = load(tmp_path, [A], action=False)
-    truth = Truth(snapshot=snapshot, changes=load(tmp_path, [B], action=True))
+    truth = Truth(live=BEFORE, snapshot=snapshot, changes=load(tmp_path, [B], action=True))
     found = session(on).compare(truth)
-    assert (found.rows, dict(found.differing), found.equal) == (9, {"size": 2}, False)
+    assert (found.rows, found.compared, dict(found.differing), found.equal) == (9, 8, {"size": 2}, False)
     assert "COMMIT TRANSACTION" not in on.said
     assert on.said.count("IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION") == 1
     assert len(on.copied) == 2

@@ -5,7 +5,7 @@ from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 
 from dapkit.errors import UnalterableError
 from dapkit.model import Table
-from dapkit.targets.mysql.dialect import MySqlDialect
+from dapkit.targets.mysql.dialect import MySqlDialect, dialect_of
 
 DIALECT = MySqlDialect(exact="utf8mb4_nopad_bin")
 ENUM: Node = {"type": "string", "enum": ["a", "it's", "b\\c"]}
@@ -150,3 +150,18 @@ def test_rows_from_a_temporary_table() -> None:
     )
     only = table_of({}, key={"a": INT32, "b": INT32})
     assert DIALECT.upsert(only, "s", action=False)[0].endswith('ON DUPLICATE KEY UPDATE "a" = VALUES("a")')
+
+
+@pytest.mark.parametrize(
+    ("version", "normal", "exact"),
+    [
+        ("8.4.3", "CAST({} AS JSON)", "utf8mb4_0900_bin"),
+        ("10.11.19-MariaDB-0+deb12u1", "JSON_NORMALIZE({})", "utf8mb4_nopad_bin"),
+        ("5.5.5-10.7.1-MariaDB-log", "JSON_NORMALIZE({})", "utf8mb4_nopad_bin"),
+        ("10.6.18-MariaDB", "JSON_COMPACT({})", "utf8mb4_nopad_bin"),
+        ("11.4.2-mariadb", "JSON_NORMALIZE({})", "utf8mb4_nopad_bin"),
+    ],
+)
+def test_the_server_decides_how_json_and_texts_are_compared(version: str, normal: str, exact: str) -> None:
+    dialect = dialect_of(version, "utf8mb4")
+    assert (dialect.normal_json, dialect.exact) == (normal, exact)

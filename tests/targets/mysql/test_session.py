@@ -351,7 +351,8 @@ def test_comparing_tells_each_difference_and_nothing_else(scene: Scene) -> None:
         {"id": number, "name": f"n{number}", "open": "o", "settings": {"a": 1}, "ip": "::1"} for number in range(5)
     ]
     scene.initialise(table, rows)
-    truth = Truth(snapshot=scene.load(table, scene.parts(table, rows, action=False)))
+    book = scene.book(table)
+    truth = Truth(live=book, snapshot=scene.load(table, scene.parts(table, rows, action=False)))
     assert scene.session.compare(truth).equal
     scene.place.execute('UPDATE "canvas__things" SET settings = \'{"a":   1}\'')
     assert scene.session.compare(truth).equal, "spaces in JSON mean nothing"

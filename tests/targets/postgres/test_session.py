@@ -25,7 +25,7 @@ from dapkit.errors import (
     TargetError,
     UnreachableTargetError,
 )
-from dapkit.targets.base import LoadOptions
+from dapkit.targets.base import LoadOptions, Truth
 from dapkit.targets.postgres.target import PostgresTarget
 from dapkit.targets.sql import SqlSession
 
@@ -372,3 +372,26 @@ def test_rows_are_not_read_by_others_before_the_end(scene: Scene, postgres_url: 
         other.rollback()
         scene.replace(TABLE, ROWS[:1])
         assert other.execute(f"SELECT count(*) FROM {THINGS}".encode()).fetchone() == (1,)
+
+
+def test_comparing_takes_no_right_but_to_read(scene: Scene) -> None:
+    table = table_of({"color": ENUM, "kind": OPEN, "name": TEXT}, key={"code": ENUM})
+    rows = [{"code": code, "color": "a", "kind": "known", "name": "x"} for code in ("a", "b")]
+    scene.initialise(table, rows)
+    truth = Truth(live=scene.book(table), snapshot=scene.load(table, scene.parts(table, rows[1:], action=False)))
+    reader = f"dapkit_reader_{os.getpid()}"
+    spaces = "canvas, instructure_dap"
+    scene.place.execute(
+        f"CREATE ROLE {reader}",
+        f"GRANT USAGE ON SCHEMA {spaces} TO {reader}",
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA {spaces} TO {reader}",
+    )
+    try:
+        scene.session.modify(f"SET ROLE {reader}")
+        comparison = scene.session.compare(truth)
+        scene.session.modify("RESET ROLE")
+    finally:
+        scene.place.execute(f"DROP OWNED BY {reader}", f"DROP ROLE {reader}")
+    assert comparison.extra_keys == (("a",),)
+    assert comparison.compared == 1
+    assert scene.place.ask("SELECT count(*) FROM pg_class WHERE relname = 'things'") == [(1,)]

@@ -1,5 +1,6 @@
 """`dap reconcile`: whether a database holds exactly what the service holds."""
 
+import math
 from typing import Any
 
 import click
@@ -18,15 +19,23 @@ from dapkit.engine.events import TableCompared
 from dapkit.engine.replication.converge import Purpose
 from dapkit.engine.replication.reconcile import ReconcileResult, reconcile
 from dapkit.engine.replication.replicate import ReplicateOptions
-from dapkit.errors import ReconciliationError
+from dapkit.errors import ReconciliationError, UsageError
+
+_LONGEST = 80
+"""The most characters that are shown of a value."""
+
+_CONTEXT = 20
+"""How many of them before two values begin to differ."""
 
 EPILOG = """\b
 Examples:
   dap reconcile --namespace canvas --table users --to postgresql://user:password@host/database
   dap reconcile --namespace canvas --table all --to duckdb:college.duckdb --no-sync
+  dap reconcile --namespace canvas --table submissions --to mysql://user:password@host/database --sample 1%
 \b
 The tables are brought up to date first (not with --no-sync). Then a snapshot is taken, put beside each
-table, and compared on the database itself; nothing of it stays.
+table, and compared on the database itself; nothing of it stays. A sample spares most of the comparing of
+values; the snapshot is fetched and loaded whole all the same.
 """
 
 
@@ -34,16 +43,21 @@ table, and compared on the database itself; nothing of it stays.
 @table_options
 @option("--to", metavar="URL", help="The database, such as duckdb:FILE [DAP_CONNECTION_STRING].")
 @flag("--no-sync", help="Do not bring the tables up to date first; only read.")
+@option(
+    "--sample",
+    metavar="PERCENT",
+    help="Compare the values of about so many percent of the rows, such as 1 or 0.5%; keys and counts of all.",
+)
 @load_options
 @global_options
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
     """Say whether a database holds exactly what the service holds."""
     settings = settings_of(context)
-    options = replicate_options(settings, Purpose.SYNC, given)
+    options, sample = replicate_options(settings, Purpose.SYNC, given), percent(given["sample"])
     with Console(settings.messages, live=True) as console:
         result = run_until_stopped(
-            lambda: _reconcile(settings, options, console, sync=not given["no_sync"]),
+            lambda: _reconcile(settings, options, console, sync=not given["no_sync"], sample=sample),
             farewell=FAREWELL,
             at_once=console.still,
         )
@@ -60,16 +74,32 @@ def command(context: click.Context, /, **given: Any) -> None:
         raise error
 
 
-async def _reconcile(settings: Settings, options: ReplicateOptions, console: Console, *, sync: bool) -> ReconcileResult:
+async def _reconcile(
+    settings: Settings, options: ReplicateOptions, console: Console, *, sync: bool, sample: float | None
+) -> ReconcileResult:
     async with connect(settings.connection, console.listen) as connection:
-        return await reconcile(connection.session, options, console.listen, sync=sync)
+        return await reconcile(connection.session, options, console.listen, sync=sync, sample=sample)
+
+
+def percent(text: str | None) -> float | None:
+    """Return the number that a percentage means. Raises UsageError when it is none over 0 to 100."""
+    if text is None:
+        return None
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= 100:
+        raise UsageError(f"--sample {text!r} is no percentage over 0 to 100", hint="Write it like --sample 1 or 0.5%")
+    return number
 
 
 def lines(result: ReconcileResult) -> list[str]:
     """Return the outcome for people: what differs by key and column, then the whole."""
     told: list[str] = []
     for each in result.done:
-        if not each.comparison.equal:
+        partly = each.comparison.left_out or each.comparison.compared < each.comparison.rows
+        if partly or not each.comparison.equal:
             told += [f"{each.table}: {comparison_sentence(each.comparison)}", *_details(each)]
     for failure in result.failed:
         told += failure_lines(failure)
@@ -88,13 +118,39 @@ def _details(compared: TableCompared) -> list[str]:
         ("repeated", comparison.repeated_keys),
     )
     told = [f"  {kind}: {', '.join(_key(key) for key in keys)}" for kind, keys in kinds if keys]
-    return told + [
-        f"  {_key(each.key)} {each.column}: {each.live!r} instead of {each.truth!r}" for each in comparison.values
-    ]
+    for each in comparison.values:
+        live, truth = _excerpts(_shown(each.live), _shown(each.truth))
+        told.append(f"  {_key(each.key)} {each.column}: {live} instead of {truth}")
+    return told
 
 
 def _key(key: tuple[Any, ...]) -> str:
-    return "/".join(map(str, key))
+    return "/".join(str(_plain(part)) for part in key)
+
+
+def _plain(value: Any) -> str | None:
+    """Return a value that a driver gave as text: bytes in hexadecimal, times as SQL writes them."""
+    if isinstance(value, bytes | bytearray):
+        return value.hex()
+    return None if value is None else str(value)
+
+
+def _shown(value: Any) -> str:
+    text = _plain(value)
+    return "null" if text is None else repr(text) if isinstance(value, str) else text
+
+
+def _excerpts(one: str, other: str) -> tuple[str, str]:
+    """Return two texts that differ, cut to some characters around where they begin to."""
+    shorter = min(len(one), len(other))
+    same = next((place for place in range(shorter) if one[place] != other[place]), shorter)
+    start = max(0, same - _CONTEXT) if max(len(one), len(other)) > _LONGEST else 0
+    return _excerpt(one, start), _excerpt(other, start)
+
+
+def _excerpt(text: str, start: int) -> str:
+    cut = text[start : start + _LONGEST]
+    return f"{'…' if start else ''}{cut}{'…' if start + _LONGEST < len(text) else ''}"
 
 
 def as_object(result: ReconcileResult) -> dict[str, Any]:
@@ -109,6 +165,8 @@ def as_object(result: ReconcileResult) -> dict[str, Any]:
                 "equal": each.comparison.equal,
                 "watermark": timestamp(each.watermark),
                 "rows": each.comparison.rows,
+                "compared": each.comparison.compared,
+                "left_out": list(each.comparison.left_out),
                 "missing": each.comparison.missing,
                 "extra": each.comparison.extra,
                 "repeated": each.comparison.repeated,
@@ -117,7 +175,12 @@ def as_object(result: ReconcileResult) -> dict[str, Any]:
                 "extra_keys": [_key(key) for key in each.comparison.extra_keys],
                 "repeated_keys": [_key(key) for key in each.comparison.repeated_keys],
                 "values": [
-                    {"key": _key(item.key), "column": item.column, "live": str(item.live), "truth": str(item.truth)}
+                    {
+                        "key": _key(item.key),
+                        "column": item.column,
+                        "live": _plain(item.live),
+                        "truth": _plain(item.truth),
+                    }
                     for item in each.comparison.values
                 ],
             }

@@ -28,14 +28,16 @@ def list_tables(target: Target, namespace: str, *, count: bool) -> tuple[Listed,
         session.close()
 
 
-def chosen_tables(session: TargetSession, namespace: str, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Return which tables on the books names, patterns and `all` mean.
+def chosen_tables(
+    session: TargetSession, namespace: str, wanted: Sequence[str], exclude: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return which tables on the books names, patterns and `all` mean, without those that are excluded.
 
     Raises:
         NotReplicatedError: a name is not on the books.
     """
     books = session.books(namespace)
-    tables = select(wanted, (), tuple(books)) if books or "all" not in wanted else ()
+    tables = select(wanted, exclude, tuple(books)) if books or "all" not in wanted else ()
     for table in tables:
         if table not in books:
             raise NotReplicatedError(f"Table {table} is not on the books", table=table)

@@ -7,6 +7,7 @@ conversions; then the database compares them, in a transaction that is undone.
 
 import asyncio
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from dapkit.client.session import Session
 from dapkit.engine.events import Listener, TableCompared, TableFailed, TableMoved, TableState
@@ -18,11 +19,12 @@ from dapkit.engine.replication.converge import LOGS
 from dapkit.engine.replication.outage import Endurance
 from dapkit.engine.replication.replicate import SNAPSHOT, Places, ReplicateOptions, fetch_table, replicate
 from dapkit.engine.replication.sessions import Sessions
+from dapkit.engine.replication.versions import columns_of, common_table, schema_of_files
 from dapkit.engine.run import workshop
-from dapkit.errors import DapError
-from dapkit.model import Query
+from dapkit.errors import DapError, NotReplicatedError
+from dapkit.model import Query, VersionedSchema
 from dapkit.schema import read_table
-from dapkit.targets.base import Book, Load, Truth, watermark_text
+from dapkit.targets.base import Book, Load, Parts, Sample, Truth, watermark_text
 
 __all__ = ["ReconcileResult", "reconcile"]
 
@@ -43,8 +45,18 @@ class ReconcileResult:
         return not self.failed and all(each.comparison.equal for each in self.done)
 
 
-async def reconcile(session: Session, options: ReplicateOptions, listen: Listener, *, sync: bool) -> ReconcileResult:
-    """Compare the tables of the database with the service, after a sync of them when wanted.
+async def reconcile(
+    session: Session, options: ReplicateOptions, listen: Listener, *, sync: bool, sample: float | None = None
+) -> ReconcileResult:
+    """Compare the tables of the database with the service.
+
+    Args:
+        session: with the service.
+        options: what is compared with what.
+        listen: is told of what happens.
+        sync: whether the tables are brought up to date first.
+        sample: of how many percent of the rows the values are compared; of all, when it is None. Every run of a table
+            that got a new watermark picks other rows; keys are always compared.
 
     Raises:
         DapError: what concerns the whole: credentials, account, the database itself.
@@ -54,18 +66,19 @@ async def reconcile(session: Session, options: ReplicateOptions, listen: Listene
         synced = await replicate(session, options, listen)
         failed = {failure.table: failure for failure in synced.failed}
         options = replace(options, namespace=synced.namespace)
-    folder = stage.stage_folder(options.stage, f"{options.target.name} reconcile", options.namespace)
+    folder = stage.scratch_folder(options.stage, options.target.name, options.namespace)
     message = f"Another command is comparing {options.namespace} with {options.target.name}"
     busy = when_busy(message, listen, wait=options.wait)
-    async with holding(folder.with_suffix(".lock"), session.clock, busy):
+    async with holding(stage.lock_of(folder), session.clock, busy):
+        stage.private(folder)
         with workshop(options.concurrency) as downloads, workshop(options.connections) as loads:
             sessions = Sessions(options.target, loads, options.connections)
             places = Places(folder=folder, downloads=downloads, loads=loads, sessions=sessions)
             try:
-                outcomes = await _compare_all(Reconciliation(session, options, places, listen), failed)
+                outcomes = await _compare_all(Reconciliation(session, options, places, listen, sample), failed)
             finally:
                 await sessions.close()
-    stage.clear(folder)
+        stage.clear(folder)
     return ReconcileResult(
         namespace=options.namespace,
         target=options.target.name,
@@ -79,6 +92,8 @@ async def _compare_all(
     work: "Reconciliation", failed: dict[str, TableFailed]
 ) -> tuple[TableCompared | TableFailed, ...]:
     books = await work.books()
+    if not books and not failed:
+        raise NotReplicatedError("There is nothing on the books of this database to compare")
     try:
         async with asyncio.TaskGroup() as group:
             tasks = {name: group.create_task(work.deliver(book)) for name, book in books.items() if name not in failed}
@@ -90,21 +105,24 @@ async def _compare_all(
 class Reconciliation:
     """One comparison at work."""
 
-    def __init__(self, session: Session, options: ReplicateOptions, places: Places, listen: Listener) -> None:
+    def __init__(
+        self, session: Session, options: ReplicateOptions, places: Places, listen: Listener, sample: float | None
+    ) -> None:
         self._session = session
         self._options = options
         self._places = places
         self._listen = listen
         self._endurance = Endurance(session.clock, options.patience, listen)
+        self._sample = sample
 
     async def books(self) -> dict[str, Book]:
         """Return the lines of the tables that are meant. Raises NotReplicatedError when one has none."""
         return await self._endurance.outlast(lambda _: self._books(), start=True)
 
     async def _books(self) -> dict[str, Book]:
-        namespace = self._options.namespace
+        namespace, wanted, exclude = self._options.namespace, self._options.tables, self._options.exclude
         async with self._places.sessions.lend() as target:
-            tables = await self._places.loads.blocking(chosen_tables, target, namespace, self._options.tables)
+            tables = await self._places.loads.blocking(chosen_tables, target, namespace, wanted, exclude)
             books = await self._places.loads.blocking(target.books, namespace)
         return {table: books[table] for table in tables}
 
@@ -125,15 +143,15 @@ class Reconciliation:
         return compared
 
     async def _compare(self, book: Book) -> TableCompared:
-        snapshot = await self._load(book, SNAPSHOT)
+        snapshot = await self._bring(book, SNAPSHOT)
         changes = stale = None
         if snapshot.watermark < book.watermark:
             span = replace(SNAPSHOT, since=watermark_text(snapshot.watermark), until=watermark_text(book.watermark))
-            changes = await self._load(book, span)
+            changes = await self._bring(book, span)
         elif snapshot.watermark > book.watermark:
             span = replace(SNAPSHOT, since=watermark_text(book.watermark), until=watermark_text(snapshot.watermark))
-            stale = await self._load(book, span)
-        truth = Truth(snapshot=snapshot, changes=changes, stale=stale)
+            stale = await self._bring(book, span)
+        truth = self._truth(book, snapshot, changes, stale)
         self._listen(TableMoved(table=book.table, state=TableState.LOADING))
         async with self._places.sessions.lend() as target:
             comparison = await self._places.loads.blocking(target.compare, truth)
@@ -141,9 +159,37 @@ class Reconciliation:
             comparison = replace(comparison, extra=0, extra_keys=())  # they outlive the service's memory of them
         return TableCompared(table=book.table, comparison=comparison, watermark=book.watermark)
 
-    async def _load(self, book: Book, query: Query) -> Load:
-        """Bring the answer to one query; its columns are those that the live table has."""
+    async def _bring(self, book: Book, query: Query) -> "_Brought":
+        """Bring the answer to one query, with the schema that it follows, or a later one."""
         result, watermark = await fetch_table(self._session, self._options, self._places, book.table, query)
-        return Load(
-            table=read_table(book.schema), parts=stage.parts_of(result), watermark=watermark, options=self._options.load
+        parts, schema = stage.parts_of(result), book.schema
+        if result.schema_version is not None and result.schema_version > schema.version:
+            schema = await schema_of_files(self._session, book.namespace, result, parts)
+        return _Brought(parts=parts, watermark=watermark, schema=schema)
+
+    def _truth(self, book: Book, snapshot: "_Brought", changes: "_Brought | None", stale: "_Brought | None") -> Truth:
+        """Return what there is to compare with, all of it as one table."""
+        brought = [each for each in (snapshot, changes, stale) if each is not None]
+        latest = max((each.schema for each in brought), key=lambda schema: schema.version)
+        table, unsaid = common_table(read_table(latest), [columns_of(each.parts) for each in brought])
+
+        def load(each: "_Brought") -> Load:
+            return Load(table=table, parts=each.parts, watermark=each.watermark, options=self._options.load)
+
+        return Truth(
+            live=book,
+            snapshot=load(snapshot),
+            changes=load(changes) if changes else None,
+            stale=load(stale) if stale else None,
+            unsaid=unsaid,
+            sample=Sample(percent=self._sample, seed=watermark_text(book.watermark)) if self._sample else None,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Brought:
+    """The files of one job, the time that they lead to, and a schema that is not older than they are."""
+
+    parts: Parts
+    watermark: datetime
+    schema: VersionedSchema

@@ -49,6 +49,7 @@ from dapkit.engine.replication.converge import (
 )
 from dapkit.engine.replication.outage import Endurance
 from dapkit.engine.replication.sessions import Sessions
+from dapkit.engine.replication.versions import schema_of_files
 from dapkit.engine.run import Workshop, workshop
 from dapkit.engine.tables import ALIASES, Resolved, resolve_tables, vanished
 from dapkit.errors import (
@@ -158,7 +159,9 @@ async def replicate(session: Session, options: ReplicateOptions, listen: Listene
     folder = stage.stage_folder(options.stage, options.target.name, resolved.namespace)
     message = f"Another command is bringing {resolved.namespace} into {options.target.name}"
     busy = when_busy(message, listen, wait=options.wait)
-    async with holding(folder.with_suffix(".lock"), session.clock, busy):
+    async with holding(stage.lock_of(folder), session.clock, busy):
+        stage.private(folder)
+        stage.abandoned(stage.scratch_folder(options.stage, options.target.name, resolved.namespace))
         with workshop(options.concurrency) as downloads, workshop(options.connections) as loads:
             sessions = Sessions(options.target, loads, options.connections)
             places = Places(folder=folder, downloads=downloads, loads=loads, sessions=sessions)
@@ -379,10 +382,11 @@ class Replication:
                 stage.discard(result)
                 return await self._unchanged(book)
         self._listen(TableMoved(table=name, state=TableState.LOADING, job_id=result.job_id))
-        table = read_table(await self._session.schema(self._namespace, name))
-        load = Load(
-            table=table, parts=stage.parts_of(result), watermark=until, options=self._load_options(table, until)
+        parts = stage.parts_of(result)
+        table = read_table(
+            await schema_of_files(self._session, self._namespace, result, parts, book.schema if book else None)
         )
+        load = Load(table=table, parts=parts, watermark=until, options=self._load_options(table, until))
         async with self._places.sessions.lend() as target:
             counts = await self._places.loads.blocking(_apply, target, way, load, book)
         stage.discard(result)

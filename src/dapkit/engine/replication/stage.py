@@ -11,20 +11,44 @@ from dapkit.engine import manifest
 from dapkit.engine.durable import disk_errors
 from dapkit.engine.events import TableResult
 from dapkit.errors import IntegrityError
+from dapkit.locks import FileLock
 from dapkit.targets.base import Parts
 
-__all__ = ["clear", "discard", "originals", "parts_of", "side_file", "stage_folder"]
+__all__ = [
+    "abandoned", "clear", "discard", "lock_of", "originals", "parts_of", "private", "scratch_folder", "side_file",
+    "stage_folder",
+]  # fmt: skip
 
 
 def stage_folder(root: Path, target: str, namespace: str) -> Path:
-    """Return, made where it is missing, the folder for what goes from a namespace into a target."""
-    key = hashlib.sha256(f"{target}\n{namespace}".encode()).hexdigest()[:16]
-    folder = root / key
+    """Return the folder for what goes from a namespace into a target."""
+    return root / hashlib.sha256(f"{target}\n{namespace}".encode()).hexdigest()[:16]
+
+
+def scratch_folder(root: Path, target: str, namespace: str) -> Path:
+    """Return the folder for what is only put beside the tables of a target, to compare them."""
+    return stage_folder(root, f"{target} reconcile", namespace)
+
+
+def private(folder: Path) -> None:
+    """Make a folder of the stage where it is missing. Raises OutputError."""
     with disk_errors(folder):
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.mkdir(exist_ok=True, mode=0o700)
         folder.chmod(0o700)
-    return folder
+
+
+def abandoned(folder: Path) -> None:
+    """Remove a folder that a command which was killed left, unless one is at work there."""
+    if folder.is_dir():
+        with disk_errors(folder), FileLock(lock_of(folder)) as lock:
+            if lock.acquire():
+                clear(folder)
+
+
+def lock_of(folder: Path) -> Path:
+    """Return the lock of who works in a folder."""
+    return folder.with_suffix(".lock")
 
 
 def originals(root: Path) -> Path:

@@ -1,11 +1,14 @@
 """PURE: DuckDB's SQL. Enums are texts; the merge keeps keys unique, since an index would cost more than the load."""
 
+from collections.abc import Sequence
+
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
 from dapkit.decode.tsv_sql import LONGEST_LINE, far_year, originals, read_tsv, unescaped
 from dapkit.errors import UnalterableError
 from dapkit.model import Column, Kind, Table, Type
 from dapkit.schema import widens
-from dapkit.targets.dialect import BOOKS, Dialect, Statements
+from dapkit.targets.base import Sample
+from dapkit.targets.dialect import BOOKS, BUCKETS, Dialect, Statements, threshold
 
 __all__ = ["ORIGINALS", "DuckDbDialect"]
 
@@ -136,6 +139,14 @@ class DuckDbDialect(Dialect):
             f"DELETE FROM {self.of(table)} USING {staging} AS staged WHERE {same}",
             f"INSERT INTO {self.of(table)} ({columns}) SELECT {columns} FROM {staging}{where}",
         ]
+
+    def is_loose(self, table: Table, column: Column) -> bool:  # noqa: ARG002, of no matter here
+        """Whether a column keeps JSON as text."""
+        return self._type(column.type) == "JSON"
+
+    def sampled(self, keys: Sequence[str], sample: Sample) -> str:
+        """Return a condition that picks rows by a hash of their keys."""
+        return f"hash({', '.join([self.literal(sample.seed), *keys])}) % {BUCKETS} < {threshold(sample)}"
 
     def age(self) -> str:
         """Return the time of a row, which is text in the temporary table."""

@@ -27,6 +27,7 @@ _BUFFERS = 24
 """How many buffers of the longest line, for which there is room then, have to fit into DuckDB's memory."""
 
 _SHORTEST_LINE = 2 << 20
+_AT_ONCE = 1000
 _MORE = "Give DuckDB more memory, as in duckdb:FILE?memory_limit=4GB, or a larger temp_directory."
 
 
@@ -75,6 +76,17 @@ class DuckDbSession(SqlSession):
 
         try:
             return self._connection.execute(sql, list(values)).fetchall()
+        except duckdb.Error as error:
+            raise _translated(error) from error
+
+    def each(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Run a statement and yield its rows as they come."""
+        import duckdb  # noqa: PLC0415, loaded by now
+
+        try:
+            result = self._connection.execute(sql)
+            while rows := result.fetchmany(_AT_ONCE):
+                yield from rows
         except duckdb.Error as error:
             raise _translated(error) from error
 

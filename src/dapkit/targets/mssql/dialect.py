@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from dapkit.errors import UnalterableError
 from dapkit.model import Column, Kind, Table, Type
 from dapkit.schema import SchemaDifference, difference, widens
-from dapkit.targets.dialect import Statements
+from dapkit.targets.base import Sample
+from dapkit.targets.dialect import BUCKETS, Statements, threshold
 from dapkit.targets.mssql.standing import Found, Index, plain
 from dapkit.targets.mssql.tables import LOOKUPS, TEXTS, Tables, has_lookup, lookups
 
@@ -175,6 +176,16 @@ class MsSqlDialect(Tables):
         """Return what differs wherever the service's values differ, in case or in blanks too."""
         comparable = self.comparable(table, column, value)
         return _exactly(comparable, "max") if column.type.kind in TEXTS | LOOKUPS else comparable
+
+    def comparable_key(self, table: Table, column: Column, value: str) -> str:
+        """Return a value of the key that equals none but itself."""
+        return self.told_apart(table, column, value)
+
+    def sampled(self, keys: Sequence[str], sample: Sample) -> str:
+        """Return a condition that picks rows by a hash of their keys."""
+        text = ", N'|', ".join([f"N{self.literal(sample.seed)}", *keys])
+        number = f"CAST(SUBSTRING(HASHBYTES('SHA2_256', CONCAT({text})), 1, 4) AS bigint)"
+        return f"{number} % {BUCKETS} < {threshold(sample)}"
 
     # Later versions, of the table in `found`
 

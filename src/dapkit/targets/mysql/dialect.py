@@ -6,7 +6,7 @@ modes, UTC, and the collation in `exact`, by which texts are told apart to the l
 
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -15,10 +15,11 @@ from dapkit.decode.tsv import META_ACTION, META_TS
 from dapkit.errors import UnalterableError
 from dapkit.model import Column, Kind, Table, Type
 from dapkit.schema import difference, widens
-from dapkit.targets.dialect import Dialect, Statements
+from dapkit.targets.base import Sample
+from dapkit.targets.dialect import BUCKETS, JSON_KINDS, Dialect, Statements, threshold
 from dapkit.targets.mysql import books
 
-__all__ = ["STAGING", "TEXT_OF_UUID", "MySqlDialect", "alters", "open_enums", "with_texts"]
+__all__ = ["STAGING", "TEXT_OF_UUID", "MySqlDialect", "alters", "dialect_of", "open_enums", "with_texts"]
 
 MARKER_LENGTH = 27
 """The length of the marker that may stand instead of a text, whatever the text's own bound."""
@@ -53,7 +54,6 @@ _TYPES = {
     Kind.OBJECT: "json",
     Kind.FREE: "json",
 }
-_JSON = frozenset({Kind.ARRAY, Kind.OBJECT, Kind.FREE})
 _NUMBERS = frozenset({Kind.INT16, Kind.INT32, Kind.INT64, Kind.FLOAT32, Kind.FLOAT64, Kind.DECIMAL})
 _AS_TEXT = frozenset({Kind.INT16, Kind.INT32, Kind.INT64, Kind.TEXT, Kind.ENUM, Kind.DATE, Kind.UUID})
 """Kinds whose values as text are what the service writes; those of UUIDs with some help."""
@@ -66,10 +66,12 @@ class MySqlDialect(Dialect):
     Attributes:
         exact: the collation that tells texts apart as the service does.
         utf8: whether tables hold all of Unicode without being told to.
+        normal_json: the function that writes JSON in a form of its own, with `{}` for its text.
     """
 
     exact: str = "utf8mb4_bin"
     utf8: bool = True
+    normal_json: str = "CAST({} AS JSON)"
 
     placeholder = "%s"
     locking = " FOR UPDATE"
@@ -123,6 +125,7 @@ class MySqlDialect(Dialect):
                 return f"decimal({type_.precision},{type_.scale})"
             case Kind.TEXT if key:
                 length = _LONGEST_KEY if type_.length is None else type_.length
+                length = max(length, MARKER_LENGTH) if type_.marker else length
                 return f"varchar({length}) CHARACTER SET utf8mb4 COLLATE {self.exact}"
             case Kind.TEXT:
                 length = max(type_.length or 0, MARKER_LENGTH if type_.marker else 0)
@@ -149,7 +152,7 @@ class MySqlDialect(Dialect):
         if column.default is None or column.type.kind is Kind.OPEN_ENUM:
             return ""  # the number of an open enum's value is not known here
         value = self.default_value(column)
-        bounded = column.type.kind not in _JSON and self.type(column.type) != "mediumtext"
+        bounded = column.type.kind not in JSON_KINDS and self.type(column.type) != "mediumtext"
         return f" DEFAULT {value}" if bounded else f" DEFAULT ({value})"
 
     def default_value(self, column: Column) -> str:
@@ -369,8 +372,10 @@ class MySqlDialect(Dialect):
         return f"DELETE live FROM {live} WHERE staged.{self.identifier(table.key[0].name)} IS NULL"
 
     def _same(self, table: Table) -> str:
-        names = (self.identifier(column.name) for column in table.key)
-        return " AND ".join(f"staged.{name} = live.{name}" for name in names)
+        names = ((column, self.identifier(column.name)) for column in table.key)
+        return " AND ".join(
+            f"staged.{name} = {self.comparable_key(table, column, f'live.{name}')}" for column, name in names
+        )
 
     # Comparing
 
@@ -379,16 +384,26 @@ class MySqlDialect(Dialect):
         return f"NOT ({one} <=> {other})"
 
     def comparable(self, table: Table, column: Column, value: str) -> str:
-        """Return a value by which rows of two tables may be compared, whatever their collations and JSON's spaces."""
-        kept = table.column(column.name) or column  # made anew, an open enum may be text
-        kind = kept.type.kind
+        """Return a value by which rows of two tables may be compared, whatever their collations."""
+        kind = column.type.kind
         if kind is Kind.OPEN_ENUM:
             value = f"(SELECT known.value FROM {self.lookup(table, column)} AS known WHERE known.id = {value})"
-        elif kind in _JSON:
-            value = f"JSON_EXTRACT({value}, '$')"
-        elif kind not in (Kind.TEXT, Kind.ENUM):
+        elif kind not in (Kind.TEXT, Kind.ENUM, *JSON_KINDS):
             return value
         return f"CONVERT({value} USING utf8mb4) COLLATE {self.exact}"
+
+    def comparable_key(self, table: Table, column: Column, value: str) -> str:
+        """Return the same for a column of the key, which an index finds only as it is."""
+        return self.comparable(table, column, value) if column.type.kind is Kind.OPEN_ENUM else value
+
+    def may_differ(self, one: str, other: str) -> str:
+        """Return a condition that is true if two texts are not the same JSON, and hardly ever if they are."""
+        return self.differs(self.normal_json.format(one), self.normal_json.format(other))
+
+    def sampled(self, keys: Sequence[str], sample: Sample) -> str:
+        """Return a condition that picks rows by a hash of their keys."""
+        text = f"concat_ws('|', {', '.join([self.literal(sample.seed), *keys])})"
+        return f"crc32({text}) % {BUCKETS} < {threshold(sample)}"
 
     def create_scratch(self, table: Table) -> Statements:
         """Make a temporary table like another."""
@@ -410,20 +425,34 @@ def open_enums(table: Table) -> list[Column]:
 
 def with_texts(table: Table) -> Table:
     """Return a table whose open enums are texts."""
-    columns = (
-        replace(column, type=Type(kind=Kind.TEXT, length=_LONGEST_KEY))
-        if column.type.kind is Kind.OPEN_ENUM
-        else column
-        for column in table.value
+    key, value = (
+        tuple(
+            replace(column, type=Type(kind=Kind.TEXT, length=_LONGEST_KEY))
+            if column.type.kind is Kind.OPEN_ENUM
+            else column
+            for column in columns
+        )
+        for columns in (table.key, table.value)
     )
-    return replace(table, value=tuple(columns))
+    return replace(table, key=key, value=value)
+
+
+def dialect_of(version: str, charset: str) -> MySqlDialect:
+    """Return the SQL of a server that calls itself so, for a database of a character set."""
+    utf8 = charset == "utf8mb4"
+    if "mariadb" not in version.lower():
+        return MySqlDialect(exact="utf8mb4_0900_bin", utf8=utf8)
+    # some call themselves 5.5.5-10.11.2-MariaDB, for the sake of old clients
+    numbers = version.removeprefix("5.5.5-").split(".")
+    normal = "JSON_NORMALIZE({})" if tuple(map(int, numbers[:2])) >= (10, 7) else "JSON_COMPACT({})"
+    return MySqlDialect(exact="utf8mb4_nopad_bin", utf8=utf8, normal_json=normal)
 
 
 def alters(before: Type, after: Type) -> bool:
     """Whether a column's values, as they are kept, become those of another type."""
     if not widens(before, after):
         return False
-    if before.kind is after.kind or {before.kind, after.kind} <= _JSON:
+    if before.kind is after.kind or {before.kind, after.kind} <= JSON_KINDS:
         return True
     if after.kind is Kind.TEXT:
         return before.kind in _AS_TEXT

@@ -12,21 +12,22 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from pymysql.cursors import SSCursor
+
 from dapkit.decode.tsv import common_header
 from dapkit.errors import BusyTargetError, LayoutError, MovedOnError, TargetError, UnalterableError
 from dapkit.model import Table
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Comparison, Counts, Load, LoadOptions, Truth
 from dapkit.targets.base import Standing as Place
-from dapkit.targets.comparing import ComparingSql
 from dapkit.targets.dialect import BOOKS
 from dapkit.targets.mysql.books import BEGUN
-from dapkit.targets.mysql.dialect import STAGING, MySqlDialect, open_enums, with_texts
+from dapkit.targets.mysql.dialect import STAGING, MySqlDialect, dialect_of, open_enums, with_texts
 from dapkit.targets.mysql.failures import translated
 from dapkit.targets.mysql.loading import Brought, Loader, RepeatedKeysError
 from dapkit.targets.mysql.standing import Existing, Found, evolve, own_indexes
 from dapkit.targets.mysql.wire import Wire
-from dapkit.targets.sql import SCRATCH, Layout, SqlSession, Staged
+from dapkit.targets.sql import Layout, SqlSession, Staged
 
 __all__ = ["MySqlSession"]
 
@@ -48,10 +49,9 @@ class MySqlSession(SqlSession):
         self._wire = wire
         self.query(f"SET SESSION {', '.join(_SETTINGS)}")
         ((version, charset),) = self.query("SELECT version(), @@character_set_database")
-        exact = "utf8mb4_nopad_bin" if "mariadb" in version.lower() else "utf8mb4_0900_bin"
-        self.query(f"SET NAMES utf8mb4 COLLATE {exact}")
+        self.dialect = dialect_of(version, charset)
+        self.query(f"SET NAMES utf8mb4 COLLATE {self.dialect.exact}")
         self._read_committed()
-        self.dialect = MySqlDialect(exact=exact, utf8=charset == "utf8mb4")
 
     def _read_committed(self) -> None:
         """Let changes of one line of the books not wait for others, where the server's log allows it."""
@@ -66,6 +66,12 @@ class MySqlSession(SqlSession):
         with translated(), self._wire.cursor() as cursor:
             cursor.execute(sql, tuple(values) or None)
             return list(cursor.fetchall())
+
+    def each(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Run a statement and yield its rows as they come."""
+        with translated(), self._wire.cursor(SSCursor) as cursor:
+            cursor.execute(sql)
+            yield from cursor.fetchall_unbuffered()
 
     def modify(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Run a statement and return how many rows it changed."""
@@ -340,7 +346,7 @@ class MySqlSession(SqlSession):
 
     def expected_layout(self, table: Table) -> Layout:
         """Return the layout of a table as we would make it, which a temporary one shows."""
-        scratch = replace(table, namespace=SCRATCH)
+        scratch = replace(table, namespace=self.dialect.scratch)
         self._run(self.dialect.create_scratch(scratch))
         wanted = self.layout(scratch)
         self._run(self.dialect.drop_scratch(scratch))
@@ -348,8 +354,7 @@ class MySqlSession(SqlSession):
 
     def compare(self, truth: Truth) -> Comparison:
         """Compare a live table with what it should hold, made anew as a temporary table."""
-        live = truth.snapshot.table
-        made = replace(with_texts(live), namespace=SCRATCH)
+        made = replace(with_texts(truth.snapshot.table), namespace=self.dialect.scratch)
         self._run(self.dialect.create_scratch(made))
         staged = self._staged(replace(truth.snapshot, table=made), action=False)
         self.modify(self.dialect.insert(made, staged.name))
@@ -357,8 +362,7 @@ class MySqlSession(SqlSession):
             staged = self._staged(replace(truth.changes, table=made), action=True)
             self.modify(self.dialect.delete_marked(made, staged.name))
             self._run(self.dialect.upsert(made, staged.name, action=True))
-        left_out = self._staged(replace(truth.stale, table=made), action=True).name if truth.stale else None
-        comparison = self._compared(ComparingSql(dialect=self.dialect, live=live, truth=made, left_out=left_out))
+        comparison = self.compared(truth, made)
         self._run(self.dialect.drop_scratch(made))
         return comparison
 

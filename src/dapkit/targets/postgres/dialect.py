@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from dapkit.errors import UnalterableError
 from dapkit.model import Column, Kind, Table, Type
 from dapkit.schema import difference
-from dapkit.targets.dialect import BOOKS, Dialect, Statements
+from dapkit.targets.base import Sample
+from dapkit.targets.dialect import BOOKS, BUCKETS, Dialect, Statements, threshold
 from dapkit.targets.postgres import books
 
 __all__ = ["PostgresDialect"]
@@ -56,6 +57,7 @@ class PostgresDialect(Dialect):
 
     placeholder = "%s"
     locking = " FOR UPDATE"
+    scratch = "pg_temp"  # takes no right to make schemas, and several sessions at once
 
     # The books
 
@@ -108,6 +110,8 @@ class PostgresDialect(Dialect):
 
     def create_namespace(self, namespace: str) -> Statements:
         """Make the place of a namespace where it is missing, without a right that is needed only then."""
+        if namespace == self.scratch:
+            return []
         name = self.identifier(namespace)
         missing = f"to_regnamespace({self.literal(name)}) IS NULL"
         return [f"DO $$BEGIN IF {missing} THEN CREATE SCHEMA {name}; END IF; END$$"]
@@ -184,6 +188,15 @@ class PostgresDialect(Dialect):
         if self.type_of(table, column).startswith('"'):
             return f"{value}::text" + ("[]" if column.type.kind is Kind.ARRAY else "")
         return value
+
+    def is_loose(self, table: Table, column: Column) -> bool:  # noqa: ARG002, JSON is compared as what it is
+        """Return that no column keeps JSON as text."""
+        return False
+
+    def sampled(self, keys: Sequence[str], sample: Sample) -> str:
+        """Return a condition that picks rows by a hash of their keys."""
+        text = f"concat_ws('|', {', '.join([self.literal(sample.seed), *keys])})"
+        return f"(hashtextextended({text}, 0) & {2**63 - 1}) % {BUCKETS} < {threshold(sample)}"
 
     # Later versions
 

@@ -16,14 +16,18 @@ from dapkit.decode.tsv_sql import far_year, originals, read_tsv, unescaped
 from dapkit.errors import UnalterableError
 from dapkit.model import Column, Kind, Table, Type
 from dapkit.schema import SchemaDifference, difference, widens
-from dapkit.targets.dialect import Dialect, Statements
+from dapkit.targets.base import Sample
+from dapkit.targets.dialect import BUCKETS, Dialect, Statements, threshold
 
-__all__ = ["ORIGINALS", "STAGING", "Existing", "SqliteDialect", "bounds"]
+__all__ = ["HASH", "ORIGINALS", "STAGING", "Existing", "SqliteDialect", "bounds"]
 
 ORIGINALS = "dapkit_originals"
 """A column of the temporary table: what `dapkit.decode.tsv_sql.originals` says of the row."""
 
 STAGING = '"dapkit_staging"'
+HASH = "dapkit_hash"
+"""A function of ours that turns any values into a whole number from 0 on; SQLite has none of its own."""
+
 _INTEGERS = frozenset({Kind.INT16, Kind.INT32, Kind.INT64})
 _FLOATS = frozenset({Kind.FLOAT32, Kind.FLOAT64})
 _EXACT_DIGITS = 15
@@ -228,6 +232,10 @@ class SqliteDialect(Dialect):
     def nulled(self, table: Table) -> list[str]:
         """Return the required columns whose odd values have nothing but null to stand for them."""
         return [column.name for column in table.columns if column.required and column.type.kind in _FLOATS]
+
+    def sampled(self, keys: Sequence[str], sample: Sample) -> str:
+        """Return a condition that picks rows by a hash of their keys."""
+        return f"{HASH}({', '.join([self.literal(sample.seed), *keys])}) % {BUCKETS} < {threshold(sample)}"
 
     def delete_marked(self, table: Table, staging: str) -> str:
         """Delete the rows whose keys are marked as deleted, found by the key of the live table."""

@@ -6,6 +6,7 @@ once, and keeps the database one file that can be copied and lies anywhere; who 
 """
 
 import sqlite3
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -20,7 +21,7 @@ from dapkit.schema import read_table
 from dapkit.targets.base import Book, Load
 from dapkit.targets.repairs import settle
 from dapkit.targets.sql import NEWEST, Layout, SqlSession, Staged
-from dapkit.targets.sqlite.dialect import ORIGINALS, STAGING, Existing, SqliteDialect, bounds
+from dapkit.targets.sqlite.dialect import HASH, ORIGINALS, STAGING, Existing, SqliteDialect, bounds
 
 __all__ = ["SqliteTarget"]
 
@@ -74,11 +75,17 @@ class SqliteSession(SqlSession):
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         # Otherwise the views of a table that is made anew would hinder its renaming, or follow the old one.
         connection.execute("PRAGMA legacy_alter_table = ON")
+        connection.create_function(HASH, -1, _hash, deterministic=True)
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run a statement and return its rows."""
         with _translated():
             return self._connection.execute(sql, values).fetchall()
+
+    def each(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Run a statement and yield its rows as they come."""
+        with _translated():
+            yield from self._connection.execute(sql)
 
     def modify(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Run a statement and return how many rows it changed."""
@@ -192,6 +199,10 @@ _LAYOUT = (
     """,
     'SELECT \'REFERENCES\', id, seq, "table", "from", "to" FROM pragma_foreign_key_list(?)',
 )
+
+
+def _hash(*values: object) -> int:
+    return zlib.crc32(repr(values).encode("utf-8", "surrogatepass"))
 
 
 @contextmanager

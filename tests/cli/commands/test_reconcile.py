@@ -1,0 +1,76 @@
+"""What `dap reconcile` tells people and programs of a comparison."""
+
+import uuid
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from dapkit.cli.commands.reconcile import as_object, lines, percent
+from dapkit.engine.events import TableCompared
+from dapkit.engine.replication.reconcile import ReconcileResult
+from dapkit.errors import UsageError
+from dapkit.targets.base import Comparison, ValueDifference
+
+
+def result_of(**more: Any) -> ReconcileResult:
+    settings = {"rows": 100, "compared": 100, "missing": 0, "extra": 0, "repeated": 0, "differing": {}, **more}
+    compared = TableCompared(
+        table="users", comparison=Comparison(**settings), watermark=datetime(2024, 3, 1, 12, tzinfo=UTC)
+    )
+    return ReconcileResult(namespace="canvas", target="duckdb:a", done=(compared,), failed=(), sandbox=False)
+
+
+def value(live: object, truth: object) -> ReconcileResult:
+    difference = ValueDifference(key=(7,), column="name", live=live, truth=truth)
+    return result_of(differing={"name": 1}, values=(difference,))
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("1", 1.0), ("0.5%", 0.5), ("100%", 100.0), ("1e-3", 0.001), (None, None)]
+)
+def test_a_percentage(text: str | None, number: float | None) -> None:
+    assert percent(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "%", "0", "-1", "100.1", "nan", "inf", "one", "5 %%"])
+def test_what_is_no_percentage(text: str) -> None:
+    with pytest.raises(UsageError, match="percentage"):
+        percent(text)
+
+
+def test_a_table_of_which_all_is_equal_takes_no_line() -> None:
+    assert lines(result_of()) == ["1 of 1 table equal. Database: duckdb:a"]
+
+
+def test_what_was_not_compared_is_said() -> None:
+    assert lines(result_of(compared=3))[0] == "users: equal, 3 of 100 rows compared"
+    assert lines(result_of(left_out=("a", "b")))[0] == "users: equal, 100 rows, without a, b"
+    assert lines(result_of(compared=3, missing=1))[0] == "users: not equal: 1 row missing (3 of 100 rows compared)"
+
+
+@pytest.mark.parametrize(
+    ("live", "truth", "told"),
+    [
+        (None, "None", "null instead of 'None'"),
+        (b"\x00\xff", b"\x01", "00ff instead of 01"),
+        (date(2024, 2, 29), None, "2024-02-29 instead of null"),
+        (uuid.UUID(int=1), 1, "00000000-0000-0000-0000-000000000001 instead of 1"),
+        ("a\nb", "a", r"'a\nb' instead of 'a'"),
+    ],
+)
+def test_values_are_told_in_one_line(live: object, truth: object, told: str) -> None:
+    assert lines(value(live, truth))[1] == f"  7 name: {told}"
+
+
+def test_long_values_are_cut_to_where_they_differ() -> None:
+    told = lines(value("x" * 500_000 + "yes", "x" * 500_000 + "no" + "z" * 500_000))[1]
+    assert len(told) < 220
+    assert "yes" in told
+    assert "xno" in told
+
+
+def test_programs_get_null_and_whole_values() -> None:
+    (table,) = as_object(value(None, "x" * 200))["tables"]
+    assert table["values"] == [{"key": "7", "column": "name", "live": None, "truth": "x" * 200}]
+    assert (table["rows"], table["compared"], table["left_out"]) == (100, 100, [])
