@@ -21,8 +21,9 @@ from dapkit.decode.jsonl import Record, records
 from dapkit.engine.events import Event, Listener, Notice, RunResult
 from dapkit.engine.export import ExportOptions, export
 from dapkit.engine.replication.converge import Purpose
+from dapkit.engine.replication.options import ReplicateOptions
 from dapkit.engine.replication.reconcile import ReconcileResult, reconcile
-from dapkit.engine.replication.replicate import ReplicateOptions, SyncResult, replicate
+from dapkit.engine.replication.replicate import SyncResult, replicate
 from dapkit.engine.tables import split_tables
 from dapkit.errors import RequestError, UsageError
 from dapkit.model import Format, Job, Mode, Query, VersionedSchema

@@ -21,7 +21,8 @@ from dapkit.cli.summary import failure_lines
 from dapkit.connection import connect
 from dapkit.engine.replication.converge import Purpose
 from dapkit.engine.replication.dryrun import PlannedTable, preview
-from dapkit.engine.replication.replicate import ReplicateOptions, SyncResult, replicate
+from dapkit.engine.replication.options import ReplicateOptions
+from dapkit.engine.replication.replicate import SyncResult, replicate
 from dapkit.engine.tables import split_tables
 from dapkit.errors import UsageError
 from dapkit.settings import stage_root

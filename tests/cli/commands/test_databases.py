@@ -11,7 +11,7 @@ import pytest
 
 from dapkit.cli.commands.listdb import result_sentence, staleness
 from dapkit.client.session import Session
-from dapkit.engine.replication.replicate import ReplicateOptions
+from dapkit.engine.replication.options import ReplicateOptions
 from dapkit.errors import LockedError
 
 Dap = Callable[..., Any]

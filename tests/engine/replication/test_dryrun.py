@@ -9,7 +9,7 @@ from tests.engine.replication.test_replicate import World, in_world
 
 from dapkit.engine.replication.converge import LOGS, Purpose, Road
 from dapkit.engine.replication.dryrun import preview
-from dapkit.engine.replication.replicate import ReplicateOptions
+from dapkit.engine.replication.options import ReplicateOptions
 from dapkit.targets.duckdb.target import DuckDbTarget
 
 

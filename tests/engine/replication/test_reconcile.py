@@ -12,8 +12,8 @@ from tests.engine.replication.test_replicate import World, in_world
 from dapkit.cli.logs import comparison_sentence
 from dapkit.engine import locking
 from dapkit.engine.replication.converge import LOGS, Purpose
+from dapkit.engine.replication.options import ReplicateOptions
 from dapkit.engine.replication.reconcile import ReconcileResult, reconcile
-from dapkit.engine.replication.replicate import ReplicateOptions
 from dapkit.errors import LockedError, NotReplicatedError
 from dapkit.targets.base import Comparison
 from dapkit.targets.duckdb.target import DuckDbSession, DuckDbTarget

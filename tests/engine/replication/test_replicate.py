@@ -18,7 +18,8 @@ from dapkit.engine.events import Event, Notice, Retried
 from dapkit.engine.replication import outage
 from dapkit.engine.replication.books import list_tables
 from dapkit.engine.replication.converge import LOGS, Purpose, Road
-from dapkit.engine.replication.replicate import ReplicateOptions, SyncResult, replicate
+from dapkit.engine.replication.options import ReplicateOptions
+from dapkit.engine.replication.replicate import SyncResult, replicate
 from dapkit.errors import (
     LockedError,
     OriginError,
@@ -380,7 +381,7 @@ def test_logs_that_do_not_say_when_they_were_are_reported_and_stay(
             table = read_table(schema)
             return replace(table, value=tuple(column for column in table.value if column.name != "timestamp"))
 
-        monkeypatch.setattr("dapkit.engine.replication.replicate.read_table", timeless)
+        monkeypatch.setattr("dapkit.engine.replication.bringing.read_table", timeless)
         world.heard.clear()
         (loaded,) = (await world.sync(**logs, expire_logs=timedelta(days=31))).done
         assert loaded.counts.expired == 0

@@ -15,8 +15,9 @@ from tests.support.virtual_time import VirtualClock, run_virtually
 
 from dapkit.client.session import Session
 from dapkit.engine.replication.converge import Purpose
+from dapkit.engine.replication.options import ReplicateOptions
 from dapkit.engine.replication.reconcile import ReconcileResult, reconcile
-from dapkit.engine.replication.replicate import ReplicateOptions, SyncResult, replicate
+from dapkit.engine.replication.replicate import SyncResult, replicate
 from dapkit.engine.replication.versions import common_table, fitting
 from dapkit.errors import IntegrityError
 from dapkit.model import Job, Kind, Table, VersionedSchema

@@ -17,8 +17,8 @@ from dapkit.cli.wording import count
 from dapkit.connection import connect
 from dapkit.engine.events import TableCompared
 from dapkit.engine.replication.converge import Purpose
+from dapkit.engine.replication.options import ReplicateOptions
 from dapkit.engine.replication.reconcile import ReconcileResult, reconcile
-from dapkit.engine.replication.replicate import ReplicateOptions
 from dapkit.errors import ReconciliationError, UsageError
 
 _LONGEST = 80

@@ -6,7 +6,8 @@ from datetime import datetime
 from dapkit.client.session import Session
 from dapkit.engine.replication.books import standings
 from dapkit.engine.replication.converge import Refuse, Road, detour, expiry, road
-from dapkit.engine.replication.replicate import ReplicateOptions, resolve
+from dapkit.engine.replication.options import ReplicateOptions
+from dapkit.engine.replication.replicate import resolve
 from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.run import workshop
 from dapkit.errors import DapError

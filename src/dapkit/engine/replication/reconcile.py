@@ -16,15 +16,17 @@ from dapkit.engine.locking import holding, when_busy
 from dapkit.engine.replication import stage
 from dapkit.engine.replication.books import chosen_tables
 from dapkit.engine.replication.converge import LOGS
+from dapkit.engine.replication.fetching import SNAPSHOT, Places, fetch_table
+from dapkit.engine.replication.options import ReplicateOptions
 from dapkit.engine.replication.outage import Endurance
-from dapkit.engine.replication.replicate import SNAPSHOT, Places, ReplicateOptions, fetch_table, replicate
+from dapkit.engine.replication.replicate import replicate
 from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.replication.versions import columns_of, common_table, schema_of_files
 from dapkit.engine.run import workshop
 from dapkit.errors import DapError, NotReplicatedError
 from dapkit.model import Query, VersionedSchema
 from dapkit.schema import read_table
-from dapkit.targets.base import Book, Load, Parts, Sample, Truth, watermark_text
+from dapkit.targets.base import Book, Comparison, Load, Parts, Sample, TargetSession, Truth, watermark_text
 
 __all__ = ["ReconcileResult", "reconcile"]
 
@@ -121,9 +123,8 @@ class Reconciliation:
 
     async def _books(self) -> dict[str, Book]:
         namespace, wanted, exclude = self._options.namespace, self._options.tables, self._options.exclude
-        async with self._places.sessions.lend() as target:
-            tables = await self._places.loads.blocking(chosen_tables, target, namespace, wanted, exclude)
-            books = await self._places.loads.blocking(target.books, namespace)
+        tables = await self._places.ask(chosen_tables, namespace, wanted, exclude)
+        books = await self._places.ask(_books, namespace)
         return {table: books[table] for table in tables}
 
     async def deliver(self, book: Book) -> TableCompared | TableFailed:
@@ -153,8 +154,7 @@ class Reconciliation:
             stale = await self._bring(book, span)
         truth = self._truth(book, snapshot, changes, stale)
         self._listen(TableMoved(table=book.table, state=TableState.LOADING))
-        async with self._places.sessions.lend() as target:
-            comparison = await self._places.loads.blocking(target.compare, truth)
+        comparison = await self._places.ask(_compare, truth)
         if book.namespace == LOGS:
             comparison = replace(comparison, extra=0, extra_keys=())  # they outlive the service's memory of them
         return TableCompared(table=book.table, comparison=comparison, watermark=book.watermark)
@@ -193,3 +193,11 @@ class _Brought:
     parts: Parts
     watermark: datetime
     schema: VersionedSchema
+
+
+def _books(target: TargetSession, namespace: str) -> dict[str, Book]:
+    return target.books(namespace)
+
+
+def _compare(target: TargetSession, truth: Truth) -> Comparison:
+    return target.compare(truth)
