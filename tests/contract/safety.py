@@ -186,7 +186,13 @@ class SafetyContract:
         assert [int(row[0]) for row in scene.place.ask(f"SELECT version FROM {version}")] == [1]
 
     def test_a_sandbox_does_not_write_to_what_is_the_services(self, scene: Scene) -> None:
+        assert not scene.session.holds_sandbox()
+        scene.session.require_origin(sandbox=True)  # nothing is there yet
         scene.initialise(TABLE, [A])
+        assert not scene.session.holds_sandbox()
+        scene.session.require_origin(sandbox=False)
+        with pytest.raises(OriginError):
+            scene.session.require_origin(sandbox=True)
         with pytest.raises(OriginError):
             scene.session.prepare("canvas", sandbox=True)
         scene.reopen()
@@ -200,6 +206,10 @@ class SafetyContract:
         with pytest.raises(OriginError):
             scene.session.prepare("canvas", sandbox=False)
         scene.reopen()
+        assert scene.session.holds_sandbox()
+        scene.session.require_origin(sandbox=True)
+        with pytest.raises(OriginError):
+            scene.session.require_origin(sandbox=False)
         with pytest.raises(OriginError):
             scene.session.prepare("catalog", sandbox=False)
         scene.reopen()

@@ -26,7 +26,7 @@ from dapkit.engine.replication.replicate import SyncResult, replicate
 from dapkit.engine.tables import split_tables
 from dapkit.errors import UsageError
 from dapkit.settings import stage_root
-from dapkit.targets.base import BadValues, LoadOptions, Target
+from dapkit.targets.base import BadValues, Book, LoadOptions, Target
 from dapkit.targets.registry import target_of
 
 FAREWELL = "Run the same command again: it goes on from where it was."
@@ -168,7 +168,7 @@ async def _replicate(settings: Settings, options: ReplicateOptions, console: Con
 
 async def _preview(settings: Settings, options: ReplicateOptions, console: Console) -> tuple[PlannedTable, ...]:
     async with connect(settings.connection, console.listen) as connection:
-        return await preview(connection.session, options)
+        return await preview(connection.session, options, console.listen)
 
 
 def _show_preview(seen: Sequence[PlannedTable], console: Console) -> None:
@@ -256,9 +256,14 @@ def sync_object(result: SyncResult) -> dict[str, Any]:
             }
             for loaded in result.done
         ],
-        "gone": [{"table": book.table, "watermark": timestamp(book.watermark)} for book in result.gone],
+        "gone": gone_objects(result.gone),
         "failed": [{**failure.error.as_dict(), "table": failure.table} for failure in result.failed],
     }
+
+
+def gone_objects(gone: Sequence[Book]) -> list[dict[str, Any]]:
+    """Return tables that the service no longer offers for programs."""
+    return [{"table": book.table, "watermark": timestamp(book.watermark)} for book in gone]
 
 
 def timestamp(moment: datetime) -> str:

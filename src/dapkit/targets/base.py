@@ -223,7 +223,17 @@ class TargetSession(Protocol):
 
         Raises:
             LayoutError: the books are of a kind that is not ours to touch.
-            SandboxMarkError: the target holds a sandbox's data and this is the service's, or the other way round.
+            OriginError: as `require_origin`.
+        """
+
+    def holds_sandbox(self) -> bool:
+        """Whether the target is marked as holding a sandbox's data. Writes nothing."""
+
+    def require_origin(self, *, sandbox: bool) -> None:
+        """Make sure that what is there is of the same origin as what it is to meet. Writes nothing.
+
+        Raises:
+            OriginError: the target holds a sandbox's data and this is the service's, or the other way round.
         """
 
     def books(self, namespace: str) -> dict[str, Book]:
@@ -318,6 +328,13 @@ class Target(Protocol):
     @property
     def notice(self) -> str | None:
         """What a person should know before anything is written there, if anything."""
+
+    @property
+    def stand_in(self) -> Self | None:
+        """While there is nothing at the address yet: an empty database in memory, for those who only read.
+
+        None once there is something, and always for servers. Opening the target itself makes what is missing.
+        """
 
     @property
     def most_sessions(self) -> int:

@@ -35,6 +35,9 @@ __all__ = ["NEWEST", "Layout", "SqlSession", "Staged", "described"]
 VERSION = 1
 """The version of the books that the official client of today writes, and we with it."""
 
+ORIGIN = "dapkit_origin"
+"""The table of ours that says whose data a database holds."""
+
 SANDBOX = "sandbox"
 NEWEST = "dapkit_newest"
 """The temporary table of the newest row of each key, where keys were repeated."""
@@ -150,7 +153,9 @@ class SqlSession(ABC):
                 raise LayoutError(f"The books of {namespace} are of version 0 (dap_meta)", hint=hint)
             self._run(self.dialect.create_books())
             self._require_version()
-            self._require_origin(sandbox=sandbox)
+            self.require_origin(sandbox=sandbox)
+            if sandbox and not self.holds_sandbox():
+                self.modify(f"INSERT INTO {self.dialect.book(ORIGIN)} (origin) VALUES ('{SANDBOX}')")
             self._run(self.dialect.create_namespace(namespace))
 
     def _require_version(self) -> None:
@@ -169,15 +174,18 @@ class SqlSession(ABC):
     def _any_line(self) -> bool:
         return bool(self.query(self.dialect.limited(f"SELECT 1 FROM {self.dialect.book('table_sync')}", 1)))
 
-    def _require_origin(self, *, sandbox: bool) -> None:
-        table = self.dialect.book("dapkit_origin")
-        marked = bool(self.query(f"SELECT 1 FROM {table} WHERE origin = '{SANDBOX}'"))
+    def holds_sandbox(self) -> bool:
+        """Whether the database is marked as holding a sandbox's data."""
+        sql = f"SELECT 1 FROM {self.dialect.book(ORIGIN)} WHERE origin = '{SANDBOX}'"
+        return self.exists(BOOKS, ORIGIN) and bool(self.query(sql))
+
+    def require_origin(self, *, sandbox: bool) -> None:
+        """Make sure that the data is of the same origin; see `TargetSession`."""
+        marked = self.holds_sandbox()
         if marked and not sandbox:
             raise OriginError("This database holds a sandbox's data")
-        if sandbox and not marked:
-            if self._any_line():
-                raise OriginError("This database holds the service's data; the sandbox's would be mixed into it")
-            self.modify(f"INSERT INTO {table} (origin) VALUES ('{SANDBOX}')")
+        if sandbox and not marked and self.exists(BOOKS, "table_sync") and self._any_line():
+            raise OriginError("This database holds the service's data; the sandbox's would be mixed into it")
 
     def books(self, namespace: str) -> dict[str, Book]:
         """Return the lines of a namespace's tables; of several lines of one table the latest counts."""

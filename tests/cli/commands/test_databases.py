@@ -12,7 +12,8 @@ import pytest
 from dapkit.cli.commands.listdb import result_sentence, staleness
 from dapkit.client.session import Session
 from dapkit.engine.replication.options import ReplicateOptions
-from dapkit.errors import LockedError
+from dapkit.errors import LockedError, TableNotFoundError, TargetError, UnreachableTargetError
+from dapkit.targets.duckdb.target import DuckDbSession, DuckDbTarget
 
 Dap = Callable[..., Any]
 
@@ -148,11 +149,99 @@ def test_a_table_that_is_not_on_the_books_is_filled_anew_when_that_is_asked_for(
 
 
 def test_dropping_all_of_nothing(db: Dap) -> None:
-    for _ in range(2):
-        outcome = db("dropdb", "--json", tables="all")
-        assert (outcome.code, json.loads(outcome.out)["dropped"]) == (0, [])
-        db("sync", tables="users")
-        db("dropdb", tables="all")
+    db("sync", tables="users")
+    assert json.loads(db("dropdb", "--json", tables="all").out)["dropped"] == ["users"]
+    again = db("dropdb", "--json", tables="all")
+    assert (again.code, json.loads(again.out)["dropped"]) == (0, [])
+
+
+def test_what_the_database_does_not_drop_hinders_nothing_else(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
+    db("sync", tables="users,courses,wikis")
+    drop = DuckDbSession.drop
+
+    def refusing(self: DuckDbSession, namespace: str, table: str) -> None:
+        if table == "courses":
+            raise TargetError("a view depends on it")
+        drop(self, namespace, table)
+
+    monkeypatch.setattr(DuckDbSession, "drop", refusing)
+    outcome = db("dropdb", "--json", tables="users,courses,wikis")
+    made = json.loads(outcome.out)
+    assert (outcome.code, made["exit_code"], made["dropped"]) == (3, 3, ["users", "wikis"])
+    assert [(each["table"], each["code"]) for each in made["failed"]] == [("courses", "target")]
+    assert "2 tables dropped" in outcome.err
+    assert "users, wikis" in outcome.err
+    assert [line["name"] for line in listed(db)] == ["courses"]
+    alone = db("dropdb", tables="courses")
+    assert alone.code == 50
+    assert "a view depends on it" in alone.err
+
+
+def test_nothing_more_is_tried_when_the_database_went_away(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
+    db("sync")
+    tried: list[str] = []
+
+    def away(_: DuckDbSession, __: str, table: str) -> None:
+        tried.append(table)
+        raise UnreachableTargetError("it is gone")
+
+    monkeypatch.setattr(DuckDbSession, "drop", away)
+    outcome = db("dropdb", "--json")
+    assert (outcome.code, tried) == (51, ["users"])
+    assert [each["table"] for each in json.loads(outcome.out)["failed"]] == ["users", "courses"]
+
+
+@pytest.mark.parametrize("scheme", ["duckdb", "sqlite"])
+@pytest.mark.parametrize(
+    ("words", "tables", "code"),
+    [
+        (("listdb",), "", 0),
+        (("listdb", "--omit-not-replicated"), "", 0),
+        (("dropdb",), "users", 58),
+        (("dropdb", "--yes"), "all", 58),
+        (("reconcile", "--no-sync"), "users", 58),
+        (("reconcile", "--no-sync"), "all", 58),
+        (("sync", "--dry-run"), "users", 0),
+        (("sync", "--dry-run"), "use*", 0),
+        (("syncdb", "--dry-run"), "users", 0),
+        (("sync",), "usres*", 30),
+        (("reconcile",), "usres*", 30),
+    ],
+)
+def test_who_only_reads_makes_no_file(
+    db: Dap,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    words: tuple[str, ...],
+    tables: str,
+    code: int,
+) -> None:
+    folder = tmp_path / "databases"
+    folder.mkdir()
+    monkeypatch.setenv("DAP_CONNECTION_STRING", f"{scheme}:{folder / 'college'}")
+    outcome = db(*words, "--json", tables=tables)
+    assert outcome.code == code
+    assert list(folder.iterdir()) == []
+    if code == 58:
+        assert "There is no database" in outcome.err
+        assert "college" in outcome.err
+    elif words[0] == "listdb":
+        lines = json.loads(outcome.out)
+        assert bool(lines) == (len(words) == 1)
+        assert all(line["command"] == "initdb" for line in lines)
+    elif code == 0:
+        planned = {line["table"]: line["road"] for line in json.loads(outcome.out)}
+        assert planned["users"] == ("initialise" if words[0] == "sync" else None)
+
+
+@pytest.mark.parametrize("scheme", ["duckdb", "sqlite"])
+def test_a_file_that_is_there_is_read(db: Dap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setenv("DAP_CONNECTION_STRING", f"{scheme}:{tmp_path / 'other'}")
+    db("sync", tables="users")
+    (planned,) = json.loads(db("sync", "--dry-run", "--json", tables="users").out)
+    assert planned["road"] == "change"
+    assert [line["name"] for line in listed(db)] == ["users"]
 
 
 def test_a_table_that_is_not_on_the_books_is_dropped_when_it_is_named_and_meant(db: Dap, file: Path) -> None:
@@ -309,6 +398,19 @@ def test_logs_that_were_left_too_long_are_told_of(db: Dap, tmp_path: Path) -> No
     assert db(*listing, namespace="canvas_logs").err == ""
 
 
+def test_by_the_machines_clock_a_sandboxs_logs_are_not_warned_of(db: Dap, dap: Dap, file: Path) -> None:
+    db("sync", namespace="canvas_logs", tables="web_logs")
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("UPDATE instructure_dap.table_sync SET timestamp = timestamp - INTERVAL 900 DAY")
+    listing = ("listdb", "--namespace", "canvas_logs", "--omit-not-replicated", "--json")
+    marked = dap(*listing)
+    assert (marked.code, marked.err) == (0, "")
+    assert json.loads(marked.out)[0]["staleness"] is not None
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("DELETE FROM instructure_dap.dapkit_origin")
+    assert "days ago" in dap(*listing).err
+
+
 @pytest.mark.parametrize("verb", ["sync", "syncdb"])
 def test_a_table_that_is_gone_is_told_of(db: Dap, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
     db("sync")
@@ -321,7 +423,71 @@ def test_a_table_that_is_gone_is_told_of(db: Dap, monkeypatch: pytest.MonkeyPatc
     made = json.loads(result.out)
     assert (result.code, [table["table"] for table in made["tables"]]) == (0, ["courses"])
     assert made["gone"] == [{"table": "users", "watermark": "2026-09-01T00:00:00Z"}]
-    assert "users is no longer offered by the service" in result.err
+    told = "users is no longer offered by the service"
+    assert told in result.err
+    planned = db(verb, "--dry-run", "--json", tables="all")
+    assert [table["table"] for table in json.loads(planned.out)] == ["courses"]
+    assert told in planned.err
+
+
+@pytest.mark.parametrize("words", [(), ("--no-sync",)])
+def test_a_table_that_is_gone_is_not_compared(db: Dap, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    db("sync")
+    submit = Session.submit
+
+    async def tables(*_: object) -> tuple[str, ...]:
+        return ("courses",)
+
+    async def refusing(self: Session, namespace: str, table: str, *rest: Any, **more: Any) -> Any:
+        if table == "users":
+            raise TableNotFoundError("The service knows no table 'users'")
+        return await submit(self, namespace, table, *rest, **more)
+
+    monkeypatch.setattr(Session, "tables", tables)
+    monkeypatch.setattr(Session, "submit", refusing)
+    result = db("reconcile", "--json", *words, tables="all")
+    made = json.loads(result.out)
+    assert (result.code, [table["table"] for table in made["tables"]], made["failed"]) == (0, ["courses"], [])
+    assert made["gone"] == [{"table": "users", "watermark": "2026-09-01T00:00:00Z"}]
+    assert result.err.count("users is no longer offered by the service") == 1
+    only = json.loads(db("reconcile", "--json", *words, tables="use*").out)
+    assert (only["exit_code"], only["tables"], [table["table"] for table in only["gone"]]) == (0, [], ["users"])
+    named = db("reconcile", "--json", *words, tables="users")
+    (failed,) = json.loads(named.out)["failed"]
+    assert (named.code, failed["code"]) == (30, "table-not-found")
+    assert "It stays in the database as of" in failed["hint"]
+
+
+def test_what_a_database_has_to_say_is_told_by_a_dry_run(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DuckDbTarget, "notice", "Try it on a copy.")
+    assert "Try it on a copy." in db("sync", "--dry-run").err
+
+
+@pytest.mark.parametrize("words", [("reconcile", "--no-sync"), ("sync", "--dry-run")])
+def test_the_service_is_not_compared_with_a_sandboxs_database(
+    db: Dap, monkeypatch: pytest.MonkeyPatch, file: Path, words: tuple[str, ...]
+) -> None:
+    db("sync")
+    before = file.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "sandbox", False)
+        marked = db(*words)
+    assert marked.code == 54
+    assert "holds a sandbox's data" in marked.err
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("words", [("reconcile", "--no-sync"), ("sync", "--dry-run")])
+def test_a_sandbox_is_not_compared_with_the_services_database(db: Dap, file: Path, words: tuple[str, ...]) -> None:
+    db("sync")
+    for statement in ("DELETE FROM instructure_dap.dapkit_origin", "DROP TABLE instructure_dap.dapkit_origin"):
+        with duckdb.connect(str(file)) as connection:
+            connection.execute(statement)
+        before = file.read_bytes()
+        refused = db(*words)
+        assert refused.code == 54
+        assert "holds the service's data" in refused.err
+        assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("verb", ["sync", "initdb", "syncdb", "reconcile"])

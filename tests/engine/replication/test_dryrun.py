@@ -26,7 +26,7 @@ def test_roads_and_ddl_are_told_and_nothing_is_changed(tmp_path: Path, purpose: 
             target=DuckDbTarget(world.database("college")),
             stage=tmp_path / "other",
         )
-        users, courses = await preview(world.session, options)
+        users, courses = await preview(world.session, options, world.heard.append)
         assert (users.table, users.road, users.ddl) == ("users", Road.CHANGE, ())
         assert users.since is not None
         if purpose is Purpose.SYNC:
@@ -55,10 +55,10 @@ def test_what_would_expire_is_told(tmp_path: Path) -> None:
             stage=tmp_path / "other",
             expire_logs=timedelta(days=31),
         )
-        (logs,) = await preview(world.session, options)
+        (logs,) = await preview(world.session, options, world.heard.append)
         assert logs.since is not None
         assert logs.expire_before == logs.since - timedelta(days=31)
-        (young,) = await preview(world.session, replace(options, if_stale=timedelta(days=40)))
+        (young,) = await preview(world.session, replace(options, if_stale=timedelta(days=40)), world.heard.append)
         assert (young.road, young.expire_before) == (Road.LEAVE, None)
         assert world.rows("college", "web_logs", LOGS) == before
 

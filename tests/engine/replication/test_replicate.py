@@ -66,7 +66,7 @@ class World:
 
     def past(self) -> dict[str, Past]:
         """Return what was last done to each table on the books."""
-        listed = list_tables(DuckDbTarget(self.database("college")), "canvas", count=False)
+        listed = list_tables(DuckDbTarget(self.database("college")), "canvas", count=False).tables
         return {each.book.table: each.last for each in listed if each.last is not None}
 
     def rows(self, name: str, table: str, namespace: str = "canvas") -> list[str]:

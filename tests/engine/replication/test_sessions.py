@@ -19,6 +19,7 @@ class Server:
     name = "server"
     most_sessions = 4
     notice = None
+    stand_in = None
 
     def __init__(self, limit: int = 4) -> None:
         self.limit = limit

@@ -6,6 +6,7 @@ import click
 
 from dapkit.cli.console import Console
 from dapkit.cli.database import connection_string_option, is_terminal, target_from
+from dapkit.cli.exitcodes import error_of
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -16,8 +17,9 @@ from dapkit.cli.options import (
     option,
     settings_of,
 )
+from dapkit.cli.summary import failure_lines
 from dapkit.cli.wording import count, names
-from dapkit.engine.replication.books import drop_tables
+from dapkit.engine.replication.books import DropResult, drop_tables
 from dapkit.engine.tables import split_tables
 from dapkit.errors import InterruptedRunError
 
@@ -53,7 +55,24 @@ def command(context: click.Context, /, **given: Any) -> None:
             raise InterruptedRunError("Nothing was dropped.", hint="Use --yes to drop without being asked.")
     with Console(settings.messages) as console:
         result = drop_tables(target, given["namespace"], wanted, unbooked=given["yes"])
+        error = error_of(len(result.dropped), result.failed)
         if settings.messages.json:
-            dropped = list(result.dropped)
-            console.json_result({"command": "dropdb", "exit_code": 0, "target": result.target, "dropped": dropped})
-        console.tell([f"{count(len(result.dropped), 'table')} dropped from {result.target}."])
+            console.json_result(
+                {
+                    "command": "dropdb",
+                    "exit_code": error.exit_code if error else 0,
+                    "target": result.target,
+                    "dropped": list(result.dropped),
+                    "failed": [{**failure.error.as_dict(), "table": failure.table} for failure in result.failed],
+                }
+            )
+        console.tell(lines(result), failed=bool(result.failed))
+    if error is not None:
+        raise error
+
+
+def lines(result: DropResult) -> list[str]:
+    """Return the outcome for people; when not all went, which did."""
+    which = f": {names(result.dropped)}" if result.dropped and result.failed else ""
+    told = [line for failure in result.failed for line in failure_lines(failure)]
+    return [*told, f"{count(len(result.dropped), 'table')} dropped from {result.target}{which}."]

@@ -60,7 +60,8 @@ def command(context: click.Context, /, **given: Any) -> None:
     target = target_from(given, settings.connection.environ)
     count = not given["omit_record_count"]
     with Console(settings.messages) as console:
-        listed = {each.book.table: each for each in list_tables(target, given["namespace"], count=count)}
+        listing = list_tables(target, given["namespace"], count=count)
+        listed = {each.book.table: each for each in listing.tables}
         names, now = set(listed), datetime.now(UTC)
         if not given["omit_not_replicated"] or settings.connection.sandbox is not None:
             known, now = run_until_stopped(
@@ -69,8 +70,9 @@ def command(context: click.Context, /, **given: Any) -> None:
                 at_once=console.still,
             )
             names |= known
+        knows_age = settings.connection.sandbox is not None or not listing.sandbox  # a sandbox has its own clock
         for each in listed.values():
-            if warning := overdue(each.book, now):
+            if knows_age and (warning := overdue(each.book, now)):
                 console.notice(warning)
         rows = [
             line(name, listed.get(name), now, count=count)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.database import FAREWELL, load_options, replicate_options, timestamp
+from dapkit.cli.database import FAREWELL, gone_objects, load_options, replicate_options, timestamp
 from dapkit.cli.exitcodes import error_of
 from dapkit.cli.logs import comparison_sentence
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, global_options, option, settings_of, table_options
@@ -186,5 +186,6 @@ def as_object(result: ReconcileResult) -> dict[str, Any]:
             }
             for each in result.done
         ],
+        "gone": gone_objects(result.gone),
         "failed": [{**failure.error.as_dict(), "table": failure.table} for failure in result.failed],
     }

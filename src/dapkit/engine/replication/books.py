@@ -3,27 +3,40 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dapkit.engine.events import TableFailed
 from dapkit.engine.tables import is_pattern, select
-from dapkit.errors import NotReplicatedError
-from dapkit.targets.base import Book, Listed, Standing, Target, TargetSession
+from dapkit.errors import DapError, NotReplicatedError, UnreachableTargetError
+from dapkit.targets.base import Book, Listed, Standing, Target, TargetSession, watermark_text
 
-__all__ = ["DropResult", "drop_tables", "list_tables", "standings"]
+__all__ = [
+    "DropResult", "Listing", "chosen_tables", "drop_tables", "gone_hint", "gone_notice", "list_tables",
+    "require_database", "standings",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropResult:
-    """The tables that are gone."""
+    """The tables that are gone, and those that the database did not drop."""
 
     namespace: str
     target: str
     dropped: tuple[str, ...]
+    failed: tuple[TableFailed, ...] = ()
 
 
-def list_tables(target: Target, namespace: str, *, count: bool) -> tuple[Listed, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The tables of a namespace on the books, and whether the database is marked as holding a sandbox's data."""
+
+    tables: tuple[Listed, ...]
+    sandbox: bool
+
+
+def list_tables(target: Target, namespace: str, *, count: bool) -> Listing:
     """Return the tables of a namespace on the books, with their rows counted when wanted. Blocks."""
-    session = target.open()
+    session = (target.stand_in or target).open()
     try:
-        return session.listing(namespace, count=count)
+        return Listing(tables=session.listing(namespace, count=count), sandbox=session.holds_sandbox())
     finally:
         session.close()
 
@@ -47,6 +60,8 @@ def chosen_tables(
 def drop_tables(target: Target, namespace: str, wanted: Sequence[str], *, unbooked: bool = False) -> DropResult:
     """Remove tables and their lines; nothing is removed when one of them may not be. Blocks.
 
+    Each goes in a transaction of its own: one that the database refuses to drop does not hinder the others.
+
     Args:
         target: the database.
         namespace: where the tables are.
@@ -54,16 +69,38 @@ def drop_tables(target: Target, namespace: str, wanted: Sequence[str], *, unbook
         unbooked: whether tables that are named, are there and are not on the books are removed too.
 
     Raises:
-        NotReplicatedError: a name is neither on the books nor, if `unbooked`, that of a table that is there.
+        NotReplicatedError: there is no database, or a name is neither on the books nor, if `unbooked`, that of a
+            table that is there.
     """
+    require_database(target)
     session = target.open()
     try:
         tables = _droppable(session, namespace, wanted, unbooked=unbooked)
-        for table in tables:
-            session.drop(namespace, table)
+        failed = _dropped(session, namespace, tables)
     finally:
         session.close()
-    return DropResult(namespace=namespace, target=target.name, dropped=tables)
+    lost = {failure.table for failure in failed}
+    dropped = tuple(table for table in tables if table not in lost)
+    return DropResult(namespace=namespace, target=target.name, dropped=dropped, failed=failed)
+
+
+def require_database(target: Target) -> None:
+    """Raise NotReplicatedError when there is nothing at the address yet."""
+    if target.stand_in is not None:
+        raise NotReplicatedError(f"There is no database {target.name}")
+
+
+def _dropped(session: TargetSession, namespace: str, tables: Sequence[str]) -> tuple[TableFailed, ...]:
+    """Drop tables and return those that remain; none is tried any more once the database is away."""
+    failed: list[TableFailed] = []
+    for place, table in enumerate(tables):
+        try:
+            session.drop(namespace, table)
+        except UnreachableTargetError as error:
+            return (*failed, *(TableFailed(table=each, error=error) for each in tables[place:]))
+        except DapError as error:
+            failed.append(TableFailed(table=table, error=error))
+    return tuple(failed)
 
 
 def _droppable(session: TargetSession, namespace: str, wanted: Sequence[str], *, unbooked: bool) -> tuple[str, ...]:
@@ -73,6 +110,20 @@ def _droppable(session: TargetSession, namespace: str, wanted: Sequence[str], *,
         raise NotReplicatedError(message, hint="With --yes it is dropped too, if it is named.", table=strays[0])
     booked = [name for name in wanted if name not in strays]
     return (*(chosen_tables(session, namespace, booked) if booked else ()), *strays)
+
+
+def gone_notice(book: Book) -> str:
+    """Say that the service no longer offers a table."""
+    return f"{book.table} is no longer offered by the service; it stays in the database {_as_of(book)}."
+
+
+def gone_hint(book: Book) -> str:
+    """Say what becomes of a table that was wanted by its name and that the service no longer offers."""
+    return f"It stays in the database {_as_of(book)}; `dap dropdb` removes it."
+
+
+def _as_of(book: Book) -> str:
+    return f"as of {watermark_text(book.watermark)}"
 
 
 def standings(session: TargetSession, namespace: str, tables: Sequence[str]) -> dict[str, tuple[Standing, Book | None]]:

@@ -4,10 +4,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dapkit.client.session import Session
-from dapkit.engine.replication.books import standings
+from dapkit.engine.events import Listener, Notice
+from dapkit.engine.replication.books import gone_notice, standings
 from dapkit.engine.replication.converge import Refuse, Road, detour, expiry, road
 from dapkit.engine.replication.options import ReplicateOptions
-from dapkit.engine.replication.replicate import resolve
+from dapkit.engine.replication.replicate import gone_tables, resolve
 from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.run import workshop
 from dapkit.errors import DapError
@@ -32,18 +33,28 @@ class PlannedTable:
     error: DapError | None = None
 
 
-async def preview(session: Session, options: ReplicateOptions) -> tuple[PlannedTable, ...]:
+async def preview(session: Session, options: ReplicateOptions, listen: Listener) -> tuple[PlannedTable, ...]:
     """Say what `replicate` would do now. Asks the service for tables and schemas only, and changes nothing."""
     resolved = await resolve(session, options)
+    for notice in (resolved.notice, options.target.notice):
+        if notice:
+            listen(Notice(message=notice))
     with workshop(1) as place:
-        sessions = Sessions(options.target, place, 1)
+        sessions = Sessions(options.target.stand_in or options.target, place, 1)
         try:
             async with sessions.lend() as target:
+                await place.blocking(_require_origin, target, session.sandbox)
+                for book in await place.blocking(gone_tables, target, options, resolved):
+                    listen(Notice(message=gone_notice(book)))
                 found = await place.blocking(standings, target, resolved.namespace, resolved.tables)
                 known = replace(options, namespace=resolved.namespace)
                 return tuple([await _planned(session, known, target, name, found[name]) for name in resolved.tables])
         finally:
             await sessions.close()
+
+
+def _require_origin(target: TargetSession, sandbox: bool) -> None:
+    target.require_origin(sandbox=sandbox)
 
 
 async def _planned(

@@ -10,20 +10,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dapkit.client.session import Session
-from dapkit.engine.events import Listener, TableCompared, TableFailed, TableMoved, TableState
+from dapkit.engine.events import Listener, Notice, TableCompared, TableFailed, TableMoved, TableState
 from dapkit.engine.export import concerns_all
 from dapkit.engine.locking import holding, when_busy
 from dapkit.engine.replication import stage
-from dapkit.engine.replication.books import chosen_tables
+from dapkit.engine.replication.books import chosen_tables, gone_hint, gone_notice, require_database
 from dapkit.engine.replication.converge import LOGS
 from dapkit.engine.replication.fetching import SNAPSHOT, Places, fetch_table
 from dapkit.engine.replication.options import ReplicateOptions
 from dapkit.engine.replication.outage import Endurance
-from dapkit.engine.replication.replicate import replicate
+from dapkit.engine.replication.replicate import gone_tables, replicate, resolve
 from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.replication.versions import columns_of, common_table, schema_of_files
 from dapkit.engine.run import workshop
-from dapkit.errors import DapError, NotReplicatedError
+from dapkit.engine.tables import Resolved
+from dapkit.errors import DapError, NotReplicatedError, TableNotFoundError
 from dapkit.model import Query, VersionedSchema
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Comparison, Load, Parts, Sample, TargetSession, Truth, watermark_text
@@ -33,12 +34,16 @@ __all__ = ["ReconcileResult", "reconcile"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileResult:
-    """How each table compares, and which could not be compared."""
+    """How each table compares, and which could not be compared.
+
+    `gone` holds the lines of tables that were meant and that the service no longer lists: nothing is said of them.
+    """
 
     namespace: str
     target: str
     done: tuple[TableCompared, ...]
     failed: tuple[TableFailed, ...]
+    gone: tuple[Book, ...] = ()
     sandbox: bool
 
     @property
@@ -61,13 +66,15 @@ async def reconcile(
             that got a new watermark picks other rows; keys are always compared.
 
     Raises:
-        DapError: what concerns the whole: credentials, account, the database itself.
+        DapError: what concerns the whole: credentials, account, a database that is not there or holds other data.
     """
     failed: dict[str, TableFailed] = {}
     if sync:
         synced = await replicate(session, options, listen)
         failed = {failure.table: failure for failure in synced.failed}
-        options = replace(options, namespace=synced.namespace)
+    require_database(options.target)
+    resolved = await resolve(session, options)
+    options = replace(options, namespace=resolved.namespace)
     folder = stage.scratch_folder(options.stage, options.target.name, options.namespace)
     message = f"Another command is comparing {options.namespace} with {options.target.name}"
     busy = when_busy(message, listen, wait=options.wait)
@@ -77,7 +84,8 @@ async def reconcile(
             sessions = Sessions(options.target, loads, options.connections)
             places = Places(folder=folder, downloads=downloads, loads=loads, sessions=sessions)
             try:
-                outcomes = await _compare_all(Reconciliation(session, options, places, listen, sample), failed)
+                work = Reconciliation(session, options, places, listen, sample)
+                outcomes = await _compare_all(work, await work.books(resolved, tell=not sync), failed)
             finally:
                 await sessions.close()
         stage.clear(folder)
@@ -86,15 +94,15 @@ async def reconcile(
         target=options.target.name,
         done=tuple(outcome for outcome in outcomes if isinstance(outcome, TableCompared)),
         failed=tuple(outcome for outcome in outcomes if isinstance(outcome, TableFailed)),
+        gone=work.gone,
         sandbox=session.sandbox,
     )
 
 
 async def _compare_all(
-    work: "Reconciliation", failed: dict[str, TableFailed]
+    work: "Reconciliation", books: dict[str, Book], failed: dict[str, TableFailed]
 ) -> tuple[TableCompared | TableFailed, ...]:
-    books = await work.books()
-    if not books and not failed:
+    if not (books or work.gone or failed):
         raise NotReplicatedError("There is nothing on the books of this database to compare")
     try:
         async with asyncio.TaskGroup() as group:
@@ -116,16 +124,33 @@ class Reconciliation:
         self._listen = listen
         self._endurance = Endurance(session.clock, options.patience, listen)
         self._sample = sample
+        self.gone: tuple[Book, ...] = ()
 
-    async def books(self) -> dict[str, Book]:
-        """Return the lines of the tables that are meant. Raises NotReplicatedError when one has none."""
-        return await self._endurance.outlast(lambda _: self._books(), start=True)
+    async def books(self, resolved: Resolved, *, tell: bool) -> dict[str, Book]:
+        """Return the lines of the tables that are meant and that the service has.
 
-    async def _books(self) -> dict[str, Book]:
-        namespace, wanted, exclude = self._options.namespace, self._options.tables, self._options.exclude
-        tables = await self._places.ask(chosen_tables, namespace, wanted, exclude)
-        books = await self._places.ask(_books, namespace)
-        return {table: books[table] for table in tables}
+        Args:
+            resolved: what the service knows.
+            tell: whether what a person should know of that was not told yet.
+
+        Raises:
+            NotReplicatedError: a table has no line.
+            OriginError: the database holds a sandbox's data and this is the service's, or the other way round.
+        """
+        books = await self._endurance.outlast(lambda _: self._places.ask(self._look, resolved), start=True)
+        if tell:
+            notices = [resolved.notice] if resolved.notice else []
+            for message in [*notices, *map(gone_notice, self.gone)]:
+                self._listen(Notice(message=message))
+        return books
+
+    def _look(self, target: TargetSession, resolved: Resolved) -> dict[str, Book]:
+        options = self._options
+        target.require_origin(sandbox=self._session.sandbox)
+        self.gone = gone_tables(target, options, resolved)
+        books, gone = target.books(options.namespace), {book.table for book in self.gone}
+        tables = chosen_tables(target, options.namespace, options.tables, options.exclude)
+        return {table: books[table] for table in tables if table not in gone}
 
     async def deliver(self, book: Book) -> TableCompared | TableFailed:
         """Compare one table; its trouble is its own."""
@@ -134,6 +159,8 @@ class Reconciliation:
         except DapError as error:
             if concerns_all(error, self._places.folder):
                 raise
+            if isinstance(error, TableNotFoundError):
+                error.hint = gone_hint(book)
             error.table = error.table or book.table
             failure = TableFailed(table=book.table, error=error)
             self._listen(TableMoved(table=book.table, state=TableState.FAILED))
@@ -193,10 +220,6 @@ class _Brought:
     parts: Parts
     watermark: datetime
     schema: VersionedSchema
-
-
-def _books(target: TargetSession, namespace: str) -> dict[str, Book]:
-    return target.books(namespace)
 
 
 def _compare(target: TargetSession, truth: Truth) -> Comparison:

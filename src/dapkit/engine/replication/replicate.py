@@ -22,7 +22,7 @@ from dapkit.engine.events import (
 from dapkit.engine.export import concerns_all
 from dapkit.engine.locking import holding, when_busy
 from dapkit.engine.replication import stage
-from dapkit.engine.replication.books import standings
+from dapkit.engine.replication.books import gone_hint, gone_notice, standings
 from dapkit.engine.replication.bringing import Bringing, Found
 from dapkit.engine.replication.converge import Purpose
 from dapkit.engine.replication.fetching import Places
@@ -39,9 +39,9 @@ from dapkit.errors import (
     TableNotFoundError,
     UnreachableTargetError,
 )
-from dapkit.targets.base import Book, Target, TargetSession, watermark_text
+from dapkit.targets.base import Book, Target, TargetSession
 
-__all__ = ["SyncResult", "replicate"]
+__all__ = ["SyncResult", "gone_tables", "replicate", "resolve"]
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ class Replication:
                 self._tell(notice)
         found = await self._endurance.outlast(lambda _: self._begin(), start=True)
         for book in self.gone:
-            self._tell(f"{book.table} is no longer offered by the service; it stays in the database {_as_of(book)}.")
+            self._tell(gone_notice(book))
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._deliver(name, found[name])) for name in self._resolved.tables]
@@ -166,10 +166,7 @@ class Replication:
     def _look(self, target: TargetSession) -> dict[str, Found]:
         options, namespace = self._options, self._options.namespace
         target.prepare(namespace, sandbox=self._session.sandbox)
-        if options.purpose is not Purpose.INIT:
-            books = target.books(namespace)
-            gone = vanished(options.tables, options.exclude, self._resolved.known, books)
-            self.gone = tuple(books[table] for table in gone)
+        self.gone = gone_tables(target, options, self._resolved)
         return standings(target, namespace, self._resolved.tables)
 
     def _tell(self, message: str) -> None:
@@ -183,7 +180,7 @@ class Replication:
             if concerns_all(error, self._places.folder):
                 raise
             if isinstance(error, TableNotFoundError) and (book := found[1]):
-                error.hint = f"It stays in the database {_as_of(book)}; `dap dropdb` removes it."
+                error.hint = gone_hint(book)
             return await self._failed(table, error)
         except Exception as error:
             log.debug("table %s", name, exc_info=error)
@@ -202,13 +199,17 @@ class Replication:
         return failure
 
 
+def gone_tables(target: TargetSession, options: ReplicateOptions, resolved: Resolved) -> tuple[Book, ...]:
+    """Return the lines of tables that a pattern means and the service no longer lists. Blocks."""
+    if options.purpose is Purpose.INIT:
+        return ()
+    books = target.books(resolved.namespace)
+    return tuple(books[table] for table in vanished(options.tables, options.exclude, resolved.known, books))
+
+
 def _books(target: Target, namespace: str) -> dict[str, Book]:
-    session = target.open()
+    session = (target.stand_in or target).open()
     try:
         return session.books(namespace)
     finally:
         session.close()
-
-
-def _as_of(book: Book) -> str:
-    return f"as of {watermark_text(book.watermark)}"

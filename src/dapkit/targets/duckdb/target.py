@@ -14,6 +14,7 @@ from dapkit.schema import read_table
 from dapkit.targets.base import Book, Counts, Load
 from dapkit.targets.duckdb.address import address_of, bytes_of
 from dapkit.targets.duckdb.dialect import ORIGINALS, DuckDbDialect
+from dapkit.targets.presence import is_missing
 from dapkit.targets.repairs import settle
 from dapkit.targets.sql import NEWEST, Layout, SqlSession, Staged
 
@@ -47,6 +48,11 @@ class DuckDbTarget:
         """Return the target that `duckdb:FILE` names."""
         address = address_of(url)
         return cls(address.path, address.settings)
+
+    @property
+    def stand_in(self) -> Self | None:
+        """Return an empty database in memory while the file is missing."""
+        return type(self)(Path(":memory:"), self._settings) if is_missing(self.path) else None
 
     def open(self) -> "DuckDbSession":
         """Open the file, which is made where it is missing."""

@@ -13,6 +13,7 @@ class MsSqlTarget:
     """A database of SQL Server."""
 
     most_sessions = 4
+    stand_in = None
     notice = (
         "SQL Server is supported, but was never run by us against a real server: try it on a copy of your database"
         " first, let dap reconcile compare, and tell us how it went."

@@ -22,6 +22,7 @@ class MySqlTarget:
     """A database of MySQL or MariaDB."""
 
     most_sessions = 8
+    stand_in = None
     notice = None
 
     def __init__(self, address: Address) -> None:

@@ -12,6 +12,7 @@ class PostgresTarget:
     """A PostgreSQL database."""
 
     most_sessions = 4
+    stand_in = None
     notice = None
 
     def __init__(self, address: Address) -> None:

@@ -19,6 +19,7 @@ from dapkit.errors import BadValueError, BusyTargetError, RefusedTargetError, Ta
 from dapkit.model import Table
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Load
+from dapkit.targets.presence import is_missing
 from dapkit.targets.repairs import settle
 from dapkit.targets.sql import NEWEST, Layout, SqlSession, Staged
 from dapkit.targets.sqlite.dialect import HASH, ORIGINALS, STAGING, Existing, SqliteDialect, bounds
@@ -46,6 +47,11 @@ class SqliteTarget:
         if not file:
             raise UsageError("The target sqlite: names no file", hint="Write it like sqlite:college.sqlite")
         return cls(Path(file))
+
+    @property
+    def stand_in(self) -> Self | None:
+        """Return an empty database in memory while the file is missing."""
+        return type(self)(Path(":memory:")) if is_missing(self.path) else None
 
     def open(self) -> "SqliteSession":
         """Open the file, which is made where it is missing."""
