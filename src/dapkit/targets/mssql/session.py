@@ -31,8 +31,8 @@ _SETTINGS = (
     "SET ANSI_NULL_DFLT_ON ON", "SET XACT_ABORT ON", "SET IMPLICIT_TRANSACTIONS OFF", "SET NOCOUNT OFF",
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET LOCK_TIMEOUT 600000",
 )  # fmt: skip
-_PAGES = """
-SELECT CAST(COLLATIONPROPERTY(usual, 'CodePage') AS integer),
+_SELF = """
+SELECT @@SPID, CAST(COLLATIONPROPERTY(usual, 'CodePage') AS integer),
     CAST(COLLATIONPROPERTY('Latin1_General_100_BIN2_UTF8', 'CodePage') AS integer)
 FROM (SELECT CAST(DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS nvarchar(128)) AS usual) AS collations
 """
@@ -55,8 +55,8 @@ class MsSqlSession(SqlSession):
         self._depth = 0
         self._staged_loads: dict[tuple[Parts, bool], Staged] = {}
         wire.modify("; ".join(_SETTINGS))
-        ((usual, utf8),) = wire.query(_PAGES)
-        self.dialect = MsSqlDialect(exact=_OLD if utf8 is None else _UTF8)
+        ((number, usual, utf8),) = wire.query(_SELF)
+        self.dialect = MsSqlDialect(exact=_OLD if utf8 is None else _UTF8, scratch=f"dapkit_scratch_{number}")
         self._stage = Stage(wire, self.dialect, Pages(usual, _OLD_PAGE if utf8 is None else utf8))
 
     # What a driver does

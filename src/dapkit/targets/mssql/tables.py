@@ -68,9 +68,11 @@ class Tables(Dialect):
 
     Attributes:
         exact: the binary collation of texts by which rows are told apart.
+        scratch: a namespace of the session's own: making one of the same name would wait until another's is undone.
     """
 
     exact: str = "Latin1_General_100_BIN2_UTF8"
+    scratch: str = "dapkit_scratch"
 
     placeholder = "?"
     count_all = "count_big(*)"
