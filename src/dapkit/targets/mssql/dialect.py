@@ -68,6 +68,10 @@ class MsSqlDialect(Tables):
             f' WHERE "id" IN ({listed})'
         )
 
+    def update_book(self) -> str:
+        """Change a table's line, which is held; those that others hold are passed by: waiting is a deadlock."""
+        return super().update_book().replace(" SET ", " WITH (ROWLOCK, READPAST) SET ", 1)
+
     # Rows
 
     def create_staging(self, table: Table, name: str) -> str:
@@ -86,10 +90,15 @@ class MsSqlDialect(Tables):
         )
 
     def same_key(self, table: Table, one: str, other: str) -> str:
-        """Return a condition: rows of two tables, by their names or aliases, have the same key."""
-        names = [(column, self.identifier(column.name)) for column in table.key]
-        pairs = ((_whole(column, f"{one}.{name}"), _whole(column, f"{other}.{name}")) for column, name in names)
-        return " AND ".join(f"{one} = {other}" for one, other in pairs)
+        """Return a condition: a row of the table and a staged one, by their aliases, have the same key."""
+        return " AND ".join(self._same(table, column, one, other) for column in table.key)
+
+    def _same(self, table: Table, column: Column, live: str, staged: str) -> str:
+        name = self.identifier(column.name)
+        if column.type.kind in LOOKUPS:
+            number = f'SELECT known."id" FROM {self.lookup(table, column)} AS known'
+            return f"{live}.{name} = ({number} WHERE {_known('known')} = {staged}.{name})"
+        return f"{_whole(column, f'{live}.{name}')} = {_whole(column, f'{staged}.{name}')}"
 
     def _keys(self, table: Table) -> str:
         return ", ".join(_whole(column, self.identifier(column.name)) for column in table.key)
