@@ -223,7 +223,7 @@ class TargetSession(Protocol):
 
         Raises:
             LayoutError: the books are of a kind that is not ours to touch.
-            SandboxMarkError: the target holds a sandbox's data and this is the service's, or the other way round.
+            OriginError: the target holds a sandbox's data and this is the service's, or the other way round.
         """
 
     def books(self, namespace: str) -> dict[str, Book]:
@@ -246,7 +246,7 @@ class TargetSession(Protocol):
         """Apply an increment that was asked from the watermark in `before`.
 
         Raises:
-            StaleError: the books say something else by now.
+            MovedOnError: the books say something else by now.
             UnalterableError: the table's schema cannot be altered into the new one.
         """
 
@@ -254,7 +254,7 @@ class TargetSession(Protocol):
         """Make a live table equal to a snapshot without replacing it: views, grants and indexes stay.
 
         Raises:
-            StaleError, UnalterableError: as `change`.
+            MovedOnError, UnalterableError: as `change`.
         """
 
     def repair(self, load: Load) -> Counts:

@@ -12,7 +12,7 @@ from dapkit.errors import UnalterableError
 from dapkit.model import Column, Kind, Table, Type
 from dapkit.schema import SchemaDifference, difference, widens
 from dapkit.targets.base import Sample
-from dapkit.targets.dialect import BUCKETS, Statements, threshold
+from dapkit.targets.dialect import BUCKETS, JSON_KINDS, NUMBERS, Statements, threshold
 from dapkit.targets.mssql.standing import Found, Index, plain
 from dapkit.targets.mssql.tables import LOOKUPS, TEXTS, Tables, has_lookup, lookups
 
@@ -35,8 +35,6 @@ _STAGED = {
 }
 """How kinds are staged that are kept as something else, wide enough for the server to say what does not fit."""
 
-_NUMBERS = frozenset({Kind.INT16, Kind.INT32, Kind.INT64, Kind.FLOAT32, Kind.FLOAT64, Kind.DECIMAL})
-_JSON = TEXTS - {Kind.TEXT}
 _AS_TEXT = LOOKUPS | {Kind.INT16, Kind.INT32, Kind.INT64, Kind.DATE, Kind.UUID, Kind.TEXT}
 """Kinds whose values as text are what the service writes; those of enums and UUIDs with some help."""
 
@@ -389,8 +387,8 @@ def _alters(before: Type, after: Type) -> bool:
     """Whether a column's values, as they are kept, become those of another type."""
     if not widens(before, after):
         return False
-    if before.kind is after.kind or {before.kind, after.kind} <= _JSON or {before.kind, after.kind} <= LOOKUPS:
+    if before.kind is after.kind or {before.kind, after.kind} <= JSON_KINDS or {before.kind, after.kind} <= LOOKUPS:
         return True
     if after.kind is Kind.TEXT:
         return before.kind in _AS_TEXT
-    return (before.kind in _NUMBERS and after.kind in _NUMBERS) or after.kind is Kind.IP
+    return (before.kind in NUMBERS and after.kind in NUMBERS) or after.kind is Kind.IP
