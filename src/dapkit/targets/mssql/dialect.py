@@ -60,11 +60,14 @@ class MsSqlDialect(Tables):
 
     def hold_lines(self, numbers: list[int]) -> str:
         """Select the latest watermark of lines, which are held until the transaction ends; others are not."""
-        listed = ", ".join(map(str, numbers)) or "NULL"
         return (
             f'SELECT max("timestamp") FROM {self.book("table_sync")} WITH (UPDLOCK, HOLDLOCK, ROWLOCK)'
-            f' WHERE "id" IN ({listed})'
+            f" WHERE {_numbered(numbers)}"
         )
+
+    def delete_lines(self, numbers: list[int]) -> str:
+        """Remove lines; others are not waited for."""
+        return f"DELETE FROM {self.book('table_sync')} WHERE {_numbered(numbers)}"
 
     def update_book(self) -> str:
         """Change a table's line, which is held; those that others hold are passed by: waiting is a deadlock."""
@@ -368,6 +371,10 @@ class MsSqlDialect(Tables):
             *(sql for column in change.dropped for sql in unbound.keep_column(after, column)),
         ]
         return self._without(after, [each for each in self.found.indexes if each.columns & names], statements, set())
+
+
+def _numbered(numbers: list[int]) -> str:
+    return f'"id" IN ({", ".join(map(str, numbers)) or "NULL"})'
 
 
 def _exactly(value: str, length: str = "4000") -> str:

@@ -123,10 +123,12 @@ class MsSqlSession(SqlSession):
 
     def _guard(self, before: Book) -> None:
         """Hold the table's lines by their numbers, so that nobody waits who has others."""
-        numbers = [int(row[0]) for row in self.query(self.dialect.lines(), (before.namespace, before.table))]
-        ((stored,),) = self.query(self.dialect.hold_lines(numbers))
+        ((stored,),) = self.query(self.dialect.hold_lines(self._lines(before.namespace, before.table)))
         if stored is None or stored.replace(tzinfo=UTC) != before.watermark:
             raise MovedOnError(f"Table {before.table} was changed by somebody else meanwhile", table=before.table)
+
+    def _lines(self, namespace: str, table: str) -> list[int]:
+        return [int(row[0]) for row in self.query(self.dialect.lines(), (namespace, table))]
 
     # Rows
 
@@ -242,4 +244,4 @@ class MsSqlSession(SqlSession):
             found = self.query(standing.LOOKUPS, (self.dialect.name(namespace, table),))
             self._run(self.dialect.drop_table(namespace, table))
             self._run(f"DROP TABLE IF EXISTS {self.dialect.name(namespace, name)}" for (name,) in found)
-            self.modify(self.dialect.delete_book(), (namespace, table))
+            self.modify(self.dialect.delete_lines(self._lines(namespace, table)))
