@@ -233,7 +233,7 @@ class AsyncClient:
     async def sync(
         self, namespace: str, tables: Sequence[str], to: str, options: SyncOptions | None = None
     ) -> SyncResult:
-        """Make a database equal to the service, whatever state either is in; see `engine.replicate.replicate`.
+        """Make a database equal to the service, whatever state either is in; see `engine.replication.replicate`.
 
         Args:
             namespace: where the tables are.

@@ -28,9 +28,9 @@ def test_what_names_no_target_is_refused_without_its_secrets(url: str) -> None:
         assert all(f"{scheme}:" in (caught.value.hint or "") for scheme in SCHEMES)
 
 
-def test_a_target_that_is_still_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_of_our_own_that_is_missing_is_not_taken_for_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry.SCHEMES, "lake", "dapkit.targets.lake.target:LakeTarget")
-    with pytest.raises(UsageError, match="not supported yet"):
+    with pytest.raises(ModuleNotFoundError, match=r"dapkit\.targets\.lake"):
         target_of("lake:here")
 
 

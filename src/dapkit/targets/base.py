@@ -256,7 +256,7 @@ class TargetSession(Protocol):
         """Apply an increment that was asked from the watermark in `before`.
 
         Raises:
-            StaleError: the books say something else by now.
+            MovedOnError: the books say something else by now.
             UnalterableError: the table's schema cannot be altered into the new one.
         """
 
@@ -264,7 +264,7 @@ class TargetSession(Protocol):
         """Make a live table equal to a snapshot without replacing it: views, grants and indexes stay.
 
         Raises:
-            StaleError, UnalterableError: as `change`.
+            MovedOnError, UnalterableError: as `change`.
         """
 
     def repair(self, load: Load) -> Counts:

@@ -8,7 +8,7 @@ from typing import Any
 from dapkit.errors import UnalterableError
 from dapkit.model import Column, Kind, Table
 from dapkit.targets.base import Sample
-from dapkit.targets.dialect import Dialect
+from dapkit.targets.dialect import NUMBERS, Dialect
 
 __all__ = ["EXAMPLES", "ComparingSql", "same_json"]
 
@@ -17,7 +17,7 @@ EXAMPLES = 5
 
 _LIVE, _TRUE, _LEFT_OUT = "live_rows", "true_rows", "left_out"
 _FAMILIES = (
-    frozenset({Kind.INT16, Kind.INT32, Kind.INT64, Kind.FLOAT32, Kind.FLOAT64, Kind.DECIMAL}),
+    NUMBERS,
     frozenset({Kind.TEXT, Kind.ENUM, Kind.OPEN_ENUM}),
 )
 """Kinds whose values compare with each other; those of any other kind only with their own."""

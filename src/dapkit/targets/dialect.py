@@ -15,7 +15,7 @@ from dapkit.model import Column, Kind, Table
 from dapkit.schema import SchemaDifference, difference
 from dapkit.targets.base import Sample
 
-__all__ = ["BOOKS", "BUCKETS", "JSON_KINDS", "Dialect", "Statements", "threshold"]
+__all__ = ["BOOKS", "BUCKETS", "JSON_KINDS", "MARKER_LENGTH", "NUMBERS", "Dialect", "Statements", "threshold"]
 
 BOOKS = "instructure_dap"
 """The schema of the books, or the prefix of their names."""
@@ -25,6 +25,11 @@ BUCKETS = 1_000_000
 
 JSON_KINDS = frozenset({Kind.ARRAY, Kind.OBJECT, Kind.FREE})
 """Kinds whose values the service writes as JSON."""
+
+NUMBERS = frozenset({Kind.INT16, Kind.INT32, Kind.INT64, Kind.FLOAT32, Kind.FLOAT64, Kind.DECIMAL})
+
+MARKER_LENGTH = 27
+"""The length of the marker that may stand instead of a text, whatever the text's own bound."""
 
 Statements = list[str]
 
@@ -335,7 +340,7 @@ class Dialect(ABC):
 
     def may_differ(self, one: str, other: str) -> str:  # noqa: ARG002, for those who can tell
         """Return a condition that is true if two texts are not the same JSON, and hardly ever if they are."""
-        return "true"
+        return "1 = 1"
 
     @abstractmethod
     def sampled(self, keys: Sequence[str], sample: Sample) -> str:

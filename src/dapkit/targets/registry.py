@@ -43,9 +43,7 @@ def target_of(url: str) -> Target:
         found = getattr(importlib.import_module(module), name)
     except ImportError as error:
         if error.name is not None and error.name.startswith("dapkit."):
-            if not isinstance(error, ModuleNotFoundError):
-                raise
-            raise UsageError(f"{scheme}: is not supported yet") from error
+            raise
         missing = error.name or " ".join(str(error).split())
         hint = f'Install it with: pip install "dapkit[{_EXTRAS.get(scheme, scheme)}]"'
         raise MissingDriverError(f"The driver for {scheme}: is not installed ({missing})", hint=hint) from error

@@ -1,6 +1,7 @@
 """Connections that are lent: kept for the next, thrown away when they break, fewer where no more are taken."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
@@ -101,3 +102,29 @@ def test_what_breaks_one_connection_for_good_breaks_those_that_are_idle(error: t
         assert await at_once(sessions, 12) == 4
 
     run(server, scenario)
+
+
+def test_who_is_cancelled_while_a_connection_comes_about_leaves_none_behind() -> None:
+    begun, going_on = threading.Event(), threading.Event()
+
+    class Slow(Server):
+        def open(self) -> Server:
+            begun.set()
+            assert going_on.wait(10)
+            return super().open()
+
+    server = Slow()
+
+    async def scenario(sessions: Sessions) -> None:
+        task = asyncio.create_task(at_once(sessions, 1))
+        await asyncio.to_thread(begun.wait)
+        task.cancel()
+        going_on.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert (server.opened, server.open_) == (1, 1)
+        await sessions.close()
+        assert server.open_ == 0
+
+    with workshop(4) as place:  # on real threads, since virtual time waits for none
+        asyncio.run(scenario(Sessions(cast(Target, server), place, 4)))

@@ -142,6 +142,14 @@ def test_only_the_lines_of_one_table_are_held() -> None:
     assert DIALECT.hold_lines([]).endswith("IN (NULL)")
 
 
+def test_nobody_waits_for_lines_that_others_hold() -> None:
+    assert DIALECT.update_book().startswith(
+        'UPDATE "instructure_dap"."table_sync" WITH (ROWLOCK, READPAST) SET "timestamp" = ?,'
+    )
+    made = " ".join(DIALECT.create_books())
+    assert 'INDEX "dapkit_history_of" CLUSTERED ("source_namespace", "source_table", "time")' in made
+
+
 def test_a_lookup_table_of_the_official_client_learns_to_tell_case() -> None:
     table = table_of({"open": OPEN})
     assert DIALECT.tell_apart(table, table.value[0]) == [
@@ -220,6 +228,23 @@ def test_text_keys_are_told_apart_to_the_last_blank() -> None:
         f'INSERT INTO "canvas"."things" ("k", "n") SELECT staged."k", staged."n" FROM {STAGED} AS staged'
         f' WHERE NOT EXISTS (SELECT 1 FROM "canvas"."things" AS live WHERE {same})'
     ]
+
+
+def test_enums_of_a_key_meet_by_their_values() -> None:
+    table = table_of({"n": INT32}, key={"kind": OPEN})
+    number = (
+        'SELECT known."id" FROM "canvas"."things__kind" AS known'
+        f' WHERE CAST(known."value" AS nvarchar(256)) COLLATE {BINARY} = staged."kind"'
+    )
+    assert DIALECT.same_key(table, "live", "staged") == f'live."kind" = ({number})'
+    assert DIALECT.repeated(table, STAGED).endswith('GROUP BY "kind" HAVING count(*) > 1')
+
+
+def test_json_is_shown_by_a_condition_that_the_server_knows() -> None:
+    table = table_of({"j": {}})
+    truth = replace(table, namespace="scratch")
+    examples = ComparingSql(dialect=DIALECT, live=table, truth=truth).examples(table.value[0])
+    assert examples.endswith(" AND 1 = 1"), "it has no literal for what is true"
 
 
 def test_comparing() -> None:

@@ -3,8 +3,17 @@
 import pytest
 from mssql_python.exceptions import sqlstate_to_exception
 
-from dapkit.errors import BadValueError, MovedOnError, TargetError, UnreachableTargetError
-from dapkit.targets.mssql.failures import translated, words_of
+from dapkit.errors import (
+    BadValueError,
+    BusyTargetError,
+    ForbiddenTargetError,
+    FullTargetError,
+    MovedOnError,
+    RefusedTargetError,
+    TargetError,
+    UnreachableTargetError,
+)
+from dapkit.targets.mssql.failures import translated, unconnected, words_of
 
 ORIGIN = "[Microsoft][ODBC Driver 18 for SQL Server][SQL Server]"
 
@@ -14,27 +23,29 @@ ORIGIN = "[Microsoft][ODBC Driver 18 for SQL Server][SQL Server]"
     [
         ("08S01", "TCP Provider: Error code 0x2746", UnreachableTargetError),
         ("08001", "Login timeout expired", UnreachableTargetError),
-        ("28000", "Login failed for user 'me'.", UnreachableTargetError),
+        ("28000", "Login failed for user 'me'.", RefusedTargetError),
         (
             "40001",
             "Transaction (Process ID 5) was deadlocked and has been chosen as the deadlock victim.",
-            MovedOnError,
+            BusyTargetError,
         ),
-        ("HYT00", "Lock request time out period exceeded.", MovedOnError),
+        ("HYT00", "Lock request time out period exceeded.", BusyTargetError),
+        ("42000", "Resource ID : 1. The request limit for the database is 60 and has been reached.", BusyTargetError),
         ("42S01", "There is already an object named 'things' in the database.", MovedOnError),
         ("23000", "Cannot insert the value NULL into column 'v', table 'c.dbo.t'; INSERT fails.", BadValueError),
         ("22003", "Arithmetic overflow error for data type smallint.", BadValueError),
         ("22001", "String or binary data would be truncated in table 't', column 'v'.", BadValueError),
+        ("42000", "CREATE TABLE permission denied in database 'college'.", ForbiddenTargetError),
+        ("42000", "The transaction log for database 'college' is full due to 'LOG_BACKUP'.", FullTargetError),
         ("42000", "Incorrect syntax near 'x'.", TargetError),
     ],
 )
 def test_kinds(state: str, words: str, kind: type[TargetError]) -> None:
     error = sqlstate_to_exception(state, ORIGIN + words)
     assert error is not None
-    ours = translated(error, "things")
+    ours = translated(error)
     assert type(ours) is kind
     assert ours.message == f"SQL Server says: {words}"
-    assert ours.table == "things"
 
 
 @pytest.mark.parametrize(
@@ -65,6 +76,22 @@ def test_hints(words: str, part: str) -> None:
 def test_values_are_not_told(words: str) -> None:
     assert "secret" not in words_of(RuntimeError(words))
     assert words_of(RuntimeError(words))
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("Login failed for user 'me'.", RefusedTargetError),
+        ('Cannot open database "college" requested by the login. The login failed.', RefusedTargetError),
+        ("SSL Provider: [error:0A000086:SSL routines::certificate verify failed:self-signed]", RefusedTargetError),
+        ("Login timeout expired", UnreachableTargetError),
+        ("Database 'college' on server 's' is not currently available.", UnreachableTargetError),
+    ],
+)
+def test_who_is_not_let_in_need_not_try_again(words: str, kind: type[TargetError]) -> None:
+    ours = unconnected(RuntimeError(f"{ORIGIN}{words} (secret)"), "mssql://host/college", "secret")
+    assert type(ours) is kind
+    assert ours.message == f"mssql://host/college cannot be reached: {words} (…)"
 
 
 def test_what_comes_from_elsewhere() -> None:

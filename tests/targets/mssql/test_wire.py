@@ -100,7 +100,7 @@ def test_how_the_driver_is_asked_to_connect(monkeypatch: pytest.MonkeyPatch) -> 
 
     def connect(*args: Any, **kwargs: Any) -> Driver:
         asked.update(inspect.signature(real).bind(*args, **kwargs).arguments)
-        return Driver(answers={"DATABASEPROPERTYEX": [(65001, 65001)]})
+        return Driver(answers={"DATABASEPROPERTYEX": [(51, 65001, 65001)]})
 
     real = mssql_python.connect
     monkeypatch.setattr(mssql_python, "connect", connect)

@@ -121,6 +121,14 @@ def test_a_table_made_anew_breaks_off_at_any_step_and_the_next_run_ends_right(sc
     ) == [("fk_canvas__things_open",)]
 
 
+def test_a_table_made_anew_that_fails_leaves_no_copy(scene: Scene) -> None:
+    scene.initialise(BASE, ROWS)
+    with pytest.raises(BadValueError):
+        scene.replace(NARROWER, [{"id": 1, "size": "many"}])
+    scene.holds_rows(BASE, ROWS)
+    assert scene.place.ask("SHOW TABLES LIKE '%dapkit\\_fresh%'") == []
+
+
 def test_a_table_that_took_the_place_without_its_line_goes_on_with_increments(scene: Scene) -> None:
     scene.initialise(BASE, ROWS)
     before = scene.book(BASE)

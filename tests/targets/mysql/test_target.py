@@ -5,12 +5,14 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
+import pymysql
 import pytest
 import trustme
 from tests.support.mariadb_server import MariaDbServer, MySqlServer
 
-from dapkit.errors import RefusedTargetError, UnreachableTargetError
+from dapkit.errors import ForbiddenTargetError, RefusedTargetError, UnreachableTargetError
 from dapkit.targets import keepalive
 from dapkit.targets.mysql import target as module
 from dapkit.targets.mysql.target import MySqlTarget
@@ -46,6 +48,23 @@ def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch)
         port = silent.getsockname()[1]
         with pytest.raises(UnreachableTargetError, match="timed out"):
             MySqlTarget.of(f"mysql://me:secret@127.0.0.1:{port}/college").open()
+
+
+def test_a_session_that_cannot_be_set_up_gives_its_connection_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing:
+        closed = False
+
+        def cursor(self) -> NoReturn:
+            raise pymysql.err.OperationalError(1227, "No.")
+
+        def close(self) -> None:
+            self.closed = True
+
+    connection = Refusing()
+    monkeypatch.setattr(module, "Wire", lambda **_: connection)
+    with pytest.raises(ForbiddenTargetError, match=r"No\."):
+        MySqlTarget.of("mysql://me:secret@db/college").open()
+    assert connection.closed
 
 
 @pytest.mark.server

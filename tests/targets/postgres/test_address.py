@@ -31,6 +31,17 @@ from dapkit.targets.postgres.address import address_of
             {"dbname": "college", "host": "/run/postgresql", "user": "me", "password": "secret"},
         ),
         (
+            "postgresql://db/college?oauth_client_secret=secret&scram_client_key=secret&scram_server_key=secret",
+            "postgresql://db/college",
+            {
+                "host": "db",
+                "dbname": "college",
+                "oauth_client_secret": "secret",
+                "scram_client_key": "secret",
+                "scram_server_key": "secret",
+            },
+        ),
+        (
             "postgresql://%2Frun%2FPG/college",
             "postgresql:///run/PG/college",
             {"host": "/run/PG", "dbname": "college"},

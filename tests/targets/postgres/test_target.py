@@ -2,9 +2,10 @@
 
 import socket
 
+import psycopg
 import pytest
 
-from dapkit.errors import UnreachableTargetError
+from dapkit.errors import TargetError, UnreachableTargetError
 from dapkit.targets.postgres.target import PostgresTarget
 
 
@@ -22,3 +23,20 @@ def test_a_server_that_is_not_there() -> None:
             PostgresTarget.of(f"postgresql://me:secret@127.0.0.1:{port}/college").open()
     assert "secret" not in caught.value.message
     assert caught.value.__cause__ is None
+
+
+def test_a_session_that_cannot_be_set_up_gives_its_connection_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing:
+        closed = False
+
+        def execute(self, *_: object) -> None:
+            raise psycopg.errors.InsufficientPrivilege("No.")
+
+        def close(self) -> None:
+            self.closed = True
+
+    connection = Refusing()
+    monkeypatch.setattr(psycopg, "connect", lambda **_: connection)
+    with pytest.raises(TargetError, match=r"No\."):
+        PostgresTarget.of("postgresql://me:secret@db/college").open()
+    assert connection.closed

@@ -19,20 +19,23 @@ class Sessions:
         self._place = place
         self._room = asyncio.Semaphore(min(most, target.most_sessions))
         self._idle: list[TargetSession] = []
-        self._open = 0
+        self._lent = 0
 
     @asynccontextmanager
     async def lend(self) -> AsyncIterator[TargetSession]:
         """Lend a connection; one that an error came from is not used again."""
         session = await self._taken()
+        self._lent += 1
         try:
             yield session
         except BaseException as error:
-            await self._given_up(session)
+            self._lent -= 1
+            await self._place.blocking(session.close)
             if isinstance(error, UnreachableTargetError):
                 await self.close()  # what made this one break has probably broken those that are idle
             raise
         else:
+            self._lent -= 1
             self._idle.append(session)
         finally:
             self._room.release()
@@ -45,25 +48,22 @@ class Sessions:
         while True:
             await self._room.acquire()
             try:
-                return self._idle.pop() if self._idle else await self._opened()
+                while not self._idle:
+                    await self._place.blocking(self._open)
+                return self._idle.pop()
             except BusyTargetError:
-                if not self._open:
+                if not (self._lent or self._idle):
                     self._room.release()
                     raise
             except BaseException:
                 self._room.release()
                 raise
 
-    async def _opened(self) -> TargetSession:
-        session = await self._place.blocking(self._target.open)
-        self._open += 1
-        return session
-
-    async def _given_up(self, session: TargetSession) -> None:
-        self._open -= 1
-        await self._place.blocking(session.close)
+    def _open(self) -> None:
+        """Open a connection, idle at first, so that it is closed even if who wanted it is cancelled meanwhile."""
+        self._idle.append(self._target.open())
 
     async def close(self) -> None:
         """Close all connections that are not lent."""
         while self._idle:
-            await self._given_up(self._idle.pop())
+            await self._place.blocking(self._idle.pop().close)

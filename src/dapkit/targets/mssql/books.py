@@ -1,6 +1,8 @@
 """PURE: the books as the official client makes them, and our own tables beside them.
 
-They are made only where they are missing, since whoever may write to them need not be allowed to create anything.
+They are made only where they are missing, since whoever may write to them need not be allowed to create anything. The
+history lies in the order of its tables: one that is read through would have those who load side by side wait for each
+other's new lines, which is a deadlock.
 """
 
 from collections.abc import Mapping
@@ -20,7 +22,8 @@ _VERSION = """
 _ORIGIN = '"origin" varchar(64) NOT NULL'
 _HISTORY = """
     "time" datetime2 NOT NULL, "source_namespace" varchar(256) NOT NULL, "source_table" varchar(256) NOT NULL,
-    "event" varchar(64) NOT NULL, "detail" varchar(max) NULL
+    "event" varchar(64) NOT NULL, "detail" varchar(max) NULL,
+    INDEX "dapkit_history_of" CLUSTERED ("source_namespace", "source_table", "time")
 """
 
 TABLES: Mapping[str, str] = {

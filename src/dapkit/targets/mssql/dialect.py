@@ -12,7 +12,7 @@ from dapkit.errors import UnalterableError
 from dapkit.model import Column, Kind, Table, Type
 from dapkit.schema import SchemaDifference, difference, widens
 from dapkit.targets.base import Sample
-from dapkit.targets.dialect import BUCKETS, Statements, threshold
+from dapkit.targets.dialect import BUCKETS, JSON_KINDS, NUMBERS, Statements, threshold
 from dapkit.targets.mssql.standing import Found, Index, plain
 from dapkit.targets.mssql.tables import LOOKUPS, TEXTS, Tables, has_lookup, lookups
 
@@ -35,8 +35,6 @@ _STAGED = {
 }
 """How kinds are staged that are kept as something else, wide enough for the server to say what does not fit."""
 
-_NUMBERS = frozenset({Kind.INT16, Kind.INT32, Kind.INT64, Kind.FLOAT32, Kind.FLOAT64, Kind.DECIMAL})
-_JSON = TEXTS - {Kind.TEXT}
 _AS_TEXT = LOOKUPS | {Kind.INT16, Kind.INT32, Kind.INT64, Kind.DATE, Kind.UUID, Kind.TEXT}
 """Kinds whose values as text are what the service writes; those of enums and UUIDs with some help."""
 
@@ -62,11 +60,18 @@ class MsSqlDialect(Tables):
 
     def hold_lines(self, numbers: list[int]) -> str:
         """Select the latest watermark of lines, which are held until the transaction ends; others are not."""
-        listed = ", ".join(map(str, numbers)) or "NULL"
         return (
             f'SELECT max("timestamp") FROM {self.book("table_sync")} WITH (UPDLOCK, HOLDLOCK, ROWLOCK)'
-            f' WHERE "id" IN ({listed})'
+            f" WHERE {_numbered(numbers)}"
         )
+
+    def delete_lines(self, numbers: list[int]) -> str:
+        """Remove lines; others are not waited for."""
+        return f"DELETE FROM {self.book('table_sync')} WHERE {_numbered(numbers)}"
+
+    def update_book(self) -> str:
+        """Change a table's line, which is held; those that others hold are passed by: waiting is a deadlock."""
+        return super().update_book().replace(" SET ", " WITH (ROWLOCK, READPAST) SET ", 1)
 
     # Rows
 
@@ -86,10 +91,15 @@ class MsSqlDialect(Tables):
         )
 
     def same_key(self, table: Table, one: str, other: str) -> str:
-        """Return a condition: rows of two tables, by their names or aliases, have the same key."""
-        names = [(column, self.identifier(column.name)) for column in table.key]
-        pairs = ((_whole(column, f"{one}.{name}"), _whole(column, f"{other}.{name}")) for column, name in names)
-        return " AND ".join(f"{one} = {other}" for one, other in pairs)
+        """Return a condition: a row of the table and a staged one, by their aliases, have the same key."""
+        return " AND ".join(self._same(table, column, one, other) for column in table.key)
+
+    def _same(self, table: Table, column: Column, live: str, staged: str) -> str:
+        name = self.identifier(column.name)
+        if column.type.kind in LOOKUPS:
+            number = f'SELECT known."id" FROM {self.lookup(table, column)} AS known'
+            return f"{live}.{name} = ({number} WHERE {_known('known')} = {staged}.{name})"
+        return f"{_whole(column, f'{live}.{name}')} = {_whole(column, f'{staged}.{name}')}"
 
     def _keys(self, table: Table) -> str:
         return ", ".join(_whole(column, self.identifier(column.name)) for column in table.key)
@@ -363,6 +373,10 @@ class MsSqlDialect(Tables):
         return self._without(after, [each for each in self.found.indexes if each.columns & names], statements, set())
 
 
+def _numbered(numbers: list[int]) -> str:
+    return f'"id" IN ({", ".join(map(str, numbers)) or "NULL"})'
+
+
 def _exactly(value: str, length: str = "4000") -> str:
     """Return a text so that it equals none but itself: SQL Server takes no notice of blanks at the end."""
     return f"CAST({value} AS nvarchar({length})) COLLATE {_BINARY} + N'|'"
@@ -380,8 +394,8 @@ def _alters(before: Type, after: Type) -> bool:
     """Whether a column's values, as they are kept, become those of another type."""
     if not widens(before, after):
         return False
-    if before.kind is after.kind or {before.kind, after.kind} <= _JSON or {before.kind, after.kind} <= LOOKUPS:
+    if before.kind is after.kind or {before.kind, after.kind} <= JSON_KINDS or {before.kind, after.kind} <= LOOKUPS:
         return True
     if after.kind is Kind.TEXT:
         return before.kind in _AS_TEXT
-    return (before.kind in _NUMBERS and after.kind in _NUMBERS) or after.kind is Kind.IP
+    return (before.kind in NUMBERS and after.kind in NUMBERS) or after.kind is Kind.IP

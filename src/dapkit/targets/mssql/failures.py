@@ -6,9 +6,18 @@ English since our sessions ask for it. These quote values, which are nobody's bu
 
 import re
 
-from dapkit.errors import BadValueError, IntegrityError, MovedOnError, TargetError, UnreachableTargetError
+from dapkit.errors import (
+    BadValueError,
+    BusyTargetError,
+    ForbiddenTargetError,
+    FullTargetError,
+    MovedOnError,
+    RefusedTargetError,
+    TargetError,
+    UnreachableTargetError,
+)
 
-__all__ = ["UNLOADABLE", "translated", "words_of"]
+__all__ = ["UNLOADABLE", "translated", "unconnected", "words_of"]
 
 UNLOADABLE = "Failed to load the driver"
 """How the driver says that a library of the system is missing."""
@@ -23,26 +32,36 @@ _SECRETS = (
 _UNREACHABLE = frozenset(
     {
         "Client unable to establish connection", "Server rejected the connection", "Communication link failure",
-        "Connection failure during transaction", "Invalid authorization specification", "Connection not open",
-        "Connection timeout expired", "Connection operation failed",
+        "Connection failure during transaction", "Connection not open", "Connection timeout expired",
+        "Connection operation failed",
     }
 )  # fmt: skip
-_BUSY = re.compile(
-    r"deadlock victim|Lock request time out|There is already an object named|Snapshot isolation transaction aborted"
+_REFUSED = re.compile(r"Login failed|Cannot open database|certificate", re.IGNORECASE)
+_KINDS: tuple[tuple[re.Pattern[str], type[TargetError]], ...] = (
+    (
+        re.compile(
+            r"deadlock victim|Lock request time out|Snapshot isolation transaction aborted"
+            r"|(?:request|session) limit .*has been reached"
+        ),
+        BusyTargetError,
+    ),
+    (re.compile(r"There is already an object named"), MovedOnError),  # it was not there a moment ago
+    (
+        re.compile(
+            r"Cannot insert the value NULL|would be truncated|Arithmetic overflow|Conversion failed|out-of-range value"
+            r"|not a valid instance of data type|conflicted with the (?:CHECK|FOREIGN KEY) constraint"
+        ),
+        BadValueError,
+    ),
+    (
+        re.compile(r"permission (?:was )?denied|do(?:es)? not have permission", re.IGNORECASE),
+        ForbiddenTargetError,
+    ),
+    (re.compile(r"is full|insufficient disk space|reached its size quota", re.IGNORECASE), FullTargetError),
 )
-_VALUES = re.compile(
-    r"Cannot insert the value NULL|would be truncated|Arithmetic overflow|Conversion failed|out-of-range value"
-    r"|not a valid instance of data type|conflicted with the (?:CHECK|FOREIGN KEY) constraint"
-)
+"""Our error by the server's words."""
+
 _HINTS = (
-    (
-        re.compile(r"permission (?:was )?denied|do not have permission|does not have permission", re.IGNORECASE),
-        "Grant it to the user of the connection string; the documentation lists what is needed.",
-    ),
-    (
-        re.compile(r"is full|insufficient disk space|reached its size quota", re.IGNORECASE),
-        "Free some space on the database server and run the same command again.",
-    ),
     (re.compile(r"read-only", re.IGNORECASE), "This database only reads; name the primary one."),
     (
         re.compile(r"duplicate key", re.IGNORECASE),
@@ -61,15 +80,30 @@ def words_of(error: BaseException) -> str:
     return " ".join(words.split())
 
 
-def translated(error: BaseException, table: str | None = None) -> TargetError | IntegrityError:
+def translated(error: BaseException) -> TargetError:
     """Return our error for the driver's."""
     words, phrase = words_of(error), str(getattr(error, "driver_error", ""))
     message = f"SQL Server says: {words}"
+    if phrase == "Invalid authorization specification":
+        return RefusedTargetError(message)
     if phrase in _UNREACHABLE:
-        return UnreachableTargetError(message, table=table)
-    if _BUSY.search(words) or phrase == "Serialization failure":
-        return MovedOnError(message, table=table)
-    if _VALUES.search(words) or type(error).__name__ == "DataError":
-        return BadValueError(message, table=table)
-    hint = next((hint for pattern, hint in _HINTS if pattern.search(words)), "")
-    return TargetError(message, hint=hint, table=table)
+        return UnreachableTargetError(message)
+    if phrase == "Serialization failure":
+        return BusyTargetError(message)
+    usual = BadValueError if type(error).__name__ == "DataError" else TargetError
+    kind = next((kind for pattern, kind in _KINDS if pattern.search(words)), usual)
+    return kind(message, hint=next((hint for pattern, hint in _HINTS if pattern.search(words)), ""))
+
+
+def unconnected(error: BaseException, name: str, secret: str) -> TargetError:
+    """Return our error for a connection that did not come about.
+
+    Args:
+        error: the driver's.
+        name: the database's address.
+        secret: the password, which the words may repeat; empty for none.
+    """
+    words = words_of(error)
+    shown = words.replace(secret, "…") if secret else words
+    kind = RefusedTargetError if _REFUSED.search(words) else UnreachableTargetError
+    return kind(f"{name} cannot be reached: {shown}")

@@ -31,8 +31,8 @@ _SETTINGS = (
     "SET ANSI_NULL_DFLT_ON ON", "SET XACT_ABORT ON", "SET IMPLICIT_TRANSACTIONS OFF", "SET NOCOUNT OFF",
     "SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET LOCK_TIMEOUT 600000",
 )  # fmt: skip
-_PAGES = """
-SELECT CAST(COLLATIONPROPERTY(usual, 'CodePage') AS integer),
+_SELF = """
+SELECT @@SPID, CAST(COLLATIONPROPERTY(usual, 'CodePage') AS integer),
     CAST(COLLATIONPROPERTY('Latin1_General_100_BIN2_UTF8', 'CodePage') AS integer)
 FROM (SELECT CAST(DATABASEPROPERTYEX(DB_NAME(), 'Collation') AS nvarchar(128)) AS usual) AS collations
 """
@@ -55,8 +55,8 @@ class MsSqlSession(SqlSession):
         self._depth = 0
         self._staged_loads: dict[tuple[Parts, bool], Staged] = {}
         wire.modify("; ".join(_SETTINGS))
-        ((usual, utf8),) = wire.query(_PAGES)
-        self.dialect = MsSqlDialect(exact=_OLD if utf8 is None else _UTF8)
+        ((number, usual, utf8),) = wire.query(_SELF)
+        self.dialect = MsSqlDialect(exact=_OLD if utf8 is None else _UTF8, scratch=f"dapkit_scratch_{number}")
         self._stage = Stage(wire, self.dialect, Pages(usual, _OLD_PAGE if utf8 is None else utf8))
 
     # What a driver does
@@ -123,10 +123,12 @@ class MsSqlSession(SqlSession):
 
     def _guard(self, before: Book) -> None:
         """Hold the table's lines by their numbers, so that nobody waits who has others."""
-        numbers = [int(row[0]) for row in self.query(self.dialect.lines(), (before.namespace, before.table))]
-        ((stored,),) = self.query(self.dialect.hold_lines(numbers))
+        ((stored,),) = self.query(self.dialect.hold_lines(self._lines(before.namespace, before.table)))
         if stored is None or stored.replace(tzinfo=UTC) != before.watermark:
             raise MovedOnError(f"Table {before.table} was changed by somebody else meanwhile", table=before.table)
+
+    def _lines(self, namespace: str, table: str) -> list[int]:
+        return [int(row[0]) for row in self.query(self.dialect.lines(), (namespace, table))]
 
     # Rows
 
@@ -242,4 +244,4 @@ class MsSqlSession(SqlSession):
             found = self.query(standing.LOOKUPS, (self.dialect.name(namespace, table),))
             self._run(self.dialect.drop_table(namespace, table))
             self._run(f"DROP TABLE IF EXISTS {self.dialect.name(namespace, name)}" for (name,) in found)
-            self.modify(self.dialect.delete_book(), (namespace, table))
+            self.modify(self.dialect.delete_lines(self._lines(namespace, table)))

@@ -12,13 +12,10 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 
 from dapkit.model import Column, Kind, Table, Type
-from dapkit.targets.dialect import BOOKS, Dialect, Statements
+from dapkit.targets.dialect import BOOKS, JSON_KINDS, MARKER_LENGTH, Dialect, Statements
 from dapkit.targets.mssql.books import TABLES
 
 __all__ = ["LOOKUPS", "TEXTS", "Tables", "has_lookup", "lookups"]
-
-MARKER_LENGTH = 27
-"""The length of the marker that may stand instead of a text, whatever the text's own bound."""
 
 _LONGEST = 8000
 """The most bytes of a varchar; beyond it a text is a varchar(max)."""
@@ -49,7 +46,7 @@ _TYPES = {
 LOOKUPS = frozenset({Kind.ENUM, Kind.OPEN_ENUM})
 """Kinds that are kept as numbers, which refer to a table of values."""
 
-TEXTS = frozenset({Kind.TEXT, Kind.ARRAY, Kind.OBJECT, Kind.FREE})
+TEXTS = JSON_KINDS | {Kind.TEXT}
 
 
 def lookups(columns: Sequence[Column]) -> list[Column]:
@@ -68,9 +65,11 @@ class Tables(Dialect):
 
     Attributes:
         exact: the binary collation of texts by which rows are told apart.
+        scratch: a namespace of the session's own: making one of the same name would wait until another's is undone.
     """
 
     exact: str = "Latin1_General_100_BIN2_UTF8"
+    scratch: str = "dapkit_scratch"
 
     placeholder = "?"
     count_all = "count_big(*)"

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from dapkit.errors import MissingDriverError, UnreachableTargetError
+from dapkit.errors import MissingDriverError
 from dapkit.targets.mssql.address import Address
-from dapkit.targets.mssql.failures import UNLOADABLE, translated, words_of
+from dapkit.targets.mssql.failures import UNLOADABLE, translated, unconnected, words_of
 
 __all__ = ["Connection", "Cursor", "Wire", "connect"]
 
@@ -74,7 +74,7 @@ def connect(address: Address) -> "Wire":
 
     Raises:
         MissingDriverError: the driver, or a library of the system that it needs, is not there.
-        UnreachableTargetError: no connection came about.
+        UnreachableTargetError: no connection came about; RefusedTargetError if the server let nobody in.
     """
     try:
         import mssql_python  # noqa: PLC0415, only where it is used
@@ -86,12 +86,10 @@ def connect(address: Address) -> "Wire":
     try:
         return Wire(mssql_python.connect(address.connection_string, autocommit=True, timeout=_PATIENCE))
     except Exception as error:  # noqa: BLE001, the driver's errors have no common class below this
-        words = words_of(error)
-        if UNLOADABLE in words:
+        if UNLOADABLE in words_of(error):
             message = "The driver for mssql: is installed, but a library of the system that it needs is not"
             raise MissingDriverError(message, hint=_SYSTEM) from None
-        shown = words.replace(address.password, "…") if address.password else words
-        raise UnreachableTargetError(f"{address.name} cannot be reached: {shown}") from None
+        raise unconnected(error, address.name, address.password) from None
 
 
 class Wire:

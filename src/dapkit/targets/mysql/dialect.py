@@ -16,13 +16,10 @@ from dapkit.errors import UnalterableError
 from dapkit.model import Column, Kind, Table, Type
 from dapkit.schema import difference, widens
 from dapkit.targets.base import Sample
-from dapkit.targets.dialect import BUCKETS, JSON_KINDS, Dialect, Statements, threshold
+from dapkit.targets.dialect import BUCKETS, JSON_KINDS, MARKER_LENGTH, NUMBERS, Dialect, Statements, threshold
 from dapkit.targets.mysql import books
 
 __all__ = ["STAGING", "TEXT_OF_UUID", "MySqlDialect", "alters", "dialect_of", "open_enums", "with_texts"]
-
-MARKER_LENGTH = 27
-"""The length of the marker that may stand instead of a text, whatever the text's own bound."""
 
 STAGING = '"dapkit_staging"'
 TEXT_OF_UUID = "dapkit_text"
@@ -54,7 +51,6 @@ _TYPES = {
     Kind.OBJECT: "json",
     Kind.FREE: "json",
 }
-_NUMBERS = frozenset({Kind.INT16, Kind.INT32, Kind.INT64, Kind.FLOAT32, Kind.FLOAT64, Kind.DECIMAL})
 _AS_TEXT = frozenset({Kind.INT16, Kind.INT32, Kind.INT64, Kind.TEXT, Kind.ENUM, Kind.DATE, Kind.UUID})
 """Kinds whose values as text are what the service writes; those of UUIDs with some help."""
 
@@ -456,5 +452,5 @@ def alters(before: Type, after: Type) -> bool:
         return True
     if after.kind is Kind.TEXT:
         return before.kind in _AS_TEXT
-    numbers = before.kind in _NUMBERS and after.kind in _NUMBERS
+    numbers = before.kind in NUMBERS and after.kind in NUMBERS
     return numbers or after.kind is Kind.IP  # an IPv4 address is padded with zeros, as a wider column pads it

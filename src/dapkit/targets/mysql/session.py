@@ -15,7 +15,7 @@ from typing import Any
 from pymysql.cursors import SSCursor
 
 from dapkit.decode.tsv import common_header
-from dapkit.errors import BusyTargetError, LayoutError, MovedOnError, TargetError, UnalterableError
+from dapkit.errors import BusyTargetError, DapError, LayoutError, MovedOnError, TargetError, UnalterableError
 from dapkit.model import Table
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Comparison, Counts, Load, LoadOptions, Truth
@@ -280,9 +280,8 @@ class MySqlSession(SqlSession):
         """
         table, live = load.table, self.dialect.of(load.table)
         fresh, old = self._beside(table)
-        with self._alone(live):
+        with self._alone(live), self._cleared_beside(table):
             self._guard(before)
-            self._clear_beside(table)
             self._run([*self.dialect.create_lookups(table), self.dialect.create(table, fresh)])
             self._take_indexes(live, fresh)
             self._tell_apart(table)
@@ -299,6 +298,17 @@ class MySqlSession(SqlSession):
         """Return the names of a table that is to take another's place, and of the one that it took it from."""
         key = hashlib.sha256(self.dialect.of(table).encode()).hexdigest()[:16]
         return self.dialect.book(f"dapkit_fresh_{key}"), self.dialect.book(f"dapkit_old_{key}")
+
+    @contextmanager
+    def _cleared_beside(self, table: Table) -> Iterator[None]:
+        """Let nothing be beside a table, neither from a run that was killed nor when what is done now fails."""
+        self._clear_beside(table)
+        try:
+            yield
+        except DapError:
+            with suppress(TargetError):  # else the next run does it
+                self._clear_beside(table)
+            raise
 
     def _clear_beside(self, table: Table) -> None:
         for name in self._beside(table):

@@ -39,9 +39,11 @@ class MySqlTarget:
         attempts = _ATTEMPTS.get(self._address.ssl, (True,))
         for protected in attempts:
             try:
-                return MySqlSession(self._connect(protected=protected))
+                wire = self._connect(protected=protected)
             except (pymysql.Error, RuntimeError, OSError) as error:  # RuntimeError: a way to log in needs a library
                 failure = error
+            else:
+                return _session(wire)
         raise unconnected(failure, self.name, self._address.password) from None
 
     def _connect(self, *, protected: bool) -> Wire:
@@ -60,6 +62,15 @@ class MySqlTarget:
             ssl=_context(address) if protected else None,
             ssl_disabled=not protected,
         )
+
+
+def _session(wire: Wire) -> MySqlSession:
+    """Return a session over a connection, which is given up if none can be set up."""
+    try:
+        return MySqlSession(wire)
+    except BaseException:
+        wire.close()
+        raise
 
 
 def _context(address: Address) -> ssl.SSLContext:

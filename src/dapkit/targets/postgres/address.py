@@ -9,7 +9,9 @@ from dapkit.targets.connection_string import Ssl, split, ssl_of
 __all__ = ["Address", "address_of"]
 
 _FORM = "Write it like postgresql://user:password@host:5432/database"
-_SECRET = frozenset({"password", "sslpassword", "passfile"})
+_SECRET = frozenset(
+    {"password", "sslpassword", "passfile", "oauth_client_secret", "scram_client_key", "scram_server_key"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,10 @@ from dapkit.errors import UnalterableError
 from dapkit.model import Column, Kind, Table, Type
 from dapkit.schema import difference
 from dapkit.targets.base import Sample
-from dapkit.targets.dialect import BOOKS, BUCKETS, Dialect, Statements, threshold
+from dapkit.targets.dialect import BOOKS, BUCKETS, JSON_KINDS, MARKER_LENGTH, Dialect, Statements, threshold
 from dapkit.targets.postgres import books
 
 __all__ = ["PostgresDialect"]
-
-MARKER_LENGTH = 27
-"""The length of the marker that may stand instead of a text, whatever the text's own bound."""
 
 _TYPES = {
     Kind.INT16: "smallint",
@@ -83,7 +80,7 @@ class PostgresDialect(Dialect):
                 return f"varchar({max(type_.length, MARKER_LENGTH) if type_.marker else type_.length})"
             case Kind.ENUM:
                 return self.dependant(table, name)
-            case Kind.ARRAY if type_.items is not None and type_.items.kind not in _NESTED:
+            case Kind.ARRAY if type_.items is not None and type_.items.kind not in JSON_KINDS:
                 items = type_.items if type_.items.kind is not Kind.OPEN_ENUM else Type(kind=Kind.TEXT)
                 return f"{self.column_type(table, name, items)}[]"
             case Kind.ARRAY:
@@ -341,10 +338,6 @@ def enum_types(name: str, type_: Type) -> dict[str, tuple[str, ...]]:
                 found |= enum_types(f"{name}__{field.name}", field.type)
             return {name: values for name, values in found.items() if len(values) > 1}
     return {}
-
-
-_NESTED = (Kind.OBJECT, Kind.FREE, Kind.ARRAY)
-"""Kinds that make an array JSON."""
 
 
 def _fits(before: Type, old: str, after: Type, new: str) -> bool:

@@ -61,11 +61,14 @@ def connect(parameters: Mapping[str, str], name: str) -> "PostgresSession":
         connection = psycopg.connect(autocommit=True, prepare_threshold=None, **given)  # type: ignore[arg-type]
     except psycopg.Error as error:
         raise unconnected(error, name) from None
-    with _translated():
+    try:
         # Said after connecting, since poolers between us and the server refuse most start-up parameters.
         connection.execute(_SET, [list(_SETTINGS), list(_SETTINGS.values())])
         with suppress(psycopg.errors.UndefinedObject, psycopg.errors.InvalidParameterValue):  # some cannot
             connection.execute(_LOOK_FOR_US)
+    except psycopg.Error as error:
+        connection.close()
+        raise translated(error) from error
     return PostgresSession(connection)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
 from dapkit.model import Column, Kind, Table, Type
 from dapkit.schema import UNSPECIFIED
+from dapkit.targets.dialect import JSON_KINDS
 from dapkit.targets.postgres.dialect import PostgresDialect
 
 __all__ = ["RAW", "STAGING", "Reading", "Suspect"]
@@ -162,7 +163,7 @@ class Reading:
                 return f"{text} ~ '{_JSON_NUL}'"
             case Kind.ARRAY:
                 assert type_.items is not None
-                item = self._bad(type_.items, "item") if type_.items.kind not in _JSON else ""
+                item = self._bad(type_.items, "item") if type_.items.kind not in JSON_KINDS else ""
                 items = f"jsonb_array_elements_text({self._json(text)}::jsonb) AS list(item)"
                 within = f" OR EXISTS (SELECT 1 FROM {items} WHERE {item})" if item else ""
                 return f"({text} ~ '{_JSON_NUL}'{within})"
@@ -194,14 +195,11 @@ class Reading:
         return self.dialect.identifier(f"of {column.name}")
 
 
-_JSON = (Kind.OBJECT, Kind.FREE, Kind.ARRAY)
-
-
 def _held(column: Column) -> bool:
     """Whether a column's text has to be converted by SQL."""
     type_ = column.type
     if type_.kind is Kind.ARRAY:
-        return type_.items is not None and type_.items.kind not in _JSON
+        return type_.items is not None and type_.items.kind not in JSON_KINDS
     return type_.kind is Kind.OPEN_ENUM
 
 
