@@ -36,9 +36,20 @@ _KINDS: dict[str, type[TargetError]] = {
 }
 """Our error by the beginning of the server's five letters."""
 
+_ASIDE = "Nothing was changed. Drop what uses it, run the same command again, and make it anew."
+_UNLIKE = "Somebody altered the table. `dap dropdb`, then `dap sync`, loads it anew as it should be."
+_IN_THE_WAY = "Run the same command again. If that says the same, rename or drop what bears this name."
 _HINTS = {
     "25006": "This server only reads; name the primary one.",
+    "0A000": _ASIDE,
+    "23503": "A foreign key of your own refers to these rows. Nothing was changed: let it cascade, or drop it.",
     "2BP01": "Drop what depends on it first.",
+    "42703": _UNLIKE,
+    "42P01": "Somebody dropped or renamed the table: `dap sync` loads it anew.",
+    "42710": _IN_THE_WAY,
+    "42P07": _IN_THE_WAY,
+    "42P10": _UNLIKE,
+    "P0001": "A trigger of your own refuses this. Nothing was changed.",
 }
 _RIGHTS = {
     "must be owner": "Make the user of the connection string its owner: it has to be altered.",
