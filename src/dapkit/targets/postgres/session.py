@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 
 from dapkit.decode.tsv import Header, common_header
+from dapkit.errors import MovedOnError
 from dapkit.model import Table
 from dapkit.schema import difference, read_table
 from dapkit.targets import keepalive
@@ -123,8 +124,11 @@ class PostgresSession(SqlSession):
 
     def initialise(self, load: Load) -> Counts:
         """Create a table; enum types go first that one of its name left, as when the official client dropped it."""
+        table = load.table
         with self.transaction():
-            self._run(self.dialect.drop_types(load.table))
+            if self.exists(table.namespace, table.name):
+                raise MovedOnError(f"Table {table.name} was brought by somebody else meanwhile", table=table.name)
+            self._run(self.dialect.drop_types(table))
             return super().initialise(load)
 
     def stage(self, load: Load, *, action: bool) -> Staged:
