@@ -9,6 +9,7 @@ from tests.contract.changes import ChangesContract
 from tests.contract.comparing import ComparingContract
 from tests.contract.evolution import EvolutionContract
 from tests.contract.expiry import ExpiryContract
+from tests.contract.hands import HandsContract
 from tests.contract.place import Place
 from tests.contract.repairs import RepairsContract
 from tests.contract.safety import SafetyContract
@@ -27,6 +28,7 @@ class TargetContract(
     ExpiryContract,
     BooksContract,
     RepairsContract,
+    HandsContract,
     SafetyContract,
     ComparingContract,
 ):

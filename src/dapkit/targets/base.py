@@ -51,6 +51,12 @@ class Standing(StrEnum):
     UNBOOKED = "unbooked"
     """A table without a line in the books: half loaded by the official client, or a person's own."""
 
+    LOST = "lost"
+    """A line in the books without its table, which somebody dropped or renamed."""
+
+    OTHER = "other"
+    """A view, or anything else that is no table, on the books or not."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
@@ -202,6 +208,7 @@ class Listed:
 
     Attributes:
         book: its line.
+        lost: whether the table is no longer there, so that nothing else is known of it.
         rows: how many it has, None where they were not counted.
         bytes: what it takes, None where the database does not tell.
         last: what was last done to it, None where dapkit did nothing yet.
@@ -213,6 +220,7 @@ class Listed:
     bytes: int | None = None
     last: Past | None = None
     kept_columns: tuple[str, ...] = ()
+    lost: bool = False
 
 
 class TargetSession(Protocol):
@@ -239,8 +247,8 @@ class TargetSession(Protocol):
     def books(self, namespace: str) -> dict[str, Book]:
         """Return the lines of a namespace's tables by name; empty when there are no books."""
 
-    def standing(self, namespace: str, table: str) -> Standing:
-        """Return what there is where the table should be."""
+    def standing(self, namespace: str, table: str, books: Mapping[str, Book] | None = None) -> Standing:
+        """Return what there is where the table should be; `books` are the namespace's, where they were read already."""
 
     def ddl(self, table: Table, before: Book | None, options: LoadOptions) -> list[str]:
         """Return the statements that make the table, or alter it from the schema in `before`; nothing is run.
@@ -250,7 +258,7 @@ class TargetSession(Protocol):
         """
 
     def initialise(self, load: Load) -> Counts:
-        """Create a table that is absent, fill it from a snapshot and book it."""
+        """Create a table that is absent or lost, fill it from a snapshot and book it."""
 
     def change(self, load: Load, before: Book) -> Counts:
         """Apply an increment that was asked from the watermark in `before`.

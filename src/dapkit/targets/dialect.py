@@ -105,6 +105,13 @@ class Dialect(ABC):
             f" FROM {self.book('table_sync')} WHERE source_namespace = {self.placeholder} ORDER BY id"
         )
 
+    def select_line(self) -> str:
+        """Select something if a table (two values) has a line."""
+        return (
+            f"SELECT 1 FROM {self.book('table_sync')}"
+            f" WHERE source_namespace = {self.placeholder} AND source_table = {self.placeholder}"
+        )
+
     def hold_book(self) -> str:
         """Select the watermarks of a table (two values) and hold its line until the transaction ends."""
         return (

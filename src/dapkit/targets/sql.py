@@ -6,7 +6,7 @@ driver's own affair: COPY, LOAD DATA and bulk insert share nothing.
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,13 +24,14 @@ from dapkit.targets.base import (
     Load,
     LoadOptions,
     Parts,
+    Past,
     Standing,
     Truth,
 )
 from dapkit.targets.comparison import compared
 from dapkit.targets.dialect import BOOKS, Dialect
 
-__all__ = ["NEWEST", "Layout", "SqlSession", "Staged", "described"]
+__all__ = ["NEWEST", "Layout", "SqlSession", "Staged", "as_it_stands", "described", "only"]
 
 VERSION = 1
 """The version of the books that the official client of today writes, and we with it."""
@@ -121,7 +122,8 @@ class SqlSession(ABC):
 
     def alterations(self, load: Load, before: Book) -> list[str]:
         """Return what alters the table into the load's schema. Raises UnalterableError."""
-        return self.dialect.alter(read_table(before.schema), load.table, drop_columns=load.options.drop_columns)
+        old = as_it_stands(before, load.table, self.columns(before.namespace, before.table))
+        return self.dialect.alter(old, load.table, drop_columns=load.options.drop_columns)
 
     def rebuild(self, load: Load, before: Book) -> list[str]:
         """Return what empties the table and gives it the load's schema."""
@@ -203,11 +205,14 @@ class SqlSession(ABC):
         schema = VersionedSchema(namespace=namespace, table=table, version=int(version), document=document)
         return Book(namespace=namespace, table=table, watermark=history.moment(watermark), schema=schema)
 
-    def standing(self, namespace: str, table: str) -> Standing:
+    def standing(self, namespace: str, table: str, books: Mapping[str, Book] | None = None) -> Standing:
         """Return what there is where the table should be."""
-        if table in self.books(namespace):
-            return Standing.BOOKED
-        return Standing.UNBOOKED if self.exists(namespace, table) else Standing.ABSENT
+        booked = table in (self.books(namespace) if books is None else books)
+        if self.is_table(namespace, table):
+            return Standing.BOOKED if booked else Standing.UNBOOKED
+        if self.exists(namespace, table):
+            return Standing.OTHER
+        return Standing.LOST if booked else Standing.ABSENT
 
     def is_stray(self, namespace: str, table: str) -> bool:
         """Whether a table that is not on the books stands where one of the service would; see `TargetSession`."""
@@ -225,7 +230,7 @@ class SqlSession(ABC):
         return self.alterations(Load(table=table, parts=nothing, watermark=before.watermark, options=options), before)
 
     def initialise(self, load: Load) -> Counts:
-        """Create a table that is absent, fill it from a snapshot and book it."""
+        """Create a table that is absent or lost, fill it from a snapshot and book it."""
         with self.transaction():
             self._run(self.dialect.create_table(load.table))
             counts = self.fill(load)
@@ -360,14 +365,19 @@ class SqlSession(ABC):
         """Return the tables on the books."""
         books, past = self.books(namespace), history.newest(self, namespace)
         return tuple(
-            Listed(
-                book=book,
-                rows=self._rows(book) if count else None,
-                bytes=self.size(book) if count or not self.size_is_read else None,
-                last=past.get(table),
-                kept_columns=self._kept(book),
-            )
+            self._listed(book, past.get(table), count=count)
+            if self.exists(namespace, table)
+            else Listed(book=book, rows=None, last=past.get(table), lost=True)
             for table, book in books.items()
+        )
+
+    def _listed(self, book: Book, last: Past | None, *, count: bool) -> Listed:
+        return Listed(
+            book=book,
+            rows=self._rows(book) if count else None,
+            bytes=self.size(book) if count or not self.size_is_read else None,
+            last=last,
+            kept_columns=self._kept(book),
         )
 
     def _kept(self, book: Book) -> tuple[str, ...]:
@@ -434,6 +444,8 @@ class SqlSession(ABC):
             line = (mark, table.version, description, table.namespace, table.name)
             self.modify(self.dialect.update_book(), line)
             return
+        if self.query(self.dialect.select_line(), (table.namespace, table.name)):  # of a table that was lost
+            self.modify(self.dialect.delete_book(), (table.namespace, table.name))
         target = (self.dialect.target_schema(table.namespace), table.name)
         values = (table.namespace, table.name, mark, table.version, *target, "json", description)
         self.modify(self.dialect.insert_book(), values)
@@ -454,6 +466,34 @@ class SqlSession(ABC):
         """Add a line to the history, in a transaction of its own."""
         with self.transaction():
             history.write(self, namespace, table, event, detail)
+
+
+def as_it_stands(before: Book, after: Table, there: Collection[str]) -> Table:
+    """PURE: return a table as the books say that it is, without columns of old that it no longer has.
+
+    Args:
+        before: its line.
+        after: the table as it is to be.
+        there: the columns that it has in fact.
+
+    Raises:
+        MovedOnError: it has no column at all: it is gone.
+        UnalterableError: it lacks a column that is to stay, whose values would be lost without a word.
+    """
+    if not there:
+        raise MovedOnError(f"Table {after.name} was dropped meanwhile", table=after.name)
+    old = read_table(before.schema)
+    lacking = [column.name for column in old.columns if column.name not in there and after.column(column.name)]
+    if lacking:
+        message = f"Table {after.name} has no column {', '.join(lacking)} any more: somebody dropped or renamed it"
+        raise UnalterableError(message, table=after.name)
+    return only(old, there)
+
+
+def only(table: Table, there: Collection[str]) -> Table:
+    """PURE: return a table with those of its columns that are there in fact."""
+    key, value = ([column for column in columns if column.name in there] for columns in (table.key, table.value))
+    return replace(table, key=tuple(key), value=tuple(value))
 
 
 def described(document: Mapping[str, Any]) -> dict[str, Any]:

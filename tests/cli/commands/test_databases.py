@@ -175,7 +175,7 @@ def test_a_table_that_is_not_on_the_books_is_dropped_when_it_is_named_and_meant(
     assert refused.code == 58
     assert "users is not on the books" in refused.err
     assert "--yes" in refused.err
-    assert db("dropdb", "--yes", tables="courses,seen").code == 58, "a view is no table"
+    assert db("dropdb", "--yes", tables="courses,seen").code == 53, "a view is no table"
     assert db("dropdb", "--yes", tables="user*").code == 30, "a pattern means the books"
     assert [line["name"] for line in listed(db)] == ["courses"]
     assert json.loads(db("dropdb", "--yes", "--json", tables="courses,users").out)["dropped"] == ["courses", "users"]
@@ -183,6 +183,21 @@ def test_a_table_that_is_not_on_the_books_is_dropped_when_it_is_named_and_meant(
         assert connection.sql("FROM duckdb_tables() WHERE schema_name = 'canvas'").fetchall() == []
     books = db("dropdb", "--yes", "--namespace", "instructure_dap", tables="table_sync")
     assert books.code == 58
+
+
+def test_a_table_that_somebody_dropped_is_told_and_loaded_anew(db: Dap, file: Path) -> None:
+    db("sync", tables="users,courses")
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("DROP TABLE canvas.users")
+    rows = {line["name"]: line for line in listed(db)}
+    assert (rows["users"]["command"], rows["users"]["records"]) == ("initdb", None)
+    assert (rows["courses"]["command"], rows["courses"]["records"] > 0) == ("syncdb", True)
+    refused = db("syncdb", tables="users")
+    assert refused.code == 58
+    assert "no longer in the database" in refused.err
+    assert "CREATE TABLE" in db("sync", "--dry-run", tables="users").out
+    assert db("sync", tables="users,courses").code == 0
+    assert {line["name"]: line["command"] for line in listed(db)} == {"users": "syncdb", "courses": "syncdb"}
 
 
 @pytest.mark.parametrize("answer", [True, False])

@@ -52,16 +52,22 @@ MOMENT = {"type": "string", "format": "date-time"}
         (Purpose.SYNC, Standing.ABSENT, Road.INITIALISE),
         (Purpose.SYNC, Standing.BOOKED, Road.CHANGE),
         (Purpose.SYNC, Standing.UNBOOKED, LayoutError),
+        (Purpose.SYNC, Standing.LOST, Road.INITIALISE),
+        (Purpose.SYNC, Standing.OTHER, LayoutError),
         (Purpose.INIT, Standing.ABSENT, Road.INITIALISE),
+        (Purpose.INIT, Standing.LOST, Road.INITIALISE),
+        (Purpose.INIT, Standing.OTHER, LayoutError),
         (Purpose.INIT, Standing.BOOKED, AlreadyReplicatedError),
         (Purpose.INIT, Standing.UNBOOKED, LayoutError),
         (Purpose.UPDATE, Standing.ABSENT, NotReplicatedError),
         (Purpose.UPDATE, Standing.BOOKED, Road.CHANGE),
         (Purpose.UPDATE, Standing.UNBOOKED, LayoutError),
+        (Purpose.UPDATE, Standing.LOST, NotReplicatedError),
+        (Purpose.UPDATE, Standing.OTHER, LayoutError),
     ],
 )
 def test_how_a_table_sets_out(purpose: Purpose, standing: Standing, expected: Road | type[DapError]) -> None:
-    way = road(purpose, "users", standing, BOOK if standing is Standing.BOOKED else None)
+    way = road(purpose, "users", standing, BOOK if standing in (Standing.BOOKED, Standing.LOST) else None)
     if isinstance(expected, Road):
         assert way is expected
     else:

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from dapkit.engine.replication import stage
+from dapkit.errors import DiskFullError, OutputError
 from dapkit.locks import FileLock
 
 
@@ -44,3 +47,13 @@ def test_each_target_and_namespace_has_folders_of_its_own(tmp_path: Path) -> Non
 def test_the_stage_is_its_owners_only(tmp_path: Path) -> None:
     folder = left(tmp_path / "stage")
     assert folder.stat().st_mode & 0o77 == 0
+
+
+def test_a_folder_that_cannot_be_used_is_named_by_its_own_option(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError) as caught, stage.named():
+        stage.private(tmp_path / "file" / "folder")
+    assert "--stage" in caught.value.hint
+    with pytest.raises(DiskFullError) as full, stage.named():
+        raise DiskFullError("The disk is full")
+    assert full.value.hint == DiskFullError.default_hint

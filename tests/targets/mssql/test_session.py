@@ -107,6 +107,7 @@ def test_an_initial_load_brings_rows_first_and_does_the_rest_in_one_transaction(
         "SELECT TOP",
         'INSERT INTO "canvas"."things" WITH',
         'ALTER TABLE "canvas"."things" ADD CONSTRAINT "pk_canvas_things" PRIMARY KEY',
+        'SELECT 1 FROM "instructure_dap"."table_sync" WHERE source_namespace = ? AND source_table = ?',
         'INSERT INTO "instructure_dap"."table_sync"',
         'INSERT INTO "instructure_dap"."dapkit_history"',
         'SELECT time FROM "instructure_dap"."dapkit_history" WHERE source_namespace = ? AND source_table = ?'

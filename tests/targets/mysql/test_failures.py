@@ -78,3 +78,8 @@ def test_why_no_connection_came_about(error: Exception, expected: type[DapError]
     assert type(ours) is expected
     assert ours.retryable is (expected is not RefusedTargetError)
     assert "secret" not in ours.message
+
+
+def test_a_connection_that_fails_for_its_tls_says_so() -> None:
+    error = pymysql.OperationalError(2026, "SSL is required but the server doesn't support it")
+    assert "`ssl=`" in unconnected(error, "mysql://db/college", "").hint

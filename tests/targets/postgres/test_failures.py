@@ -33,6 +33,7 @@ from dapkit.targets.postgres.failures import translated, unconnected
         ("53100", FullTargetError),
         ("42501", ForbiddenTargetError),
         ("42P07", MovedOnError),
+        ("42710", MovedOnError),
         ("22003", BadValueError),
         ("22P04", IntegrityError),
         ("57014", TargetError),
@@ -92,3 +93,28 @@ def test_why_no_connection_came_about(words: str, expected: type[DapError]) -> N
     assert type(error) is expected
     assert error.retryable is (expected is not RefusedTargetError)
     assert "\n" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        ("server does not support SSL, but SSL was required", "`ssl=`"),
+        ("SSL error: certificate verify failed", "`ssl=`"),
+        ('could not translate host name "db" to address', "that the server runs"),
+    ],
+)
+def test_a_connection_that_fails_for_its_tls_says_so(words: str, advice: str) -> None:
+    assert advice in unconnected(psycopg.OperationalError(words), "postgresql://db/college").hint
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "advice"),
+    [
+        ("0A000", "cannot alter type of a column used by a generated column", "Nothing was changed"),
+        ("42P10", "there is no unique or exclusion constraint", "dropdb"),
+        ("42P07", 'relation "things__open" already exists', "rename or drop"),
+        ("P0001", "no way", "trigger"),
+    ],
+)
+def test_what_people_made_that_is_in_the_way_is_named(state: str, words: str, advice: str) -> None:
+    assert advice in translated(psycopg.errors.lookup(state)(words)).hint

@@ -22,7 +22,7 @@ from dapkit.cli.settings import Settings
 from dapkit.cli.stopping import run_until_stopped
 from dapkit.connection import connect
 from dapkit.engine.replication.books import list_tables
-from dapkit.engine.replication.converge import overdue
+from dapkit.engine.replication.converge import gone_by_hand, overdue
 from dapkit.engine.tables import ALL, resolve_tables
 from dapkit.targets.base import Listed
 
@@ -72,7 +72,9 @@ def command(context: click.Context, /, **given: Any) -> None:
             names |= known
         knows_age = settings.connection.sandbox is not None or not listing.sandbox  # a sandbox has its own clock
         for each in listed.values():
-            if knows_age and (warning := overdue(each.book, now)):
+            if each.lost:
+                console.notice(f"{gone_by_hand(each.book.table)}: `dap sync` loads it anew, `dap dropdb` forgets it.")
+            elif knows_age and (warning := overdue(each.book, now)):
                 console.notice(warning)
         rows = [
             line(name, listed.get(name), now, count=count)
@@ -108,7 +110,7 @@ def line(name: str, listed: Listed | None, now: datetime, *, count: bool) -> dic
         "timestamp": book.watermark.astimezone().isoformat() if book else None,
         "staleness": staleness((now - book.watermark).total_seconds()) if book else None,
         "schema": book.schema.version if book else None,
-        "command": "syncdb" if book else "initdb",
+        "command": "syncdb" if listed and not listed.lost else "initdb",
         **({"records": listed.rows if listed else None} if count else {}),
     }
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dapkit.engine.events import TableFailed
 from dapkit.engine.tables import is_pattern, select
-from dapkit.errors import DapError, NotReplicatedError, UnreachableTargetError
+from dapkit.errors import DapError, LayoutError, NotReplicatedError, UnreachableTargetError
 from dapkit.targets.base import Book, Listed, Standing, Target, TargetSession, watermark_text
 
 __all__ = [
@@ -104,12 +104,26 @@ def _dropped(session: TargetSession, namespace: str, tables: Sequence[str]) -> t
 
 
 def _droppable(session: TargetSession, namespace: str, wanted: Sequence[str], *, unbooked: bool) -> tuple[str, ...]:
+    for name in wanted:
+        if not is_pattern(name):
+            _require_table(session, namespace, name)
     strays = [name for name in wanted if not is_pattern(name) and session.is_stray(namespace, name)]
     if strays and not unbooked:
         message = f"Table {strays[0]} is not on the books: a load of it broke off, or it is somebody's own"
         raise NotReplicatedError(message, hint="With --yes it is dropped too, if it is named.", table=strays[0])
-    booked = [name for name in wanted if name not in strays]
-    return (*(chosen_tables(session, namespace, booked) if booked else ()), *strays)
+    named = [name for name in wanted if name not in strays]
+    booked = chosen_tables(session, namespace, named) if named else ()
+    for name in booked:
+        _require_table(session, namespace, name)
+    return (*booked, *strays)
+
+
+def _require_table(session: TargetSession, namespace: str, name: str) -> None:
+    """Raise LayoutError when what stands there is a view or the like, which is never dropped."""
+    if session.standing(namespace, name, {}) is Standing.OTHER:
+        message = f"Where table {name} should be there is a view, or the like, which is not dropped"
+        hint = "Rename or drop it yourself; nothing was changed."
+        raise LayoutError(message, hint=hint, table=name)
 
 
 def gone_notice(book: Book) -> str:
@@ -129,7 +143,4 @@ def _as_of(book: Book) -> str:
 def standings(session: TargetSession, namespace: str, tables: Sequence[str]) -> dict[str, tuple[Standing, Book | None]]:
     """Return what stands where each table should be, and its line. Blocks."""
     books = session.books(namespace)
-    return {
-        name: (Standing.BOOKED, books[name]) if name in books else (session.standing(namespace, name), None)
-        for name in tables
-    }
+    return {name: (session.standing(namespace, name, books), books.get(name)) for name in tables}

@@ -31,6 +31,7 @@ from dapkit.engine.replication.converge import (
     Road,
     detour,
     expiry,
+    gone_by_hand,
     is_spent,
     lost,
     overdue,
@@ -97,6 +98,9 @@ class Bringing:
         way = road(options.purpose, self.name, standing, book, fresh_until=limit, repair=options.repair, again=again)
         if isinstance(way, Refuse):
             raise way.error
+        if standing is Standing.LOST:
+            book = None
+            self._tell(f"{gone_by_hand(self.name)}. It is loaded anew.")
         if way is Road.LEAVE:
             assert book is not None
             return _left(book)

@@ -31,6 +31,7 @@ __all__ = [
     "check_expiry",
     "detour",
     "expiry",
+    "gone_by_hand",
     "is_spent",
     "lost",
     "overdue",
@@ -109,19 +110,13 @@ def road(
         repair: whether a table that is not on the books may be one that was half loaded.
         again: whether it was tried before in this run, so that what is on the books may be of our own making.
     """
-    match standing:
-        case Standing.UNBOOKED if repair:
-            return Road.REPAIR
-        case Standing.UNBOOKED:
-            message = f"There is a table {table} that is not on the books"
-            hint = (
-                "If the official client left it half loaded, dap sync --repair fills it anew; else rename or drop it."
-            )
-            return Refuse(LayoutError(message, hint=hint, table=table))
-        case Standing.ABSENT:
-            if purpose is Purpose.UPDATE:
-                return Refuse(NotReplicatedError(f"Table {table} is not in the database", table=table))
-            return Road.INITIALISE
+    error = _obstacle(purpose, table, standing, repair=repair)
+    if error is not None:
+        return Refuse(error)
+    if standing is Standing.UNBOOKED:
+        return Road.REPAIR
+    if standing in (Standing.ABSENT, Standing.LOST):
+        return Road.INITIALISE
     assert book is not None, "what is booked has a line"
     if purpose is Purpose.INIT and again:
         return Road.LEAVE
@@ -130,6 +125,32 @@ def road(
     if fresh_until is not None and book.watermark >= fresh_until:
         return Road.LEAVE
     return Road.CHANGE
+
+
+def _obstacle(purpose: Purpose, table: str, standing: Standing, *, repair: bool) -> DapError | None:
+    """Return why what stands there is not touched; None when it is no obstacle."""
+    match standing:
+        case Standing.UNBOOKED if not repair:
+            message = f"There is a table {table} that is not on the books"
+            hint = (
+                "If the official client left it half loaded, dap sync --repair fills it anew; else rename or drop it."
+            )
+            return LayoutError(message, hint=hint, table=table)
+        case Standing.OTHER:
+            message = f"Where table {table} should be there is a view, or the like"
+            hint = "Rename or drop it, and run the same command again."
+            return LayoutError(message, hint=hint, table=table)
+        case Standing.LOST if purpose is Purpose.UPDATE:
+            hint = "`dap sync` or `dap initdb` loads it anew; `dap dropdb` takes it off the books."
+            return NotReplicatedError(gone_by_hand(table), hint=hint, table=table)
+        case Standing.ABSENT if purpose is Purpose.UPDATE:
+            return NotReplicatedError(f"Table {table} is not in the database", table=table)
+    return None
+
+
+def gone_by_hand(table: str) -> str:
+    """Say of a table that somebody dropped or renamed what is known of it."""
+    return f"Table {table} is on the books, but no longer in the database"
 
 
 def detour(purpose: Purpose, error: DapError) -> Road | None:

@@ -61,6 +61,8 @@ async def _planned(
     session: Session, options: ReplicateOptions, target: TargetSession, name: str, found: tuple[Standing, Book | None]
 ) -> PlannedTable:
     standing, book = found
+    if standing is Standing.LOST:
+        book = None
     limit = None if options.if_stale is None else session.data_now() - options.if_stale
     way = road(options.purpose, name, standing, book, fresh_until=limit, repair=options.repair)
     if isinstance(way, Refuse):

@@ -78,17 +78,18 @@ async def reconcile(
     folder = stage.scratch_folder(options.stage, options.target.name, options.namespace)
     message = f"Another command is comparing {options.namespace} with {options.target.name}"
     busy = when_busy(message, listen, wait=options.wait)
-    async with holding(stage.lock_of(folder), session.clock, busy):
-        stage.private(folder)
-        with workshop(options.concurrency) as downloads, workshop(options.connections) as loads:
-            sessions = Sessions(options.target, loads, options.connections)
-            places = Places(folder=folder, downloads=downloads, loads=loads, sessions=sessions)
-            try:
-                work = Reconciliation(session, options, places, listen, sample)
-                outcomes = await _compare_all(work, await work.books(resolved, tell=not sync), failed)
-            finally:
-                await sessions.close()
-        stage.clear(folder)
+    with stage.named():
+        async with holding(stage.lock_of(folder), session.clock, busy):
+            stage.private(folder)
+            with workshop(options.concurrency) as downloads, workshop(options.connections) as loads:
+                sessions = Sessions(options.target, loads, options.connections)
+                places = Places(folder=folder, downloads=downloads, loads=loads, sessions=sessions)
+                try:
+                    work = Reconciliation(session, options, places, listen, sample)
+                    outcomes = await _compare_all(work, await work.books(resolved, tell=not sync), failed)
+                finally:
+                    await sessions.close()
+            stage.clear(folder)
     return ReconcileResult(
         namespace=options.namespace,
         target=options.target.name,

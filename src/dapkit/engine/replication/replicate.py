@@ -81,21 +81,22 @@ async def replicate(session: Session, options: ReplicateOptions, listen: Listene
     folder = stage.stage_folder(options.stage, options.target.name, resolved.namespace)
     message = f"Another command is bringing {resolved.namespace} into {options.target.name}"
     busy = when_busy(message, listen, wait=options.wait)
-    async with holding(stage.lock_of(folder), session.clock, busy):
-        stage.private(folder)
-        stage.abandoned(stage.scratch_folder(options.stage, options.target.name, resolved.namespace))
-        with workshop(options.concurrency) as downloads, workshop(options.connections) as loads:
-            sessions = Sessions(options.target, loads, options.connections)
-            places = Places(folder=folder, downloads=downloads, loads=loads, sessions=sessions)
-            try:
-                replication = Replication(session, options, resolved, places, listen)
-                outcomes = await replication.run()
-            finally:
-                await sessions.close()
-        done = tuple(outcome for outcome in outcomes if isinstance(outcome, TableLoaded))
-        failed = tuple(outcome for outcome in outcomes if isinstance(outcome, TableFailed))
-        if not failed:
-            stage.clear(folder)
+    with stage.named():
+        async with holding(stage.lock_of(folder), session.clock, busy):
+            stage.private(folder)
+            stage.abandoned(stage.scratch_folder(options.stage, options.target.name, resolved.namespace))
+            with workshop(options.concurrency) as downloads, workshop(options.connections) as loads:
+                sessions = Sessions(options.target, loads, options.connections)
+                places = Places(folder=folder, downloads=downloads, loads=loads, sessions=sessions)
+                try:
+                    replication = Replication(session, options, resolved, places, listen)
+                    outcomes = await replication.run()
+                finally:
+                    await sessions.close()
+            done = tuple(outcome for outcome in outcomes if isinstance(outcome, TableLoaded))
+            failed = tuple(outcome for outcome in outcomes if isinstance(outcome, TableFailed))
+            if not failed:
+                stage.clear(folder)
     return SyncResult(
         namespace=resolved.namespace,
         target=options.target.name,

@@ -5,19 +5,24 @@ What a table's load needed goes when it is committed; what an interrupted run le
 
 import hashlib
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dapkit.engine import manifest
 from dapkit.engine.durable import disk_errors
 from dapkit.engine.events import TableResult
-from dapkit.errors import IntegrityError
+from dapkit.errors import IntegrityError, OutputError
 from dapkit.locks import FileLock
 from dapkit.targets.base import Parts
 
 __all__ = [
-    "abandoned", "clear", "discard", "lock_of", "originals", "parts_of", "private", "scratch_folder", "side_file",
-    "stage_folder",
+    "abandoned", "clear", "discard", "lock_of", "named", "originals", "parts_of", "private", "scratch_folder",
+    "side_file", "stage_folder",
 ]  # fmt: skip
+
+
+_ANOTHER = "Name a folder that you may write to with --stage or DAP_STAGE."
 
 
 def stage_folder(root: Path, target: str, namespace: str) -> Path:
@@ -28,6 +33,17 @@ def stage_folder(root: Path, target: str, namespace: str) -> Path:
 def scratch_folder(root: Path, target: str, namespace: str) -> Path:
     """Return the folder for what is only put beside the tables of a target, to compare them."""
     return stage_folder(root, f"{target} reconcile", namespace)
+
+
+@contextmanager
+def named() -> Iterator[None]:
+    """Let what the system says of a folder of the stage end in how another one is named."""
+    try:
+        yield
+    except OutputError as error:
+        if error.hint == OutputError.default_hint:
+            error.hint = _ANOTHER
+        raise
 
 
 def private(folder: Path) -> None:

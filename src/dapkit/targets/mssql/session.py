@@ -21,7 +21,7 @@ from dapkit.targets.mssql.staging import Pages, Stage, sweep
 from dapkit.targets.mssql.standing import Found
 from dapkit.targets.mssql.tables import lookups
 from dapkit.targets.mssql.wire import Wire
-from dapkit.targets.sql import NEWEST, SqlSession, Staged, described
+from dapkit.targets.sql import NEWEST, SqlSession, Staged, as_it_stands, described, only
 
 __all__ = ["MsSqlSession"]
 
@@ -180,7 +180,7 @@ class MsSqlSession(SqlSession):
         match self.standing(table.namespace, table.name):  # known before rows are read
             case Standing.BOOKED:
                 raise MovedOnError(f"Table {table.name} was brought by somebody else meanwhile", table=table.name)
-            case Standing.UNBOOKED:
+            case Standing.UNBOOKED | Standing.OTHER:
                 hint = "Rename it, or drop it if it is left from a broken load of the official client."
                 message = f"There is a table {self.dialect.of(table)} that is not on the books"
                 raise LayoutError(message, hint=hint, table=table.name)
@@ -218,13 +218,14 @@ class MsSqlSession(SqlSession):
 
     def alterations(self, load: Load, before: Book) -> list[str]:
         """Return what alters the table as it stands in fact."""
-        return self._altering(load.table).alter(
-            read_table(before.schema), load.table, drop_columns=load.options.drop_columns
-        )
+        dialect = self._altering(load.table)
+        old = as_it_stands(before, load.table, dialect.found.columns)
+        return dialect.alter(old, load.table, drop_columns=load.options.drop_columns)
 
     def rebuild(self, load: Load, before: Book) -> list[str]:
         """Return what empties the table and gives it the load's schema."""
-        return self._altering(load.table).rebuild(read_table(before.schema), load.table)
+        dialect = self._altering(load.table)
+        return dialect.rebuild(only(read_table(before.schema), dialect.found.columns), load.table)
 
     def _altering(self, table: Table) -> MsSqlDialect:
         return replace(self.dialect, found=self._found(table))

@@ -17,6 +17,7 @@ from dapkit.errors import (
     TargetError,
     UnreachableTargetError,
 )
+from dapkit.targets.connection_string import TLS_HINT
 
 __all__ = ["BROKEN_LINES", "DUPLICATE", "LOCAL_FORBIDDEN", "code_of", "translated", "unconnected", "verdict"]
 
@@ -93,4 +94,5 @@ def unconnected(error: Exception, name: str, secret: str) -> TargetError:
     if code in _BUSY:
         return BusyTargetError(message)
     untrusted = isinstance(getattr(error, "original_exception", None), ssl.SSLError)
-    return (UnreachableTargetError if code in _UNREACHABLE and not untrusted else RefusedTargetError)(message)
+    kind = UnreachableTargetError if code in _UNREACHABLE and not untrusted else RefusedTargetError
+    return kind(message, hint=TLS_HINT if untrusted or "SSL" in words else "")

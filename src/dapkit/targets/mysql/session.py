@@ -6,7 +6,7 @@ it is empty, whoever makes it next begins anew.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +17,6 @@ from pymysql.cursors import SSCursor
 from dapkit.decode.tsv import common_header
 from dapkit.errors import BusyTargetError, DapError, LayoutError, MovedOnError, TargetError, UnalterableError
 from dapkit.model import Table
-from dapkit.schema import read_table
 from dapkit.targets.base import Book, Comparison, Counts, Load, LoadOptions, Truth
 from dapkit.targets.base import Standing as Place
 from dapkit.targets.dialect import BOOKS
@@ -27,7 +26,7 @@ from dapkit.targets.mysql.failures import translated
 from dapkit.targets.mysql.loading import Brought, Loader, RepeatedKeysError
 from dapkit.targets.mysql.standing import Existing, Found, evolve, own_indexes
 from dapkit.targets.mysql.wire import Wire
-from dapkit.targets.sql import Layout, SqlSession, Staged
+from dapkit.targets.sql import Layout, SqlSession, Staged, as_it_stands
 
 __all__ = ["MySqlSession"]
 
@@ -100,7 +99,7 @@ class MySqlSession(SqlSession):
 
     def is_table(self, namespace: str, table: str) -> bool:
         """Whether there is a table of this name."""
-        sql = f"SELECT 1 FROM information_schema.tables {_WHERE} AND table_type = 'BASE TABLE'"
+        sql = f"SELECT 1 FROM information_schema.tables {_WHERE} AND table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')"
         return bool(self.query(sql, (self.dialect.bare(namespace, table),)))
 
     def columns(self, namespace: str, table: str) -> list[str]:
@@ -148,9 +147,9 @@ class MySqlSession(SqlSession):
         with self._alone("books"):
             super().prepare(namespace, sandbox=sandbox)
 
-    def standing(self, namespace: str, table: str) -> Place:
+    def standing(self, namespace: str, table: str, books: Mapping[str, Book] | None = None) -> Place:
         """Return what there is where the table should be; what a broken load of ours left is nothing."""
-        place = super().standing(namespace, table)
+        place = super().standing(namespace, table, books)
         return Place.ABSENT if place is Place.UNBOOKED and self._left(namespace, table) else place
 
     def _left(self, namespace: str, table: str) -> bool:
@@ -168,7 +167,8 @@ class MySqlSession(SqlSession):
         if before is None:
             return self.dialect.create_table(table)
         found = self._found(table)
-        return evolve(self.dialect, read_table(before.schema), table, found, drop_columns=options.drop_columns)
+        old = as_it_stands(before, table, {column.name for column in found.columns})
+        return evolve(self.dialect, old, table, found, drop_columns=options.drop_columns)
 
     def _found(self, table: Table) -> Found:
         name = (self.dialect.bare(table.namespace, table.name),)
@@ -201,7 +201,7 @@ class MySqlSession(SqlSession):
         match self.standing(table.namespace, table.name):
             case Place.BOOKED:
                 raise MovedOnError(f"Table {table.name} was brought by somebody else meanwhile", table=table.name)
-            case Place.UNBOOKED:
+            case Place.UNBOOKED | Place.OTHER:
                 name = self.dialect.bare(table.namespace, table.name)
                 hint = "Rename it, or drop it if it is left from a broken load of the official client."
                 raise LayoutError(f"There is a table {name} that is not on the books", hint=hint, table=table.name)

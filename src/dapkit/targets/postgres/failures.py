@@ -15,6 +15,7 @@ from dapkit.errors import (
     TargetError,
     UnreachableTargetError,
 )
+from dapkit.targets.connection_string import TLS_HINT
 
 __all__ = ["bad_value", "translated", "unconnected"]
 
@@ -28,6 +29,7 @@ _KINDS: dict[str, type[TargetError]] = {
     "3D000": RefusedTargetError,
     "40": BusyTargetError,
     "42501": ForbiddenTargetError,
+    "42710": MovedOnError,
     "42P07": MovedOnError,  # a table that was not there a moment ago
     "53100": FullTargetError,
     "53300": BusyTargetError,
@@ -36,9 +38,20 @@ _KINDS: dict[str, type[TargetError]] = {
 }
 """Our error by the beginning of the server's five letters."""
 
+_ASIDE = "Nothing was changed. Drop what uses it, run the same command again, and make it anew."
+_UNLIKE = "Somebody altered the table. `dap dropdb`, then `dap sync`, loads it anew as it should be."
+_IN_THE_WAY = "Run the same command again. If that says the same, rename or drop what bears this name."
 _HINTS = {
     "25006": "This server only reads; name the primary one.",
+    "0A000": _ASIDE,
+    "23503": "A foreign key of your own refers to these rows. Nothing was changed: let it cascade, or drop it.",
     "2BP01": "Drop what depends on it first.",
+    "42703": _UNLIKE,
+    "42P01": "Somebody dropped or renamed the table: `dap sync` loads it anew.",
+    "42710": _IN_THE_WAY,
+    "42P07": _IN_THE_WAY,
+    "42P10": _UNLIKE,
+    "P0001": "A trigger of your own refuses this. Nothing was changed.",
 }
 _RIGHTS = {
     "must be owner": "Make the user of the connection string its owner: it has to be altered.",
@@ -54,6 +67,7 @@ _CROWDED = re.compile(r"too many|remaining connection slots|query_wait_timeout|m
 _PASSING = re.compile(
     r"starting up|shutting down|in recovery|not (yet )?accepting|terminating connection|cannot connect|has been failing"
 )
+_TLS = re.compile(r"\bSSL\b|certificate")
 _OURS = re.compile(r"SSL error|does not support|certificate|password|GSS|authentication|invalid")
 
 
@@ -76,6 +90,8 @@ def translated(error: psycopg.Error, table: str | None = None) -> TargetError | 
         where = error.diag.context or ""
         place = f" ({where})" if where.startswith("COPY") else ""
         return BadValueError(message + place, table=table)
+    if state == "23505" and (error.diag.constraint_name or "").startswith("pg_"):  # of the server's own catalogue
+        return MovedOnError(f"{message}: somebody else makes the same", table=table)
     kind = next((kind for beginning, kind in _KINDS.items() if state.startswith(beginning)), TargetError)
     hint = _HINTS.get(state, "")
     if kind is ForbiddenTargetError:
@@ -89,7 +105,8 @@ def unconnected(error: psycopg.Error, name: str) -> TargetError:
     message = f"{name} cannot be reached: {words}"
     said = _SAID.search(words)
     if said is None:  # no server spoke, unless it is its certificate that is not trusted
-        return (RefusedTargetError if _OURS.search(words) else UnreachableTargetError)(message)
+        kind = RefusedTargetError if _OURS.search(words) else UnreachableTargetError
+        return kind(message, hint=TLS_HINT if _TLS.search(words) else "")
     if _CROWDED.search(said["words"]):
         return BusyTargetError(f"{name} takes no more connections: {words}")
     return (UnreachableTargetError if _PASSING.search(said["words"]) else RefusedTargetError)(message)

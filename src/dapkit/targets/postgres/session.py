@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 
 from dapkit.decode.tsv import Header, common_header
+from dapkit.errors import MovedOnError
 from dapkit.model import Table
 from dapkit.schema import difference, read_table
 from dapkit.targets import keepalive
@@ -18,7 +19,7 @@ from dapkit.targets.postgres.failures import translated, unconnected
 from dapkit.targets.postgres.loading import Loader
 from dapkit.targets.postgres.staging import STAGING, create_staging
 from dapkit.targets.repairs import Repairs
-from dapkit.targets.sql import Layout, SqlSession, Staged
+from dapkit.targets.sql import Layout, SqlSession, Staged, as_it_stands, only
 
 __all__ = ["PostgresSession", "connect"]
 
@@ -124,6 +125,15 @@ class PostgresSession(SqlSession):
 
     # Rows
 
+    def initialise(self, load: Load) -> Counts:
+        """Create a table; enum types go first that one of its name left, as when the official client dropped it."""
+        table = load.table
+        with self.transaction():
+            if self.exists(table.namespace, table.name):
+                raise MovedOnError(f"Table {table.name} was brought by somebody else meanwhile", table=table.name)
+            self._run(self.dialect.drop_types(table))
+            return super().initialise(load)
+
     def stage(self, load: Load, *, action: bool) -> Staged:
         """Bring the rows into a temporary table of the table's own types."""
         self._run(create_staging(self.dialect, load.table))
@@ -183,14 +193,19 @@ class PostgresSession(SqlSession):
 
     def alterations(self, load: Load, before: Book) -> list[str]:
         """Alter the table as it stands: a new column may be an old one that was kept."""
-        old, table = read_table(before.schema), load.table
-        rows = self.query(_COLUMNS, (self.dialect.of(table),))
+        table, rows = load.table, self.query(_COLUMNS, (self.dialect.of(load.table),))
         there = {name: self.dialect.kept_type(type_, labels) for name, type_, labels in rows}
+        old = as_it_stands(before, table, there)
         added = [column for column in difference(old, table).added if column.name in there]
         kept = [column for column in added if there[column.name] == self.dialect.kept_type_of(table, column)]
         clearing = [sql for column in added if column not in kept for sql in self.dialect.clear(table, column)]
         stand = replace(old, value=(*old.value, *kept))
         return clearing + self.dialect.alter(stand, table, drop_columns=load.options.drop_columns)
+
+    def rebuild(self, load: Load, before: Book) -> list[str]:
+        """Empty the table as it stands and give it the load's schema."""
+        there = self.columns(before.namespace, before.table)
+        return self.dialect.rebuild(only(read_table(before.schema), there), load.table)
 
     def _grow(self, load: Load, before: Book) -> None:
         self._run(self.dialect.grow(read_table(before.schema), load.table))

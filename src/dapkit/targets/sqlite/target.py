@@ -17,11 +17,10 @@ from dapkit.decode.tsv import common_header
 from dapkit.decode.tsv_rows import fetch
 from dapkit.errors import BadValueError, BusyTargetError, RefusedTargetError, TargetError, UsageError
 from dapkit.model import Table
-from dapkit.schema import read_table
 from dapkit.targets.base import Book, Load
 from dapkit.targets.presence import is_missing
 from dapkit.targets.repairs import settle
-from dapkit.targets.sql import NEWEST, Layout, SqlSession, Staged
+from dapkit.targets.sql import NEWEST, Layout, SqlSession, Staged, as_it_stands
 from dapkit.targets.sqlite.dialect import HASH, ORIGINALS, STAGING, Existing, SqliteDialect, bounds
 
 __all__ = ["SqliteTarget"]
@@ -172,8 +171,9 @@ class SqliteSession(SqlSession):
         name = self.dialect.bare(load.table.namespace, load.table.name)
         columns = self.query(f"PRAGMA table_info({self.dialect.identifier(name)})")
         existing = [Existing(each[1], each[2], bool(each[3]), each[4]) for each in columns]
+        old = as_it_stands(before, load.table, {column.name for column in existing})
         drop = load.options.drop_columns
-        return self.dialect.evolve(read_table(before.schema), load.table, existing, self._own(name), drop_columns=drop)
+        return self.dialect.evolve(old, load.table, existing, self._own(name), drop_columns=drop)
 
     def rebuild(self, load: Load, before: Book) -> list[str]:
         """Return what makes the table anew without its rows; the user's own indexes and triggers stay."""
