@@ -208,7 +208,7 @@ class ComparingContract:
         new: Values = {"id": 2, "name": "b", "kind": "never seen", "color": "a,b"}
         assert found(compared(scene, table, [*rows, new], stale=[new | {"id": 3}])) == (1, 0, {})
         scene.reopen()
-        assert not scene.session.exists("dapkit_scratch", table.name)
+        assert not scene.session.exists(scene.session.dialect.scratch, table.name)
         assert scene.rows(table) == there
         assert scene.book(table) == book
         assert found(compared(scene, table, [*rows, new], stale=[new])) == NOTHING
