@@ -123,12 +123,12 @@ class PostgresSession(SqlSession):
     # Rows
 
     def initialise(self, load: Load) -> Counts:
-        """Create a table; enum types go first that one of its name left, as when the official client dropped it."""
+        """Create a table, where one of its name may have left something: the official client drops half."""
         table = load.table
         with self.transaction():
             if self.exists(table.namespace, table.name):
                 raise MovedOnError(f"Table {table.name} was brought by somebody else meanwhile", table=table.name)
-            self._run(self.dialect.drop_types(table))
+            self._run(self.dialect.take_over(table))
             return super().initialise(load)
 
     def stage(self, load: Load, *, action: bool) -> Staged:
