@@ -58,6 +58,7 @@ def drop_tables(target: Target, namespace: str, wanted: Sequence[str], *, unbook
     """
     session = target.open()
     try:
+        session.require_version()
         tables = _droppable(session, namespace, wanted, unbooked=unbooked)
         for table in tables:
             session.drop(namespace, table)

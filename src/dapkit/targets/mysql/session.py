@@ -20,13 +20,14 @@ from dapkit.model import Table
 from dapkit.targets.base import Book, Comparison, Counts, Load, LoadOptions, Truth
 from dapkit.targets.base import Standing as Place
 from dapkit.targets.dialect import BOOKS
+from dapkit.targets.in_fact import as_it_stands
 from dapkit.targets.mysql.books import BEGUN
 from dapkit.targets.mysql.dialect import STAGING, MySqlDialect, dialect_of, open_enums, with_texts
 from dapkit.targets.mysql.failures import translated
 from dapkit.targets.mysql.loading import Brought, Loader, RepeatedKeysError
 from dapkit.targets.mysql.standing import Existing, Found, evolve, own_indexes
 from dapkit.targets.mysql.wire import Wire
-from dapkit.targets.sql import Layout, SqlSession, Staged, as_it_stands
+from dapkit.targets.sql import Layout, SqlSession, Staged
 
 __all__ = ["MySqlSession"]
 

@@ -13,13 +13,14 @@ from dapkit.model import Table
 from dapkit.schema import difference, read_table
 from dapkit.targets import keepalive
 from dapkit.targets.base import Book, Counts, Load
+from dapkit.targets.in_fact import as_it_stands, only
 from dapkit.targets.postgres import views
 from dapkit.targets.postgres.dialect import PostgresDialect
 from dapkit.targets.postgres.failures import translated, unconnected
 from dapkit.targets.postgres.loading import Loader
 from dapkit.targets.postgres.staging import STAGING, create_staging
 from dapkit.targets.repairs import Repairs
-from dapkit.targets.sql import Layout, SqlSession, Staged, as_it_stands, only
+from dapkit.targets.sql import Layout, SqlSession, Staged
 
 __all__ = ["PostgresSession", "connect"]
 
