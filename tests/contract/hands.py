@@ -75,10 +75,20 @@ class HandsContract:
         scene.reopen()
         assert scene.place.ask(f"SELECT id FROM {dialect.of(TABLE)}") == [(1,)]
 
+    def test_nothing_is_dropped_by_books_of_a_version_that_is_not_known(self, scene: Scene) -> None:
+        scene.initialise(TABLE, [A])
+        scene.place.execute(*scene.session.dialect.insert_version(2))
+        scene.reopen()
+        with pytest.raises(LayoutError, match="1, 2"):
+            drop_tables(_Opened(scene), "canvas", ["things"])  # type: ignore[arg-type]
+        scene.reopen()
+        scene.holds(TABLE, [A])
+
 
 class _Opened:
     """A target whose session is open."""
 
     def __init__(self, scene: Scene) -> None:
         self.name = "here"
+        self.stand_in = None
         self.open = lambda: scene.session

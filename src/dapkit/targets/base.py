@@ -244,6 +244,9 @@ class TargetSession(Protocol):
             OriginError: the target holds a sandbox's data and this is the service's, or the other way round.
         """
 
+    def require_version(self) -> None:
+        """Raise LayoutError when there are books of a version that is not known."""
+
     def books(self, namespace: str) -> dict[str, Book]:
         """Return the lines of a namespace's tables by name; empty when there are no books."""
 

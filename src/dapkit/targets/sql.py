@@ -6,7 +6,7 @@ driver's own affair: COPY, LOAD DATA and bulk insert share nothing.
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -30,8 +30,9 @@ from dapkit.targets.base import (
 )
 from dapkit.targets.comparison import compared
 from dapkit.targets.dialect import BOOKS, Dialect
+from dapkit.targets.in_fact import as_it_stands
 
-__all__ = ["NEWEST", "Layout", "SqlSession", "Staged", "as_it_stands", "described", "only"]
+__all__ = ["NEWEST", "Layout", "SqlSession", "Staged", "described"]
 
 VERSION = 1
 """The version of the books that the official client of today writes, and we with it."""
@@ -161,17 +162,26 @@ class SqlSession(ABC):
             self._run(self.dialect.create_namespace(namespace))
 
     def _require_version(self) -> None:
-        table = self.dialect.book("database_version")
-        versions = [row[0] for row in self.query(f"SELECT version FROM {table}")]
-        if not versions:
+        if not self._known_version():
+            table = self.dialect.book("database_version")
             if self._any_line():
                 hint = f"If you know them to be of version {VERSION}, insert that into {table}."
                 raise LayoutError("The books have tables, but do not say of which version they are", hint=hint)
             self._run(self.dialect.insert_version(VERSION))
-        elif versions != [VERSION]:
+
+    def _known_version(self) -> bool:
+        """Whether the books say of which version they are. Raises LayoutError when it is not the one that is known."""
+        versions = [row[0] for row in self.query(f"SELECT version FROM {self.dialect.book('database_version')}")]
+        if versions not in ([], [VERSION]):
             shown = ", ".join(map(str, versions))
             hint = "They may be of a later official client; nothing was touched."
             raise LayoutError(f"The books are of version {shown}, not {VERSION}", hint=hint)
+        return bool(versions)
+
+    def require_version(self) -> None:
+        """Raise LayoutError when there are books of a version that is not known."""
+        if self.exists(BOOKS, "database_version"):
+            self._known_version()
 
     def _any_line(self) -> bool:
         return bool(self.query(self.dialect.limited(f"SELECT 1 FROM {self.dialect.book('table_sync')}", 1)))
@@ -466,34 +476,6 @@ class SqlSession(ABC):
         """Add a line to the history, in a transaction of its own."""
         with self.transaction():
             history.write(self, namespace, table, event, detail)
-
-
-def as_it_stands(before: Book, after: Table, there: Collection[str]) -> Table:
-    """PURE: return a table as the books say that it is, without columns of old that it no longer has.
-
-    Args:
-        before: its line.
-        after: the table as it is to be.
-        there: the columns that it has in fact.
-
-    Raises:
-        MovedOnError: it has no column at all: it is gone.
-        UnalterableError: it lacks a column that is to stay, whose values would be lost without a word.
-    """
-    if not there:
-        raise MovedOnError(f"Table {after.name} was dropped meanwhile", table=after.name)
-    old = read_table(before.schema)
-    lacking = [column.name for column in old.columns if column.name not in there and after.column(column.name)]
-    if lacking:
-        message = f"Table {after.name} has no column {', '.join(lacking)} any more: somebody dropped or renamed it"
-        raise UnalterableError(message, table=after.name)
-    return only(old, there)
-
-
-def only(table: Table, there: Collection[str]) -> Table:
-    """PURE: return a table with those of its columns that are there in fact."""
-    key, value = ([column for column in columns if column.name in there] for columns in (table.key, table.value))
-    return replace(table, key=tuple(key), value=tuple(value))
 
 
 def described(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -97,6 +97,16 @@ def test_a_table_that_was_begun_but_has_rows_is_somebody_elses(scene: Scene) -> 
     assert scene.place.ask('SELECT mine FROM "canvas__things"') == [(1,)]
 
 
+def test_a_table_of_somebody_else_in_the_place_of_a_lookup_table_is_not_touched(scene: Scene) -> None:
+    scene.place.execute('CREATE TABLE "canvas__things__open" (mine integer)')
+    scene.place.execute('INSERT INTO "canvas__things__open" VALUES (7)')
+    with pytest.raises(LayoutError, match="canvas__things__open"):
+        scene.initialise(table_of({"open": OPEN}), [{"id": 1, "open": "known"}])
+    scene.reopen()
+    assert scene.place.ask('SELECT mine FROM "canvas__things__open"') == [(7,)]
+    assert scene.session.standing("canvas", "things") is Standing.ABSENT
+
+
 # Schemas that cannot be altered into
 
 

@@ -395,3 +395,25 @@ def test_comparing_takes_no_right_but_to_read(scene: Scene) -> None:
     assert comparison.extra_keys == (("a",),)
     assert comparison.compared == 1
     assert scene.place.ask("SELECT count(*) FROM pg_class WHERE relname = 'things'") == [(1,)]
+
+
+def test_what_the_official_client_leaves_of_a_table_is_no_obstacle(scene: Scene) -> None:
+    table = table_of({"state": ENUM, "open": OPEN})
+    row = {"id": 1, "state": "a", "open": "else"}
+    scene.initialise(table, [row])
+    scene.place.execute(
+        f"DROP TABLE {THINGS}",
+        'ALTER TABLE "canvas"."things__open" DROP CONSTRAINT "uq_things__open"',
+        "DELETE FROM instructure_dap.table_sync",
+    )
+    scene.initialise(table, [row, row | {"id": 2, "open": "known"}])
+    scene.holds(table, [row, row | {"id": 2, "open": "known"}])
+    assert scene.place.ask("SELECT value FROM canvas.things__open ORDER BY value") == [("else",), ("known",)]
+
+
+def test_a_table_of_somebodys_own_in_the_place_of_a_lookup_table_is_not_touched(scene: Scene) -> None:
+    scene.place.execute("CREATE TABLE canvas.things__open (mine int)", "INSERT INTO canvas.things__open VALUES (7)")
+    with pytest.raises(TargetError):
+        scene.initialise(table_of({"open": OPEN}), [{"id": 1, "open": "known"}])
+    assert scene.place.ask("SELECT * FROM canvas.things__open") == [(7,)]
+    assert scene.session.books("canvas") == {}

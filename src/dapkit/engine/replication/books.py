@@ -75,6 +75,7 @@ def drop_tables(target: Target, namespace: str, wanted: Sequence[str], *, unbook
     require_database(target)
     session = target.open()
     try:
+        session.require_version()
         tables = _droppable(session, namespace, wanted, unbooked=unbooked)
         failed = _dropped(session, namespace, tables)
     finally:

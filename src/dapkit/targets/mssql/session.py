@@ -15,13 +15,14 @@ from dapkit.errors import LayoutError, MovedOnError, TargetError
 from dapkit.model import Table
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Comparison, Counts, Load, Parts, Standing, Truth
+from dapkit.targets.in_fact import as_it_stands, only
 from dapkit.targets.mssql import standing
 from dapkit.targets.mssql.dialect import MsSqlDialect
 from dapkit.targets.mssql.staging import Pages, Stage, sweep
 from dapkit.targets.mssql.standing import Found
 from dapkit.targets.mssql.tables import lookups
 from dapkit.targets.mssql.wire import Wire
-from dapkit.targets.sql import NEWEST, SqlSession, Staged, as_it_stands, described, only
+from dapkit.targets.sql import NEWEST, SqlSession, Staged, described
 
 __all__ = ["MsSqlSession"]
 

@@ -20,13 +20,14 @@ from dapkit.model import Table
 from dapkit.targets.base import Book, Comparison, Counts, Load, LoadOptions, Truth
 from dapkit.targets.base import Standing as Place
 from dapkit.targets.dialect import BOOKS
+from dapkit.targets.in_fact import as_it_stands
 from dapkit.targets.mysql.books import BEGUN
 from dapkit.targets.mysql.dialect import STAGING, MySqlDialect, dialect_of, open_enums, with_texts
 from dapkit.targets.mysql.failures import translated
 from dapkit.targets.mysql.loading import Brought, Loader, RepeatedKeysError
 from dapkit.targets.mysql.standing import Existing, Found, evolve, own_indexes
 from dapkit.targets.mysql.wire import Wire
-from dapkit.targets.sql import Layout, SqlSession, Staged, as_it_stands
+from dapkit.targets.sql import Layout, SqlSession, Staged
 
 __all__ = ["MySqlSession"]
 
@@ -205,11 +206,21 @@ class MySqlSession(SqlSession):
                 name = self.dialect.bare(table.namespace, table.name)
                 hint = "Rename it, or drop it if it is left from a broken load of the official client."
                 raise LayoutError(f"There is a table {name} that is not on the books", hint=hint, table=table.name)
+        self._require_lookups(table)
         columns = "(source_namespace, source_table)"
         insert = f"INSERT IGNORE INTO {self.dialect.book(BEGUN)} {columns} VALUES (%s, %s)"
         self.modify(insert, (table.namespace, table.name))
         self._clear(table)
         self._run(self.dialect.create_table(table))
+
+    def _require_lookups(self, table: Table) -> None:
+        """Raise LayoutError when somebody's own table stands where one for the values of an open enum would."""
+        for column in open_enums(table):
+            lookup = f"{table.name}__{column.name}"
+            if self.columns(table.namespace, lookup) not in ([], ["id", "value"]):
+                name = self.dialect.bare(table.namespace, lookup)
+                message = f"There is a table {name}, which is not one for the values of {column.name}"
+                raise LayoutError(message, hint="It was not touched: rename or drop it.", table=table.name)
 
     def _clear(self, table: Table) -> None:
         self._run(self.dialect.drop_table(table.namespace, table.name))

@@ -145,13 +145,21 @@ class PostgresDialect(Dialect):
         )
         return [definition, *self.add_values(table, column, column.type.values)]
 
-    def drop_types(self, table: Table) -> Statements:
-        """Remove the enum types of a table that is not there, where they are left."""
-        return [
+    def take_over(self, table: Table) -> Statements:
+        """Make use or an end of what the official `dropdb` leaves: enum types, lookup tables without unique keys."""
+        types = [
             f"DROP TYPE IF EXISTS {self.dependant(table, name)}"
             for column in table.columns
             for name in enum_types(column.name, column.type)
         ]
+        return types + [self._key_again(table, each) for each in table.columns if each.type.kind is Kind.OPEN_ENUM]
+
+    def _key_again(self, table: Table, column: Column) -> str:
+        name, key = self.dependant(table, column.name), self.identifier(f"uq_{table.name}__{column.name}")
+        found = f"SELECT FROM pg_class WHERE oid = to_regclass({self.literal(name)}) AND NOT EXISTS (SELECT"
+        keyless = f"{found} FROM pg_constraint WHERE conrelid = pg_class.oid AND contype = 'u')"
+        add = f"ALTER TABLE {name} ADD CONSTRAINT {key} UNIQUE (value)"
+        return f"DO $$BEGIN IF EXISTS ({keyless}) THEN {add}; END IF; END$$"
 
     def add_values(self, table: Table, column: Column, values: Iterable[str]) -> Statements:
         """Add values to a lookup table."""

@@ -13,13 +13,14 @@ from dapkit.model import Table
 from dapkit.schema import difference, read_table
 from dapkit.targets import keepalive
 from dapkit.targets.base import Book, Counts, Load
+from dapkit.targets.in_fact import as_it_stands, only
 from dapkit.targets.postgres import views
 from dapkit.targets.postgres.dialect import PostgresDialect
 from dapkit.targets.postgres.failures import translated, unconnected
 from dapkit.targets.postgres.loading import Loader
 from dapkit.targets.postgres.staging import STAGING, create_staging
 from dapkit.targets.repairs import Repairs
-from dapkit.targets.sql import Layout, SqlSession, Staged, as_it_stands, only
+from dapkit.targets.sql import Layout, SqlSession, Staged
 
 __all__ = ["PostgresSession", "connect"]
 
@@ -126,12 +127,12 @@ class PostgresSession(SqlSession):
     # Rows
 
     def initialise(self, load: Load) -> Counts:
-        """Create a table; enum types go first that one of its name left, as when the official client dropped it."""
+        """Create a table, where one of its name may have left something: the official client drops half."""
         table = load.table
         with self.transaction():
             if self.exists(table.namespace, table.name):
                 raise MovedOnError(f"Table {table.name} was brought by somebody else meanwhile", table=table.name)
-            self._run(self.dialect.drop_types(table))
+            self._run(self.dialect.take_over(table))
             return super().initialise(load)
 
     def stage(self, load: Load, *, action: bool) -> Staged:

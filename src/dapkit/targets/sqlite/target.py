@@ -18,9 +18,10 @@ from dapkit.decode.tsv_rows import fetch
 from dapkit.errors import BadValueError, BusyTargetError, RefusedTargetError, TargetError, UsageError
 from dapkit.model import Table
 from dapkit.targets.base import Book, Load
+from dapkit.targets.in_fact import as_it_stands
 from dapkit.targets.presence import is_missing
 from dapkit.targets.repairs import settle
-from dapkit.targets.sql import NEWEST, Layout, SqlSession, Staged, as_it_stands
+from dapkit.targets.sql import NEWEST, Layout, SqlSession, Staged
 from dapkit.targets.sqlite.dialect import HASH, ORIGINALS, STAGING, Existing, SqliteDialect, bounds
 
 __all__ = ["SqliteTarget"]
