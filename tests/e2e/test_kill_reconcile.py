@@ -1,6 +1,5 @@
-"""`kill -9` of `dap reconcile` at several moments: after the next run, whichever it is, nothing of it is left."""
+"""`kill -9` of `dap reconcile`, as files come and as the database works: the next run leaves nothing of it."""
 
-import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import psycopg
 import pymysql
 import pytest
+from tests.support.battered_server import BatteredServer, mariadb, postgresql
 from tests.support.mariadb_server import MySqlServer
 from tests.support.postgres_server import PostgresServer
 from tests.support.sandbox_process import SandboxProcess, sandbox_process
@@ -32,7 +32,7 @@ def test_on_postgresql(postgres_server: PostgresServer, tmp_path: Path) -> None:
             with psycopg.connect(url) as connection:
                 return sorted(connection.execute(_THINGS.encode()).fetchall())
 
-        _nothing_is_left(url, things, tmp_path)
+        _nothing_is_left(postgresql(postgres_server), url, things, tmp_path)
 
 
 def test_on_mariadb(mysql_server: MySqlServer, tmp_path: Path) -> None:
@@ -45,28 +45,37 @@ def test_on_mariadb(mysql_server: MySqlServer, tmp_path: Path) -> None:
                 cursor.execute("SHOW TABLES")
                 return sorted(cursor.fetchall())
 
-        _nothing_is_left(url, things, tmp_path)
+        _nothing_is_left(mariadb(mysql_server), url, things, tmp_path)
 
 
-def _nothing_is_left(url: str, things: Callable[[], list[tuple[str, ...]]], folder: Path) -> None:
+def _nothing_is_left(
+    server: BatteredServer, url: str, things: Callable[[], list[tuple[str, ...]]], folder: Path
+) -> None:
     cache = folder / "cache"
     with sandbox_process(folder / "state", scale=0.3, part_rows=2000, job_seconds=0.1) as plain:
         sandbox = plain.with_environ(XDG_CACHE_HOME=str(cache))
         _run(sandbox, "sync", url)
         before = things()
-        moments = random.Random(11)
-        killed = left = 0
+        left = 0
         for number in range(KILLS):
             with sandbox.start(*_words("reconcile", url), "--no-sync") as running:
-                time.sleep(moments.uniform(0.6, 2.4))
-                killed += running.poll() is None
+                _until(lambda: any(cache.rglob("*.gz")))
+                if number % 2:
+                    server.wait_for_work(url)
+                assert running.poll() is None, "it ended before it was killed"
                 running.kill()
             left += any(cache.rglob("*.gz"))
             _run(sandbox, ("sync", "reconcile")[number % 2], url)
             assert things() == before
             assert not list(cache.rglob("*.gz"))
-        assert killed > KILLS // 2
         assert left, "no kill met a comparison with files"
+
+
+def _until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, "no file came"
+        time.sleep(0.002)
 
 
 def _words(verb: str, url: str) -> tuple[str, ...]:

@@ -111,7 +111,8 @@ def test_while_the_same_run_is_waited_for(sandbox: SandboxProcess, tmp_path: Pat
     with sandbox.start(*words) as first:
         until(lambda: faults(sandbox) > 0, "the first run is fetching")
         with sandbox.start(*words, "--wait") as second:
-            time.sleep(1.0)
+            assert second.stderr is not None
+            assert any("waiting for it" in line for line in second.stderr)
             stop(second)
         stop(first)
 

@@ -88,7 +88,8 @@ class BatteredServer:
     def wait_for_work(self, url: str) -> None:
         """Return when somebody is at work in a database."""
         with _session(url) as session:
-            for _ in range(2000):
+            deadline = time.monotonic() + 60
+            while time.monotonic() < deadline:
                 if session.query(self.work):
                     return
                 time.sleep(0.005)

@@ -9,6 +9,7 @@ from dapkit.errors import BadValueError, IntegrityError
 __all__ = ["fetch", "unfit"]
 
 _BATCH = 4096
+_THREADS = 2  # Python takes rows more slowly than two threads read them, and each has buffers of its own.
 _COLUMN = re.compile(r'(?:converting column "|source column )(?:(?:key|value)\.)?([^"\n]+)')
 
 
@@ -21,7 +22,7 @@ def fetch(sql: str) -> Iterator[list[tuple[Any, ...]]]:
     """
     import duckdb  # noqa: PLC0415, only where it is used
 
-    connection = duckdb.connect(config={"preserve_insertion_order": "false"})
+    connection = duckdb.connect(config={"preserve_insertion_order": "false", "threads": _THREADS})
     try:
         connection.execute(sql)
         while rows := connection.fetchmany(_BATCH):

@@ -9,10 +9,17 @@ from collections.abc import Mapping, Sequence
 from dapkit.decode.tsv import Header
 from dapkit.model import Table
 
-__all__ = ["LONGEST_LINE", "far_year", "originals", "quoted", "read_tsv", "text_literal", "unescaped"]
+__all__ = ["LINE_ROOMS", "LONGEST_LINE", "far_year", "originals", "quoted", "read_tsv", "text_literal", "unescaped"]
 
 LONGEST_LINE = 256 << 20
 """Bytes of the longest line that is read, and of each buffer: DuckDB's own choice would be buffers of 16 lines."""
+
+LINE_ROOMS = (2 << 20, 16 << 20, LONGEST_LINE)
+"""Longest lines to try one after another, where memory should be as little as the files allow.
+
+Of a line that has far more bytes than there is room for, DuckDB may say anything, or leave it out in silence: only the
+number of rows tells that all are there.
+"""
 
 _ONE, _TWO = "\\", "\\\\"
 _ASIDE = "chr(57344)"  # of the private use area: no text should have it

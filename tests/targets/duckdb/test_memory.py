@@ -74,10 +74,11 @@ def test_what_is_set_is_what_duckdb_goes_by(tmp_path: Path) -> None:
     session.close()
 
 
-def test_too_little_memory_is_said_with_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", [3_000_000, 6_500_000])
+def test_too_little_memory_is_said_with_what_to_do(tmp_path: Path, length: int) -> None:
     session = target(tmp_path, memory_limit="20MB", threads="1").open()
     session.prepare("canvas", sandbox=False)
-    rows = [Row({"id": 1, "body": "x" * 3_000_000})]
+    rows = [Row({"id": 1, "body": "x" * length}), Row({"id": 2, "body": "short"})]
     parts = write_parts(tmp_path, TABLE, rows, Layout(action=False))
     with pytest.raises(TargetError) as caught:
         session.initialise(Load(table=TABLE, parts=parts, watermark=AT))

@@ -12,7 +12,7 @@ from tests.contract.scene import Scene
 from tests.contract.test_sqlite import CAPABILITIES, SqlitePlace
 from tests.support.table_schemas import TEXT, table_of
 
-from dapkit.errors import BusyTargetError, LayoutError, UnreachableTargetError
+from dapkit.errors import BusyTargetError, IntegrityError, LayoutError, UnreachableTargetError
 from dapkit.targets.sqlite import target as module
 from dapkit.targets.sqlite.target import SqliteTarget
 
@@ -134,3 +134,19 @@ def test_what_is_no_sqlite_file(tmp_path: Path) -> None:
     for path in (file, tmp_path, tmp_path / "missing" / "file"):
         with pytest.raises(UnreachableTargetError):
             SqliteTarget(path).open()
+
+
+@pytest.mark.parametrize("lengths", [(3_000_000, 1), (1, 3_000_000), (9_000_000, 1), (1, 9_000_000), (20_000_000,)])
+def test_rows_longer_than_the_first_room_are_loaded_once(scene: Scene, lengths: tuple[int, ...]) -> None:
+    rows = [{"id": number, "name": "x" * length} for number, length in enumerate(lengths)]
+    assert scene.initialise(TABLE, rows).written == len(rows)
+    sql = "SELECT length(name) FROM canvas__things ORDER BY id"
+    assert scene.place.ask(sql) == [(length,) for length in lengths]
+
+
+def test_a_row_longer_than_there_is_room_for_is_refused(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LINE_ROOMS", (1 << 20, 2 << 20))
+    for length in (3_000_000, 9_000_000):
+        with pytest.raises(IntegrityError):
+            scene.initialise(TABLE, [{"id": 1, "name": "x" * length}])
+    assert scene.place.ask("SELECT name FROM sqlite_master WHERE name = 'canvas__things'") == []

@@ -217,7 +217,7 @@ def _translated(error: "duckdb.Error") -> TargetError:
         return MovedOnError(f"Somebody else is changing the same at this time: {_first_line(error)}")
     if isinstance(error, duckdb.ConversionException):
         return unfit(error)
-    if "Maximum line size" in str(error):
+    if "Maximum line size" in str(error) or "Parallel CSV Reader" in str(error):
         return TargetError("A row of the files is longer than DuckDB has room for", hint=_MORE)
     if isinstance(error, duckdb.OutOfMemoryException):
         return TargetError(f"DuckDB says: {_first_line(error)}", hint=_MORE)

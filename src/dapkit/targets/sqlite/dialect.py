@@ -213,7 +213,7 @@ class SqliteDialect(Dialect):
         """Make rows of a key quick to find."""
         return f'CREATE INDEX temp."dapkit_staged" ON {STAGING} ({self.listed(table.key)})'
 
-    def read(self, table: Table, header: Header, paths: Sequence[str]) -> str:
+    def read(self, table: Table, header: Header, paths: Sequence[str], longest_line: int) -> str:
         """Select the rows of the files by DuckDB, as SQLite keeps them: time, action, columns, originals."""
         there = set(header.names)
         time = f"CAST(CAST({self.identifier(META_TS)} AS TIMESTAMP) AS VARCHAR)"
@@ -227,7 +227,7 @@ class SqliteDialect(Dialect):
             if source is not None and (condition := _odd(column.type, text)):
                 odd[column.name] = condition
         selected = ", ".join([time, action, *values, originals(table, header, odd)])
-        return f"SELECT {selected} FROM {read_tsv(paths, header)}"
+        return f"SELECT {selected} FROM {read_tsv(paths, header, longest_line)}"
 
     def nulled(self, table: Table) -> list[str]:
         """Return the required columns whose odd values have nothing but null to stand for them."""

@@ -7,15 +7,16 @@ once, and keeps the database one file that can be copied and lies anywhere; who 
 
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from dapkit.decode.tsv import common_header
+from dapkit.decode.tsv import Header, common_header
 from dapkit.decode.tsv_rows import fetch
-from dapkit.errors import BadValueError, BusyTargetError, RefusedTargetError, TargetError, UsageError
+from dapkit.decode.tsv_sql import LINE_ROOMS
+from dapkit.errors import BadValueError, BusyTargetError, IntegrityError, RefusedTargetError, TargetError, UsageError
 from dapkit.model import Table
 from dapkit.targets.base import Book, Load
 from dapkit.targets.in_fact import as_it_stands
@@ -27,7 +28,7 @@ from dapkit.targets.sqlite.dialect import HASH, ORIGINALS, STAGING, Existing, Sq
 __all__ = ["SqliteTarget"]
 
 _PATIENCE = 60.0
-_CACHE_KIB = 64 * 1024
+_CACHE_KIB = 32 * 1024
 
 
 class SqliteTarget:
@@ -149,16 +150,8 @@ class SqliteSession(SqlSession):
 
     def stage(self, load: Load, *, action: bool) -> Staged:
         """Insert the rows, as DuckDB reads them from the files, into a temporary table."""
-        table, paths, rows = load.table, load.parts.paths, 0
-        for statement in self.dialect.create_staging(table):
-            self.modify(statement)
-        if paths:
-            header = common_header(paths, table, action=action)
-            insert = self.dialect.insert_staging(table)
-            for batch in fetch(self.dialect.read(table, header, list(map(str, paths)))):
-                with _translated():
-                    self._connection.executemany(insert, batch)
-                rows += len(batch)
+        table, paths = load.table, load.parts.paths
+        rows = self._read(load, common_header(paths, table, action=action)) if paths else self._insert(table, ())
         self.modify(self.dialect.index_staging(table))
         odd = self.query(f"SELECT {ORIGINALS} FROM {STAGING} WHERE {ORIGINALS} IS NOT NULL")
         repaired = settle(load, (text for (text,) in odd))
@@ -166,6 +159,30 @@ class SqliteSession(SqlSession):
             message = f"SQLite cannot hold NaN, nor may null stand for it, in {', '.join(hopeless)}"
             raise BadValueError(message, table=table.name)
         return Staged(name=STAGING, rows=rows, repaired=repaired)
+
+    def _read(self, load: Load, header: Header) -> int:
+        """Bring the rows into a new temporary table, again with more room while they do not all come; return how many.
+
+        What the most room gives is taken for the truth.
+        """
+        paths = list(map(str, load.parts.paths))
+        *less, most = (self.dialect.read(load.table, header, paths, longest_line) for longest_line in LINE_ROOMS)
+        for select in less:
+            with suppress(IntegrityError, BadValueError):
+                if (rows := self._insert(load.table, fetch(select))) == load.parts.rows:
+                    return rows
+        return self._insert(load.table, fetch(most))
+
+    def _insert(self, table: Table, batches: Iterable[Sequence[tuple[Any, ...]]]) -> int:
+        """Make the temporary table anew of some rows; return how many."""
+        for statement in self.dialect.create_staging(table):
+            self.modify(statement)
+        insert, rows = self.dialect.insert_staging(table), 0
+        for batch in batches:
+            with _translated():
+                self._connection.executemany(insert, batch)
+            rows += len(batch)
+        return rows
 
     def alterations(self, load: Load, before: Book) -> list[str]:
         """Return what alters the table as it stands in fact."""
