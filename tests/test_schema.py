@@ -1,9 +1,11 @@
 """Which types hold the values of which others."""
 
+from dataclasses import replace
+
 import pytest
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 
-from dapkit.schema import difference, widens
+from dapkit.schema import difference, read_table, widens
 
 FLOAT32, FLOAT64 = ({"type": "number", "format": form} for form in ("float32", "float64"))
 ENUM, MORE = ({"type": "string", "enum": values} for values in (["a", "b"], ["b", "a", "c"]))
@@ -53,3 +55,12 @@ def test_difference() -> None:
     assert not change.empty
     assert difference(before, before).empty
     assert difference(before, table_of({}, key={"a": INT32})).key_changed
+
+
+def test_a_key_is_required_whatever_the_schema_says() -> None:
+    schema = table_of({"a": INT32}).schema
+    properties = schema.document["properties"]
+    key = {name: node for name, node in properties["key"].items() if name != "required"}
+    document = {**schema.document, "properties": {**properties, "key": key}}
+    table = read_table(replace(schema, document=document))
+    assert [column.required for column in table.columns] == [True, False]

@@ -6,7 +6,7 @@ that is kept as it is, so that a column is never lost.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -40,7 +40,7 @@ def read_table(schema: VersionedSchema) -> Table:
     """
     properties = _object(schema.document, "properties")
     key, value = _object(properties, "key"), _object(properties, "value")
-    columns = _columns(key)
+    columns = tuple(replace(column, required=True) for column in _columns(key))
     if not columns:
         raise UnexpectedAnswerError(f"The schema of {schema.table} has no key", table=schema.table)
     return Table(

@@ -15,7 +15,7 @@ from dapkit.engine.replication.converge import LOGS, Purpose
 from dapkit.engine.replication.options import ReplicateOptions
 from dapkit.engine.replication.reconcile import ReconcileResult, reconcile
 from dapkit.errors import LockedError, NotReplicatedError
-from dapkit.targets.base import Comparison
+from dapkit.targets.base import Comparison, Truth
 from dapkit.targets.duckdb.target import DuckDbSession, DuckDbTarget
 
 
@@ -200,5 +200,23 @@ def test_expired_logs_are_not_missed(tmp_path: Path) -> None:
         (loaded,) = (await world.sync(**logs, expire_logs=timedelta(days=31))).done
         assert loaded.counts.expired > 0
         assert (await reconciled(world, **logs)).equal
+
+    in_world(tmp_path, scenario)
+
+
+def test_a_table_that_cannot_be_compared_spoils_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = DuckDbSession.compare
+
+    def failing(self: DuckDbSession, truth: Truth) -> Comparison:
+        if truth.live.table == "users":
+            raise ValueError("nobody thought of this")
+        return real(self, truth)
+
+    async def scenario(world: World) -> None:
+        await world.sync(tables=("users", "courses"))
+        monkeypatch.setattr(DuckDbSession, "compare", failing)
+        result = await reconciled(world, sync=False, tables=("users", "courses"))
+        assert [(failure.table, failure.error.code) for failure in result.failed] == [("users", "internal")]
+        assert [table.table for table in result.done] == ["courses"]
 
     in_world(tmp_path, scenario)

@@ -15,7 +15,7 @@ from dapkit.client.session import Session
 from dapkit.connection import connect
 from dapkit.engine import locking
 from dapkit.engine.events import Event, Notice, Retried
-from dapkit.engine.replication import outage
+from dapkit.engine.replication import bringing, fetching, outage
 from dapkit.engine.replication.books import list_tables
 from dapkit.engine.replication.converge import LOGS, Purpose, Road
 from dapkit.engine.replication.options import ReplicateOptions
@@ -23,6 +23,7 @@ from dapkit.engine.replication.replicate import SyncResult, replicate
 from dapkit.errors import (
     LockedError,
     OriginError,
+    ServerError,
     SnapshotRequiredError,
     TableNotFoundError,
     TargetError,
@@ -30,6 +31,7 @@ from dapkit.errors import (
     UsageError,
 )
 from dapkit.locks import FileLock
+from dapkit.model import Query
 from dapkit.protocol.budget import NO_PACE
 from dapkit.schema import read_table
 from dapkit.settings import ConnectionSettings, SandboxSettings
@@ -152,6 +154,28 @@ def test_what_a_target_has_to_say_is_told_once(tmp_path: Path, monkeypatch: pyte
     async def scenario(world: World) -> None:
         await world.sync()
         assert [event.message for event in world.heard if isinstance(event, Notice)] == ["Try it on a copy."]
+
+    in_world(tmp_path, scenario)
+
+
+def test_a_first_load_stands_though_what_changed_since_cannot_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bringing, "REFRESH", timedelta(days=-1))
+    real = fetching.fetch_table
+
+    async def failing(*what: Any) -> Any:
+        if any(isinstance(each, Query) and each.since for each in what):
+            raise ServerError("no increments today")
+        return await real(*what)
+
+    monkeypatch.setattr(bringing, "fetch_table", failing)
+
+    async def scenario(world: World) -> None:
+        result = await world.sync()
+        assert {loaded.road for loaded in result.done} == {Road.INITIALISE}
+        assert len([told for told in world.notices() if "no increments today" in told]) == len(TABLES)
+        assert {past.event for past in world.past().values()} == {"initialised"}
 
     in_world(tmp_path, scenario)
 

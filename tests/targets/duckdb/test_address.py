@@ -30,6 +30,7 @@ def test_an_address_names_a_file_and_settings(url: str, path: str, settings: dic
     ("url", "words"),
     [
         ("duckdb:", ["file"]),
+        ("duckdb::memory:", ["file"]),
         ("duckdb:?threads=2", ["file"]),
         ("duckdb:what?.duckdb", [".duckdb", "%3F", "memory_limit"]),
         ("duckdb:a?memory=2GB", ["memory", "memory_limit, temp_directory, threads"]),

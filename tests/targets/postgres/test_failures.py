@@ -75,6 +75,8 @@ def test_the_right_that_is_missing_is_named(words: str, right: str) -> None:
             UnreachableTargetError,
         ),
         ("connection timeout expired", UnreachableTargetError),
+        ('could not translate host name "password.invalid" to address', UnreachableTargetError),
+        ('connection failed: invalid sslmode value: "x"', RefusedTargetError),
         ('could not translate host name "db" to address: Name or service not known', UnreachableTargetError),
         ("connection failed: FATAL:  the database system is starting up", UnreachableTargetError),
         ("connection failed: FATAL:  sorry, too many clients already", BusyTargetError),

@@ -20,6 +20,7 @@ from dapkit.engine.events import (
     TableResult,
     TableState,
 )
+from dapkit.engine.export import concerns_all
 from dapkit.engine.replication import stage
 from dapkit.engine.replication.books import standings
 from dapkit.engine.replication.converge import (
@@ -40,7 +41,7 @@ from dapkit.engine.replication.converge import (
 from dapkit.engine.replication.fetching import SNAPSHOT, Places, fetch_table
 from dapkit.engine.replication.options import ReplicateOptions
 from dapkit.engine.replication.versions import schema_of_files
-from dapkit.errors import DapError
+from dapkit.errors import DapError, TargetError
 from dapkit.model import Table
 from dapkit.schema import read_table
 from dapkit.targets.base import (
@@ -77,6 +78,7 @@ class Bringing:
         self._places = places
         self._listen = listen
         self._continued = False
+        self._loaded = False
 
     async def remember(self, event: str, detail: Mapping[str, Any]) -> None:
         """Add to the database's history; when that cannot be, the table's outcome stays what it is."""
@@ -132,7 +134,13 @@ class Bringing:
         if not may_be or not old:
             return loaded
         _, book = await self._found()
-        later = await self._go(Road.CHANGE, book)
+        try:
+            later = await self._go(Road.CHANGE, book)
+        except DapError as error:
+            if isinstance(error, TargetError) or concerns_all(error, self._places.folder):
+                raise
+            self._tell(f"{self.name}: what changed since {watermark_text(loaded.watermark)} comes next time: {error}")
+            return loaded
         return replace(loaded, watermark=later.watermark, counts=_sum(loaded.counts, later.counts))
 
     async def _go(self, way: Road, book: Book | None) -> TableLoaded:
@@ -153,6 +161,7 @@ class Bringing:
         table = read_table(schema)
         load = Load(table=table, parts=parts, watermark=until, options=self._load_options(table, until))
         counts = await self._places.ask(_apply, way, load, book)
+        self._loaded = True
         stage.discard(result)
         return TableLoaded(
             table=self.name,
@@ -179,7 +188,8 @@ class Bringing:
 
     async def _unchanged(self, book: Book) -> TableLoaded:
         """Leave a table that has no news, but for rows that are too old."""
-        await self.remember("unchanged", {"watermark": book.watermark.isoformat()})
+        if not self._loaded:
+            await self.remember("unchanged", {"watermark": book.watermark.isoformat()})
         table = read_table(book.schema)
         options = self._load_options(table, book.watermark)
         if options.expire is None:

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from dapkit.client.session import Session
 from dapkit.engine.events import Listener, Notice
+from dapkit.engine.export import concerns_all
 from dapkit.engine.replication.books import gone_notice, standings
 from dapkit.engine.replication.converge import Refuse, Road, detour, expiry, road
 from dapkit.engine.replication.options import ReplicateOptions
@@ -71,6 +72,8 @@ async def _planned(
         table = read_table(await session.schema(options.namespace, name))
         ddl = () if way in (Road.LEAVE, Road.REPAIR) else tuple(target.ddl(table, book, options.load))
     except DapError as error:
+        if concerns_all(error, options.stage):
+            raise
         return PlannedTable(table=name, road=detour(options.purpose, error), since=None, ddl=(), error=error)
     expire = None
     if options.expire_logs is not None and book is not None and way is not Road.LEAVE:

@@ -6,6 +6,7 @@ conversions; then the database compares them, in a transaction that is undone.
 """
 
 import asyncio
+import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -24,12 +25,14 @@ from dapkit.engine.replication.sessions import Sessions
 from dapkit.engine.replication.versions import columns_of, common_table, schema_of_files
 from dapkit.engine.run import workshop
 from dapkit.engine.tables import Resolved
-from dapkit.errors import DapError, NotReplicatedError, TableNotFoundError
+from dapkit.errors import DapError, InternalError, NotReplicatedError, TableNotFoundError
 from dapkit.model import Query, VersionedSchema
 from dapkit.schema import read_table
 from dapkit.targets.base import Book, Comparison, Load, Parts, Sample, TargetSession, Truth, watermark_text
 
 __all__ = ["ReconcileResult", "reconcile"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,14 +165,20 @@ class Reconciliation:
                 raise
             if isinstance(error, TableNotFoundError):
                 error.hint = gone_hint(book)
-            error.table = error.table or book.table
-            failure = TableFailed(table=book.table, error=error)
-            self._listen(TableMoved(table=book.table, state=TableState.FAILED))
-            self._listen(failure)
-            return failure
+            return self._failed(book, error)
+        except Exception as error:
+            log.debug("table %s", book.table, exc_info=error)
+            return self._failed(book, InternalError(f"{type(error).__name__}: {error}"))
         self._listen(TableMoved(table=book.table, state=TableState.DONE))
         self._listen(compared)
         return compared
+
+    def _failed(self, book: Book, error: DapError) -> TableFailed:
+        error.table = error.table or book.table
+        failure = TableFailed(table=book.table, error=error)
+        self._listen(TableMoved(table=book.table, state=TableState.FAILED))
+        self._listen(failure)
+        return failure
 
     async def _compare(self, book: Book) -> TableCompared:
         snapshot = await self._bring(book, SNAPSHOT)

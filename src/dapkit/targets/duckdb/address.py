@@ -36,7 +36,7 @@ def address_of(url: str) -> Address:
         UsageError: it names no file, an unknown setting, or a value that cannot be meant.
     """
     file, _, query = url.partition(":")[2].removeprefix("//").partition("?")
-    if not file:
+    if not file or file == ":memory:":
         raise UsageError("The target duckdb: names no file", hint="Write it like duckdb:college.duckdb")
     settings: dict[str, str] = {}
     for name, value in parse_qsl(query.replace("+", "%2B"), keep_blank_values=True):

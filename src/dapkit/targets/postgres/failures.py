@@ -68,7 +68,9 @@ _PASSING = re.compile(
     r"starting up|shutting down|in recovery|not (yet )?accepting|terminating connection|cannot connect|has been failing"
 )
 _TLS = re.compile(r"\bSSL\b|certificate")
-_OURS = re.compile(r"SSL error|does not support|certificate|password|GSS|authentication|invalid")
+_OURS = re.compile(
+    r"SSL error|does not support|certificate (verify|does)|no password supplied|GSS|authentication|invalid \w+ value"
+)
 
 
 def bad_value(error: psycopg.Error) -> bool:

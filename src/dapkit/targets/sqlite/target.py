@@ -45,7 +45,7 @@ class SqliteTarget:
     def of(cls, url: str) -> Self:
         """Return the target that `sqlite:FILE` names."""
         file = url.partition(":")[2].removeprefix("//")
-        if not file:
+        if not file or file == ":memory:":
             raise UsageError("The target sqlite: names no file", hint="Write it like sqlite:college.sqlite")
         return cls(Path(file))
 
