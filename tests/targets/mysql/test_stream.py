@@ -84,3 +84,7 @@ def test_unknown_values_of_enums() -> None:
 def test_a_line_that_is_none_passes_on_to_the_server() -> None:
     repairs = Repairs(table_of({"v": {"type": "number"}}), Header(("meta.ts", "key.id", "value.v")))
     assert b"".join(repairs.lines(iter([b"t\t1\n"]))) == b"t\t1\n"
+
+
+def test_what_is_no_text_is_left_for_the_server_to_refuse() -> None:
+    assert native(b"a\xff\tb\\f\n") == b"a\xff\tb\\f\n"

@@ -19,14 +19,15 @@ __all__ = ["Repairs", "native", "text_of"]
 
 _NULL = b"\\N"
 _BACKSLASH = 0x5C
+_PAIR = rb"\\"
 _OTHER = re.compile(rb"\\[^bnrt0N\\]")
 _MANY = 500
 """How many escapes that look like others are looked at one by one, before a block is looked at as a whole."""
 
-# An even number of backslashes before an escape is so many backslashes.
-_FORM_FEED = re.compile(rb"(?<!\\)((?:\\\\)*)\\f")
-_VERTICAL_TAB = re.compile(rb"(?<!\\)((?:\\\\)*)\\v")
-_UNKNOWN = re.compile(rb"(?<!\\)((?:\\\\)*)\\([^bfnrtv0N\\])")
+_ASIDE = b"\xff"
+"""A byte that no text in UTF-8 has."""
+
+_UNKNOWN = re.compile(rb"\\([^bfnrtv0N\\])")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
 _MEANING = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v", b"\\": b"\\", b"0": b"\0"}
 _SPECIAL = frozenset({b"infinity", b"-infinity", b"nan"})
@@ -38,18 +39,18 @@ _ENDS = {
 
 def native(block: bytes) -> bytes:
     """Return a block of whole lines as LOAD DATA reads it."""
-    if not _has_other(block):
+    if _ASIDE in block or not _has_other(block):  # the server refuses what is no UTF-8
         return block
-    block = _FORM_FEED.sub(rb"\1" + b"\f", block)
-    block = _VERTICAL_TAB.sub(rb"\1" + b"\v", block)
-    return _UNKNOWN.sub(rb"\1\\\\\2", block)
+    pairs = block.replace(_PAIR, _ASIDE)  # a backslash that is left begins an escape
+    pairs = pairs.replace(rb"\f", b"\f").replace(rb"\v", b"\v")
+    return _UNKNOWN.sub(rb"\\\\\1", pairs).replace(_ASIDE, _PAIR)
 
 
 def _has_other(block: bytes) -> bool:
     """Whether there is an escape that the server reads in another way; most of what looks like one is none."""
     for number, found in enumerate(_OTHER.finditer(block)):
         if number == _MANY:  # pairs stand for themselves, from the beginning of a run on
-            return _OTHER.search(block.replace(b"\\\\", b"")) is not None
+            return _OTHER.search(block.replace(_PAIR, b"")) is not None
         first = place = found.start()
         while first and block[first - 1] == _BACKSLASH:
             first -= 1
