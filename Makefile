@@ -40,7 +40,7 @@ lint: $(VENV)/.dev  ## formatting, lint, types
 test: lint  ## lint and the fast tests, on all cores: about a minute, no servers but our own
 	$(BIN)/pytest -q --numprocesses auto --dist worksteal -m "not slow and not server and not official and not soak"
 
-check: test docs $(OFFICIAL)/bin/dap  ## test, the documentation, and the slow tier: the official client, servers, faults, kills
+check: test docs $(OFFICIAL)/bin/dap  ## test, the documentation, and the slow tier: the official client, servers, faults, 20 kills
 	DAPKIT_SERVERS=required DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap \
 		$(BIN)/pytest -q --numprocesses 3 --dist worksteal -m "(slow or server or official) and not soak"
 

@@ -262,7 +262,7 @@ def test_who_holds_one_line_of_the_books_does_not_keep_others_waiting(scene: Sce
     scene.initialise(other, [])
     session = scene.place.open()
     assert isinstance(session, MySqlSession)
-    session.query("SET SESSION innodb_lock_wait_timeout = 20")  # the holder holds on for as long as the test goes
+    session.query("SET SESSION innodb_lock_wait_timeout = 1")
     with scene.session.transaction():
         scene.session._guard(scene.book(BASE))
         load = scene.load(other, scene.parts(other, [{"id": 1, "name": "x"}], action=True))
