@@ -89,7 +89,8 @@ class MariaDbServer(MySqlServer):
     def __enter__(self) -> Self:
         if os.geteuid() == 0:  # then the server runs as another
             shutil.chown(self._folder, _USER)
-        self._run("mariadb-install-db", "--auth-root-authentication-method=normal", "--skip-test-db").wait(60)
+        made = self._run("mariadb-install-db", "--auth-root-authentication-method=normal", "--skip-test-db").wait(60)
+        assert made == 0, self._log.read_text(errors="replace")[-3000:]
         self.start()
         with pymysql.connect(host=self.host, port=self.port, user="root") as connection:
             cursor = connection.cursor()
@@ -133,7 +134,9 @@ class MariaDbServer(MySqlServer):
         path = shutil.which(program, path=_PATH)
         assert path is not None
         user = [f"--user={_USER}"] if os.geteuid() == 0 else []
-        general = ["--no-defaults", *user, f"--datadir={self._folder}/data", "--skip-name-resolve"]
+        # A server that starts removes the temporary tables that it finds, also those of others at work.
+        places = [f"--datadir={self._folder}/data", f"--tmpdir={self._folder}"]
+        general = ["--no-defaults", *user, *places, "--skip-name-resolve"]
         general += ["--innodb-log-file-size=16M"]
         with self._log.open("ab") as log:
             return subprocess.Popen(
