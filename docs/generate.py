@@ -17,7 +17,7 @@ import msgspec
 from dapkit import errors
 from dapkit.cli.main import COMMANDS, dap
 from dapkit.cli.options import CONNECTION, MESSAGES, SANDBOX
-from dapkit.engine.manifest import Manifest
+from dapkit.transfer.manifest import Manifest
 
 DOCS = Path(__file__).parent
 OWN = "Options"

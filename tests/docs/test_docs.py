@@ -12,7 +12,7 @@ from docs.generate import raised_errors
 
 from dapkit.cli.exitcodes import BROKEN_PIPE
 from dapkit.cli.main import dap, main
-from dapkit.engine.manifest import Manifest, ManifestObject
+from dapkit.transfer.manifest import Manifest, ManifestObject
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]

@@ -7,7 +7,7 @@ import pytest
 from docs.generate import DOCS, GENERATED
 
 from dapkit.cli.main import dap
-from dapkit.engine.manifest import Manifest, ManifestObject
+from dapkit.transfer.manifest import Manifest, ManifestObject
 
 
 @pytest.mark.parametrize("name", GENERATED)
