@@ -246,13 +246,13 @@ def error_fields() -> str:
 
 def result_fields() -> str:
     """Return a section for the results of each command."""
-    shown = {results.Error}
+    shown: set[type] = {results.Error}
     sections = []
     for commands, types in results.RESULTS.items():
         parts = [f"### {commands}"]
         for each in types:
             intro = (each.__doc__ or "").strip()
-            parts += [intro] if intro.endswith(":") else []
+            parts += [] if intro.startswith("The result of") else [intro.removesuffix(".") + ":"]
             parts += _type_sections(each, shown)
         sections.append("\n\n".join(parts))
     return "\n\n".join(sections)

@@ -95,7 +95,7 @@ class Export(_Object, frozen=True, kw_only=True):
 
 
 class ExportPreview(_Object, frozen=True, kw_only=True):
-    """With `--dry-run`:"""
+    """With `--dry-run`."""
 
     command: Annotated[Literal["snapshot", "incremental"], Meta(description="The command.")]
     status: Annotated[Literal["dry-run"], Meta(description="Always `dry-run`.")]
@@ -157,7 +157,7 @@ class Sync(_Object, frozen=True, kw_only=True):
 
 
 class PlannedTable(_Object, frozen=True, kw_only=True):
-    """With `--dry-run`, the result is an array with one object per table:"""
+    """With `--dry-run`, the result is an array with one object per table."""
 
     table: Table
     action: Annotated[str | None, Meta(description="What would be done; null if the table would fail.")]
@@ -220,7 +220,7 @@ class LastResult(_Object, frozen=True, kw_only=True):
 
 
 class ListedTable(_Object, frozen=True, kw_only=True):
-    """The result is an array with one object per table. For tables that are not in the database, most fields are null:"""
+    """The result is an array with one object per table; most fields are null for a table not in the database."""
 
     name: Table
     timestamp: Annotated[str | None, Meta(description="Watermark in local time.")]
@@ -311,5 +311,5 @@ RESULTS: dict[str, tuple[Any, ...]] = {
 }
 """The types of each command's results. (`dap list` prints an array of names.)
 
-The documentation shows a docstring only if it ends with a colon.
+The documentation shows the docstring of such a type unless it starts with "The result of".
 """

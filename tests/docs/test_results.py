@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from docs import results
 
 from dapkit.cli.main import main
+from docs import results
 
 FILES = "--namespace catalog --table accounts --output-directory out"
 DATABASE = "--namespace catalog --table accounts"
