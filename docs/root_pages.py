@@ -1,8 +1,8 @@
 """MkDocs hooks: add pages from the root of the repository to the site, and check the pages that were built.
 
 ARCHITECTURE, CONTRIBUTING and CHANGELOG are in the root of the repository, where readers look for them, and are also
-pages of the site. Links in the sources are paths in the repository. The hooks turn those between the root and docs/ into
-links of the site.
+pages of the site. Links in the sources are paths in the repository. The hooks turn those between the root and docs/
+into links of the site.
 """
 
 import re
