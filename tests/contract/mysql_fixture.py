@@ -4,26 +4,26 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import cached_property
 
-from tests.contract.database_fixture import Capabilities, Fate, Place
+from tests.contract.database_fixture import DatabaseFixture, Fate, ValueSupport
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.mysql.dialect import MySqlDialect
-from dapkit.targets.mysql.target import MySqlTarget
+from dapkit.targets.mysql.target import target_of
 
-__all__ = ["MySqlPlace"]
+__all__ = ["MySqlFixture"]
 
 KEPT, REPAIRED = Fate.KEPT, Fate.REPAIRED
 SECOND = timedelta(seconds=1)
-CAPABILITIES = Capabilities(
-    nul=KEPT, json_nul=KEPT, infinity=REPAIRED, nan=REPAIRED, unknown_enum=REPAIRED, moment=SECOND, watermark=SECOND
+SUPPORT = ValueSupport(
+    nul=KEPT, json_nul=KEPT, infinity=REPAIRED, nan=REPAIRED, unknown_enum=REPAIRED, datetimes=SECOND
 )
 
 
-class MySqlPlace(Place):
+class MySqlFixture(DatabaseFixture):
     """A database that keeps open enums as numbers, and addresses as bytes."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(MySqlTarget.of(url), CAPABILITIES)
+        super().__init__(target_of(url), SUPPORT)
 
     @cached_property
     def dialect(self) -> MySqlDialect:  # asked for once, since it needs a connection
@@ -36,18 +36,18 @@ class MySqlPlace(Place):
         """Select the texts of lookup tables."""
         values = []
         for column in columns:
-            value = f"rows_.{self.dialect.identifier(column.name)}"
+            value = f"rows_.{self.identifier(column.name)}"
             match column.type.kind:
                 case TypeKind.OPEN_ENUM:
                     value = (
                         f"(SELECT value FROM {self.dialect.lookup(table, column)} AS known WHERE known.id = {value})"
                     )
             values.append(value)
-        return f"SELECT {', '.join(values)} FROM {self.dialect.of(table)} AS rows_"
+        return f"SELECT {', '.join(values)} FROM {self.fixture.of(table)} AS rows_"
 
     def index(self, name: str, table: Table) -> str:
         """Return what drops an index of a table after the words DROP INDEX."""
-        return f"{name} ON {self.dialect.of(table)}"
+        return f"{name} ON {self.fixture.of(table)}"
 
     def value(self, type_: ColumnType, raw: object) -> object:
         """Take sixteen bytes that end in twelve zeros for an IPv4 address; the suite knows no other of the kind."""

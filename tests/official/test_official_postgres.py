@@ -68,7 +68,7 @@ def _replicate(client: Client, session: Any, verb: str, namespace: str, name: st
         parts=DataFiles(paths=files, rows=done.rows),
         watermark=watermark_of(mark),
     )
-    session.initialise(load) if verb == "initdb" else session.change(load, before)
+    session.initial_load(load) if verb == "initdb" else session.apply_increment(load, before)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from dapkit.replication.options import ReplicateOptions
 from dapkit.replication.plan import LOGS
 from dapkit.replication.preview import preview
 from dapkit.results import SyncAction, SyncCommand
-from dapkit.targets.duckdb.target import DuckDbTarget
+from dapkit.targets.duckdb.target import duckdb_file
 
 
 @pytest.mark.parametrize("command", [SyncCommand.SYNC, SyncCommand.UPDATE])
@@ -24,7 +24,7 @@ def test_roads_and_ddl_are_told_and_nothing_is_changed(tmp_path: Path, command: 
             command=command,
             namespace="canvas",
             tables=("users", "courses"),
-            target=DuckDbTarget(world.database("college")),
+            target=duckdb_file(world.database("college")),
             stage=tmp_path / "other",
         )
         users, courses = await preview(world.session, options, world.heard.append)
@@ -52,7 +52,7 @@ def test_what_would_expire_is_told(tmp_path: Path) -> None:
             command=SyncCommand.SYNC,
             namespace=LOGS,
             tables=("all",),
-            target=DuckDbTarget(world.database("college")),
+            target=duckdb_file(world.database("college")),
             stage=tmp_path / "other",
             expire_logs=timedelta(days=31),
         )

@@ -38,7 +38,9 @@ from dapkit.replication.run import SyncResult, replicate
 from dapkit.results import LoadStats, SyncAction, SyncCommand
 from dapkit.schema import read_table
 from dapkit.targets.base import HistoryEntry, Load, SyncState
-from dapkit.targets.duckdb.target import DuckDbSession, DuckDbTarget
+from dapkit.targets.duckdb.target import duckdb_file
+from dapkit.targets.sql.session import SqlTargetSession
+from dapkit.targets.sql.sync_state import SyncStateStore
 from dapkit.transfer import locking
 
 TABLES = ("users", "courses", "enrollments")
@@ -54,10 +56,9 @@ class World:
     heard: list[Event] = field(default_factory=list)
 
     async def sync(self, name: str = "college", command: SyncCommand = SyncCommand.SYNC, **more: Any) -> SyncResult:
-        settings = {"namespace": "canvas", "tables": TABLES, **more}
-        options = ReplicateOptions(
-            command=command, target=DuckDbTarget(self.database(name)), stage=self.folder / "stage", **settings
-        )
+        target = duckdb_file(self.database(name))
+        settings = {"namespace": "canvas", "tables": TABLES, "target": target, **more}
+        options = ReplicateOptions(command=command, stage=self.folder / "stage", **settings)
         return await replicate(self.session, options, self.heard.append)
 
     def notices(self) -> list[str]:
@@ -71,7 +72,7 @@ class World:
 
     def past(self) -> dict[str, HistoryEntry]:
         """Return what was last done to each table on the books."""
-        listed = list_tables(DuckDbTarget(self.database("college")), "canvas", count=False).tables
+        listed = list_tables(duckdb_file(self.database("college")), "canvas", count=False).tables
         return {each.state.table: each.last for each in listed if each.last is not None}
 
     def rows(self, name: str, table: str, namespace: str = "canvas") -> list[str]:
@@ -151,11 +152,9 @@ def test_nothing_new_is_left_alone(tmp_path: Path) -> None:
     in_world(tmp_path, scenario)
 
 
-def test_what_a_target_has_to_say_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DuckDbTarget, "notice", "Try it on a copy.")
-
+def test_what_a_target_has_to_say_is_told_once(tmp_path: Path) -> None:
     async def scenario(world: World) -> None:
-        await world.sync()
+        await world.sync(target=replace(duckdb_file(world.database("college")), warning="Try it on a copy."))
         assert [event.message for event in world.heard if isinstance(event, Notice)] == ["Try it on a copy."]
 
     in_world(tmp_path, scenario)
@@ -195,11 +194,11 @@ def test_a_load_that_breaks_leaves_nothing_and_the_next_run_finds_the_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(world: World) -> None:
-        def broken(*_: object) -> None:
+        def broken(*_: object, **__: object) -> None:
             raise TargetError("the power failed")
 
         with monkeypatch.context() as context:
-            context.setattr(DuckDbSession, "_book", broken)
+            context.setattr(SyncStateStore, "save", broken)
             result = await world.sync()
         assert [failure.error.code for failure in result.failed] == ["target"] * 3
         assert any((tmp_path / "stage").rglob("part-*"))
@@ -213,16 +212,16 @@ def test_a_load_that_breaks_leaves_nothing_and_the_next_run_finds_the_files(
 def losing_answers(monkeypatch: pytest.MonkeyPatch, verb: str, *, committed: bool, times: int = 1) -> None:
     """Let the connection be lost in the first loads of each table, just before or just after the commit."""
     monkeypatch.setattr(outage, "pause_after", lambda *_: 0.0)
-    real, losses = getattr(DuckDbSession, verb), Counter[str]()
+    real, losses = getattr(SqlTargetSession, verb), Counter[str]()
 
-    def losing(self: DuckDbSession, load: Load, *before: SyncState) -> LoadStats:
+    def losing(self: SqlTargetSession, load: Load, *before: SyncState) -> LoadStats:
         losses[load.table.name] += 1
         counts: LoadStats | None = real(self, load, *before) if committed else None
         if losses[load.table.name] <= times:
             raise TargetUnreachableError("The answer was lost")
         return counts or real(self, load, *before)
 
-    monkeypatch.setattr(DuckDbSession, verb, losing)
+    monkeypatch.setattr(SqlTargetSession, verb, losing)
 
 
 @pytest.mark.parametrize("committed", [True, False])
@@ -232,7 +231,7 @@ def test_a_first_load_whose_answer_was_lost_is_done_once(
 ) -> None:
     async def scenario(world: World) -> None:
         with monkeypatch.context() as context:
-            losing_answers(context, "initialise", committed=committed)
+            losing_answers(context, "initial_load", committed=committed)
             result = await world.sync(command=command)
         assert result.failed == ()
         assert len([event for event in world.heard if isinstance(event, Retrying)]) == len(TABLES)
@@ -252,7 +251,7 @@ def test_changes_whose_answer_was_lost_are_applied_once(
         await world.sync()
         world.advance(400)
         with monkeypatch.context() as context:
-            losing_answers(context, "change", committed=committed)
+            losing_answers(context, "apply_increment", committed=committed)
             result = await world.sync()
         assert result.failed == ()
         with duckdb.connect(str(world.database("college")), read_only=True) as connection:
@@ -271,7 +270,7 @@ def test_a_database_that_does_not_come_back_fails_its_tables_within_patience(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(world: World) -> None:
-        losing_answers(monkeypatch, "initialise", committed=False, times=10**9)
+        losing_answers(monkeypatch, "initial_load", committed=False, times=10**9)
         result = await world.sync(retry_timeout=0.1)
         assert [failure.error.code for failure in result.failed] == ["target-unreachable"] * 3
         assert len([event for event in world.heard if isinstance(event, Retrying)]) >= len(TABLES)
@@ -283,14 +282,14 @@ def test_a_failure_stays_what_it_was_when_it_cannot_be_written_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(world: World) -> None:
-        def broken(*_: object) -> None:
+        def broken(*_: object, **__: object) -> None:
             raise TargetError("the power failed")
 
         def away(*_: object) -> None:
             raise OSError("the disk is gone")
 
-        monkeypatch.setattr(DuckDbSession, "_book", broken)
-        monkeypatch.setattr(DuckDbSession, "record_event", away)
+        monkeypatch.setattr(SyncStateStore, "save", broken)
+        monkeypatch.setattr(SqlTargetSession, "record_event", away)
         result = await world.sync()
         assert [failure.error.message for failure in result.failed] == ["the power failed"] * 3
 
@@ -303,7 +302,7 @@ def test_what_is_no_failure_of_the_table_leaves_its_history_alone(
     async def scenario(world: World) -> None:
         await world.sync()
         written: list[object] = []
-        monkeypatch.setattr(DuckDbSession, "record_event", lambda *line: written.append(line))
+        monkeypatch.setattr(SqlTargetSession, "record_event", lambda *line: written.append(line))
         refused = await world.sync(command=SyncCommand.INIT)
         assert [failure.error.code for failure in refused.failed] == ["already-replicated"] * 3
 
@@ -311,7 +310,7 @@ def test_what_is_no_failure_of_the_table_leaves_its_history_alone(
             raise TargetUnreachableError("it is gone")
 
         world.advance(400)
-        monkeypatch.setattr(DuckDbSession, "change", unreachable)
+        monkeypatch.setattr(SqlTargetSession, "apply_increment", unreachable)
         gone = await world.sync(retry_timeout=0.0)
         assert [failure.error.code for failure in gone.failed] == ["target-unreachable"] * 3
         assert written == []

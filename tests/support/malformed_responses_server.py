@@ -12,7 +12,7 @@ from tests.support.mariadb_server import MySqlServer
 from tests.support.postgres_server import PostgresServer
 
 from dapkit.targets.registry import target_of
-from dapkit.targets.sql.session import SqlSession
+from dapkit.targets.sql.session import SqlTargetSession
 
 __all__ = ["BatteredServer", "mariadb", "postgresql"]
 
@@ -74,12 +74,12 @@ class BatteredServer:
         words = {"few": "dapkit_few", "limit": limit, "database": url.rpartition("/")[2]}
         with _session(url) as session:
             for statement in self.few:
-                session.modify(statement.format(**words))
+                session.driver.execute(statement.format(**words))
             try:
                 yield f"{scheme}://dapkit_few:secret@{place.rpartition('@')[2]}"
             finally:
                 for statement in self.no_few:
-                    session.modify(statement.format(**words))
+                    session.driver.execute(statement.format(**words))
 
     def left(self, url: str) -> list[str]:
         """Return the names of tables, and whatever else a load could leave behind."""
@@ -90,7 +90,7 @@ class BatteredServer:
         with _session(url) as session:
             deadline = time.monotonic() + 60
             while time.monotonic() < deadline:
-                if session.query(self.work):
+                if session.driver.query(self.work):
                     return
                 time.sleep(0.005)
         pytest.fail("nobody is at work")
@@ -99,11 +99,11 @@ class BatteredServer:
 def ask(url: str, sql: str) -> list[tuple[Any, ...]]:
     """Return the rows of a question."""
     with _session(url) as session:
-        return session.query(sql)
+        return session.driver.query(sql)
 
 
-def _session(url: str) -> AbstractContextManager[SqlSession]:
-    return closing(cast(SqlSession, target_of(url).open()))
+def _session(url: str) -> AbstractContextManager[SqlTargetSession]:
+    return closing(cast(SqlTargetSession, target_of(url).open()))
 
 
 def postgresql(server: PostgresServer) -> BatteredServer:

@@ -17,7 +17,7 @@ class ConnectionPool:
     def __init__(self, target: Target, pool: WorkerPool, most: int) -> None:
         self._target = target
         self._place = pool
-        self._room = asyncio.Semaphore(min(most, target.max_connections))
+        self._room = asyncio.Semaphore(min(most, target.capabilities.connections))
         self._idle: list[TargetSession] = []
         self._lent = 0
 

@@ -38,7 +38,7 @@ class PlannedTable:
 async def preview(session: Session, options: ReplicateOptions, on_event: Listener) -> tuple[PlannedTable, ...]:
     """Say what `replicate` would do now. Asks the service for tables and schemas only, and changes nothing."""
     resolved = await resolve(session, options)
-    for notice in (resolved.notice, options.target.notice):
+    for notice in (resolved.notice, options.target.warning):
         if notice:
             on_event(Notice(message=notice))
     with worker_pool(1) as pool:
@@ -75,7 +75,11 @@ async def _planned(
         return PlannedTable(table=name, action=None, since=None, ddl=(), error=way.error)
     try:
         table = read_table(await session.schema(options.namespace, name))
-        ddl = () if way in (SyncAction.SKIP, SyncAction.REPAIR) else tuple(target.ddl(table, state, options.load))
+        ddl = (
+            ()
+            if way in (SyncAction.SKIP, SyncAction.REPAIR)
+            else tuple(target.schema_change_sql(table, state, options.load))
+        )
     except DapError as error:
         if is_fatal(error, options.stage):
             raise

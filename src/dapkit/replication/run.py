@@ -144,7 +144,7 @@ class Replication:
                 sandbox=self._session.sandbox,
             )
         )
-        for notice in (self._resolved.notice, options.target.notice):
+        for notice in (self._resolved.notice, options.target.warning):
             if notice:
                 self._tell(notice)
         found = await self._endurance.run(lambda _: self._begin(), start=True)

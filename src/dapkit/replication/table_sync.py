@@ -214,12 +214,12 @@ class TableSync:
 
 def _apply(target: TargetSession, way: SyncAction, load: Load, state: SyncState | None) -> LoadStats:
     if state is None:
-        return target.repair(load) if way is SyncAction.REPAIR else target.initialise(load)
-    return target.change(load, state) if way is SyncAction.INCREMENTAL else target.replace(load, state)
+        return target.repair(load) if way is SyncAction.REPAIR else target.initial_load(load)
+    return target.apply_increment(load, state) if way is SyncAction.INCREMENTAL else target.full_refresh(load, state)
 
 
 def _expire(target: TargetSession, load: Load, state: SyncState) -> LoadStats:
-    return target.expire(load, state)
+    return target.delete_expired(load, state)
 
 
 def _remember(target: TargetSession, namespace: str, table: str, event: str, detail: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from dapkit.cli.commands.listdb import result_sentence, staleness
 from dapkit.client.session import Session
 from dapkit.errors import LockedError, TableNotFoundError, TargetError, TargetUnreachableError
 from dapkit.replication.options import ReplicateOptions
-from dapkit.targets.duckdb.target import DuckDbSession, DuckDbTarget
+from dapkit.targets.duckdb import target as duckdb_target
+from dapkit.targets.duckdb.target import duckdb_file
+from dapkit.targets.sql.session import SqlTargetSession
+from dapkit.targets.sql.target import FileTarget
 
 Dap = Callable[..., Any]
 
@@ -132,14 +136,14 @@ def test_dropping_all_of_nothing(db: Dap) -> None:
 
 def test_what_the_database_does_not_drop_hinders_nothing_else(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
     db("sync", tables="users,courses,wikis")
-    drop = DuckDbSession.drop
+    drop = SqlTargetSession.drop
 
-    def refusing(self: DuckDbSession, namespace: str, table: str) -> None:
+    def refusing(self: SqlTargetSession, namespace: str, table: str) -> None:
         if table == "courses":
             raise TargetError("a view depends on it")
         drop(self, namespace, table)
 
-    monkeypatch.setattr(DuckDbSession, "drop", refusing)
+    monkeypatch.setattr(SqlTargetSession, "drop", refusing)
     outcome = db("dropdb", "--json", tables="users,courses,wikis")
     made = json.loads(outcome.out)
     assert (outcome.code, made["exit_code"], made["dropped"]) == (3, 3, ["users", "wikis"])
@@ -156,11 +160,11 @@ def test_nothing_more_is_tried_when_the_database_went_away(db: Dap, monkeypatch:
     db("sync")
     tried: list[str] = []
 
-    def away(_: DuckDbSession, __: str, table: str) -> None:
+    def away(_: SqlTargetSession, __: str, table: str) -> None:
         tried.append(table)
         raise TargetUnreachableError("it is gone")
 
-    monkeypatch.setattr(DuckDbSession, "drop", away)
+    monkeypatch.setattr(SqlTargetSession, "drop", away)
     outcome = db("dropdb", "--json")
     assert (outcome.code, tried) == (51, ["users"])
     assert [each["table"] for each in json.loads(outcome.out)["failed"]] == ["users", "courses"]
@@ -387,7 +391,10 @@ def test_a_table_that_is_gone_is_not_compared(db: Dap, monkeypatch: pytest.Monke
 
 
 def test_what_a_database_has_to_say_is_told_by_a_dry_run(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DuckDbTarget, "notice", "Try it on a copy.")
+    def with_warning(url: str) -> FileTarget:
+        return replace(duckdb_file(Path(url.removeprefix("duckdb:"))), warning="Try it on a copy.")
+
+    monkeypatch.setattr(duckdb_target, "target_of", with_warning)
     assert "Try it on a copy." in db("sync", "--dry-run").err
 
 

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from dapkit.targets.sql.compare_sql import ComparingSql
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 
 from dapkit.model import Table
 from dapkit.targets.base import Sample
 from dapkit.targets.mssql.dialect import MsSqlDialect
-from dapkit.targets.sql.compare_sql import ComparingSql
 
 DIALECT = MsSqlDialect()
 EXACT = "Latin1_General_100_BIN2_UTF8"
@@ -87,7 +87,7 @@ def test_a_table_with_everything_that_belongs_to_it() -> None:
             "word": TEXT | {"default": "é"},
             "at": {"type": "string", "format": "date-time", "default": "2024-01-01T02:00:00.7+02:00"},
             "uuid": {"type": "string", "format": "uuid", "default": "550e8400-e29b-41d4-a716-446655440000"},
-            "place": {"oneOf": [V4, V6], "default": "192.0.2.1"},
+            "database": {"oneOf": [V4, V6], "default": "192.0.2.1"},
             "list": {"type": "array", "items": ENUM, "default": ["a"]},
             "name": TEXT | {"description": "Comments are left out, as the official client leaves them out."},
         },
@@ -108,7 +108,7 @@ def test_a_table_with_everything_that_belongs_to_it() -> None:
         ' "word" varchar(max) NULL CONSTRAINT "df_things_word" DEFAULT N\'é\','
         ' "at" datetime2 NULL CONSTRAINT "df_things_at" DEFAULT \'2024-01-01 00:00:00.700000\','
         ' "uuid" binary(16) NULL CONSTRAINT "df_things_uuid" DEFAULT 0x550e8400e29b41d4a716446655440000,'
-        ' "place" binary(16) NULL CONSTRAINT "df_things_place" DEFAULT 0xc0000201000000000000000000000000,'
+        ' "database" binary(16) NULL CONSTRAINT "df_things_place" DEFAULT 0xc0000201000000000000000000000000,'
         ' "list" varchar(max) NULL CONSTRAINT "df_things_list" DEFAULT \'["a"]\')',
     ]
     assert DIALECT.add_key(table) == [

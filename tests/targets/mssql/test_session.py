@@ -202,12 +202,12 @@ def test_an_increment_holds_its_line_before_it_changes_anything(tmp_path: Path) 
     assert not on.copied[0].within
 
 
-@pytest.mark.parametrize("action", ["change", "replace"])
+@pytest.mark.parametrize("action", ["apply_increment", "full_refresh"])
 def test_a_table_that_moved_on_is_not_even_looked_into(tmp_path: Path, action: str) -> None:
     on = driver(1, **STANDS)
     stale = replace(BEFORE, watermark=MARK - timedelta(hours=1))
     with pytest.raises(ConcurrentUpdateError):
-        getattr(session(on), action)(load(tmp_path, [A], action=action == "change"), stale)
+        getattr(session(on), action)(load(tmp_path, [A], action=action == "apply_increment"), stale)
     assert not on.copied
     assert not on.batches("BEGIN TRANSACTION")
 

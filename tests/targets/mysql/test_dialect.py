@@ -96,27 +96,27 @@ def test_texts_of_a_key_are_bounded_and_told_apart() -> None:
 def test_later_versions() -> None:
     before = table_of({"a": INT32, "b": TEXT | {"maxLength": 5}, "gone": INT32, "u": UUID}, required=["a", "gone"])
     after = version({"a": INT64, "b": TEXT | {"maxLength": 9}, "u": TEXT, "open": OPEN, "d": INT32 | {"default": 1}})
-    place = 'ALTER TABLE "canvas__things"'
+    database = 'ALTER TABLE "canvas__things"'
     assert DIALECT.alter(before, after, drop_columns=False) == [
         'CREATE TABLE IF NOT EXISTS "canvas__things__open" (id integer NOT NULL AUTO_INCREMENT,'
         " value varchar(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL,"
         ' CONSTRAINT "pk_canvas__things__open" PRIMARY KEY (id), CONSTRAINT "uq_things__open" UNIQUE (value))',
-        f'{place} ADD COLUMN "open" integer',
-        f'{place} ADD CONSTRAINT "fk_canvas__things_open" FOREIGN KEY ("open") REFERENCES "canvas__things__open" (id)',
-        f'{place} ADD COLUMN "d" integer DEFAULT 1',
-        f'{place} MODIFY COLUMN "a" bigint',
-        f'{place} MODIFY COLUMN "b" varchar(9)',
-        f'{place} ADD COLUMN "dapkit_text" varchar(36)',
+        f'{database} ADD COLUMN "open" integer',
+        f'{database} ADD CONSTRAINT "fk_canvas__things_open" FOREIGN KEY ("open") REFERENCES "canvas__things__open" (id)',
+        f'{database} ADD COLUMN "d" integer DEFAULT 1',
+        f'{database} MODIFY COLUMN "a" bigint',
+        f'{database} MODIFY COLUMN "b" varchar(9)',
+        f'{database} ADD COLUMN "dapkit_text" varchar(36)',
         'UPDATE "canvas__things" SET "dapkit_text" = lower(concat_ws(\'-\', substr(hex("u"), 1, 8),'
         ' substr(hex("u"), 9, 4), substr(hex("u"), 13, 4), substr(hex("u"), 17, 4), substr(hex("u"), 21, 12)))'
         ' WHERE "u" IS NOT NULL',
-        f'{place} DROP COLUMN "u", CHANGE COLUMN "dapkit_text" "u" mediumtext',
-        f'{place} MODIFY COLUMN "gone" integer',
+        f'{database} DROP COLUMN "u", CHANGE COLUMN "dapkit_text" "u" mediumtext',
+        f'{database} MODIFY COLUMN "gone" integer',
     ]
     (last,) = DIALECT.alter(table_of({"a": INT32, "open": OPEN}), version({"a": INT32}), drop_columns=True)[:1]
-    assert last == f'{place} DROP FOREIGN KEY "fk_canvas__things_open", DROP COLUMN "open"'
+    assert last == f'{database} DROP FOREIGN KEY "fk_canvas__things_open", DROP COLUMN "open"'
     described = version({"a": INT32 | {"description": "New."}})
-    changed = [f"{place} MODIFY COLUMN \"a\" integer COMMENT 'New.'"]
+    changed = [f"{database} MODIFY COLUMN \"a\" integer COMMENT 'New.'"]
     assert DIALECT.alter(table_of({"a": INT32}), described, drop_columns=False) == changed
 
 

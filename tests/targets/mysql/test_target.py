@@ -71,7 +71,7 @@ def test_a_session_that_cannot_be_set_up_gives_its_connection_up(monkeypatch: py
 def test_a_merge_may_be_silent_for_hours_while_the_link_is_watched(mysql_url: str) -> None:
     session = MySqlTarget.of(mysql_url).open()
     link = session._wire._sock
-    session.query("DO 1")
+    session.driver.query("DO 1")
     assert link.gettimeout() is None
     assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == keepalive.PROBES
     session.close()
@@ -107,7 +107,7 @@ def ca(authority: trustme.CA, tmp_path: Path) -> Path:
 
 def cipher(server: MySqlServer, options: str, host: str = "127.0.0.1") -> str:
     session = MySqlTarget.of(f"{server.url}/college?{options}".replace("@127.0.0.1", f"@{host}")).open()
-    ((_, name),) = session.query("SHOW STATUS LIKE 'Ssl_cipher'")
+    ((_, name),) = session.driver.query("SHOW STATUS LIKE 'Ssl_cipher'")
     session.close()
     return str(name)
 

@@ -108,8 +108,8 @@ def test_enums_grow_before_anything_else() -> None:
 )
 def test_wider_types(before: Node, after: Node, statements: list[str]) -> None:
     found = DIALECT.alter(table_of({"v": before}), version({"v": after}), drop_columns=False)
-    place = 'ALTER TABLE "canvas"."things" ALTER COLUMN "v" '
-    altered = [sql.removeprefix(place).partition(" USING")[0] for sql in found if sql.startswith(place)]
+    database = 'ALTER TABLE "canvas"."things" ALTER COLUMN "v" '
+    altered = [sql.removeprefix(database).partition(" USING")[0] for sql in found if sql.startswith(database)]
     assert altered == statements
 
 
@@ -135,19 +135,21 @@ def test_columns_that_come_and_go() -> None:
     before = table_of({"old": TEXT, "state": ENUM}, required=["old"])
     after = version({"open": OPEN, "name": TEXT | {"description": "d"}})
     kept = DIALECT.alter(before, after, drop_columns=False)
-    place = 'ALTER TABLE "canvas"."things"'
+    database = 'ALTER TABLE "canvas"."things"'
     assert kept[-2:] == [
-        f'{place} ALTER COLUMN "old" DROP NOT NULL',
+        f'{database} ALTER COLUMN "old" DROP NOT NULL',
         """COMMENT ON COLUMN "canvas"."things"."name" IS 'd'""",
     ]
     assert kept[2:5] == [
-        f'{place} ADD COLUMN "open" integer',
-        f'{place} ADD CONSTRAINT "fk_things_open" FOREIGN KEY ("open") REFERENCES "canvas"."things__open" (id)',
-        f'{place} ADD COLUMN "name" text',
+        f'{database} ADD COLUMN "open" integer',
+        f'{database} ADD CONSTRAINT "fk_things_open" FOREIGN KEY ("open") REFERENCES "canvas"."things__open" (id)',
+        f'{database} ADD COLUMN "name" text',
     ]
     dropped = DIALECT.alter(before, after, drop_columns=True)
-    assert f'{place} DROP COLUMN "old"' in dropped
-    assert dropped.index('DROP TYPE IF EXISTS "canvas"."things__state"') > dropped.index(f'{place} DROP COLUMN "state"')
+    assert f'{database} DROP COLUMN "old"' in dropped
+    assert dropped.index('DROP TYPE IF EXISTS "canvas"."things__state"') > dropped.index(
+        f'{database} DROP COLUMN "state"'
+    )
 
 
 def test_a_rebuilt_table_is_emptied_and_altered_not_dropped() -> None:

@@ -14,7 +14,7 @@ from dapkit.schema import SchemaDifference, difference, widens
 from dapkit.targets.base import Sample
 from dapkit.targets.mssql.introspection import Found, Index, plain
 from dapkit.targets.mssql.table_ddl import LOOKUPS, TEXTS, Tables, has_lookup, lookups
-from dapkit.targets.sql.dialect import BUCKETS, JSON_KINDS, NUMBERS, Statements, threshold
+from dapkit.targets.sql.old_dialect import BUCKETS, JSON_KINDS, NUMBERS, Statements, threshold
 
 __all__ = ["ACTION", "BESIDE", "TIME", "MsSqlDialect"]
 

@@ -19,7 +19,7 @@ from dapkit.decode.tsv import META_ACTION, META_TS, Header, fields, text_of
 from dapkit.errors import BadValueError, IntegrityError
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.mssql.table_ddl import LOOKUPS
-from dapkit.targets.sql.value_repairs import Repairs
+from dapkit.targets.sql.old_value_repairs import Repairs
 
 __all__ = ["UTF8", "Lines", "codec_of"]
 

@@ -22,8 +22,8 @@ from dapkit.targets.mssql.dialect import MsSqlDialect
 from dapkit.targets.mssql.introspection import Found
 from dapkit.targets.mssql.staging import Pages, Stage, sweep
 from dapkit.targets.mssql.table_ddl import lookups
-from dapkit.targets.sql.schema_drift import as_it_stands, only
-from dapkit.targets.sql.session import NEWEST, SqlSession, Staged, described
+from dapkit.targets.sql.old_schema_drift import as_it_stands, only
+from dapkit.targets.sql.old_session import NEWEST, SqlSession, Staged, described
 
 __all__ = ["MsSqlSession"]
 
@@ -178,7 +178,7 @@ class MsSqlSession(SqlSession):
 
     # Tables
 
-    def initialise(self, load: Load) -> LoadStats:
+    def initial_load(self, load: Load) -> LoadStats:
         """Create a table that is absent, fill it from a snapshot and book it."""
         table = load.table
         match self.status(table.namespace, table.name):  # known before rows are read
@@ -191,22 +191,22 @@ class MsSqlSession(SqlSession):
                 message = f"There is a table {self.dialect.of(table)} that is not on the books"
                 raise IncompatibleLayoutError(message, hint=hint, table=table.name)
         with self._brought((load, False)):
-            return super().initialise(load)
+            return super().initial_load(load)
 
-    def change(self, load: Load, before: SyncState) -> LoadStats:
+    def apply_increment(self, load: Load, before: SyncState) -> LoadStats:
         """Apply an increment that was asked from the watermark in `before`."""
         self._guard(before)
         self.alterations(load, before)  # what cannot be altered is known before rows are read
         with self._brought((load, True)):
-            return super().change(load, before)
+            return super().apply_increment(load, before)
 
-    def replace(self, load: Load, before: SyncState) -> LoadStats:
+    def full_refresh(self, load: Load, before: SyncState) -> LoadStats:
         """Make a live table equal to a snapshot."""
         self._guard(before)
         if load.options.keep_missing:
             self.alterations(load, before)
         with self._brought((load, False)):
-            return super().replace(load, before)
+            return super().full_refresh(load, before)
 
     def repair(self, load: Load) -> LoadStats:
         """Make a table that is not on the books equal to a snapshot, and book it, if it is as we would make it."""

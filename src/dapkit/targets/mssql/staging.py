@@ -17,9 +17,9 @@ from dapkit.targets.mssql.dialect import MsSqlDialect
 from dapkit.targets.mssql.introspection import Found
 from dapkit.targets.mssql.row_conversion import Lines, codec_of
 from dapkit.targets.mssql.table_ddl import LOOKUPS, TEXTS
-from dapkit.targets.sql.dialect import STATE_SCHEMA
-from dapkit.targets.sql.session import Staged
-from dapkit.targets.sql.value_repairs import Repairs
+from dapkit.targets.sql.old_dialect import STATE_SCHEMA
+from dapkit.targets.sql.old_session import Staged
+from dapkit.targets.sql.old_value_repairs import Repairs
 
 __all__ = ["Pages", "Stage", "sweep"]
 

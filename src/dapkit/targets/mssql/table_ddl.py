@@ -13,7 +13,7 @@ from ipaddress import ip_address
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.mssql.state_tables import TABLES
-from dapkit.targets.sql.dialect import JSON_KINDS, MARKER_LENGTH, STATE_SCHEMA, Dialect, Statements
+from dapkit.targets.sql.old_dialect import JSON_KINDS, MARKER_LENGTH, STATE_SCHEMA, Dialect, Statements
 
 __all__ = ["LOOKUPS", "TEXTS", "Tables", "has_lookup", "lookups"]
 

@@ -2,6 +2,7 @@
 
 from typing import Self
 
+from dapkit.targets.base import Capabilities
 from dapkit.targets.mssql.address import Address, address_of
 from dapkit.targets.mssql.connection import connect
 from dapkit.targets.mssql.session import MsSqlSession
@@ -12,9 +13,9 @@ __all__ = ["MsSqlTarget"]
 class MsSqlTarget:
     """A database of SQL Server."""
 
-    max_connections = 4
+    capabilities = Capabilities(connections=4)
     empty_substitute = None
-    notice = (
+    warning = (
         "SQL Server is supported, but was never run by us against a real server: try it on a copy of your database"
         " first, let dap reconcile compare, and tell us how it went."
     )
@@ -36,3 +37,8 @@ class MsSqlTarget:
         except BaseException:
             wire.close()
             raise
+
+
+def target_of(url: str) -> MsSqlTarget:
+    """Return the target that a URL names."""
+    return MsSqlTarget.of(url)

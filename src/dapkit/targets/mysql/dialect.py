@@ -17,7 +17,7 @@ from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import difference, widens
 from dapkit.targets.base import Sample
 from dapkit.targets.mysql import state_tables as sync_states
-from dapkit.targets.sql.dialect import BUCKETS, JSON_KINDS, MARKER_LENGTH, NUMBERS, Dialect, Statements, threshold
+from dapkit.targets.sql.old_dialect import BUCKETS, JSON_KINDS, MARKER_LENGTH, NUMBERS, Dialect, Statements, threshold
 
 __all__ = ["STAGING", "TEXT_OF_UUID", "MySqlDialect", "alters", "dialect_of", "open_enums", "with_texts"]
 

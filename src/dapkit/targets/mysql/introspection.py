@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from dapkit.model import Column, Table, TypeKind
 from dapkit.targets.mysql.dialect import TEXT_OF_UUID, MySqlDialect, alters, open_enums
-from dapkit.targets.sql.dialect import Statements
+from dapkit.targets.sql.old_dialect import Statements
 
 __all__ = ["Existing", "Found", "evolve", "own_indexes"]
 

@@ -19,7 +19,7 @@ from dapkit.targets.mysql.dialect import MySqlDialect
 from dapkit.targets.mysql.errors import BROKEN_LINES, DUPLICATE, LOCAL_FORBIDDEN, code_of, translated, verdict
 from dapkit.targets.mysql.reading import Inserting, load_data
 from dapkit.targets.mysql.tsv_escapes import Repairs, native
-from dapkit.targets.sql.value_repairs import append
+from dapkit.targets.sql.old_value_repairs import append
 
 __all__ = ["Brought", "Loader", "RepeatedKeysError"]
 

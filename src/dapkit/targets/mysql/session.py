@@ -32,9 +32,9 @@ from dapkit.targets.mysql.errors import translated
 from dapkit.targets.mysql.introspection import Existing, Found, evolve, own_indexes
 from dapkit.targets.mysql.loading import Brought, Loader, RepeatedKeysError
 from dapkit.targets.mysql.state_tables import BEGUN
-from dapkit.targets.sql.dialect import STATE_SCHEMA
-from dapkit.targets.sql.schema_drift import as_it_stands
-from dapkit.targets.sql.session import Layout, SqlSession, Staged
+from dapkit.targets.sql.old_dialect import STATE_SCHEMA
+from dapkit.targets.sql.old_schema_drift import as_it_stands
+from dapkit.targets.sql.old_session import Layout, SqlSession, Staged
 
 __all__ = ["MySqlSession"]
 
@@ -170,7 +170,7 @@ class MySqlSession(SqlSession):
 
     # Tables
 
-    def ddl(self, table: Table, before: SyncState | None, options: LoadOptions) -> list[str]:
+    def schema_change_sql(self, table: Table, before: SyncState | None, options: LoadOptions) -> list[str]:
         """Return the statements that make a table, or alter it as it stands; nothing is run."""
         if before is None:
             return self.dialect.create_table(table)
@@ -187,7 +187,7 @@ class MySqlSession(SqlSession):
             references=[each[0] for each in self.query(_REFERENCES, name)],
         )
 
-    def initialise(self, load: Load) -> LoadStats:
+    def initial_load(self, load: Load) -> LoadStats:
         """Create a table that is absent, fill it from a snapshot and book it."""
         table = load.table
         line = (table.namespace, table.name)
@@ -253,10 +253,10 @@ class MySqlSession(SqlSession):
             written = self.modify(self.dialect.insert(load.table, staged.name, into=into))
             yield LoadStats(written=written, repaired=staged.repaired)
 
-    def change(self, load: Load, before: SyncState) -> LoadStats:
+    def apply_increment(self, load: Load, before: SyncState) -> LoadStats:
         """Apply an increment that was asked from the watermark in `before`."""
         self._guard(before)
-        self.ddl(load.table, before, load.options)  # what cannot be altered is known before rows are read
+        self.schema_change_sql(load.table, before, load.options)  # what cannot be altered is known before rows are read
         staged = self._staged(load, action=True)
         with self._altered(load, before) as alterations:
             deleted = self.modify(self.dialect.delete_marked(load.table, staged.name))
@@ -264,11 +264,11 @@ class MySqlSession(SqlSession):
             counts = LoadStats(written=written, deleted=deleted, repaired=staged.repaired)
             return self._settle(load, before, "incremental", counts, alterations)
 
-    def replace(self, load: Load, before: SyncState) -> LoadStats:
+    def full_refresh(self, load: Load, before: SyncState) -> LoadStats:
         """Make a live table equal to a snapshot."""
         self._guard(before)
         try:
-            self.ddl(load.table, before, load.options)
+            self.schema_change_sql(load.table, before, load.options)
         except SchemaChangeNotSupportedError:
             if load.options.keep_missing:
                 raise
@@ -287,7 +287,7 @@ class MySqlSession(SqlSession):
         with self._alone(self.dialect.of(load.table)):
             self._guard(before)
             self._clear_beside(load.table)
-            alterations = self.ddl(load.table, before, load.options)
+            alterations = self.schema_change_sql(load.table, before, load.options)
             self._run(alterations)
             self._tell_apart(load.table)
             with self.transaction():

@@ -5,6 +5,7 @@ from typing import Self
 
 import pymysql
 
+from dapkit.targets.base import Capabilities
 from dapkit.targets.mysql.address import Address, address_of
 from dapkit.targets.mysql.connection import Wire
 from dapkit.targets.mysql.errors import unconnected
@@ -21,9 +22,9 @@ _ATTEMPTS = {Ssl.DISABLE: (False,), Ssl.ALLOW: (False, True), Ssl.PREFER: (True,
 class MySqlTarget:
     """A database of MySQL or MariaDB."""
 
-    max_connections = 8
+    capabilities = Capabilities(connections=8)
     empty_substitute = None
-    notice = None
+    warning = None
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -86,3 +87,8 @@ def _context(address: Address) -> ssl.SSLContext:
     if "ssl_cert" in address.files:
         context.load_cert_chain(address.files["ssl_cert"], address.files.get("ssl_key"))
     return context
+
+
+def target_of(url: str) -> MySqlTarget:
+    """Return the target that a URL names."""
+    return MySqlTarget.of(url)

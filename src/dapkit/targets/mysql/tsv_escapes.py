@@ -13,7 +13,7 @@ from dapkit.decode.tsv import Header
 from dapkit.errors import BadValueError
 from dapkit.model import Column, Table, TypeKind
 from dapkit.schema import UNSPECIFIED
-from dapkit.targets.sql.value_repairs import Repair
+from dapkit.targets.sql.old_value_repairs import Repair
 
 __all__ = ["Repairs", "native", "text_of"]
 

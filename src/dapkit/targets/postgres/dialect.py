@@ -10,7 +10,15 @@ from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import difference
 from dapkit.targets.base import Sample
 from dapkit.targets.postgres import state_tables as sync_states
-from dapkit.targets.sql.dialect import BUCKETS, JSON_KINDS, MARKER_LENGTH, STATE_SCHEMA, Dialect, Statements, threshold
+from dapkit.targets.sql.old_dialect import (
+    BUCKETS,
+    JSON_KINDS,
+    MARKER_LENGTH,
+    STATE_SCHEMA,
+    Dialect,
+    Statements,
+    threshold,
+)
 
 __all__ = ["PostgresDialect"]
 

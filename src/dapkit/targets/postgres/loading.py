@@ -12,7 +12,7 @@ from dapkit.targets.base import Load
 from dapkit.targets.postgres.dialect import PostgresDialect
 from dapkit.targets.postgres.errors import bad_value, translated
 from dapkit.targets.postgres.staging import Reading
-from dapkit.targets.sql.value_repairs import Repairs
+from dapkit.targets.sql.old_value_repairs import Repairs
 
 __all__ = ["Loader"]
 

@@ -19,9 +19,9 @@ from dapkit.targets.postgres.errors import translated, unconnected
 from dapkit.targets.postgres.loading import Loader
 from dapkit.targets.postgres.staging import STAGING, create_staging
 from dapkit.targets.sql import keepalive
-from dapkit.targets.sql.schema_drift import as_it_stands, only
-from dapkit.targets.sql.session import Layout, SqlSession, Staged
-from dapkit.targets.sql.value_repairs import Repairs
+from dapkit.targets.sql.old_schema_drift import as_it_stands, only
+from dapkit.targets.sql.old_session import Layout, SqlSession, Staged
+from dapkit.targets.sql.old_value_repairs import Repairs
 
 __all__ = ["PostgresSession", "connect"]
 
@@ -127,7 +127,7 @@ class PostgresSession(SqlSession):
 
     # Rows
 
-    def initialise(self, load: Load) -> LoadStats:
+    def initial_load(self, load: Load) -> LoadStats:
         """Create a table, where one of its name may have left something: the official client drops half."""
         table = load.table
         with self.transaction():
@@ -136,7 +136,7 @@ class PostgresSession(SqlSession):
                     f"Table {table.name} was brought by somebody else meanwhile", table=table.name
                 )
             self._run(self.dialect.take_over(table))
-            return super().initialise(load)
+            return super().initial_load(load)
 
     def stage(self, load: Load, *, action: bool) -> Staged:
         """Bring the rows into a temporary table of the table's own types."""
@@ -185,15 +185,15 @@ class PostgresSession(SqlSession):
 
     # Later versions
 
-    def change(self, load: Load, before: SyncState) -> LoadStats:
+    def apply_increment(self, load: Load, before: SyncState) -> LoadStats:
         """Apply an increment; enums grow first, for themselves."""
         self._grow(load, before)
-        return super().change(load, before)
+        return super().apply_increment(load, before)
 
-    def replace(self, load: Load, before: SyncState) -> LoadStats:
+    def full_refresh(self, load: Load, before: SyncState) -> LoadStats:
         """Make a live table equal to a snapshot; enums grow first, for themselves."""
         self._grow(load, before)
-        return super().replace(load, before)
+        return super().full_refresh(load, before)
 
     def alterations(self, load: Load, before: SyncState) -> list[str]:
         """Alter the table as it stands: a new column may be an old one that was kept."""

@@ -12,7 +12,7 @@ from dapkit.decode.tsv import META_ACTION, META_TS, Header
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import UNSPECIFIED
 from dapkit.targets.postgres.dialect import PostgresDialect
-from dapkit.targets.sql.dialect import JSON_KINDS
+from dapkit.targets.sql.old_dialect import JSON_KINDS
 
 __all__ = ["RAW", "STAGING", "Reading", "Suspect"]
 

@@ -2,6 +2,7 @@
 
 from typing import Self
 
+from dapkit.targets.base import Capabilities
 from dapkit.targets.postgres.address import Address, address_of
 from dapkit.targets.postgres.session import PostgresSession, connect
 
@@ -11,9 +12,9 @@ __all__ = ["PostgresTarget"]
 class PostgresTarget:
     """A PostgreSQL database."""
 
-    max_connections = 4
+    capabilities = Capabilities(connections=4)
     empty_substitute = None
-    notice = None
+    warning = None
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -27,3 +28,8 @@ class PostgresTarget:
     def open(self) -> PostgresSession:
         """Connect."""
         return connect(self._address.parameters, self.name)
+
+
+def target_of(url: str) -> PostgresTarget:
+    """Return the target that a URL names."""
+    return PostgresTarget.of(url)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dapkit.errors import IncompatibleLayoutError, TargetError
 from dapkit.model import Table
-from dapkit.targets.sql.session import SqlSession
+from dapkit.targets.sql.old_session import SqlSession
 
 __all__ = ["aside"]
 

@@ -8,7 +8,7 @@ from typing import Any
 from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.model import Column, Table, TypeKind
 from dapkit.targets.base import Sample
-from dapkit.targets.sql.dialect import NUMBERS, Dialect
+from dapkit.targets.sql.old_dialect import NUMBERS, Dialect
 
 __all__ = ["EXAMPLES", "ComparingSql", "same_json"]
 

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dapkit.targets.base import HistoryEntry
-from dapkit.targets.sql.dialect import STATE_SCHEMA
+from dapkit.targets.sql.old_dialect import STATE_SCHEMA
 
 if TYPE_CHECKING:
-    from dapkit.targets.sql.session import SqlSession
+    from dapkit.targets.sql.old_session import SqlSession
 
 __all__ = ["DDL", "HISTORY", "LINES", "moment", "newest", "write"]
 
