@@ -8,7 +8,7 @@ from tests.contract.database_fixture import DatabaseFixture, Fate, ValueSupport
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.postgres.dialect import PostgresDialect
 from dapkit.targets.postgres.target import target_of
-from dapkit.targets.sql.dialect import identifier
+from dapkit.targets.sql.dialect import Dialect, full_name, identifier
 
 __all__ = ["PostgresFixture"]
 
@@ -22,13 +22,13 @@ class PostgresFixture(DatabaseFixture):
     def __init__(self, url: str) -> None:
         super().__init__(target_of(url), SUPPORT)
 
-    def select(self, table: Table, columns: Sequence[Column]) -> str:
+    def select(self, dialect: Dialect, table: Table, columns: Sequence[Column]) -> str:
         """Select the texts of lookup tables, and lists of texts."""
-        dialect = PostgresDialect()
-        values = ", ".join(self._value(dialect, table, column) for column in columns)
-        return f"SELECT {values} FROM {fixture.of(table)} AS live"
+        assert isinstance(dialect, PostgresDialect)
+        values = ", ".join(self._selected(dialect, table, column) for column in columns)
+        return f"SELECT {values} FROM {full_name(dialect, table)} AS live"
 
-    def _value(self, dialect: PostgresDialect, table: Table, column: Column) -> str:
+    def _selected(self, dialect: PostgresDialect, table: Table, column: Column) -> str:
         name = f"live.{identifier(column.name)}"
         if column.type.kind is TypeKind.OPEN_ENUM:
             return f"(SELECT value FROM {dialect.dependant(table, column.name)} WHERE id = {name})"

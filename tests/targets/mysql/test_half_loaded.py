@@ -30,7 +30,7 @@ def fixture(mysql_url: str, tmp_path: Path) -> Iterator[TableFixture]:
 
 
 @pytest.mark.parametrize(
-    "apply_increment",
+    "change",
     [
         f"ALTER TABLE {THINGS} ADD COLUMN mine text",
         f"ALTER TABLE {THINGS} DROP COLUMN size",

@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 from urllib.parse import urlsplit
 
 import psycopg
@@ -26,8 +25,7 @@ from dapkit.errors import (
     TargetUnreachableError,
 )
 from dapkit.targets.base import ExpectedTable, LoadOptions
-from dapkit.targets.postgres.target import PostgresTarget
-from dapkit.targets.sql.session import SqlSession
+from dapkit.targets.postgres.target import target_of
 
 pytestmark = pytest.mark.server
 
@@ -48,7 +46,7 @@ def fixture(postgres_url: str, tmp_path: Path) -> Iterator[TableFixture]:
 
 def test_the_session_speaks_utc_and_says_who_it_is(fixture: TableFixture) -> None:
     settings = ("TimeZone", "client_encoding", "application_name", "statement_timeout")
-    values = [fixture.session.driver.query(f"SHOW {name}")[0][0] for name in settings]
+    values = [fixture.driver.query(f"SHOW {name}")[0][0] for name in settings]
     assert values == ["UTC", "UTF8", "dapkit", "0"]
 
 
@@ -303,7 +301,7 @@ def test_an_escape_that_nobody_knows_stands_for_itself(fixture: TableFixture) ->
 
 def test_a_connection_that_is_cut_is_told_apart(fixture: TableFixture) -> None:
     fixture.initial_load(TABLE, ROWS)
-    (pid,) = fixture.session.driver.query("SELECT pg_backend_pid()")[0]
+    (pid,) = fixture.driver.query("SELECT pg_backend_pid()")[0]
     fixture.database.execute(f"SELECT pg_terminate_backend({pid})")
     with pytest.raises(TargetUnreachableError):
         fixture.apply_increment(TABLE, ROWS)
@@ -313,15 +311,15 @@ def test_a_connection_that_is_cut_is_told_apart(fixture: TableFixture) -> None:
 
 def test_the_link_is_watched_from_both_ends_and_nothing_ends_what_takes_long(postgres_url: str) -> None:
     link = {"connect_timeout": "20", "keepalives_idle": "60", "tcp_user_timeout": "900000"}
-    session = PostgresTarget.of(postgres_url).open()
-    assert link.items() <= session._connection.info.get_parameters().items()
+    session = target_of(postgres_url).open()
+    assert link.items() <= session.driver._connection.info.get_parameters().items()
     names = ("statement_timeout", "idle_session_timeout", "lock_timeout", "tcp_keepalives_idle", "TimeZone")
     wanted = ["0", "0", "10min", "60", "UTC"]
     assert [session.driver.query(f"SHOW {name}")[0][0] for name in names] == wanted
     assert session.driver.query("SHOW client_connection_check_interval") == [("10s",)]
     session.close()
-    own = PostgresTarget.of(f"{postgres_url}?connect_timeout=7").open()
-    assert own._connection.info.get_parameters()["connect_timeout"] == "7"
+    own = target_of(f"{postgres_url}?connect_timeout=7").open()
+    assert own.driver._connection.info.get_parameters()["connect_timeout"] == "7"
     own.close()
 
 
@@ -330,7 +328,7 @@ def test_a_right_that_is_missing_is_named(fixture: TableFixture, postgres_url: s
     fixture.database.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
     parts = urlsplit(postgres_url)
     database = f"{parts.hostname}:{parts.port}{parts.path}"
-    poor = PostgresTarget.of(f"postgresql://{role}:secret@{database}").open()
+    poor = target_of(f"postgresql://{role}:secret@{database}").open()
     with pytest.raises(TargetPermissionError) as caught:
         poor.prepare("catalog", sandbox=False)
     assert "Grant" in caught.value.hint
@@ -340,7 +338,7 @@ def test_a_right_that_is_missing_is_named(fixture: TableFixture, postgres_url: s
 
 def test_a_lock_that_others_hold_for_too_long(fixture: TableFixture) -> None:
     fixture.initial_load(TABLE, ROWS)
-    fixture.session.driver.query("SELECT set_config('lock_timeout', '50ms', false)")
+    fixture.driver.query("SELECT set_config('lock_timeout', '50ms', false)")
     other = fixture.database.open()
     with other.driver.transaction():
         other.driver.execute(f"LOCK TABLE {THINGS} IN ACCESS EXCLUSIVE MODE")
@@ -352,18 +350,18 @@ def test_a_lock_that_others_hold_for_too_long(fixture: TableFixture) -> None:
 
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
 def test_a_server_without_tls_is_refused_where_tls_is_asked_for(postgres_url: str, mode: str) -> None:
-    plain = PostgresTarget.of(f"{postgres_url}?ssl=prefer").open()
-    encrypted = cast(SqlSession, plain).query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+    plain = target_of(f"{postgres_url}?ssl=prefer").open()
+    encrypted = plain.driver.query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
     plain.close()
     if encrypted == [(True,)]:
         pytest.skip("the named server speaks TLS")
     with pytest.raises(TargetRejectedError):
-        PostgresTarget.of(f"{postgres_url}?ssl={mode}").open()
+        target_of(f"{postgres_url}?ssl={mode}").open()
 
 
 def test_a_database_that_is_not_there(postgres_url: str) -> None:
     with pytest.raises(TargetRejectedError, match="does not exist"):
-        PostgresTarget.of(postgres_url + "_not").open()
+        target_of(postgres_url + "_not").open()
 
 
 def test_rows_are_not_read_by_others_before_the_end(fixture: TableFixture, postgres_url: str) -> None:
@@ -391,9 +389,9 @@ def test_comparing_takes_no_right_but_to_read(fixture: TableFixture) -> None:
         f"GRANT SELECT ON ALL TABLES IN SCHEMA {spaces} TO {reader}",
     )
     try:
-        fixture.session.driver.execute(f"SET ROLE {reader}")
+        fixture.driver.execute(f"SET ROLE {reader}")
         comparison = fixture.session.compare(truth)
-        fixture.session.driver.execute("RESET ROLE")
+        fixture.driver.execute("RESET ROLE")
     finally:
         fixture.database.execute(f"DROP OWNED BY {reader}", f"DROP ROLE {reader}")
     assert comparison.extra_keys == (("a",),)

@@ -1,16 +1,14 @@
 """The SQL of SQLite: types, and tables that are copied because SQLite cannot alter them."""
 
-from datetime import UTC, datetime
-
 import pytest
 from tests.contract.values import FAMILIES
 from tests.support.table_schemas import INT32, INT64, TEXT, table_of
+from tests.targets import planned_changes
+from tests.targets.planned_changes import existing_table
 
 from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.model import Table
-from dapkit.targets.base import SyncState
-from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable
-from dapkit.targets.sql.schema_changes import change_statements, plan_schema_change
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex
 from dapkit.targets.sqlite.dialect import SqliteDialect, table_words
 
 SQL = SqliteDialect()
@@ -24,15 +22,9 @@ COLUMNS = (ID, NAME, SIZE)
 def altered(
     before: Table, after: Table, columns: tuple[ExistingColumn, ...] = COLUMNS, *, index: str = "", drop: bool = False
 ) -> list[str]:
-    state = SyncState(
-        namespace="canvas", table="things", watermark=datetime(2024, 3, 1, tzinfo=UTC), schema=before.schema
-    )
-    existing = ExistingTable(
-        columns={column.name: column for column in columns},
-        indexes=(ExistingIndex(name="mine", definition=index),) if index else (),
-    )
-    plan = plan_schema_change(SQL, state, after, existing, drop_columns=drop, partly_altered=False)
-    return change_statements(SQL, plan)
+    indexes = (ExistingIndex(name="mine", definition=index),) if index else ()
+    existing = existing_table(columns, indexes=indexes)
+    return planned_changes.altered(SQL, before, after, existing, drop_columns=drop)
 
 
 @pytest.mark.parametrize(
