@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from tests.contract.database_fixture import Values
+from tests.contract.database_fixture import Values, driver_of
 from tests.contract.mysql_fixture import MySqlFixture
 from tests.contract.table_fixture import TableFixture, interrupted
 from tests.support.mariadb_server import MariaDbServer, MySqlServer
@@ -28,8 +28,8 @@ from dapkit.errors import (
     TargetUnreachableError,
 )
 from dapkit.targets.base import ExpectedTable, LoadOptions, TableStatus
-from dapkit.targets.mysql.session import MySqlSession
-from dapkit.targets.mysql.target import MySqlTarget
+from dapkit.targets.mysql.target import target_of
+from dapkit.targets.sql.sync_state import SyncStateStore
 
 pytestmark = pytest.mark.server
 
@@ -62,7 +62,7 @@ def ids(fixture: TableFixture) -> list[object]:
 
 def test_the_session_is_as_the_official_clients(fixture: TableFixture) -> None:
     asked = "SELECT @@sql_mode, @@time_zone, @@character_set_client, @@autocommit"
-    ((modes, zone, charset, autocommit),) = fixture.session.driver.query(asked)
+    ((modes, zone, charset, autocommit),) = fixture.driver.query(asked)
     assert {"ANSI_QUOTES", "NO_AUTO_VALUE_ON_ZERO", "STRICT_ALL_TABLES"} <= set(modes.split(","))
     assert (zone, charset, autocommit) == ("+00:00", "utf8mb4", 1)
 
@@ -263,10 +263,9 @@ def test_who_holds_one_line_of_the_books_does_not_keep_others_waiting(fixture: T
     fixture.initial_load(BASE, ROWS)
     fixture.initial_load(other, [])
     session = fixture.database.open()
-    assert isinstance(session, MySqlSession)
-    session.driver.query("SET SESSION innodb_lock_wait_timeout = 1")
-    with fixture.session.driver.transaction():
-        fixture.session._guard(fixture.state(BASE))
+    driver_of(session).query("SET SESSION innodb_lock_wait_timeout = 1")
+    with fixture.driver.transaction():
+        SyncStateStore(fixture.driver).lock(fixture.state(BASE))
         load = fixture.load(other, fixture.parts(other, [{"id": 1, "name": "x"}], action=True))
         assert session.apply_increment(load, session.sync_states("canvas")["others"]).written == 1
     session.close()
@@ -281,8 +280,8 @@ def test_rights_that_are_documented_are_enough(
         "DROP USER IF EXISTS dapkit_worker", "CREATE USER dapkit_worker IDENTIFIED BY 'secret'",
         f"GRANT {rights} ON {database}.* TO dapkit_worker",
     )  # fmt: skip
-    database = MySqlFixture(f"mysql://dapkit_worker:secret@{mysql_server.host}:{mysql_server.port}/{database}")
-    worker = TableFixture(database, fixture.folder)
+    worker_database = MySqlFixture(f"mysql://dapkit_worker:secret@{mysql_server.host}:{mysql_server.port}/{database}")
+    worker = TableFixture(worker_database, fixture.folder)
     worker.initial_load(BASE, ROWS)
     worker.full_refresh(NARROWER, [*NEW, NEW[0]])
     worker.apply_increment(NARROWER, [deleted(id=1)])
@@ -296,7 +295,7 @@ def test_a_right_that_is_missing_is_named(fixture: TableFixture, mysql_server: M
     mysql_server.execute(
         "CREATE USER dapkit_reader IDENTIFIED BY 'secret'", f"GRANT SELECT ON {database}.* TO dapkit_reader"
     )
-    reader = MySqlTarget.of(f"mysql://dapkit_reader:secret@{mysql_server.host}:{mysql_server.port}/{database}").open()
+    reader = target_of(f"mysql://dapkit_reader:secret@{mysql_server.host}:{mysql_server.port}/{database}").open()
     with pytest.raises(TargetPermissionError, match="CREATE command denied"):
         reader.prepare("canvas", sandbox=False)
     reader.close()
@@ -305,10 +304,10 @@ def test_a_right_that_is_missing_is_named(fixture: TableFixture, mysql_server: M
 
 def test_a_lock_that_others_hold_for_too_long(fixture: TableFixture) -> None:
     fixture.initial_load(BASE, ROWS)
-    fixture.session.driver.query("SET SESSION innodb_lock_wait_timeout = 1")
+    fixture.driver.query("SET SESSION innodb_lock_wait_timeout = 1")
     other = fixture.database.open()
     with other.driver.transaction():
-        other.query(f"SELECT * FROM {other.fixture.of(BASE)} FOR UPDATE")
+        other.driver.query(f"SELECT * FROM {fixture.of(BASE)} FOR UPDATE")
         with pytest.raises(TargetBusyError):
             fixture.apply_increment(BASE, ROWS)
     other.close()
@@ -316,11 +315,11 @@ def test_a_lock_that_others_hold_for_too_long(fixture: TableFixture) -> None:
 
 
 def test_a_connection_that_is_gone_is_told_apart(fixture: TableFixture) -> None:
-    ((number,),) = fixture.session.driver.query("SELECT connection_id()")
+    ((number,),) = fixture.driver.query("SELECT connection_id()")
     fixture.database.execute(f"KILL {number}")
     for _ in range(2):  # the driver says it in another way when it knows
         with pytest.raises(TargetUnreachableError):
-            fixture.session.driver.query("SELECT 1")
+            fixture.driver.query("SELECT 1")
     fixture.reopen()
 
 
@@ -348,7 +347,7 @@ def test_a_server_that_is_killed_in_the_midst_of_a_load_keeps_nothing_of_it(tmp_
 
 
 def _begun(url: str) -> bool:
-    session = MySqlTarget.of(url).open()
+    session = target_of(url).open()
     begun = session.driver.query('SELECT 1 FROM "instructure_dap__dapkit_begun"')
     session.close()
     return bool(begun)
@@ -390,7 +389,7 @@ def test_comparing_tells_each_difference_and_nothing_else(fixture: TableFixture)
     assert fixture.session.compare(truth).missing == 0
     stale = fixture.load(table, fixture.parts(table, [deleted(id=77), rows[1]], action=True))
     assert fixture.session.compare(replace(truth, stale=stale)).equal
-    assert fixture.session.driver.query('SELECT count(*) FROM "canvas__things"') == [(5,)]
+    assert fixture.driver.query('SELECT count(*) FROM "canvas__things"') == [(5,)]
     fixture.apply_increment(table, [deleted(id=77)])
 
 

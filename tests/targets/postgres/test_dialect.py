@@ -111,8 +111,8 @@ def test_enums_grow_before_anything_else() -> None:
 def test_wider_types(before: Node, after: Node, statements: list[str]) -> None:
     found = altered(DIALECT, table_of({"v": before}), version({"v": after}))
     alter = 'ALTER TABLE "canvas"."things" ALTER COLUMN "v" '
-    altered = [sql.removeprefix(alter).partition(" USING")[0] for sql in found if sql.startswith(alter)]
-    assert altered == statements
+    changed = [sql.removeprefix(alter).partition(" USING")[0] for sql in found if sql.startswith(alter)]
+    assert changed == statements
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ class IncomingRows:
         self._driver = driver
         self._repairs = ValueRepairs(load, driver.dialect.facts.product)
         self._early: StagedRows | None = None
+        self._is_unique = False
 
     @contextmanager
     def staged_early(self) -> Iterator[None]:
@@ -43,33 +44,43 @@ class IncomingRows:
         if self._driver.capabilities.staging is not Staging.BEFORE:
             yield
             return
-        with self._stage() as staged:
+        with self._driver.stage(self.load, self._repairs, action=self.action) as staged:
+            self._require_rows(staged.rows)
             self._early = staged
+            if not self._driver.capabilities.transactional_ddl:
+                # Some servers allow no CREATE TABLE in a transaction, not even of a temporary one. This one is dropped
+                # by the next load, or with the session: an error after the COMMIT would make a load look failed.
+                self._early, self._is_unique = self._keep_newest(staged), True
             yield
 
     @contextmanager
     def staged(self) -> Iterator[StagedRows]:
         """Return the rows in a staging table, one for each key; they are gone afterwards."""
         if self._early is not None:
-            yield self._early
+            with self._unique(self._early) as rows:
+                yield rows
             return
-        with self._stage() as staged:
-            yield staged
-
-    @contextmanager
-    def _stage(self) -> Iterator[StagedRows]:
-        dialect, table = self._driver.dialect, self.load.table
         with self._driver.stage(self.load, self._repairs, action=self.action) as staged:
             self._require_rows(staged.rows)
-            if not self._driver.query(repeated_key(dialect, table, staged.name)):
-                yield staged
-                return
-            # The service may deliver a key several times. Only its last state counts.
-            newest = dialect.temporary(_NEWEST)
-            self._driver.execute(dialect.drop_temporary(newest))
-            self._driver.execute(keep_newest(dialect, table, staged.name, newest, action=self.action))
-            yield StagedRows(newest, staged.rows)
-            self._driver.execute(dialect.drop_temporary(newest))
+            with self._unique(staged) as rows:
+                yield rows
+
+    @contextmanager
+    def _unique(self, staged: StagedRows) -> Iterator[StagedRows]:
+        rows = staged if self._is_unique else self._keep_newest(staged)
+        yield rows
+        if rows.name != staged.name:
+            self._driver.execute(self._driver.dialect.drop_temporary(rows.name))
+
+    def _keep_newest(self, staged: StagedRows) -> StagedRows:
+        """Return a staging table that has only the last state of each key, which the service may deliver repeatedly."""
+        dialect, table = self._driver.dialect, self.load.table
+        if not self._driver.query(repeated_key(dialect, table, staged.name)):
+            return staged
+        newest = dialect.temporary(_NEWEST)
+        self._driver.execute(dialect.drop_temporary(newest))
+        self._driver.execute(keep_newest(dialect, table, staged.name, newest, action=self.action))
+        return StagedRows(newest, staged.rows)
 
     def load_into(self, name: str) -> int:
         """Copy the rows straight into a new table; return how many. Raises RepeatedKeysError."""
