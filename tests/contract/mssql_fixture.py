@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from tests.contract.database_fixture import DatabaseFixture, Fate, ValueSupport
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
-from dapkit.targets.mssql.dialect import MsSqlDialect
 from dapkit.targets.mssql.table_ddl import LOOKUPS
 from dapkit.targets.mssql.target import target_of
-from dapkit.targets.sql.dialect import identifier
+from dapkit.targets.sql.dialect import Dialect, full_name, identifier
 
 __all__ = ["MsSqlFixture", "in_tsql"]
 
@@ -42,19 +41,19 @@ class MsSqlFixture(DatabaseFixture):
         """Run statements of a test's own in a session of their own, committed."""
         super().execute(*(each for statement in statements for each in in_tsql(statement)))
 
-    def select(self, table: Table, columns: Sequence[Column]) -> str:
+    def select(self, dialect: Dialect, table: Table, columns: Sequence[Column]) -> str:
         """Select the texts of lookup tables."""
-        dialect = self.dialect
-        assert isinstance(dialect, MsSqlDialect)
         values = []
         for column in columns:
             value = f"rows_.{identifier(column.name)}"
-            values.append(dialect.comparable(table, column, value) if column.type.kind in LOOKUPS else value)
-        return f"SELECT {', '.join(values)} FROM {fixture.of(table)} AS rows_"
+            if column.type.kind in LOOKUPS:
+                value = dialect.comparison.comparable(table, column, value)
+            values.append(value)
+        return f"SELECT {', '.join(values)} FROM {full_name(dialect, table)} AS rows_"
 
     def index(self, name: str, table: Table) -> str:
         """Return what drops an index of a table after the words DROP INDEX."""
-        return f"{name} ON {self.fixture.of(table)}"
+        return f"{name} ON {full_name(self.dialect, table)}"
 
     def value(self, type_: ColumnType, raw: object) -> object:
         """Take sixteen bytes that end in twelve zeros for an IPv4 address; the suite knows no other of the kind."""

@@ -16,7 +16,7 @@ from tests.support.sandbox_process import SandboxProcess, sandbox_process
 from dapkit import Client, ClientOptions, Delivery
 from dapkit.schema import read_table
 from dapkit.targets.base import DataFiles, Load, watermark_of, watermark_text
-from dapkit.targets.postgres.target import PostgresTarget
+from dapkit.targets.postgres.target import target_of
 from dapkit.transfer import manifest
 
 pytestmark = [
@@ -43,7 +43,7 @@ def client(sandbox: SandboxProcess) -> Iterator[Client]:
 
 def ours(client: Client, verb: str, namespace: str, tables: str, url: str, folder: Path) -> None:
     """Do the same as ours does it."""
-    session = PostgresTarget.of(url).open()
+    session = target_of(url).open()
     session.prepare(namespace, sandbox=True)
     for name in client.tables(namespace) if tables == "all" else tables.split(","):
         _replicate(client, session, verb, namespace, name, folder)

@@ -90,7 +90,7 @@ def test_no_temporary_table_is_left(fixture: TableFixture) -> None:
     row = {"id": 1, "size": 1, "name": "x"}
     fixture.initial_load(TABLE, [row, row])
     fixture.apply_increment(TABLE, [row, row])
-    assert fixture.session.driver.query("SELECT table_name FROM duckdb_tables() WHERE temporary") == []
+    assert fixture.driver.query("SELECT table_name FROM duckdb_tables() WHERE temporary") == []
 
 
 def test_what_is_no_duckdb_file(tmp_path: Path) -> None:

@@ -305,12 +305,10 @@ def test_a_right_that_is_missing_is_named(fixture: TableFixture, mysql_server: M
 def test_a_lock_that_others_hold_for_too_long(fixture: TableFixture) -> None:
     fixture.initial_load(BASE, ROWS)
     fixture.driver.query("SET SESSION innodb_lock_wait_timeout = 1")
-    other = fixture.database.open()
-    with other.driver.transaction():
-        other.driver.query(f"SELECT * FROM {fixture.of(BASE)} FOR UPDATE")
+    with fixture.database.connected() as other, other.transaction():
+        other.query(f"SELECT * FROM {fixture.of(BASE)} FOR UPDATE")
         with pytest.raises(TargetBusyError):
             fixture.apply_increment(BASE, ROWS)
-    other.close()
     fixture.apply_increment(BASE, ROWS)
 
 

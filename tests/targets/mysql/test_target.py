@@ -5,7 +5,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import pymysql
 import pytest
@@ -14,6 +14,7 @@ from tests.support.mariadb_server import MariaDbServer, MySqlServer
 
 from dapkit.errors import TargetPermissionError, TargetRejectedError, TargetUnreachableError
 from dapkit.targets.mysql import target as module
+from dapkit.targets.mysql.driver import MySqlDriver
 from dapkit.targets.mysql.target import target_of
 from dapkit.targets.sql import keepalive
 
@@ -70,7 +71,7 @@ def test_a_session_that_cannot_be_set_up_gives_its_connection_up(monkeypatch: py
 @pytest.mark.server
 def test_a_merge_may_be_silent_for_hours_while_the_link_is_watched(mysql_url: str) -> None:
     session = target_of(mysql_url).open()
-    link = session.driver._connection._sock
+    link = cast(MySqlDriver, session.driver)._connection._sock
     session.driver.query("DO 1")
     assert link.gettimeout() is None
     assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == keepalive.PROBES

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import psycopg
@@ -25,6 +26,7 @@ from dapkit.errors import (
     TargetUnreachableError,
 )
 from dapkit.targets.base import ExpectedTable, LoadOptions
+from dapkit.targets.postgres.driver import PostgresDriver
 from dapkit.targets.postgres.target import target_of
 
 pytestmark = pytest.mark.server
@@ -312,14 +314,14 @@ def test_a_connection_that_is_cut_is_told_apart(fixture: TableFixture) -> None:
 def test_the_link_is_watched_from_both_ends_and_nothing_ends_what_takes_long(postgres_url: str) -> None:
     link = {"connect_timeout": "20", "keepalives_idle": "60", "tcp_user_timeout": "900000"}
     session = target_of(postgres_url).open()
-    assert link.items() <= session.driver._connection.info.get_parameters().items()
+    assert link.items() <= cast(PostgresDriver, session.driver)._connection.info.get_parameters().items()
     names = ("statement_timeout", "idle_session_timeout", "lock_timeout", "tcp_keepalives_idle", "TimeZone")
     wanted = ["0", "0", "10min", "60", "UTC"]
     assert [session.driver.query(f"SHOW {name}")[0][0] for name in names] == wanted
     assert session.driver.query("SHOW client_connection_check_interval") == [("10s",)]
     session.close()
     own = target_of(f"{postgres_url}?connect_timeout=7").open()
-    assert own.driver._connection.info.get_parameters()["connect_timeout"] == "7"
+    assert cast(PostgresDriver, own.driver)._connection.info.get_parameters()["connect_timeout"] == "7"
     own.close()
 
 
@@ -339,12 +341,10 @@ def test_a_right_that_is_missing_is_named(fixture: TableFixture, postgres_url: s
 def test_a_lock_that_others_hold_for_too_long(fixture: TableFixture) -> None:
     fixture.initial_load(TABLE, ROWS)
     fixture.driver.query("SELECT set_config('lock_timeout', '50ms', false)")
-    other = fixture.database.open()
-    with other.driver.transaction():
-        other.driver.execute(f"LOCK TABLE {THINGS} IN ACCESS EXCLUSIVE MODE")
+    with fixture.database.connected() as other, other.transaction():
+        other.execute(f"LOCK TABLE {THINGS} IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(TargetBusyError):
             fixture.apply_increment(TABLE, ROWS)
-    other.close()
     fixture.apply_increment(TABLE, ROWS)
 
 

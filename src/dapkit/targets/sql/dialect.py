@@ -3,7 +3,7 @@
 A `Dialect` only supplies clauses; the statements that are built from them, and their order, are written once in
 `sync_state`, `merge`, `schema_changes`, `compare` and `loader`. Layout and names are those of the official client, so
 that either client can continue what the other began: `instructure_dap` holds the state tables, each namespace has a
-schema of its own (or a prefix, where there are no schemas). Tables of our own (`dapkit_*`) lie next to the state tables.
+schema of its own (or a prefix, where there are no schemas). Our own tables (`dapkit_*`) lie next to the state tables.
 """
 
 import json

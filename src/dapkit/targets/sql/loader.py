@@ -69,13 +69,13 @@ class Loader:
 
     def _create_and_fill(self, load: Load, direct: bool) -> LoadStats:
         table, rows = load.table, self._incoming(load, action=False)
-        with rows.staged_early() if not direct else nullcontext(), self._created(table) as create:
-            with self._driver.transaction():
-                if create:
-                    self._require_absent(table)  # another process may have created it while rows were read
-                    self._run(create)
-                stats = self._fill(rows, table, self._name(table), direct=direct)
-                return self._finish(load, "initial-load", stats)
+        early = nullcontext() if direct else rows.staged_early()
+        with early, self._created(table) as create, self._driver.transaction():
+            if create:
+                self._require_absent(table)  # another process may have created it while rows were read
+                self._run(create)
+            stats = self._fill(rows, table, self._name(table), direct=direct)
+            return self._finish(load, "initial-load", stats)
 
     def apply_increment(self, load: Load, before: SyncState) -> LoadStats:
         """Apply an increment that was requested from the watermark in `before`; see `TargetSession`."""

@@ -32,6 +32,7 @@ DDL = "ddl"
 
 _ORIGIN, _UNFINISHED = "dapkit_origin", "dapkit_begun"
 _SANDBOX = "sandbox"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SyncStateStore:
@@ -202,8 +203,8 @@ class SyncStateStore:
 
     def _watermark(self, watermark: datetime) -> object:
         # Cut, never rounded up: a later watermark would skip changes, an earlier one brings some of them twice.
-        utc = watermark.astimezone(UTC).replace(tzinfo=None)
-        return self._db_time(utc - (utc - datetime.min) % self._driver.capabilities.watermark_precision)
+        too_fine = (watermark - _EPOCH) % self._driver.capabilities.watermark_precision
+        return self._db_time((watermark - too_fine).astimezone(UTC).replace(tzinfo=None))
 
     def _db_time(self, utc: datetime) -> object:
         return str(utc) if self._driver.dialect.facts.text_times else utc
