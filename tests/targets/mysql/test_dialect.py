@@ -7,7 +7,8 @@ from tests.targets.planned_changes import altered
 from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.model import Table
 from dapkit.targets.base import Merge
-from dapkit.targets.mysql.dialect import MySqlDialect, dialect_of
+from dapkit.targets.mysql.dialect import MySqlDialect
+from dapkit.targets.mysql.driver import dialect_of
 from dapkit.targets.sql.merge import delete_marked, delete_missing, merge_rows
 
 DIALECT = MySqlDialect(exact="utf8mb4_nopad_bin")

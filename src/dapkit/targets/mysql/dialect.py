@@ -6,7 +6,6 @@ UTC, and the collation in `exact`, which distinguishes texts down to the last sp
 
 import hashlib
 import json
-import re
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,14 +14,12 @@ from ipaddress import ip_address
 
 from dapkit.decode.tsv import META_ACTION, META_TS
 from dapkit.model import Column, ColumnType, Table, TypeKind
-from dapkit.schema import widens
 from dapkit.targets.base import Sample
+from dapkit.targets.mysql.column_types import LONGEST_KEY, alters, column_type, literal, open_enums, plain_type
 from dapkit.targets.mysql.state_tables import TABLES
 from dapkit.targets.sql.dialect import (
     BUCKETS,
     JSON_KINDS,
-    MARKER_LENGTH,
-    NUMBERS,
     DialectFacts,
     SchemaPlan,
     Statements,
@@ -31,51 +28,18 @@ from dapkit.targets.sql.dialect import (
     identifier,
     listed,
     state_table,
-    text_literal,
     threshold,
 )
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
 
-__all__ = ["STAGING", "MySqlDialect", "alters", "dialect_of", "open_enums"]
+__all__ = ["STAGING", "MySqlDialect"]
 
 STAGING = '"dapkit_staging"'
 TEXT_OF_UUID = "dapkit_text"
 """The column next to another whose UUIDs become text."""
 
-_LONGEST = 16_383
-"""The most characters, of four bytes each, of a varchar; longer texts are a mediumtext."""
-
-_LONGEST_KEY = 255
 _COMMENTS = {"table": 2048, "column": 1024}
 """How long comments may be."""
-
-_TYPES = {
-    TypeKind.INT16: "smallint",
-    TypeKind.INT32: "integer",
-    TypeKind.INT64: "bigint",
-    TypeKind.FLOAT32: "double",
-    TypeKind.FLOAT64: "double",
-    TypeKind.BOOLEAN: "tinyint",
-    TypeKind.OPEN_ENUM: "integer",
-    TypeKind.DATETIME: "datetime",
-    TypeKind.DATE: "date",
-    TypeKind.TIME: "time",
-    TypeKind.UUID: "binary(16)",
-    TypeKind.IPV4: "binary(4)",
-    TypeKind.IPV6: "binary(16)",
-    TypeKind.IP: "binary(16)",
-    TypeKind.ARRAY: "json",
-    TypeKind.OBJECT: "json",
-    TypeKind.UNTYPED: "json",
-}
-_AS_TEXT = frozenset(
-    {TypeKind.INT16, TypeKind.INT32, TypeKind.INT64, TypeKind.TEXT, TypeKind.ENUM, TypeKind.DATE, TypeKind.UUID}
-)
-"""Kinds whose values as text are what the service writes; those of UUIDs with some help."""
-
-
-_WIDTH = re.compile(r"^(tinyint|smallint|int|bigint)\(\d+\)")
-_CHARSET = re.compile(r" character set [a-z0-9_]+ collate [a-z0-9_]+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -120,7 +84,7 @@ class MySqlDialect:
 
     def literal(self, text: str) -> str:
         """Write a text, in which backslashes begin escapes."""
-        return text_literal(text.replace("\\", "\\\\"))
+        return literal(text)
 
     def bare(self, namespace: str, table: str) -> str:
         """Return the name of a table: the namespace is its prefix."""
@@ -176,24 +140,8 @@ class MySqlDialect:
         return self.type(column.type, key=column in table.key)
 
     def type(self, type_: ColumnType, *, key: bool = False) -> str:
-        """Return a type as SQL writes it; texts of a key are bounded, and distinguished exactly."""
-        match type_.kind:
-            case TypeKind.DECIMAL:
-                return f"decimal({type_.precision},{type_.scale})"
-            case TypeKind.TEXT if key:
-                length = _LONGEST_KEY if type_.length is None else type_.length
-                length = max(length, MARKER_LENGTH) if type_.marker else length
-                return f"varchar({length}) CHARACTER SET utf8mb4 COLLATE {self.exact}"
-            case TypeKind.TEXT:
-                length = max(type_.length or 0, MARKER_LENGTH if type_.marker else 0)
-                bounded = type_.length is not None and length <= _LONGEST
-                return f"varchar({length})" if bounded else "mediumtext"
-            case TypeKind.ENUM:
-                values = ", ".join(map(self.literal, type_.values))
-                ascii_ = all(value.isascii() for value in type_.values)
-                charset = "ascii COLLATE ascii_bin" if ascii_ else "utf8mb4 COLLATE utf8mb4_bin"
-                return f"ENUM ({values}) CHARACTER SET {charset}"
-        return _TYPES[type_.kind]
+        """Write a type."""
+        return column_type(type_, self.exact, key=key)
 
     def definition(self, table: Table, column: Column) -> str:
         """Return the definition of a column, its comment included."""
@@ -465,7 +413,7 @@ class _Lookups:
 
     def comparable_table(self, table: Table) -> Table:
         """Keep open enums as text: a temporary table cannot have foreign keys."""
-        text = ColumnType(kind=TypeKind.TEXT, length=_LONGEST_KEY)
+        text = ColumnType(kind=TypeKind.TEXT, length=LONGEST_KEY)
         key, value = (
             tuple(replace(each, type=text) if each.type.kind is TypeKind.OPEN_ENUM else each for each in columns)
             for columns in (table.key, table.value)
@@ -542,40 +490,3 @@ class _Comparison:
 
 
 _UUID_GROUPS = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
-
-
-def open_enums(table: Table) -> list[Column]:
-    """Return the columns that are kept as numbers of a lookup table."""
-    return [column for column in table.columns if column.type.kind is TypeKind.OPEN_ENUM]
-
-
-def plain_type(type_: str) -> str:
-    """Return a type without what the catalogues of different servers write differently."""
-    plain = _WIDTH.sub(r"\1", _CHARSET.sub("", type_).strip())
-    if plain.lower().startswith("enum"):
-        return "enum" + plain[4:].replace(" ", "").replace("\\\\", "\\")
-    plain = plain.lower()
-    return {"integer": "int", "json": "longtext"}.get(plain, plain)
-
-
-def dialect_of(version: str, charset: str) -> MySqlDialect:
-    """Return the SQL of a server of a version, for a database of a character set."""
-    utf8 = charset == "utf8mb4"
-    if "mariadb" not in version.lower():
-        return MySqlDialect(exact="utf8mb4_0900_bin", utf8=utf8)
-    # Some report 5.5.5-10.11.2-MariaDB, for the sake of old clients.
-    numbers = version.removeprefix("5.5.5-").split(".")
-    normal = "JSON_NORMALIZE({})" if tuple(map(int, numbers[:2])) >= (10, 7) else "JSON_COMPACT({})"
-    return MySqlDialect(product="MariaDB", exact="utf8mb4_nopad_bin", utf8=utf8, normal_json=normal)
-
-
-def alters(before: ColumnType, after: ColumnType) -> bool:
-    """Whether a column's values, as they are kept, become those of another type."""
-    if not widens(before, after):
-        return False
-    if before.kind is after.kind or {before.kind, after.kind} <= JSON_KINDS:
-        return True
-    if after.kind is TypeKind.TEXT:
-        return before.kind in _AS_TEXT
-    numbers = before.kind in NUMBERS and after.kind in NUMBERS
-    return numbers or after.kind is TypeKind.IP  # an IPv4 address is padded with zeros, as a wider column pads it

@@ -13,14 +13,14 @@ from dapkit.errors import TargetBusyError, TargetError
 from dapkit.model import Table
 from dapkit.targets.base import Capabilities, Load, Merge, Rebuild, Staging
 from dapkit.targets.mysql.connection import LocalInfileConnection
-from dapkit.targets.mysql.dialect import STAGING, MySqlDialect, dialect_of
+from dapkit.targets.mysql.dialect import STAGING, MySqlDialect
 from dapkit.targets.mysql.errors import translated
 from dapkit.targets.mysql.introspection import MySqlCatalog
 from dapkit.targets.mysql.local_loader import LocalLoader
 from dapkit.targets.sql.driver import StagedRows
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
-__all__ = ["CAPABILITIES", "MySqlDriver"]
+__all__ = ["CAPABILITIES", "MySqlDriver", "dialect_of"]
 
 CAPABILITIES = Capabilities(
     connections=8,
@@ -142,3 +142,14 @@ class MySqlDriver:
         """Close the connection."""
         with suppress(Exception):
             self._connection.close()
+
+
+def dialect_of(version: str, charset: str) -> MySqlDialect:
+    """Return the SQL of a server of a version, for a database of a character set."""
+    utf8 = charset == "utf8mb4"
+    if "mariadb" not in version.lower():
+        return MySqlDialect(exact="utf8mb4_0900_bin", utf8=utf8)
+    # Some report 5.5.5-10.11.2-MariaDB, for the sake of old clients.
+    numbers = version.removeprefix("5.5.5-").split(".")
+    normal = "JSON_NORMALIZE({})" if tuple(map(int, numbers[:2])) >= (10, 7) else "JSON_COMPACT({})"
+    return MySqlDialect(product="MariaDB", exact="utf8mb4_nopad_bin", utf8=utf8, normal_json=normal)
