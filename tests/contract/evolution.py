@@ -32,12 +32,21 @@ def version(
 
 
 class EvolutionContract:
+    @pytest.mark.slow
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_a_new_column_is_null_in_the_rows_before(self, fixture: TableFixture, family: str) -> None:
+    def test_a_new_column_of_each_type_is_null_in_the_rows_before(self, fixture: TableFixture, family: str) -> None:
         node, values = FAMILIES[family]
         fixture.initial_load(BASE, [OLD])
         after = version({"name": SHORT, "size": INT32, "v": node})
         new = {"id": 2, "name": "new", "v": values[0]}
+        fixture.apply_increment(after, [new])
+        fixture.holds(after, [OLD, new])
+
+    def test_new_columns_of_all_types_are_null_in_the_rows_before(self, fixture: TableFixture) -> None:
+        fixture.initial_load(BASE, [OLD])
+        nodes = {name: node for name, (node, _) in FAMILIES.items()}
+        after = version({"name": SHORT, "size": INT32, **nodes})
+        new = {"id": 2, "name": "new"} | {name: values[0] for name, (_, values) in FAMILIES.items()}
         fixture.apply_increment(after, [new])
         fixture.holds(after, [OLD, new])
 

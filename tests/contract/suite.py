@@ -35,11 +35,6 @@ class TargetContract(
     """All of it."""
 
     @pytest.fixture
-    def database(self, tmp_path: Path) -> DatabaseFixture:
-        """An empty database; every implementer has its own."""
-        raise NotImplementedError
-
-    @pytest.fixture
     def fixture(self, database: DatabaseFixture, tmp_path: Path) -> Iterator[TableFixture]:
         """A session on the database, prepared."""
         folder = tmp_path / "files"

@@ -155,17 +155,18 @@ class Breaks:
 
 @contextmanager
 def interrupted(session: TargetSession, step: int) -> Iterator[Breaks]:
-    """Let a session fail before its n-th statement, as if it were killed there; it must not be used after that."""
+    """Let a session fail before its n-th change, as if it were killed there; it must not be used after that."""
     breaks, driver = Breaks(), driver_of(session)
     left = step
 
     def watched(run: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
+        def call(sql: str, *values: Any) -> Any:
             nonlocal left
-            left -= 1
+            # A break before a statement that only reads leaves what a break before the next change leaves.
+            left -= not sql.lstrip().startswith(("SELECT", "SHOW"))
             if left == 0:
                 raise BreakError
-            return run(*args)
+            return run(sql, *values)
 
         return call
 

@@ -1,5 +1,7 @@
 """DuckDB keeps the contract."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,5 +16,7 @@ SUPPORT = ValueSupport(nul=KEPT, json_nul=KEPT, infinity=KEPT, nan=KEPT, unknown
 
 class TestDuckDb(TargetContract):
     @pytest.fixture
-    def database(self, tmp_path: Path) -> DatabaseFixture:
-        return DatabaseFixture(duckdb_file(tmp_path / "test.duckdb"), SUPPORT)
+    def database(self, tmp_path: Path) -> Iterator[DatabaseFixture]:
+        database = DatabaseFixture(duckdb_file(tmp_path / "test.duckdb"), SUPPORT)
+        with closing(database.open()):  # to open the file again is cheap as long as it is open
+            yield database

@@ -23,6 +23,7 @@ from dapkit.targets.duckdb.target import duckdb_file
 from dapkit.targets.sqlite.target import sqlite_file
 
 EXAMPLES = 500 if "DAPKIT_SOAK" in os.environ else 15
+FEW_EXAMPLES = 2
 DATABASES: dict[str, Callable[[Path], DatabaseFixture]] = {
     "duckdb": lambda folder: DatabaseFixture(duckdb_file(folder / "test.duckdb"), DUCKDB),
     "sqlite": lambda folder: DatabaseFixture(sqlite_file(folder / "test.sqlite"), SQLITE),
@@ -87,6 +88,17 @@ HISTORIES = st.lists(ROUNDS, min_size=3, max_size=6)
 SETTINGS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.parametrize("database", DATABASES)
+@settings(SETTINGS, max_examples=FEW_EXAMPLES)
+@given(rounds=HISTORIES)
+def test_a_table_follows_the_service_in_a_few_histories(
+    tmp_path_factory: pytest.TempPathFactory, database: str, rounds: list[Round]
+) -> None:
+    folder = tmp_path_factory.mktemp("model")
+    follow(DATABASES[database](folder), folder, rounds)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(60 * EXAMPLES)
 @pytest.mark.parametrize("database", DATABASES)
 @SETTINGS

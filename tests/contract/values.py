@@ -113,8 +113,9 @@ def _values(fixture: TableFixture, family: str) -> list[Any]:
 
 
 class ValuesContract:
+    @pytest.mark.slow
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_values_come_back_as_the_service_wrote_them_on_every_road(self, fixture: TableFixture, family: str) -> None:
+    def test_values_of_each_type_come_back_in_every_way_of_loading(self, fixture: TableFixture, family: str) -> None:
         node, values = FAMILIES[family][0], _values(fixture, family)
         table = _column(node)
         states = [*values, None]
@@ -136,24 +137,32 @@ class ValuesContract:
     def _holds(self, fixture: TableFixture, table: Table, by_id: dict[int, Any]) -> None:
         fixture.holds(table, [{"id": key, "v": value} for key, value in by_id.items()])
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_required_columns_hold_the_same(self, fixture: TableFixture, family: str) -> None:
+    def test_a_required_column_of_each_type_holds_the_same(self, fixture: TableFixture, family: str) -> None:
         node, values = FAMILIES[family][0], _values(fixture, family)
         table = _column(node, required=True)
         self._loads(fixture, table, dict(enumerate(values, 1)))
 
-    def test_all_families_side_by_side_in_one_table(self, fixture: TableFixture) -> None:
+    @pytest.mark.parametrize("required", [False, True])
+    def test_all_types_side_by_side_come_back_in_every_way_of_loading(
+        self, fixture: TableFixture, required: bool
+    ) -> None:
         nodes = {f'{name} of "all", it\'s': node for name, (node, _) in FAMILIES.items()}
-        table = table_of(nodes)
-        columns = list(zip(nodes, [_values(fixture, family) for family in FAMILIES], strict=True))
+        table = table_of(nodes, required=nodes if required else ())
+        nulls = [] if required else [None]
+        columns = list(zip(nodes, [[*_values(fixture, family), *nulls] for family in FAMILIES], strict=True))
         rows: list[Values] = [
             {"id": number} | {name: values[number % len(values)] for name, values in columns}
-            for number in range(len(_STRINGS))
+            for number in range(len(_STRINGS) + 1)
         ]
-        fixture.initial_load(table, rows)
+        assert not fixture.initial_load(table, rows).repaired
         fixture.holds(table, rows)
-        fixture.apply_increment(table, [row | {"id": row["id"] + 1} for row in rows])
-        fixture.holds(table, [rows[0], *(row | {"id": row["id"] + 1} for row in rows)])
+        turned = [row | {"id": row["id"] + 1} for row in rows]
+        fixture.apply_increment(table, turned)
+        fixture.holds(table, [rows[0], *turned])
+        fixture.full_refresh(table, rows)
+        fixture.holds(table, rows)
 
     @pytest.mark.parametrize("family", ["int16", "int64", "text-bounded", "uuid", "date", "date-time"])
     def test_a_key_may_be_of_any_simple_type(self, fixture: TableFixture, family: str) -> None:
