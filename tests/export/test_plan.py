@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from dapkit.export.journal import JobEntry, RunStartedEntry, RunState, TableProgress, advance
 from dapkit.export.plan import (
-    CONTINUE_WITHIN,
+    RESUME_WITHIN,
     DownloadTable,
     ResumeRun,
     ReuseTable,
     StartRun,
     plan_run,
     plan_tables,
-    reopened,
     run_key,
+    tables_to_reset,
 )
 from dapkit.model import Format, Job, JobStatus, Query
 from dapkit.protocol.job import Poll, Wait, decide
@@ -35,7 +35,7 @@ def complete(job_id: str = "j", at: str = AT) -> Job:
 
 
 def state(*, ended: bool, last: float = NOW - 60, service: str = "https://x", **tables: TableProgress) -> RunState:
-    return RunState(begun=replace_service(service), tables=dict(tables), last=last, ended=ended)
+    return RunState(start=replace_service(service), tables=dict(tables), last_entry_at=last, ended=ended)
 
 
 def replace_service(service: str) -> RunStartedEntry:
@@ -48,14 +48,14 @@ FAILED = TableProgress(job=Job(id="f", status=JobStatus.FAILED), failed=True, se
 
 
 def test_no_record_begins() -> None:
-    assert plan_run(None, NOW) == StartRun(leftovers={})
+    assert plan_run(None, NOW) == StartRun(abandoned={})
 
 
 def test_an_interrupted_run_is_continued_for_20_hours() -> None:
     open_run = state(ended=False, a=WHOLE, b=OPEN)
     assert plan_run(open_run, NOW) == ResumeRun(age=60, state=open_run)
-    old = replace(open_run, last=NOW - CONTINUE_WITHIN)
-    assert plan_run(old, NOW) == StartRun(leftovers={"b": ("k",)})
+    old = replace(open_run, last_entry_at=NOW - RESUME_WITHIN)
+    assert plan_run(old, NOW) == StartRun(abandoned={"b": ("k",)})
 
 
 def test_a_run_from_the_future_is_not_trusted() -> None:
@@ -63,13 +63,13 @@ def test_a_run_from_the_future_is_not_trusted() -> None:
 
 
 def test_a_finished_run_is_left_alone_and_a_partly_failed_one_continued() -> None:
-    assert plan_run(state(ended=True, a=WHOLE, b=WHOLE), NOW) == StartRun(leftovers={})
+    assert plan_run(state(ended=True, a=WHOLE, b=WHOLE), NOW) == StartRun(abandoned={})
     partly = state(ended=True, a=WHOLE, b=FAILED)
     assert plan_run(partly, NOW) == ResumeRun(age=60, state=partly)
 
 
 def plan(run: RunState | None) -> dict[str, ReuseTable | DownloadTable]:
-    steps = plan_tables({"a": QUERY, "b": QUERY}, run, NOW, retry_timeout=900, given_up={})
+    steps = plan_tables({"a": QUERY, "b": QUERY}, run, NOW, retry_timeout=900, abandoned={})
     return {step.table: step for step in steps}
 
 
@@ -90,7 +90,7 @@ def test_a_failed_job_is_remembered_but_asked_for_anew() -> None:
 
 
 def again(run: RunState, marks: Mapping[str, str] | None = None) -> list[tuple[str, str | None]]:
-    return [(entry.table, entry.since) for entry in reopened(run, NOW, marks or {})]
+    return [(entry.table, entry.since) for entry in tables_to_reset(run, NOW, marks or {})]
 
 
 def test_after_a_partly_failed_run_stale_tables_are_asked_again() -> None:
@@ -102,8 +102,8 @@ def test_after_a_partly_failed_run_stale_tables_are_asked_again() -> None:
 
 def test_a_table_that_was_to_be_asked_again_is_so_though_the_continued_run_is_interrupted() -> None:
     stale = replace(WHOLE, job=complete("old", at="2023-11-14T17:00:00Z"))
-    run = state(ended=True, a=stale, b=replace(FAILED, given_up=("g",)))
-    for entry in reopened(run, NOW, {}):
+    run = state(ended=True, a=stale, b=replace(FAILED, abandoned=("g",)))
+    for entry in tables_to_reset(run, NOW, {}):
         run = advance(run, entry)
     assert run.ended, "interrupted here, the same is found once more"
     assert isinstance(plan(run)["a"], DownloadTable)
@@ -117,7 +117,7 @@ def test_a_table_that_was_to_be_asked_again_is_so_though_the_continued_run_is_in
 
 def test_a_table_asked_again_abandons_what_was_unfinished() -> None:
     run = state(ended=True, a=WHOLE, b=replace(OPEN, failed=True))
-    (entry,) = reopened(run, NOW, {"b": "2023-11-14T21:00:00Z"})
+    (entry,) = tables_to_reset(run, NOW, {"b": "2023-11-14T21:00:00Z"})
     taken = plan(advance(run, entry))["b"]
     assert isinstance(taken, DownloadTable)
     assert (taken.record.job, taken.record.given_up) == (None, ("k",))
@@ -127,7 +127,7 @@ def test_an_increment_grows_stale_only_where_it_can_go_on_from_itself() -> None:
     increment = Job(id="i", status=JobStatus.COMPLETE, since="2020-01-01T00:00:00Z", until="2020-01-02T00:00:00Z")
     ended = state(ended=True, a=replace(WHOLE, job=increment), b=FAILED)
     assert again(ended) == []
-    from_folder = replace(ended, begun=msgspec.structs.replace(ended.begun, since={"a": "2020-01-01T00:00:00Z"}))
+    from_folder = replace(ended, start=msgspec.structs.replace(ended.start, since={"a": "2020-01-01T00:00:00Z"}))
     marks = {"a": "2020-01-02T00:00:00Z", "b": "2020-01-01T00:00:00Z"}
     assert again(from_folder, marks) == list(marks.items())
     assert again(from_folder, {"a": "2020-01-01T00:00:00Z"}) == [("a", None)]
@@ -154,11 +154,11 @@ def test_a_job_that_was_under_way_is_polled_at_once() -> None:
 
 def test_beginning_anew_abandons_what_is_unfinished() -> None:
     run = state(ended=False, a=WHOLE, b=OPEN)
-    assert plan_run(run, NOW, anew=True) == StartRun(leftovers={"b": ("k",)})
+    assert plan_run(run, NOW, new=True) == StartRun(abandoned={"b": ("k",)})
 
 
 def test_a_new_run_inherits_the_jobs_given_up() -> None:
-    steps = plan_tables({"a": QUERY}, None, NOW, retry_timeout=900, given_up={"a": ("x", "y")})
+    steps = plan_tables({"a": QUERY}, None, NOW, retry_timeout=900, abandoned={"a": ("x", "y")})
     assert steps[0].record.given_up == ("x", "y")
 
 

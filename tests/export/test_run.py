@@ -32,7 +32,7 @@ def assert_true(fake: FakeService, output: Path) -> None:
     for folder in output.glob("job_*"):
         files = {path.name: path for path in folder.iterdir() if not path.name.startswith(".")}
         for name, path in files.items():
-            assert path.read_bytes() == fake.truth(name.removesuffix(".jsonl.gz")), path
+            assert path.read_bytes() == fake.content(name.removesuffix(".jsonl.gz")), path
         manifest = folder / ".manifest.json"
         if manifest.exists():
             said = json.loads(manifest.read_bytes())
@@ -79,8 +79,8 @@ def test_a_half_file_of_another_program_is_fetched_again_and_a_whole_one_kept(tm
     fake = service(job_seconds=0.0)
     folder = tmp_path / "job_users-0"
     folder.mkdir()
-    (folder / "users-0.0.jsonl.gz").write_bytes(fake.truth("users-0.0"))
-    (folder / "users-0.1.jsonl.gz").write_bytes(fake.truth("users-0.1")[:50])
+    (folder / "users-0.0.jsonl.gz").write_bytes(fake.content("users-0.0"))
+    (folder / "users-0.1.jsonl.gz").write_bytes(fake.content("users-0.1")[:50])
     result = run(fake, options(tmp_path, tables=("users",)))
     assert result.done[0].rows == 60
     assert_true(fake, tmp_path)

@@ -3,7 +3,7 @@
 import pytest
 
 from dapkit.errors import TableNotFoundError, UsageError
-from dapkit.export.selection import nearest, select, split_tables, vanished
+from dapkit.export.selection import nearest, no_longer_listed, select, split_tables
 
 KNOWN = ("users", "courses", "quizzes", "quiz_questions")
 
@@ -46,8 +46,8 @@ def test_excluding_everything_is_a_usage_error() -> None:
 
 
 def test_the_nearest_names_are_offered() -> None:
-    assert "users" in nearest("user", KNOWN)
-    assert "dap list" in nearest("zzzz", KNOWN)
+    assert "users" in nearest("user", KNOWN, "canvas")
+    assert "dap list --namespace catalog" in nearest("zzzz", KNOWN, "catalog")
 
 
 HELD = ("users", "quiz_answers", "wikis")
@@ -67,4 +67,4 @@ HELD = ("users", "quiz_answers", "wikis")
 def test_what_is_held_and_no_longer_listed(
     wanted: list[str], exclude: list[str], known: tuple[str, ...] | None, gone: tuple[str, ...]
 ) -> None:
-    assert vanished(wanted, exclude, known, HELD) == gone
+    assert no_longer_listed(wanted, exclude, known, HELD) == gone

@@ -12,8 +12,8 @@ import pytest
 from dapkit.errors import VerificationError
 from dapkit.export.verify import verify
 from dapkit.model import Format
+from dapkit.storage.local import LocalFolder
 from dapkit.transfer import manifest
-from dapkit.transfer.integrity import Verification, verify_file
 from dapkit.transfer.manifest import Manifest, ManifestObject
 
 CONTENT = gzip.compress(b'{"key":{"id":1}}\n', mtime=0)
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
         format=Format.JSONL, mode=None, job_id="a", schema_version=1, at="2024-01-01T00:00:00Z", since=None,
         until=None, rows=1, bytes=len(CONTENT), objects=(item,), completed_at="2024-01-01T00:00:00+00:00",
     )  # fmt: skip
-    manifest.write(job, whole)
+    manifest.write(LocalFolder(job), whole)
     return tmp_path
 
 
@@ -42,18 +42,18 @@ def test_a_right_folder_has_no_problem(folder: Path) -> None:
 
 
 def wrong(folder: Path) -> list[str]:
-    return [problem.what for problem in verify(folder).problems]
+    return [problem.message for problem in verify(folder).problems]
 
 
 def test_each_thing_wrong_is_said(folder: Path) -> None:
     path = folder / "job_a" / "part.jsonl.gz"
     (folder / "job_a" / "stranger.gz").write_bytes(b"")
-    assert wrong(folder) == ["is not named by the manifest"]
+    assert wrong(folder) == ["is not in the manifest"]
     (folder / "job_a" / "stranger.gz").unlink()
     path.write_bytes(CONTENT[:-1])
     assert "bytes instead of" in wrong(folder)[0]
     path.write_bytes(gzip.compress(b'{"key":{"id":2}}\n', mtime=0))
-    assert wrong(folder) == ["has another SHA-256 than its manifest says"]
+    assert wrong(folder) == ["has a different SHA-256 than its manifest says"]
     path.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
     assert len(wrong(folder)) == 1
     path.unlink()
@@ -64,7 +64,7 @@ def test_each_thing_wrong_is_said(folder: Path) -> None:
 
 def test_a_job_without_manifest_is_unfinished(folder: Path) -> None:
     (folder / "job_b").mkdir()
-    assert verify(folder).unfinished == (folder / "job_b",)
+    assert verify(folder).incomplete == (folder / "job_b",)
 
 
 def test_job_folders_are_found_at_any_depth_that_is_not_hidden(folder: Path) -> None:
@@ -75,21 +75,23 @@ def test_job_folders_are_found_at_any_depth_that_is_not_hidden(folder: Path) -> 
     assert [problem.path.parent.name for problem in verify(folder).problems] == ["job_b"]
     (folder / "2026" / "10" / "job_d").mkdir(parents=True)
     (folder / "2026" / "10" / "job_d" / "visible").touch()
-    assert verify(folder).unfinished == (folder / "2026" / "10" / "job_d",)
+    assert verify(folder).incomplete == (folder / "2026" / "10" / "job_d",)
 
 
 def test_what_cannot_be_read_is_one_finding_and_the_rest_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(folder / "job_a", folder / "job_b")
 
-    def guarded(path: Path, *rest: Any) -> Verification:
-        if path.parent.name == "job_a":
-            raise PermissionError(13, "Permission denied")
-        return verify_file(path, *rest)
+    open_file = LocalFolder.open
 
-    monkeypatch.setattr("dapkit.export.verify.verify_file", guarded)
+    def guarded(folder: LocalFolder, name: str) -> Any:
+        if folder.path.name == "job_a" and name != manifest.NAME:
+            raise PermissionError(13, "Permission denied")
+        return open_file(folder, name)
+
+    monkeypatch.setattr(LocalFolder, "open", guarded)
     result = verify(folder)
     assert (result.jobs, result.files) == (2, 2)
-    assert [problem.what for problem in result.problems] == ["cannot be read: Permission denied"]
+    assert [problem.message for problem in result.problems] == ["cannot be read: Permission denied"]
 
 
 def test_a_folder_that_cannot_be_looked_into_is_a_finding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +104,7 @@ def test_a_folder_that_cannot_be_looked_into_is_a_finding(folder: Path, monkeypa
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", guarded)
-    assert [(problem.path, problem.what) for problem in verify(folder).problems] == [
+    assert [(problem.path, problem.message) for problem in verify(folder).problems] == [
         (folder / "closed", "cannot be read: Permission denied")
     ]
 

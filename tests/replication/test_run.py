@@ -495,7 +495,7 @@ def test_the_second_of_two_equal_runs_ends_or_waits(tmp_path: Path, monkeypatch:
             {SyncAction.INCREMENTAL},
             {SyncAction.SKIP},
         ]
-        assert ["waiting for it" in message for message in world.notices()] == [True]
+        assert ["Waiting for it" in message for message in world.notices()] == [True]
 
     in_world(tmp_path, scenario)
 

@@ -8,6 +8,7 @@ import pytest
 
 from dapkit.errors import ManifestError
 from dapkit.model import Format, Job, JobStatus, Mode
+from dapkit.storage.local import LocalFolder
 from dapkit.transfer import manifest
 from dapkit.transfer.manifest import ExportSource, Manifest, ManifestObject, Watermarks
 
@@ -38,15 +39,15 @@ def put(output: Path, job_id: str, result: Result, *, size: int = 3) -> Manifest
         table=result.table, format=result.format, mode=result.mode, job_id=job_id, schema_version=1, at=result.at,
         since=None, until=result.until, rows=1, bytes=3, objects=(item,), completed_at="2024-01-01T00:00:00+00:00",
     )  # fmt: skip
-    manifest.write(folder, whole)
+    manifest.write(LocalFolder(folder), whole)
     return whole
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     whole = put(tmp_path, "a", Result(at="2024-01-01T00:00:00Z"))
-    assert manifest.read(tmp_path / "job_a") == whole
-    assert manifest.read(tmp_path) is None
-    assert list(manifest.folders(tmp_path)) == [tmp_path / "job_a"]
+    assert manifest.read(LocalFolder(tmp_path / "job_a")) == whole
+    assert manifest.read(LocalFolder(tmp_path)) is None
+    assert [folder.path for folder in manifest.folders(tmp_path)] == [tmp_path / "job_a"]
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -54,7 +55,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_damage_is_an_error_that_names_the_file(tmp_path: Path, content: str) -> None:
     (tmp_path / ".manifest.json").write_text(content)
     with pytest.raises(ManifestError, match=r"\.manifest\.json is damaged"):
-        manifest.read(tmp_path)
+        manifest.read(LocalFolder(tmp_path))
 
 
 def test_a_later_version_is_refused_and_more_fields_are_not(tmp_path: Path) -> None:
@@ -62,10 +63,10 @@ def test_a_later_version_is_refused_and_more_fields_are_not(tmp_path: Path) -> N
     path = tmp_path / "job_a" / ".manifest.json"
     content = msgspec.json.decode(path.read_bytes())
     path.write_bytes(msgspec.json.encode({**content, "new_field": 1}))
-    assert manifest.read(path.parent) is not None
+    assert manifest.read(LocalFolder(path.parent)) is not None
     path.write_bytes(msgspec.json.encode({**content, "manifest": 2}))
     with pytest.raises(ManifestError, match="version 2"):
-        manifest.read(path.parent)
+        manifest.read(LocalFolder(path.parent))
 
 
 def test_the_latest_watermark_counts_verbatim_over_snapshots_and_increments(tmp_path: Path) -> None:

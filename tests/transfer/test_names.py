@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dapkit.errors import UnsafeNameError
-from dapkit.transfer.names import distinct_name, job_folder, object_name, schema_file
+from dapkit.transfer.names import distinct_name, job_folder_name, object_name, schema_file
 
 
 def test_a_name_as_served_is_kept() -> None:
@@ -52,10 +52,10 @@ def test_names_of_one_job_are_distinct_without_case(names: list[str]) -> None:
 
 
 def test_job_ids_must_be_harmless() -> None:
-    assert job_folder("0f9a-22_b") == "job_0f9a-22_b"
+    assert job_folder_name("0f9a-22_b") == "job_0f9a-22_b"
     for bad in ("", "../x", "a/b", ".a", "a b", "x" * 300):
         with pytest.raises(UnsafeNameError):
-            job_folder(bad)
+            job_folder_name(bad)
 
 
 def test_a_schema_is_named_after_its_table() -> None:

@@ -21,13 +21,13 @@ from dapkit.export.run import ExportOptions, export
 from dapkit.model import Format, Query
 from dapkit.protocol.retry import FailedAttempt as Failure
 from dapkit.protocol.retry import RetryPolicy
-from dapkit.transfer import object_download as fetch
+from dapkit.transfer import object_download
 from dapkit.transfer.object_download import MOST_CORRUPT, MOST_REFUSALS, RefusedUrlError, RetryDownload, RetryState
 
 
 def attempts(error: DapError, *, demand: float | None = None) -> list[RetryDownload]:
-    trouble, seen = RetryState(RetryPolicy()), list[RetryDownload]()
-    while isinstance(again := trouble.next(Failure(error=error, demand=demand), 0.0, 0.0), RetryDownload):
+    retries, seen = RetryState(RetryPolicy()), list[RetryDownload]()
+    while isinstance(again := retries.next(Failure(error=error, demand=demand), 0.0, 0.0), RetryDownload):
         seen.append(again)
         assert len(seen) < 1000
     return seen
@@ -42,16 +42,16 @@ def test_what_may_pass_is_tried_with_growing_pauses_while_patience_lasts(error: 
 
 
 def test_progress_renews_patience_but_coming_as_far_as_before_does_not() -> None:
-    trouble = RetryState(RetryPolicy())
+    retries = RetryState(RetryPolicy())
     failure = Failure(error=NetworkError("x"))
     pauses = []
     for reached in (0, 100, 100, 200):
-        trouble.reached(reached)
-        again = trouble.next(failure, 1.0, 0.0)
+        retries.progress(reached)
+        again = retries.next(failure, 1.0, 0.0)
         assert isinstance(again, RetryDownload)
         pauses.append(again.pause)
     assert pauses == [0.5, 0.5, 0.75, 0.5]
-    assert trouble.trail.spent == 1.5
+    assert retries.history.spent == 1.5
 
 
 def test_corruption_refusals_and_what_cannot_pass_are_bounded() -> None:
@@ -139,11 +139,11 @@ def test_a_store_that_is_busy_keeps_only_the_object_it_spoke_of(tmp_path: Path) 
 
 
 def test_a_refusal_counts_anew_once_more_of_the_object_came() -> None:
-    trouble = RetryState(RetryPolicy())
+    retries = RetryState(RetryPolicy())
     for total in range(1, 50):
-        again = trouble.next(Failure(error=RefusedUrlError("x")), 0.0, 0.0)
+        again = retries.next(Failure(error=RefusedUrlError("x")), 0.0, 0.0)
         assert again == RetryDownload(0.0, fresh_url=True)
-        trouble.reached(total)
+        retries.progress(total)
 
 
 @pytest.mark.parametrize("status", [403, 404, 408, 409, 425, 500, 503])
@@ -159,7 +159,7 @@ def test_a_body_of_unknown_length_without_end_is_given_up_at_once_and_leaves_not
 ) -> None:
     fake = Unannounced(clock=VirtualClock(), tables_objects={"users": 1}, job_seconds=0.0)
     assert exported(fake, wanted(tmp_path / "right")).failed == ()
-    monkeypatch.setattr(fetch, "MOST_UNANNOUNCED", 100)
+    monkeypatch.setattr(object_download, "MOST_UNANNOUNCED", 100)
     result = exported(fake, wanted(tmp_path / "endless"))
     assert result.failed[0].error.code == "unexpected-response"
     assert fake.asked["object"] == 2
@@ -186,7 +186,7 @@ class ParquetStore(FakeService):
     page_crcs: bool = False
     stops: bool = True
 
-    def truth(self, object_id: str) -> bytes:
+    def content(self, object_id: str) -> bytes:
         out = io.BytesIO()
         numbers = pa.py_buffer(random.Random(7).randbytes(8 * 300_000))
         column = pa.Array.from_buffers(pa.int64(), 300_000, [None, numbers])
@@ -237,7 +237,7 @@ def test_an_interrupted_parquet_file_is_continued_only_where_a_hole_in_it_would_
     fake.stops = False
     fake.sent.clear()
     assert exported(fake, wanted(tmp_path, query=PARQUET)).failed == ()
-    whole = fake.truth("")
+    whole = fake.content("")
     assert (tmp_path / "job_users-0" / "users-0.0.parquet").read_bytes() == whole
     assert (fake.sent.total() < len(whole)) == (continued and not hole)
 
@@ -248,7 +248,7 @@ def test_a_parquet_file_that_is_not_ours_is_kept_only_where_a_hole_in_it_would_b
     tmp_path: Path, verification: str, hole: bool
 ) -> None:
     fake = store(verification, stops=False)
-    whole = fake.truth("")
+    whole = fake.content("")
     found = bytearray(whole)
     if hole:
         found[500_000:504_096] = bytes(4096)

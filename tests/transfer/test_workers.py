@@ -2,12 +2,10 @@
 
 import asyncio
 import threading
-from pathlib import Path
 
 import pytest
 
-from dapkit.errors import OutputError
-from dapkit.transfer.context import DiskSpace, run_workers, worker_pool
+from dapkit.transfer.workers import run_workers, worker_pool
 
 
 @pytest.mark.parametrize("error", [None, OSError("disk")])
@@ -23,7 +21,7 @@ def test_a_cancelled_call_has_ended_before_its_caller_goes_on(error: OSError | N
 
     async def scenario() -> bool:
         with worker_pool(1) as pool:
-            task = asyncio.create_task(pool.blocking(work))
+            task = asyncio.create_task(pool.run(work))
             await asyncio.to_thread(begun.wait, 10)
             task.cancel()
             await asyncio.sleep(0)
@@ -40,8 +38,8 @@ def test_a_result_and_an_error_arrive() -> None:
     async def scenario() -> int:
         with worker_pool(1) as pool:
             with pytest.raises(ValueError, match="int"):
-                await pool.blocking(int, "x")
-            return await pool.blocking(int, "7")
+                await pool.run(int, "x")
+            return await pool.run(int, "7")
 
     assert asyncio.run(scenario()) == 7
 
@@ -56,7 +54,7 @@ def test_a_call_has_ended_however_often_its_caller_is_cancelled() -> None:
 
     async def scenario() -> bool:
         with worker_pool(1) as pool:
-            task = asyncio.create_task(pool.blocking(work))
+            task = asyncio.create_task(pool.run(work))
             await asyncio.to_thread(begun.wait, 10)
             for _ in range(3):
                 task.cancel()
@@ -93,8 +91,3 @@ def test_shared_work_is_bounded_and_has_ended_when_one_item_fails() -> None:
 
     asyncio.run(scenario())
     assert most[0] == 4
-
-
-def test_a_folder_that_is_gone_is_an_error_of_ours(tmp_path: Path) -> None:
-    with pytest.raises(OutputError):
-        DiskSpace(tmp_path / "gone").reserve(1)
