@@ -1,4 +1,4 @@
-"""Files that are what their manifest says, and each way in which they are not."""
+"""Files that match their manifest, and every way in which they may not."""
 
 import gzip
 import hashlib
@@ -35,41 +35,41 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_right_folder_has_no_problem(folder: Path) -> None:
-    for pool in (folder, folder / "job_a"):
-        result = verify(pool)
+def test_a_correct_folder_has_no_problem(folder: Path) -> None:
+    for path in (folder, folder / "job_a"):
+        result = verify(path)
         assert (result.jobs, result.files, result.bytes, result.problems) == (1, 1, len(CONTENT), ())
 
 
-def wrong(folder: Path) -> list[str]:
+def problems(folder: Path) -> list[str]:
     return [problem.message for problem in verify(folder).problems]
 
 
-def test_each_thing_wrong_is_said(folder: Path) -> None:
+def test_every_problem_is_reported(folder: Path) -> None:
     path = folder / "job_a" / "part.jsonl.gz"
-    (folder / "job_a" / "stranger.gz").write_bytes(b"")
-    assert wrong(folder) == ["is not in the manifest"]
-    (folder / "job_a" / "stranger.gz").unlink()
+    (folder / "job_a" / "unknown.gz").write_bytes(b"")
+    assert problems(folder) == ["is not in the manifest"]
+    (folder / "job_a" / "unknown.gz").unlink()
     path.write_bytes(CONTENT[:-1])
-    assert "bytes instead of" in wrong(folder)[0]
+    assert "bytes instead of" in problems(folder)[0]
     path.write_bytes(gzip.compress(b'{"key":{"id":2}}\n', mtime=0))
-    assert wrong(folder) == ["has a different SHA-256 than its manifest says"]
+    assert problems(folder) == ["has a different SHA-256 than its manifest says"]
     path.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
-    assert len(wrong(folder)) == 1
+    assert len(problems(folder)) == 1
     path.unlink()
-    assert wrong(folder) == ["is missing"]
+    assert problems(folder) == ["is missing"]
     (folder / "job_a" / ".manifest.json").write_text("{")
-    assert "damaged" in wrong(folder)[0]
+    assert "damaged" in problems(folder)[0]
 
 
-def test_a_job_without_manifest_is_unfinished(folder: Path) -> None:
+def test_a_job_without_manifest_is_incomplete(folder: Path) -> None:
     (folder / "job_b").mkdir()
     assert verify(folder).incomplete == (folder / "job_b",)
 
 
-def test_job_folders_are_found_at_any_depth_that_is_not_hidden(folder: Path) -> None:
-    for pool in ("2026/09/job_b", ".hidden/job_c", "renamed"):
-        shutil.copytree(folder / "job_a", folder / pool)
+def test_job_folders_are_found_at_any_depth_except_in_hidden_folders(folder: Path) -> None:
+    for path in ("2026/09/job_b", ".hidden/job_c", "renamed"):
+        shutil.copytree(folder / "job_a", folder / path)
     assert verify(folder).jobs == 3
     (folder / "2026" / "09" / "job_b" / "part.jsonl.gz").write_bytes(b"")
     assert [problem.path.parent.name for problem in verify(folder).problems] == ["job_b"]
@@ -78,7 +78,9 @@ def test_job_folders_are_found_at_any_depth_that_is_not_hidden(folder: Path) -> 
     assert verify(folder).incomplete == (folder / "2026" / "10" / "job_d",)
 
 
-def test_what_cannot_be_read_is_one_finding_and_the_rest_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_one_problem_and_the_others_are_checked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(folder / "job_a", folder / "job_b")
 
     open_file = LocalFolder.open
@@ -94,7 +96,7 @@ def test_what_cannot_be_read_is_one_finding_and_the_rest_goes_on(folder: Path, m
     assert [problem.message for problem in result.problems] == ["cannot be read: Permission denied"]
 
 
-def test_a_folder_that_cannot_be_looked_into_is_a_finding(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_folder_is_a_problem(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "closed").mkdir()
     scan = os.scandir
 
@@ -110,6 +112,6 @@ def test_a_folder_that_cannot_be_looked_into_is_a_finding(folder: Path, monkeypa
 
 
 def test_nothing_to_verify_is_an_error(tmp_path: Path) -> None:
-    for pool in (tmp_path, tmp_path / "none"):
+    for path in (tmp_path, tmp_path / "none"):
         with pytest.raises(VerificationError):
-            verify(pool)
+            verify(path)

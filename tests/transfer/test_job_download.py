@@ -1,4 +1,4 @@
-"""One job's folder: what is taken over, what is refused, and that nobody else touches it meanwhile."""
+"""One job's folder: what is reused, what is rejected, and that only one process writes to it."""
 
 import asyncio
 import io
@@ -32,11 +32,11 @@ from dapkit.transfer.workers import worker_pool
 def test_the_lock_of_a_job_is_held_until_the_last_worker_thread_has_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, proceed = threading.Event(), threading.Event()
+    started, proceed = threading.Event(), threading.Event()
     write = LocalPartialFile.write
 
     def slow(self: LocalPartialFile[Any], chunks: Any) -> None:
-        begun.set()
+        started.set()
         proceed.wait(10)
         write(self, chunks)
 
@@ -52,8 +52,8 @@ def test_the_lock_of_a_job_is_held_until_the_last_worker_thread_has_ended(
 
     async def scenario() -> None:
         task = asyncio.create_task(export(as_session(fake), wanted(tmp_path), lambda _: None))
-        await asyncio.to_thread(begun.wait, 10)
-        for _ in range(3):  # what ends a loop cancels every task, whoever waits for it
+        await asyncio.to_thread(started.wait, 10)
+        for _ in range(3):  # at its end, asyncio.run cancels all tasks, including those that wait for others
             for each in asyncio.all_tasks() - {asyncio.current_task()}:
                 each.cancel()
             await asyncio.sleep(0.01)
@@ -66,14 +66,14 @@ def test_the_lock_of_a_job_is_held_until_the_last_worker_thread_has_ended(
     asyncio.run(scenario())
 
 
-def test_objects_that_the_service_does_not_know_for_a_moment_are_waited_for_and_nothing_is_fetched_twice(
+def test_objects_that_disappear_for_a_while_are_waited_for_and_nothing_is_downloaded_twice(
     tmp_path: Path,
 ) -> None:
     fake = Forgetful(clock=VirtualClock(), tables_objects={"users": 40}, job_seconds=0.0, knows=[True, *[False] * 4])
-    told: list[Event] = []
-    result = exported(fake, wanted(tmp_path, concurrency=1), told.append)
+    events: list[Event] = []
+    result = exported(fake, wanted(tmp_path, concurrency=1), events.append)
     assert result.failed == ()
-    assert [event.pause for event in told if isinstance(event, Retrying)] == [0, 5, 10, 20]
+    assert [event.pause for event in events if isinstance(event, Retrying)] == [0, 5, 10, 20]
     assert result.done[0].job_id == "users-0"
     assert fake.asked["object"] == 40
     assert 5 + 10 + 20 <= result.seconds < 60
@@ -81,7 +81,7 @@ def test_objects_that_the_service_does_not_know_for_a_moment_are_waited_for_and_
 
 @dataclass
 class Forgetful(FakeService):
-    """Does not always know the objects of its jobs: `knows` says when, call by call, and then for ever."""
+    """Forgets the objects of its jobs for some calls: `knows` says for which; afterwards it knows them."""
 
     knows: list[bool] = field(default_factory=list)
 
@@ -93,13 +93,13 @@ class Forgetful(FakeService):
 
 @dataclass
 class Confused(FakeService):
-    """Gives one table's job for every table."""
+    """Returns one table's job for every table."""
 
     async def submit(self, namespace: str, table: str, query: Query, *, again: bool = False) -> Job:
         return await super().submit(namespace, "users", query, again=again)
 
 
-def test_a_job_that_is_given_for_two_tables_is_the_first_ones(tmp_path: Path) -> None:
+def test_a_job_that_is_returned_for_two_tables_belongs_to_the_first(tmp_path: Path) -> None:
     fake = Confused(clock=VirtualClock(), tables_objects={"users": 2, "courses": 2})
     for _ in range(2):
         result = exported(fake, wanted(tmp_path))
@@ -107,7 +107,7 @@ def test_a_job_that_is_given_for_two_tables_is_the_first_ones(tmp_path: Path) ->
         assert [(each.table, each.error.code) for each in result.failed] == [("courses", "unexpected-response")]
 
 
-def test_a_folder_with_the_result_of_another_table_or_query_is_not_adopted(tmp_path: Path) -> None:
+def test_a_folder_with_the_result_of_another_table_or_query_is_not_reused(tmp_path: Path) -> None:
     fake = Confused(clock=VirtualClock(), tables_objects={"users": 2, "courses": 2}, job_seconds=0.0)
     assert exported(fake, wanted(tmp_path, tables=("users",))).failed == ()
     result = exported(fake, wanted(tmp_path, tables=("courses",)))
@@ -116,10 +116,12 @@ def test_a_folder_with_the_result_of_another_table_or_query_is_not_adopted(tmp_p
     fake.current = {("users", Query(format=Format.CSV)): "users-0"}
     result = exported(fake, wanted(tmp_path, tables=("users",), query=Query(format=Format.CSV)))
     assert "format jsonl instead of csv" in result.failed[0].error.message
-    assert exported(fake, wanted(tmp_path, tables=("users",))).failed == (), "whose it is, goes on"
+    assert exported(fake, wanted(tmp_path, tables=("users",))).failed == (), (
+        "the table that owns the folder is not affected"
+    )
 
 
-def test_what_the_journal_calls_whole_is_asked_for_again_when_another_table_is_there(tmp_path: Path) -> None:
+def test_a_complete_table_is_requested_again_if_its_folder_contains_another_table(tmp_path: Path) -> None:
     fake = FakeService(clock=VirtualClock(), tables_objects={"users": 1, "courses": 1}, job_seconds=0.0)
     exported(fake, wanted(tmp_path, tables=("users", "courses", "nosuch")))
     for name in (manifest.NAME, "users-0.0.jsonl.gz"):
@@ -129,7 +131,7 @@ def test_what_the_journal_calls_whole_is_asked_for_again_when_another_table_is_t
     assert {each.table: each.error.code for each in result.failed}["courses"] == "unexpected-response"
 
 
-def test_a_file_that_cannot_be_read_any_more_is_fetched_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_downloaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeService(clock=VirtualClock(), tables_objects={"users": 3}, job_seconds=0.0)
     exported(fake, wanted(tmp_path))
 
@@ -145,19 +147,21 @@ def test_a_file_that_cannot_be_read_any_more_is_fetched_anew(tmp_path: Path, mon
     assert fake.asked["object"] == 4
 
 
-@pytest.mark.parametrize("pool", ["job_users-0", "job_users-0/users-0.0.jsonl.gz"])
-def test_what_stands_in_the_way_of_one_table_stops_no_other(tmp_path: Path, pool: str) -> None:
+@pytest.mark.parametrize("obstacle", ["job_users-0", "job_users-0/users-0.0.jsonl.gz"])
+def test_an_obstacle_for_one_table_does_not_stop_the_others(tmp_path: Path, obstacle: str) -> None:
     fake = FakeService(clock=VirtualClock(), tables_objects={"users": 1, "courses": 1})
-    if "/" in pool:
-        (tmp_path / pool).mkdir(parents=True)
+    if "/" in obstacle:
+        (tmp_path / obstacle).mkdir(parents=True)
     else:
-        (tmp_path / pool).touch()
+        (tmp_path / obstacle).touch()
     result = exported(fake, wanted(tmp_path))
     assert [table.table for table in result.done] == ["courses"]
     assert [(each.table, each.error.code) for each in result.failed] == [("users", "output")]
 
 
-def test_an_output_folder_that_takes_no_files_stops_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_folder_that_is_not_writable_stops_all_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake = FakeService(clock=VirtualClock(), tables_objects={"users": 1, "courses": 1})
     (tmp_path / "job_users-0").touch()
     monkeypatch.setattr("dapkit.export.isolation.is_writable", lambda _: False)
@@ -165,7 +169,7 @@ def test_an_output_folder_that_takes_no_files_stops_everything(tmp_path: Path, m
         exported(fake, wanted(tmp_path))
 
 
-def test_files_of_an_interrupted_job_go_when_the_successor_of_a_new_run_is_whole(tmp_path: Path) -> None:
+def test_files_of_an_interrupted_job_are_deleted_when_a_new_run_has_replaced_them(tmp_path: Path) -> None:
     fake = FakeService(clock=VirtualClock(), tables_objects={"users": 3}, job_seconds=0.0, refusals=[503] * 1000)
     killed(fake, wanted(tmp_path), 60.0)
     assert (tmp_path / "job_users-0").is_dir()
@@ -184,7 +188,7 @@ def test_files_of_an_interrupted_job_go_when_the_successor_of_a_new_run_is_whole
 
 @dataclass
 class Unsafe(FakeService):
-    """Its first job has a name that no folder can bear, and vanishes."""
+    """Its first job has an id that cannot be the name of a folder, and disappears."""
 
     async def submit(self, namespace: str, table: str, query: Query, *, again: bool = False) -> Job:
         if self.asked["data"] == 0:
@@ -193,7 +197,7 @@ class Unsafe(FakeService):
         return await super().submit(namespace, table, query, again=again)
 
 
-def test_an_unsafe_job_that_vanished_does_not_spoil_its_successor(tmp_path: Path) -> None:
+def test_an_unsafe_job_that_disappeared_does_not_affect_its_successor(tmp_path: Path) -> None:
     result = exported(Unsafe(clock=VirtualClock(), tables_objects={"users": 1}), wanted(tmp_path))
     assert result.failed == ()
     assert result.done[0].job_id == "users-0"

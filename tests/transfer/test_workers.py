@@ -1,4 +1,4 @@
-"""What tables share: worker threads that nobody is left alone with."""
+"""Worker threads and groups of tasks: cancellation waits for running threads, and groups end together."""
 
 import asyncio
 import threading
@@ -9,11 +9,11 @@ from dapkit.transfer.workers import run_workers, worker_pool
 
 
 @pytest.mark.parametrize("error", [None, OSError("disk")])
-def test_a_cancelled_call_has_ended_before_its_caller_goes_on(error: OSError | None) -> None:
-    begun, proceed, ended = threading.Event(), threading.Event(), threading.Event()
+def test_a_cancelled_call_has_ended_before_its_caller_continues(error: OSError | None) -> None:
+    started, proceed, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
-        begun.set()
+        started.set()
         proceed.wait(10)
         ended.set()
         if error is not None:
@@ -22,7 +22,7 @@ def test_a_cancelled_call_has_ended_before_its_caller_goes_on(error: OSError | N
     async def scenario() -> bool:
         with worker_pool(1) as pool:
             task = asyncio.create_task(pool.run(work))
-            await asyncio.to_thread(begun.wait, 10)
+            await asyncio.to_thread(started.wait, 10)
             task.cancel()
             await asyncio.sleep(0)
             assert not task.done()
@@ -34,7 +34,7 @@ def test_a_cancelled_call_has_ended_before_its_caller_goes_on(error: OSError | N
     assert asyncio.run(scenario())
 
 
-def test_a_result_and_an_error_arrive() -> None:
+def test_results_and_errors_reach_the_caller() -> None:
     async def scenario() -> int:
         with worker_pool(1) as pool:
             with pytest.raises(ValueError, match="int"):
@@ -44,18 +44,18 @@ def test_a_result_and_an_error_arrive() -> None:
     assert asyncio.run(scenario()) == 7
 
 
-def test_a_call_has_ended_however_often_its_caller_is_cancelled() -> None:
-    begun, proceed, ended = threading.Event(), threading.Event(), threading.Event()
+def test_a_call_has_ended_even_if_its_caller_is_cancelled_several_times() -> None:
+    started, proceed, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
-        begun.set()
+        started.set()
         proceed.wait(10)
         ended.set()
 
     async def scenario() -> bool:
         with worker_pool(1) as pool:
             task = asyncio.create_task(pool.run(work))
-            await asyncio.to_thread(begun.wait, 10)
+            await asyncio.to_thread(started.wait, 10)
             for _ in range(3):
                 task.cancel()
                 await asyncio.sleep(0.01)
@@ -68,7 +68,7 @@ def test_a_call_has_ended_however_often_its_caller_is_cancelled() -> None:
     assert asyncio.run(scenario())
 
 
-def test_shared_work_is_bounded_and_has_ended_when_one_item_fails() -> None:
+def test_workers_are_limited_and_have_ended_when_one_item_fails() -> None:
     running, most, finished = set[int](), [0], list[int]()
 
     async def work(item: int) -> None:

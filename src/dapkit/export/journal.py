@@ -5,10 +5,13 @@ crash and are ignored. Readable lines after an unreadable one mean that the file
 does not depend on the journal: files are verified, and a repeated query returns the same job. The journal saves work.
 """
 
+import inspect
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,6 +20,8 @@ from dapkit.model import Failure, Job, JobStatus, Query
 from dapkit.storage.atomic import disk_error, disk_errors
 from dapkit.transfer.manifest import ManifestObject
 from dapkit.transfer.object_download import ResumePoint
+
+T = TypeVar("T")
 
 VERSION = 1
 
@@ -233,17 +238,7 @@ def advance(state: RunState, entry: TableEntry | RunEndedEntry) -> RunState:
 def _table_step(before: TableProgress, entry: TableEntry) -> TableProgress:
     match entry:
         case JobEntry():
-            job = Job(
-                id=entry.id,
-                status=entry.status,
-                expires_at=entry.expires_at,
-                objects=entry.objects,
-                schema_version=entry.schema_version,
-                at=entry.at,
-                since=entry.since,
-                until=entry.until,
-                failure=entry.failure,
-            )
+            job = _convert(entry, Job)
             same = before.job is not None and before.job.id == job.id
             base = before if same else TableProgress(abandoned=before.abandoned)
             return replace(base, job=job, seen_at=entry.time, failed=False, completed_at=None)
@@ -251,23 +246,10 @@ def _table_step(before: TableProgress, entry: TableEntry) -> TableProgress:
             base = TableProgress() if before.job and before.job.id == entry.job_id else before
             return replace(base, abandoned=(*before.abandoned, entry.job_id))
         case ObjectStartedEntry():
-            before.started[entry.object_id] = ResumePoint(
-                object_id=entry.object_id,
-                name=entry.name,
-                size=entry.size,
-                etag=entry.etag,
-                checksums=entry.checksums,
-            )
+            before.started[entry.object_id] = _convert(entry, ResumePoint)
             return before
         case ObjectCompletedEntry():
-            before.completed[entry.object_id] = ManifestObject(
-                id=entry.object_id,
-                name=entry.name,
-                size=entry.size,
-                sha256=entry.sha256,
-                rows=entry.rows,
-                verified_by=entry.verified_by,
-            )
+            before.completed[entry.object_id] = _convert(entry, ManifestObject, id=entry.object_id)
             return before
         case TableCompletedEntry():
             return replace(before, completed_at=entry.time, failed=False)
@@ -279,19 +261,7 @@ def _table_step(before: TableProgress, entry: TableEntry) -> TableProgress:
 
 def job_entry(table: str, job: Job, now: float) -> JobEntry:
     """Return the entry for what the service reported about a job."""
-    return JobEntry(
-        time=now,
-        table=table,
-        id=job.id,
-        status=job.status,
-        expires_at=job.expires_at,
-        objects=job.objects,
-        schema_version=job.schema_version,
-        at=job.at,
-        since=job.since,
-        until=job.until,
-        failure=job.failure,
-    )
+    return _convert(job, JobEntry, time=now, table=table)
 
 
 def object_entry(
@@ -299,27 +269,18 @@ def object_entry(
 ) -> ObjectStartedEntry | ObjectCompletedEntry:
     """Return the entry for what `download_job` reported about an object."""
     if isinstance(item, ManifestObject):
-        return ObjectCompletedEntry(
-            time=now,
-            table=table,
-            job_id=job_id,
-            object_id=item.id,
-            name=item.name,
-            size=item.size,
-            sha256=item.sha256,
-            rows=item.rows,
-            verified_by=item.verified_by,
-        )
-    return ObjectStartedEntry(
-        time=now,
-        table=table,
-        job_id=job_id,
-        object_id=item.object_id,
-        name=item.name,
-        size=item.size,
-        etag=item.etag,
-        checksums=item.checksums,
-    )
+        return _convert(item, ObjectCompletedEntry, time=now, table=table, job_id=job_id, object_id=item.id)
+    return _convert(item, ObjectStartedEntry, time=now, table=table, job_id=job_id)
+
+
+def _convert(value: object, to: Callable[..., T], **others: Any) -> T:
+    """Return a value of another type whose fields have the same names, except for the `others`."""
+    return to(**{name: getattr(value, name) for name in _field_names(to) if name not in others}, **others)
+
+
+@cache
+def _field_names(of: Callable[..., object]) -> tuple[str, ...]:
+    return tuple(inspect.signature(of).parameters)
 
 
 def read(path: Path) -> tuple[RunState | None, int]:

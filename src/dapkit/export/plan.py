@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from dapkit.export.journal import RunState, TableProgress, TableResetEntry
 from dapkit.model import SANDBOX_SERVICE, Job, JobStatus, Query, instant
@@ -82,7 +83,7 @@ def plan_tables(
     now: float,
     *,
     retry_timeout: float,
-    abandoned: Mapping[str, tuple[str, ...]],
+    abandoned: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> tuple[Step, ...]:
     """Decide for each table whether it is reused or downloaded.
 

@@ -27,7 +27,7 @@ from dapkit.export.journal import (
     advance,
 )
 from dapkit.export.journal import read as read_journal
-from dapkit.export.plan import ResumeRun, ReuseTable, StartRun, Step, plan_run, plan_tables, run_key, tables_to_reset
+from dapkit.export.plan import ResumeRun, ReuseTable, Step, plan_run, plan_tables, run_key, tables_to_reset
 from dapkit.export.selection import KnownTables, resolve_tables
 from dapkit.export.table_export import ExportContext, TableExport, table_result
 from dapkit.model import Query
@@ -117,16 +117,15 @@ async def preview(session: Session, options: ExportOptions) -> Preview:
     """Return what `export` would do now. Requests only the list of tables, and writes nothing."""
     now = session.clock.now()
     path = options.output / ".dap" / "runs" / f"{_run_key(session, options)}.jsonl"
-    plan = _plan(session, options, _readable(options, lambda: read_journal(path)[0]), now).plan
-    start, _ = await _start_entry(session, options, plan)
-    steps = _steps(options, plan, start, now)
+    prepared = await _prepare(session, options, lambda: read_journal(path)[0], now)
+    start = prepared.start
     return Preview(
         namespace=start.namespace,
         query=start.query,
         tables=start.tables,
-        complete=tuple(step.table for step in steps if isinstance(step, ReuseTable)),
+        complete=tuple(step.table for step in prepared.steps if isinstance(step, ReuseTable)),
         since=start.since,
-        continued=plan.age if isinstance(plan, ResumeRun) else None,
+        continued=prepared.age,
     )
 
 
@@ -134,12 +133,11 @@ async def _export(
     session: Session, options: ExportOptions, journal: Journal, on_event: Listener, pool: WorkerPool
 ) -> RunResult:
     started_at = session.clock.now()
-    planned = _plan(session, options, _readable(options, journal.resume), started_at)
-    plan = planned.plan
-    start, notices = await _start_entry(session, options, plan)
-    if isinstance(plan, StartRun):
-        journal.start(start, abandoned=_abandoned(plan, start))
-    for entry in planned.resets:
+    prepared = await _prepare(session, options, journal.resume, started_at)
+    start = prepared.start
+    if prepared.age is None:
+        journal.start(start, abandoned=prepared.abandoned)
+    for entry in prepared.resets:
         journal.append(entry)
     on_event(
         RunStarted(
@@ -148,11 +146,11 @@ async def _export(
             query=start.query,
             incremental=options.incremental,
             output=options.output,
-            continued=plan.age if isinstance(plan, ResumeRun) else None,
+            continued=prepared.age,
             sandbox=session.sandbox,
         )
     )
-    for notice in (*planned.notices, *notices):
+    for notice in prepared.notices:
         on_event(Notice(message=notice))
     resources = DownloadResources(
         session=session,
@@ -168,7 +166,7 @@ async def _export(
         emit=on_event,
         known_tables=KnownTables(session, start.namespace),
     )
-    outcomes = await _export_all(context, _steps(options, plan, start, started_at), start)
+    outcomes = await _export_all(context, prepared.steps, start)
     done = tuple(outcome for outcome in outcomes if isinstance(outcome, TableResult))
     failed = tuple(outcome for outcome in outcomes if isinstance(outcome, TableFailed))
     journal.append(RunEndedEntry(time=session.clock.now(), failed=len(failed)))
@@ -247,42 +245,52 @@ def _no_baseline(table: str, source: ExportSource) -> DapError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _PlannedRun:
-    """Whether a run is resumed, the tables of an ended one that are requested again, and notices for the user."""
+class _PreparedRun:
+    """What a run is going to do. `age` is that of the run that is resumed, None for a new one."""
 
-    plan: StartRun | ResumeRun
+    start: RunStartedEntry
+    steps: tuple[Step, ...]
+    age: float | None = None
+    abandoned: tuple[JobAbandonedEntry, ...] = ()
     resets: tuple[TableResetEntry, ...] = ()
     notices: tuple[str, ...] = ()
 
 
-def _readable(options: ExportOptions, read: Callable[[], RunState | None]) -> RunState | None:
-    """Return what the journal says. With --new, a damaged one is ignored."""
+async def _prepare(
+    session: Session, options: ExportOptions, read: Callable[[], RunState | None], now: float
+) -> _PreparedRun:
+    """Plan a run from the journal and, for a new one, from the service's list of tables. Writes nothing."""
     try:
-        return read()
+        state = read()
     except JournalError:
-        if options.new:
-            return None
-        raise
-
-
-def _plan(session: Session, options: ExportOptions, state: RunState | None, now: float) -> _PlannedRun:
+        if not options.new:
+            raise
+        state = None  # a damaged journal must not prevent a new run
     plan = plan_run(state, now, new=options.new)
-    if isinstance(plan, StartRun):
-        return _PlannedRun(plan=plan)
-    start, found = plan.state.start, Watermarks(marks={}, notices=())
-    if options.since_folder is not None and plan.state.ended:
-        found = latest_watermarks(options.since_folder, export_source(session, start.namespace, start.query))
-    resets = tables_to_reset(plan.state, now, found.marks)
-    resumed = replace(plan, state=reduce(advance, resets, plan.state))
-    return _PlannedRun(plan=resumed, resets=resets, notices=found.notices)
-
-
-async def _start_entry(
-    session: Session, options: ExportOptions, plan: StartRun | ResumeRun
-) -> tuple[RunStartedEntry, tuple[str, ...]]:
-    """Return what the run is about, from the journal or resolved with the service now, and notices for the user."""
     if isinstance(plan, ResumeRun):
-        return plan.state.start, ()
+        found = Watermarks(marks={}, notices=())
+        if options.since_folder is not None and plan.state.ended:
+            start = plan.state.start
+            found = latest_watermarks(options.since_folder, export_source(session, start.namespace, start.query))
+        resets = tables_to_reset(plan.state, now, found.marks)
+        state = reduce(advance, resets, plan.state)
+        steps = plan_tables(_queries(options, state.start), state, now, retry_timeout=options.retry_timeout)
+        return _PreparedRun(start=state.start, steps=steps, age=plan.age, resets=resets, notices=found.notices)
+    start, notices = await _new_start(session, options)
+    steps = plan_tables(
+        _queries(options, start), None, now, retry_timeout=options.retry_timeout, abandoned=plan.abandoned
+    )
+    abandoned = tuple(
+        JobAbandonedEntry(time=start.time, table=table, job_id=job)
+        for table, jobs in plan.abandoned.items()
+        if table in start.tables
+        for job in jobs
+    )
+    return _PreparedRun(start=start, steps=steps, abandoned=abandoned, notices=notices)
+
+
+async def _new_start(session: Session, options: ExportOptions) -> tuple[RunStartedEntry, tuple[str, ...]]:
+    """Resolve with the service what a new run is about. Also returns notices for the user."""
     resolved = await resolve_tables(session, options.namespace, options.tables, options.exclude)
     notices: tuple[str, ...] = (resolved.notice,) if resolved.notice else ()
     since: dict[str, str] = {}
@@ -303,23 +311,11 @@ async def _start_entry(
     return start, notices
 
 
-def _steps(options: ExportOptions, plan: StartRun | ResumeRun, start: RunStartedEntry, now: float) -> tuple[Step, ...]:
-    """Plan every table that can start; with --since FOLDER, one without an earlier result cannot."""
-    queries: dict[str, Query] = dict.fromkeys(start.tables, start.query)
-    if options.since_folder is not None:
-        queries = {table: replace(start.query, since=mark) for table, mark in start.since.items()}
-    state = plan.state if isinstance(plan, ResumeRun) else None
-    abandoned = plan.abandoned if isinstance(plan, StartRun) else {}
-    return plan_tables(queries, state, now, retry_timeout=options.retry_timeout, abandoned=abandoned)
-
-
-def _abandoned(plan: StartRun, start: RunStartedEntry) -> list[JobAbandonedEntry]:
-    return [
-        JobAbandonedEntry(time=start.time, table=table, job_id=job)
-        for table, jobs in plan.abandoned.items()
-        if table in start.tables
-        for job in jobs
-    ]
+def _queries(options: ExportOptions, start: RunStartedEntry) -> dict[str, Query]:
+    """Return what is requested of each table. With --since FOLDER, one without an earlier result cannot start."""
+    if options.since_folder is None:
+        return dict.fromkeys(start.tables, start.query)
+    return {table: replace(start.query, since=mark) for table, mark in start.since.items()}
 
 
 def _run_key(session: Session, options: ExportOptions) -> str:

@@ -94,7 +94,15 @@ async def download_job(
         ExpiredError: the service no longer knows the job or an object; submit the query again.
         DapError: the job, or any job, cannot be downloaded.
     """
-    download = _JobDownload(resources, finished, folder, known, on_event, on_object)
+    download = _JobDownload(
+        resources=resources,
+        finished=finished,
+        folder=folder,
+        emit=on_event,
+        on_object=on_object,
+        started=known.started,
+        completed=dict(known.completed),
+    )
     await resources.worker_pool.run(folder.create)
     if folder.lock is None:
         return await download.run()
@@ -107,28 +115,19 @@ async def download_job(
         return await download.run()
 
 
+@dataclass(slots=True, kw_only=True)
 class _JobDownload:
-    """One call of `download_job`."""
+    """One call of `download_job`. `taken` are the casefolded names of its files."""
 
-    def __init__(
-        self,
-        resources: DownloadResources,
-        finished: FinishedJob,
-        folder: Folder,
-        known: KnownObjects,
-        on_event: Listener,
-        on_object: ObjectListener,
-    ) -> None:
-        self._resources = resources
-        self._finished = finished
-        self._table = finished.table
-        self._folder = folder
-        self._started = known.started
-        self._completed = dict(known.completed)
-        self._emit = on_event
-        self._on_object = on_object
-        self._names: dict[str, str] = {}
-        self._taken: set[str] = set()
+    resources: DownloadResources
+    finished: FinishedJob
+    folder: Folder
+    emit: Listener
+    on_object: ObjectListener
+    started: Mapping[str, ResumePoint]
+    completed: dict[str, ManifestObject]
+    names: dict[str, str] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
 
     async def run(self) -> DownloadedJob:
         earlier = await self._reuse()
@@ -136,7 +135,7 @@ class _JobDownload:
             return DownloadedJob(manifest=earlier, reused=True)
         await self._download_missing()
         complete = self._manifest()
-        await self._resources.worker_pool.run(self._write_manifest, complete)
+        await self.resources.worker_pool.run(self._write_manifest, complete)
         return DownloadedJob(manifest=complete, reused=False)
 
     async def _reuse(self) -> Manifest | None:
@@ -146,59 +145,57 @@ class _JobDownload:
             UnexpectedResponseError: the folder contains the result of another table or query.
         """
         try:
-            earlier = manifest.read(self._folder)
+            earlier = manifest.read(self.folder)
         except ManifestError as error:
-            self._emit(Notice(message=f"{self._table}: {error.message}. Its files are verified again."))
+            self.emit(Notice(message=f"{self.finished.table}: {error.message}. Its files are verified again."))
             earlier = None
         if earlier is None:
             # The run was interrupted, and these files were verified and renamed in it. Their size tells whether they
             # are still there; reading all of them again would make resuming slow.
-            self._completed = {
-                key: item for key, item in self._completed.items() if manifest.has_file(self._folder, item)
-            }
+            self.completed = {key: item for key, item in self.completed.items() if manifest.has_file(self.folder, item)}
             return None
-        source = export_source(self._resources.session, self._finished.namespace, self._finished.query)
-        other = manifest.difference(earlier, source, self._table, self._finished.job)
+        source = export_source(self.resources.session, self.finished.namespace, self.finished.query)
+        other = manifest.difference(earlier, source, self.finished.table, self.finished.job)
         if other is not None:
             raise UnexpectedResponseError(f"The service returned a job that had another result before: {other}")
-        self._completed = {}
-        await run_workers(earlier.objects, self._verify_again, self._resources.worker_pool.concurrency)
-        if set(self._finished.job.objects) == set(self._completed):
+        self.completed = {}
+        await run_workers(earlier.objects, self._verify_again, self.resources.worker_pool.concurrency)
+        if set(self.finished.job.objects) == set(self.completed):
             return earlier
         # A manifest promises complete files, so it must go before the first file is replaced.
-        self._folder.delete(manifest.NAME)
+        self.folder.delete(manifest.NAME)
         return None
 
     async def _verify_again(self, item: ManifestObject) -> None:
         """Keep the file if it still matches the manifest. Otherwise, or if unreadable, it is downloaded again."""
-        if not manifest.has_file(self._folder, item):
+        if not manifest.has_file(self.folder, item):
             return
-        verify, query = self._resources.worker_pool.run, self._finished.query
+        verify, query = self.resources.worker_pool.run, self.finished.query
         try:
-            verification = await verify(verify_file, self._folder, item.name, query.format)
+            verification = await verify(verify_file, self.folder, item.name, query.format)
         except (IntegrityError, OSError):
             return
         if verification.sha256 == item.sha256:
-            self._completed[item.id] = item
+            self.completed[item.id] = item
 
     async def _download_missing(self) -> None:
-        objects = dict.fromkeys(self._finished.job.objects)
-        self._completed = {key: item for key, item in self._completed.items() if key in objects}
-        names = {key: started.name for key, started in self._started.items() if key in objects}
-        self._names = names | {key: item.name for key, item in self._completed.items()}
-        self._taken = {name.casefold() for name in self._names.values()}
-        missing = [(index, key) for index, key in enumerate(objects) if key not in self._completed]
-        self._emit(ObjectsListed(table=self._table, objects=len(objects), whole=len(self._completed)))
-        signer = UrlSigner(self._resources.session, [key for _, key in missing])
+        objects = dict.fromkeys(self.finished.job.objects)
+        self.completed = {key: item for key, item in self.completed.items() if key in objects}
+        names = {key: started.name for key, started in self.started.items() if key in objects}
+        self.names = names | {key: item.name for key, item in self.completed.items()}
+        self.taken = {name.casefold() for name in self.names.values()}
+        missing = [(index, key) for index, key in enumerate(objects) if key not in self.completed]
+        self.emit(ObjectsListed(table=self.finished.table, objects=len(objects), whole=len(self.completed)))
+        signer = UrlSigner(self.resources.session, [key for _, key in missing])
 
         async def download(item: tuple[int, str]) -> None:
             await self._download(*item, signer)
 
-        await run_workers(missing, download, min(self._resources.worker_pool.concurrency, len(missing)))
+        await run_workers(missing, download, min(self.resources.worker_pool.concurrency, len(missing)))
 
     async def _download(self, index: int, object_id: str, signer: UrlSigner) -> None:
         """Try until the object is complete. Pauses, and waiting for a URL, leave the download slot to other objects."""
-        resources, clock = self._resources, self._resources.clock
+        resources, clock = self.resources, self.resources.clock
         download: ObjectDownload | None = None
         while True:
             await signer.url(object_id)
@@ -218,39 +215,39 @@ class _JobDownload:
             await clock.sleep(outcome.pause)
 
     def _object_download(self, index: int, object_id: str, url: str) -> ObjectDownload:
-        query = self._finished.query
-        name = self._names.get(object_id)
+        query = self.finished.query
+        name = self.names.get(object_id)
         if name is None:
             suffix = f".{query.format}" + (".gz" if query.format.gzipped else "")
-            name = distinct_name(object_name(url, index, suffix), index, self._taken)
-            self._names[object_id] = name
-            self._taken.add(name.casefold())
+            name = distinct_name(object_name(url, index, suffix), index, self.taken)
+            self.names[object_id] = name
+            self.taken.add(name.casefold())
         task = ObjectTask(
-            table=self._table,
-            job_id=self._finished.job.id,
+            table=self.finished.table,
+            job_id=self.finished.job.id,
             object_id=object_id,
             format=query.format,
             name=name,
-            started=self._started.get(object_id),
+            started=self.started.get(object_id),
         )
-        return ObjectDownload(self._resources, task, self._folder, self._emit, self._on_object)
+        return ObjectDownload(self.resources, task, self.folder, self.emit, self.on_object)
 
     def _complete(self, object_id: str, verification: Verification) -> None:
         item = ManifestObject(
             id=object_id,
-            name=self._names[object_id],
+            name=self.names[object_id],
             size=verification.size,
             sha256=verification.sha256,
             rows=verification.rows,
             verified_by=verification.verified_by,
         )
-        self._completed[object_id] = item
-        self._on_object(item)
-        self._emit(ObjectCompleted(table=self._table, name=item.name, size=item.size, rows=item.rows))
+        self.completed[object_id] = item
+        self.on_object(item)
+        self.emit(ObjectCompleted(table=self.finished.table, name=item.name, size=item.size, rows=item.rows))
 
     def _manifest(self) -> Manifest:
-        finished, job, session = self._finished, self._finished.job, self._resources.session
-        items = tuple(self._completed[key] for key in job.objects)
+        finished, job, session = self.finished, self.finished.job, self.resources.session
+        items = tuple(self.completed[key] for key in job.objects)
         rows = [item.rows for item in items if item.rows is not None]
         return Manifest(
             written_by=f"dapkit {__version__}",
@@ -269,11 +266,11 @@ class _JobDownload:
             rows=sum(rows) if len(rows) == len(items) else None,
             bytes=sum(item.size for item in items),
             objects=items,
-            completed_at=datetime.fromtimestamp(self._resources.clock.now(), UTC).isoformat(timespec="seconds"),
+            completed_at=datetime.fromtimestamp(self.resources.clock.now(), UTC).isoformat(timespec="seconds"),
         )
 
     def _write_manifest(self, complete: Manifest) -> None:
         # The names of the files must be on disk before the manifest. Otherwise a power loss could leave a manifest
         # next to files whose rename was lost. One flush for the folder is enough, instead of one for each file.
-        self._folder.flush()
-        manifest.write(self._folder, complete)
+        self.folder.flush()
+        manifest.write(self.folder, complete)
