@@ -18,7 +18,7 @@ from dapkit.protocol.retry import Patience
 from dapkit.settings import ConnectionSettings, SandboxSettings
 
 if TYPE_CHECKING:
-    from dapkit.sandbox.server import Sandbox
+    from dapkit.sandbox.service.server import Sandbox
 
 REFRESH_HOURS = 4
 
@@ -73,7 +73,7 @@ async def connect(settings: ConnectionSettings, listen: Listener) -> AsyncIterat
 
 
 def _sandbox(settings: SandboxSettings) -> "Sandbox":
-    from dapkit.sandbox.server import Sandbox, SandboxOptions  # noqa: PLC0415, a large import that most never need
+    from dapkit.sandbox.service.server import Sandbox, SandboxOptions  # noqa: PLC0415, a large import that most never need
 
     options = SandboxOptions(
         seed=settings.seed,

@@ -15,7 +15,7 @@ from dapkit.engine import checksums
 from dapkit.engine.integrity import NOTHING_EXPECTED, Expected, ObjectCheck, Proof, expected_from_headers, prove
 from dapkit.errors import IntegrityError
 from dapkit.model import Format
-from dapkit.sandbox.checksums import checksum as sandbox_checksum
+from dapkit.sandbox.service.checksums import checksum as sandbox_checksum
 
 TEXT = b'meta.ts\tkey.id\n2025\t1\n2025\t"\n'
 GZIP = gzip.compress(TEXT, mtime=0)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dapkit.sandbox.data.dataset import DataQuery, Dataset
-from dapkit.sandbox.server import Sandbox, SandboxOptions
+from dapkit.sandbox.service.server import Sandbox, SandboxOptions
 
 OFFICIAL = os.environ.get("DAPKIT_OFFICIAL", "")
 SCALE = 0.05

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dapkit.sandbox.data import edge
+from dapkit.sandbox.data import edge_cases
 from dapkit.sandbox.data.catalogue import Catalogue, Table, spec_tables
 from dapkit.sandbox.data.dataset import DataQuery, Dataset, Part
 from dapkit.sandbox.data.timeline import DAY, DECADE, ORIGIN, REFRESH
 
 Row = tuple[Any, ...]
 Rows = Callable[[Table, int | None, int], tuple[Row, ...]]
-CATALOGUE = Catalogue((*spec_tables(), *edge.TABLES))
+CATALOGUE = Catalogue((*spec_tables(), *edge_cases.TABLES))
 LOG_LIFE = 30 * DAY
 REFRESHES = DECADE // REFRESH
 

@@ -1,6 +1,6 @@
 import json
 
-from dapkit.sandbox.data import edge
+from dapkit.sandbox.data import edge_cases
 from dapkit.sandbox.data.catalogue import Catalogue, Column, Kind, Table, spec_tables
 from dapkit.sandbox.data.json_schema import json_schema
 
@@ -101,7 +101,7 @@ def test_kinds_that_are_more_than_type_and_format() -> None:
 
 
 def test_every_table_has_a_schema_of_its_columns() -> None:
-    for table in Catalogue((*spec_tables(), *edge.TABLES)):
+    for table in Catalogue((*spec_tables(), *edge_cases.TABLES)):
         schema = json.loads(json.dumps(json_schema(table)))
         properties = schema["properties"]
         assert list(properties["key"]["properties"]) == [column.name for column in table.key]

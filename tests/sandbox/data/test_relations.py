@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dapkit.sandbox.data.catalogue import Catalogue, Table, spec_tables
-from dapkit.sandbox.data.college import SEATS, STUDENTS, Population, population
+from dapkit.sandbox.data.population import SEATS, STUDENTS, Population, population
 from dapkit.sandbox.data.relations import Relations
 from dapkit.sandbox.data.timeline import DAY, HOUR, ORIGIN
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from dapkit.sandbox.data import edge
+from dapkit.sandbox.data import edge_cases
 from dapkit.sandbox.data.catalogue import TRUNCATED, UNSPECIFIED, Catalogue, Column, Kind, Table, spec_tables
 from dapkit.sandbox.data.values import class_name, physical_type, table_name
 
 Rows = Callable[[Table, int | None, int], tuple[tuple[Any, ...], ...]]
-TABLES = tuple(Catalogue((*spec_tables(), *edge.TABLES)))
+TABLES = tuple(Catalogue((*spec_tables(), *edge_cases.TABLES)))
 BITS = {Kind.INT16: 15, Kind.INT32: 31, Kind.INT64: 63}
 
 
@@ -93,8 +93,8 @@ def test_every_value_keeps_the_promises_of_its_column(table: Table, rows: Rows, 
 
 
 def test_far_years_are_there_which_python_cannot_hold() -> None:
-    assert "12024" in edge.VALUES["edge.far_years.a_date_time"]
-    assert "-43" in edge.VALUES["edge.far_years.a_date_time"]
+    assert "12024" in edge_cases.VALUES["edge.far_years.a_date_time"]
+    assert "-43" in edge_cases.VALUES["edge.far_years.a_date_time"]
 
 
 def column_values(rows: Rows, now: int, kind: Kind, *, nullable: bool | None = None) -> list[Any]:
@@ -120,7 +120,7 @@ def test_the_known_tables_too_hold_what_breaks_careless_readers(rows: Rows, now:
 
 
 def test_open_enums_hold_other_values_too(rows: Rows, now: int) -> None:
-    catalogue = Catalogue((*spec_tables(), *edge.TABLES))
+    catalogue = Catalogue((*spec_tables(), *edge_cases.TABLES))
     for namespace, name, column in (
         ("edge", "enumerations", "open"),
         ("canvas_logs", "web_logs", "web_application_controller"),
@@ -134,7 +134,7 @@ def test_open_enums_hold_other_values_too(rows: Rows, now: int) -> None:
 
 
 def test_nested_values_are_sometimes_null_as_a_whole(rows: Rows, now: int) -> None:
-    table = Catalogue(edge.TABLES).table("edge", "nested")
+    table = Catalogue(edge_cases.TABLES).table("edge", "nested")
     settings = [row[3] for row in rows(table, None, now)]
     assert None in settings
     assert any(value and not all(value.values()) for value in settings)

@@ -12,10 +12,10 @@ from dapkit.cli.moments import parse_moment
 from dapkit.cli.options import HELP_NAMES, FiniteRange, SectionedCommand, flag, message_options, option, settings_of
 from dapkit.cli.stopping import run_until_stopped
 from dapkit.errors import InterruptedRunError, UsageError
-from dapkit.sandbox.checksums import ALGORITHMS, NONE
 from dapkit.sandbox.data.dataset import PART_ROWS
-from dapkit.sandbox.faults import ENDPOINTS, KINDS
-from dapkit.sandbox.server import Sandbox, SandboxOptions
+from dapkit.sandbox.faults.rules import ENDPOINTS, KINDS
+from dapkit.sandbox.service.checksums import ALGORITHMS, NONE
+from dapkit.sandbox.service.server import Sandbox, SandboxOptions
 
 _KINDS = "\n".join(f"  {kind:<22} {meaning}" for kind, (_, _, meaning) in KINDS.items())
 EPILOG = f"""\b

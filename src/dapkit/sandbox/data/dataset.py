@@ -10,14 +10,14 @@ from typing import Any
 
 import duckdb
 
-from dapkit.sandbox.data import edge, evolving
+from dapkit.sandbox.data import edge_cases, schema_evolution
 from dapkit.sandbox.data.catalogue import Catalogue, Table, spec_tables
-from dapkit.sandbox.data.college import population
 from dapkit.sandbox.data.formats import write_format
 from dapkit.sandbox.data.json_schema import json_schema
+from dapkit.sandbox.data.population import population
 from dapkit.sandbox.data.relations import Relations
 from dapkit.sandbox.data.rows import Span, count_sql, rows_sql
-from dapkit.sandbox.data.texts import macros
+from dapkit.sandbox.data.text_macros import macros
 from dapkit.sandbox.data.timeline import ORIGIN, Range, split
 from dapkit.sandbox.data.values import Values
 
@@ -66,7 +66,7 @@ class Dataset:
     ) -> None:
         self.seed = seed
         self.scale = scale
-        self.catalogue = catalogue or Catalogue((*spec_tables(), *edge.TABLES))
+        self.catalogue = catalogue or Catalogue((*spec_tables(), *edge_cases.TABLES))
         self._part_rows = part_rows
         self._relations = Relations(self.catalogue, population, scale=scale, seed=seed)
         self._database = _open_database()
@@ -82,7 +82,7 @@ class Dataset:
     def schema(self, namespace: str, table: str, at_ms: int) -> tuple[dict[str, Any], int]:
         """Return a table's JSON Schema at a data time, and its version. Raises KeyError for an unknown table."""
         known = self._table(namespace, table, at_ms)
-        version = evolving.version_at(at_ms) if _evolves(known) else 1
+        version = schema_evolution.version_at(at_ms) if _evolves(known) else 1
         return json_schema(known), version + zlib.crc32(known.qualified.encode()) % 4
 
     def earliest(self, namespace: str, table: str, now_ms: int) -> int:
@@ -102,7 +102,7 @@ class Dataset:
             ranges = timeline.present(query.until_ms)
         else:
             ranges = timeline.changed(query.since_ms, query.until_ms)
-        groups = split(ranges, min(self._part_rows, edge.PART_ROWS.get(table.qualified, self._part_rows)))
+        groups = split(ranges, min(self._part_rows, edge_cases.PART_ROWS.get(table.qualified, self._part_rows)))
         if not groups and query.since_ms is None:
             groups = ((),)
         return tuple(
@@ -140,15 +140,15 @@ class Dataset:
 
     def _table(self, namespace: str, name: str, at_ms: int) -> Table:
         known = self.catalogue.table(namespace, name)
-        return evolving.columns_at(at_ms) if _evolves(known) else known
+        return schema_evolution.columns_at(at_ms) if _evolves(known) else known
 
     def _rows_sql(self, table: Table, part: Part) -> str:
-        values = Values(table, self.catalogue, self._relations, edge.VALUES)
+        values = Values(table, self.catalogue, self._relations, edge_cases.VALUES)
         return rows_sql(table, self._relations, values, part.ranges, _span(part))
 
 
 def _evolves(table: Table) -> bool:
-    return table.qualified == evolving.EVOLVING.qualified
+    return table.qualified == schema_evolution.EVOLVING.qualified
 
 
 def _span(part: Part) -> Span:

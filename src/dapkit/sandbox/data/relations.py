@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dapkit.sandbox.data.catalogue import Catalogue, Kind, Table
-from dapkit.sandbox.data.college import SEATS, STAFF, STUDENTS, Population
+from dapkit.sandbox.data.population import SEATS, STAFF, STUDENTS, Population
 from dapkit.sandbox.data.timeline import DAY, DECADE, ORIGIN, Event, Timeline, born_sql, count_sql
 
 USERS = "canvas.users"

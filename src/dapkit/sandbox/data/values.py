@@ -11,9 +11,9 @@ from dataclasses import replace
 from string import Template
 
 from dapkit.sandbox.data.catalogue import TRUNCATED, UNSPECIFIED, Catalogue, Column, Kind, Table
-from dapkit.sandbox.data.meanings import COLUMNS, MOMENTS, TARGETS, TEXTS, WHOLE_NUMBERS, meaning
+from dapkit.sandbox.data.column_generators import COLUMNS, MOMENTS, TARGETS, TEXTS, WHOLE_NUMBERS, meaning
 from dapkit.sandbox.data.relations import USERS, Relations
-from dapkit.sandbox.data.texts import pick, quoted
+from dapkit.sandbox.data.text_macros import pick, quoted
 
 PHYSICAL: Mapping[Kind, str] = {
     Kind.INT16: "SMALLINT",

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dapkit.sandbox.data.dataset import DataQuery, Dataset
-from dapkit.sandbox.data.edge import TABLES
+from dapkit.sandbox.data.edge_cases import TABLES
 
 SINCE, UNTIL = 1_704_067_200_000, 1_735_689_600_000
 UNESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}

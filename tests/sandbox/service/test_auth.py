@@ -1,0 +1,83 @@
+"""Tokens: who gets one, and what is accepted as one."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from dapkit.sandbox.service.auth import Account, Login
+from dapkit.sandbox.service.responses import RefusedError
+
+GRANT = {"grant_type": "client_credentials"}
+
+
+def account(**changes: Any) -> Account:
+    fields: dict[str, Any] = {"client_id": "a#b", "client_secret": "c:d", "open": False, "token_seconds": 60}
+    return Account(**(fields | changes))
+
+
+def basic(text: str) -> str:
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+def refused(call: Any, *arguments: Any) -> int:
+    with pytest.raises(RefusedError) as caught:
+        call(*arguments)
+    return caught.value.status
+
+
+def test_the_answer_is_exactly_the_documented_one() -> None:
+    answer = Login(account(), lambda: 5_000).token(basic("a#b:c:d"), GRANT)
+    assert set(answer) == {"access_token", "token_type", "expires_in", "scope"}
+    assert answer["expires_in"] == 60
+    claims = answer["access_token"].split(".")[1]
+    assert json.loads(base64.urlsafe_b64decode(claims + "=="))["exp"] == 65
+
+
+@pytest.mark.parametrize(
+    ("authorization", "form", "status"),
+    [
+        (basic("a#b:c:d"), {}, 400),
+        (basic("a#b:c:d"), {"grant_type": "password"}, 400),
+        ("Basic %%%", GRANT, 400),
+        (basic("no colon"), GRANT, 400),
+        (None, GRANT, 403),
+        ("Bearer x", GRANT, 403),
+        (basic("a#b:wrong"), GRANT, 403),
+        (basic("wrong:c:d"), GRANT, 403),
+    ],
+)
+def test_refused_logins(authorization: str | None, form: dict[str, str], status: int) -> None:
+    assert refused(Login(account(), lambda: 0).token, authorization, form) == status
+
+
+@pytest.mark.parametrize("authorization", [None, basic("any:thing")])
+def test_an_open_account_lets_everybody_in(authorization: str | None) -> None:
+    login = Login(account(open=True), lambda: 0)
+    token = login.token(authorization, GRANT)["access_token"]
+    assert login.client_of(f"Bearer {token}", None) in ("a#b", "any")
+
+
+def test_a_token_is_good_until_it_expires() -> None:
+    now = [0]
+    login = Login(account(), lambda: now[0])
+    token = login.token(basic("a#b:c:d"), GRANT)["access_token"]
+    now[0] = 59_999
+    assert login.client_of(f"bearer {token}", None) == "a#b"
+    assert login.client_of(None, token) == "a#b"
+    now[0] = 60_000
+    assert refused(login.client_of, f"Bearer {token}", None) == 401
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer x", "Bearer a.b.c", "Basic YTpi"])
+def test_no_token(authorization: str | None) -> None:
+    assert refused(Login(account(), lambda: 0).client_of, authorization, None) == 401
+
+
+def test_a_changed_token_and_one_of_another_process_are_refused() -> None:
+    login = Login(account(), lambda: 0)
+    head, claims, signature = login.token(basic("a#b:c:d"), GRANT)["access_token"].split(".")
+    longer = base64.urlsafe_b64encode(json.dumps({"sub": "a#b", "exp": 10**10}).encode()).decode()
+    assert refused(login.client_of, f"Bearer {head}.{longer}.{signature}", None) == 401
+    assert refused(Login(account(), lambda: 0).client_of, f"Bearer {head}.{claims}.{signature}", None) == 401

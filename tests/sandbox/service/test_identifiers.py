@@ -1,0 +1,74 @@
+"""Identifiers carry what they stand for, and nobody else can make them."""
+
+import re
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dapkit.sandbox.service.identifiers import FORMATS, MODES, Identifiers, JobIdentity, ObjectIdentity
+
+TABLES = [("canvas", "users"), ("canvas", "courses"), ("edge", "users")]
+IDENTIFIERS = Identifiers(TABLES, "world")
+MOMENTS = st.integers(-(2**46), 2**46)
+
+JOBS = st.builds(
+    lambda place, **more: JobIdentity(namespace=place[0], table=place[1], **more),
+    place=st.sampled_from(TABLES),
+    format=st.sampled_from(FORMATS),
+    mode=st.sampled_from(MODES),
+    since_ms=st.none() | MOMENTS,
+    until_ms=MOMENTS,
+    created_ms=MOMENTS,
+    attempt=st.integers(0, 65_535),
+    fails=st.booleans(),
+)
+JOB = JobIdentity(
+    namespace="canvas", table="users", format="csv", mode="expanded", since_ms=None, until_ms=5, created_ms=7
+)
+
+
+@given(JOBS, st.integers(0, 2**32 - 1))
+def test_what_is_written_is_read(job: JobIdentity, index: int) -> None:
+    item = ObjectIdentity(job=job, index=index)
+    assert IDENTIFIERS.read_job(IDENTIFIERS.of_job(job)) == job
+    assert IDENTIFIERS.read_object(IDENTIFIERS.of_object(item)) == item
+
+
+@given(JOBS)
+def test_identifiers_are_safe_in_urls_and_file_names(job: JobIdentity) -> None:
+    assert re.fullmatch(r"[a-z2-7]{64}", IDENTIFIERS.of_job(job))
+    assert re.fullmatch(r"[a-z2-7]{71}", IDENTIFIERS.of_object(ObjectIdentity(job=job, index=3)))
+
+
+@given(st.text(max_size=80) | st.from_regex(r"[a-z2-7]{64}|[a-z2-7]{71}", fullmatch=True))
+def test_garbage_stands_for_nothing(text: str) -> None:
+    assert IDENTIFIERS.read_job(text) is None
+    assert IDENTIFIERS.read_object(text) is None
+
+
+@given(st.integers(0, 70), st.sampled_from("abcdefghijklmnopqrstuvwxyz234567"))
+def test_any_changed_character_is_noticed(place: int, letter: str) -> None:
+    text = IDENTIFIERS.of_object(ObjectIdentity(job=JOB, index=0))
+    changed = text[:place] + letter + text[place + 1 :]
+    assert (IDENTIFIERS.read_object(changed) is None) == (changed != text)
+
+
+def test_upper_case_is_another_identifier() -> None:
+    assert IDENTIFIERS.read_job(IDENTIFIERS.of_job(JOB).upper()) is None
+
+
+def test_jobs_and_objects_are_not_mistaken_for_each_other() -> None:
+    assert IDENTIFIERS.read_object(IDENTIFIERS.of_job(JOB)) is None
+    assert IDENTIFIERS.read_job(IDENTIFIERS.of_object(ObjectIdentity(job=JOB, index=0))) is None
+
+
+def test_another_process_of_the_same_world_reads_them_and_no_other_world() -> None:
+    text = IDENTIFIERS.of_job(JOB)
+    assert Identifiers(TABLES, "world").read_job(text) == JOB
+    assert Identifiers(TABLES, "other").read_job(text) is None
+    assert Identifiers(TABLES[1:], "world").read_job(text) is None
+
+
+def test_attempts_differ() -> None:
+    assert IDENTIFIERS.of_job(JOB) != IDENTIFIERS.of_job(replace(JOB, attempt=1))

@@ -1,0 +1,129 @@
+"""The spool: once rendered, lent out, and gone when there is no room."""
+
+import asyncio
+import threading
+import zlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from dapkit.sandbox.data.dataset import DataQuery, Part
+from dapkit.sandbox.service.object_cache import Spool
+
+QUERY = DataQuery(namespace="canvas", table="users", format="csv", until_ms=0)
+
+
+def part(index: int) -> Part:
+    return Part(query=QUERY, index=index, count=9, ranges=((0, 100),))
+
+
+class Writer:
+    """Writes a part as 100 bytes, when the gate is open, and remembers what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.fails = False
+
+    def __call__(self, part: Part, path: Path) -> int:
+        self.asked.append(part.index)
+        assert self.gate.wait(10)
+        if self.fails:
+            raise RuntimeError("out of ink")
+        path.write_bytes(bytes([part.index]) * 100)
+        return 7
+
+
+def play(writer: Writer, scenario: Callable[[Spool], Awaitable[None]], *, limit: int = 1000, parent: Path) -> None:
+    async def main() -> None:
+        spool = Spool(writer, limit=limit, parent=parent)
+        try:
+            await scenario(spool)
+        finally:
+            writer.gate.set()
+            spool.close()
+            await asyncio.sleep(0)
+        assert list(parent.iterdir()) == []
+
+    asyncio.run(main())
+
+
+def test_an_object_is_described_and_rendered_once(tmp_path: Path) -> None:
+    writer = Writer()
+
+    async def scenario(spool: Spool) -> None:
+        for _ in range(3):
+            async with spool.lease(part(1)) as item:
+                assert item.path.read_bytes() == b"\x01" * 100
+                assert (item.size, item.rows, item.crc32) == (100, 7, zlib.crc32(b"\x01" * 100))
+                assert item.checksum == item.crc32.to_bytes(4, "big")
+
+    play(writer, scenario, parent=tmp_path)
+    assert writer.asked == [1]
+
+
+def test_many_who_ask_at_once_share_one_rendering(tmp_path: Path) -> None:
+    writer = Writer()
+    writer.gate.clear()
+
+    async def scenario(spool: Spool) -> None:
+        async def read() -> bytes:
+            async with spool.lease(part(2)) as item:
+                return item.path.read_bytes()
+
+        readers = [asyncio.create_task(read()) for _ in range(5)]
+        await asyncio.sleep(0)
+        readers[0].cancel()
+        await asyncio.sleep(0)
+        writer.gate.set()
+        assert await asyncio.gather(*readers[1:]) == [b"\x02" * 100] * 4
+
+    play(writer, scenario, parent=tmp_path)
+    assert writer.asked == [2]
+
+
+def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
+    writer = Writer()
+
+    async def scenario(spool: Spool) -> None:
+        for index in (1, 2, 1, 3):
+            async with spool.lease(part(index)):
+                pass
+        assert spool.size == 200
+        async with spool.lease(part(1)), spool.lease(part(3)):
+            assert writer.asked == [1, 2, 3]
+        async with spool.lease(part(2)):
+            assert writer.asked == [1, 2, 3, 2]
+
+    play(writer, scenario, limit=200, parent=tmp_path)
+
+
+def test_an_object_on_loan_stays(tmp_path: Path) -> None:
+    async def scenario(spool: Spool) -> None:
+        async with spool.lease(part(1)) as first:
+            async with spool.lease(part(2)) as second:
+                pass
+            assert first.path.exists()
+            assert not second.path.exists()
+        assert not first.path.exists()
+
+    play(Writer(), scenario, limit=50, parent=tmp_path)
+
+
+def test_a_failure_is_raised_and_not_kept(tmp_path: Path) -> None:
+    writer = Writer()
+    writer.fails = True
+
+    async def scenario(spool: Spool) -> None:
+        with pytest.raises(RuntimeError, match="ink"):
+            async with spool.lease(part(1)):
+                pass
+        await asyncio.sleep(0)
+        writer.fails = False
+        async with spool.lease(part(1)) as item:
+            assert item.size == 100
+
+    play(writer, scenario, parent=tmp_path)
+    assert writer.asked == [1, 1]

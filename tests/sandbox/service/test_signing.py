@@ -1,0 +1,70 @@
+"""Signed URLs, and the names in them."""
+
+import re
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from dapkit.sandbox.service.identifiers import JobIdentity, ObjectIdentity
+from dapkit.sandbox.service.signing import Signer, file_name, hostile_name
+
+NOW_MS = 1_788_220_800_000
+
+
+def query(path: str) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
+
+
+def item(file_format: str, index: int = 0, created_ms: int = 0) -> ObjectIdentity:
+    return ObjectIdentity(
+        job=JobIdentity(
+            namespace="canvas",
+            table="users",
+            format=file_format,
+            mode="expanded",
+            since_ms=None,
+            until_ms=0,
+            created_ms=created_ms,
+        ),
+        index=index,
+    )
+
+
+def test_a_url_is_good_for_its_time() -> None:
+    signer = Signer("world")
+    given = query(signer.path("abc", "file", signed_ms=NOW_MS, seconds=900))
+    assert signer.accepts("abc", given, NOW_MS)
+    assert signer.accepts("abc", given, NOW_MS + 899_999)
+    assert not signer.accepts("abc", given, NOW_MS + 900_000)
+
+
+def test_a_url_is_good_for_its_object_and_world_only() -> None:
+    given = query(Signer("world").path("abc", "file", signed_ms=NOW_MS, seconds=900))
+    assert Signer("world").accepts("abc", given, NOW_MS)
+    assert not Signer("world").accepts("abd", given, NOW_MS)
+    assert not Signer("other").accepts("abc", given, NOW_MS)
+
+
+@pytest.mark.parametrize("name", ["X-Amz-Date", "X-Amz-Expires", "X-Amz-Signature"])
+def test_every_part_of_the_query_counts(name: str) -> None:
+    signer = Signer("world")
+    given = query(signer.path("abc", "file", signed_ms=NOW_MS, seconds=900))
+    assert not signer.accepts("abc", given | {name: given[name] + "0"}, NOW_MS)
+    assert not signer.accepts("abc", {key: value for key, value in given.items() if key != name}, NOW_MS)
+
+
+def test_file_names_are_those_of_a_writer_of_parts() -> None:
+    pattern = r"part-00042-[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f-]{17,}-c000\.jsonl\.gz"
+    assert re.fullmatch(pattern, file_name(item("jsonl", 42)))
+    assert file_name(item("parquet")).endswith("-c000.parquet")
+    assert file_name(item("tsv")) == file_name(item("tsv"))
+    assert file_name(item("tsv")) != file_name(item("tsv", created_ms=1))
+
+
+def test_hostile_names_travel_encoded() -> None:
+    names = {hostile_name(step / 100) for step in range(100)}
+    assert "../../evil" in names
+    for name in names:
+        path = urlsplit(Signer("world").path("abc", name, signed_ms=NOW_MS, seconds=900)).path
+        assert path.count("/") == 3
+        assert unquote(path.rpartition("/")[2]) == name

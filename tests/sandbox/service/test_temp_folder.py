@@ -1,0 +1,69 @@
+"""A temporary folder goes with its process, however that ends."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dapkit.sandbox.service.temp_folder import PREFIX, ScratchFolder
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from dapkit.sandbox.service.temp_folder import ScratchFolder
+folder = ScratchFolder(Path(sys.argv[1]))
+(folder.path / "object").write_text("much")
+print(folder.path, flush=True)
+sys.stdin.read()
+"""
+
+
+def begin(parent: Path) -> tuple[subprocess.Popen[str], Path]:
+    """Start a process with a folder that holds something."""
+    words = [sys.executable, "-c", PROGRAM, str(parent)]
+    child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    return child, Path(child.stdout.readline().strip())
+
+
+def test_it_is_gone_when_it_is_closed(tmp_path: Path) -> None:
+    folder = ScratchFolder(tmp_path)
+    (folder.path / "object").touch()
+    assert folder.path.parent == tmp_path
+    folder.close()
+    folder.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_ends_takes_it_along(tmp_path: Path) -> None:
+    child, folder = begin(tmp_path)
+    assert (folder / "object").exists()
+    child.communicate("")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_goes_with_the_next_and_what_lives_stays(tmp_path: Path) -> None:
+    (killed, left), (living, kept) = begin(tmp_path), begin(tmp_path)
+    killed.kill()
+    killed.communicate()
+    assert (left / "object").exists()
+    folder = ScratchFolder(tmp_path)
+    assert not left.exists()
+    assert (kept / "object").exists()
+    living.communicate("")
+    folder.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="no users here")
+def test_what_others_planted_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / f"{PREFIX}link.lock").symlink_to(precious)
+    theirs = tmp_path / f"{PREFIX}theirs.lock"
+    theirs.write_text("theirs")
+    monkeypatch.setattr(os, "getuid", lambda: 4321)
+    ScratchFolder(tmp_path).close()
+    assert (precious.read_text(), theirs.read_text()) == ("mine", "theirs")
