@@ -31,7 +31,7 @@ def test_errors(run: Any, fault: str, status: int, kind: str) -> None:
     async def scenario(caller: Any) -> None:
         answer = await caller.call("GET", LIST)
         assert (answer.status, answer.json["error"]["type"]) == (status, kind)
-        assert caller.sandbox.requests.faults == {fault: 1}
+        assert caller.sandbox.traffic.faults == {fault: 1}
 
     run(scenario, faults=(fault,))
 
@@ -40,8 +40,8 @@ def test_errors(run: Any, fault: str, status: int, kind: str) -> None:
     ("fault", "status", "body"),
     [
         ("504@list", 504, b'{"error": {"message": "Endpoint request timed out"}}'),
-        ("bare@list", 500, b"{}"),
-        ("garbage@list", 200, b'{"id": "\xff\xfe'),
+        ("empty-error@list", 500, b"{}"),
+        ("invalid-json@list", 200, b'{"id": "\xff\xfe'),
     ],
 )
 def test_answers_of_other_shapes(run: Any, fault: str, status: int, body: bytes) -> None:
@@ -87,7 +87,7 @@ def test_a_dropped_connection(run: Any) -> None:
         await caller.login()
         with pytest.raises(aiohttp.ClientConnectionError):
             await caller.call("GET", LIST)
-        assert caller.sandbox.requests.answers["list", 0] >= 1
+        assert caller.sandbox.traffic.responses["list", 0] >= 1
 
     run(scenario, faults=("drop@list",))
 
@@ -100,7 +100,7 @@ def test_a_lost_answer_leaves_the_job(run: Any, data: Any) -> None:
         again = await caller.submit()
         assert again.json["status"] == "complete"
 
-    run(scenario, faults=("lost:x1@data",))
+    run(scenario, faults=("lost-response:x1@data",))
 
 
 def test_a_slow_and_a_silent_answer(run: Any) -> None:
@@ -127,10 +127,10 @@ def test_an_api_call_is_redirected_elsewhere(run: Any) -> None:
         assert answer.status == 307
         target = urlsplit(answer.headers["Location"])
         assert (target.hostname, target.path) == ("localhost", "/elsewhere/dap/query/canvas/table")
-        assert caller.sandbox.requests.leaks == []
+        assert caller.sandbox.traffic.credential_leaks == []
         here = target._replace(netloc=urlsplit(caller.sandbox.base_url).netloc).geturl()
         await caller.request("GET", here, headers={"Authorization": "Bearer x"})
-        assert caller.sandbox.requests.leaks == ["credentials sent to another host"]
+        assert caller.sandbox.traffic.credential_leaks == ["credentials sent to another host"]
 
     run(scenario, faults=("redirect@list",))
 
@@ -158,14 +158,14 @@ def test_a_required_field_is_absent(run: Any, endpoint: str) -> None:
             "job": ("GET", f"/job/{job['id']}", {}),
             "url": ("POST", "/object/url", {"json": [job["objects"][0]]}),
         }
-        caller.sandbox.service.faults.replace([f"absent@{endpoint}"])
+        caller.sandbox.state.faults.replace([f"missing-field@{endpoint}"])
         if endpoint == "login":
             spoilt = (await caller.ask_login()).json
             whole = {"access_token": "", "expires_in": 0, "scope": "", "token_type": ""}
         else:
             method, target, more = calls[endpoint]
             spoilt = (await caller.call(method, target, **more)).json
-            caller.sandbox.service.faults.replace([])
+            caller.sandbox.state.faults.replace([])
             whole = (await caller.call(method, target, **more)).json
         assert len(set(whole) - set(spoilt)) == 1
         assert set(spoilt) < set(whole)
@@ -178,7 +178,7 @@ def test_unknown_fields_and_states(run: Any) -> None:
         assert set((await caller.call("GET", LIST)).json) == {"tables", "x_new", "x_note"}
         assert (await caller.submit()).json["status"] == "archived"
 
-    run(scenario, faults=("extra@list", "unknown-state@data"))
+    run(scenario, faults=("extra-fields@list", "unknown-state@data"))
 
 
 def test_a_job_expires_before_its_time(run: Any) -> None:
@@ -220,7 +220,7 @@ def test_hostile_names_lead_to_the_object_all_the_same(run: Any) -> None:
             assert (answer.status, len(gzip.decompress(answer.body).splitlines())) == (200, 1000)
         assert {"../../evil", "..", "evil\x00name", "..\\..\\evil"} <= names
 
-    run(scenario, faults=("evil-name",))
+    run(scenario, faults=("unsafe-name",))
 
 
 def test_objects_of_one_name(run: Any) -> None:
@@ -235,7 +235,12 @@ def test_objects_of_one_name(run: Any) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "status", "code"),
-    [("gone", 404, "NoSuchKey"), ("503", 503, "SlowDown"), ("500", 500, "InternalError"), ("429", 429, "TooMany")],
+    [
+        ("missing-object", 404, "NoSuchKey"),
+        ("503", 503, "SlowDown"),
+        ("500", 500, "InternalError"),
+        ("429", 429, "TooMany"),
+    ],
 )
 def test_the_store_can_fail(run: Any, fault: str, status: int, code: str) -> None:
     async def scenario(caller: Any) -> None:
@@ -253,8 +258,8 @@ def test_a_body_ends_too_early(run: Any, fault: str) -> None:
         for _ in range(5):
             with pytest.raises(aiohttp.ClientPayloadError):
                 await caller.request("GET", url)
-        (count,) = caller.sandbox.requests.objects.values()
-        assert (count.requests, count.whole) == (5, 0)
+        (count,) = caller.sandbox.traffic.objects.values()
+        assert (count.requests, count.complete) == (5, 0)
         assert count.bytes > 0
 
     run(scenario, faults=(f"{fault}@object",))
@@ -330,17 +335,17 @@ def test_a_body_of_unannounced_length_ends(run: Any) -> None:
         assert "Content-Length" not in answer.headers
         assert len(gzip.decompress(answer.body).splitlines()) == 1000
 
-    run(scenario, faults=("unannounced",))
+    run(scenario, faults=("no-length",))
 
 
 def test_tables_are_told_apart_at_every_endpoint(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         for table, status in (("canvas/table/users", 500), ("canvas/table/courses", 200)):
-            caller.sandbox.service.faults.replace([])
+            caller.sandbox.state.faults.replace([])
             job = (await caller.submit(table)).json
             item = job["objects"][0]
             url = (await caller.sign(item["id"])).json["urls"][item["id"]]["url"]
-            caller.sandbox.service.faults.replace(["500:users"])
+            caller.sandbox.state.faults.replace(["500:users"])
             answers = [
                 await caller.call("GET", f"/query/{table}/schema"),
                 await caller.submit(table),
@@ -350,6 +355,6 @@ def test_tables_are_told_apart_at_every_endpoint(run: Any) -> None:
             ]
             assert {answer.status for answer in answers} == {status}
         assert (await caller.call("GET", LIST)).status == 200
-        assert json.loads(json.dumps(caller.sandbox.requests.as_dict()))["faults"] == {"500:users": 5}
+        assert json.loads(json.dumps(caller.sandbox.traffic.as_dict()))["faults"] == {"500:users": 5}
 
     run(scenario)

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from dapkit.sandbox.service.auth import Account, Login
-from dapkit.sandbox.service.responses import RefusedError
+from dapkit.sandbox.service.auth import Account, TokenIssuer
+from dapkit.sandbox.service.responses import ApiError
 
 GRANT = {"grant_type": "client_credentials"}
 
 
 def account(**changes: Any) -> Account:
-    fields: dict[str, Any] = {"client_id": "a#b", "client_secret": "c:d", "open": False, "token_seconds": 60}
+    fields: dict[str, Any] = {"client_id": "a#b", "client_secret": "c:d", "any_credentials": False, "token_seconds": 60}
     return Account(**(fields | changes))
 
 
@@ -22,13 +22,13 @@ def basic(text: str) -> str:
 
 
 def refused(call: Any, *arguments: Any) -> int:
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(ApiError) as caught:
         call(*arguments)
     return caught.value.status
 
 
 def test_the_answer_is_exactly_the_documented_one() -> None:
-    answer = Login(account(), lambda: 5_000).token(basic("a#b:c:d"), GRANT)
+    answer = TokenIssuer(account(), lambda: 5_000).issue(basic("a#b:c:d"), GRANT)
     assert set(answer) == {"access_token", "token_type", "expires_in", "scope"}
     assert answer["expires_in"] == 60
     claims = answer["access_token"].split(".")[1]
@@ -49,35 +49,35 @@ def test_the_answer_is_exactly_the_documented_one() -> None:
     ],
 )
 def test_refused_logins(authorization: str | None, form: dict[str, str], status: int) -> None:
-    assert refused(Login(account(), lambda: 0).token, authorization, form) == status
+    assert refused(TokenIssuer(account(), lambda: 0).issue, authorization, form) == status
 
 
 @pytest.mark.parametrize("authorization", [None, basic("any:thing")])
 def test_an_open_account_lets_everybody_in(authorization: str | None) -> None:
-    login = Login(account(open=True), lambda: 0)
-    token = login.token(authorization, GRANT)["access_token"]
-    assert login.client_of(f"Bearer {token}", None) in ("a#b", "any")
+    login = TokenIssuer(account(any_credentials=True), lambda: 0)
+    token = login.issue(authorization, GRANT)["access_token"]
+    assert login.verify(f"Bearer {token}", None) in ("a#b", "any")
 
 
 def test_a_token_is_good_until_it_expires() -> None:
     now = [0]
-    login = Login(account(), lambda: now[0])
-    token = login.token(basic("a#b:c:d"), GRANT)["access_token"]
+    login = TokenIssuer(account(), lambda: now[0])
+    token = login.issue(basic("a#b:c:d"), GRANT)["access_token"]
     now[0] = 59_999
-    assert login.client_of(f"bearer {token}", None) == "a#b"
-    assert login.client_of(None, token) == "a#b"
+    assert login.verify(f"bearer {token}", None) == "a#b"
+    assert login.verify(None, token) == "a#b"
     now[0] = 60_000
-    assert refused(login.client_of, f"Bearer {token}", None) == 401
+    assert refused(login.verify, f"Bearer {token}", None) == 401
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer x", "Bearer a.b.c", "Basic YTpi"])
 def test_no_token(authorization: str | None) -> None:
-    assert refused(Login(account(), lambda: 0).client_of, authorization, None) == 401
+    assert refused(TokenIssuer(account(), lambda: 0).verify, authorization, None) == 401
 
 
 def test_a_changed_token_and_one_of_another_process_are_refused() -> None:
-    login = Login(account(), lambda: 0)
-    head, claims, signature = login.token(basic("a#b:c:d"), GRANT)["access_token"].split(".")
+    login = TokenIssuer(account(), lambda: 0)
+    head, claims, signature = login.issue(basic("a#b:c:d"), GRANT)["access_token"].split(".")
     longer = base64.urlsafe_b64encode(json.dumps({"sub": "a#b", "exp": 10**10}).encode()).decode()
-    assert refused(login.client_of, f"Bearer {head}.{longer}.{signature}", None) == 401
-    assert refused(Login(account(), lambda: 0).client_of, f"Bearer {head}.{claims}.{signature}", None) == 401
+    assert refused(login.verify, f"Bearer {head}.{longer}.{signature}", None) == 401
+    assert refused(TokenIssuer(account(), lambda: 0).verify, f"Bearer {head}.{claims}.{signature}", None) == 401

@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
-from dapkit.sandbox.faults.rules import FaultPlan, Occurrence
+from dapkit.sandbox.data.timeline import HOUR
+from dapkit.sandbox.faults.rules import FaultPlan, InjectedFault
 from dapkit.sandbox.service.backend import Backend, JobTimes
-from dapkit.sandbox.service.clock import HOUR_MS, DataClock, RealClock, timestamp
+from dapkit.sandbox.service.clock import DataClock, RealClock, timestamp
 from dapkit.sandbox.service.identifiers import Identifiers
-from dapkit.sandbox.service.responses import RefusedError
+from dapkit.sandbox.service.responses import ApiError
 
 AT_MS = 1_788_220_800_000
-DAY_MS = 24 * HOUR_MS
+DAY_MS = 24 * HOUR
 EPOCH_MS = 1_627_776_000_000  # 2021-08-01T00:00Z
 LOG_LIFE_MS = 30 * DAY_MS
 
@@ -22,24 +23,24 @@ class World:
 
     def __init__(self, data: Any, **times: int) -> None:
         self.now_ms = 1_000_000_000_000
-        self.real = RealClock(lambda: self.now_ms / 1000)
-        self.moment = DataClock(AT_MS)
+        self.real_clock = RealClock(lambda: self.now_ms / 1000)
+        self.data_clock = DataClock(AT_MS)
         tables = [(name, table) for name in data.namespaces() for table in data.tables(name)]
         self.backend = Backend(
             data,
             Identifiers(tables, "world"),
-            real=self.real,
-            moment=self.moment,
-            times=JobTimes(**({"takes_ms": 2000} | times)),
+            real_clock=self.real_clock,
+            data_clock=self.data_clock,
+            times=JobTimes(**({"duration_ms": 2000} | times)),
         )
 
-    def submit(self, *, occurrence: Occurrence | None = None, **query: Any) -> tuple[int, Any]:
+    def submit(self, *, fault: InjectedFault | None = None, **query: Any) -> tuple[int, Any]:
         namespace, table = query.pop("place", "canvas.users").split(".")
         body = json.dumps({"format": "jsonl"} | query).encode()
-        return self.backend.submit(namespace, table, body, occurrence)
+        return self.backend.submit(namespace, table, body, fault)
 
     def refused(self, **query: Any) -> tuple[int, Any]:
-        with pytest.raises(RefusedError) as caught:
+        with pytest.raises(ApiError) as caught:
             self.submit(**query)
         return caught.value.status, caught.value.body["error"]
 
@@ -49,7 +50,7 @@ def world(data: Any) -> World:
     return World(data)
 
 
-def occurrence(text: str) -> Occurrence:
+def fault(text: str) -> InjectedFault:
     found = FaultPlan([text]).decide("data", "users")
     assert found is not None
     return found
@@ -88,13 +89,13 @@ def test_a_complete_increment_names_its_span(world: World) -> None:
 
 
 def test_an_increment_of_nothing_has_no_objects(data: Any) -> None:
-    done = World(data, takes_ms=0).submit(since=timestamp(AT_MS))[1]
+    done = World(data, duration_ms=0).submit(since=timestamp(AT_MS))[1]
     assert done["objects"] == []
     assert done["since"] == done["until"]
 
 
 def test_until_never_lies_ahead_of_the_data(data: Any) -> None:
-    done = World(data, takes_ms=0).submit(since="2026-08-31T00:00:00Z", until="2027-01-01T00:00:00Z")[1]
+    done = World(data, duration_ms=0).submit(since="2026-08-31T00:00:00Z", until="2027-01-01T00:00:00Z")[1]
     assert done["until"] == timestamp(AT_MS)
 
 
@@ -108,7 +109,7 @@ def test_jobs_and_objects_live_a_day_from_the_start(world: World) -> None:
         (world.backend.job, job["id"], "job"),
         (world.backend.live_object, item, "object"),
     ):
-        with pytest.raises(RefusedError) as caught:
+        with pytest.raises(ApiError) as caught:
             call(identifier)
         assert caught.value.status == 404
         assert caught.value.body["error"] | {"uuid": "", "message": ""} == {
@@ -121,16 +122,16 @@ def test_jobs_and_objects_live_a_day_from_the_start(world: World) -> None:
 
 
 def test_objects_are_not_there_before_the_job_is_complete(data: Any) -> None:
-    patient, instant = World(data), World(data, takes_ms=0)
+    patient, instant = World(data), World(data, duration_ms=0)
     item = instant.submit()[1]["objects"][0]["id"]
-    with pytest.raises(RefusedError):
+    with pytest.raises(ApiError):
         patient.backend.live_object(item)
     patient.now_ms += 2000
     assert patient.backend.live_object(item).index == 0
 
 
 def test_another_process_serves_the_same_job(data: Any) -> None:
-    first, second = World(data, takes_ms=0), World(data, takes_ms=0)
+    first, second = World(data, duration_ms=0), World(data, duration_ms=0)
     job = first.submit()[1]
     assert second.backend.job(job["id"]) == (200, job)
 
@@ -168,7 +169,7 @@ def test_equal_means_what_is_asked_not_how_it_is_written(world: World) -> None:
 
 def test_new_data_means_a_new_job(world: World) -> None:
     first = world.submit()[1]["id"]
-    world.moment.advance(4)
+    world.data_clock.advance(4)
     assert world.submit()[1]["id"] != first
 
 
@@ -187,7 +188,7 @@ def test_new_data_means_a_new_job(world: World) -> None:
     ],
 )
 def test_malformed_queries(world: World, body: bytes, location: dict[str, int] | None) -> None:
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(ApiError) as caught:
         world.backend.submit("canvas", "users", body)
     error = caught.value.body["error"]
     assert (caught.value.status, error["type"]) == (400, "ValidationError")
@@ -230,7 +231,7 @@ def test_unknown_places(world: World, place: str, kind: str) -> None:
 
 
 def test_a_job_that_fails(world: World) -> None:
-    status, job = world.submit(occurrence=occurrence("failed-job"))
+    status, job = world.submit(fault=fault("failed-job"))
     assert (status, job["status"]) == (202, "waiting")
     world.now_ms += 2000
     status, failed = world.backend.job(job["id"])
@@ -241,7 +242,7 @@ def test_a_job_that_fails(world: World) -> None:
 
 
 def test_a_passing_failure_is_not_given_twice(world: World) -> None:
-    first = world.submit(occurrence=occurrence("failed-job"))[1]["id"]
+    first = world.submit(fault=fault("failed-job"))[1]["id"]
     world.now_ms += 1999
     assert world.submit()[1]["id"] == first
     world.now_ms += 1
@@ -251,33 +252,35 @@ def test_a_passing_failure_is_not_given_twice(world: World) -> None:
 
 
 def test_a_sticky_failure_stays(world: World) -> None:
-    first = world.submit(occurrence=occurrence("failed-job:sticky"))[1]["id"]
+    first = world.submit(fault=fault("failed-job:sticky"))[1]["id"]
     world.now_ms += DAY_MS - 1
     assert world.submit()[1]["id"] == first
 
 
 def test_a_sticky_failure_of_some_seconds_passes(world: World) -> None:
-    first = world.submit(occurrence=occurrence("failed-job:sticky:20s"))[1]["id"]
+    first = world.submit(fault=fault("failed-job:sticky:20s"))[1]["id"]
     world.now_ms += 19_999
     assert world.submit()[1]["id"] == first
     world.now_ms += 1
     assert world.submit()[1]["id"] != first
 
 
-@pytest.mark.parametrize(("fault", "kind"), [("snapshot-required", "SnapshotRequired"), ("out-of-range", "OutOfRange")])
-def test_increments_can_be_refused_and_snapshots_cannot(world: World, fault: str, kind: str) -> None:
-    status, error = world.refused(since="2026-08-31T00:00:00Z", occurrence=occurrence(fault))
-    assert (status, error["type"]) == (400, kind)
-    assert world.submit(occurrence=occurrence(fault))[0] == 202
+@pytest.mark.parametrize(
+    ("kind", "error_type"), [("snapshot-required", "SnapshotRequired"), ("out-of-range", "OutOfRange")]
+)
+def test_increments_can_be_refused_and_snapshots_cannot(world: World, kind: str, error_type: str) -> None:
+    status, error = world.refused(since="2026-08-31T00:00:00Z", fault=fault(kind))
+    assert (status, error["type"]) == (400, error_type)
+    assert world.submit(fault=fault(kind))[0] == 202
 
 
 def test_a_forgotten_job_is_gone_with_its_objects(data: Any) -> None:
-    world = World(data, takes_ms=0)
+    world = World(data, duration_ms=0)
     job = world.submit()[1]
-    world.backend.forget(job["id"])
-    with pytest.raises(RefusedError):
+    world.backend.delete_job(job["id"])
+    with pytest.raises(ApiError):
         world.backend.job(job["id"])
-    with pytest.raises(RefusedError):
+    with pytest.raises(ApiError):
         world.backend.live_object(job["objects"][0]["id"])
     assert world.submit()[1]["id"] != job["id"]
     world.backend.reset()
@@ -290,7 +293,7 @@ def test_tables_and_schemas(world: World) -> None:
         "schema": {"title": "canvas.users", "type": "object"},
         "version": 7,
     }
-    with pytest.raises(RefusedError):
+    with pytest.raises(ApiError):
         world.backend.tables("moon")
-    with pytest.raises(RefusedError):
+    with pytest.raises(ApiError):
         world.backend.schema("canvas", "cats")

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dapkit.errors import OutputError
+from dapkit.sandbox.data.timeline import HOUR
 from dapkit.sandbox.service.clock import (
-    HOUR_MS,
     DataClock,
     RealClock,
     last_refresh,
@@ -61,8 +61,8 @@ def test_a_moment_needs_time_and_zone(text: str) -> None:
 
 def test_refresh_times_are_multiples_of_four_hours() -> None:
     assert last_refresh(NOON_MS) == NOON_MS
-    assert last_refresh(NOON_MS - 1) == NOON_MS - 4 * HOUR_MS
-    assert last_refresh(NOON_MS + 4 * HOUR_MS - 1) == NOON_MS
+    assert last_refresh(NOON_MS - 1) == NOON_MS - 4 * HOUR
+    assert last_refresh(NOON_MS + 4 * HOUR - 1) == NOON_MS
 
 
 def test_real_time_can_be_skipped() -> None:
@@ -75,7 +75,7 @@ def test_the_data_clock_stands_still_and_moves_on_demand() -> None:
     clock = DataClock(NOON_MS)
     clock.advance(4)
     clock.advance(0.5)
-    assert clock.now_ms() == NOON_MS + 9 * HOUR_MS // 2
+    assert clock.now_ms() == NOON_MS + 9 * HOUR // 2
     clock.set(5)
     assert clock.now_ms() == 5
 
@@ -85,7 +85,7 @@ def test_the_next_process_goes_on_from_the_stored_clock(tmp_path: Path) -> None:
     first = DataClock(NOON_MS, home)
     assert not home.exists()
     first.advance(4)
-    assert DataClock(0, home).now_ms() == NOON_MS + 4 * HOUR_MS
+    assert DataClock(0, home).now_ms() == NOON_MS + 4 * HOUR
     assert [path.name for path in home.iterdir()] == ["clock.json"]
 
 
@@ -109,7 +109,7 @@ def test_a_process_keeps_its_view_until_it_moves_the_clock(tmp_path: Path) -> No
     theirs.advance(8)
     assert ours.now_ms() == NOON_MS
     ours.advance(4)
-    assert ours.now_ms() == NOON_MS + 12 * HOUR_MS
+    assert ours.now_ms() == NOON_MS + 12 * HOUR
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"data_time": 5}', '{"data_time": "noon"}'])

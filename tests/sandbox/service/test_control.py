@@ -12,7 +12,7 @@ def test_state(run: Any) -> None:
         assert state["data_time"] == "2026-09-01T00:00:00Z"
         assert state["real_time"] == "2026-09-01T01:00:00Z"
         assert state["faults"] == ["cut:1%"]
-        assert state["traffic"]["answers"] == {"list": {"200": 1}, "login": {"200": 1}}
+        assert state["traffic"]["responses"] == {"list": {"200": 1}, "login": {"200": 1}}
 
     run(scenario, faults=("cut:1%",))
 
@@ -48,7 +48,7 @@ def test_reset(run: Any) -> None:
             assert (await caller.submit()).json["id"] == first
         assert (await caller.submit()).status == 429
         state = (await caller.request("POST", "/_sandbox/reset")).json
-        assert state["traffic"]["answers"] == {}
+        assert state["traffic"]["responses"] == {}
         assert (await caller.submit()).json["id"] != first
 
     run(scenario, budgets=True)

@@ -31,44 +31,44 @@ JOB = JobIdentity(
 @given(JOBS, st.integers(0, 2**32 - 1))
 def test_what_is_written_is_read(job: JobIdentity, index: int) -> None:
     item = ObjectIdentity(job=job, index=index)
-    assert IDENTIFIERS.read_job(IDENTIFIERS.of_job(job)) == job
-    assert IDENTIFIERS.read_object(IDENTIFIERS.of_object(item)) == item
+    assert IDENTIFIERS.parse_job(IDENTIFIERS.for_job(job)) == job
+    assert IDENTIFIERS.parse_object(IDENTIFIERS.for_object(item)) == item
 
 
 @given(JOBS)
 def test_identifiers_are_safe_in_urls_and_file_names(job: JobIdentity) -> None:
-    assert re.fullmatch(r"[a-z2-7]{64}", IDENTIFIERS.of_job(job))
-    assert re.fullmatch(r"[a-z2-7]{71}", IDENTIFIERS.of_object(ObjectIdentity(job=job, index=3)))
+    assert re.fullmatch(r"[a-z2-7]{64}", IDENTIFIERS.for_job(job))
+    assert re.fullmatch(r"[a-z2-7]{71}", IDENTIFIERS.for_object(ObjectIdentity(job=job, index=3)))
 
 
 @given(st.text(max_size=80) | st.from_regex(r"[a-z2-7]{64}|[a-z2-7]{71}", fullmatch=True))
 def test_garbage_stands_for_nothing(text: str) -> None:
-    assert IDENTIFIERS.read_job(text) is None
-    assert IDENTIFIERS.read_object(text) is None
+    assert IDENTIFIERS.parse_job(text) is None
+    assert IDENTIFIERS.parse_object(text) is None
 
 
 @given(st.integers(0, 70), st.sampled_from("abcdefghijklmnopqrstuvwxyz234567"))
 def test_any_changed_character_is_noticed(place: int, letter: str) -> None:
-    text = IDENTIFIERS.of_object(ObjectIdentity(job=JOB, index=0))
+    text = IDENTIFIERS.for_object(ObjectIdentity(job=JOB, index=0))
     changed = text[:place] + letter + text[place + 1 :]
-    assert (IDENTIFIERS.read_object(changed) is None) == (changed != text)
+    assert (IDENTIFIERS.parse_object(changed) is None) == (changed != text)
 
 
 def test_upper_case_is_another_identifier() -> None:
-    assert IDENTIFIERS.read_job(IDENTIFIERS.of_job(JOB).upper()) is None
+    assert IDENTIFIERS.parse_job(IDENTIFIERS.for_job(JOB).upper()) is None
 
 
 def test_jobs_and_objects_are_not_mistaken_for_each_other() -> None:
-    assert IDENTIFIERS.read_object(IDENTIFIERS.of_job(JOB)) is None
-    assert IDENTIFIERS.read_job(IDENTIFIERS.of_object(ObjectIdentity(job=JOB, index=0))) is None
+    assert IDENTIFIERS.parse_object(IDENTIFIERS.for_job(JOB)) is None
+    assert IDENTIFIERS.parse_job(IDENTIFIERS.for_object(ObjectIdentity(job=JOB, index=0))) is None
 
 
 def test_another_process_of_the_same_world_reads_them_and_no_other_world() -> None:
-    text = IDENTIFIERS.of_job(JOB)
-    assert Identifiers(TABLES, "world").read_job(text) == JOB
-    assert Identifiers(TABLES, "other").read_job(text) is None
-    assert Identifiers(TABLES[1:], "world").read_job(text) is None
+    text = IDENTIFIERS.for_job(JOB)
+    assert Identifiers(TABLES, "world").parse_job(text) == JOB
+    assert Identifiers(TABLES, "other").parse_job(text) is None
+    assert Identifiers(TABLES[1:], "world").parse_job(text) is None
 
 
 def test_attempts_differ() -> None:
-    assert IDENTIFIERS.of_job(JOB) != IDENTIFIERS.of_job(replace(JOB, attempt=1))
+    assert IDENTIFIERS.for_job(JOB) != IDENTIFIERS.for_job(replace(JOB, attempt=1))

@@ -1,4 +1,4 @@
-"""The spool: once rendered, lent out, and gone when there is no room."""
+"""The cache: once rendered, lent out, and gone when there is no room."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dapkit.sandbox.data.dataset import DataQuery, Part
-from dapkit.sandbox.service.object_cache import Spool
+from dapkit.sandbox.service.object_cache import ObjectCache
 
 QUERY = DataQuery(namespace="canvas", table="users", format="csv", until_ms=0)
 
@@ -36,14 +36,16 @@ class Writer:
         return 7
 
 
-def play(writer: Writer, scenario: Callable[[Spool], Awaitable[None]], *, limit: int = 1000, parent: Path) -> None:
+def play(
+    writer: Writer, scenario: Callable[[ObjectCache], Awaitable[None]], *, limit: int = 1000, parent: Path
+) -> None:
     async def main() -> None:
-        spool = Spool(writer, limit=limit, parent=parent)
+        cache = ObjectCache(writer, limit=limit, parent=parent)
         try:
-            await scenario(spool)
+            await scenario(cache)
         finally:
             writer.gate.set()
-            spool.close()
+            cache.close()
             await asyncio.sleep(0)
         assert list(parent.iterdir()) == []
 
@@ -53,9 +55,9 @@ def play(writer: Writer, scenario: Callable[[Spool], Awaitable[None]], *, limit:
 def test_an_object_is_described_and_rendered_once(tmp_path: Path) -> None:
     writer = Writer()
 
-    async def scenario(spool: Spool) -> None:
+    async def scenario(cache: ObjectCache) -> None:
         for _ in range(3):
-            async with spool.lease(part(1)) as item:
+            async with cache.lease(part(1)) as item:
                 assert item.path.read_bytes() == b"\x01" * 100
                 assert (item.size, item.rows, item.crc32) == (100, 7, zlib.crc32(b"\x01" * 100))
                 assert item.checksum == item.crc32.to_bytes(4, "big")
@@ -68,9 +70,9 @@ def test_many_who_ask_at_once_share_one_rendering(tmp_path: Path) -> None:
     writer = Writer()
     writer.gate.clear()
 
-    async def scenario(spool: Spool) -> None:
+    async def scenario(cache: ObjectCache) -> None:
         async def read() -> bytes:
-            async with spool.lease(part(2)) as item:
+            async with cache.lease(part(2)) as item:
                 return item.path.read_bytes()
 
         readers = [asyncio.create_task(read()) for _ in range(5)]
@@ -87,23 +89,23 @@ def test_many_who_ask_at_once_share_one_rendering(tmp_path: Path) -> None:
 def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
     writer = Writer()
 
-    async def scenario(spool: Spool) -> None:
+    async def scenario(cache: ObjectCache) -> None:
         for index in (1, 2, 1, 3):
-            async with spool.lease(part(index)):
+            async with cache.lease(part(index)):
                 pass
-        assert spool.size == 200
-        async with spool.lease(part(1)), spool.lease(part(3)):
+        assert cache.size == 200
+        async with cache.lease(part(1)), cache.lease(part(3)):
             assert writer.asked == [1, 2, 3]
-        async with spool.lease(part(2)):
+        async with cache.lease(part(2)):
             assert writer.asked == [1, 2, 3, 2]
 
     play(writer, scenario, limit=200, parent=tmp_path)
 
 
 def test_an_object_on_loan_stays(tmp_path: Path) -> None:
-    async def scenario(spool: Spool) -> None:
-        async with spool.lease(part(1)) as first:
-            async with spool.lease(part(2)) as second:
+    async def scenario(cache: ObjectCache) -> None:
+        async with cache.lease(part(1)) as first:
+            async with cache.lease(part(2)) as second:
                 pass
             assert first.path.exists()
             assert not second.path.exists()
@@ -116,13 +118,13 @@ def test_a_failure_is_raised_and_not_kept(tmp_path: Path) -> None:
     writer = Writer()
     writer.fails = True
 
-    async def scenario(spool: Spool) -> None:
+    async def scenario(cache: ObjectCache) -> None:
         with pytest.raises(RuntimeError, match="ink"):
-            async with spool.lease(part(1)):
+            async with cache.lease(part(1)):
                 pass
         await asyncio.sleep(0)
         writer.fails = False
-        async with spool.lease(part(1)) as item:
+        async with cache.lease(part(1)) as item:
             assert item.size == 100
 
     play(writer, scenario, parent=tmp_path)

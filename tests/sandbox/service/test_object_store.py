@@ -72,10 +72,10 @@ def test_only_get_and_only_without_credentials(run: Any) -> None:
         url = await caller.url()
         assert (await caller.request("HEAD", url)).status == 403
         assert (await caller.request("PUT", url, data=b"x")).status == 403
-        assert caller.sandbox.requests.leaks == []
+        assert caller.sandbox.traffic.credential_leaks == []
         for headers in ({"Authorization": "Bearer x"}, {"x-instauth": "x"}):
             assert (await caller.request("GET", url, headers=headers)).status == 400
-        assert len(caller.sandbox.requests.leaks) == 2
+        assert len(caller.sandbox.traffic.credential_leaks) == 2
 
     run(scenario)
 
@@ -154,8 +154,8 @@ def test_what_was_sent_is_counted(run: Any) -> None:
         url = await caller.url()
         size = len((await caller.request("GET", url)).body)
         await caller.request("GET", url, headers={"Range": "bytes=0-9"})
-        (count,) = caller.sandbox.requests.objects.values()
-        assert (count.requests, count.bytes, count.whole) == (2, size + 10, 1)
-        assert caller.sandbox.requests.object_bytes == size + 10
+        (count,) = caller.sandbox.traffic.objects.values()
+        assert (count.requests, count.bytes, count.complete) == (2, size + 10, 1)
+        assert caller.sandbox.traffic.object_bytes == size + 10
 
     run(scenario)

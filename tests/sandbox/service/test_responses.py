@@ -73,22 +73,22 @@ def test_jobs(place: tuple[str, str], status: int, answer: Any) -> None:
 @pytest.mark.parametrize(
     ("place", "error"),
     [
-        (DATA, responses.invalid("what")),
+        (DATA, responses.invalid_request("what")),
         (DATA, responses.out_of_range(5)),
         (DATA, responses.snapshot_required(5, 6)),
         (LIST, responses.unauthenticated("who")),
         (LIST, responses.not_found("namespace", "moon")),
         (STATUS, responses.not_found("job", "abc")),
-        (LIST, responses.broken()),
+        (LIST, responses.server_error()),
         (DATA, responses.gateway_timeout()),
     ],
 )
-def test_errors(place: tuple[str, str], error: responses.RefusedError) -> None:
+def test_errors(place: tuple[str, str], error: responses.ApiError) -> None:
     assert conforms(error.body, documented(place, error.status))
 
 
 def test_errors_have_a_uuid_of_their_own_and_a_failed_job_always_the_same() -> None:
-    assert len({responses.broken().body["error"]["uuid"] for _ in range(3)}) == 3
+    assert len({responses.server_error().body["error"]["uuid"] for _ in range(3)}) == 3
     assert responses.job_failed("a", 0) == responses.job_failed("a", 0)
 
 

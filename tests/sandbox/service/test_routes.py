@@ -174,7 +174,7 @@ def test_requests_are_counted_and_dated_by_the_sandbox_clock(run: Any) -> None:
         answer = await caller.call("GET", "/query/canvas/table")
         assert answer.headers["Date"] == "Wed, 02 Sep 2026 01:00:00 GMT"
         await caller.call("GET", "/query/moon/table")
-        assert dict(caller.sandbox.requests.answers) == {
+        assert dict(caller.sandbox.traffic.responses) == {
             ("login", 200): 1,
             ("list", 200): 1,
             ("list", 404): 1,

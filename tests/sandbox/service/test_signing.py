@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from dapkit.sandbox.service.identifiers import JobIdentity, ObjectIdentity
-from dapkit.sandbox.service.signing import Signer, file_name, hostile_name
+from dapkit.sandbox.service.signing import UrlSigner, file_name, unsafe_name
 
 NOW_MS = 1_788_220_800_000
 
@@ -31,7 +31,7 @@ def item(file_format: str, index: int = 0, created_ms: int = 0) -> ObjectIdentit
 
 
 def test_a_url_is_good_for_its_time() -> None:
-    signer = Signer("world")
+    signer = UrlSigner("world")
     given = query(signer.path("abc", "file", signed_ms=NOW_MS, seconds=900))
     assert signer.accepts("abc", given, NOW_MS)
     assert signer.accepts("abc", given, NOW_MS + 899_999)
@@ -39,15 +39,15 @@ def test_a_url_is_good_for_its_time() -> None:
 
 
 def test_a_url_is_good_for_its_object_and_world_only() -> None:
-    given = query(Signer("world").path("abc", "file", signed_ms=NOW_MS, seconds=900))
-    assert Signer("world").accepts("abc", given, NOW_MS)
-    assert not Signer("world").accepts("abd", given, NOW_MS)
-    assert not Signer("other").accepts("abc", given, NOW_MS)
+    given = query(UrlSigner("world").path("abc", "file", signed_ms=NOW_MS, seconds=900))
+    assert UrlSigner("world").accepts("abc", given, NOW_MS)
+    assert not UrlSigner("world").accepts("abd", given, NOW_MS)
+    assert not UrlSigner("other").accepts("abc", given, NOW_MS)
 
 
 @pytest.mark.parametrize("name", ["X-Amz-Date", "X-Amz-Expires", "X-Amz-Signature"])
 def test_every_part_of_the_query_counts(name: str) -> None:
-    signer = Signer("world")
+    signer = UrlSigner("world")
     given = query(signer.path("abc", "file", signed_ms=NOW_MS, seconds=900))
     assert not signer.accepts("abc", given | {name: given[name] + "0"}, NOW_MS)
     assert not signer.accepts("abc", {key: value for key, value in given.items() if key != name}, NOW_MS)
@@ -62,9 +62,9 @@ def test_file_names_are_those_of_a_writer_of_parts() -> None:
 
 
 def test_hostile_names_travel_encoded() -> None:
-    names = {hostile_name(step / 100) for step in range(100)}
+    names = {unsafe_name(step / 100) for step in range(100)}
     assert "../../evil" in names
     for name in names:
-        path = urlsplit(Signer("world").path("abc", name, signed_ms=NOW_MS, seconds=900)).path
+        path = urlsplit(UrlSigner("world").path("abc", name, signed_ms=NOW_MS, seconds=900)).path
         assert path.count("/") == 3
         assert unquote(path.rpartition("/")[2]) == name

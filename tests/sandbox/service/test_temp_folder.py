@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from dapkit.sandbox.service.temp_folder import PREFIX, ScratchFolder
+from dapkit.sandbox.service.temp_folder import PREFIX, TempFolder
 
 PROGRAM = """
 import sys
 from pathlib import Path
-from dapkit.sandbox.service.temp_folder import ScratchFolder
-folder = ScratchFolder(Path(sys.argv[1]))
+from dapkit.sandbox.service.temp_folder import TempFolder
+folder = TempFolder(Path(sys.argv[1]))
 (folder.path / "object").write_text("much")
 print(folder.path, flush=True)
 sys.stdin.read()
@@ -29,7 +29,7 @@ def begin(parent: Path) -> tuple[subprocess.Popen[str], Path]:
 
 
 def test_it_is_gone_when_it_is_closed(tmp_path: Path) -> None:
-    folder = ScratchFolder(tmp_path)
+    folder = TempFolder(tmp_path)
     (folder.path / "object").touch()
     assert folder.path.parent == tmp_path
     folder.close()
@@ -49,7 +49,7 @@ def test_what_a_killed_process_left_goes_with_the_next_and_what_lives_stays(tmp_
     killed.kill()
     killed.communicate()
     assert (left / "object").exists()
-    folder = ScratchFolder(tmp_path)
+    folder = TempFolder(tmp_path)
     assert not left.exists()
     assert (kept / "object").exists()
     living.communicate("")
@@ -65,5 +65,5 @@ def test_what_others_planted_is_left_alone(tmp_path: Path, monkeypatch: pytest.M
     theirs = tmp_path / f"{PREFIX}theirs.lock"
     theirs.write_text("theirs")
     monkeypatch.setattr(os, "getuid", lambda: 4321)
-    ScratchFolder(tmp_path).close()
+    TempFolder(tmp_path).close()
     assert (precious.read_text(), theirs.read_text()) == ("mine", "theirs")

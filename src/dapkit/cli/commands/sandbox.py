@@ -17,7 +17,7 @@ from dapkit.sandbox.faults.rules import ENDPOINTS, KINDS
 from dapkit.sandbox.service.checksums import ALGORITHMS, NONE
 from dapkit.sandbox.service.server import Sandbox, SandboxOptions
 
-_KINDS = "\n".join(f"  {kind:<22} {meaning}" for kind, (_, _, meaning) in KINDS.items())
+_KINDS = "\n".join(f"  {kind:<22} {facts.effect}" for kind, facts in KINDS.items())
 EPILOG = f"""\b
 Examples:
   dap sandbox

@@ -1,17 +1,15 @@
-"""Faults: a small language that says what goes wrong, how often and where, and the dice that decide it.
+"""Fault rules: which requests fail, how, and how often.
 
-One fault is `KIND[:WORD]...[@ENDPOINT[,ENDPOINT]...]`. The words, in any order:
+A rule is written as `KIND[:OPTION]...[@ENDPOINT[,ENDPOINT]...]`. The options may come in any order:
 
-    20%           how often, of the requests it could befall (always, without one)
-    5s            a time: how long a pause lasts, what Retry-After says, how long a failure sticks
-    x3            at most so often in all
-    sticky        of failed-job: an equal query gets the same failed job back
-    date          of 429: Retry-After as a date
-    anything else a table, or a pattern of tables: only their requests
+    20%           probability for each request that the rule applies to (100% by default)
+    5s            a duration: of a pause, of Retry-After, or of a sticky failure
+    x3            at most this many times in total
+    sticky        only for failed-job: an equal query returns the same failed job
+    date          only for 429: Retry-After is a date
+    anything else a table name or pattern: only requests for these tables
 
-For example `cut:20%`, `500:10%@job`, `failed-job:sticky:users`, `429:5%:2s@data,job`. The dice are seeded:
-the same requests in the same order meet the same faults. Doing what was decided is the routes' and the
-store's part.
+For example `cut:20%`, `500:10%@job`, `failed-job:sticky:users`, `429:5%:2s@data,job`.
 """
 
 import random
@@ -26,51 +24,63 @@ from dapkit.errors import UsageError
 
 ENDPOINTS = ("login", "list", "schema", "data", "job", "url", "object")
 
-_API = ENDPOINTS[:-1]
-_QUERY = ("list", "schema", "data", "job", "url")
-_JOB = ("data", "job")
 _STATUSES = ("500", "502", "503", "504", "429")
+_API = ENDPOINTS[:-1]
+_QUERY = _API[1:]
+_JOB = ("data", "job")
+_DATA = ("data",)
+_URL = ("url",)
+_OBJECT = ("object",)
 
-KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
-    **{status: (ENDPOINTS, ENDPOINTS, f"answers {status}") for status in _STATUSES},
-    "401": (_QUERY, _QUERY, "refuses the token"),
-    "403": (_QUERY, ENDPOINTS, "forbids the request"),
-    "account-disabled": (_QUERY, _API, "says that the account is disabled"),
-    "account-not-onboarded": (_QUERY, _API, "says that the account is not set up"),
-    "account-maintenance": (_QUERY, _API, "says that the account is under maintenance"),
-    "html": (_API, ENDPOINTS, "answers a web page with status 200"),
-    "html-error": (_API, ENDPOINTS, "answers a web page with status 502"),
-    "bare": (_API, _API, "answers 500 without an error in the body"),
-    "garbage": (_API, _API, "answers bytes that are no JSON"),
-    "redirect": (_API, ENDPOINTS, "redirects to another host"),
-    "drop": (ENDPOINTS, ENDPOINTS, "closes the connection without an answer"),
-    "lost": (_API, _API, "does the work, then closes the connection without an answer"),
-    "slow": (ENDPOINTS, ENDPOINTS, "waits before it answers (1 s)"),
-    "absent": (_API, _API, "leaves a required field out of the answer"),
-    "extra": (_API, _API, "adds unknown fields to the answer"),
-    "unknown-state": (_JOB, _JOB, "gives the job a status that nobody knows"),
-    "failed-job": (("data",), ("data",), "makes a job that fails"),
-    "snapshot-required": (("data",), ("data",), "demands a new snapshot instead of an increment"),
-    "out-of-range": (("data",), ("data",), "no longer keeps the range of an increment"),
-    "expired-job": (("job",), ("job",), "forgets the job and its objects"),
-    "expired-url": (("url",), ("url",), "signs URLs that have expired"),
-    "evil-name": (("url",), ("url",), "names files that climb out of a folder"),
-    "same-name": (("url",), ("url",), "gives all objects one name"),
-    "cut": (("object",), ("object",), "closes the connection in the middle of the body"),
-    "short": (("object",), ("object",), "announces and sends only the first part of the object"),
-    "long": (("object",), ("object",), "sends more than it announced"),
-    "corrupt": (("object",), ("object",), "flips one bit of the body"),
-    "stall": (("object",), ENDPOINTS, "falls silent, in the middle of a body or before an answer"),
-    "unannounced": (("object",), ("object",), "announces no length"),
-    "endless": (("object",), ("object",), "announces no length and never ends"),
-    "gone": (("object",), ("object",), "no longer has the object"),
+
+@dataclass(frozen=True, slots=True)
+class FaultKind:
+    """What a kind of fault does, the endpoints it applies to by default, and those it may be limited to with `@`."""
+
+    effect: str
+    default: tuple[str, ...]
+    allowed: tuple[str, ...]
+
+
+KINDS: dict[str, FaultKind] = {
+    **{status: FaultKind(f"responds with {status}", ENDPOINTS, ENDPOINTS) for status in _STATUSES},
+    "401": FaultKind("rejects the token", _QUERY, _QUERY),
+    "403": FaultKind("forbids the request", _QUERY, ENDPOINTS),
+    "account-disabled": FaultKind("says that the account is disabled", _QUERY, _API),
+    "account-not-onboarded": FaultKind("says that the account is not set up", _QUERY, _API),
+    "account-maintenance": FaultKind("says that the account is under maintenance", _QUERY, _API),
+    "html": FaultKind("returns a web page with status 200", _API, ENDPOINTS),
+    "html-error": FaultKind("returns a web page with status 502", _API, ENDPOINTS),
+    "empty-error": FaultKind("returns 500 with an empty JSON object", _API, _API),
+    "invalid-json": FaultKind("returns a body that is not JSON", _API, _API),
+    "redirect": FaultKind("redirects to another host", _API, ENDPOINTS),
+    "drop": FaultKind("closes the connection without a response", ENDPOINTS, ENDPOINTS),
+    "lost-response": FaultKind("does the work, then closes the connection", _API, _API),
+    "slow": FaultKind("waits before it responds (1 s by default)", ENDPOINTS, ENDPOINTS),
+    "missing-field": FaultKind("leaves out a required field", _API, _API),
+    "extra-fields": FaultKind("adds unknown fields", _API, _API),
+    "unknown-state": FaultKind("gives the job an unknown status", _JOB, _JOB),
+    "failed-job": FaultKind("creates a job that fails", _DATA, _DATA),
+    "snapshot-required": FaultKind("requires a new snapshot instead of an increment", _DATA, _DATA),
+    "out-of-range": FaultKind("rejects the start of an increment as too old", _DATA, _DATA),
+    "expired-job": FaultKind("deletes the job and its objects", ("job",), ("job",)),
+    "expired-url": FaultKind("signs URLs that have already expired", _URL, _URL),
+    "unsafe-name": FaultKind("suggests file names that escape from a folder", _URL, _URL),
+    "same-name": FaultKind("gives all objects the same name", _URL, _URL),
+    "cut": FaultKind("closes the connection in the middle of the body", _OBJECT, _OBJECT),
+    "short": FaultKind("announces and sends only the first part of the object", _OBJECT, _OBJECT),
+    "long": FaultKind("sends more bytes than it announced", _OBJECT, _OBJECT),
+    "corrupt": FaultKind("flips one bit of the body", _OBJECT, _OBJECT),
+    "stall": FaultKind("stops sending in the middle of a body, or before a response", _OBJECT, ENDPOINTS),
+    "no-length": FaultKind("announces no length", _OBJECT, _OBJECT),
+    "endless": FaultKind("announces no length and never ends", _OBJECT, _OBJECT),
+    "missing-object": FaultKind("no longer has the object", _OBJECT, _OBJECT),
 }
-"""Every kind: the endpoints it befalls by default, those it may befall, and what then happens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """One fault as it was written; `probability` is from 0 to 1, `tables` a pattern."""
+class FaultRule:
+    """A parsed rule. `text` is the rule as written, `probability` is from 0 to 1, `tables` is a pattern."""
 
     text: str
     kind: str
@@ -82,89 +92,95 @@ class Fault:
     date: bool = False
     tables: str | None = None
 
-    def befalls(self, endpoint: str, table: str | None) -> bool:
-        """Say whether it concerns a request."""
+    def applies_to(self, endpoint: str, table: str | None) -> bool:
+        """Return whether a request may meet this fault."""
         if endpoint not in self.endpoints:
             return False
         return self.tables is None or (table is not None and fnmatchcase(table, self.tables))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Occurrence:
-    """A fault that happens now; `fraction` (from 0, below 1) says where in the body."""
+class InjectedFault:
+    """A fault that happens to one request. `fraction` (0 up to, but not including, 1) says where in the body."""
 
-    fault: Fault
+    rule: FaultRule
     fraction: float
 
     @property
     def kind(self) -> str:
-        """The fault's kind."""
-        return self.fault.kind
+        """One of `KINDS`."""
+        return self.rule.kind
 
 
-def parse_fault(text: str) -> Fault:
-    """Read one fault; raise UsageError when it is written wrongly."""
+def parse_fault(text: str) -> FaultRule:
+    """Parse one rule. Raises UsageError for an invalid one."""
     head, at, where = text.strip().partition("@")
-    kind, *words = head.split(":")
+    kind, *options = head.split(":")
     if kind not in KINDS:
-        raise UsageError(f"Unknown fault {kind!r} in {text!r}.", hint=f"Known are: {', '.join(KINDS)}.")
-    default, allowed, _ = KINDS[kind]
-    endpoints = tuple(where.split(",")) if at else default
+        raise UsageError(f"Unknown fault {kind!r} in {text!r}", hint=f"Supported faults: {', '.join(KINDS)}.")
+    allowed = KINDS[kind].allowed
+    endpoints = tuple(where.split(",")) if at else KINDS[kind].default
     wrong = [endpoint for endpoint in endpoints if endpoint not in allowed]
     if wrong:
-        raise UsageError(f"The fault {kind} cannot befall {wrong[0]!r}.", hint=f"It may befall: {', '.join(allowed)}.")
+        raise UsageError(
+            f"Fault {kind!r} does not apply to {wrong[0]!r}; it applies to: {', '.join(allowed)}",
+            hint=f"Remove @{where}, or name one of these endpoints.",
+        )
     fields: dict[str, Any] = {}
-    for word in words:
-        name, value = _read_word(word, text)
+    for option in options:
+        name, value = _parse_option(option, text)
         if name in fields:
-            raise UsageError(f"The fault {text!r} says {name} twice.")
+            raise UsageError(f"Fault {text!r} sets {name} twice", hint="Give each option once.")
         fields[name] = value
-    return Fault(text=text, kind=kind, endpoints=endpoints, **fields)
+    return FaultRule(text=text, kind=kind, endpoints=endpoints, **fields)
 
 
-def _read_word(word: str, text: str) -> tuple[str, object]:
-    if not word:
-        raise UsageError(f"The fault {text!r} has an empty word.")
-    if word in ("sticky", "date"):
-        return word, True
-    if match := re.fullmatch(r"(\d+(?:\.\d+)?)%", word):
+def _parse_option(option: str, text: str) -> tuple[str, object]:
+    if option in ("sticky", "date"):
+        return option, True
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)%", option):
         if not 0 < float(match[1]) <= 100:
-            raise UsageError(f"{word} in {text!r} is not above 0% and at most 100%.")
+            raise UsageError(
+                f"Invalid probability {option!r} in fault {text!r}",
+                hint="Use a percentage greater than 0 and at most 100.",
+            )
         return "probability", float(match[1]) / 100
-    if match := re.fullmatch(r"(\d+(?:\.\d+)?)s", word):
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)s", option):
         return "seconds", float(match[1])
-    if match := re.fullmatch(r"[x\u00d7](\d+)", word):
+    if match := re.fullmatch(r"[x\u00d7](\d+)", option):
         if int(match[1]) == 0:
-            raise UsageError(f"The fault {text!r} would never happen.", hint="Leave it out.")
+            raise UsageError(f"Fault {text!r} would never happen", hint="Leave the fault out.")
         return "limit", int(match[1])
-    if re.fullmatch(r"[\w*?\[\]!-]+", word) and not word[0].isdigit():
-        return "tables", word
-    raise UsageError(f"{word!r} in the fault {text!r} is not understood.", hint="For example: cut:20%:x3")
+    if re.fullmatch(r"[\w*?\[\]!-]+", option) and not option[0].isdigit():
+        return "tables", option
+    raise UsageError(f"Invalid option {option!r} in fault {text!r}", hint="A valid example is cut:20%:x3.")
 
 
 class FaultPlan:
-    """The faults in force, their dice, and how often each has happened."""
+    """The rules in force. The same seed and the same requests in the same order give the same faults."""
 
-    def __init__(self, faults: Iterable[str] = (), *, seed: int = 1) -> None:
+    def __init__(self, rules: Iterable[str] = (), *, seed: int = 1) -> None:
         self._seed = seed
-        self.happened: Counter[str] = Counter()
-        self.replace(faults)
+        self._counts: Counter[str] = Counter()
+        self.replace(rules)
 
-    def replace(self, faults: Iterable[str]) -> None:
-        """Put other faults in force, with fresh dice; none to end them."""
-        self.faults = tuple(parse_fault(text) for text in faults)
-        self._dice = [random.Random(f"{self._seed}/{place}/{fault.text}") for place, fault in enumerate(self.faults)]
-        self.happened.clear()
+    def replace(self, rules: Iterable[str]) -> None:
+        """Replace all rules and restart their random generators. Raises UsageError and changes nothing if invalid."""
+        self.rules = tuple(parse_fault(text) for text in rules)
+        # Each rule has its own generator: adding a rule does not change which requests the others hit.
+        self._generators = [random.Random(f"{self._seed}/{index}/{rule.text}") for index, rule in enumerate(self.rules)]
+        self._counts.clear()
 
-    def decide(self, endpoint: str, table: str | None = None) -> Occurrence | None:
-        """Throw the dice for one request; the first fault that comes up happens."""
-        for fault, dice in zip(self.faults, self._dice, strict=True):
-            if not fault.befalls(endpoint, table):
+    def decide(self, endpoint: str, table: str | None = None) -> InjectedFault | None:
+        """Return the fault that one request meets: the first rule that applies and comes up, if any."""
+        for rule, generator in zip(self.rules, self._generators, strict=True):
+            if not rule.applies_to(endpoint, table):
                 continue
-            if fault.limit is not None and self.happened[fault.text] >= fault.limit:
+            if rule.limit is not None and self._counts[rule.text] >= rule.limit:
                 continue
-            comes_up, fraction = dice.random() < fault.probability, dice.random()
-            if comes_up:
-                self.happened[fault.text] += 1
-                return Occurrence(fault=fault, fraction=fraction)
+            # Draw both numbers in any case: each request consumes the same amount of randomness, whatever its outcome.
+            happens, fraction = generator.random() < rule.probability, generator.random()
+            if happens:
+                self._counts[rule.text] += 1
+                return InjectedFault(rule=rule, fraction=fraction)
         return None

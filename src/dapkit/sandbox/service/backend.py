@@ -1,7 +1,7 @@
-"""The rules of the service, without HTTP: what may be asked, what a query becomes, what a job is at a moment.
+"""The rules of the service, without HTTP: which queries are valid, which job answers a query, and a job's status.
 
-A job is not stored: its identifier says what it stands for, the real clock says how far it is. Only what one
-process must remember is kept here: which jobs answer equal queries, and which jobs were forgotten on purpose.
+Jobs are not stored: a job's identifier says what it stands for, and the real clock says how far it is. Only what a
+single process has to remember is kept here: which job answers equal queries, and which jobs a fault has deleted.
 """
 
 import json
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dapkit.sandbox.data.dataset import DataQuery, Part
-from dapkit.sandbox.faults.rules import Occurrence
+from dapkit.sandbox.faults.rules import FaultRule, InjectedFault
 from dapkit.sandbox.service.clock import DataClock, RealClock, parse_timestamp
 from dapkit.sandbox.service.identifiers import FORMATS, MODES, Identifiers, JobIdentity, ObjectIdentity
 from dapkit.sandbox.service.responses import (
     Json,
-    invalid,
+    invalid_request,
     job_complete,
     job_failed,
     job_in_progress,
@@ -26,151 +26,149 @@ from dapkit.sandbox.service.responses import (
     snapshot_required,
 )
 
-_JOB_LIFE_MS = 86_400_000
 _QUERY_FIELDS = frozenset({"format", "mode", "since", "until"})
 
 
 class Data(Protocol):
-    """Where schemas and rows come from."""
+    """The source of schemas and rows."""
 
     def namespaces(self) -> tuple[str, ...]:
         """Return the namespaces."""
 
     def tables(self, namespace: str) -> tuple[str, ...]:
-        """Return a known namespace's tables."""
+        """Return the tables of a known namespace."""
 
     def schema(self, namespace: str, table: str, at_ms: int) -> tuple[dict[str, Any], int]:
-        """Return a known table's JSON Schema at a data time, and its version."""
+        """Return the JSON Schema of a known table at a data time, and its version."""
 
     def earliest(self, namespace: str, table: str, now_ms: int) -> int:
         """Return the earliest start of an increment of a known table."""
 
     def parts(self, query: DataQuery) -> tuple[Part, ...]:
-        """Return the objects that a query becomes; cheap."""
+        """Return the objects of a query's result; cheap."""
 
     def write(self, part: Part, path: Path) -> int:
-        """Write one object, blocking; return its rows."""
+        """Write one object and return its rows; blocks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobTimes:
-    """How long a job takes, and how long it lives from its start, in milliseconds."""
+    """How long a job takes, and how long it exists after its creation, in milliseconds."""
 
-    takes_ms: int = 2000
-    lives_ms: int = _JOB_LIFE_MS
+    duration_ms: int = 2000
+    lifetime_ms: int = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Remembered:
+class _KnownJob:
     identifier: str
     until_ms: int
+    """Until when equal queries get this job."""
 
 
 class Backend:
-    """Answers queries about one world of data."""
+    """Answers queries about one dataset."""
 
     def __init__(
-        self, data: Data, identifiers: Identifiers, *, real: RealClock, moment: DataClock, times: JobTimes
+        self, data: Data, identifiers: Identifiers, *, real_clock: RealClock, data_clock: DataClock, times: JobTimes
     ) -> None:
         self._data = data
         self._identifiers = identifiers
-        self._real = real
-        self._moment = moment
+        self._real_clock = real_clock
+        self._data_clock = data_clock
         self._times = times
         self._tables = {name: frozenset(data.tables(name)) for name in data.namespaces()}
         self._parts = lru_cache(maxsize=512)(data.parts)
-        self._remembered: dict[DataQuery, _Remembered] = {}
-        self._forgotten: set[str] = set()
+        self._known_jobs: dict[DataQuery, _KnownJob] = {}
+        self._deleted: set[str] = set()
         self._attempts = 0
 
     def tables(self, namespace: str) -> Json:
-        """Answer which tables a namespace has."""
+        """Return the tables of a namespace."""
         if namespace not in self._tables:
             raise not_found("namespace", namespace)
         return {"tables": list(self._data.tables(namespace))}
 
     def schema(self, namespace: str, table: str) -> Json:
-        """Answer a table's schema."""
-        self._known(namespace, table)
-        document, version = self._data.schema(namespace, table, self._moment.now_ms())
+        """Return a table's current schema."""
+        self._require_table(namespace, table)
+        document, version = self._data.schema(namespace, table, self._data_clock.now_ms())
         return {"schema": document, "version": version}
 
-    def submit(self, namespace: str, table: str, body: bytes, occurrence: Occurrence | None = None) -> tuple[int, Json]:
-        """Answer a query with a job: the one that answers an equal query already, else a new one."""
-        self._known(namespace, table)
-        query = self._query(namespace, table, body)
-        kind = occurrence.kind if occurrence else None
+    def submit(self, namespace: str, table: str, body: bytes, fault: InjectedFault | None = None) -> tuple[int, Json]:
+        """Return status and body of the job for a query: the job of an equal earlier query, or else a new one."""
+        self._require_table(namespace, table)
+        query = self._parse_query(namespace, table, body)
+        kind = fault.kind if fault else None
         if query.since_ms is not None:
             if kind == "snapshot-required":
                 raise snapshot_required(query.since_ms, query.until_ms)
             if kind == "out-of-range":
                 raise out_of_range(query.until_ms)
-        now = self._real.now_ms()
-        known = self._remembered.get(query)
+        now = self._real_clock.now_ms()
+        known = self._known_jobs.get(query)
         if known is None or known.until_ms <= now:
-            known = self._new_job(query, now, occurrence if kind == "failed-job" else None)
-            self._remembered[query] = known
+            known = self._create_job(query, now, fault.rule if fault and kind == "failed-job" else None)
+            self._known_jobs[query] = known
         return self.job(known.identifier)
 
     def job(self, identifier: str) -> tuple[int, Json]:
-        """Answer how far a job is: status 202 in progress, 200 when it will change no more."""
+        """Return a job's status: 202 while it is in progress, 200 once its state is final."""
         job = self.live_job(identifier)
-        expires = job.created_ms + self._times.lives_ms
-        left = job.created_ms + self._times.takes_ms - self._real.now_ms()
+        expires = job.created_ms + self._times.lifetime_ms
+        left = job.created_ms + self._times.duration_ms - self._real_clock.now_ms()
         if left > 0:
-            status = "waiting" if left > self._times.takes_ms * 3 // 4 else "running"
+            status = "waiting" if left > self._times.duration_ms * 3 // 4 else "running"
             return 202, job_in_progress(identifier, status, expires)
         if job.fails:
             return 200, job_failed(identifier, expires)
         count = len(self._parts(_query_of(job)))
-        objects = [self._identifiers.of_object(ObjectIdentity(job=job, index=index)) for index in range(count)]
+        objects = [self._identifiers.for_object(ObjectIdentity(job=job, index=index)) for index in range(count)]
         _, version = self._data.schema(job.namespace, job.table, job.until_ms)
         return 200, job_complete(identifier, expires, job, objects=objects, version=version)
 
     def live_job(self, identifier: str) -> JobIdentity:
-        """Return the job of an identifier; refuse one that is unknown or gone."""
-        job = self._identifiers.read_job(identifier)
-        if job is None or not self._alive(job):
+        """Return the job of an identifier. Raises ApiError if it is unknown, expired or deleted."""
+        job = self._identifiers.parse_job(identifier)
+        if job is None or not self._exists(job):
             raise not_found("job", identifier)
         return job
 
     def live_object(self, identifier: str) -> ObjectIdentity:
-        """Return the object of an identifier; refuse one that is unknown, gone or not there yet."""
-        item = self._identifiers.read_object(identifier)
-        if item is None or not self._alive(item.job) or item.job.fails:
+        """Return the object of an identifier. Raises ApiError if it is unknown, expired, deleted or not ready."""
+        item = self._identifiers.parse_object(identifier)
+        if item is None or not self._exists(item.job) or item.job.fails:
             raise not_found("object", identifier)
-        if item.job.created_ms + self._times.takes_ms > self._real.now_ms():
+        if item.job.created_ms + self._times.duration_ms > self._real_clock.now_ms():
             raise not_found("object", identifier)
         return item
 
     def part(self, item: ObjectIdentity) -> Part:
-        """Return what to write for an object."""
-        parts = self._parts(_query_of(item.job))
-        return parts[item.index]
+        """Return what to write into an object."""
+        return self._parts(_query_of(item.job))[item.index]
 
-    def forget(self, identifier: str) -> None:
-        """Let a job be gone before its time, with its objects; an equal query makes a new one."""
-        self._forgotten.add(identifier)
-        self._remembered = {query: known for query, known in self._remembered.items() if known.identifier != identifier}
+    def delete_job(self, identifier: str) -> None:
+        """Delete a job and its objects early. An equal query then creates a new job."""
+        self._deleted.add(identifier)
+        self._known_jobs = {query: known for query, known in self._known_jobs.items() if known.identifier != identifier}
 
     def reset(self) -> None:
-        """Forget which jobs answer equal queries, and which were forgotten on purpose."""
-        self._remembered.clear()
-        self._forgotten.clear()
+        """Forget which jobs answer equal queries, and restore deleted jobs."""
+        self._known_jobs.clear()
+        self._deleted.clear()
 
-    def _alive(self, job: JobIdentity) -> bool:
-        if self._identifiers.of_job(job) in self._forgotten:
+    def _exists(self, job: JobIdentity) -> bool:
+        if self._identifiers.for_job(job) in self._deleted:
             return False
-        return self._real.now_ms() < job.created_ms + self._times.lives_ms
+        return self._real_clock.now_ms() < job.created_ms + self._times.lifetime_ms
 
-    def _known(self, namespace: str, table: str) -> None:
+    def _require_table(self, namespace: str, table: str) -> None:
         if namespace not in self._tables:
             raise not_found("namespace", namespace)
         if table not in self._tables[namespace]:
             raise not_found("table", table)
 
-    def _new_job(self, query: DataQuery, now: int, failure: Occurrence | None) -> _Remembered:
-        """Make a job. One that fails is remembered while it runs, a sticky one as long as its fault says."""
+    def _create_job(self, query: DataQuery, now: int, failure: FaultRule | None) -> _KnownJob:
         job = JobIdentity(
             namespace=query.namespace,
             table=query.table,
@@ -183,34 +181,33 @@ class Backend:
             fails=failure is not None,
         )
         self._attempts += 1
-        until = now + self._times.lives_ms
-        if failure is not None:
-            fault = failure.fault
-            lasts_ms = None if fault.seconds is None else int(fault.seconds * 1000)
-            if not fault.sticky:
-                until = now + self._times.takes_ms
-            elif lasts_ms is not None:
-                until = now + lasts_ms
-        return _Remembered(self._identifiers.of_job(job), until)
+        until = now + self._times.lifetime_ms
+        # Equal queries get a failed job only while it is running, so that resubmitting helps. A sticky failure is
+        # returned for the duration of its rule.
+        if failure is not None and not failure.sticky:
+            until = now + self._times.duration_ms
+        elif failure is not None and failure.seconds is not None:
+            until = now + int(failure.seconds * 1000)
+        return _KnownJob(self._identifiers.for_job(job), until)
 
-    def _query(self, namespace: str, table: str, body: bytes) -> DataQuery:
-        fields = _fields(body)
-        at = self._moment.now_ms()
-        since = _moment(fields, "since")
-        until = _moment(fields, "until")
+    def _parse_query(self, namespace: str, table: str, body: bytes) -> DataQuery:
+        fields = _parse_fields(body)
+        now = self._data_clock.now_ms()
+        since = _parse_time(fields, "since")
+        until = _parse_time(fields, "until")
         if since is None:
             if until is not None:
-                raise invalid("`until` needs `since`")
+                raise invalid_request("`until` requires `since`")
         else:
-            earliest = self._data.earliest(namespace, table, at)
+            earliest = self._data.earliest(namespace, table, now)
             if since < earliest:
                 raise out_of_range(earliest)
-            if since > at:
-                raise invalid("`since` lies ahead of the data")
+            if since > now:
+                raise invalid_request("`since` is later than the data")
             if until is not None and until < since:
-                raise invalid("`until` lies before `since`")
-        # What is not there yet cannot be promised: a later `until` would make the next increment skip rows.
-        until = at if until is None else min(until, at)
+                raise invalid_request("`until` is before `since`")
+        # Never later than the data: the next increment starts at this `until`, and would skip rows that appear before.
+        until = now if until is None else min(until, now)
         return DataQuery(
             namespace=namespace,
             table=table,
@@ -232,37 +229,37 @@ def _query_of(job: JobIdentity) -> DataQuery:
     )
 
 
-def read_json(body: bytes) -> Any:
-    """Return the value of a request body; refuse what is no JSON, naming the place."""
+def parse_json(body: bytes) -> Any:
+    """Return the value of a request body. Raises ApiError, with the position of the error, if it is not JSON."""
     try:
         return json.loads(body)
     except json.JSONDecodeError as error:
-        raise invalid(error.msg, line=error.lineno, column=error.colno, character=error.pos) from None
+        raise invalid_request(error.msg, line=error.lineno, column=error.colno, character=error.pos) from None
     except UnicodeDecodeError as error:
-        raise invalid("The body is not UTF-8.", character=error.start) from None
+        raise invalid_request("The body is not UTF-8", character=error.start) from None
 
 
-def _fields(body: bytes) -> dict[str, str]:
-    fields = read_json(body)
+def _parse_fields(body: bytes) -> dict[str, str]:
+    fields = parse_json(body)
     if not isinstance(fields, dict) or not all(isinstance(value, str) for value in fields.values()):
-        raise invalid("A query is an object of texts.")
+        raise invalid_request("A query must be an object whose values are strings")
     if unknown := sorted(fields.keys() - _QUERY_FIELDS):
-        raise invalid(f"Unknown field: {unknown[0]}")
-    _one_of(fields, "format", FORMATS)
+        raise invalid_request(f"Unknown field: {unknown[0]}")
+    _check_choice(fields, "format", FORMATS)
     if "mode" in fields:
-        _one_of(fields, "mode", MODES)
+        _check_choice(fields, "mode", MODES)
     return fields
 
 
-def _one_of(fields: dict[str, str], name: str, known: Sequence[str]) -> None:
-    if fields.get(name) not in known:
-        raise invalid(f"`{name}` is one of {', '.join(known)}.")
+def _check_choice(fields: dict[str, str], name: str, choices: Sequence[str]) -> None:
+    if fields.get(name) not in choices:
+        raise invalid_request(f"`{name}` must be one of {', '.join(choices)}")
 
 
-def _moment(fields: dict[str, str], name: str) -> int | None:
+def _parse_time(fields: dict[str, str], name: str) -> int | None:
     if name not in fields:
         return None
     try:
         return parse_timestamp(fields[name])
     except (ValueError, OverflowError):
-        raise invalid(f"`{name}` is not a date-time with a zone.") from None
+        raise invalid_request(f"`{name}` is not a date-time with a zone") from None

@@ -1,7 +1,7 @@
-"""The checksums that the object store can send, reckoned the plain way.
+"""The checksums that the object store sends, computed in the simplest way.
 
-Those that Python does not come with are loops over bytes, some ten megabytes a second: enough for a sandbox, and
-independent of what any client uses.
+The CRCs that Python does not include are loops over bytes, at about 10 MB/s. That is enough for a sandbox, and it is
+independent of the libraries that clients use.
 """
 
 import hashlib
@@ -11,13 +11,13 @@ from collections.abc import Iterable
 ALGORITHMS = ("crc32", "crc32c", "crc64nvme", "sha256")
 NONE = "none"
 
-_CASTAGNOLI = 0x82F63B78
-_NVME = 0x9A6C9329AC4BC9B5
-"""The polynomials, lowest bit first."""
+# Bit-reversed (lowest bit first), because these CRCs process the low bit of each byte first.
+_CRC32C_POLYNOMIAL = 0x82F63B78
+_CRC64NVME_POLYNOMIAL = 0x9A6C9329AC4BC9B5
 
 
 def checksum(algorithm: str, chunks: Iterable[bytes]) -> bytes:
-    """Return the checksum of bytes that come in chunks; none for the algorithm `none`."""
+    """Return the checksum of the concatenated chunks, big-endian; empty for the algorithm `none`."""
     match algorithm:
         case "crc32":
             value = 0
@@ -25,9 +25,9 @@ def checksum(algorithm: str, chunks: Iterable[bytes]) -> bytes:
                 value = zlib.crc32(chunk, value)
             return value.to_bytes(4, "big")
         case "crc32c":
-            return _crc(chunks, _CASTAGNOLI, 4)
+            return _crc(chunks, _CRC32C_POLYNOMIAL, 4)
         case "crc64nvme":
-            return _crc(chunks, _NVME, 8)
+            return _crc(chunks, _CRC64NVME_POLYNOMIAL, 8)
         case "sha256":
             digest = hashlib.sha256()
             for chunk in chunks:
@@ -37,8 +37,9 @@ def checksum(algorithm: str, chunks: Iterable[bytes]) -> bytes:
 
 
 def _crc(chunks: Iterable[bytes], polynomial: int, width: int) -> bytes:
-    """Reckon a CRC that begins and ends inverted, byte by byte with a table."""
-    table = [_shifted(byte, polynomial) for byte in range(256)]
+    """Compute a CRC of `width` bytes with a table of 256 entries, one step per byte."""
+    table = [_table_entry(byte, polynomial) for byte in range(256)]
+    # The register starts as all ones and is inverted at the end: otherwise leading zero bytes would not change the CRC.
     ones = (1 << 8 * width) - 1
     value = ones
     for chunk in chunks:
@@ -47,7 +48,7 @@ def _crc(chunks: Iterable[bytes], polynomial: int, width: int) -> bytes:
     return (value ^ ones).to_bytes(width, "big")
 
 
-def _shifted(byte: int, polynomial: int) -> int:
+def _table_entry(byte: int, polynomial: int) -> int:
     value = byte
     for _ in range(8):
         value = (value >> 1) ^ (polynomial if value & 1 else 0)

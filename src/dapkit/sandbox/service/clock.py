@@ -1,8 +1,8 @@
-"""The sandbox's two clocks, and the text of its timestamps.
+"""The two clocks of the sandbox, and the text format of its timestamps.
 
-The real clock drives tokens, jobs and signed URLs; tests may move it ahead. The data clock says which rows
-exist: it stands still until it is told to move, so that results repeat, and may live in a folder so that the
-next process goes on from it. Both speak integer milliseconds since the Unix epoch.
+The real clock drives tokens, jobs and signed URLs; tests may skip it ahead. The data clock decides which rows exist.
+It stands still until a caller moves it, so that results are repeatable. It can be stored in a folder, from which the
+next process continues. Both count whole milliseconds since the Unix epoch.
 """
 
 import json
@@ -13,62 +13,59 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dapkit.errors import OutputError
-
-HOUR_MS = 3_600_000
-REFRESH_MS = 4 * HOUR_MS
-"""How often the service renews its data."""
+from dapkit.sandbox.data.timeline import HOUR, REFRESH
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def timestamp(moment_ms: int) -> str:
-    """Return the service's text of a moment: ISO 8601, UTC, `Z`, fractions only where there are any."""
-    moment = _EPOCH + timedelta(milliseconds=moment_ms)
-    unit = "milliseconds" if moment_ms % 1000 else "seconds"
+def timestamp(time_ms: int) -> str:
+    """Return a time as the service writes it: ISO 8601 in UTC with `Z`, and a fraction only if it is not zero."""
+    moment = _EPOCH + timedelta(milliseconds=time_ms)
+    unit = "milliseconds" if time_ms % 1000 else "seconds"
     return moment.isoformat(timespec=unit).replace("+00:00", "Z")
 
 
 def milliseconds(moment: datetime) -> int:
-    """Return an aware moment in milliseconds, rounded down."""
+    """Return a time with a zone in milliseconds, rounded down."""
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def parse_timestamp(text: str) -> int:
-    """Return the milliseconds, rounded down, of an ISO 8601 text with a zone; else raise ValueError."""
+    """Return an ISO 8601 time with a zone in milliseconds, rounded down. Raises ValueError for any other text."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None or len(text) <= len("2026-01-01"):
-        message = "a date-time needs a time and a zone"
+        message = f"{text!r} needs a time and a zone"
         raise ValueError(message)
     return milliseconds(moment)
 
 
-def last_refresh(moment_ms: int) -> int:
-    """Return the refresh time at or before a moment."""
-    return moment_ms - moment_ms % REFRESH_MS
+def last_refresh(time_ms: int) -> int:
+    """Return the time of the latest refresh of the data at or before a time."""
+    return time_ms - time_ms % REFRESH
 
 
 class RealClock:
-    """Time as tokens, jobs and URLs see it: that of `source` (seconds), plus what was skipped."""
+    """The time for tokens, jobs and URLs: `source` (in seconds) plus what was skipped."""
 
     def __init__(self, source: Callable[[], float] = time.time) -> None:
         self._source = source
-        self.skipped_ms = 0
+        self._skipped_ms = 0
 
     def now_ms(self) -> int:
-        """Return the time in milliseconds."""
-        return int(self._source() * 1000) + self.skipped_ms
+        """Return the current time."""
+        return int(self._source() * 1000) + self._skipped_ms
 
     def skip(self, seconds: float) -> None:
-        """Let `seconds` pass at once."""
-        self.skipped_ms += int(seconds * 1000)
+        """Move the clock ahead."""
+        self._skipped_ms += int(seconds * 1000)
 
 
 class DataClock:
-    """The moment whose rows the sandbox serves.
+    """The time whose rows the sandbox serves.
 
-    With a `home`, the moment is read from and kept in a file there; `first_ms` is where a new one starts. A
-    process keeps its own view until it moves the clock itself: what another process does in between does not
-    change the answers of a running command.
+    With a `home`, the time is read from a file in this folder and stored there; `first_ms` is the start of a new
+    clock. A process sees its own value until it moves the clock itself, so that another process does not change the
+    responses in the middle of a command.
     """
 
     def __init__(self, first_ms: int, home: Path | None = None) -> None:
@@ -77,24 +74,25 @@ class DataClock:
         self._now_ms = first_ms if stored is None else stored
 
     def now_ms(self) -> int:
-        """Return the data's moment in milliseconds."""
+        """Return the current time of the data."""
         return self._now_ms
 
-    def set(self, moment_ms: int) -> None:
-        """Move to a moment, earlier ones included, and keep it. Raises OutputError when it cannot be kept."""
-        self._now_ms = moment_ms
+    def set(self, time_ms: int) -> None:
+        """Set the clock, also to an earlier time, and store it. Raises OutputError if it cannot be stored."""
+        self._now_ms = time_ms
         if self._file is None:
             return
         part = self._file.with_suffix(".part")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(json.dumps({"data_time": timestamp(moment_ms)}) + "\n", encoding="utf-8")
+            # Renamed into place, so that another process never reads a half-written file.
+            part.write_text(json.dumps({"data_time": timestamp(time_ms)}) + "\n", encoding="utf-8")
             part.replace(self._file)
         except OSError as error:
             raise self._unusable("written", error) from error
 
     def check(self) -> None:
-        """Raise OutputError when a moment could not be kept; the stored one stays as it is."""
+        """Raise OutputError if the clock could not be stored. The stored time stays as it is."""
         if self._file is None:
             return
         try:
@@ -105,18 +103,18 @@ class DataClock:
             raise self._unusable("written", error) from error
 
     def advance(self, hours: float) -> None:
-        """Move ahead from here, or from where another process has put the stored clock, if later."""
+        """Move ahead from the current time, or from the stored time of another process if that is later."""
         start_ms = max(self._now_ms, self._read() or self._now_ms)
-        self.set(start_ms + int(hours * HOUR_MS))
+        self.set(start_ms + int(hours * HOUR))
 
-    def _unusable(self, done: str, error: OSError) -> OutputError:
+    def _unusable(self, action: str, error: OSError) -> OutputError:
         return OutputError(
-            f"The sandbox's data clock {self._file} cannot be {done}: {error.strerror or error}.",
-            hint="Name a folder that you may write to with DAP_SANDBOX_HOME.",
+            f"The sandbox's data clock {self._file} cannot be {action}: {error.strerror or error}",
+            hint="Set DAP_SANDBOX_HOME to a folder that you may write to.",
         )
 
     def _read(self) -> int | None:
-        """Return the stored moment, if there is one; raise OutputError when it cannot be understood."""
+        """Return the stored time, or None without one. Raises OutputError if the file cannot be read or parsed."""
         if self._file is None:
             return None
         try:
@@ -127,6 +125,6 @@ class DataClock:
             raise self._unusable("read", error) from error
         except (ValueError, KeyError, TypeError) as error:
             raise OutputError(
-                f"The sandbox's data clock {self._file} holds no time.",
-                hint="Remove the file: the clock then starts anew.",
+                f"The sandbox's data clock {self._file} contains no valid time",
+                hint="Delete the file to start with a new clock.",
             ) from error

@@ -1,10 +1,9 @@
-"""Identifiers of jobs and objects, which carry what they stand for.
+"""Identifiers of jobs and objects. An identifier contains what it stands for, so that jobs need not be stored.
 
-An identifier holds the query, the moment of its data and the moment of its making, and is signed with the
-world (seed, scale, …) it belongs to. So any process that serves the same world can serve a job that another
-one made, with nothing stored, and an identifier that nobody made is told from a real one. Texts are
-lower-case letters and digits, safe in URLs and file names on any system; those of jobs have 64 characters,
-those of objects 71.
+It holds the query, the time of its data and the time of its creation, and is signed with a key derived from the
+dataset (seed, scale, …). Any process that serves the same dataset can serve a job that another one created, and an
+invented identifier is recognised. Identifiers consist of lower-case letters and digits, which are safe in URLs and in
+file names on every system. Those of jobs have 64 characters, those of objects 71.
 """
 
 import base64
@@ -16,21 +15,23 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+# Positions in these tuples are part of each identifier: only append to them.
 FORMATS = ("tsv", "csv", "jsonl", "parquet")
 MODES = ("expanded", "condensed")
 
-_HEAD = struct.Struct(">BIBHqqq")
+# What an identifier is (job or object), checksum of the table's name, format and mode, attempt, since, until, created.
+_HEADER = struct.Struct(">BIBHqqq")
 _INDEX = struct.Struct(">I")
-_MAC_BYTES = 8
+_SIGNATURE_BYTES = 8
 _JOB, _OBJECT = 1, 2
 _NO_SINCE = -(2**63)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobIdentity:
-    """What a job stands for. Moments are milliseconds; `fails` marks a job that ends failed.
+    """What a job stands for. Times are in milliseconds; `fails` marks a job that ends as failed.
 
-    `attempt` (below 65,536) tells jobs of one query apart that are made in one millisecond.
+    `attempt` (below 65,536) distinguishes jobs for the same query that are created in the same millisecond.
     """
 
     namespace: str
@@ -46,48 +47,50 @@ class JobIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectIdentity:
-    """One file of a job's result, counted from 0."""
+    """One object of a job's result, counted from 0."""
 
     job: JobIdentity
     index: int
 
 
 class Identifiers:
-    """Writes and reads the identifiers of one world."""
+    """Creates and parses the identifiers of one dataset."""
 
-    def __init__(self, tables: Iterable[tuple[str, str]], world: str) -> None:
-        self._names = {_code(namespace, table): (namespace, table) for namespace, table in tables}
-        self._key = hashlib.sha256(world.encode()).digest()
+    def __init__(self, tables: Iterable[tuple[str, str]], dataset: str) -> None:
+        self._names = {_table_code(namespace, table): (namespace, table) for namespace, table in tables}
+        self._key = hashlib.sha256(dataset.encode()).digest()
 
-    def of_job(self, job: JobIdentity) -> str:
+    def for_job(self, job: JobIdentity) -> str:
         """Return a job's identifier."""
-        return self._seal(_pack(_JOB, job))
+        return self._sign(_pack(_JOB, job))
 
-    def of_object(self, item: ObjectIdentity) -> str:
+    def for_object(self, item: ObjectIdentity) -> str:
         """Return an object's identifier."""
-        return self._seal(_pack(_OBJECT, item.job) + _INDEX.pack(item.index))
+        return self._sign(_pack(_OBJECT, item.job) + _INDEX.pack(item.index))
 
-    def read_job(self, text: str) -> JobIdentity | None:
-        """Return what a job's identifier stands for; None for anything else."""
-        raw = _unseal(text, _HEAD.size)
+    def parse_job(self, text: str) -> JobIdentity | None:
+        """Return what a job's identifier stands for, or None for any other text."""
+        raw = _decode(text, _HEADER.size)
         job = None if raw is None else self._unpack(raw)
-        return job if job is not None and self._same(self.of_job(job), text) else None
+        return job if job is not None and _equal(self.for_job(job), text) else None
 
-    def read_object(self, text: str) -> ObjectIdentity | None:
-        """Return what an object's identifier stands for; None for anything else."""
-        raw = _unseal(text, _HEAD.size + _INDEX.size)
+    def parse_object(self, text: str) -> ObjectIdentity | None:
+        """Return what an object's identifier stands for, or None for any other text."""
+        raw = _decode(text, _HEADER.size + _INDEX.size)
         job = None if raw is None else self._unpack(raw)
         if raw is None or job is None:
             return None
-        item = ObjectIdentity(job=job, index=_INDEX.unpack_from(raw, _HEAD.size)[0])
-        return item if self._same(self.of_object(item), text) else None
+        item = ObjectIdentity(job=job, index=_INDEX.unpack_from(raw, _HEADER.size)[0])
+        return item if _equal(self.for_object(item), text) else None
 
-    def _seal(self, raw: bytes) -> str:
-        mac = hashlib.blake2b(raw, key=self._key, digest_size=_MAC_BYTES).digest()
-        return base64.b32encode(raw + mac).decode().rstrip("=").lower()
+    def _sign(self, raw: bytes) -> str:
+        signature = hashlib.blake2b(raw, key=self._key, digest_size=_SIGNATURE_BYTES).digest()
+        return base64.b32encode(raw + signature).decode().rstrip("=").lower()
 
     def _unpack(self, raw: bytes) -> JobIdentity | None:
-        _, code, choice, attempt, since_ms, until_ms, created_ms = _HEAD.unpack_from(raw)
+        # The bytes are not verified yet. Verification encodes the result again and compares the texts: that checks the
+        # signature, and also rejects other spellings (capitals, unused bits) of a valid identifier.
+        _, code, choice, attempt, since_ms, until_ms, created_ms = _HEADER.unpack_from(raw)
         name = self._names.get(code)
         if name is None:
             return None
@@ -103,26 +106,26 @@ class Identifiers:
             fails=bool(choice >> 3 & 1),
         )
 
-    @staticmethod
-    def _same(expected: str, text: str) -> bool:
-        return hmac.compare_digest(expected.encode(), text.encode())
+
+def _equal(expected: str, text: str) -> bool:
+    return hmac.compare_digest(expected.encode(), text.encode())
 
 
-def _code(namespace: str, table: str) -> int:
+def _table_code(namespace: str, table: str) -> int:
     return zlib.crc32(f"{namespace}.{table}".encode())
 
 
 def _pack(kind: int, job: JobIdentity) -> bytes:
     choice = FORMATS.index(job.format) | MODES.index(job.mode) << 2 | job.fails << 3
     since_ms = _NO_SINCE if job.since_ms is None else job.since_ms
-    code = _code(job.namespace, job.table)
-    return _HEAD.pack(kind, code, choice, job.attempt, since_ms, job.until_ms, job.created_ms)
+    code = _table_code(job.namespace, job.table)
+    return _HEADER.pack(kind, code, choice, job.attempt, since_ms, job.until_ms, job.created_ms)
 
 
-def _unseal(text: str, size: int) -> bytes | None:
-    """Return the first `size` bytes, unproven, of an identifier of the right length; None for others."""
+def _decode(text: str, size: int) -> bytes | None:
+    """Return the first `size` bytes, not verified, of an identifier of the right length; None for other texts."""
     try:
         raw = base64.b32decode(text.upper() + "=" * (-len(text) % 8))
     except (binascii.Error, ValueError):
         return None
-    return raw[:size] if len(raw) == size + _MAC_BYTES else None
+    return raw[:size] if len(raw) == size + _SIGNATURE_BYTES else None

@@ -1,8 +1,8 @@
-"""Objects that have been rendered, kept in a folder of bounded size.
+"""Rendered objects, cached in a folder of limited size.
 
-Rendering is blocking work and runs in threads, each object once however many ask for it at the same time.
-Whoever reads an object holds a lease, during which its file stays. When the folder grows beyond its limit,
-the objects that were used longest ago go; asking for one again renders the same bytes again.
+Rendering blocks and runs in threads, once per object however many requests want it at the same time. A reader of an
+object holds a lease; the file stays until all leases are released. When the folder exceeds its limit, the least
+recently used objects are removed. A request for a removed object renders the same bytes again.
 """
 
 import asyncio
@@ -11,19 +11,19 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from dapkit.sandbox.data.dataset import Part
 from dapkit.sandbox.service.checksums import checksum
-from dapkit.sandbox.service.temp_folder import ScratchFolder
+from dapkit.sandbox.service.temp_folder import TempFolder
 
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpooledObject:
-    """A rendered object: its file, size in bytes, rows, CRC-32, and the checksum that is sent with it."""
+class CachedObject:
+    """A rendered object: its file, size in bytes, rows, CRC-32, and the checksum to send with it."""
 
     path: Path
     size: int
@@ -34,18 +34,24 @@ class SpooledObject:
 
 @dataclass(slots=True, kw_only=True)
 class _Entry:
-    rendering: "asyncio.Future[SpooledObject]"
-    leases: int = field(default=0)
+    rendering: "asyncio.Future[CachedObject]"
+    leases: int = 0
+
+    @property
+    def size(self) -> int:
+        """The size of the file, or 0 as long as there is none."""
+        done = self.rendering.done() and not self.rendering.cancelled() and not self.rendering.exception()
+        return self.rendering.result().size if done else 0
 
 
-class Spool:
-    """Renders objects on demand and lends them out.
+class ObjectCache:
+    """Renders objects on demand. All methods belong to one event loop; only rendering happens in other threads.
 
     Args:
-        render: blocking and safe in threads; writes a part's object to a path and returns its rows.
-        limit: bytes to keep; objects on loan may exceed it for a while.
+        render: writes a part's object to a path and returns its rows; blocks, and is called from several threads.
+        limit: bytes to keep; leased objects may exceed it for a while.
         algorithm: of the checksum that is sent with objects.
-        parent: where the spool makes its own folder, which goes when it closes.
+        parent: where the cache creates its own folder, which is removed on `close`.
     """
 
     def __init__(
@@ -59,21 +65,22 @@ class Spool:
         self._render = render
         self._algorithm = algorithm
         self._limit = limit
-        self._folder = ScratchFolder(parent)
+        self._folder = TempFolder(parent)
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="sandbox-render")
         self._entries: OrderedDict[Part, _Entry] = OrderedDict()
-        self._made = 0
+        self._started = 0
 
     @asynccontextmanager
-    async def lease(self, part: Part) -> AsyncIterator[SpooledObject]:
-        """Lend the object of a part, rendering it first if need be. What rendering raises is raised here."""
+    async def lease(self, part: Part) -> AsyncIterator[CachedObject]:
+        """Yield the object of a part, rendered first if necessary. Raises what rendering raises."""
         entry = self._entries.get(part)
         if entry is None:
-            entry = self._begin(part)
+            entry = self._start(part)
         self._entries.move_to_end(part)
+        # No `await` between looking the entry up and counting the lease: `_trim` cannot remove it in between.
         entry.leases += 1
         try:
-            # Shielded: whoever else waits for the object must not lose it because this reader went away.
+            # Shielded, because others may wait for the same rendering when this reader is cancelled.
             yield await asyncio.shield(entry.rendering)
         finally:
             entry.leases -= 1
@@ -81,31 +88,33 @@ class Spool:
 
     @property
     def size(self) -> int:
-        """Bytes kept now."""
-        return sum(_size(entry) for entry in self._entries.values())
+        """Bytes of all cached objects."""
+        return sum(entry.size for entry in self._entries.values())
 
     def close(self) -> None:
-        """Stop rendering and remove the folder."""
+        """Stop rendering and remove the folder. Blocks until running threads are done."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         self._entries.clear()
         self._folder.close()
 
-    def _begin(self, part: Part) -> _Entry:
-        self._made += 1
-        path = self._folder.path / f"object-{self._made:06d}"
+    def _start(self, part: Part) -> _Entry:
+        # Each rendering has a new file name: a reader of an earlier file of the same part is not disturbed.
+        self._started += 1
+        path = self._folder.path / f"object-{self._started:06d}"
         loop = asyncio.get_running_loop()
-        entry = _Entry(rendering=loop.run_in_executor(self._threads, self._make, part, path))
+        entry = _Entry(rendering=loop.run_in_executor(self._threads, self._render_object, part, path))
         self._entries[part] = entry
-        entry.rendering.add_done_callback(lambda future: self._forget_failure(part, future))
+        entry.rendering.add_done_callback(lambda future: self._drop_failure(part, future))
         return entry
 
-    def _make(self, part: Part, path: Path) -> SpooledObject:
+    def _render_object(self, part: Part, path: Path) -> CachedObject:
         rows = self._render(part, path)
         crc32 = int.from_bytes(checksum("crc32", _chunks(path)), "big")
         sent = checksum(self._algorithm, _chunks(path))
-        return SpooledObject(path=path, size=path.stat().st_size, rows=rows, crc32=crc32, checksum=sent)
+        return CachedObject(path=path, size=path.stat().st_size, rows=rows, crc32=crc32, checksum=sent)
 
-    def _forget_failure(self, part: Part, future: "asyncio.Future[SpooledObject]") -> None:
+    def _drop_failure(self, part: Part, future: "asyncio.Future[CachedObject]") -> None:
+        """Drop a failed rendering, so that the next request tries again."""
         if future.cancelled() or future.exception() is not None:
             self._entries.pop(part, None)
 
@@ -115,7 +124,7 @@ class Spool:
             if excess <= 0:
                 return
             if entry.leases == 0 and entry.rendering.done():
-                excess -= _size(entry)
+                excess -= entry.size
                 del self._entries[part]
                 entry.rendering.result().path.unlink(missing_ok=True)
 
@@ -124,8 +133,3 @@ def _chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             yield chunk
-
-
-def _size(entry: _Entry) -> int:
-    done = entry.rendering.done() and not entry.rendering.cancelled() and not entry.rendering.exception()
-    return entry.rendering.result().size if done else 0

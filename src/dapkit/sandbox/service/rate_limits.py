@@ -1,4 +1,4 @@
-"""Request budgets: how many requests of a kind one client may make in any minute."""
+"""Request budgets: how many requests a client may send to an endpoint within any minute."""
 
 from collections import defaultdict, deque
 from collections.abc import Mapping
@@ -6,29 +6,34 @@ from collections.abc import Mapping
 WINDOW_MS = 60_000
 
 BUDGETS: Mapping[str, int] = {"data": 5, "job": 500, "list": 5, "schema": 500, "url": 200}
-"""The published budgets a minute, by endpoint."""
+"""The published budgets per minute, by endpoint."""
 
 
 class Budgets:
-    """Counts requests in a rolling minute, each client and endpoint by itself."""
+    """Counts requests in a sliding window of a minute, separately for each client and endpoint."""
 
     def __init__(self, budgets: Mapping[str, int] = BUDGETS) -> None:
         self._budgets = budgets
-        self._taken: defaultdict[tuple[str, str], deque[int]] = defaultdict(deque)
+        # The times of the admitted requests. A bucket that refills or a fixed window would admit up to twice the budget
+        # within some minute; the published budgets hold for any minute.
+        self._admitted: defaultdict[tuple[str, str], deque[int]] = defaultdict(deque)
 
     def admit(self, client: str, endpoint: str, now_ms: int) -> int | None:
-        """Count a request and return None, or refuse it and return the milliseconds until one is free."""
+        """Admit a request (None), or reject it and return the milliseconds until the next one is admitted.
+
+        A rejected request does not count against the budget.
+        """
         budget = self._budgets.get(endpoint)
         if budget is None:
             return None
-        taken = self._taken[client, endpoint]
-        while taken and taken[0] <= now_ms - WINDOW_MS:
-            taken.popleft()
-        if len(taken) >= budget:
-            return taken[0] + WINDOW_MS - now_ms
-        taken.append(now_ms)
+        admitted = self._admitted[client, endpoint]
+        while admitted and admitted[0] <= now_ms - WINDOW_MS:
+            admitted.popleft()
+        if len(admitted) >= budget:
+            return admitted[0] + WINDOW_MS - now_ms
+        admitted.append(now_ms)
         return None
 
     def reset(self) -> None:
-        """Forget every request."""
-        self._taken.clear()
+        """Forget all requests."""
+        self._admitted.clear()

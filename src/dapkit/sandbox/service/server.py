@@ -1,167 +1,130 @@
-"""The sandbox: the service in miniature on a loopback socket, as an asynchronous context manager.
+"""The sandbox: a local fake of the service on a loopback socket, as an asynchronous context manager.
 
-It can live in a process of its own or inside the command that uses it; whoever enters it provides the event
-loop.
+It can run in a process of its own or inside the command that uses it. It runs in the event loop of the caller.
 """
 
 import asyncio
 import ipaddress
-import ssl
-import time
-from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 
 from dapkit.errors import UsageError
-from dapkit.sandbox.data.dataset import PART_ROWS, Dataset
+from dapkit.sandbox.data.dataset import Dataset
 from dapkit.sandbox.faults.rules import FaultPlan
-from dapkit.sandbox.service.auth import Account, Login
+from dapkit.sandbox.service.auth import Account, TokenIssuer
 from dapkit.sandbox.service.backend import Backend, Data, JobTimes
 from dapkit.sandbox.service.clock import DataClock, RealClock, last_refresh, milliseconds
 from dapkit.sandbox.service.control import Control
 from dapkit.sandbox.service.identifiers import Identifiers
-from dapkit.sandbox.service.object_cache import Spool
-from dapkit.sandbox.service.object_store import Store
+from dapkit.sandbox.service.object_cache import ObjectCache
+from dapkit.sandbox.service.object_store import ObjectStore
 from dapkit.sandbox.service.rate_limits import Budgets
-from dapkit.sandbox.service.routes import add_api, counting, dating
-from dapkit.sandbox.service.signing import Signer
-from dapkit.sandbox.service.state import Service, ServiceOptions
+from dapkit.sandbox.service.routes import add_api, count_responses, set_date
+from dapkit.sandbox.service.signing import UrlSigner
+from dapkit.sandbox.service.state import SandboxOptions, SandboxState
 from dapkit.sandbox.service.traffic import Traffic
 
+__all__ = ["FIRST_DATA_TIME", "Sandbox", "SandboxOptions"]
+
 FIRST_DATA_TIME = datetime(2026, 9, 1, tzinfo=UTC)
-"""Where the data clock of an embedded sandbox starts: fixed, so that results repeat anywhere."""
+"""The start of the data clock of an embedded sandbox. It is fixed, so that results are the same everywhere."""
 
 _MAX_BODY = 16 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SandboxOptions:
-    """How a sandbox behaves.
-
-    `home` keeps the data clock (None: in memory); `embedded` accepts any credentials and starts the data
-    clock at a fixed moment instead of the latest refresh; `data_time` sets where it starts or, over a stored
-    one, stands. `job_seconds` of 0 answers jobs complete at once. `checksum` names what is sent with objects,
-    or `none`. `now` is the real clock in seconds.
-    """
-
-    seed: int = 1
-    scale: float = 1.0
-    host: str = "127.0.0.1"
-    port: int = 0
-    home: Path | None = None
-    embedded: bool = False
-    client_id: str = "sandbox#client"
-    client_secret: str = "sandbox-secret"  # noqa: S105  # opens synthetic data on loopback only
-    scopes: tuple[str, ...] = ("sandbox",)
-    job_seconds: float = 2.0
-    url_seconds: int = 900
-    token_seconds: int = 3600
-    job_life_seconds: int = 86_400
-    checksum: str = "crc32"
-    ranges: bool = True
-    budgets: bool = False
-    faults: tuple[str, ...] = ()
-    tls: ssl.SSLContext | None = None
-    data_time: datetime | None = None
-    part_rows: int = PART_ROWS
-    spool_bytes: int = 2 << 30
-    now: Callable[[], float] = time.time
-
-
 class Sandbox:
-    """A running sandbox, from entering to leaving it.
+    """A running sandbox, from entering to leaving the context.
 
     Args:
         options: how it behaves.
-        data: where rows come from, in tests; the synthetic data set of seed and scale otherwise.
+        data: the source of the rows, for tests; by default the synthetic dataset of seed and scale.
     """
 
     def __init__(self, options: SandboxOptions | None = None, *, data: Data | None = None) -> None:
         self.options = options or SandboxOptions()
         self._data = data
         self._stack = AsyncExitStack()
-        self._service: Service | None = None
+        self._state: SandboxState | None = None
         _require_loopback(self.options.host)
 
     @property
     def base_url(self) -> str:
         """Where it is served."""
-        return self.service.base_url
+        return self.state.base_url
 
     @property
     def client_id(self) -> str:
-        """The client id that it accepts."""
+        """The accepted client id."""
         return self.options.client_id
 
     @property
     def client_secret(self) -> str:
-        """The client secret that it accepts."""
+        """The accepted client secret."""
         return self.options.client_secret
 
     @property
-    def requests(self) -> Traffic:
-        """What it was asked and what it sent."""
-        return self.service.traffic
+    def traffic(self) -> Traffic:
+        """Counts of requests and responses."""
+        return self.state.traffic
 
     @property
-    def service(self) -> Service:
-        """Its parts, while it runs."""
-        if self._service is None:
+    def state(self) -> SandboxState:
+        """Its parts. Raises RuntimeError when it is not running."""
+        if self._state is None:
             message = "the sandbox is not running"
             raise RuntimeError(message)
-        return self._service
+        return self._state
 
     def check_clock(self) -> None:
-        """Raise OutputError when the data clock cannot be kept where it is stored."""
-        self.service.moment.check()
+        """Raise OutputError if the data clock could not be stored."""
+        self.state.data_clock.check()
 
     def data_seconds(self) -> float:
-        """Return the moment of the data in seconds since the epoch."""
-        return self.service.moment.now_ms() / 1000
+        """Return the time of the data in seconds since the epoch."""
+        return self.state.data_clock.now_ms() / 1000
 
     def advance(self, hours: float = 4) -> None:
-        """Move the data clock on, and keep it where it is stored."""
-        self.service.moment.advance(hours)
+        """Move the data clock ahead, and store it. Raises OutputError if it cannot be stored."""
+        self.state.data_clock.advance(hours)
 
     def skip(self, seconds: float) -> None:
-        """Let real time pass at once, for tokens, jobs and URLs."""
-        self.service.real.skip(seconds)
+        """Move the clock of tokens, jobs and URLs ahead."""
+        self.state.real_clock.skip(seconds)
 
     async def __aenter__(self) -> Self:
-        # Reading the catalogue is work: the caller's event loop goes on meanwhile.
-        service = await asyncio.to_thread(_build, self.options, self._data)
-        self._stack.push_async_callback(asyncio.to_thread, service.spool.close)
+        # In a thread, because reading the catalogue takes a while: the caller's event loop keeps running.
+        state = await asyncio.to_thread(_build_state, self.options, self._data)
+        self._stack.push_async_callback(asyncio.to_thread, state.cache.close)
         try:
-            port = await self._listen(service)
+            port = await self._listen(state)
         except BaseException:
             await self._stack.aclose()
             raise
         scheme = "http" if self.options.tls is None else "https"
         host = f"[{self.options.host}]" if ":" in self.options.host else self.options.host
-        service.base_url = f"{scheme}://{host}:{port}"
-        self._service = service
+        state.base_url = f"{scheme}://{host}:{port}"
+        self._state = state
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.service.closing.set()
+        # Ends stalled responses first; the server would otherwise wait for them.
+        self.state.closing.set()
         await self._stack.aclose()
-        self._service = None
+        self._state = None
 
-    async def _listen(self, service: Service) -> int:
-        """Open the socket; return its port. Raises UsageError when the port cannot be had."""
-        app = web.Application(client_max_size=_MAX_BODY, middlewares=[counting(service)])
-        add_api(app, service)
-        Store(service).add_to(app)
-        Control(service).add_to(app)
-        app.on_response_prepare.append(dating(service))
+    async def _listen(self, state: SandboxState) -> int:
+        """Open the socket and return its port. Raises UsageError if the port is not available."""
+        app = web.Application(client_max_size=_MAX_BODY, middlewares=[count_responses(state)])
+        add_api(app, state)
+        ObjectStore(state).add_to(app)
+        Control(state).add_to(app)
+        app.on_response_prepare.append(set_date(state))
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
@@ -171,46 +134,43 @@ class Sandbox:
             await site.start()
         except OSError as error:
             raise UsageError(
-                f"The sandbox cannot listen on {options.host} port {options.port}: {error.strerror}.",
-                hint="Choose another port, or 0 for any free one.",
+                f"The sandbox cannot listen on {options.host} port {options.port}: {error.strerror}",
+                hint="Choose another port, or 0 for any free port.",
             ) from error
         return int(runner.addresses[0][1])
 
 
-def _build(options: SandboxOptions, data: Data | None) -> Service:
-    """Put the parts together; blocking."""
+def _build_state(options: SandboxOptions, data: Data | None) -> SandboxState:
+    """Create the parts of a sandbox; blocks."""
     source = data or Dataset(seed=options.seed, scale=options.scale, part_rows=options.part_rows)
-    world = f"seed {options.seed}, scale {options.scale!r}, parts of {options.part_rows}"
+    # Whatever changes the objects of a job must be in here: identifiers and URLs are signed with it, and are valid for
+    # any process with the same dataset.
+    dataset = f"seed {options.seed}, scale {options.scale!r}, parts of {options.part_rows}"
     tables = [(namespace, table) for namespace in source.namespaces() for table in source.tables(namespace)]
-    real = RealClock(options.now)
-    first = FIRST_DATA_TIME if options.embedded else None
-    first_ms = last_refresh(real.now_ms()) if first is None else milliseconds(first)
-    moment = DataClock(first_ms, options.home)
+    real_clock = RealClock(options.now)
+    first_ms = milliseconds(FIRST_DATA_TIME) if options.embedded else last_refresh(real_clock.now_ms())
+    data_clock = DataClock(first_ms, options.home)
     if options.data_time is not None:
-        moment.set(milliseconds(options.data_time))
-    times = JobTimes(takes_ms=int(options.job_seconds * 1000), lives_ms=options.job_life_seconds * 1000)
+        data_clock.set(milliseconds(options.data_time))
+    times = JobTimes(duration_ms=int(options.job_seconds * 1000), lifetime_ms=options.job_life_seconds * 1000)
     account = Account(
         client_id=options.client_id,
         client_secret=options.client_secret,
-        open=options.embedded,
+        any_credentials=options.embedded,
         token_seconds=options.token_seconds,
     )
-    return Service(
-        options=ServiceOptions(
-            checksum=options.checksum,
-            ranges=options.ranges,
-            url_seconds=options.url_seconds,
-            scopes=options.scopes,
-        ),
-        real=real,
-        moment=moment,
-        backend=Backend(source, Identifiers(tables, world), real=real, moment=moment, times=times),
-        login=Login(account, real.now_ms),
+    identifiers = Identifiers(tables, dataset)
+    return SandboxState(
+        options=options,
+        real_clock=real_clock,
+        data_clock=data_clock,
+        backend=Backend(source, identifiers, real_clock=real_clock, data_clock=data_clock, times=times),
+        tokens=TokenIssuer(account, real_clock.now_ms),
         budgets=Budgets() if options.budgets else None,
         faults=FaultPlan(options.faults, seed=options.seed),
         traffic=Traffic(),
-        spool=Spool(source.write, limit=options.spool_bytes, algorithm=options.checksum),
-        signer=Signer(world),
+        cache=ObjectCache(source.write, limit=options.cache_bytes, algorithm=options.checksum),
+        signer=UrlSigner(dataset),
     )
 
 
@@ -221,5 +181,6 @@ def _require_loopback(host: str) -> None:
         loopback = False
     if not loopback:
         raise UsageError(
-            f"The sandbox serves on loopback only, not on {host!r}.", hint="Use 127.0.0.1, ::1 or localhost."
+            f"The sandbox listens on loopback addresses only, not on {host!r}",
+            hint="Use 127.0.0.1, ::1 or localhost.",
         )

@@ -1,65 +1,57 @@
-"""What the sandbox was asked and what it sent: for tests that look at a client from outside."""
+"""Counts of requests and responses, for tests that observe a client from the outside."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 
 @dataclass(slots=True, kw_only=True)
-class ObjectCount:
-    """What was sent of one object: answers begun, bytes of bodies, answers sent whole from the start."""
+class ObjectTraffic:
+    """What was sent of one object: responses started, bytes of bodies, and complete responses from the first byte."""
 
     requests: int = 0
     bytes: int = 0
-    whole: int = 0
+    complete: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
 class Traffic:
-    """Counts since the start, or since the last reset.
+    """Counts since the start or the last reset.
 
-    `answers` counts by endpoint and status, a dropped connection as status 0. `objects` is by object
-    identifier. `leaks` names requests that carried credentials where none belong. `faults` counts by the
-    fault's text.
+    `responses` counts by endpoint and status; a dropped connection has status 0. `objects` is keyed by object
+    identifier, `faults` by the text of the rule. `credential_leaks` describes requests that carried credentials to
+    a place that must not see them.
     """
 
-    answers: Counter[tuple[str, int]] = field(default_factory=Counter)
-    objects: dict[str, ObjectCount] = field(default_factory=dict)
+    responses: Counter[tuple[str, int]] = field(default_factory=Counter)
+    objects: dict[str, ObjectTraffic] = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter)
-    leaks: list[str] = field(default_factory=list)
+    credential_leaks: list[str] = field(default_factory=list)
 
     @property
     def object_bytes(self) -> int:
-        """Bytes of object bodies sent."""
+        """Bytes of all object bodies."""
         return sum(count.bytes for count in self.objects.values())
 
-    def requests(self, endpoint: str) -> int:
-        """How many requests an endpoint has answered, whatever the answer."""
-        return sum(count for (name, _), count in self.answers.items() if name == endpoint)
-
-    def of_object(self, identifier: str) -> ObjectCount:
-        """Return the count of one object, to be added to."""
-        return self.objects.setdefault(identifier, ObjectCount())
+    def of_object(self, identifier: str) -> ObjectTraffic:
+        """Return the counts of one object, for the caller to add to."""
+        return self.objects.setdefault(identifier, ObjectTraffic())
 
     def reset(self) -> None:
-        """Start counting anew."""
-        self.answers.clear()
+        """Set all counts to zero."""
+        self.responses.clear()
         self.objects.clear()
         self.faults.clear()
-        self.leaks.clear()
+        self.credential_leaks.clear()
 
     def as_dict(self) -> dict[str, object]:
         """Return the counts as one JSON object."""
-        answers: dict[str, dict[str, int]] = {}
-        for (endpoint, status), count in sorted(self.answers.items()):
-            answers.setdefault(endpoint, {})[str(status)] = count
-        objects = {
-            name: {"requests": count.requests, "bytes": count.bytes, "whole": count.whole}
-            for name, count in self.objects.items()
-        }
+        responses: dict[str, dict[str, int]] = {}
+        for (endpoint, status), count in sorted(self.responses.items()):
+            responses.setdefault(endpoint, {})[str(status)] = count
         return {
-            "answers": answers,
+            "responses": responses,
             "object_bytes": self.object_bytes,
-            "objects": objects,
+            "objects": {name: asdict(count) for name, count in self.objects.items()},
             "faults": dict(self.faults),
-            "leaks": list(self.leaks),
+            "credential_leaks": list(self.credential_leaks),
         }
