@@ -1,7 +1,7 @@
 import pytest
 
 from dapkit.sandbox.data.catalogue import Catalogue, spec_tables
-from dapkit.sandbox.data.column_generators import COLUMNS, MOMENTS, TARGETS, TEXTS, WHOLE_NUMBERS, meaning
+from dapkit.sandbox.data.column_generators import COLUMNS, DATES, INTEGERS, TARGET_ROWS, TEXTS, template_for
 
 
 @pytest.mark.parametrize(
@@ -20,24 +20,24 @@ from dapkit.sandbox.data.column_generators import COLUMNS, MOMENTS, TARGETS, TEX
     ],
 )
 def test_a_name_says_what_a_text_is(name: str, word: str) -> None:
-    assert meaning(TEXTS, name).startswith(word)
+    assert template_for(TEXTS, name).startswith(word)
 
 
 def test_dates_that_are_planned_lie_ahead() -> None:
-    assert meaning(MOMENTS, "due_at") == meaning(MOMENTS, "state_valid_until") != meaning(MOMENTS, "graded_at")
-    assert meaning(MOMENTS, "created_at") == "born"
-    assert meaning(MOMENTS, "updated_at") == "ts"
+    assert template_for(DATES, "due_at") == template_for(DATES, "state_valid_until") != template_for(DATES, "graded_at")
+    assert template_for(DATES, "created_at") == "born"
+    assert template_for(DATES, "updated_at") == "ts"
 
 
 def test_every_name_has_a_meaning() -> None:
-    for meanings in (TEXTS, WHOLE_NUMBERS, MOMENTS):
-        assert meaning(meanings, "anything at all")
+    for meanings in (TEXTS, INTEGERS, DATES):
+        assert template_for(meanings, "anything at all")
 
 
 def test_single_columns_exist() -> None:
     catalogue = Catalogue(spec_tables())
-    for qualified in (*COLUMNS, *TARGETS):
+    for qualified in (*COLUMNS, *TARGET_ROWS):
         namespace, table, name = qualified.split(".")
         columns = {column.name: column for column in catalogue.table(namespace, table).columns}
         assert name in columns
-        assert bool(columns[name].references) == (qualified in TARGETS)
+        assert bool(columns[name].references) == (qualified in TARGET_ROWS)

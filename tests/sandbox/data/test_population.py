@@ -5,18 +5,18 @@ from dapkit.sandbox.data.population import DEFAULT, EDGE, POPULATIONS, populatio
 CATALOGUE = Catalogue((*spec_tables(), *edge_cases.TABLES))
 
 
-def test_populations_and_their_owners_are_tables() -> None:
+def test_populations_and_their_parents_are_tables() -> None:
     for name, each in POPULATIONS.items():
         assert CATALOGUE.find(name) is not None, name
-        assert each.owner is None or CATALOGUE.find(each.owner) is not None, name
+        assert each.parent is None or CATALOGUE.find(each.parent) is not None, name
 
 
-def test_owners_form_no_circle() -> None:
+def test_parents_form_no_circle() -> None:
     for name in POPULATIONS:
         seen = [name]
-        while (owner := population(seen[-1]).owner) is not None:
-            assert owner not in seen
-            seen.append(owner)
+        while (parent := population(seen[-1]).parent) is not None:
+            assert parent not in seen
+            seen.append(parent)
 
 
 def test_a_table_without_an_entry_has_a_population() -> None:

@@ -136,14 +136,14 @@ def relations(**each: Population) -> Relations:
 
 def test_a_chain_of_owners_multiplies_up() -> None:
     chain = relations().ancestors("canvas.submissions")
-    assert [(each.table, each.each) for each in chain] == [
+    assert [(each.table, each.descendants) for each in chain] == [
         ("canvas.submissions", 1),
         ("canvas.assignments", STUDENTS),
         ("canvas.courses", 8 * STUDENTS),
     ]
-    fraction = relations(wikis=Population(owner="canvas.courses", each=Fraction(3, 2)))
-    owner = fraction.ancestors("canvas.wikis")[1]
-    assert (owner.row, owner.each) == ("(i * 2 // 3)", 0)
+    fraction = relations(wikis=Population(parent="canvas.courses", per_parent=Fraction(3, 2)))
+    parent = fraction.ancestors("canvas.wikis")[1]
+    assert (parent.row, parent.descendants) == ("(i * 2 // 3)", 0)
 
 
 def test_seeds_and_tables_have_hashes_of_their_own() -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from dapkit.sandbox.data.dataset import DataQuery, Dataset
-from dapkit.sandbox.data.schema_evolution import STEPS, columns_at, version_at
+from dapkit.sandbox.data.schema_evolution import STEPS, table_at, version_at
 from dapkit.sandbox.data.timeline import DAY
 
 MOMENTS = (STEPS[0] - DAY, *STEPS, STEPS[-1] + 30 * DAY)
@@ -19,7 +19,7 @@ def college() -> Dataset:
 
 def rows(college: Dataset, until: int, since: int | None = None) -> list[dict[str, object]]:
     query = DataQuery(namespace="edge", table="evolving", format="tsv", since_ms=since, until_ms=until)
-    names = ["ts", "action", *(column.name for column in columns_at(until).columns)]
+    names = ["ts", "action", *(column.name for column in table_at(until).columns)]
     return [dict(zip(names, row, strict=True)) for part in college.parts(query) for row in college.rows(part)]
 
 
@@ -40,7 +40,7 @@ def test_a_snapshot_and_its_changes_make_the_next_across_versions(college: Datas
     for row in changes:
         merged[row["id"]] = row
     wanted = {row["id"]: row for row in rows(college, later)}
-    empty = dict.fromkeys(column.name for column in columns_at(later).columns)
+    empty = dict.fromkeys(column.name for column in table_at(later).columns)
     assert {key: empty | row for key, row in merged.items() if row["action"] == "U"} == wanted
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from dapkit.sandbox.data.text_macros import NASTY, PEOPLE, macros, pick, quoted
+from dapkit.sandbox.data.sql import literal, pick
+from dapkit.sandbox.data.text_macros import NASTY, PEOPLE, macros
 
 
 @pytest.fixture(scope="module")
@@ -63,5 +64,5 @@ def test_every_nasty_value_occurs_as_it_is(connection: duckdb.DuckDBPyConnection
 
 def test_literals_and_picks(connection: duckdb.DuckDBPyConnection) -> None:
     text = "it's; \\ \"\n"
-    assert connection.execute(f"SELECT {quoted(text)}").fetchone() == (text,)
+    assert connection.execute(f"SELECT {literal(text)}").fetchone() == (text,)
     assert connection.execute(f"SELECT {pick(('a', 'b', 'c'), '(3 * 7 + 2)')}").fetchone() == ("c",)

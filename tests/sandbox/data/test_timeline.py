@@ -23,7 +23,7 @@ timelines = st.builds(
     Timeline,
     span=st.integers(1, 10**12),
     rows=st.integers(1, 10**5),
-    founding=st.integers(1, 100),
+    initial=st.integers(1, 100),
 )
 row_numbers = st.integers(0, 10**6)
 eaches = st.fractions(min_value=Fraction(1, 20), max_value=50, max_denominator=20)
@@ -44,12 +44,12 @@ def test_birth_never_falls(timeline: Timeline, row: int) -> None:
 @given(timelines, eaches, row_numbers)
 def test_no_row_is_older_than_its_owner(timeline: Timeline, each: Fraction, row: int) -> None:
     owner = row * each.denominator // each.numerator
-    assert timeline.born(owner) <= timeline.owned(each).born(row)
+    assert timeline.born(owner) <= timeline.children(each).born(row)
 
 
 @given(timelines, st.integers(1, 50), row_numbers)
 def test_the_first_row_of_an_owner_is_born_with_it(timeline: Timeline, each: int, owner: int) -> None:
-    assert timeline.owned(Fraction(each)).born(owner * each) == timeline.born(owner)
+    assert timeline.children(Fraction(each)).born(owner * each) == timeline.born(owner)
 
 
 @given(
@@ -64,7 +64,7 @@ def test_an_event_at_either_end_of_a_span_lies_in_the_ranges(
 ) -> None:
     moment = timeline.born(row) + lag + data.draw(st.sampled_from((0, jitter - 1)) | st.integers(0, jitter - 1))
     event = Event(lag=lag, jitter=jitter)
-    eventful = Timeline(span=timeline.span, rows=timeline.rows, founding=timeline.founding, events=(event,))
+    eventful = Timeline(span=timeline.span, rows=timeline.rows, initial=timeline.initial, events=(event,))
     length = data.draw(st.integers(1, 10**9))
     for since in (moment - 1, moment - length):
         assert any(low <= row < high for low, high in eventful.changed(since, moment))
@@ -73,7 +73,7 @@ def test_an_event_at_either_end_of_a_span_lies_in_the_ranges(
 
 @given(st.integers(0, 10**4), st.integers(0, 40), st.integers(0, 6 * HOUR - 1))
 def test_a_recurring_event_lies_in_the_ranges_each_time(row: int, times: int, jitter: int) -> None:
-    event = Event(lag=3 * DAY, every=28 * DAY)
+    event = Event(lag=3 * DAY, period=28 * DAY)
     timeline = Timeline(span=DAY, rows=3, events=(event,))
     moment = timeline.born(row) + event.lag + times * 28 * DAY + jitter
     assert any(low <= row < high for low, high in timeline.changed(moment - 1, moment))
@@ -87,7 +87,7 @@ def test_an_increment_looks_at_little() -> None:
 
 
 def test_logs_are_kept_for_a_while() -> None:
-    timeline = Timeline(span=DAY, rows=10, kept=30 * DAY)
+    timeline = Timeline(span=DAY, rows=10, retention=30 * DAY)
     now = ORIGIN + 100 * DAY
     assert timeline.present(now) == ((timeline.count(now - 30 * DAY), timeline.count(now)),)
     assert timeline.changed(ORIGIN, now) == timeline.present(now)
@@ -112,7 +112,7 @@ def test_a_decade_brings_about_as_many_rows_as_asked_for(rows: float) -> None:
 @given(timelines, st.lists(st.integers(0, 10**6), min_size=1, max_size=20))
 def test_sql_counts_as_python_does(timeline: Timeline, numbers: list[int]) -> None:
     listed = ", ".join(f"({number}::BIGINT)" for number in numbers)
-    limited = Timeline(span=timeline.span, rows=timeline.rows, founding=timeline.founding, limit=1000)
+    limited = Timeline(span=timeline.span, rows=timeline.rows, initial=timeline.initial, limit=1000)
     columns = ", ".join((born_sql(timeline, "n"), count_sql(timeline, "n"), count_sql(limited, "n")))
     with duckdb.connect() as connection:
         found = connection.execute(f"SELECT {columns} FROM (VALUES {listed}) AS numbers(n)").fetchall()

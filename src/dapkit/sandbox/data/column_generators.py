@@ -1,16 +1,15 @@
-"""What a column's name says about its values: SQL templates, the first that fits wins.
+"""SQL templates for the values of columns, chosen by the name of the column. The first rule that matches wins.
 
-A template may use the columns of the row (`i`, `age`, `born`, `ts`, `gone`, `e0`…: see `rows.py`) and these words:
-`$h`, a hash of row and column; `$v`, the same but new with every change of the row; `$p`, a hash of the person whom
-the row belongs to, and `$n`, that person's number (the row's own where there is no person).
+A template may use the columns of the row (`i`, `age`, `born`, `ts`, `deleted`, `e0`…: see the module `rows`) and these
+placeholders: `$h`, a hash of row and column; `$v`, the same, but different after every change of the row; `$p`, a hash
+of the person to whom the row belongs, and `$n`, the number of this person (the row's own if there is no person).
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from dapkit.sandbox.data.population import SEATS
-from dapkit.sandbox.data.text_macros import pick, quoted
+from dapkit.sandbox.data.sql import literal, pick
 
 _JSON = "json_text($h)"
 _CHOICE = pick(("standard", "custom", "default", "other"), "$h")
@@ -35,19 +34,15 @@ _FILE = "replace(lower(subject($h)), ' ', '_') || '_' || $h % 1000 || "
 _FILE += pick((".pdf", ".png", ".docx", ".mp4"), "($h >> 9)")
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """A pattern that a column's whole name matches, and the SQL of its values."""
-
-    pattern: re.Pattern[str]
-    sql: str
+Rules = Mapping[re.Pattern[str], str]
+"""SQL templates by the pattern that a column's whole name must match; the order matters."""
 
 
-def _meanings(rules: Mapping[str, str]) -> tuple[Meaning, ...]:
-    return tuple(Meaning(re.compile(pattern), sql) for pattern, sql in rules.items())
+def _compile(rules: Mapping[str, str]) -> Rules:
+    return {re.compile(pattern): sql for pattern, sql in rules.items()}
 
 
-TEXTS = _meanings(
+TEXTS = _compile(
     {
         "sortable_name": "sortable_name($p)",
         "user_name|author_name": "full_name($p)",
@@ -96,7 +91,7 @@ TEXTS = _meanings(
     }
 )
 
-WHOLE_NUMBERS = _meanings(
+INTEGERS = _compile(
     {
         "position|list_order|sequence|depth": "1 + $h % 30",
         ".*_id": "1 + $h % 500",
@@ -109,7 +104,7 @@ WHOLE_NUMBERS = _meanings(
     }
 )
 
-MOMENTS = _meanings(
+DATES = _compile(
     {
         "created_at|timestamp": "born",
         "updated_at|workflow_state_timestamp": "ts",
@@ -118,11 +113,11 @@ MOMENTS = _meanings(
         ".*": "born + $v % (ts - born + 1)",
     }
 )
-"""Milliseconds since 1970. What is planned lies after birth; what has happened, between birth and last change."""
+"""Milliseconds since 1970. Planned times are after birth; past ones are between birth and last change."""
 
 
 def _by_seat(teacher: str, assistant: str, designer: str, observer: str, student: str) -> str:
-    """Return SQL that tells a course's people apart by their seat: staff first, an observer last."""
+    """Return SQL that depends on a person's seat in a course: staff first, an observer last."""
     return (
         f"CASE i % {SEATS} WHEN 0 THEN {teacher} WHEN 1 THEN CASE WHEN i % {2 * SEATS} = 1 THEN {assistant} "
         f"ELSE {designer} END WHEN {SEATS - 1} THEN {observer} ELSE {student} END"
@@ -137,7 +132,7 @@ COLUMNS: Mapping[str, str] = {
     "canvas.accounts.name": "CASE WHEN i = 0 THEN 'Example College' ELSE 'Department of ' || subject($h) END",
     "canvas.communication_channels.path": "mail($p, $n)",
     "canvas.enrollment_terms.name": "(['Fall', 'Spring', 'Summer'])[1 + i % 3] || ' ' || (2016 + (i + 1) // 3)",
-    "canvas.enrollments.type": _by_seat(*map(quoted, _ROLES[:5])),
+    "canvas.enrollments.type": _by_seat(*map(literal, _ROLES[:5])),
     "canvas.roles.base_role_type": pick(_ROLES, "i"),
     "canvas.roles.name": f"CASE WHEN i < 8 THEN {pick(_ROLES, 'i')} ELSE 'Custom role ' || i END",
     "canvas.roles.workflow_state": "CASE WHEN i < 8 THEN 'built_in' ELSE 'active' END",
@@ -151,16 +146,16 @@ COLUMNS: Mapping[str, str] = {
         "([200, 200, 200, 200, 200, 200, 200, 302, 304, 201, 401, 404, 422, 500])[1 + $h % 14]"
     ),
 }
-"""Columns whose values follow from more than their name."""
+"""Templates of single columns, for which the name is not enough."""
 
-TARGETS: Mapping[str, str] = {
+TARGET_ROWS: Mapping[str, str] = {
     "canvas.enrollments.role_id": _by_seat("0", "1", "2", "3", "4"),
     "canvas.accounts.parent_account_id": "CASE WHEN i > 0 THEN i // 3 END",
     "catalog.accounts.parent_id": "CASE WHEN i > 0 THEN 0 END",
 }
-"""References to a certain row of the other table: its number."""
+"""The number of the row that a column refers to, where it is a particular one."""
 
 
-def meaning(meanings: tuple[Meaning, ...], name: str) -> str:
-    """Return the template of the first meaning that a name matches."""
-    return next(each.sql for each in meanings if each.pattern.fullmatch(name))
+def template_for(rules: Rules, name: str) -> str:
+    """Return the template of the first rule that matches a column's name."""
+    return next(sql for pattern, sql in rules.items() if pattern.fullmatch(name))

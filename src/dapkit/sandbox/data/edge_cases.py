@@ -1,8 +1,8 @@
-"""The namespace `edge`: tables that no service has, for what the known tables lack.
+"""The namespace `edge`, which the real service does not have: tables for edge cases that the known tables lack.
 
-A table stands for one family of types or one shape. What the official client cannot load into a database
-(composite keys, enums of one value, objects without properties, arrays of objects, schemas without type, NaN) has
-tables of its own, so that the others stay usable with it.
+Each table covers one family of types or one shape. What the official client cannot load into a database (composite
+keys, enums with one value, objects without properties, arrays of objects, schemas without a type, NaN) is in separate
+tables, so that it can load the others.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from dapkit.sandbox.data import schema_evolution
 from dapkit.sandbox.data.catalogue import Column, Kind, Table
 
 PART_ROWS: Mapping[str, int] = {"edge.many_parts": 25, "edge.long_rows": 5}
-"""Rows of one object, where a table is to have more objects than its size asks for."""
+"""Maximum rows per object, for tables that should have many objects in spite of few rows."""
 
 _ID = Column(name="id", kind=Kind.INT64)
 _CREATED = Column(name="created_at", kind=Kind.DATETIME)
@@ -24,7 +24,7 @@ def _table(name: str, *columns: Column, key: tuple[Column, ...] = (_ID,)) -> Tab
 
 
 def _pair(name: str, kind: Kind, *, max_length: int | None = None) -> tuple[Column, Column]:
-    """Return a required column and its nullable twin."""
+    """Return a required column and a nullable one of the same kind."""
     return (
         Column(name=name, kind=kind, max_length=max_length),
         Column(name=f"{name}_or_null", kind=kind, nullable=True, max_length=max_length),
@@ -189,4 +189,4 @@ VALUES: Mapping[str, str] = {
     "edge.text_keys.code": "'key ' || i || (['', ' \"q\"', ', comma', ' 😀', '\\'])[1 + i % 5]",
     **schema_evolution.VALUES,
 }
-"""Values of single columns, as `meanings.py` writes them."""
+"""Templates of single columns, as in the module `column_generators`."""

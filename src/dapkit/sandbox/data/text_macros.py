@@ -1,11 +1,10 @@
-"""What the college's people write, as SQL macros over literal pools: names, titles, bodies, addresses.
+"""SQL macros for invented texts: names, titles, bodies and addresses, combined from lists of literals.
 
-A macro takes a hash, a BIGINT that is not negative, and looks at its low bits first. Everything is made up: hosts
-and mail addresses lie under names reserved for examples, addresses of computers in ranges reserved for
-documentation.
+A macro takes a hash, a BIGINT that is not negative, and uses its low bits first. Hosts and mail addresses are under
+names that are reserved for examples, IP addresses are in ranges that are reserved for documentation.
 """
 
-from collections.abc import Sequence
+from dapkit.sandbox.data.sql import pick
 
 PEOPLE: tuple[tuple[str, str, str, str], ...] = (
     ("Ana", "García Ruiz", "ana", "garcia"),
@@ -41,7 +40,7 @@ PEOPLE: tuple[tuple[str, str, str, str], ...] = (
     ("Amara", "Nwachukwu", "amara", "nwachukwu"),
     ("Björk", "af Klercker", "bjork", "klercker"),
 )
-"""Given name, family name, and both in plain letters."""
+"""Given name, family name, and both in ASCII letters."""
 
 SUBJECTS = (
     *("Biology", "Organic Chemistry", "Linear Algebra", "World History", "Philosophy of Mind", "Macroeconomics"),
@@ -69,13 +68,8 @@ OPENINGS = (
 CLOSINGS = (
     *("before Friday.", "and cite two sources.", "in your own words.", "— thanks!", "by 11:59 PM.", "(10 points)"),
     *("with your group.", "as we said in class.", "😀", "and post a reply.", "s'il vous plaît.", "para el lunes."),
-    *(
-        "bis morgen.",
-        "if you have time;",
-        "— it is worth 15 % of the grade.",
-        "and bring a calculator.",
-        "👩🏽‍🔬 in the lab.",
-    ),
+    *("bis morgen.", "if you have time;", "— it is worth 15 % of the grade.", "and bring a calculator."),
+    "👩🏽‍🔬 in the lab.",
     *("twice.", "using the template.", "without notes.", "at home.", "in pairs.", "and explain why.", "today?"),
     *(
         "using R or Python.",
@@ -122,24 +116,11 @@ NASTY = (
     "2024-02-30T25:61:61Z",
     "\ufeffbyte order mark",
 )
-"""Values that break careless readers and writers; every one is a legal text."""
-
-
-def quoted(text: str) -> str:
-    """Return a text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def pick(values: Sequence[str], row_hash: str) -> str:
-    """Return SQL that picks one of some texts by a hash.
-
-    Pool and length stand in the SQL as constants: only so does DuckDB look a value up without building the list.
-    """
-    return f"([{', '.join(map(quoted, values))}])[1 + {row_hash} % {len(values)}]"
+"""Valid texts that break careless readers and writers."""
 
 
 def macros() -> tuple[str, ...]:
-    """Return the statements that define the macros, for a fresh database."""
+    """Return the statements that create the macros in a new database."""
     given, family, given_plain, family_plain = zip(*PEOPLE, strict=True)
     bodies = {
         "given_name(h)": pick(given, "h"),

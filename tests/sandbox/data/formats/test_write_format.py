@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dapkit.sandbox.data.catalogue import Column, Kind, Table
-from dapkit.sandbox.data.formats import FORMATS, compress, write_format
+from dapkit.sandbox.data.formats import FORMATS, output, write_format
 
 TABLE = Table(
     namespace="edge",
@@ -98,7 +98,7 @@ def test_the_standard_library_compresses_where_isal_is_missing(
     form: str, written: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number, fast = written(form)
-    monkeypatch.setattr(compress, "_compressor", zlib.compressobj)
+    monkeypatch.setattr(output, "_compressor", zlib.compressobj)
     assert written(form)[0] == number
     assert gzip.decompress(written(form)[1]) == gzip.decompress(fast)
 
