@@ -59,19 +59,38 @@ def check_law(table: Table, rows: Rows, since: int, until: int) -> None:
     assert repr(sorted(applied(table, before, increment).items(), key=repr)) == repr(sorted(after.items(), key=repr))
 
 
-@pytest.mark.parametrize("table", tuple(CATALOGUE), ids=lambda table: table.qualified)
+# One table for each way in which rows are created, change and disappear, and for each kind of key. The others are slow
+# because there are many of them.
+VARIETY = {
+    *("canvas.roles", "canvas.users", "catalog.orders", "canvas.enrollments", "canvas.favorites"),
+    *("canvas.submission_versions", "canvas.score_statistics", "canvas.assignment_overrides", "canvas_logs.web_logs"),
+    *("catalog.order_items", "new_quizzes.quiz_submissions", "edge.composite_keys", "edge.text_keys"),
+    *("edge.identifiers", "edge.float_specials", "edge.nested", "edge.single", "edge.empty"),
+}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pytest.param(table, id=table.qualified, marks=() if table.qualified in VARIETY else pytest.mark.slow)
+        for table in CATALOGUE
+    ],
+)
 def test_snapshot_and_increment_make_the_next_snapshot(table: Table, rows: Rows, now: int) -> None:
     check_law(table, rows, now - 250 * DAY, now)
 
 
-LIVELY = (
-    *("canvas.submissions", "canvas.enrollments", "canvas.favorites", "canvas.submission_versions"),
-    *("canvas_logs.web_logs", "catalog.orders", "edge.many_parts", "edge.composite_keys"),
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("canvas.submission_versions", "canvas.favorites"),
+        pytest.param("canvas_logs.web_logs", marks=pytest.mark.slow),
+        pytest.param("canvas.submissions", marks=pytest.mark.slow),
+        pytest.param("catalog.orders", marks=pytest.mark.slow),
+        pytest.param("edge.many_parts", marks=pytest.mark.slow),
+    ],
 )
-
-
-@pytest.mark.parametrize("name", LIVELY)
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, REFRESHES), st.integers(0, REFRESHES))
 def test_the_law_holds_between_any_refreshes(name: str, rows: Rows, first: int, second: int) -> None:
     table = CATALOGUE.table(*name.split("."))
@@ -82,7 +101,7 @@ def test_the_law_holds_between_any_refreshes(name: str, rows: Rows, first: int, 
 def test_a_change_is_in_the_increment_that_ends_with_it(name: str, rows: Rows, now: int) -> None:
     table = CATALOGUE.table(*name.split("."))
     changes = rows(table, now - 400 * DAY, now)
-    for row in changes[:: max(1, len(changes) // 12)]:
+    for row in changes[:: max(1, len(changes) // 2)]:
         last = round((row[0] - moment(0)) / datetime.timedelta(milliseconds=1))
         key = row[2 : 2 + len(table.key)]
         assert key in keyed(table, rows(table, last - 1, last))
@@ -100,10 +119,10 @@ def test_rows_are_made_changed_and_deleted(rows: Rows, now: int) -> None:
     assert all(row[place] == row[0] for row in gone)
 
 
-def test_a_day_brings_changes_to_a_small_college() -> None:
+def test_each_refresh_changes_a_small_college() -> None:
     college = Dataset()
     changed = 0
-    for name in college.tables("canvas"):
+    for name in ("users", "enrollments", "submissions", "discussion_entries", "asset_user_accesses"):
         query = DataQuery(
             namespace="canvas",
             table=name,
@@ -112,7 +131,7 @@ def test_a_day_brings_changes_to_a_small_college() -> None:
             until_ms=ORIGIN + DECADE,
         )
         changed += sum(map(college.count, college.parts(query)))
-    assert changed > 100
+    assert changed > 50
 
 
 def ask(table: str, **facts: Any) -> DataQuery:
@@ -120,15 +139,14 @@ def ask(table: str, **facts: Any) -> DataQuery:
     return DataQuery(**{"namespace": namespace, "table": name, "format": "jsonl", **facts})
 
 
-def test_parts_are_full_and_count_themselves(now: int) -> None:
-    college = Dataset(scale=0.03, part_rows=300)
-    query = ask("canvas.submissions", until_ms=now)
-    parts = college.parts(query)
+def test_parts_are_full_and_count_themselves(rows: Rows, now: int) -> None:
+    college = Dataset(scale=0.03, part_rows=15)
+    parts = college.parts(ask("canvas.favorites", until_ms=now))
     assert len(parts) > 3
     assert [part.index for part in parts] == list(range(len(parts)))
     assert {part.count for part in parts} == {len(parts)}
-    whole = Dataset(scale=0.03).rows(Dataset(scale=0.03).parts(query)[0])
-    assert [row for part in parts for row in college.rows(part)] == whole
+    whole = rows(CATALOGUE.table("canvas", "favorites"), None, now)
+    assert tuple(row for part in parts for row in college.rows(part)) == whole
     assert sum(map(college.count, parts)) == len(whole)
 
 
@@ -166,19 +184,18 @@ def test_what_there_is(college: Dataset, now: int) -> None:
     assert college.earliest("canvas_logs", "web_logs", now) == now - LOG_LIFE
 
 
-@pytest.mark.parametrize("format", ["jsonl", "csv", "tsv", "parquet"])
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
 def test_a_part_is_the_same_bytes_anywhere(format: str, now: int, tmp_path: Path) -> None:  # noqa: A002 - the service's word
-    query = ask("canvas.discussion_topics", format=format, until_ms=now)
+    query = ask("edge.many_parts", format=format, until_ms=now)
 
     def digest(number: int) -> str:
-        college = Dataset(scale=0.05) if number % 2 else shared
         path = tmp_path / str(number)
-        assert college.write(college.parts(query)[0], path) > 50
+        assert datasets[number % 2].write(datasets[0].parts(query)[0], path) > 10
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
-    shared = Dataset(scale=0.05)
+    datasets = [Dataset(), Dataset()]
     with ThreadPoolExecutor(4) as pool:
-        assert len(set(pool.map(digest, range(6)))) == 1
+        assert len(set(pool.map(digest, range(4)))) == 1
 
 
 def test_another_seed_is_another_college(now: int) -> None:

@@ -38,7 +38,7 @@ def test_rows_come_in_the_order_of_their_numbers(college: Dataset, rows: Rows, n
 
 def test_a_part_s_rows_do_not_depend_on_the_parts_before(college: Dataset, now: int) -> None:
     query = DataQuery(namespace="edge", table="many_parts", format="jsonl", until_ms=now)
-    parts = college.parts(query)
+    parts = college.parts(query)[:4]
     assert [college.rows(part) for part in reversed(parts)] == [college.rows(part) for part in parts][::-1]
 
 

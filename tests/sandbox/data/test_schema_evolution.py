@@ -1,6 +1,7 @@
 """The table whose schema has versions: only what a version allows occurs in it, and the law holds across them."""
 
 import datetime
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -17,6 +18,7 @@ def college() -> Dataset:
     return Dataset()
 
 
+@cache
 def rows(college: Dataset, until: int, since: int | None = None) -> list[dict[str, object]]:
     query = DataQuery(namespace="edge", table="evolving", format="tsv", since_ms=since, until_ms=until)
     names = ["ts", "action", *(column.name for column in table_at(until).columns)]

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 
@@ -108,14 +109,19 @@ def test_a_decade_brings_about_as_many_rows_as_asked_for(rows: float) -> None:
     assert rows * 0.9 <= count <= rows * 1.1 + 2
 
 
-@settings(max_examples=20, deadline=None)
+@pytest.fixture(scope="module")
+def database() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        yield connection
+
+
+@settings(max_examples=20)
 @given(timelines, st.lists(st.integers(0, 10**6), min_size=1, max_size=20))
-def test_sql_counts_as_python_does(timeline: Timeline, numbers: list[int]) -> None:
+def test_sql_counts_as_python_does(database: duckdb.DuckDBPyConnection, timeline: Timeline, numbers: list[int]) -> None:
     listed = ", ".join(f"({number}::BIGINT)" for number in numbers)
     limited = Timeline(span=timeline.span, rows=timeline.rows, initial=timeline.initial, limit=1000)
     columns = ", ".join((born_sql(timeline, "n"), count_sql(timeline, "n"), count_sql(limited, "n")))
-    with duckdb.connect() as connection:
-        found = connection.execute(f"SELECT {columns} FROM (VALUES {listed}) AS numbers(n)").fetchall()
+    found = database.execute(f"SELECT {columns} FROM (VALUES {listed}) AS numbers(n)").fetchall()
     assert found == [
         (timeline.born(n) - ORIGIN, timeline.count(ORIGIN + n), limited.count(ORIGIN + n)) for n in numbers
     ]

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -84,12 +85,17 @@ def fits(column: Column, value: Any) -> bool:
 
 
 @pytest.mark.parametrize(
-    "table", [table for table in TABLES if table.name != "far_years"], ids=lambda table: table.qualified
+    "pattern",
+    ["canvas*.*", "catalog.*", "new_quizzes.*", "edge.[!w]*", pytest.param("edge.wide", marks=pytest.mark.slow)],
 )
-def test_every_value_keeps_the_promises_of_its_column(table: Table, rows: Rows, now: int) -> None:
-    for row in rows(table, None, now):
-        for column, value in zip(table.columns, row[2:], strict=True):
-            assert fits(column, value), (column, value)
+def test_every_value_keeps_the_promises_of_its_column(pattern: str, rows: Rows, now: int) -> None:
+    for table in TABLES:
+        if fnmatchcase(table.qualified, pattern) and table.name != "far_years":
+            for position, column in enumerate(table.columns, start=2):
+                # Equal values are checked once, as far as they can be told apart cheaply.
+                values = {repr(row[position]): row[position] for row in rows(table, None, now)}
+                for value in values.values():
+                    assert fits(column, value), (table.qualified, column, value)
 
 
 def test_far_years_are_there_which_python_cannot_hold() -> None:

@@ -157,4 +157,4 @@ def test_the_real_data_from_snapshot_to_snapshot(run: Any) -> None:
         after = await rows(caller, (await caller.submit(table)).json)
         assert {key: value for key, value in (state | change).items() if value is not None} == after != state
 
-    run(scenario, real=True, scale=0.02, embedded=True, part_rows=20)
+    run(scenario, real=True, scale=0.01, embedded=True, part_rows=25)

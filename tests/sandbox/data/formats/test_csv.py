@@ -63,7 +63,7 @@ def test_condensed_keeps_each_nested_column_as_json(nested: Any, write: Any) -> 
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_any_text(values: Any, texts: Any, quote: Any, write: Any, data: st.DataObject) -> None:
     drawn = data.draw(texts)

@@ -83,7 +83,7 @@ def test_is_compressed_as_spark_does(nested: Any, write: Any) -> None:
     assert columns[0].path_in_schema == "key.id"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_any_text(values: Any, texts: Any, quote: Any, write: Any, data: st.DataObject) -> None:
     drawn = data.draw(texts)

@@ -55,7 +55,7 @@ def test_condensed_escapes_json_twice(nested: Any, write: Any) -> None:
     assert [row[2] for row in rows[1:]] == ['{"theme":""}', '{"deep":{"list":[]}}', None, None, None]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_any_text(values: Any, texts: Any, quote: Any, write: Any, data: st.DataObject) -> None:
     drawn = data.draw(texts)
