@@ -51,7 +51,7 @@ def test_namespaces_and_tables_are_found() -> None:
         ("canvas_logs.web_logs.web_application_action", Kind.OPEN_ENUM),
     ],
 )
-def test_words_become_kinds(name: str, kind: Kind) -> None:
+def test_kinds_of_columns(name: str, kind: Kind) -> None:
     namespace, table, column = name.split(".")
     columns = {each.name: each for each in CATALOGUE.table(namespace, table).columns}
     assert columns[column].kind is kind
@@ -78,6 +78,6 @@ def test_the_unspecified_marker_is_not_a_value() -> None:
     assert table.value[0].values == ("a", "b")
 
 
-def test_an_unknown_type_is_named() -> None:
+def test_an_unknown_type_is_reported() -> None:
     with pytest.raises(ValueError, match=r"'string' with format 'colour'"):
         parse_tables([line(column="c", type="string", format="colour")], {})

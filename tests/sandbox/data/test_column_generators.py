@@ -19,17 +19,17 @@ from dapkit.sandbox.data.column_generators import COLUMNS, DATES, INTEGERS, TARG
         ("no_such_name_anywhere", "subject("),
     ],
 )
-def test_a_name_says_what_a_text_is(name: str, word: str) -> None:
+def test_the_template_follows_from_the_name(name: str, word: str) -> None:
     assert template_for(TEXTS, name).startswith(word)
 
 
-def test_dates_that_are_planned_lie_ahead() -> None:
+def test_planned_dates_are_after_birth() -> None:
     assert template_for(DATES, "due_at") == template_for(DATES, "state_valid_until") != template_for(DATES, "graded_at")
     assert template_for(DATES, "created_at") == "born"
     assert template_for(DATES, "updated_at") == "ts"
 
 
-def test_every_name_has_a_meaning() -> None:
+def test_every_name_has_a_template() -> None:
     for meanings in (TEXTS, INTEGERS, DATES):
         assert template_for(meanings, "anything at all")
 

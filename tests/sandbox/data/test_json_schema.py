@@ -6,13 +6,13 @@ from dapkit.sandbox.data.json_schema import json_schema
 
 
 def schema_of(**facts: object) -> dict[str, object]:
-    column = Column(name="c", **facts)  # type: ignore[arg-type]  # the facts of one column, as the test has them
+    column = Column(name="c", **facts)  # type: ignore[arg-type]  # the arguments come from the test
     table = Table(namespace="n", name="t", key=(), value=(column,))
     properties = json_schema(table)["properties"]["value"]["properties"]["c"]
     return {name: value for name, value in properties.items() if name != "description"}
 
 
-def test_a_whole_schema() -> None:
+def test_a_complete_schema() -> None:
     table = Table(
         namespace="canvas",
         name="user_notes",

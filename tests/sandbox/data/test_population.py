@@ -11,7 +11,7 @@ def test_populations_and_their_parents_are_tables() -> None:
         assert each.parent is None or CATALOGUE.find(each.parent) is not None, name
 
 
-def test_parents_form_no_circle() -> None:
+def test_parents_form_no_cycle() -> None:
     for name in POPULATIONS:
         seen = [name]
         while (parent := population(seen[-1]).parent) is not None:

@@ -1,4 +1,4 @@
-"""References hold, parents are no younger, pairs are unique."""
+"""References lead to existing rows, which are not younger; natural pairs are unique."""
 
 import datetime
 from collections.abc import Callable
@@ -34,13 +34,13 @@ def places(table: Table) -> dict[str, int]:
 
 
 def created(qualified: str, rows: Rows, now: int) -> dict[Any, datetime.datetime | None]:
-    """Return the birth of each row of a table by its key, as far as the table shows it."""
+    """Return `created_at` of each row by key, or None if the table has no such column."""
     table = CATALOGUE.table(*qualified.split("."))
     place = places(table).get("created_at")
     return {row[2]: None if place is None else row[place] for row in rows(table, None, now)}
 
 
-def test_what_is_referred_to_exists_and_is_no_younger(rows: Rows, now: int) -> None:
+def test_referenced_rows_exist_and_are_not_younger(rows: Rows, now: int) -> None:
     for table in REFERRING:
         check_references(table, rows, now)
 
@@ -64,7 +64,7 @@ def check_references(table: Table, rows: Rows, now: int) -> None:
 
 
 @pytest.mark.parametrize("days", [0, *(pytest.param(days, marks=pytest.mark.slow) for days in (1, 400, 2000))])
-def test_what_is_referred_to_exists_at_any_time(days: int, rows: Rows) -> None:
+def test_referenced_rows_exist_at_any_time(days: int, rows: Rows) -> None:
     moment = ORIGIN + days * DAY + HOUR
     for name in ("enrollments", "submissions", "discussion_entry_participants", "group_memberships"):
         table = CATALOGUE.table("canvas", name)
@@ -117,7 +117,7 @@ def test_natural_pairs_are_unique(name: str, pair: tuple[str, str], rows: Rows, 
     assert len(set(found)) == len(found)
 
 
-def test_who_hands_in_work_is_enrolled_to_learn(rows: Rows, now: int) -> None:
+def test_submissions_are_from_enrolled_students(rows: Rows, now: int) -> None:
     enrollments, submissions = CATALOGUE.table("canvas", "enrollments"), CATALOGUE.table("canvas", "submissions")
     at = places(enrollments)
     people: dict[int, dict[int, str]] = {}
@@ -142,7 +142,7 @@ def relations(**each: Population) -> Relations:
     return Relations(CATALOGUE, lambda name: each.get(name.partition(".")[2], population(name)), scale=1, seed=1)
 
 
-def test_a_chain_of_owners_multiplies_up() -> None:
+def test_descendants_multiply_along_the_chain_of_parents() -> None:
     chain = relations().ancestors("canvas.submissions")
     assert [(each.table, each.descendants) for each in chain] == [
         ("canvas.submissions", 1),
@@ -162,7 +162,7 @@ def test_seeds_and_tables_have_hashes_of_their_own() -> None:
     assert salts.isdisjoint(other.salt(table.qualified) for table in CATALOGUE)
 
 
-def test_only_rows_that_nothing_shows_as_deleted_go_for_good() -> None:
+def test_tables_that_cannot_mark_deleted_rows_remove_them() -> None:
     ours = relations()
     soft = {table.name for table in CATALOGUE if ours.soft_deletes(table)}
     assert {"users", "conversations", "attachments", "order_items"} <= soft

@@ -1,4 +1,4 @@
-"""The table whose schema has versions: only what a version allows occurs in it, and the law holds across them."""
+"""The table whose schema changes: its values fit each version, and increments work across versions."""
 
 import datetime
 from functools import cache
@@ -35,7 +35,9 @@ def test_versions_grow_by_one_and_each_changes_one_thing(college: Dataset) -> No
 
 
 @pytest.mark.parametrize(("earlier", "later"), tuple(pairwise(MOMENTS)))
-def test_a_snapshot_and_its_changes_make_the_next_across_versions(college: Dataset, earlier: int, later: int) -> None:
+def test_snapshot_plus_increment_is_the_next_snapshot_across_versions(
+    college: Dataset, earlier: int, later: int
+) -> None:
     merged = {row["id"]: row for row in rows(college, earlier)}
     changes = rows(college, later, earlier)
     assert {row["action"] for row in changes} >= {"U"}
@@ -46,7 +48,7 @@ def test_a_snapshot_and_its_changes_make_the_next_across_versions(college: Datas
     assert {key: empty | row for key, row in merged.items() if row["action"] == "U"} == wanted
 
 
-def test_what_a_version_allows_occurs_after_it_and_not_before(college: Dataset) -> None:
+def test_new_values_occur_only_after_their_version(college: Dataset) -> None:
     added, widened, grown, enlarged, relaxed = (
         datetime.datetime.fromtimestamp(step / 1000, datetime.UTC).replace(tzinfo=None) for step in STEPS
     )

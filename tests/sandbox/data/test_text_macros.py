@@ -55,7 +55,7 @@ def test_json_texts_are_json(connection: duckdb.DuckDBPyConnection) -> None:
     ).fetchone() == (0,)
 
 
-def test_every_nasty_value_occurs_as_it_is(connection: duckdb.DuckDBPyConnection) -> None:
+def test_every_difficult_text_occurs_unchanged(connection: duckdb.DuckDBPyConnection) -> None:
     assert set(values(connection, "nasty(h)")) == set(NASTY)
     assert {"", "NULL", "\\N"} <= set(NASTY)
     for character in "\t\n\r\"'\\\b\f\v,":

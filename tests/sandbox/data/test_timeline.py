@@ -43,13 +43,13 @@ def test_birth_never_falls(timeline: Timeline, row: int) -> None:
 
 
 @given(timelines, eaches, row_numbers)
-def test_no_row_is_older_than_its_owner(timeline: Timeline, each: Fraction, row: int) -> None:
+def test_no_row_is_older_than_its_parent(timeline: Timeline, each: Fraction, row: int) -> None:
     owner = row * each.denominator // each.numerator
     assert timeline.born(owner) <= timeline.children(each).born(row)
 
 
 @given(timelines, st.integers(1, 50), row_numbers)
-def test_the_first_row_of_an_owner_is_born_with_it(timeline: Timeline, each: int, owner: int) -> None:
+def test_the_first_child_is_born_with_its_parent(timeline: Timeline, each: int, owner: int) -> None:
     assert timeline.children(Fraction(each)).born(owner * each) == timeline.born(owner)
 
 
@@ -80,14 +80,14 @@ def test_a_recurring_event_lies_in_the_ranges_each_time(row: int, times: int, ji
     assert any(low <= row < high for low, high in timeline.changed(moment - 1, moment))
 
 
-def test_an_increment_looks_at_little() -> None:
+def test_an_increment_has_few_candidate_rows() -> None:
     timeline = Timeline(span=HOUR, rows=1000, events=(Event(lag=9 * DAY), Event(lag=40 * DAY)))
     now = ORIGIN + DECADE
     looked_at = sum(high - low for low, high in timeline.changed(now - 4 * HOUR, now))
     assert looked_at < timeline.count(now) / 1000
 
 
-def test_logs_are_kept_for_a_while() -> None:
+def test_logs_are_retained_for_a_while() -> None:
     timeline = Timeline(span=DAY, rows=10, retention=30 * DAY)
     now = ORIGIN + 100 * DAY
     assert timeline.present(now) == ((timeline.count(now - 30 * DAY), timeline.count(now)),)
@@ -95,7 +95,7 @@ def test_logs_are_kept_for_a_while() -> None:
     assert timeline.changed(now - DAY, now) == ((timeline.count(now - DAY), timeline.count(now)),)
 
 
-def test_nothing_is_there_before_the_origin_nor_beyond_the_limit() -> None:
+def test_there_are_no_rows_before_the_origin_or_beyond_the_limit() -> None:
     timeline = Timeline(span=DAY, rows=1, limit=3)
     assert timeline.count(ORIGIN - 1) == 0
     assert timeline.present(ORIGIN - 1) == ()
@@ -104,7 +104,7 @@ def test_nothing_is_there_before_the_origin_nor_beyond_the_limit() -> None:
 
 
 @pytest.mark.parametrize("rows", [0.001, 1, 3000, 10**9])
-def test_a_decade_brings_about_as_many_rows_as_asked_for(rows: float) -> None:
+def test_per_decade_gives_about_the_requested_rows(rows: float) -> None:
     count = Timeline.per_decade(rows).count(ORIGIN + DECADE)
     assert rows * 0.9 <= count <= rows * 1.1 + 2
 
@@ -117,7 +117,7 @@ def database() -> Iterator[duckdb.DuckDBPyConnection]:
 
 @settings(max_examples=20)
 @given(timelines, st.lists(st.integers(0, 10**6), min_size=1, max_size=20))
-def test_sql_counts_as_python_does(database: duckdb.DuckDBPyConnection, timeline: Timeline, numbers: list[int]) -> None:
+def test_sql_agrees_with_python(database: duckdb.DuckDBPyConnection, timeline: Timeline, numbers: list[int]) -> None:
     listed = ", ".join(f"({number}::BIGINT)" for number in numbers)
     limited = Timeline(span=timeline.span, rows=timeline.rows, initial=timeline.initial, limit=1000)
     columns = ", ".join((born_sql(timeline, "n"), count_sql(timeline, "n"), count_sql(limited, "n")))

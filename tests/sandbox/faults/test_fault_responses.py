@@ -1,4 +1,4 @@
-"""Every fault, as a client meets it."""
+"""Every kind of fault as a client sees it."""
 
 import asyncio
 import gzip
@@ -44,7 +44,7 @@ def test_errors(run: Any, fault: str, status: int, kind: str) -> None:
         ("invalid-json@list", 200, b'{"id": "\xff\xfe'),
     ],
 )
-def test_answers_of_other_shapes(run: Any, fault: str, status: int, body: bytes) -> None:
+def test_unusual_error_bodies(run: Any, fault: str, status: int, body: bytes) -> None:
     async def scenario(caller: Any) -> None:
         answer = await caller.call("GET", LIST)
         assert (answer.status, answer.body) == (status, body)
@@ -92,7 +92,7 @@ def test_a_dropped_connection(run: Any) -> None:
     run(scenario, faults=("drop@list",))
 
 
-def test_a_lost_answer_leaves_the_job(run: Any, data: Any) -> None:
+def test_a_lost_response_still_creates_the_job(run: Any, data: Any) -> None:
     async def scenario(caller: Any) -> None:
         await caller.login()
         with pytest.raises(aiohttp.ClientConnectionError):
@@ -103,7 +103,7 @@ def test_a_lost_answer_leaves_the_job(run: Any, data: Any) -> None:
     run(scenario, faults=("lost-response:x1@data",))
 
 
-def test_a_slow_and_a_silent_answer(run: Any) -> None:
+def test_slow_and_stalled_responses(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         assert (await caller.call("GET", LIST)).status == 200
         with pytest.raises(aiohttp.ClientConnectionError):
@@ -112,7 +112,7 @@ def test_a_slow_and_a_silent_answer(run: Any) -> None:
     run(scenario, faults=("slow:0.01s:x1@list", "stall:0.01s@list"))
 
 
-def test_silence_without_end_ends_with_the_sandbox(run: Any) -> None:
+def test_a_stall_without_duration_ends_with_the_sandbox(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         await caller.login()
         with pytest.raises(TimeoutError):
@@ -121,7 +121,7 @@ def test_silence_without_end_ends_with_the_sandbox(run: Any) -> None:
     run(scenario, faults=("stall@list",))
 
 
-def test_an_api_call_is_redirected_elsewhere(run: Any) -> None:
+def test_an_api_call_is_redirected_to_another_host(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         answer = await caller.call("GET", LIST)
         assert answer.status == 307
@@ -148,7 +148,7 @@ def test_an_object_is_redirected_to_itself(run: Any) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["login", "list", "schema", "data", "job", "url"])
-def test_a_required_field_is_absent(run: Any, endpoint: str) -> None:
+def test_a_required_field_is_missing(run: Any, endpoint: str) -> None:
     async def scenario(caller: Any) -> None:
         job = (await caller.submit()).json
         calls: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -160,15 +160,15 @@ def test_a_required_field_is_absent(run: Any, endpoint: str) -> None:
         }
         caller.sandbox.state.faults.replace([f"missing-field@{endpoint}"])
         if endpoint == "login":
-            spoilt = (await caller.ask_login()).json
-            whole = {"access_token": "", "expires_in": 0, "scope": "", "token_type": ""}
+            corrupted = (await caller.ask_login()).json
+            complete = {"access_token": "", "expires_in": 0, "scope": "", "token_type": ""}
         else:
             method, target, more = calls[endpoint]
-            spoilt = (await caller.call(method, target, **more)).json
+            corrupted = (await caller.call(method, target, **more)).json
             caller.sandbox.state.faults.replace([])
-            whole = (await caller.call(method, target, **more)).json
-        assert len(set(whole) - set(spoilt)) == 1
-        assert set(spoilt) < set(whole)
+            complete = (await caller.call(method, target, **more)).json
+        assert len(set(complete) - set(corrupted)) == 1
+        assert set(corrupted) < set(complete)
 
     run(scenario)
 
@@ -181,7 +181,7 @@ def test_unknown_fields_and_states(run: Any) -> None:
     run(scenario, faults=("extra-fields@list", "unknown-state@data"))
 
 
-def test_a_job_expires_before_its_time(run: Any) -> None:
+def test_a_job_expires_early(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         first = (await caller.submit()).json
         answer = await caller.call("GET", f"/job/{first['id']}")
@@ -210,7 +210,7 @@ def test_expired_urls(run: Any) -> None:
     run(scenario, faults=("expired-url:x1",))
 
 
-def test_hostile_names_lead_to_the_object_all_the_same(run: Any) -> None:
+def test_urls_with_unsafe_names_lead_to_the_object(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         urls = [await caller.url() for _ in range(40)]
         names = {unquote(url.partition("?")[0].rpartition("/")[2]): url for url in urls}
@@ -251,7 +251,7 @@ def test_the_store_can_fail(run: Any, fault: str, status: int, code: str) -> Non
 
 
 @pytest.mark.parametrize("fault", ["cut", "stall:0.01s"])
-def test_a_body_ends_too_early(run: Any, fault: str) -> None:
+def test_a_body_that_ends_early(run: Any, fault: str) -> None:
     async def scenario(caller: Any) -> None:
         url = await caller.url()
         for _ in range(5):
@@ -264,7 +264,7 @@ def test_a_body_ends_too_early(run: Any, fault: str) -> None:
     run(scenario, faults=(f"{fault}@object",))
 
 
-def test_a_cut_transfer_can_go_on(run: Any) -> None:
+def test_a_cut_download_can_be_resumed(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         url, got = await caller.url(), b""
         while True:
@@ -280,7 +280,7 @@ def test_a_cut_transfer_can_go_on(run: Any) -> None:
     run(scenario, faults=("cut:80%",))
 
 
-def test_a_short_body_looks_whole(run: Any) -> None:
+def test_a_short_body_looks_complete(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         answer = await caller.request("GET", await caller.url())
         assert len(answer.body) == int(answer.headers["Content-Length"])
@@ -307,17 +307,17 @@ def test_a_body_longer_than_announced(run: Any) -> None:
 def test_one_bit_is_flipped(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         url = await caller.url()
-        spoilt, whole = await caller.request("GET", url), await caller.request("GET", url)
-        wrong = [(a, b) for a, b in zip(spoilt.body, whole.body, strict=True) if a != b]
+        corrupted, complete = await caller.request("GET", url), await caller.request("GET", url)
+        wrong = [(a, b) for a, b in zip(corrupted.body, complete.body, strict=True) if a != b]
         assert len(wrong) == 1
         assert (wrong[0][0] ^ wrong[0][1]).bit_count() == 1
-        assert spoilt.headers["x-amz-checksum-crc32"] == whole.headers["x-amz-checksum-crc32"]
-        assert zlib.crc32(spoilt.body) != zlib.crc32(whole.body)
+        assert corrupted.headers["x-amz-checksum-crc32"] == complete.headers["x-amz-checksum-crc32"]
+        assert zlib.crc32(corrupted.body) != zlib.crc32(complete.body)
 
     run(scenario, faults=("corrupt:x1",))
 
 
-def test_a_body_without_end(run: Any) -> None:
+def test_an_endless_body(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         async with caller.http.get(await caller.url()) as response:
             assert "Content-Length" not in response.headers
@@ -328,7 +328,7 @@ def test_a_body_without_end(run: Any) -> None:
     run(scenario, faults=("endless",))
 
 
-def test_a_body_of_unannounced_length_ends(run: Any) -> None:
+def test_a_body_without_announced_length(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         answer = await caller.request("GET", await caller.url())
         assert "Content-Length" not in answer.headers
@@ -337,7 +337,7 @@ def test_a_body_of_unannounced_length_ends(run: Any) -> None:
     run(scenario, faults=("no-length",))
 
 
-def test_tables_are_told_apart_at_every_endpoint(run: Any) -> None:
+def test_faults_for_one_table_apply_at_every_endpoint(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         for table, status in (("canvas/table/users", 500), ("canvas/table/courses", 200)):
             caller.sandbox.state.faults.replace([])

@@ -1,4 +1,4 @@
-"""The language of faults, and its dice."""
+"""Parsing of fault rules, and the decision which requests they hit."""
 
 import re
 
@@ -39,7 +39,7 @@ from dapkit.sandbox.faults.rules import ENDPOINTS, KINDS, FaultPlan, FaultRule, 
         ),
     ],
 )
-def test_faults_are_read(text: str, fault: FaultRule) -> None:
+def test_valid_rules(text: str, fault: FaultRule) -> None:
     assert parse_fault(text) == fault
 
 
@@ -59,20 +59,20 @@ def test_faults_are_read(text: str, fault: FaultRule) -> None:
         ("500@", "does not apply to ''"),
     ],
 )
-def test_mistakes_are_named(text: str, part: str) -> None:
+def test_mistakes_are_reported(text: str, part: str) -> None:
     with pytest.raises(UsageError, match=re.escape(part)):
         parse_fault(text)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_stands_alone(kind: str) -> None:
+def test_every_kind_is_valid_without_options(kind: str) -> None:
     facts = KINDS[kind]
     assert parse_fault(kind).endpoints == facts.default
     assert set(facts.default) <= set(facts.allowed) <= set(ENDPOINTS)
     assert facts.effect
 
 
-def test_a_fault_befalls_its_endpoints_and_tables_only() -> None:
+def test_a_fault_applies_only_to_its_endpoints_and_tables() -> None:
     fault = parse_fault("500:quiz*@job,url")
     assert fault.applies_to("job", "quizzes")
     assert not fault.applies_to("data", "quizzes")
@@ -86,7 +86,7 @@ def rolls(plan: FaultPlan, count: int, endpoint: str = "object") -> list[bool]:
 
 
 @given(st.integers(), st.integers(1, 99))
-def test_the_same_seed_throws_the_same_dice(seed: int, percent: int) -> None:
+def test_the_same_seed_gives_the_same_faults(seed: int, percent: int) -> None:
     plans = [FaultPlan([f"cut:{percent}%"], seed=seed) for _ in range(2)]
     assert rolls(plans[0], 50) == rolls(plans[1], 50)
 
@@ -97,13 +97,13 @@ def test_probability_is_met_over_many_requests() -> None:
     assert not any(rolls(FaultPlan(["500@job"]), 100))
 
 
-def test_a_limit_is_kept_and_the_next_fault_then_has_its_turn() -> None:
+def test_after_its_limit_a_fault_gives_way_to_the_next() -> None:
     plan = FaultPlan(["cut:x2", "short"])
     kinds = [occurrence.kind for _ in range(4) if (occurrence := plan.decide("object", "users"))]
     assert kinds == ["cut", "cut", "short", "short"]
 
 
-def test_replacing_faults_begins_anew() -> None:
+def test_replacing_rules_resets_their_limits() -> None:
     plan = FaultPlan(["cut:x1"])
     rolls(plan, 2)
     plan.replace(["cut:x1"])
@@ -112,7 +112,7 @@ def test_replacing_faults_begins_anew() -> None:
     assert rolls(plan, 2) == [False, False]
 
 
-def test_a_wrong_fault_leaves_the_plan_as_it_was() -> None:
+def test_an_invalid_rule_changes_nothing() -> None:
     plan = FaultPlan(["cut"])
     with pytest.raises(UsageError):
         plan.replace(["short", "melt"])

@@ -1,4 +1,4 @@
-"""Tokens: who gets one, and what is accepted as one."""
+"""Who gets a token, and which tokens are accepted."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ def refused(call: Any, *arguments: Any) -> int:
     return caught.value.status
 
 
-def test_the_answer_is_exactly_the_documented_one() -> None:
+def test_the_login_response_has_the_documented_fields() -> None:
     answer = TokenIssuer(account(), lambda: 5_000).issue(basic("a#b:c:d"), GRANT)
     assert set(answer) == {"access_token", "token_type", "expires_in", "scope"}
     assert answer["expires_in"] == 60
@@ -48,18 +48,18 @@ def test_the_answer_is_exactly_the_documented_one() -> None:
         (basic("wrong:c:d"), GRANT, 403),
     ],
 )
-def test_refused_logins(authorization: str | None, form: dict[str, str], status: int) -> None:
+def test_rejected_logins(authorization: str | None, form: dict[str, str], status: int) -> None:
     assert refused(TokenIssuer(account(), lambda: 0).issue, authorization, form) == status
 
 
 @pytest.mark.parametrize("authorization", [None, basic("any:thing")])
-def test_an_open_account_lets_everybody_in(authorization: str | None) -> None:
+def test_an_account_may_accept_any_credentials(authorization: str | None) -> None:
     login = TokenIssuer(account(any_credentials=True), lambda: 0)
     token = login.issue(authorization, GRANT)["access_token"]
     assert login.verify(f"Bearer {token}", None) in ("a#b", "any")
 
 
-def test_a_token_is_good_until_it_expires() -> None:
+def test_a_token_is_valid_until_it_expires() -> None:
     now = [0]
     login = TokenIssuer(account(), lambda: now[0])
     token = login.issue(basic("a#b:c:d"), GRANT)["access_token"]
@@ -75,7 +75,7 @@ def test_no_token(authorization: str | None) -> None:
     assert refused(TokenIssuer(account(), lambda: 0).verify, authorization, None) == 401
 
 
-def test_a_changed_token_and_one_of_another_process_are_refused() -> None:
+def test_modified_and_foreign_tokens_are_rejected() -> None:
     login = TokenIssuer(account(), lambda: 0)
     head, claims, signature = login.issue(basic("a#b:c:d"), GRANT)["access_token"].split(".")
     longer = base64.urlsafe_b64encode(json.dumps({"sub": "a#b", "exp": 10**10}).encode()).decode()

@@ -1,4 +1,4 @@
-"""The rules of queries and jobs, with both clocks as values."""
+"""The rules for queries and jobs, with controlled clocks."""
 
 import json
 from typing import Any
@@ -15,11 +15,11 @@ from dapkit.sandbox.service.responses import ApiError
 AT_MS = 1_788_220_800_000
 DAY_MS = 24 * HOUR
 EPOCH_MS = 1_627_776_000_000  # 2021-08-01T00:00Z
-LOG_LIFE_MS = 30 * DAY_MS
+LOG_RETENTION_MS = 30 * DAY_MS
 
 
-class World:
-    """A backend on fake data with both clocks to hand."""
+class Setup:
+    """A backend on fake data, with access to both clocks."""
 
     def __init__(self, data: Any, **times: int) -> None:
         self.now_ms = 1_000_000_000_000
@@ -28,7 +28,7 @@ class World:
         tables = [(name, table) for name in data.namespaces() for table in data.tables(name)]
         self.backend = Backend(
             data,
-            Identifiers(tables, "world"),
+            Identifiers(tables, "dataset"),
             real_clock=self.real_clock,
             data_clock=self.data_clock,
             times=JobTimes(**({"duration_ms": 2000} | times)),
@@ -46,8 +46,8 @@ class World:
 
 
 @pytest.fixture
-def world(data: Any) -> World:
-    return World(data)
+def setup(data: Any) -> Setup:
+    return Setup(data)
 
 
 def fault(text: str) -> InjectedFault:
@@ -56,58 +56,58 @@ def fault(text: str) -> InjectedFault:
     return found
 
 
-def test_a_job_waits_runs_and_completes(world: World) -> None:
-    status, job = world.submit()
+def test_a_job_waits_runs_and_completes(setup: Setup) -> None:
+    status, job = setup.submit()
     assert (status, job["status"]) == (202, "waiting")
     assert set(job) == {"id", "status", "expires_at"}
     states = []
     for _ in range(4):
-        world.now_ms += 600
-        states.append((world.backend.job(job["id"])[0], world.backend.job(job["id"])[1]["status"]))
+        setup.now_ms += 600
+        states.append((setup.backend.job(job["id"])[0], setup.backend.job(job["id"])[1]["status"]))
     assert states == [(202, "running")] * 3 + [(200, "complete")]
 
 
-def test_a_complete_snapshot(world: World) -> None:
-    _, job = world.submit()
-    world.now_ms += 2000
-    status, done = world.backend.job(job["id"])
+def test_a_complete_snapshot(setup: Setup) -> None:
+    _, job = setup.submit()
+    setup.now_ms += 2000
+    status, done = setup.backend.job(job["id"])
     assert status == 200
     assert set(done) == {"id", "status", "expires_at", "objects", "schema_version", "at"}
     assert done["at"] == timestamp(AT_MS)
     assert done["expires_at"] == timestamp(1_000_000_000_000 + DAY_MS)
-    items = [world.backend.live_object(item["id"]) for item in done["objects"]]
-    assert [world.backend.part(item).index for item in items] == [0, 1, 2]
+    items = [setup.backend.live_object(item["id"]) for item in done["objects"]]
+    assert [setup.backend.part(item).index for item in items] == [0, 1, 2]
 
 
-def test_a_complete_increment_names_its_span(world: World) -> None:
-    _, job = world.submit(since="2026-08-31T00:00:00Z")
-    world.now_ms += 2000
-    done = world.backend.job(job["id"])[1]
+def test_a_complete_increment_states_its_interval(setup: Setup) -> None:
+    _, job = setup.submit(since="2026-08-31T00:00:00Z")
+    setup.now_ms += 2000
+    done = setup.backend.job(job["id"])[1]
     assert (done["since"], done["until"]) == ("2026-08-31T00:00:00Z", timestamp(AT_MS))
     assert "at" not in done
     assert len(done["objects"]) == 1
 
 
-def test_an_increment_of_nothing_has_no_objects(data: Any) -> None:
-    done = World(data, duration_ms=0).submit(since=timestamp(AT_MS))[1]
+def test_an_empty_increment_has_no_objects(data: Any) -> None:
+    done = Setup(data, duration_ms=0).submit(since=timestamp(AT_MS))[1]
     assert done["objects"] == []
     assert done["since"] == done["until"]
 
 
-def test_until_never_lies_ahead_of_the_data(data: Any) -> None:
-    done = World(data, duration_ms=0).submit(since="2026-08-31T00:00:00Z", until="2027-01-01T00:00:00Z")[1]
+def test_until_is_never_later_than_the_data(data: Any) -> None:
+    done = Setup(data, duration_ms=0).submit(since="2026-08-31T00:00:00Z", until="2027-01-01T00:00:00Z")[1]
     assert done["until"] == timestamp(AT_MS)
 
 
-def test_jobs_and_objects_live_a_day_from_the_start(world: World) -> None:
-    _, job = world.submit()
-    world.now_ms += DAY_MS - 1
-    item = world.backend.job(job["id"])[1]["objects"][0]["id"]
-    assert world.backend.live_object(item)
-    world.now_ms += 1
+def test_jobs_and_objects_exist_for_a_day(setup: Setup) -> None:
+    _, job = setup.submit()
+    setup.now_ms += DAY_MS - 1
+    item = setup.backend.job(job["id"])[1]["objects"][0]["id"]
+    assert setup.backend.live_object(item)
+    setup.now_ms += 1
     for call, identifier, kind in (
-        (world.backend.job, job["id"], "job"),
-        (world.backend.live_object, item, "object"),
+        (setup.backend.job, job["id"], "job"),
+        (setup.backend.live_object, item, "object"),
     ):
         with pytest.raises(ApiError) as caught:
             call(identifier)
@@ -121,8 +121,8 @@ def test_jobs_and_objects_live_a_day_from_the_start(world: World) -> None:
         }
 
 
-def test_objects_are_not_there_before_the_job_is_complete(data: Any) -> None:
-    patient, instant = World(data), World(data, duration_ms=0)
+def test_objects_do_not_exist_before_the_job_is_complete(data: Any) -> None:
+    patient, instant = Setup(data), Setup(data, duration_ms=0)
     item = instant.submit()[1]["objects"][0]["id"]
     with pytest.raises(ApiError):
         patient.backend.live_object(item)
@@ -131,7 +131,7 @@ def test_objects_are_not_there_before_the_job_is_complete(data: Any) -> None:
 
 
 def test_another_process_serves_the_same_job(data: Any) -> None:
-    first, second = World(data, duration_ms=0), World(data, duration_ms=0)
+    first, second = Setup(data, duration_ms=0), Setup(data, duration_ms=0)
     job = first.submit()[1]
     assert second.backend.job(job["id"]) == (200, job)
 
@@ -144,18 +144,18 @@ def test_another_process_serves_the_same_job(data: Any) -> None:
         {"since": "2026-08-31T02:00:00+02:00"},
     ],
 )
-def test_an_equal_query_gets_the_same_job_for_a_day(world: World, query: dict[str, Any]) -> None:
-    first = world.submit(**query)[1]["id"]
-    world.now_ms += DAY_MS - 1
-    assert world.submit(**query)[1]["id"] == first
-    world.now_ms += 1
-    assert world.submit(**query)[1]["id"] != first
+def test_an_equal_query_gets_the_same_job_for_a_day(setup: Setup, query: dict[str, Any]) -> None:
+    first = setup.submit(**query)[1]["id"]
+    setup.now_ms += DAY_MS - 1
+    assert setup.submit(**query)[1]["id"] == first
+    setup.now_ms += 1
+    assert setup.submit(**query)[1]["id"] != first
 
 
-def test_equal_means_what_is_asked_not_how_it_is_written(world: World) -> None:
+def test_queries_are_compared_by_meaning_not_by_spelling(setup: Setup) -> None:
     since: dict[str, Any] = {"since": "2026-08-31T00:00:00Z"}
-    assert world.submit()[1] == world.submit(mode="expanded")[1]
-    assert world.submit(**since)[1] == world.submit(since="2026-08-31T02:00:00+02:00")[1]
+    assert setup.submit()[1] == setup.submit(mode="expanded")[1]
+    assert setup.submit(**since)[1] == setup.submit(since="2026-08-31T02:00:00+02:00")[1]
     others: list[dict[str, Any]] = [
         {},
         since,
@@ -163,14 +163,14 @@ def test_equal_means_what_is_asked_not_how_it_is_written(world: World) -> None:
         {"format": "csv"},
         {"place": "canvas.courses"},
     ]
-    jobs = [world.submit(**query)[1]["id"] for query in others]
+    jobs = [setup.submit(**query)[1]["id"] for query in others]
     assert len(set(jobs)) == 5
 
 
-def test_new_data_means_a_new_job(world: World) -> None:
-    first = world.submit()[1]["id"]
-    world.data_clock.advance(4)
-    assert world.submit()[1]["id"] != first
+def test_new_data_means_a_new_job(setup: Setup) -> None:
+    first = setup.submit()[1]["id"]
+    setup.data_clock.advance(4)
+    assert setup.submit()[1]["id"] != first
 
 
 @pytest.mark.parametrize(
@@ -187,9 +187,9 @@ def test_new_data_means_a_new_job(world: World) -> None:
         (b'{"format": "csv", "colour": "red"}', None),
     ],
 )
-def test_malformed_queries(world: World, body: bytes, location: dict[str, int] | None) -> None:
+def test_malformed_queries(setup: Setup, body: bytes, location: dict[str, int] | None) -> None:
     with pytest.raises(ApiError) as caught:
-        world.backend.submit("canvas", "users", body)
+        setup.backend.submit("canvas", "users", body)
     error = caught.value.body["error"]
     assert (caught.value.status, error["type"]) == (400, "ValidationError")
     assert set(error) == {"type", "uuid", "message", "location"}
@@ -207,93 +207,93 @@ def test_malformed_queries(world: World, body: bytes, location: dict[str, int] |
         {"since": "2026-09-01T00:00:00.001Z"},
     ],
 )
-def test_impossible_spans(world: World, query: dict[str, str]) -> None:
-    status, error = world.refused(**query)
+def test_invalid_intervals(setup: Setup, query: dict[str, str]) -> None:
+    status, error = setup.refused(**query)
     assert (status, error["type"]) == (400, "ValidationError")
 
 
 @pytest.mark.parametrize(
     ("place", "earliest_ms"),
-    [("canvas.users", EPOCH_MS), ("canvas_logs.web_logs", AT_MS - LOG_LIFE_MS)],
+    [("canvas.users", EPOCH_MS), ("canvas_logs.web_logs", AT_MS - LOG_RETENTION_MS)],
 )
-def test_what_is_no_longer_kept(world: World, place: str, earliest_ms: int) -> None:
-    status, error = world.refused(place=place, since=timestamp(earliest_ms - 1))
+def test_increments_beyond_the_retention(setup: Setup, place: str, earliest_ms: int) -> None:
+    status, error = setup.refused(place=place, since=timestamp(earliest_ms - 1))
     assert (status, error["type"], error["since"]) == (400, "OutOfRange", timestamp(earliest_ms))
-    assert world.submit(place=place, since=timestamp(earliest_ms))[0] == 202
+    assert setup.submit(place=place, since=timestamp(earliest_ms))[0] == 202
 
 
 @pytest.mark.parametrize(("place", "kind"), [("canvas.cats", "table"), ("moon.users", "namespace")])
-def test_unknown_places(world: World, place: str, kind: str) -> None:
-    status, error = world.refused(place=place)
+def test_unknown_namespaces_and_tables(setup: Setup, place: str, kind: str) -> None:
+    status, error = setup.refused(place=place)
     namespace, table = place.split(".")
     assert (status, error["type"], error["kind"]) == (404, "NotFoundError", kind)
     assert error["id"] == {"table": table, "namespace": namespace}[kind]
 
 
-def test_a_job_that_fails(world: World) -> None:
-    status, job = world.submit(fault=fault("failed-job"))
+def test_a_job_that_fails(setup: Setup) -> None:
+    status, job = setup.submit(fault=fault("failed-job"))
     assert (status, job["status"]) == (202, "waiting")
-    world.now_ms += 2000
-    status, failed = world.backend.job(job["id"])
+    setup.now_ms += 2000
+    status, failed = setup.backend.job(job["id"])
     assert (status, failed["status"]) == (200, "failed")
     assert set(failed) == {"id", "status", "expires_at", "error"}
     assert failed["error"]["type"] == "ProcessingError"
-    assert world.backend.job(job["id"])[1] == failed
+    assert setup.backend.job(job["id"])[1] == failed
 
 
-def test_a_passing_failure_is_not_given_twice(world: World) -> None:
-    first = world.submit(fault=fault("failed-job"))[1]["id"]
-    world.now_ms += 1999
-    assert world.submit()[1]["id"] == first
-    world.now_ms += 1
-    second = world.submit()[1]["id"]
-    world.now_ms += 2000
-    assert world.backend.job(second)[1]["status"] == "complete"
+def test_a_failed_job_is_returned_only_while_it_runs(setup: Setup) -> None:
+    first = setup.submit(fault=fault("failed-job"))[1]["id"]
+    setup.now_ms += 1999
+    assert setup.submit()[1]["id"] == first
+    setup.now_ms += 1
+    second = setup.submit()[1]["id"]
+    setup.now_ms += 2000
+    assert setup.backend.job(second)[1]["status"] == "complete"
 
 
-def test_a_sticky_failure_stays(world: World) -> None:
-    first = world.submit(fault=fault("failed-job:sticky"))[1]["id"]
-    world.now_ms += DAY_MS - 1
-    assert world.submit()[1]["id"] == first
+def test_a_sticky_failure_stays(setup: Setup) -> None:
+    first = setup.submit(fault=fault("failed-job:sticky"))[1]["id"]
+    setup.now_ms += DAY_MS - 1
+    assert setup.submit()[1]["id"] == first
 
 
-def test_a_sticky_failure_of_some_seconds_passes(world: World) -> None:
-    first = world.submit(fault=fault("failed-job:sticky:20s"))[1]["id"]
-    world.now_ms += 19_999
-    assert world.submit()[1]["id"] == first
-    world.now_ms += 1
-    assert world.submit()[1]["id"] != first
+def test_a_sticky_failure_of_some_seconds_passes(setup: Setup) -> None:
+    first = setup.submit(fault=fault("failed-job:sticky:20s"))[1]["id"]
+    setup.now_ms += 19_999
+    assert setup.submit()[1]["id"] == first
+    setup.now_ms += 1
+    assert setup.submit()[1]["id"] != first
 
 
 @pytest.mark.parametrize(
     ("kind", "error_type"), [("snapshot-required", "SnapshotRequired"), ("out-of-range", "OutOfRange")]
 )
-def test_increments_can_be_refused_and_snapshots_cannot(world: World, kind: str, error_type: str) -> None:
-    status, error = world.refused(since="2026-08-31T00:00:00Z", fault=fault(kind))
+def test_only_increments_can_be_rejected(setup: Setup, kind: str, error_type: str) -> None:
+    status, error = setup.refused(since="2026-08-31T00:00:00Z", fault=fault(kind))
     assert (status, error["type"]) == (400, error_type)
-    assert world.submit(fault=fault(kind))[0] == 202
+    assert setup.submit(fault=fault(kind))[0] == 202
 
 
-def test_a_forgotten_job_is_gone_with_its_objects(data: Any) -> None:
-    world = World(data, duration_ms=0)
-    job = world.submit()[1]
-    world.backend.delete_job(job["id"])
+def test_a_deleted_job_and_its_objects_are_not_found(data: Any) -> None:
+    setup = Setup(data, duration_ms=0)
+    job = setup.submit()[1]
+    setup.backend.delete_job(job["id"])
     with pytest.raises(ApiError):
-        world.backend.job(job["id"])
+        setup.backend.job(job["id"])
     with pytest.raises(ApiError):
-        world.backend.live_object(job["objects"][0]["id"])
-    assert world.submit()[1]["id"] != job["id"]
-    world.backend.reset()
-    assert world.backend.job(job["id"])[0] == 200
+        setup.backend.live_object(job["objects"][0]["id"])
+    assert setup.submit()[1]["id"] != job["id"]
+    setup.backend.reset()
+    assert setup.backend.job(job["id"])[0] == 200
 
 
-def test_tables_and_schemas(world: World) -> None:
-    assert world.backend.tables("canvas") == {"tables": ["courses", "users", "wikis"]}
-    assert world.backend.schema("canvas", "users") == {
+def test_tables_and_schemas(setup: Setup) -> None:
+    assert setup.backend.tables("canvas") == {"tables": ["courses", "users", "wikis"]}
+    assert setup.backend.schema("canvas", "users") == {
         "schema": {"title": "canvas.users", "type": "object"},
         "version": 7,
     }
     with pytest.raises(ApiError):
-        world.backend.tables("moon")
+        setup.backend.tables("moon")
     with pytest.raises(ApiError):
-        world.backend.schema("canvas", "cats")
+        setup.backend.schema("canvas", "cats")

@@ -1,4 +1,4 @@
-"""Checksums against the check values of their catalogue, and whatever the chunks."""
+"""Checksums against the published check values, however the bytes are split into chunks."""
 
 import hashlib
 
@@ -20,5 +20,5 @@ def test_the_check_values(algorithm: str, chunks: list[bytes]) -> None:
     assert checksum(algorithm, chunks).hex() == KNOWN[algorithm]
 
 
-def test_none_is_nothing() -> None:
+def test_the_algorithm_none_gives_no_checksum() -> None:
     assert checksum(NONE, [b"123456789"]) == b""

@@ -1,4 +1,4 @@
-"""The two clocks, and the text of timestamps."""
+"""The two clocks, and the text format of timestamps."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_timestamp(moment_ms: int, text: str) -> None:
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_timestamps_are_read_back_rounded_down(moment: datetime) -> None:
+def test_timestamps_are_parsed_rounded_down(moment: datetime) -> None:
     moment_ms = milliseconds(moment)
     assert parse_timestamp(timestamp(moment_ms)) == moment_ms
     assert parse_timestamp(moment.isoformat()) == moment_ms
@@ -54,7 +54,7 @@ def test_zones_and_fractions(text: str, moment_ms: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["2026-09-01", "2026-09-01T12:00:00", "yesterday", ""])
-def test_a_moment_needs_time_and_zone(text: str) -> None:
+def test_a_timestamp_needs_time_and_zone(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_timestamp(text)
 
@@ -80,7 +80,7 @@ def test_the_data_clock_stands_still_and_moves_on_demand() -> None:
     assert clock.now_ms() == 5
 
 
-def test_the_next_process_goes_on_from_the_stored_clock(tmp_path: Path) -> None:
+def test_the_next_process_continues_from_the_stored_clock(tmp_path: Path) -> None:
     home = tmp_path / "not" / "there yet"
     first = DataClock(NOON_MS, home)
     assert not home.exists()
@@ -89,7 +89,7 @@ def test_the_next_process_goes_on_from_the_stored_clock(tmp_path: Path) -> None:
     assert [path.name for path in home.iterdir()] == ["clock.json"]
 
 
-def test_a_clock_that_cannot_be_kept_says_so_before_and_then(tmp_path: Path) -> None:
+def test_a_clock_that_cannot_be_stored_raises(tmp_path: Path) -> None:
     clock = DataClock(NOON_MS, tmp_path / "home")
     (tmp_path / "home").touch()
     for act, word in ((clock.check, "written"), (lambda: clock.set(5), "written"), (lambda: clock.advance(4), "read")):
@@ -98,13 +98,13 @@ def test_a_clock_that_cannot_be_kept_says_so_before_and_then(tmp_path: Path) -> 
         assert "DAP_SANDBOX_HOME" in caught.value.hint
 
 
-def test_a_check_leaves_the_stored_clock_as_it_is(tmp_path: Path) -> None:
+def test_check_does_not_change_the_stored_clock(tmp_path: Path) -> None:
     DataClock(NOON_MS).check()
     DataClock(NOON_MS, tmp_path / "new").check()
     assert list((tmp_path / "new").iterdir()) == []
 
 
-def test_a_process_keeps_its_view_until_it_moves_the_clock(tmp_path: Path) -> None:
+def test_a_process_ignores_other_clocks_until_it_moves_its_own(tmp_path: Path) -> None:
     ours, theirs = DataClock(NOON_MS, tmp_path), DataClock(NOON_MS, tmp_path)
     theirs.advance(8)
     assert ours.now_ms() == NOON_MS
@@ -113,7 +113,7 @@ def test_a_process_keeps_its_view_until_it_moves_the_clock(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"data_time": 5}', '{"data_time": "noon"}'])
-def test_an_unreadable_clock_file_is_named(tmp_path: Path, text: str) -> None:
+def test_an_invalid_clock_file_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / "clock.json").write_text(text)
     with pytest.raises(OutputError, match=r"clock\.json"):
         DataClock(NOON_MS, tmp_path)

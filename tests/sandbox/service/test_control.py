@@ -1,4 +1,4 @@
-"""Steering a sandbox from another process."""
+"""Control of a sandbox from another process."""
 
 from typing import Any
 
@@ -66,7 +66,7 @@ def test_reset(run: Any) -> None:
         ("faults", '{"faults": 5}'),
     ],
 )
-def test_mistakes_are_named(run: Any, place: str, body: str) -> None:
+def test_mistakes_are_reported(run: Any, place: str, body: str) -> None:
     async def scenario(caller: Any) -> None:
         answer = await caller.request("POST", f"/_sandbox/{place}", data=body)
         assert answer.status == 400

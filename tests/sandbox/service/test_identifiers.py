@@ -1,4 +1,4 @@
-"""Identifiers carry what they stand for, and nobody else can make them."""
+"""Identifiers contain what they stand for, and cannot be forged."""
 
 import re
 from dataclasses import replace
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dapkit.sandbox.service.identifiers import FORMATS, MODES, Identifiers, JobIdentity, ObjectIdentity
 
 TABLES = [("canvas", "users"), ("canvas", "courses"), ("edge", "users")]
-IDENTIFIERS = Identifiers(TABLES, "world")
+IDENTIFIERS = Identifiers(TABLES, "dataset")
 MOMENTS = st.integers(-(2**46), 2**46)
 
 JOBS = st.builds(
@@ -29,7 +29,7 @@ JOB = JobIdentity(
 
 
 @given(JOBS, st.integers(0, 2**32 - 1))
-def test_what_is_written_is_read(job: JobIdentity, index: int) -> None:
+def test_identifiers_round_trip(job: JobIdentity, index: int) -> None:
     item = ObjectIdentity(job=job, index=index)
     assert IDENTIFIERS.parse_job(IDENTIFIERS.for_job(job)) == job
     assert IDENTIFIERS.parse_object(IDENTIFIERS.for_object(item)) == item
@@ -45,13 +45,13 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 
 @given(st.text(max_size=80) | st.text(LETTERS, min_size=64, max_size=71))
-def test_garbage_stands_for_nothing(text: str) -> None:
+def test_other_texts_are_not_identifiers(text: str) -> None:
     assert IDENTIFIERS.parse_job(text) is None
     assert IDENTIFIERS.parse_object(text) is None
 
 
 @given(st.integers(0, 70), st.sampled_from(LETTERS))
-def test_any_changed_character_is_noticed(place: int, letter: str) -> None:
+def test_any_changed_character_is_detected(place: int, letter: str) -> None:
     text = IDENTIFIERS.for_object(ObjectIdentity(job=JOB, index=0))
     changed = text[:place] + letter + text[place + 1 :]
     assert (IDENTIFIERS.parse_object(changed) is None) == (changed != text)
@@ -61,16 +61,16 @@ def test_upper_case_is_another_identifier() -> None:
     assert IDENTIFIERS.parse_job(IDENTIFIERS.for_job(JOB).upper()) is None
 
 
-def test_jobs_and_objects_are_not_mistaken_for_each_other() -> None:
+def test_job_and_object_identifiers_are_distinct() -> None:
     assert IDENTIFIERS.parse_object(IDENTIFIERS.for_job(JOB)) is None
     assert IDENTIFIERS.parse_job(IDENTIFIERS.for_object(ObjectIdentity(job=JOB, index=0))) is None
 
 
-def test_another_process_of_the_same_world_reads_them_and_no_other_world() -> None:
+def test_identifiers_are_valid_for_the_same_dataset_only() -> None:
     text = IDENTIFIERS.for_job(JOB)
-    assert Identifiers(TABLES, "world").parse_job(text) == JOB
+    assert Identifiers(TABLES, "dataset").parse_job(text) == JOB
     assert Identifiers(TABLES, "other").parse_job(text) is None
-    assert Identifiers(TABLES[1:], "world").parse_job(text) is None
+    assert Identifiers(TABLES[1:], "dataset").parse_job(text) is None
 
 
 def test_attempts_differ() -> None:

@@ -1,4 +1,4 @@
-"""The cache: once rendered, lent out, and gone when there is no room."""
+"""The cache renders an object once, leases it, and removes it when space is needed."""
 
 import asyncio
 import threading
@@ -19,19 +19,19 @@ def part(index: int) -> Part:
 
 
 class Writer:
-    """Writes a part as 100 bytes, when the gate is open, and remembers what it was asked for."""
+    """Writes a part as 100 bytes as soon as the gate is open, and records the parts."""
 
     def __init__(self) -> None:
-        self.asked: list[int] = []
+        self.rendered: list[int] = []
         self.gate = threading.Event()
         self.gate.set()
         self.fails = False
 
     def __call__(self, part: Part, path: Path) -> int:
-        self.asked.append(part.index)
+        self.rendered.append(part.index)
         assert self.gate.wait(10)
         if self.fails:
-            raise RuntimeError("out of ink")
+            raise RuntimeError("disk failure")
         path.write_bytes(bytes([part.index]) * 100)
         return 7
 
@@ -63,10 +63,10 @@ def test_an_object_is_described_and_rendered_once(tmp_path: Path) -> None:
                 assert item.checksum == item.crc32.to_bytes(4, "big")
 
     play(writer, scenario, parent=tmp_path)
-    assert writer.asked == [1]
+    assert writer.rendered == [1]
 
 
-def test_many_who_ask_at_once_share_one_rendering(tmp_path: Path) -> None:
+def test_concurrent_requests_share_one_rendering(tmp_path: Path) -> None:
     writer = Writer()
     writer.gate.clear()
 
@@ -83,10 +83,10 @@ def test_many_who_ask_at_once_share_one_rendering(tmp_path: Path) -> None:
         assert await asyncio.gather(*readers[1:]) == [b"\x02" * 100] * 4
 
     play(writer, scenario, parent=tmp_path)
-    assert writer.asked == [2]
+    assert writer.rendered == [2]
 
 
-def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
+def test_the_least_recently_used_object_is_removed_first(tmp_path: Path) -> None:
     writer = Writer()
 
     async def scenario(cache: ObjectCache) -> None:
@@ -95,14 +95,14 @@ def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
                 pass
         assert cache.size == 200
         async with cache.lease(part(1)), cache.lease(part(3)):
-            assert writer.asked == [1, 2, 3]
+            assert writer.rendered == [1, 2, 3]
         async with cache.lease(part(2)):
-            assert writer.asked == [1, 2, 3, 2]
+            assert writer.rendered == [1, 2, 3, 2]
 
     play(writer, scenario, limit=200, parent=tmp_path)
 
 
-def test_an_object_on_loan_stays(tmp_path: Path) -> None:
+def test_a_leased_object_stays(tmp_path: Path) -> None:
     async def scenario(cache: ObjectCache) -> None:
         async with cache.lease(part(1)) as first:
             async with cache.lease(part(2)) as second:
@@ -114,12 +114,12 @@ def test_an_object_on_loan_stays(tmp_path: Path) -> None:
     play(Writer(), scenario, limit=50, parent=tmp_path)
 
 
-def test_a_failure_is_raised_and_not_kept(tmp_path: Path) -> None:
+def test_a_failed_rendering_is_raised_and_not_cached(tmp_path: Path) -> None:
     writer = Writer()
     writer.fails = True
 
     async def scenario(cache: ObjectCache) -> None:
-        with pytest.raises(RuntimeError, match="ink"):
+        with pytest.raises(RuntimeError, match="disk"):
             async with cache.lease(part(1)):
                 pass
         await asyncio.sleep(0)
@@ -128,4 +128,4 @@ def test_a_failure_is_raised_and_not_kept(tmp_path: Path) -> None:
             assert item.size == 100
 
     play(writer, scenario, parent=tmp_path)
-    assert writer.asked == [1, 1]
+    assert writer.rendered == [1, 1]

@@ -42,7 +42,7 @@ def test_media_types_and_names(run: Any, query_format: str, media_type: str, end
     run(scenario)
 
 
-def test_urls_expire_and_cannot_be_made_up(run: Any, clock: Any) -> None:
+def test_urls_expire_and_cannot_be_forged(run: Any, clock: Any) -> None:
     async def scenario(caller: Any) -> None:
         url = await caller.url()
         plain = url.partition("?")[0]
@@ -58,7 +58,7 @@ def test_urls_expire_and_cannot_be_made_up(run: Any, clock: Any) -> None:
     run(scenario)
 
 
-def test_a_gone_object_is_not_found(run: Any, clock: Any) -> None:
+def test_an_expired_object_is_not_found(run: Any, clock: Any) -> None:
     async def scenario(caller: Any) -> None:
         url = await caller.url()
         clock.now += 100
@@ -87,20 +87,20 @@ def test_only_get_and_only_without_credentials(run: Any) -> None:
 def test_ranges(run: Any, wanted: str, start: int, stop: int | None) -> None:
     async def scenario(caller: Any) -> None:
         url = await caller.url()
-        whole = await caller.request("GET", url)
+        complete = await caller.request("GET", url)
         answer = await caller.request("GET", url, headers={"Range": wanted})
         assert answer.status == 206
-        assert answer.body == whole.body[start:stop]
-        size, first = len(whole.body), whole.body.index(answer.body)
+        assert answer.body == complete.body[start:stop]
+        size, first = len(complete.body), complete.body.index(answer.body)
         assert answer.headers["Content-Range"] == f"bytes {first}-{first + len(answer.body) - 1}/{size}"
-        assert answer.headers["ETag"] == whole.headers["ETag"]
+        assert answer.headers["ETag"] == complete.headers["ETag"]
         assert "x-amz-checksum-crc32" not in answer.headers
 
     run(scenario)
 
 
 @pytest.mark.parametrize("wanted", ["bytes=9999999-", "bytes=-0"])
-def test_a_range_outside_is_refused(run: Any, wanted: str) -> None:
+def test_a_range_outside_is_rejected(run: Any, wanted: str) -> None:
     async def scenario(caller: Any) -> None:
         answer = await caller.request("GET", await caller.url(), headers={"Range": wanted})
         assert answer.status == 416
@@ -110,14 +110,14 @@ def test_a_range_outside_is_refused(run: Any, wanted: str) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["bytes=-", "bytes=0-1,3-4", "lines=1-2", "bytes=a-b"])
-def test_a_range_that_is_not_understood_is_ignored(run: Any, wanted: str) -> None:
+def test_an_invalid_range_is_ignored(run: Any, wanted: str) -> None:
     async def scenario(caller: Any) -> None:
         assert (await caller.request("GET", await caller.url(), headers={"Range": wanted})).status == 200
 
     run(scenario)
 
 
-def test_a_range_of_another_version_is_the_whole_object(run: Any) -> None:
+def test_a_range_of_another_version_gives_the_complete_object(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         url = await caller.url()
         etag = (await caller.request("GET", url)).headers["ETag"]
@@ -139,7 +139,7 @@ def test_ranges_and_checksums_can_be_switched_off(run: Any) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_checksum_of_any_kind_can_be_sent(run: Any, algorithm: str) -> None:
+def test_each_checksum_algorithm(run: Any, algorithm: str) -> None:
     async def scenario(caller: Any) -> None:
         answer = await caller.request("GET", await caller.url())
         sent = [name for name in answer.headers if "checksum" in name]
@@ -149,7 +149,7 @@ def test_a_checksum_of_any_kind_can_be_sent(run: Any, algorithm: str) -> None:
     run(scenario, checksum=algorithm)
 
 
-def test_what_was_sent_is_counted(run: Any) -> None:
+def test_sent_bytes_are_counted(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         url = await caller.url()
         size = len((await caller.request("GET", url)).body)

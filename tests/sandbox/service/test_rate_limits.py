@@ -1,4 +1,4 @@
-"""Request budgets over a rolling minute."""
+"""Request budgets in a sliding window of a minute."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_the_window_rolls() -> None:
     assert budgets.admit("me", "data", 60_000) == 10_000
 
 
-def test_a_refused_request_costs_nothing() -> None:
+def test_a_rejected_request_does_not_count() -> None:
     budgets = Budgets({"data": 1})
     assert budgets.admit("me", "data", 0) is None
     assert budgets.admit("me", "data", 30_000) == 30_000

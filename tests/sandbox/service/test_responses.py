@@ -1,4 +1,4 @@
-"""Every answer has exactly the documented shape: checked against the published structure of the API."""
+"""Response bodies conform to the published description of the API."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ STATUS = ("/job/{id}", "get")
 
 
 def conforms(value: Any, schema: dict[str, Any]) -> bool:
-    """Say whether a value fits a schema, as far as the description uses JSON Schema."""
+    """Return whether a value fits a schema, for the parts of JSON Schema that the description uses."""
     if "$ref" in schema:
         return conforms(value, API["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
     if "oneOf" in schema:
@@ -92,7 +92,7 @@ def test_errors_have_a_uuid_of_their_own_and_a_failed_job_always_the_same() -> N
     assert responses.job_failed("a", 0) == responses.job_failed("a", 0)
 
 
-def test_the_checker_itself_can_say_no() -> None:
+def test_the_checker_rejects_wrong_bodies() -> None:
     assert not conforms({"tables": [1]}, documented(LIST, 200))
     assert not conforms({}, documented(LIST, 200))
     assert not conforms({"error": {"type": "x"}}, documented(LIST, 401))

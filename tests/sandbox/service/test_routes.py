@@ -1,4 +1,4 @@
-"""The API over HTTP: what every call is checked for, and what comes back."""
+"""The API over HTTP: checks and responses."""
 
 import base64
 from typing import Any
@@ -54,7 +54,7 @@ def test_object_urls(run: Any) -> None:
     run(scenario)
 
 
-def test_object_urls_bear_the_host_that_was_asked(run: Any) -> None:
+def test_object_urls_use_the_host_of_the_request(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         items = await caller.objects()
         answer = await caller.call("POST", "/object/url", json=[{"id": items[0]}], headers={"Host": "dap.test:8443"})
@@ -63,7 +63,7 @@ def test_object_urls_bear_the_host_that_was_asked(run: Any) -> None:
     run(scenario)
 
 
-def test_tokens_are_demanded_and_expire(run: Any, clock: Any) -> None:
+def test_tokens_are_required_and_expire(run: Any, clock: Any) -> None:
     async def scenario(caller: Any) -> None:
         target = "/dap/query/canvas/table"
         bare = await caller.request("GET", target)
@@ -91,7 +91,7 @@ def test_tokens_are_demanded_and_expire(run: Any, clock: Any) -> None:
         ({}, {}, 400),
     ],
 )
-def test_refused_logins(run: Any, headers: dict[str, str], form: dict[str, str], status: int) -> None:
+def test_rejected_logins(run: Any, headers: dict[str, str], form: dict[str, str], status: int) -> None:
     async def scenario(caller: Any) -> None:
         answer = await caller.request("POST", "/ids/auth/login", headers=headers, data=form)
         assert answer.status == status
@@ -112,7 +112,7 @@ def test_an_embedded_sandbox_accepts_any_credentials(run: Any) -> None:
     run(scenario, embedded=True)
 
 
-def test_a_user_agent_is_demanded(run: Any) -> None:
+def test_a_user_agent_is_required(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         answer = await caller.call("GET", "/query/canvas/table", skip_auto_headers=["User-Agent"])
         assert answer.status == 403
@@ -137,7 +137,7 @@ def test_scopes(run: Any, scopes: tuple[str, ...], target: str, status: int) -> 
     run(scenario, scopes=scopes)
 
 
-def test_budgets_are_kept_when_asked_for(run: Any, clock: Any) -> None:
+def test_budgets_are_enforced_on_request(run: Any, clock: Any) -> None:
     async def scenario(caller: Any) -> None:
         statuses = [(await caller.call("GET", "/query/canvas/table")).status for _ in range(6)]
         assert statuses == [200] * 5 + [429]
@@ -158,7 +158,7 @@ def test_without_budgets_nothing_is_counted(run: Any) -> None:
     run(scenario)
 
 
-def test_unknown_addresses_and_methods(run: Any) -> None:
+def test_unknown_paths_and_methods(run: Any) -> None:
     async def scenario(caller: Any) -> None:
         for method, target, status in (("GET", "/nowhere", 404), ("POST", "/dap/query/canvas/table", 405)):
             answer = await caller.request(method, target)
@@ -183,7 +183,7 @@ def test_requests_are_counted_and_dated_by_the_sandbox_clock(run: Any) -> None:
     run(scenario)
 
 
-def test_a_failure_of_the_sandbox_itself_is_an_answer(run: Any, data: Any, caplog: Any) -> None:
+def test_an_internal_error_becomes_a_response(run: Any, data: Any, caplog: Any) -> None:
     async def scenario(caller: Any) -> None:
         url = await caller.url()
         data.fails = True
@@ -192,4 +192,4 @@ def test_a_failure_of_the_sandbox_itself_is_an_answer(run: Any, data: Any, caplo
         assert (await caller.request("GET", url)).status == 200
 
     run(scenario)
-    assert "out of ink" in caplog.text
+    assert "disk failure" in caplog.text

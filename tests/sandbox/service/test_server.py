@@ -1,4 +1,4 @@
-"""The service from end to end over plain HTTP, on fake data."""
+"""The service from end to end over plain HTTP."""
 
 import gzip
 import json
@@ -38,7 +38,7 @@ def test_only_loopback(host: str) -> None:
         Sandbox(SandboxOptions(host=host))
 
 
-def test_a_port_that_is_taken_is_named(run: Any, data: Any) -> None:
+def test_a_port_in_use_is_reported(run: Any, data: Any) -> None:
     async def scenario(caller: Any) -> None:
         port = int(caller.sandbox.base_url.rpartition(":")[2])
         with pytest.raises(UsageError, match=f"port {port}"):
@@ -64,7 +64,7 @@ def test_where_the_data_clock_starts(run: Any, clock: Any, embedded: bool, at: s
     run(scenario, embedded=embedded)
 
 
-def test_the_data_clock_is_set_and_goes_on_in_the_next_process(run: Any, tmp_path: Path) -> None:
+def test_the_data_clock_continues_in_the_next_process(run: Any, tmp_path: Path) -> None:
     async def first(caller: Any) -> None:
         assert (await caller.submit()).json["at"] == "2024-02-29T12:00:00Z"
         caller.sandbox.advance(4)
@@ -88,12 +88,12 @@ def test_the_next_process_serves_the_same_job_and_objects(run: Any) -> None:
         url = (await caller.sign(identifier)).json["urls"][identifier]["url"]
         assert (await caller.request("GET", url)).status == 200
 
-    async def other_world(caller: Any) -> None:
+    async def other_dataset(caller: Any) -> None:
         assert (await caller.call("GET", f"/job/{kept['id']}")).status == 404
 
     run(first)
     run(second)
-    run(other_world, seed=2)
+    run(other_dataset, seed=2)
 
 
 def test_over_tls(run: Any) -> None:
@@ -121,7 +121,7 @@ def test_other_loopback_names(run: Any, host: str) -> None:
     run(scenario, host=host)
 
 
-def test_leaving_waits_for_nobody(run: Any, data: Any) -> None:
+def test_closing_does_not_wait_for_stalled_responses(run: Any, data: Any) -> None:
     async def scenario(caller: Any) -> None:
         options = SandboxOptions(job_seconds=0.0, faults=("stall",))
         async with Sandbox(options, data=data) as stalling:
@@ -135,7 +135,7 @@ def test_leaving_waits_for_nobody(run: Any, data: Any) -> None:
 
 
 def test_the_real_data_from_snapshot_to_snapshot(run: Any) -> None:
-    """Snapshot, increment, snapshot: by key the first two together are the third."""
+    """A snapshot merged with an increment is the next snapshot."""
 
     async def rows(caller: Any, job: Any) -> dict[int, Any]:
         found: dict[int, Any] = {}

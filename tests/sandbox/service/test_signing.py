@@ -1,4 +1,4 @@
-"""Signed URLs, and the names in them."""
+"""Signed URLs, and the file names in them."""
 
 import re
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -30,30 +30,30 @@ def item(file_format: str, index: int = 0, created_ms: int = 0) -> ObjectIdentit
     )
 
 
-def test_a_url_is_good_for_its_time() -> None:
-    signer = UrlSigner("world")
+def test_a_url_is_valid_for_its_duration() -> None:
+    signer = UrlSigner("dataset")
     given = query(signer.path("abc", "file", signed_ms=NOW_MS, seconds=900))
     assert signer.accepts("abc", given, NOW_MS)
     assert signer.accepts("abc", given, NOW_MS + 899_999)
     assert not signer.accepts("abc", given, NOW_MS + 900_000)
 
 
-def test_a_url_is_good_for_its_object_and_world_only() -> None:
-    given = query(UrlSigner("world").path("abc", "file", signed_ms=NOW_MS, seconds=900))
-    assert UrlSigner("world").accepts("abc", given, NOW_MS)
-    assert not UrlSigner("world").accepts("abd", given, NOW_MS)
+def test_a_url_is_valid_for_its_object_and_dataset_only() -> None:
+    given = query(UrlSigner("dataset").path("abc", "file", signed_ms=NOW_MS, seconds=900))
+    assert UrlSigner("dataset").accepts("abc", given, NOW_MS)
+    assert not UrlSigner("dataset").accepts("abd", given, NOW_MS)
     assert not UrlSigner("other").accepts("abc", given, NOW_MS)
 
 
 @pytest.mark.parametrize("name", ["X-Amz-Date", "X-Amz-Expires", "X-Amz-Signature"])
 def test_every_part_of_the_query_counts(name: str) -> None:
-    signer = UrlSigner("world")
+    signer = UrlSigner("dataset")
     given = query(signer.path("abc", "file", signed_ms=NOW_MS, seconds=900))
     assert not signer.accepts("abc", given | {name: given[name] + "0"}, NOW_MS)
     assert not signer.accepts("abc", {key: value for key, value in given.items() if key != name}, NOW_MS)
 
 
-def test_file_names_are_those_of_a_writer_of_parts() -> None:
+def test_file_names_look_like_those_of_spark() -> None:
     pattern = r"part-00042-[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f-]{17,}-c000\.jsonl\.gz"
     assert re.fullmatch(pattern, file_name(item("jsonl", 42)))
     assert file_name(item("parquet")).endswith("-c000.parquet")
@@ -61,10 +61,10 @@ def test_file_names_are_those_of_a_writer_of_parts() -> None:
     assert file_name(item("tsv")) != file_name(item("tsv", created_ms=1))
 
 
-def test_hostile_names_travel_encoded() -> None:
+def test_unsafe_names_are_encoded() -> None:
     names = {unsafe_name(step / 100) for step in range(100)}
     assert "../../evil" in names
     for name in names:
-        path = urlsplit(UrlSigner("world").path("abc", name, signed_ms=NOW_MS, seconds=900)).path
+        path = urlsplit(UrlSigner("dataset").path("abc", name, signed_ms=NOW_MS, seconds=900)).path
         assert path.count("/") == 3
         assert unquote(path.rpartition("/")[2]) == name

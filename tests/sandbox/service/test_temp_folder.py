@@ -1,4 +1,4 @@
-"""A temporary folder goes with its process, however that ends."""
+"""A temporary folder is removed with its process, however that ends."""
 
 import os
 import subprocess
@@ -21,14 +21,14 @@ sys.stdin.read()
 
 
 def begin(parent: Path) -> tuple[subprocess.Popen[str], Path]:
-    """Start a process with a folder that holds something."""
+    """Start a process with a folder that is not empty."""
     words = [sys.executable, "-c", PROGRAM, str(parent)]
     child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     return child, Path(child.stdout.readline().strip())
 
 
-def test_it_is_gone_when_it_is_closed(tmp_path: Path) -> None:
+def test_close_removes_the_folder(tmp_path: Path) -> None:
     folder = TempFolder(tmp_path)
     (folder.path / "object").touch()
     assert folder.path.parent == tmp_path
@@ -37,14 +37,14 @@ def test_it_is_gone_when_it_is_closed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_process_that_ends_takes_it_along(tmp_path: Path) -> None:
+def test_the_folder_is_removed_when_its_process_ends(tmp_path: Path) -> None:
     child, folder = begin(tmp_path)
     assert (folder / "object").exists()
     child.communicate("")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_process_left_goes_with_the_next_and_what_lives_stays(tmp_path: Path) -> None:
+def test_folders_of_killed_processes_are_removed_and_others_stay(tmp_path: Path) -> None:
     (killed, left), (living, kept) = begin(tmp_path), begin(tmp_path)
     killed.kill()
     killed.communicate()
@@ -58,7 +58,7 @@ def test_what_a_killed_process_left_goes_with_the_next_and_what_lives_stays(tmp_
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="no users here")
-def test_what_others_planted_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_others_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     precious = tmp_path / "precious"
     precious.write_text("mine")
     (tmp_path / f"{PREFIX}link.lock").symlink_to(precious)

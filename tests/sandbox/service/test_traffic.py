@@ -1,4 +1,4 @@
-"""Counts of what was asked and sent."""
+"""Counts of requests and responses."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The same rows in every format say the same, for every table of the namespace that has all kinds of columns."""
+"""All formats have the same content, for the tables that together have all kinds of columns."""
 
 import csv
 import gzip
@@ -32,7 +32,7 @@ def dataset() -> Dataset:
 
 @pytest.fixture
 def written(dataset: Dataset, tmp_path: Path) -> Written:
-    """The first parts of an increment, text without its gzip."""
+    """Write the first parts of an increment; texts are decompressed."""
 
     def written(table: str, form: str) -> list[bytes]:
         query = DataQuery(namespace="edge", table=table, format=form, mode="condensed", since_ms=SINCE, until_ms=UNTIL)
@@ -57,7 +57,7 @@ def flat_rows(parts: list[bytes]) -> Iterator[dict[str, str | None]]:
 
 
 def parsed(text: str) -> Any:
-    """JSON whose numbers stay the text they are."""
+    """Parse JSON, with numbers as texts."""
     return json.loads(text, parse_int=str, parse_float=str)
 
 
@@ -82,7 +82,7 @@ def _long_fields() -> Iterator[None]:
     "table",
     [pytest.param(table.name, marks=pytest.mark.slow if table.name in LARGE else ()) for table in TABLES],
 )
-def test_all_formats_say_the_same(table: str, written: Written) -> None:
+def test_all_formats_have_the_same_content(table: str, written: Written) -> None:
     rows = list(flat_rows(written(table, "tsv")))
 
     readers = (csv.DictReader(io.StringIO(part.decode(), newline=""), strict=True) for part in written(table, "csv"))

@@ -1,4 +1,4 @@
-"""CSV, read back by the standard library's reader, and by a strict one of ours that tells null from empty."""
+"""CSV, read by the standard library and by a strict parser that distinguishes null from empty."""
 
 import csv
 import io

@@ -61,7 +61,7 @@ def test_any_text(values: Any, texts: Any, quote: Any, write: Any, data: st.Data
 
 @settings(max_examples=15)
 @given(drawn=st.lists(st.floats(), min_size=1, max_size=20))
-def test_any_number_reads_back_as_itself(values: Any, write: Any, drawn: list[float]) -> None:
+def test_any_number_round_trips(values: Any, write: Any, drawn: list[float]) -> None:
     rows = read(write(values("float64", (f"'{number!r}'" for number in drawn)), "jsonl"))
     found = [float(row["value"]["specimen"]) for row in rows[: len(drawn)]]
     assert list(map(repr, found)) == list(map(repr, drawn))

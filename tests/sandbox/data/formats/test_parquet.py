@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-# What Spark's types of the same names look like to another reader.
+# How other readers see the types that Spark writes.
 EXPECTED_TYPES = {
     "int16": pa.int16(),
     "int32": pa.int32(),

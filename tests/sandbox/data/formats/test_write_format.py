@@ -1,4 +1,4 @@
-"""What all formats have in common: equal bytes for equal rows, order, empty results, refusals, no litter."""
+"""What all formats share: equal bytes for equal rows, order, empty results, errors, no leftover files."""
 
 import gzip
 import io
@@ -122,7 +122,7 @@ def test_a_query_that_fails_leaves_no_plain_text(
 
 
 @pytest.mark.parametrize(("form", "mode"), [("xml", "expanded"), ("csv", "flat")])
-def test_unknown_formats_and_modes_are_refused(
+def test_unknown_formats_and_modes_are_rejected(
     form: str, mode: str, connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     arguments: dict[str, Any] = {"format": form, "mode": mode, "incremental": False, "path": tmp_path / "object"}
