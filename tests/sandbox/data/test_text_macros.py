@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from dapkit.sandbox.data.sql import literal, pick
 from dapkit.sandbox.data.text_macros import NASTY, PEOPLE, macros
 
 
@@ -60,9 +59,3 @@ def test_every_difficult_text_occurs_unchanged(connection: duckdb.DuckDBPyConnec
     assert {"", "NULL", "\\N"} <= set(NASTY)
     for character in "\t\n\r\"'\\\b\f\v,":
         assert any(character in text for text in NASTY)
-
-
-def test_literals_and_picks(connection: duckdb.DuckDBPyConnection) -> None:
-    text = "it's; \\ \"\n"
-    assert connection.execute(f"SELECT {literal(text)}").fetchone() == (text,)
-    assert connection.execute(f"SELECT {pick(('a', 'b', 'c'), '(3 * 7 + 2)')}").fetchone() == ("c",)

@@ -69,7 +69,7 @@ class Values:
         self.hashes: dict[str, str] = {}
 
     def key(self, position: int) -> str:
-        """Return SQL for a key column. The first one is unique by itself."""
+        """Return SQL for a key column, in its physical type. Without a template, the first column alone is unique."""
         column = self._table.key[position]
         special = self._special.get(f"{self._table.qualified}.{column.name}")
         if special is not None:
