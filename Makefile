@@ -55,8 +55,8 @@ bench: $(VENV)/.dev $(OFFICIAL)/bin/dap  ## measure against the floors and the o
 docs: $(VENV)/.docs  ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-reference: $(BIN)/dap  ## write the parts of the documentation that are made from the code
-	$(BIN)/python docs/generate.py
+reference: $(BIN)/dap  ## generate parts of the documentation from the code
+	$(BIN)/python -m docs.generate
 
 clean:  ## remove what was made
 	rm -rf $(VENV) .bench demo site .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dapkit.model import Table, VersionedSchema
 from dapkit.schema import read_table
-from dapkit.targets.base import Load, Parts, watermark_of
+from dapkit.targets.base import DataFiles, Load, watermark_of
 from dapkit.targets.registry import target_of
 
 
@@ -25,11 +25,13 @@ def act(verb: str, url: str, folder: Path, rows: int) -> None:
     session = target_of(url).open()
     table = table_of(folder, "ours")
     if verb == "load":
-        parts = Parts(paths=tuple(sorted(folder.glob("part-*.gz"))), rows=rows)
+        parts = DataFiles(paths=tuple(sorted(folder.glob("part-*.gz"))), rows=rows)
         session.initialise(Load(table=table, parts=parts, watermark=watermark_of("2025-01-01T00:00:00Z")))
     else:
-        parts = Parts(paths=(folder / "changes.tsv.gz",), rows=rows)
-        session.change(Load(table=table, parts=parts, watermark=datetime.now(UTC)), session.books("canvas")["ours"])
+        parts = DataFiles(paths=(folder / "changes.tsv.gz",), rows=rows)
+        session.change(
+            Load(table=table, parts=parts, watermark=datetime.now(UTC)), session.sync_states("canvas")["ours"]
+        )
     session.close()
 
 

@@ -24,9 +24,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.support.virtual_time import VirtualClock, run_virtually
 
 from dapkit.client.credentials import Credentials
-from dapkit.client.http import HttpAnswer, HttpRequest
+from dapkit.client.http import HttpRequest, HttpResponse
 from dapkit.client.session import Session, SessionOptions
-from dapkit.engine.export import ExportOptions, export
+from dapkit.export.run import ExportOptions, export
 from dapkit.model import Format, Query
 
 TABLES = 120
@@ -59,21 +59,21 @@ class BudgetedService:
     asked: Counter[str] = field(default_factory=Counter)
     refused: int = 0
 
-    async def send(self, request: HttpRequest) -> HttpAnswer:
+    async def send(self, request: HttpRequest) -> HttpResponse:
         """Answer one call of the API."""
         await self.clock.sleep(LATENCY / 2)
         answer = self._answer(request)
         await self.clock.sleep(LATENCY / 2)
         return answer
 
-    def _answer(self, request: HttpRequest) -> HttpAnswer:
+    def _answer(self, request: HttpRequest) -> HttpResponse:
         parts = urlsplit(request.url).path.strip("/").split("/")
         endpoint = {"ids": "login", "object": "url"}.get(parts[0] if parts[0] == "ids" else parts[1], "")
         endpoint = endpoint or {"job": "job"}.get(parts[1], "data" if parts[-1] == "data" else "list")
         self.asked[endpoint] += 1
         if not self._within_budget(endpoint):
             self.refused += 1
-            return HttpAnswer(status=429, headers={"Retry-After": "60"}, body=b"{}")
+            return HttpResponse(status=429, headers={"Retry-After": "60"}, body=b"{}")
         if endpoint == "login":
             token = {"access_token": "t", "token_type": "bearer", "expires_in": 3600, "scope": ""}
             return self._json(token)
@@ -101,8 +101,8 @@ class BudgetedService:
         at = "2024-01-01T00:00:00Z"
         return {"id": table, "status": "complete", "objects": [{"id": f"{table}.gz"}], "schema_version": 1, "at": at}
 
-    def _json(self, content: object) -> HttpAnswer:
-        return HttpAnswer(status=200, headers={"Content-Type": "application/json"}, body=json.dumps(content).encode())
+    def _json(self, content: object) -> HttpResponse:
+        return HttpResponse(status=200, headers={"Content-Type": "application/json"}, body=json.dumps(content).encode())
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncIterator[Body]:

@@ -1,7 +1,8 @@
-"""What the site needs beside docs/: pages that lie in the root of the repository, and a look at what was built.
+"""MkDocs hooks: add pages from the root of the repository to the site, and check the pages that were built.
 
-ARCHITECTURE, CONTRIBUTING and CHANGELOG stay where readers of the repository look for them, and are pages of the site
-too. Links are written as paths in the repository; here those between root and docs/ become links of the site.
+ARCHITECTURE, CONTRIBUTING and CHANGELOG are in the root of the repository, where readers look for them, and are also
+pages of the site. Links in the sources are paths in the repository. The hooks turn those between the root and docs/
+into links of the site.
 """
 
 import re
@@ -20,7 +21,7 @@ _FOREIGN = re.compile(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=\"?((?:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages of the root."""
+    """Add the pages from the root of the repository."""
     for source, page in PAGES.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
     return files
@@ -32,7 +33,7 @@ def on_page_markdown(markdown: str, **_: object) -> str:
 
 
 def on_post_page(output: str, **_: object) -> str:
-    """Refuse a page that loads anything from another place. Raises PluginError."""
+    """Check that the page loads nothing from other hosts. Raises PluginError."""
     if foreign := _FOREIGN.search(output):
-        raise PluginError(f"A page of the site would load {foreign[1]}")
+        raise PluginError(f"A page of the site loads {foreign[1]} from another host")
     return output

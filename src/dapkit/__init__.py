@@ -9,35 +9,35 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from dapkit.blocking import Client, reconcile, sync
+    from dapkit.api.async_client import AsyncClient, ClientOptions, Delivery, SyncOptions
+    from dapkit.api.client import Client, reconcile, sync
     from dapkit.decode.jsonl import Record
-    from dapkit.engine.events import RunResult, TableResult
-    from dapkit.engine.replication.reconcile import ReconcileResult
-    from dapkit.engine.replication.replicate import SyncResult
     from dapkit.errors import DapError
-    from dapkit.library import AsyncClient, ClientOptions, Delivery, SyncOptions
     from dapkit.model import Format, Job, JobStatus, Mode, Query, VersionedSchema
+    from dapkit.replication.reconcile import ReconcileResult
+    from dapkit.replication.run import SyncResult
+    from dapkit.results import RunResult, TableResult
 
 _HOMES = {
-    "AsyncClient": "dapkit.library",
-    "Client": "dapkit.blocking",
-    "ClientOptions": "dapkit.library",
+    "AsyncClient": "dapkit.api.async_client",
+    "Client": "dapkit.api.client",
+    "ClientOptions": "dapkit.api.async_client",
     "DapError": "dapkit.errors",
-    "Delivery": "dapkit.library",
+    "Delivery": "dapkit.api.async_client",
     "Format": "dapkit.model",
     "Job": "dapkit.model",
     "JobStatus": "dapkit.model",
     "Mode": "dapkit.model",
     "Query": "dapkit.model",
-    "ReconcileResult": "dapkit.engine.replication.reconcile",
+    "ReconcileResult": "dapkit.replication.reconcile",
     "Record": "dapkit.decode.jsonl",
-    "RunResult": "dapkit.engine.events",
-    "SyncOptions": "dapkit.library",
-    "SyncResult": "dapkit.engine.replication.replicate",
-    "TableResult": "dapkit.engine.events",
+    "RunResult": "dapkit.results",
+    "SyncOptions": "dapkit.api.async_client",
+    "SyncResult": "dapkit.replication.run",
+    "TableResult": "dapkit.results",
     "VersionedSchema": "dapkit.model",
-    "reconcile": "dapkit.blocking",
-    "sync": "dapkit.blocking",
+    "reconcile": "dapkit.api.client",
+    "sync": "dapkit.api.client",
 }
 
 __all__ = [

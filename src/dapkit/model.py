@@ -120,7 +120,7 @@ class VersionedSchema:
     document: Mapping[str, Any]
 
 
-class Kind(StrEnum):
+class TypeKind(StrEnum):
     """What a column holds, in the service's terms; how a database keeps it is the target's affair."""
 
     INT16 = "int16"
@@ -142,12 +142,12 @@ class Kind(StrEnum):
     IP = "ip"
     ARRAY = "array"
     OBJECT = "object"
-    FREE = "free"
+    UNTYPED = "free"
     """An object without known properties, or anything at all: JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Type:
+class ColumnType:
     """The type of a column.
 
     Attributes:
@@ -160,13 +160,13 @@ class Type:
         fields: of an object.
     """
 
-    kind: Kind
+    kind: TypeKind
     length: int | None = None
     marker: bool = False
     precision: int = 0
     scale: int = 0
     values: tuple[str, ...] = ()
-    items: "Type | None" = None
+    items: "ColumnType | None" = None
     fields: tuple["Column", ...] = ()
 
 
@@ -175,7 +175,7 @@ class Column:
     """A column. `default` is the schema's default value as JSON text, `comment` its title or description."""
 
     name: str
-    type: Type
+    type: ColumnType
     required: bool
     default: str | None = None
     comment: str | None = None

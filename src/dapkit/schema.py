@@ -1,6 +1,6 @@
 """PURE: the service's JSON Schema of a table as a `Table`, and the difference between two versions of one.
 
-What the service may write is in its own documentation of schemas; whatever is not understood becomes `FREE`, JSON
+What the service may write is in its own documentation of schemas; whatever is not understood becomes `UNTYPED`, JSON
 that is kept as it is, so that a column is never lost.
 """
 
@@ -10,23 +10,23 @@ from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from dapkit.errors import UnexpectedAnswerError
-from dapkit.model import Column, Kind, Table, Type, VersionedSchema
+from dapkit.errors import UnexpectedResponseError
+from dapkit.model import Column, ColumnType, Table, TypeKind, VersionedSchema
 
 __all__ = ["UNSPECIFIED", "SchemaDifference", "difference", "read_table", "widens"]
 
 UNSPECIFIED = "__dap_unspecified__"
 """The value of an enum that stands for those which its schema does not know yet."""
 
-_INTEGERS = {"int16": Kind.INT16, "int32": Kind.INT32, "int64": Kind.INT64}
-_NUMBERS = {"float32": Kind.FLOAT32, "float64": Kind.FLOAT64}
+_INTEGERS = {"int16": TypeKind.INT16, "int32": TypeKind.INT32, "int64": TypeKind.INT64}
+_NUMBERS = {"float32": TypeKind.FLOAT32, "float64": TypeKind.FLOAT64}
 _STRINGS = {
-    "date-time": Kind.DATETIME,
-    "date": Kind.DATE,
-    "time": Kind.TIME,
-    "uuid": Kind.UUID,
-    "ipv4": Kind.IPV4,
-    "ipv6": Kind.IPV6,
+    "date-time": TypeKind.DATETIME,
+    "date": TypeKind.DATE,
+    "time": TypeKind.TIME,
+    "uuid": TypeKind.UUID,
+    "ipv4": TypeKind.IPV4,
+    "ipv6": TypeKind.IPV6,
 }
 
 Node = Mapping[str, Any]
@@ -36,13 +36,13 @@ def read_table(schema: VersionedSchema) -> Table:
     """Return the table that a schema describes.
 
     Raises:
-        UnexpectedAnswerError: it has no key, or is no schema of a table.
+        UnexpectedResponseError: it has no key, or is no schema of a table.
     """
     properties = _object(schema.document, "properties")
     key, value = _object(properties, "key"), _object(properties, "value")
     columns = tuple(replace(column, required=True) for column in _columns(key))
     if not columns:
-        raise UnexpectedAnswerError(f"The schema of {schema.table} has no key", table=schema.table)
+        raise UnexpectedResponseError(f"The schema of {schema.table} has no key", table=schema.table)
     return Table(
         namespace=schema.namespace,
         name=schema.table,
@@ -62,7 +62,7 @@ def _columns(record: Node) -> tuple[Column, ...]:
 
 def _column(name: str, node: Any, *, required: bool) -> Column:
     if not isinstance(node, Mapping):
-        return Column(name=name, type=Type(kind=Kind.FREE), required=required)
+        return Column(name=name, type=ColumnType(kind=TypeKind.UNTYPED), required=required)
     return Column(
         name=name,
         type=_type(node),
@@ -72,58 +72,61 @@ def _column(name: str, node: Any, *, required: bool) -> Column:
     )
 
 
-def _type(node: Node) -> Type:
+def _type(node: Node) -> ColumnType:
     alternatives = node.get("oneOf") or node.get("anyOf")
     if isinstance(alternatives, Sequence):
         return _union([each for each in alternatives if isinstance(each, Mapping)])
     form = node.get("format")
     match node.get("type"):
         case "integer":
-            return Type(kind=_INTEGERS.get(str(form), Kind.INT16 if "enum" in node else Kind.INT64))
+            return ColumnType(kind=_INTEGERS.get(str(form), TypeKind.INT16 if "enum" in node else TypeKind.INT64))
         case "number":
             return _number(node, str(form))
         case "boolean":
-            return Type(kind=Kind.BOOLEAN)
+            return ColumnType(kind=TypeKind.BOOLEAN)
         case "string":
             return _string(node, str(form))
         case "array":
             items = node.get("items")
-            return Type(kind=Kind.ARRAY, items=_type(items) if isinstance(items, Mapping) else Type(kind=Kind.FREE))
+            return ColumnType(
+                kind=TypeKind.ARRAY,
+                items=_type(items) if isinstance(items, Mapping) else ColumnType(kind=TypeKind.UNTYPED),
+            )
         case "object" if _object(node, "properties"):
-            return Type(kind=Kind.OBJECT, fields=_columns(node))
-    return Type(kind=Kind.FREE)
+            return ColumnType(kind=TypeKind.OBJECT, fields=_columns(node))
+    return ColumnType(kind=TypeKind.UNTYPED)
 
 
-def _number(node: Node, form: str) -> Type:
+def _number(node: Node, form: str) -> ColumnType:
     step = _decimal(node.get("multipleOf"))
     bound = _decimal(node.get("exclusiveMaximum"))
     if step is None or bound is None:
-        return Type(kind=_NUMBERS.get(form, Kind.FLOAT64))
+        return ColumnType(kind=_NUMBERS.get(form, TypeKind.FLOAT64))
     scale = max(0, -int(step.normalize().as_tuple().exponent))
-    return Type(kind=Kind.DECIMAL, precision=bound.adjusted() + scale, scale=scale)
+    return ColumnType(kind=TypeKind.DECIMAL, precision=bound.adjusted() + scale, scale=scale)
 
 
-def _string(node: Node, form: str) -> Type:
+def _string(node: Node, form: str) -> ColumnType:
     values = node.get("enum")
     if isinstance(values, Sequence):
-        return Type(kind=Kind.ENUM, values=tuple(map(str, values)))
+        return ColumnType(kind=TypeKind.ENUM, values=tuple(map(str, values)))
     length = node.get("maxLength")
-    return Type(kind=_STRINGS.get(form, Kind.TEXT), length=length if isinstance(length, int) else None)
+    return ColumnType(kind=_STRINGS.get(form, TypeKind.TEXT), length=length if isinstance(length, int) else None)
 
 
-def _union(nodes: Sequence[Node]) -> Type:
+def _union(nodes: Sequence[Node]) -> ColumnType:
     """Return the type of alternatives: an address of either kind, an open enum, or a text or its marker."""
     kinds = {_type(node).kind for node in nodes}
-    if kinds and kinds <= {Kind.IPV4, Kind.IPV6, Kind.IP}:
-        return Type(kind=Kind.IP)
+    if kinds and kinds <= {TypeKind.IPV4, TypeKind.IPV6, TypeKind.IP}:
+        return ColumnType(kind=TypeKind.IP)
     if not kinds or not all(node.get("type") == "string" for node in nodes):
-        return Type(kind=Kind.FREE)
+        return ColumnType(kind=TypeKind.UNTYPED)
     for node in nodes:
         if "enum" in node:
-            return Type(kind=Kind.OPEN_ENUM, values=_type(node).values)
+            return ColumnType(kind=TypeKind.OPEN_ENUM, values=_type(node).values)
     texts = [_type(node) for node in nodes if "const" not in node]
     length = texts[0].length if len(texts) == 1 else None
-    return Type(kind=Kind.TEXT, length=length, marker=len(texts) < len(nodes))
+    return ColumnType(kind=TypeKind.TEXT, length=length, marker=len(texts) < len(nodes))
 
 
 def _decimal(value: object) -> Decimal | None:
@@ -182,36 +185,36 @@ def difference(before: Table, after: Table) -> SchemaDifference:
     )
 
 
-_WIDER: Mapping[Kind, frozenset[Kind]] = {
-    Kind.INT16: frozenset({Kind.INT32, Kind.INT64, Kind.FLOAT32, Kind.FLOAT64, Kind.TEXT}),
-    Kind.INT32: frozenset({Kind.INT64, Kind.FLOAT64, Kind.TEXT}),
-    Kind.INT64: frozenset({Kind.TEXT}),
-    Kind.FLOAT32: frozenset({Kind.FLOAT64}),
-    Kind.ENUM: frozenset({Kind.OPEN_ENUM, Kind.TEXT}),
-    Kind.OPEN_ENUM: frozenset({Kind.TEXT}),
-    Kind.DATE: frozenset({Kind.TEXT}),
-    Kind.UUID: frozenset({Kind.TEXT}),
-    Kind.IPV4: frozenset({Kind.IP, Kind.TEXT}),
-    Kind.IPV6: frozenset({Kind.IP, Kind.TEXT}),
-    Kind.IP: frozenset({Kind.TEXT}),
-    Kind.OBJECT: frozenset({Kind.FREE}),
+_WIDER: Mapping[TypeKind, frozenset[TypeKind]] = {
+    TypeKind.INT16: frozenset({TypeKind.INT32, TypeKind.INT64, TypeKind.FLOAT32, TypeKind.FLOAT64, TypeKind.TEXT}),
+    TypeKind.INT32: frozenset({TypeKind.INT64, TypeKind.FLOAT64, TypeKind.TEXT}),
+    TypeKind.INT64: frozenset({TypeKind.TEXT}),
+    TypeKind.FLOAT32: frozenset({TypeKind.FLOAT64}),
+    TypeKind.ENUM: frozenset({TypeKind.OPEN_ENUM, TypeKind.TEXT}),
+    TypeKind.OPEN_ENUM: frozenset({TypeKind.TEXT}),
+    TypeKind.DATE: frozenset({TypeKind.TEXT}),
+    TypeKind.UUID: frozenset({TypeKind.TEXT}),
+    TypeKind.IPV4: frozenset({TypeKind.IP, TypeKind.TEXT}),
+    TypeKind.IPV6: frozenset({TypeKind.IP, TypeKind.TEXT}),
+    TypeKind.IP: frozenset({TypeKind.TEXT}),
+    TypeKind.OBJECT: frozenset({TypeKind.UNTYPED}),
 }
 
 
-def widens(before: Type, after: Type) -> bool:
+def widens(before: ColumnType, after: ColumnType) -> bool:
     """Whether every value of one type is, written by the service in the same way, a value of another too."""
     if before.kind is not after.kind:
-        fits = after.length is None or before.kind not in (Kind.ENUM, Kind.OPEN_ENUM)
+        fits = after.length is None or before.kind not in (TypeKind.ENUM, TypeKind.OPEN_ENUM)
         return fits and after.kind in _WIDER.get(before.kind, frozenset())
     match before.kind:
-        case Kind.DECIMAL:
+        case TypeKind.DECIMAL:
             whole = after.precision - after.scale >= before.precision - before.scale
             return whole and after.scale >= before.scale
-        case Kind.TEXT:
+        case TypeKind.TEXT:
             return after.length is None or (before.length is not None and before.length <= after.length)
-        case Kind.ENUM:
+        case TypeKind.ENUM:
             return set(before.values) <= set(after.values)
-        case Kind.ARRAY:
+        case TypeKind.ARRAY:
             assert before.items is not None
             assert after.items is not None
             return widens(before.items, after.items)

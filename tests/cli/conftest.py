@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from dapkit.cli.main import main
-from dapkit.engine.events import RunResult, TableFailed, TableResult
 from dapkit.errors import DapError
 from dapkit.model import Format, Query
+from dapkit.results import RunResult, TableFailed, TableResult
 
 _VARIABLES = (
     "DAP_API_URL",
@@ -83,7 +83,7 @@ def table_result() -> Callable[..., TableResult]:
             "at": "2026-09-01T00:00:00Z",
             "since": None,
             "until": None,
-            "proven": "crc",
+            "verified_by": "crc",
             "reused": False,
         }
         return TableResult(table=table, **{**defaults, **fields})

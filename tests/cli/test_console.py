@@ -10,11 +10,12 @@ import pytest
 
 from dapkit.cli.console import Console
 from dapkit.cli.settings import MessageSettings, read_messages
-from dapkit.engine.events import Notice, RunBegan, TableFailed, TableMoved, TableState
 from dapkit.errors import ServerError
+from dapkit.events import Notice, RunStarted, TablePhase, TablePhaseChanged
 from dapkit.model import Format, Query
+from dapkit.results import TableFailed
 
-BEGAN = RunBegan(
+BEGAN = RunStarted(
     namespace="canvas",
     tables=("a",),
     query=Query(format=Format.CSV),
@@ -24,7 +25,7 @@ BEGAN = RunBegan(
 )
 EVENTS = (
     BEGAN,
-    TableMoved(table="a", state=TableState.QUEUED),
+    TablePhaseChanged(table="a", phase=TablePhase.QUEUED),
     Notice(message="Mind this."),
     TableFailed(table="a", error=ServerError("It is 503")),
 )
@@ -37,7 +38,7 @@ def messages(**given: Any) -> MessageSettings:
 def told(settings: MessageSettings, *, live: bool = False) -> None:
     with Console(settings, live=live) as console:
         for event in EVENTS:
-            console.listen(event)
+            console.on_event(event)
         console.tell(["the summary"])
         console.result("the result")
 
@@ -88,7 +89,7 @@ def test_why_something_failed_is_told_in_any_case(capsys: pytest.CaptureFixture[
 
 def test_notices_are_kept_whoever_tells_them(capsys: pytest.CaptureFixture[str]) -> None:
     with Console(messages()) as console:
-        console.listen(Notice(message="Mind this."))
+        console.on_event(Notice(message="Mind this."))
         console.notice("And that.")
         assert console.notices == ("Mind this.", "And that.")
     assert capsys.readouterr().err.count("notice") == 2

@@ -3,15 +3,15 @@
 import pytest
 
 from dapkit.cli.exitcodes import error_of
-from dapkit.engine.events import TableFailed
 from dapkit.errors import (
     DapError,
     JobFailedError,
     OutOfRangeError,
-    PartlyFailedError,
+    PartialFailureError,
     ServerError,
     TableNotFoundError,
 )
+from dapkit.results import TableFailed
 
 
 def failures(**errors: DapError) -> list[TableFailed]:
@@ -42,10 +42,10 @@ def test_the_code_is_the_one_that_all_share_or_partly(done: int, failed: list[Ta
 def test_partly_names_the_tables_and_helps_only_where_running_again_may() -> None:
     again = error_of(1, failures(a=ServerError("x"), b=OutOfRangeError("y")))
     useless = error_of(1, failures(b=OutOfRangeError("y")))
-    assert isinstance(again, PartlyFailedError)
-    assert isinstance(useless, PartlyFailedError)
+    assert isinstance(again, PartialFailureError)
+    assert isinstance(useless, PartialFailureError)
     assert again.message == "2 of 3 tables failed: a, b."
-    assert again.hint == PartlyFailedError.default_hint
+    assert again.hint == PartialFailureError.default_hint
     assert "will not help" in useless.hint
     assert (again.as_dict()["retryable"], useless.as_dict()["retryable"]) == (True, False)
 

@@ -9,26 +9,22 @@ from pathlib import Path
 import pytest
 
 from dapkit.cli import logs
-from dapkit.engine.events import (
-    BytesCame,
+from dapkit.errors import JobFailedError, OutputError, ServerError
+from dapkit.events import (
+    BytesReceived,
     Event,
     Notice,
-    ObjectBegan,
-    ObjectDone,
-    ObjectsKnown,
-    Retried,
-    RunBegan,
-    TableDone,
-    TableFailed,
-    TableLoaded,
-    TableMoved,
-    TableResult,
-    TableState,
+    ObjectCompleted,
+    ObjectsListed,
+    ObjectStarted,
+    Retrying,
+    RunStarted,
+    TableCompleted,
+    TablePhase,
+    TablePhaseChanged,
 )
-from dapkit.engine.replication.converge import Road
-from dapkit.errors import JobFailedError, OutputError, ServerError
 from dapkit.model import Format, Query
-from dapkit.targets.base import Counts
+from dapkit.results import LoadStats, SyncAction, TableFailed, TableLoaded, TableResult
 
 
 def record(message: str = "said", level: int = logging.INFO, **fields: object) -> logging.LogRecord:
@@ -71,34 +67,38 @@ def test_a_trace_hides_what_a_foreign_exception_quotes(formatter: logging.Format
     assert "topsecret" not in text
 
 
-def loaded(road: Road, counts: Counts) -> TableLoaded:
+def loaded(action: SyncAction, counts: LoadStats) -> TableLoaded:
     noon = datetime(2026, 9, 1, 12, tzinfo=UTC)
-    return TableLoaded(table="a", road=road, counts=counts, watermark=noon, schema_version=1, seconds=1.0)
+    return TableLoaded(table="a", action=action, counts=counts, watermark=noon, schema_version=1, seconds=1.0)
 
 
 EVENTS: list[tuple[Event, int, str]] = [
     (
-        loaded(Road.CHANGE, Counts(written=3, deleted=1, expired=2000)),
+        loaded(SyncAction.INCREMENTAL, LoadStats(written=3, deleted=1, expired=2000)),
         logging.INFO,
         "a: updated, 3 rows written, 1 deleted, 2,000 expired, at 2026-09-01T12:00:00Z",
     ),
-    (loaded(Road.LEAVE, Counts(written=0)), logging.INFO, "a: nothing new, at 2026-09-01T12:00:00Z"),
+    (loaded(SyncAction.SKIP, LoadStats(written=0)), logging.INFO, "a: nothing new, at 2026-09-01T12:00:00Z"),
     (
-        loaded(Road.LEAVE, Counts(written=0, expired=2)),
+        loaded(SyncAction.SKIP, LoadStats(written=0, expired=2)),
         logging.INFO,
         "a: nothing new, 2 expired, at 2026-09-01T12:00:00Z",
     ),
-    (TableMoved(table="a", state=TableState.RUNNING, job_id="j1"), logging.INFO, "a: the service prepares it (job j1)"),
-    (TableMoved(table="a", state=TableState.QUEUED), logging.DEBUG, "a: queued"),
-    (ObjectsKnown(table="a", objects=3, whole=0), logging.INFO, "a: 3 files"),
-    (ObjectsKnown(table="a", objects=3, whole=1), logging.INFO, "a: 3 files, 1 of them here already"),
-    (ObjectBegan(table="a", name="x.gz", size=None), logging.DEBUG, "a: fetching x.gz"),
-    (ObjectDone(table="a", name="x.gz", size=1500, rows=7), logging.DEBUG, "a: x.gz is whole, 1.50 kB"),
-    (Retried(table="a", error=ServerError("It is 503"), pause=5), logging.WARNING, "a: It is 503. Again in 5.0 s."),
-    (Retried(table=None, error=ServerError("No."), pause=61), logging.WARNING, "No. Again in 1m 1s."),
+    (
+        TablePhaseChanged(table="a", phase=TablePhase.RUNNING, job_id="j1"),
+        logging.INFO,
+        "a: the service prepares it (job j1)",
+    ),
+    (TablePhaseChanged(table="a", phase=TablePhase.QUEUED), logging.DEBUG, "a: queued"),
+    (ObjectsListed(table="a", objects=3, whole=0), logging.INFO, "a: 3 files"),
+    (ObjectsListed(table="a", objects=3, whole=1), logging.INFO, "a: 3 files, 1 of them here already"),
+    (ObjectStarted(table="a", name="x.gz", size=None), logging.DEBUG, "a: fetching x.gz"),
+    (ObjectCompleted(table="a", name="x.gz", size=1500, rows=7), logging.DEBUG, "a: x.gz is whole, 1.50 kB"),
+    (Retrying(table="a", error=ServerError("It is 503"), pause=5), logging.WARNING, "a: It is 503. Again in 5.0 s."),
+    (Retrying(table=None, error=ServerError("No."), pause=61), logging.WARNING, "No. Again in 1m 1s."),
     (Notice(message="Mind this."), logs.NOTICE, "Mind this."),
     (TableFailed(table="a", error=JobFailedError("It broke")), logging.ERROR, "a: failed: It broke"),
-    (BytesCame(table="a", count=10), logging.DEBUG, "a: 10 B"),
+    (BytesReceived(table="a", count=10), logging.DEBUG, "a: 10 B"),
 ]
 
 
@@ -109,7 +109,7 @@ def test_events_are_sentences(event: Event, level: int, message: str) -> None:
 
 def test_the_beginning_says_what_is_continued() -> None:
     query = Query(format=Format.PARQUET)
-    event = RunBegan(
+    event = RunStarted(
         namespace="canvas", tables=("a", "b"), query=query, output=Path("out"), continued=7500.0, sandbox=True
     )
     sentence = logs.run_sentence(event)
@@ -120,7 +120,7 @@ def test_the_beginning_says_what_is_continued() -> None:
 
 
 def test_an_increment_is_called_changes() -> None:
-    event = RunBegan(
+    event = RunStarted(
         namespace="canvas",
         tables=("a",),
         query=Query(format=Format.CSV),
@@ -133,7 +133,7 @@ def test_an_increment_is_called_changes() -> None:
 
 
 def test_a_whole_table_says_what_it_is(table_result: Callable[..., TableResult]) -> None:
-    level, message, fields = logs.describe(TableDone(result=table_result(reused=True)))
+    level, message, fields = logs.describe(TableCompleted(result=table_result(reused=True)))
     assert level == logging.INFO
     assert message == (
         "courses: whole, 2 files, 1.50 kB, 1,234 rows, at 2026-09-01T00:00:00Z, proven by crc, was here already"
@@ -154,7 +154,7 @@ def test_a_long_download_shows_life_every_half_minute(caplog: pytest.LogCaptureF
     log = logs.EventLog(logging.getLogger("test-of-life"), clock=lambda: next(times))
     with caplog.at_level(logging.INFO, logger="test-of-life"):
         for _ in range(5):
-            log(BytesCame(table="a", count=1000))
+            log(BytesReceived(table="a", count=1000))
     assert [entry.getMessage().split("; ")[-1] for entry in caplog.records] == ["3.00 kB came", "5.00 kB came"]
 
 

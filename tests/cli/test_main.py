@@ -11,7 +11,7 @@ import pytest
 
 from dapkit import __version__
 from dapkit.cli import main as entry
-from dapkit.cli import streams
+from dapkit.cli import stdio as streams
 from dapkit.cli.exitcodes import BROKEN_PIPE
 from dapkit.cli.main import COMMANDS, main, wants_json
 from dapkit.cli.options import SectionedOption, merged

@@ -9,17 +9,17 @@ from rich.console import Console
 
 from dapkit.cli.progress import THEMES, Progress, RateMeter
 from dapkit.cli.settings import THEMES as THEME_NAMES
-from dapkit.engine.events import (
-    BytesCame,
+from dapkit.events import (
+    BytesReceived,
     Event,
-    ObjectBegan,
-    ObjectDone,
-    ObjectsKnown,
-    RunBegan,
-    TableDone,
-    TableResult,
+    ObjectCompleted,
+    ObjectsListed,
+    ObjectStarted,
+    RunStarted,
+    TableCompleted,
 )
 from dapkit.model import Format, Query
+from dapkit.results import TableResult
 
 
 def drawn(*events: Event, height: int = 24, color: bool | None = None, theme: str = "dark", now: float = 0.0) -> str:
@@ -43,9 +43,9 @@ def drawn(*events: Event, height: int = 24, color: bool | None = None, theme: st
     return file.getvalue()
 
 
-def began(*tables: str) -> RunBegan:
+def began(*tables: str) -> RunStarted:
     query = Query(format=Format.CSV)
-    return RunBegan(namespace="canvas", tables=tables, query=query, output=Path("out"), continued=None, sandbox=False)
+    return RunStarted(namespace="canvas", tables=tables, query=query, output=Path("out"), continued=None, sandbox=False)
 
 
 def test_before_the_tables_are_known_it_says_so() -> None:
@@ -55,12 +55,12 @@ def test_before_the_tables_are_known_it_says_so() -> None:
 def test_it_shows_states_files_bytes_and_time(table_result: Callable[..., TableResult]) -> None:
     text = drawn(
         began("a", "b", "c"),
-        ObjectsKnown(table="a", objects=4, whole=0),
-        ObjectBegan(table="a", name="x", size=None),
-        BytesCame(table="a", count=2500),
-        ObjectDone(table="a", name="x", size=2000, rows=1),
-        ObjectBegan(table="a", name="y", size=None),
-        TableDone(result=table_result("b", files=2)),
+        ObjectsListed(table="a", objects=4, whole=0),
+        ObjectStarted(table="a", name="x", size=None),
+        BytesReceived(table="a", count=2500),
+        ObjectCompleted(table="a", name="x", size=2000, rows=1),
+        ObjectStarted(table="a", name="y", size=None),
+        TableCompleted(result=table_result("b", files=2)),
         now=65.0,
     )
     head, bar, busy = text.strip().splitlines()
@@ -72,13 +72,13 @@ def test_it_shows_states_files_bytes_and_time(table_result: Callable[..., TableR
 
 
 def test_totals_that_are_known_have_no_mark(table_result: Callable[..., TableResult]) -> None:
-    text = drawn(began("b"), TableDone(result=table_result("b", files=2)))
+    text = drawn(began("b"), TableCompleted(result=table_result("b", files=2)))
     assert "2 of 2 files" in text
 
 
 def test_it_fits_the_terminal() -> None:
     tables = [f"table_{number}" for number in range(100)]
-    events = [ObjectBegan(table=table, name="x", size=None) for table in tables]
+    events = [ObjectStarted(table=table, name="x", size=None) for table in tables]
     text = drawn(began(*tables), *events, height=10)
     assert len(text.splitlines()) <= 10
     assert "and 96 more" in text

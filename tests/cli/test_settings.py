@@ -10,15 +10,15 @@ from dapkit.cli.settings import (
     read_messages,
     read_settings,
 )
+from dapkit.config.settings import DEFAULT_URL
 from dapkit.errors import UsageError
-from dapkit.protocol.budget import NO_PACE, PUBLISHED_PACE, Pace
-from dapkit.settings import DEFAULT_URL
+from dapkit.protocol.budget import NO_RATE_LIMIT, PUBLISHED_RATE_LIMIT, RateLimit
 
 
 def test_without_anything_the_defaults_hold() -> None:
     settings = read_settings({}, {})
     assert settings.connection.base_url == DEFAULT_URL
-    assert settings.connection.pace == PUBLISHED_PACE
+    assert settings.connection.pace == PUBLISHED_RATE_LIMIT
     assert settings.connection.sandbox is None
     messages = settings.messages
     assert (messages.log_level, messages.log_format, messages.theme) == (None, "plain", "dark")
@@ -35,11 +35,11 @@ def test_options_win_over_the_environment() -> None:
     from_options = read_settings(given, environ)
     assert from_environment.connection.base_url == "https://env"
     assert from_environment.connection.scope == "env"
-    assert from_environment.connection.pace == Pace(9)
+    assert from_environment.connection.pace == RateLimit(9)
     assert from_environment.messages.theme == "light"
     assert from_options.connection.base_url == "https://flag"
     assert from_options.connection.scope == "flag"
-    assert from_options.connection.pace == NO_PACE
+    assert from_options.connection.pace == NO_RATE_LIMIT
     assert from_options.messages.theme == "high-contrast-bw"
 
 
@@ -74,7 +74,7 @@ def test_an_empty_variable_is_none_at_all(name: str) -> None:
         ({"DAP_SANDBOX_SEED": "1.5"}, "DAP_SANDBOX_SEED"),
         ({"DAP_SANDBOX_SEED": "-1"}, "DAP_SANDBOX_SEED"),
         ({"DAP_SANDBOX_JOB_SECONDS": "-1"}, "DAP_SANDBOX_JOB_SECONDS"),
-        ({"DAP_PATIENCE": "nan"}, "DAP_PATIENCE"),
+        ({"DAP_RETRY_TIMEOUT": "nan"}, "DAP_RETRY_TIMEOUT"),
         ({"DAP_READ_TIMEOUT": "0"}, "DAP_READ_TIMEOUT"),
     ],
 )
@@ -94,8 +94,8 @@ def test_a_wrong_pace_names_its_source() -> None:
 
 
 def test_the_sandbox_has_no_pace_unless_asked() -> None:
-    assert read_settings({"sandbox": True}, {}).connection.pace == NO_PACE
-    assert read_settings({"sandbox": True}, {"DAP_PACE": "7"}).connection.pace == Pace(7)
+    assert read_settings({"sandbox": True}, {}).connection.pace == NO_RATE_LIMIT
+    assert read_settings({"sandbox": True}, {"DAP_PACE": "7"}).connection.pace == RateLimit(7)
 
 
 def test_the_sandbox_excludes_a_base_url_but_ignores_the_variable_with_a_notice() -> None:

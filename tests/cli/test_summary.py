@@ -10,9 +10,9 @@ import duckdb
 import pytest
 
 from dapkit.cli import summary
-from dapkit.engine.events import RunResult, TableResult
-from dapkit.errors import JobFailedError, PartlyFailedError, ServerError
+from dapkit.errors import JobFailedError, PartialFailureError, ServerError
 from dapkit.model import Format, Mode, Query
+from dapkit.results import RunResult, TableResult
 
 MakeTable = Callable[..., TableResult]
 MakeRun = Callable[..., RunResult]
@@ -56,7 +56,7 @@ def test_a_run_without_a_whole_table_has_no_table(run_result: MakeRun) -> None:
 def test_the_object_has_stable_names(table_result: MakeTable, run_result: MakeRun) -> None:
     query = Query(format=Format.PARQUET, mode=Mode.CONDENSED)
     result = run_result([table_result()], {"users": ServerError("no", uuid="u")}, query=query)
-    made = summary.run_object(result, PartlyFailedError("1 of 2"))
+    made = summary.run_object(result, PartialFailureError("1 of 2"))
     assert json.loads(json.dumps(made)) == {
         "command": "snapshot",
         "status": "partly",
@@ -77,7 +77,7 @@ def test_the_object_has_stable_names(table_result: MakeTable, run_result: MakeRu
                 "at": "2026-09-01T00:00:00Z",
                 "since": None,
                 "until": None,
-                "proven": "crc",
+                "verified_by": "crc",
                 "reused": False,
             }
         ],

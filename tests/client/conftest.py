@@ -11,12 +11,12 @@ from tests.support.replies import reply
 from tests.support.virtual_time import VirtualClock, run_virtually
 
 from dapkit.client.credentials import Credentials
-from dapkit.client.http import HttpAnswer, HttpRequest, HttpStream
+from dapkit.client.http import HttpRequest, HttpResponse, HttpStream
 from dapkit.client.session import Session, SessionOptions
 from dapkit.errors import DapError
 
 T = TypeVar("T")
-Reply = HttpAnswer | DapError
+Reply = HttpResponse | DapError
 Handler = Callable[[HttpRequest], Reply]
 
 
@@ -47,7 +47,7 @@ class FakeService:
     logins: int = 0
     closed: bool = False
 
-    async def send(self, request: HttpRequest) -> HttpAnswer:
+    async def send(self, request: HttpRequest) -> HttpResponse:
         if self.latency:
             await self.clock.sleep(self.latency)
         if request.url.endswith("/ids/auth/login"):
@@ -68,7 +68,7 @@ class FakeService:
         self.closed = True
 
     @staticmethod
-    def _given(answer: Reply) -> HttpAnswer:
+    def _given(answer: Reply) -> HttpResponse:
         if isinstance(answer, DapError):
             raise answer
         return answer

@@ -21,7 +21,7 @@ from dapkit.client.http import AiohttpTransport, HttpRequest, Proxy, proxy_for
 from dapkit.client.session import Session, SessionOptions
 from dapkit.errors import DapError
 from dapkit.model import Format, JobStatus, Query
-from dapkit.protocol.budget import NO_PACE
+from dapkit.protocol.budget import NO_RATE_LIMIT
 from dapkit.sandbox.service.server import Sandbox, SandboxOptions
 
 Respond = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -205,7 +205,7 @@ class TestAnswers:
             assert get(saying(OK + b" and more" * 1000)).body == b"hello"
 
     def test_an_answer_without_end_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(http, "LARGEST_ANSWER", 100_000)
+        monkeypatch.setattr(http, "LARGEST_RESPONSE", 100_000)
 
         async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -213,7 +213,7 @@ class TestAnswers:
                 writer.write(b"400\r\n" + b"x" * 0x400 + b"\r\n")
                 await writer.drain()
 
-        assert "does not end" in failing(endless, errors.UnexpectedAnswerError)
+        assert "does not end" in failing(endless, errors.UnexpectedResponseError)
 
     def test_a_slow_body_is_not_a_stalled_one(self) -> None:
         async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -270,7 +270,7 @@ class TestTrouble:
             async with transport() as http:
                 await http.send(HttpRequest(method="GET", url=f"http://{host}/x?sig=hidden", headers={}))
 
-        with pytest.raises(errors.UnexpectedAnswerError) as caught:
+        with pytest.raises(errors.UnexpectedResponseError) as caught:
             asyncio.run(work())
         assert "hidden" not in caught.value.message
 
@@ -497,7 +497,9 @@ def test_a_session_with_the_sandbox() -> None:
     async def work() -> None:
         async with Sandbox(SandboxOptions(job_seconds=0.0)) as sandbox:
             options = SessionOptions(
-                base_url=sandbox.base_url, credentials=Credentials("sandbox#client", "sandbox-secret"), pace=NO_PACE
+                base_url=sandbox.base_url,
+                credentials=Credentials("sandbox#client", "sandbox-secret"),
+                pace=NO_RATE_LIMIT,
             )
             async with Session(options) as session:
                 assert abs((await session.check_login()).skew or 0) < 2

@@ -11,11 +11,11 @@ from tests.support.replies import TABLES, refusal, reply
 from tests.support.virtual_time import VirtualClock
 
 from dapkit import errors
-from dapkit.client.http import HttpAnswer, HttpRequest
+from dapkit.client.http import HttpRequest, HttpResponse
 from dapkit.client.session import Session, normal_base_url
 from dapkit.errors import DapError
 from dapkit.model import Format, JobStatus, Query
-from dapkit.protocol.budget import NO_PACE
+from dapkit.protocol.budget import NO_RATE_LIMIT
 
 T = TypeVar("T")
 Reply = Any
@@ -65,7 +65,7 @@ class TestCalls:
     def test_the_login(self, use: Any, service: Any) -> None:
         seen: list[HttpRequest] = []
 
-        def login(request: HttpRequest) -> HttpAnswer:
+        def login(request: HttpRequest) -> HttpResponse:
             seen.append(request)
             return reply(200, {"access_token": "t", "token_type": "Bearer", "expires_in": 3600, "scope": ""})
 
@@ -120,7 +120,7 @@ class TestTokens:
         async def work(session: Session) -> None:
             await asyncio.gather(*(session.tables("canvas") for _ in range(10)))
 
-        use(work, pace=NO_PACE)
+        use(work, pace=NO_RATE_LIMIT)
         assert service.logins == 1
 
     def test_a_token_is_renewed_before_it_expires(self, use: Any, service: Any, clock: VirtualClock) -> None:
@@ -155,7 +155,7 @@ class TestTokens:
         async def work(session: Session) -> None:
             await asyncio.gather(*(session.tables("canvas") for _ in range(10)))
 
-        use(work, pace=NO_PACE)
+        use(work, pace=NO_RATE_LIMIT)
         assert service.logins == 2
 
     @pytest.mark.parametrize("status", [400, 401, 403])
@@ -176,7 +176,7 @@ class TestTokens:
         replies: list[Reply] = [refusal(503), refusal(429, Retry_After="7"), reply(200, b"<html>")]
         service.login = lambda _: replies.pop(0) if replies else reply(200, {"access_token": "t"})
         assert use(lambda session: session.tables("canvas")) == ()
-        assert [error.code for error, _, _ in retries] == ["server", "rate-limited", "unexpected-answer"]
+        assert [error.code for error, _, _ in retries] == ["server", "rate-limited", "unexpected-response"]
 
     def test_what_a_login_shows(self, use: Any, service: Any, clock: VirtualClock) -> None:
         date = formatdate(clock.now() - 90, usegmt=True)
@@ -252,7 +252,7 @@ class TestObjects:
             async with session.open(self.URL):
                 pass
 
-        with pytest.raises(errors.UnexpectedAnswerError) as caught:
+        with pytest.raises(errors.UnexpectedResponseError) as caught:
             use(work)
         assert "SECRET" not in caught.value.message
         assert len(service.requests) == 1
@@ -264,7 +264,7 @@ class TestObjects:
             async with session.open(self.URL):
                 pass
 
-        with pytest.raises(errors.UnexpectedAnswerError, match="without end") as caught:
+        with pytest.raises(errors.UnexpectedResponseError, match="without end") as caught:
             use(work)
         assert "SECRET" not in caught.value.message
         assert len(service.requests) == 6

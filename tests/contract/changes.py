@@ -5,16 +5,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.contract.scene import Scene
+from tests.contract.table_fixture import Scene
 from tests.contract.values import FAMILIES
 from tests.support.table_schemas import INT32, TEXT, table_of
 from tests.support.tsv_parts import Row, deleted
 
 from dapkit.errors import DapError
-from dapkit.targets.base import LoadOptions, Parts, Standing
+from dapkit.targets.base import DataFiles, LoadOptions, TableStatus
 
 if TYPE_CHECKING:
-    from tests.contract.place import Values
+    from tests.contract.database_fixture import Values
 
 TABLE = table_of({"name": TEXT, "size": INT32})
 ENROLMENTS = table_of({"role": TEXT}, key={"user": INT32, "course": TEXT | {"maxLength": 20}})
@@ -63,7 +63,7 @@ class ChangesContract:
             Row(C | {"name": "after the end"}, "2024-03-02T12:00:00.1Z"),
         ]
         load = scene.load(TABLE, scene.parts(TABLE, changes, action=True, files=files))
-        scene.session.change(load, scene.book(TABLE))
+        scene.session.change(load, scene.state_table(TABLE))
         scene.holds(TABLE, [A | {"name": "newest"}, C | {"name": "after the end"}])
         scene.replace(TABLE, [Row(A | {"name": "x"}, _LATE), Row(A, _EARLY), Row(C, _EARLY), Row(B), Row(B)])
         scene.holds(TABLE, [A | {"name": "x"}, B, C])
@@ -129,15 +129,15 @@ class ChangesContract:
     # Files
 
     def test_no_files_at_all(self, scene: Scene) -> None:
-        none = Parts(paths=(), rows=0)
+        none = DataFiles(paths=(), rows=0)
         assert scene.session.initialise(scene.load(TABLE, none)).written == 0
         scene.holds(TABLE, [])
-        scene.session.change(scene.load(TABLE, none), scene.book(TABLE))
+        scene.session.change(scene.load(TABLE, none), scene.state_table(TABLE))
         scene.holds(TABLE, [])
         scene.change(TABLE, [A, B])
-        scene.session.change(scene.load(TABLE, none), scene.book(TABLE))
+        scene.session.change(scene.load(TABLE, none), scene.state_table(TABLE))
         scene.holds(TABLE, [A, B])
-        counts = scene.session.replace(scene.load(TABLE, none), scene.book(TABLE))
+        counts = scene.session.replace(scene.load(TABLE, none), scene.state_table(TABLE))
         assert counts.deleted == 2
         scene.holds(TABLE, [])
 
@@ -147,7 +147,7 @@ class ChangesContract:
         scene.change(TABLE, [])
         # More files than rows: some have a header alone.
         load = scene.load(TABLE, scene.parts(TABLE, [A], action=True, files=4))
-        scene.session.change(load, scene.book(TABLE))
+        scene.session.change(load, scene.state_table(TABLE))
         scene.holds(TABLE, [A])
         scene.replace(TABLE, [])
         scene.holds(TABLE, [])
@@ -166,7 +166,7 @@ class ChangesContract:
     def test_columns_in_another_order_and_some_not_there(self, scene: Scene) -> None:
         scene.initialise(TABLE, [A, B])
         parts = scene.parts(TABLE, [A | {"name": "changed"}], action=True, columns=["name", "id"])
-        scene.session.change(scene.load(TABLE, parts), scene.book(TABLE))
+        scene.session.change(scene.load(TABLE, parts), scene.state_table(TABLE))
         scene.holds(TABLE, [{"id": 1, "name": "changed"}, B])
 
     def test_columns_that_the_schema_does_not_know_are_not_lost_silently(self, scene: Scene) -> None:
@@ -174,26 +174,26 @@ class ChangesContract:
         wider = table_of({"name": TEXT, "size": INT32, "more": TEXT}, version=2)
         parts = scene.parts(wider, [A | {"more": "precious"}], action=True)
         with scene.refused(TABLE):
-            scene.session.change(scene.load(TABLE, parts), scene.book(TABLE))
+            scene.session.change(scene.load(TABLE, parts), scene.state_table(TABLE))
 
     def test_files_of_one_job_with_different_columns_are_refused(self, scene: Scene) -> None:
         scene.initialise(TABLE, [A])
         one = scene.parts(TABLE, [A | {"name": "x"}], action=True, columns=["id", "name"])
         other = scene.parts(TABLE, [B | {"name": "y"}], action=True, columns=["name", "id"])
-        parts = Parts(paths=one.paths + other.paths, rows=2)
+        parts = DataFiles(paths=one.paths + other.paths, rows=2)
         with scene.refused(TABLE):
-            scene.session.change(scene.load(TABLE, parts), scene.book(TABLE))
+            scene.session.change(scene.load(TABLE, parts), scene.state_table(TABLE))
 
     def test_a_snapshot_that_says_of_each_row_that_it_is_there(self, scene: Scene) -> None:
-        for road in (scene.session.initialise, lambda load: scene.session.replace(load, scene.book(TABLE))):
-            road(scene.load(TABLE, scene.parts(TABLE, [A, B], action=True)))
+        for load in (scene.session.initialise, lambda load: scene.session.replace(load, scene.state_table(TABLE))):
+            load(scene.load(TABLE, scene.parts(TABLE, [A, B], action=True)))
             scene.holds(TABLE, [A, B])
 
     def test_an_increment_that_does_not_say_what_became_of_its_rows_is_refused(self, scene: Scene) -> None:
         scene.initialise(TABLE, [A])
         load = scene.load(TABLE, scene.parts(TABLE, [B], action=False))
         with scene.refused(TABLE, DapError):
-            scene.session.change(load, scene.book(TABLE))
+            scene.session.change(load, scene.state_table(TABLE))
 
     def test_many_rows(self, scene: Scene) -> None:
         rows: list[Values] = [{"id": number, "name": f"name {number}", "size": number % 7} for number in range(5000)]
@@ -206,24 +206,24 @@ class ChangesContract:
     # The books
 
     def test_the_books_tell_the_watermark_and_the_schema(self, scene: Scene) -> None:
-        assert scene.session.books("canvas") == {}
+        assert scene.session.sync_states("canvas") == {}
         scene.initialise(TABLE, [A])
-        book = scene.book(TABLE)
-        assert (book.namespace, book.table, book.watermark) == ("canvas", "things", scene.cut(scene.now))
-        assert book.schema.version == 1
-        assert set(book.schema.document["properties"]) == {"key", "value"}
-        assert book.schema.document["properties"]["value"] == TABLE.schema.document["properties"]["value"]
-        assert scene.session.books("catalog") == {}
+        state = scene.state_table(TABLE)
+        assert (state.namespace, state.table, state.watermark) == ("canvas", "things", scene.cut(scene.now))
+        assert state.schema.version == 1
+        assert set(state.schema.document["properties"]) == {"key", "value"}
+        assert state.schema.document["properties"]["value"] == TABLE.schema.document["properties"]["value"]
+        assert scene.session.sync_states("catalog") == {}
 
     def test_standing_and_drop(self, scene: Scene) -> None:
         other = table_of({"name": TEXT}, name="others")
-        assert scene.session.standing("canvas", "things") is Standing.ABSENT
+        assert scene.session.status("canvas", "things") is TableStatus.ABSENT
         scene.initialise(TABLE, [A])
         scene.initialise(other, [{"id": 1, "name": "stays"}])
-        assert scene.session.standing("canvas", "things") is Standing.BOOKED
+        assert scene.session.status("canvas", "things") is TableStatus.MANAGED
         scene.session.drop("canvas", "things")
-        assert scene.session.standing("canvas", "things") is Standing.ABSENT
-        assert set(scene.session.books("canvas")) == {"others"}
+        assert scene.session.status("canvas", "things") is TableStatus.ABSENT
+        assert set(scene.session.sync_states("canvas")) == {"others"}
         scene.holds(other, [{"id": 1, "name": "stays"}])
         scene.initialise(TABLE, [B])
         scene.holds(TABLE, [B])
@@ -238,9 +238,9 @@ class ChangesContract:
         other = table_of({"name": TEXT}, name="others")
         scene.initialise(TABLE, [A, B])
         scene.initialise(other, [])
-        listed = {each.book.table: each for each in scene.session.listing("canvas", count=True)}
+        listed = {each.state.table: each for each in scene.session.listing("canvas", count=True)}
         assert {name: each.rows for name, each in listed.items()} == {"things": 2, "others": 0}
-        assert listed["others"].book == scene.book(other)
+        assert listed["others"].state == scene.state_table(other)
         assert [each.rows for each in scene.session.listing("canvas", count=False)] == [None, None]
         assert scene.session.listing("catalog", count=True) == ()
 
@@ -255,10 +255,10 @@ class ChangesContract:
 
     def test_several_lines_of_one_table_are_read_as_the_latest(self, scene: Scene) -> None:
         scene.initialise(TABLE, [A])
-        books = scene.session.dialect.book("table_sync")
+        sync_states = scene.session.dialect.state_table("table_sync")
         columns = "source_namespace source_table timestamp schema_version target_schema target_table"
         names = scene.session.dialect.listed(f"{columns} schema_description_format schema_description".split())
-        scene.place.execute(f"INSERT INTO {books} ({names}) SELECT {names} FROM {books}")
+        scene.place.execute(f"INSERT INTO {sync_states} ({names}) SELECT {names} FROM {sync_states}")
         scene.change(TABLE, [B])
         scene.holds(TABLE, [A, B])
 

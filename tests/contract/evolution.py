@@ -6,13 +6,13 @@ from datetime import date, datetime, time
 from decimal import Decimal
 
 import pytest
-from tests.contract.place import Values
-from tests.contract.scene import Scene
+from tests.contract.database_fixture import Values
+from tests.contract.table_fixture import Scene
 from tests.contract.values import FAMILIES
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 from tests.support.tsv_parts import deleted
 
-from dapkit.errors import UnalterableError
+from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.model import Table
 from dapkit.targets.base import LoadOptions
 
@@ -77,12 +77,12 @@ class EvolutionContract:
         ],
         ids=["length", "unbounded", "marker", "16-32", "32-64", "16-64", "float", "enum", "order", "enum-text"],
     )
-    @pytest.mark.parametrize("road", ["change", "replace"])
-    def test_a_wider_type(self, scene: Scene, before: Node, after: Node, old: object, new: object, road: str) -> None:
+    @pytest.mark.parametrize("action", ["change", "replace"])
+    def test_a_wider_type(self, scene: Scene, before: Node, after: Node, old: object, new: object, action: str) -> None:
         table, wider = table_of({"v": before}), version({"v": after}, required=())
         scene.initialise(table, [{"id": 1, "v": old}, {"id": 2}])
         rows: list[Values] = [{"id": 3, "v": new}]
-        if road == "change":
+        if action == "change":
             scene.change(wider, rows)
             scene.holds(wider, [{"id": 1, "v": old}, {"id": 2}, *rows])
         else:
@@ -97,7 +97,7 @@ class EvolutionContract:
         try:
             scene.change(wider, [new, {"id": 1, "k": "a", "n": 2}, deleted(id=2, k="b")])
             scene.holds(wider, [new, {"id": 1, "k": "a", "n": 2}])
-        except UnalterableError:
+        except SchemaChangeNotSupportedError:
             scene.reopen()
             scene.replace(wider, [new, {"id": 1, "k": "a", "n": 2}])
             scene.holds(wider, [new, {"id": 1, "k": "a", "n": 2}])
@@ -133,13 +133,13 @@ class EvolutionContract:
     ) -> None:
         before, after = table_of({"v": FAMILIES[family][0]}), version({"v": TEXT}, required=())
         scene.initialise(before, [{"id": 1, "v": old}])
-        book = scene.book(before)
+        state = scene.state_table(before)
         new: Values = {"id": 2, "v": "\t"}
         try:
             scene.change(after, [new])
-        except UnalterableError:
+        except SchemaChangeNotSupportedError:
             scene.reopen()
-            assert scene.book(before) == book
+            assert scene.state_table(before) == state
             scene.replace(after, [{"id": 1, "v": text}, new])
         scene.holds(after, [{"id": 1, "v": text}, new])
 
@@ -154,29 +154,29 @@ class EvolutionContract:
         after = version({"name": SHORT, "size": INT32}, required=("name", "size"))
         self._takes_a_snapshot(scene, after, OLD, NEW)
 
-    @pytest.mark.parametrize("road", ["change", "replace"])
-    def test_a_column_that_is_gone_is_kept_and_nullable(self, scene: Scene, road: str) -> None:
+    @pytest.mark.parametrize("action", ["change", "replace"])
+    def test_a_column_that_is_gone_is_kept_and_nullable(self, scene: Scene, action: str) -> None:
         scene.initialise(BASE, [OLD])
         after = version({"size": INT32}, required=())
         new: Values = {"id": 2, "size": 2}
-        if road == "change":
+        if action == "change":
             scene.change(after, [new])
         else:
             scene.replace(after, [{"id": 1, "size": 1}, new])
         scene.holds(after, [{"id": 1, "size": 1}, new])
         kept = {row["id"]: row["name"] for row in scene.rows(BASE)}
         assert kept[2] is None
-        if road == "change":
+        if action == "change":
             assert kept[1] == "old"
         scene.change(after, [{"id": 1, "size": 3}])
         scene.holds(after, [{"id": 1, "size": 3}, new])
 
-    @pytest.mark.parametrize("road", ["change", "replace"])
-    def test_a_column_that_is_gone_is_dropped_where_that_is_asked_for(self, scene: Scene, road: str) -> None:
+    @pytest.mark.parametrize("action", ["change", "replace"])
+    def test_a_column_that_is_gone_is_dropped_where_that_is_asked_for(self, scene: Scene, action: str) -> None:
         scene.initialise(BASE, [OLD])
         after = version({"size": INT32}, required=())
         rows: list[Values] = [{"id": 1, "size": 1}, {"id": 2, "size": 2}]
-        load = scene.change if road == "change" else scene.replace
+        load = scene.change if action == "change" else scene.replace
         load(after, rows, LoadOptions(drop_columns=True))
         scene.holds(after, rows)
         dialect = scene.session.dialect  # the name is free again
@@ -209,7 +209,7 @@ class EvolutionContract:
     def test_a_key_that_changed_cannot_keep_the_rows_that_are_missing(self, scene: Scene) -> None:
         scene.initialise(BASE, [OLD])
         after = version({"size": INT32}, key={"id": INT64, "name": SHORT}, required=())
-        with scene.refused(BASE, UnalterableError):
+        with scene.refused(BASE, SchemaChangeNotSupportedError):
             scene.replace(after, [OLD, NEW], LoadOptions(keep_missing=True))
 
     def test_many_changes_at_once_and_one_after_another(self, scene: Scene) -> None:
@@ -226,7 +226,7 @@ class EvolutionContract:
         after = version({"name": LONG, "size": INT64, "v": TEXT}, required=())
         load = scene.load(after, replace(scene.parts(after, [NEW | {"v": "v"}], action=True), rows=2))
         with scene.refused(BASE):
-            scene.session.change(load, scene.book(BASE))
+            scene.session.change(load, scene.state_table(BASE))
         scene.change(BASE, [NEW])
         scene.holds(BASE, [OLD, NEW])
         scene.change(after, [{"id": 3, "v": "v"}])
@@ -240,12 +240,12 @@ class EvolutionContract:
 
     def _takes_a_snapshot(self, scene: Scene, after: Table, *rows: Values) -> None:
         """Require that a change is refused or right, and that a snapshot is taken by all means."""
-        before = scene.book(after)
+        before = scene.state_table(after)
         try:
             scene.change(after, list(rows))
-        except UnalterableError:
+        except SchemaChangeNotSupportedError:
             scene.reopen()
-            assert scene.book(after) == before
+            assert scene.state_table(after) == before
             scene.replace(after, list(rows))
         scene.holds(after, list(rows))
         scene.change(after, [deleted(**{column.name: rows[0][column.name] for column in after.key})])

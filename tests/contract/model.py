@@ -10,14 +10,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.contract.place import Place, Values
-from tests.contract.scene import interrupted
+from tests.contract.database_fixture import Place, Values
+from tests.contract.table_fixture import interrupted
 from tests.support.table_schemas import INT32, TEXT, Node, table_of
 from tests.support.tsv_parts import Layout, Row, write_parts
 
-from dapkit.errors import MovedOnError
+from dapkit.errors import ConcurrentUpdateError
 from dapkit.model import Table
-from dapkit.targets.base import Book, Load
+from dapkit.targets.base import Load, SyncState
 
 __all__ = ["Follower", "Key", "Service"]
 
@@ -99,9 +99,9 @@ def _ts(time: int) -> str:
 class Applied:
     """A load that came to its end: by which road, and from which line in the books."""
 
-    road: str
+    action: str
     load: Load
-    before: Book | None
+    before: SyncState | None
 
 
 @dataclass
@@ -119,15 +119,15 @@ class Follower:
         self.session = self.place.open()
         self.session.prepare("canvas", sandbox=False)
 
-    def sync(self, service: Service, *, road: str, overlap: int, repeated: bool, break_at: int | None) -> None:
+    def sync(self, service: Service, *, action: str, overlap: int, repeated: bool, break_at: int | None) -> None:
         """Bring the table up to date; a break at some statement leaves it as it was."""
         table = service.table
-        before = self.session.books("canvas").get(table.name)
-        road = "initialise" if before is None else road
-        increment = road == "change"
+        before = self.session.sync_states("canvas").get(table.name)
+        action = "initialise" if before is None else action
+        increment = action == "change"
         rows = service.increment(self.at - overlap, repeated=repeated) if increment else service.snapshot()
         parts = write_parts(self.folder, table, rows, Layout(action=increment, files=2))
-        step = Applied(road, Load(table=table, parts=parts, watermark=moment(service.now)), before)
+        step = Applied(action, Load(table=table, parts=parts, watermark=moment(service.now)), before)
         with interrupted(self.session, break_at or 0) as breaks:
             self._run(step)
         if breaks.happened:
@@ -145,31 +145,31 @@ class Follower:
         if step.before is None:
             self.session.initialise(step.load)
         else:
-            (self.session.change if step.road == "change" else self.session.replace)(step.load, step.before)
+            (self.session.change if step.action == "change" else self.session.replace)(step.load, step.before)
 
     def replay(self) -> None:
         """Apply the last load once more, as when the service answers with a job that was applied already."""
         if self.last is not None and self.last.before is not None:
-            self._run(replace(self.last, before=self.session.books("canvas")["things"]))
+            self._run(replace(self.last, before=self.session.sync_states("canvas")["things"]))
         self.check()
 
     def come_late(self) -> None:
         """Apply the last load as somebody who knows nothing of it being applied."""
         before = self.last.before if self.last is not None else None
         if self.last is not None and before is not None and before.watermark != self.last.load.watermark:
-            with pytest.raises(MovedOnError):
+            with pytest.raises(ConcurrentUpdateError):
                 self._run(self.last)
         self.check()
 
     def check(self) -> None:
         """Require that the table is what the service's was, and that the books say when."""
-        books = self.session.books("canvas")
+        sync_states = self.session.sync_states("canvas")
         if self.shape is None:
-            assert books == {}
+            assert sync_states == {}
             return
         names = [column.name for column in self.shape.columns]
         full = [{"id": key[0], "part": key[1]} | values for key, values in self.wanted.items()]
         wanted = [{name: row.get(name) for name in names} for row in full]
         assert sorted(self.place.rows(self.shape), key=repr) == sorted(wanted, key=repr)
-        assert books["things"].watermark == moment(self.at)
-        assert books["things"].schema.version == self.shape.version
+        assert sync_states["things"].watermark == moment(self.at)
+        assert sync_states["things"].schema.version == self.shape.version

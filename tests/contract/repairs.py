@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.contract.scene import Scene
+from tests.contract.table_fixture import Scene
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 
-from dapkit.errors import LayoutError, MovedOnError
+from dapkit.errors import ConcurrentUpdateError, IncompatibleLayoutError
 from dapkit.model import Table
-from dapkit.targets.base import Standing
+from dapkit.targets.base import TableStatus
 
 SHORT = TEXT | {"maxLength": 5}
 PRICE: Node = {"type": "number", "multipleOf": 0.01, "exclusiveMinimum": -1000, "exclusiveMaximum": 1000}
@@ -100,17 +100,17 @@ class RepairsContract:
         self._half_loaded(scene, TABLE, ROWS)
         load = scene.load(TABLE, scene.parts(TABLE, ROWS, action=False))
         scene.session.repair(load)
-        with pytest.raises(MovedOnError):
+        with pytest.raises(ConcurrentUpdateError):
             scene.session.repair(load)
         scene.reopen()
         scene.holds(TABLE, ROWS)
-        assert scene.place.ask(f"SELECT count(*) FROM {scene.session.dialect.book('table_sync')}") == [(1,)]
+        assert scene.place.ask(f"SELECT count(*) FROM {scene.session.dialect.state_table('table_sync')}") == [(1,)]
 
     def _half_loaded(self, scene: Scene, table: Table, rows: list[dict[str, Any]]) -> None:
         """Leave a table with rows and no line, as a load of the official client that breaks off does."""
         scene.initialise(table, [{name: value for name, value in row.items() if _has(table, name)} for row in rows])
-        scene.place.execute(f"DELETE FROM {scene.session.dialect.book('table_sync')}")
-        assert scene.session.standing("canvas", table.name) is Standing.UNBOOKED
+        scene.place.execute(f"DELETE FROM {scene.session.dialect.state_table('table_sync')}")
+        assert scene.session.status("canvas", table.name) is TableStatus.UNMANAGED
 
     def _refused(self, scene: Scene, found: Table) -> None:
         row = {"id": 1, "name": "n", "note": "n"}
@@ -120,12 +120,12 @@ class RepairsContract:
     def _is_refused(self, scene: Scene, rows: str) -> None:
         before = scene.place.ask(rows)
         assert before
-        with pytest.raises(LayoutError) as caught:
+        with pytest.raises(IncompatibleLayoutError) as caught:
             scene.session.repair(scene.load(TABLE, scene.parts(TABLE, ROWS, action=False)))
         assert "not touched" in caught.value.hint
         scene.reopen()
         assert scene.place.ask(rows) == before
-        assert scene.session.books("canvas") == {}
+        assert scene.session.sync_states("canvas") == {}
 
 
 def _has(table: Table, name: str) -> bool:

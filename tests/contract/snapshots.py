@@ -2,7 +2,7 @@
 
 import pytest
 from tests.contract.changes import TABLE, A, B, C
-from tests.contract.scene import Scene
+from tests.contract.table_fixture import Scene
 from tests.support.table_schemas import INT32, INT64, TEXT, table_of
 
 from dapkit.targets.base import LoadOptions
@@ -50,14 +50,14 @@ class SnapshotsContract:
         scene.holds(TABLE, [A, B | {"size": 5}, C | {"size": 6}])
         assert len(scene.place.ask(f"SELECT mine FROM {name}")) == 3
 
-    @pytest.mark.parametrize("road", ["change", "replace"])
-    def test_an_index_of_the_users_own_does_not_hinder(self, scene: Scene, road: str) -> None:
+    @pytest.mark.parametrize("action", ["change", "replace"])
+    def test_an_index_of_the_users_own_does_not_hinder(self, scene: Scene, action: str) -> None:
         scene.initialise(TABLE, [A, B])
         dialect = scene.session.dialect
         scene.place.execute(f"CREATE INDEX by_size ON {dialect.of(TABLE)} ({dialect.identifier('size')})")
-        load = scene.change if road == "change" else scene.replace
+        load = scene.change if action == "change" else scene.replace
         load(TABLE, [A | {"size": 5}, C])
-        wanted = [A | {"size": 5}, C] if road == "replace" else [A | {"size": 5}, B, C]
+        wanted = [A | {"size": 5}, C] if action == "replace" else [A | {"size": 5}, B, C]
         scene.holds(TABLE, wanted)
         wider = table_of({"name": TEXT, "size": INT64, "more": INT32}, version=2)
         load(wider, [*wanted, {"id": 4, "more": 4}])

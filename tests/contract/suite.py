@@ -4,17 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.books import BooksContract
 from tests.contract.changes import ChangesContract
-from tests.contract.comparing import ComparingContract
+from tests.contract.comparison import ComparingContract
+from tests.contract.database_fixture import Place
 from tests.contract.evolution import EvolutionContract
-from tests.contract.expiry import ExpiryContract
-from tests.contract.hands import HandsContract
-from tests.contract.place import Place
+from tests.contract.manual_changes import HandsContract
 from tests.contract.repairs import RepairsContract
+from tests.contract.retention import ExpiryContract
 from tests.contract.safety import SafetyContract
-from tests.contract.scene import Scene
 from tests.contract.snapshots import SnapshotsContract
+from tests.contract.sync_state import BooksContract
+from tests.contract.table_fixture import Scene
 from tests.contract.values import ValuesContract
 
 __all__ = ["TargetContract"]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.contract.place import Capabilities, Fate, Place
+from tests.contract.database_fixture import Capabilities, Fate, Place
 from tests.contract.suite import TargetContract
 
 from dapkit.targets.duckdb.target import DuckDbTarget

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.contract.database_fixture import Place
 from tests.contract.model import Follower, Service
-from tests.contract.mysql_place import MySqlPlace
-from tests.contract.place import Place
-from tests.contract.postgres_place import PostgresPlace
+from tests.contract.mysql_fixture import MySqlPlace
+from tests.contract.postgres_fixture import PostgresPlace
 from tests.contract.test_duckdb import CAPABILITIES as DUCKDB
 from tests.contract.test_sqlite import CAPABILITIES as SQLITE
 from tests.support.mariadb_server import MySqlServer
@@ -44,7 +44,7 @@ class Round:
 
     writes: list[dict[Key, Row | None]]
     alteration: str | None
-    road: str
+    action: str
     overlap: int
     repeated: bool
     break_at: int | None
@@ -55,7 +55,7 @@ ROUNDS = st.builds(
     Round,
     writes=WRITES,
     alteration=st.none() | st.sampled_from(["add", "widen", "drop"]),
-    road=st.sampled_from(["change", "change", "change", "replace"]),
+    action=st.sampled_from(["change", "change", "change", "replace"]),
     overlap=st.integers(0, 2),
     repeated=st.booleans(),
     break_at=st.none() | st.integers(1, 25),
@@ -126,7 +126,9 @@ def follow(place: Place, folder: Path, rounds: list[Round]) -> None:
     write(service, {(number, part): ("x", number) for number in (1, 2, 3) for part in "aA"})
     with closing(follower):
         for each in rounds:
-            follower.sync(service, road=each.road, overlap=each.overlap, repeated=each.repeated, break_at=each.break_at)
+            follower.sync(
+                service, action=each.action, overlap=each.overlap, repeated=each.repeated, break_at=each.break_at
+            )
             if each.after == "replay":
                 follower.replay()
             elif each.after == "late":
@@ -134,4 +136,4 @@ def follow(place: Place, folder: Path, rounds: list[Round]) -> None:
             for rows in each.writes:
                 write(service, rows)
             alter(service, each.alteration)
-        follower.sync(service, road="change", overlap=0, repeated=False, break_at=None)
+        follower.sync(service, action="change", overlap=0, repeated=False, break_at=None)

@@ -1,12 +1,12 @@
 """SQL Server keeps the contract, on the server that DAPKIT_TEST_MSSQL names. Nobody has run this yet."""
 
 import pytest
-from tests.contract.mssql_place import MsSqlPlace, in_tsql
-from tests.contract.place import Place
-from tests.contract.scene import Scene
+from tests.contract.database_fixture import Place
+from tests.contract.mssql_fixture import MsSqlPlace, in_tsql
 from tests.contract.suite import TargetContract
+from tests.contract.table_fixture import Scene
 
-BOOKS = '"instructure_dap"."database_version"'
+STATE_SCHEMA = '"instructure_dap"."database_version"'
 
 
 @pytest.mark.server
@@ -26,12 +26,12 @@ class TestMsSql(TargetContract):
         ('ALTER TABLE "c"."t" ADD COLUMN mine INTEGER', ['ALTER TABLE "c"."t" ADD mine INTEGER']),
         ('CREATE VIEW "c"."v" AS SELECT 1', ['CREATE VIEW "c"."v" AS SELECT 1']),
         (
-            f"UPDATE {BOOKS} SET version = 2",
+            f"UPDATE {STATE_SCHEMA} SET version = 2",
             [
-                f"DELETE FROM {BOOKS}",
-                f"SET IDENTITY_INSERT {BOOKS} ON",
-                f"INSERT INTO {BOOKS} (version) VALUES (2)",
-                f"SET IDENTITY_INSERT {BOOKS} OFF",
+                f"DELETE FROM {STATE_SCHEMA}",
+                f"SET IDENTITY_INSERT {STATE_SCHEMA} ON",
+                f"INSERT INTO {STATE_SCHEMA} (version) VALUES (2)",
+                f"SET IDENTITY_INSERT {STATE_SCHEMA} OFF",
             ],
         ),
     ],

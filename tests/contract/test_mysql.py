@@ -1,10 +1,10 @@
 """MySQL and MariaDB keep the contract, on a MariaDB of our own, or on the server that DAPKIT_TEST_MYSQL names."""
 
 import pytest
-from tests.contract.mysql_place import MySqlPlace
-from tests.contract.place import Place
-from tests.contract.scene import Scene
+from tests.contract.database_fixture import Place
+from tests.contract.mysql_fixture import MySqlPlace
 from tests.contract.suite import TargetContract
+from tests.contract.table_fixture import Scene
 
 ROADS = ["initialise", "change", "replace", "alter"]
 """What is rebuilt is altered in its rows' sight too: tests/targets/mysql has it."""
@@ -20,6 +20,6 @@ class TestMySql(TargetContract):
     def test_books_of_two_versions_are_refused_untouched(self, scene: Scene, versions: tuple[int, ...]) -> None:
         super().test_books_of_two_versions_are_refused_untouched(scene, versions)
 
-    @pytest.mark.parametrize("road", ROADS)
-    def test_a_break_at_any_step_leaves_the_table_as_it_was(self, scene: Scene, road: str) -> None:
-        super().test_a_break_at_any_step_leaves_the_table_as_it_was(scene, road)
+    @pytest.mark.parametrize("action", ROADS)
+    def test_a_break_at_any_step_leaves_the_table_as_it_was(self, scene: Scene, action: str) -> None:
+        super().test_a_break_at_any_step_leaves_the_table_as_it_was(scene, action)

@@ -1,10 +1,10 @@
 """PostgreSQL keeps the contract."""
 
 import pytest
-from tests.contract.place import Place
-from tests.contract.postgres_place import PostgresPlace
-from tests.contract.scene import Scene
+from tests.contract.database_fixture import Place
+from tests.contract.postgres_fixture import PostgresPlace
 from tests.contract.suite import TargetContract
+from tests.contract.table_fixture import Scene
 
 
 @pytest.mark.server

@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.contract.place import Fate, Values
-from tests.contract.scene import Scene
+from tests.contract.database_fixture import Fate, Values
+from tests.contract.table_fixture import Scene
 from tests.support.table_schemas import INT32, TEXT, Node, table_of
 from tests.support.tsv_parts import deleted
 

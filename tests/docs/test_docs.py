@@ -1,4 +1,4 @@
-"""Documentation that cannot go stale: commands, variables, links and snippets are checked."""
+"""The documentation is up to date: commands, options, variables, error codes, links and snippets are checked."""
 
 import re
 import shlex
@@ -10,9 +10,8 @@ import msgspec
 import pytest
 from docs.generate import raised_errors
 
-from dapkit.cli.exitcodes import BROKEN_PIPE
 from dapkit.cli.main import dap, main
-from dapkit.engine.manifest import Manifest, ManifestObject
+from dapkit.transfer.manifest import Manifest, ManifestObject
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -33,27 +32,60 @@ def test_every_environment_variable_that_is_read_is_documented() -> None:
         assert variable in ALL, variable
 
 
-def test_every_exit_code_says_what_to_do() -> None:
-    rows = re.findall(r"(?m)^\| (\d+(?:, \d+)*) \|", (ROOT / "docs" / "failures.md").read_text(encoding="utf-8"))
-    said = [int(code) for row in rows for code in row.split(", ")]
-    raised = {each.exit_code for each in raised_errors()}
-    assert sorted(said) == sorted({0, BROKEN_PIPE} | raised)
+def test_every_variable_that_is_documented_exists() -> None:
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    known = set(re.findall(r"DAP_[A-Z_]+", source))
+    prefixes = tuple(name for name in known if name.endswith("_"))  # of names that are put together
+    named = set(re.findall(r"\bDAP_[A-Z_]+", ALL))
+    assert [name for name in sorted(named - known) if not name.startswith(prefixes)] == []
 
 
-def test_the_manifest_that_is_shown_is_one_and_its_fields_are_explained() -> None:
-    page = (ROOT / "docs" / "manifest.md").read_text(encoding="utf-8")
+def test_every_option_that_is_documented_exists() -> None:
+    context = click.Context(dap)
+    commands = [dap, *(dap.get_command(context, name) for name in dap.list_commands(context))]
+    known = {option for command in commands if command for each in command.params for option in each.opts}
+    named = set(re.findall(r"`(?:dap [a-z]+ )?(--[a-z][a-z-]+)", ALL))
+    assert sorted(named - known - {"--help"}) == []
+
+
+def test_troubleshooting_says_what_to_do_about_every_error_code() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\| (`[a-z-]+`(?:, `[a-z-]+`)*) \|[^|]+\| \S", page)
+    explained = [code for row in rows for code in re.findall(r"`([a-z-]+)`", row)]
+    assert sorted(explained) == sorted({each.code for each in raised_errors()})
+
+
+def test_exit_codes_are_listed_once() -> None:
+    pages = [
+        page.name for page in PAGES if re.search(r"(?m)^\|.*\| (?:20|50|141) \|", page.read_text(encoding="utf-8"))
+    ]
+    assert pages == ["formats.md"]
+
+
+def test_the_manifest_that_is_shown_is_valid_and_its_fields_are_explained() -> None:
+    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
     shown = re.search(r"```json\n(.*?)```", page, re.DOTALL)
     assert shown
     msgspec.json.decode(shown[1], type=Manifest)
+    section = page.partition("## Manifest")[2].partition("\n## ")[0]
     for name in (*Manifest.__struct_fields__, *ManifestObject.__struct_fields__):
-        assert f"`{name}`" in page, name
+        assert f"`{name}`" in section, name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_relative_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
-        if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+def test_relative_links_lead_to_a_page_and_a_heading(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        linked = page.parent / target if target else page
+        assert linked.exists(), f"{page.name}: {target}"
+        assert not anchor or anchor in anchors(linked), f"{page.name}: {target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as Python-Markdown makes them."""
+    headings = re.findall(r"(?m)^#+ (.+)$", page.read_text(encoding="utf-8"))
+    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in headings}
 
 
 def shown_commands() -> Iterator[str]:
@@ -76,14 +108,12 @@ def test_commands_that_are_shown_parse(line: str, tmp_path: Path, monkeypatch: p
 
 
 def runnable(page: Path) -> list[re.Match[str]]:
-    """What a reader without credentials can run: commands with --sandbox, and Python."""
+    """Return what a reader can run without credentials: commands with --sandbox, and Python."""
     return list(RUNNABLE.finditer(page.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=lambda page: page.name)
-def test_what_a_page_shows_runs_from_its_top_to_its_end(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_examples_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DAP_SANDBOX_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DAP_SANDBOX_SCALE", "0.02")

@@ -1,4 +1,4 @@
-"""What is made from the code says what the code says now."""
+"""The generated parts of the documentation are up to date."""
 
 import json
 
@@ -7,11 +7,11 @@ import pytest
 from docs.generate import DOCS, GENERATED
 
 from dapkit.cli.main import dap
-from dapkit.engine.manifest import Manifest, ManifestObject
+from dapkit.transfer.manifest import Manifest, ManifestObject
 
 
 @pytest.mark.parametrize("name", GENERATED)
-def test_what_is_generated_is_up_to_date(name: str) -> None:
+def test_generated_text_is_up_to_date(name: str) -> None:
     assert (DOCS / name).read_text(encoding="utf-8") == GENERATED[name](), "run make reference"
 
 

@@ -12,11 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.support.battered_server import BatteredServer, mariadb, postgresql
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
+from tests.support.malformed_responses_server import BatteredServer, mariadb, postgresql
 from tests.support.sandbox_process import SandboxProcess, sandbox_process
 
-from dapkit.errors import BusyTargetError, LockedError, MovedOnError, PartlyFailedError, UnreachableTargetError
+from dapkit.errors import (
+    ConcurrentUpdateError,
+    LockedError,
+    PartialFailureError,
+    TargetBusyError,
+    TargetUnreachableError,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(1800)]
 
@@ -150,7 +156,7 @@ def test_a_link_that_is_cut_for_good_ends_within_patience(server: BatteredServer
     with world(tmp_path) as sandbox, server.database() as url, through_a_proxy(server, url) as (proxy, through):
         assert sandbox.dap(*sync(through)).returncode == 0
         sandbox.advance(24 * 7)
-        for limit, code in ((30, UnreachableTargetError.exit_code), (9000, None)):
+        for limit, code in ((30, TargetUnreachableError.exit_code), (9000, None)):
             proxy.limits = [limit] * 10_000
             began = time.monotonic()
             done = sandbox.with_environ(DAP_PATIENCE="3").dap(*sync(through))
@@ -162,7 +168,7 @@ def test_a_link_that_is_cut_for_good_ends_within_patience(server: BatteredServer
         assert_right(sandbox, server, through)
 
 
-_GONE = {PartlyFailedError.exit_code, UnreachableTargetError.exit_code}
+_GONE = {PartialFailureError.exit_code, TargetUnreachableError.exit_code}
 
 
 def test_a_server_that_takes_few_connections(server: BatteredServer, tmp_path: Path) -> None:
@@ -186,7 +192,7 @@ def test_two_at_once_on_one_machine(server: BatteredServer, tmp_path: Path) -> N
 
 
 def test_two_at_once_on_two_machines(server: BatteredServer, tmp_path: Path) -> None:
-    honest = {0, PartlyFailedError.exit_code, 50, MovedOnError.exit_code, BusyTargetError.exit_code}
+    honest = {0, PartialFailureError.exit_code, 50, ConcurrentUpdateError.exit_code, TargetBusyError.exit_code}
     with world(tmp_path) as sandbox, server.database() as url:
         elsewhere = sandbox.with_environ(XDG_CACHE_HOME=str(tmp_path / "other"), XDG_STATE_HOME=str(tmp_path / "far"))
         for _ in range(3):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.support.sandbox_process import SandboxProcess, files, sandbox_process
 
-from dapkit.engine.verify import verify
+from dapkit.export.verify import verify
 
 SERVED = re.compile(r"job_[a-z0-9]+/part-\d{5}-[0-9a-f-]{36}-c000\.(jsonl\.gz|csv\.gz|tsv\.gz|parquet)")
 
@@ -54,10 +54,10 @@ def test_snapshots_as_the_official_pages_print_them(
 ) -> None:
     assert run(sandbox, tmp_path, line) == "", "standard output is for results"
     assert [path.name for path in tmp_path.iterdir()] == ["downloads"]
-    places = files(tmp_path / "downloads")
-    assert all(SERVED.fullmatch(place) and place.endswith(f".{ending}") for place in places)
+    resources = files(tmp_path / "downloads")
+    assert all(SERVED.fullmatch(place) and place.endswith(f".{ending}") for place in resources)
     assert manifests(tmp_path / "downloads").keys() == tables
-    assert len({place.partition("/")[0] for place in places}) == len(tables)
+    assert len({place.partition("/")[0] for place in resources}) == len(tables)
     assert verify(tmp_path / "downloads").problems == ()
 
 

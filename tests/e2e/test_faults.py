@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.sandbox_process import SandboxProcess, files, sandbox_process, snapshot_words
 
-from dapkit.engine.verify import verify
+from dapkit.export.verify import verify
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 SOAK = "DAPKIT_SOAK" in os.environ
@@ -94,4 +94,4 @@ def test_a_flipped_bit_is_found_whatever_checksum_the_store_sends(
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["refetched_bytes"] > 0
     assert sorted(files(output).values()) == truth["parquet"]
-    assert all("checksum" in table["proven"] for table in json.loads(done.stdout)["tables"])
+    assert all("checksum" in table["verified_by"] for table in json.loads(done.stdout)["tables"])

@@ -148,8 +148,8 @@ def impatient(sandbox: SandboxProcess, tmp_path: Path) -> SandboxProcess:
     folder = tmp_path / "site"
     folder.mkdir()
     patch = """
-        import dapkit.engine.fetch
-        dapkit.engine.fetch.MOST_UNANNOUNCED = 8 << 20
+        import dapkit.transfer.object_download
+        dapkit.transfer.object_download.MOST_UNANNOUNCED = 8 << 20
     """
     (folder / "sitecustomize.py").write_text(textwrap.dedent(patch))
     return sandbox.with_environ(PYTHONPATH=str(folder))

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pymysql
 import pytest
-from tests.support.battered_server import BatteredServer, mariadb, postgresql
+from tests.support.malformed_responses_server import BatteredServer, mariadb, postgresql
 from tests.support.mariadb_server import MySqlServer
 from tests.support.postgres_server import PostgresServer
 from tests.support.sandbox_process import SandboxProcess, sandbox_process

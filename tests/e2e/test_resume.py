@@ -181,8 +181,8 @@ def test_a_wrong_file_of_another_program_under_a_final_name_is_put_right(
     tmp_path: Path,
     spoil: Callable[[bytes], bytes],
 ) -> None:
-    places = sorted(truth)
-    wrong, right = places[0], places[1]
+    resources = sorted(truth)
+    wrong, right = resources[0], resources[1]
     for place, content in ((wrong, spoil(truth[wrong])), (right, truth[right])):
         path = tmp_path / "out" / place
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from tests.support.postgres_contents import layout, rows
 from tests.support.postgres_server import PostgresServer
 from tests.support.sandbox_process import sandbox_process
 
-from dapkit.errors import LayoutError
+from dapkit.errors import IncompatibleLayoutError
 
 pytestmark = [pytest.mark.official, pytest.mark.server, pytest.mark.timeout(600), NEEDS_OFFICIAL]
 
@@ -31,7 +31,7 @@ def test_a_first_load_that_was_killed(postgres_server: PostgresServer, tmp_path:
         words = ("--namespace", "canvas", "--table", "submissions", "--connection-string", url)
         for verb in ("initdb", "syncdb"):
             refused = sandbox.dap(verb, *words)
-            assert refused.returncode == LayoutError.exit_code
+            assert refused.returncode == IncompatibleLayoutError.exit_code
             assert "--repair" in refused.stderr
         assert _count(url) >= left
         assert layout(url, "canvas") >= {line for line in before if line[0] == "canvas"}

@@ -72,7 +72,7 @@ class Table:
             self.theirs("initdb", truth)
             assert rows(self.url, self.namespace) == rows(truth, self.namespace)
         if roads is not None:
-            assert {each["road"] for each in roads["tables"]} == {"change"}
+            assert {each["action"] for each in roads["tables"]} == {"change"}
         compared = self.ours("reconcile", "--no-sync")
         assert all(each["equal"] for each in compared["tables"])
         assert len(compared["tables"]) == len(self.tables.split(","))

@@ -18,8 +18,8 @@ from dapkit.model import Table, VersionedSchema
 from dapkit.sandbox.data.catalogue import spec_tables
 from dapkit.sandbox.data.json_schema import json_schema
 from dapkit.schema import read_table
-from dapkit.targets.dialect import BOOKS
 from dapkit.targets.mssql.dialect import MsSqlDialect
+from dapkit.targets.sql.dialect import STATE_SCHEMA
 
 pytestmark = [pytest.mark.official, pytest.mark.timeout(120), NEEDS_OFFICIAL]
 
@@ -99,7 +99,7 @@ def theirs(tables: dict[str, Table]) -> dict[str, str]:
 
 
 def test_books(theirs: dict[str, str]) -> None:
-    ours = [sql for sql in DIALECT.create_books() if "table_sync" in sql or "database_version" in sql]
+    ours = [sql for sql in DIALECT.create_state_tables() if "table_sync" in sql or "database_version" in sql]
     assert len(ours) == 2
     assert layout(ours) == layout([theirs["books"]])
 
@@ -129,7 +129,7 @@ def layout(statements: list[str]) -> dict[str, Any]:
         columns, constraints = found.setdefault(name, ([], set()))
         for item in _ITEM.split(items):
             (constraints.add if item.startswith("CONSTRAINT") else columns.append)(_free(item))
-    assert all(name.startswith(('"canvas', '"catalog', '"new_quizzes', f'"{BOOKS}')) for name in found)
+    assert all(name.startswith(('"canvas', '"catalog', '"new_quizzes', f'"{STATE_SCHEMA}')) for name in found)
     return found
 
 

@@ -30,7 +30,9 @@ SELECT table_name, ordinal_position, constraint_name, column_name, referenced_ta
     NULL, NULL, NULL
 FROM information_schema.key_column_usage WHERE table_schema = database()
 """
-BOOKS = "source_namespace, source_table, timestamp, schema_version, target_schema, target_table, schema_description"
+STATE_SCHEMA = (
+    "source_namespace, source_table, timestamp, schema_version, target_schema, target_table, schema_description"
+)
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +88,9 @@ class Database:
             for row in self.ask(f"SELECT {', '.join(values)} FROM `{name}` AS t")
         ]
 
-    def books(self) -> list[tuple[Any, ...]]:
+    def sync_states(self) -> list[tuple[Any, ...]]:
         """Return the lines of the books and their version."""
-        lines = self.ask(f"SELECT {BOOKS} FROM instructure_dap__table_sync ORDER BY 1, 2")
+        lines = self.ask(f"SELECT {STATE_SCHEMA} FROM instructure_dap__table_sync ORDER BY 1, 2")
         return lines + self.ask("SELECT version FROM instructure_dap__database_version")
 
 
@@ -118,7 +120,7 @@ def test_tables_rows_and_books_are_the_same(
     run(sandbox, "initdb", namespace, tables, ours.url)
     assert ours.layout() == theirs.layout()
     assert ours.rows() == theirs.rows()
-    assert ours.books() == theirs.books()
+    assert ours.sync_states() == theirs.sync_states()
     assert all(ours.rows().values()) or namespace == "edge"
 
 
@@ -138,7 +140,7 @@ def test_each_goes_on_with_what_the_other_made(
             official(sandbox, "syncdb", namespace, names, second.url, tmp_path)
             assert ours.rows() == theirs.rows()
         assert ours.layout() == theirs.layout() == before
-        assert ours.books() == theirs.books()
+        assert ours.sync_states() == theirs.sync_states()
 
 
 # The schema changes: see the module `dapkit.sandbox.data.schema_evolution`

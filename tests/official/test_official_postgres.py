@@ -14,10 +14,10 @@ from tests.support.postgres_server import PostgresServer
 from tests.support.sandbox_process import SandboxProcess, sandbox_process
 
 from dapkit import Client, ClientOptions, Delivery
-from dapkit.engine import manifest
 from dapkit.schema import read_table
-from dapkit.targets.base import Load, Parts, watermark_of, watermark_text
+from dapkit.targets.base import DataFiles, Load, watermark_of, watermark_text
 from dapkit.targets.postgres.target import PostgresTarget
+from dapkit.transfer import manifest
 
 pytestmark = [
     pytest.mark.official,
@@ -51,7 +51,7 @@ def ours(client: Client, verb: str, namespace: str, tables: str, url: str, folde
 
 
 def _replicate(client: Client, session: Any, verb: str, namespace: str, name: str, folder: Path) -> None:
-    before = session.books(namespace).get(name)
+    before = session.sync_states(namespace).get(name)
     delivery = Delivery(format="tsv", mode="condensed", output=folder / verb)
     if verb == "initdb":
         result = client.snapshot(namespace, [name], delivery)
@@ -65,7 +65,7 @@ def _replicate(client: Client, session: Any, verb: str, namespace: str, name: st
     files = tuple(done.folder / each.name for each in made.objects)
     load = Load(
         table=read_table(client.schema(namespace, name)),
-        parts=Parts(paths=files, rows=done.rows),
+        parts=DataFiles(paths=files, rows=done.rows),
         watermark=watermark_of(mark),
     )
     session.initialise(load) if verb == "initdb" else session.change(load, before)

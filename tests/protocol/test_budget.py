@@ -11,14 +11,14 @@ from dapkit.protocol.budget import (
     HANDFUL,
     LEASE,
     MARGIN,
-    NO_PACE,
-    PUBLISHED_PACE,
+    NO_RATE_LIMIT,
+    PUBLISHED_RATE_LIMIT,
     RECOVERY,
     WINDOW,
     Budget,
-    Narrowing,
-    Pace,
-    Slot,
+    RateLimit,
+    RequestSlot,
+    Throttle,
     answered,
     merged,
     narrowed,
@@ -27,18 +27,18 @@ from dapkit.protocol.budget import (
     taken,
     width,
 )
-from dapkit.protocol.refusal import Endpoint
+from dapkit.protocol.error_response import Endpoint
 
 NOW = 1_000_000.0
 HOLD = WINDOW + MARGIN
 
 
-def slots(*times: float | tuple[float, float]) -> tuple[Slot, ...]:
+def slots(*times: float | tuple[float, float]) -> tuple[RequestSlot, ...]:
     """Return slots by when they were answered; a pair is when one was taken and answered, an open one ends in inf."""
     made = []
     for number, time in enumerate(times):
         begin, end = time if isinstance(time, tuple) else (time, time)
-        made.append(Slot(id=str(number), taken=NOW + begin, answered=None if end == float("inf") else NOW + end))
+        made.append(RequestSlot(id=str(number), taken=NOW + begin, answered=None if end == float("inf") else NOW + end))
     return tuple(made)
 
 
@@ -47,28 +47,28 @@ OPEN = float("inf")
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("published", PUBLISHED_PACE), (" None ", NO_PACE), ("2", Pace(2)), ("1000", Pace(1000))],
+    [("published", PUBLISHED_RATE_LIMIT), (" None ", NO_RATE_LIMIT), ("2", RateLimit(2)), ("1000", RateLimit(1000))],
 )
-def test_pace_is_read(text: str, expected: Pace) -> None:
-    assert Pace.parse(text) == expected
+def test_pace_is_read(text: str, expected: RateLimit) -> None:
+    assert RateLimit.parse(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "fast", "1001", "٣"])
 def test_what_is_no_pace(text: str) -> None:
     with pytest.raises(UsageError, match="not a pace"):
-        Pace.parse(text)
+        RateLimit.parse(text)
 
 
 @pytest.mark.parametrize(
     ("pace", "limits"),
     [
-        (PUBLISHED_PACE, {"tables": 5, "schema": 500, "submit": 5, "poll": 500, "sign": 200, "login": None}),
-        (Pace(1), {"tables": 1, "schema": 100, "submit": 1, "poll": 100, "sign": 40, "login": None}),
-        (Pace(20), {"tables": 20, "schema": 2000, "submit": 20, "poll": 2000, "sign": 800, "login": None}),
-        (NO_PACE, dict.fromkeys(["tables", "schema", "submit", "poll", "sign", "login"])),
+        (PUBLISHED_RATE_LIMIT, {"tables": 5, "schema": 500, "submit": 5, "poll": 500, "sign": 200, "login": None}),
+        (RateLimit(1), {"tables": 1, "schema": 100, "submit": 1, "poll": 100, "sign": 40, "login": None}),
+        (RateLimit(20), {"tables": 20, "schema": 2000, "submit": 20, "poll": 2000, "sign": 800, "login": None}),
+        (NO_RATE_LIMIT, dict.fromkeys(["tables", "schema", "submit", "poll", "sign", "login"])),
     ],
 )
-def test_a_number_scales_every_budget(pace: Pace, limits: dict[str, int | None]) -> None:
+def test_a_number_scales_every_budget(pace: RateLimit, limits: dict[str, int | None]) -> None:
     assert {endpoint.value: pace.limit(endpoint) for endpoint in Endpoint} == limits
 
 
@@ -102,7 +102,7 @@ def test_pruning_forgets_what_is_past_or_from_the_future() -> None:
 
 @pytest.mark.parametrize(("at", "kept"), [(-1.0, True), (-RECOVERY + 1, True), (-RECOVERY, False), (100.0, False)])
 def test_pruning_forgets_an_old_narrowing(at: float, kept: bool) -> None:
-    spent = Budget(narrowing=Narrowing(at=NOW + at, low=1))
+    spent = Budget(narrowing=Throttle(at=NOW + at, low=1))
     assert (pruned(spent, NOW).narrowing is not None) is kept
 
 
@@ -111,7 +111,7 @@ def test_pruning_forgets_an_old_narrowing(at: float, kept: bool) -> None:
     [(5, 0, 2), (5, RECOVERY / 2, 3), (5, RECOVERY - 1, 4), (5, RECOVERY, 5), (1, 0, 1), (None, RECOVERY, None)],
 )
 def test_a_narrowed_lane_widens_again(limit: int | None, age: float, expected: int | None) -> None:
-    spent = Budget(narrowing=Narrowing(at=NOW, low=2))
+    spent = Budget(narrowing=Throttle(at=NOW, low=2))
     assert width(spent, limit, NOW + age) == expected
 
 
@@ -120,9 +120,9 @@ def test_a_429_halves_the_lane(limit: int, low: int) -> None:
     spent = Budget(slots=slots(-1.0))
     told = narrowed(spent, spent.slots[-1], limit, NOW, 30.0)
     assert told.blocked_until == NOW + 30
-    assert told.narrowing == Narrowing(at=NOW, low=low)
-    again = narrowed(told, Slot(id="x", taken=NOW + 0.5), limit, NOW + 1, 30.0)
-    assert again.narrowing == Narrowing(at=NOW + 1, low=max(1, low // 2))
+    assert told.narrowing == Throttle(at=NOW, low=low)
+    again = narrowed(told, RequestSlot(id="x", taken=NOW + 0.5), limit, NOW + 1, 30.0)
+    assert again.narrowing == Throttle(at=NOW + 1, low=max(1, low // 2))
 
 
 @pytest.mark.parametrize(("under_way", "low"), [(1, HANDFUL), (2 * HANDFUL, HANDFUL), (100, 50)])
@@ -136,8 +136,8 @@ def test_a_429_halves_how_many_are_on_their_way_where_there_is_no_budget(under_w
 
 
 def test_later_answers_widen_a_lane_without_a_budget_again() -> None:
-    early, late = Slot(id="early", taken=NOW - 1), Slot(id="late", taken=NOW + 1)
-    told = Budget(slots=(early, late), narrowing=Narrowing(at=NOW, low=HANDFUL))
+    early, late = RequestSlot(id="early", taken=NOW - 1), RequestSlot(id="late", taken=NOW + 1)
+    told = Budget(slots=(early, late), narrowing=Throttle(at=NOW, low=HANDFUL))
     told = answered(told, early, None, NOW + 2)
     assert (width(told, None, NOW + 2), told.slots) == (HANDFUL, (late,))
     told = answered(told, late, None, NOW + 2)
@@ -145,7 +145,7 @@ def test_later_answers_widen_a_lane_without_a_budget_again() -> None:
 
 
 def test_a_narrowed_lane_without_a_budget_waits_for_answers() -> None:
-    full = Budget(slots=slots(*((-1, OPEN) for _ in range(HANDFUL))), narrowing=Narrowing(at=NOW, low=HANDFUL))
+    full = Budget(slots=slots(*((-1, OPEN) for _ in range(HANDFUL))), narrowing=Throttle(at=NOW, low=HANDFUL))
     assert next_free(full, None, NOW) > NOW
     assert next_free(answered(full, full.slots[0], None, NOW), None, NOW) <= NOW
 
@@ -156,7 +156,7 @@ def test_requests_on_their_way_narrow_no_further() -> None:
     twice = narrowed(once, spent.slots[1], 200, NOW + 1, 20.0)
     assert twice.narrowing == once.narrowing
     assert twice.blocked_until == NOW + 21
-    later = Slot(id="x", taken=NOW + 30)
+    later = RequestSlot(id="x", taken=NOW + 30)
     again = narrowed(taken(twice, later), later, 200, NOW + 31, 1.0)
     assert again.narrowing is not None
     assert again.narrowing.at == NOW + 31
@@ -169,24 +169,24 @@ def test_a_shorter_demand_does_not_lift_a_longer_one() -> None:
 
 
 def test_an_answer_starts_the_window() -> None:
-    slot = Slot(id="a", taken=NOW)
+    slot = RequestSlot(id="a", taken=NOW)
     spent = taken(Budget(), slot)
     assert next_free(spent, 1, NOW) == NOW + LEASE + HOLD
     assert next_free(answered(spent, slot, 1, NOW + 3), 1, NOW + 3) == NOW + 3 + HOLD
-    assert answered(spent, Slot(id="other", taken=NOW), 1, NOW + 3) == spent
+    assert answered(spent, RequestSlot(id="other", taken=NOW), 1, NOW + 3) == spent
 
 
 def test_merging_knows_the_answer_that_any_side_knows() -> None:
     (slot,) = slots((-5, OPEN))
     known = replace(slot, answered=NOW)
-    other = Slot(id="other", taken=NOW - 9)
+    other = RequestSlot(id="other", taken=NOW - 9)
     for sides in ([slot], [known]), ([known], [slot]):
         both = merged(Budget(slots=tuple(side)) for side in (*sides, [other]))
         assert both.slots == (other, known)
 
 
 def test_merging_takes_the_longest_block_and_the_latest_narrowing() -> None:
-    old, new = Narrowing(at=NOW - 9, low=1), Narrowing(at=NOW, low=2)
+    old, new = Throttle(at=NOW - 9, low=1), Throttle(at=NOW, low=2)
     sides = [Budget(blocked_until=5.0, narrowing=new), Budget(blocked_until=9.0, narrowing=old), Budget()]
     assert merged(sides) == Budget(blocked_until=9.0, narrowing=new)
 
@@ -201,7 +201,7 @@ def test_never_more_than_the_limit_in_any_window(limit: int, requests: list[tupl
     for number, (gap, latency, where) in enumerate(requests):
         now += gap
         now = max(now, next_free(pruned(spent, now), limit, now))
-        slot = Slot(id=str(number), taken=now)
+        slot = RequestSlot(id=str(number), taken=now)
         spent = answered(taken(pruned(spent, now), slot), slot, limit, now + latency)
         counted.append(now + latency * where)
     counted.sort()

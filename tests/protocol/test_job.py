@@ -13,16 +13,16 @@ from dapkit.protocol.job import (
     LONGEST_WAIT_FOR_EXPIRY,
     MOST_VANISHED,
     SHORT_LIFE,
-    Answered,
-    Broke,
-    Delivered,
     Done,
+    Downloaded,
     Fail,
     Fetch,
+    JobNotFound,
     JobRecord,
+    JobUpdated,
     Poll,
+    RequestFailed,
     Submit,
-    Vanished,
     Wait,
     apply,
     decide,
@@ -42,42 +42,42 @@ def test_nothing_known_is_submitted_before_others_that_failed() -> None:
 
 
 def test_a_running_job_is_polled_after_a_pause_that_grows_with_its_age() -> None:
-    record = apply(START, Answered(job(JobStatus.WAITING)), NOW)
+    record = apply(START, JobUpdated(job(JobStatus.WAITING)), NOW)
     first = decide(record, NOW)
     assert first == Wait(NOW + 0.5)
     assert decide(record, NOW + 0.5) == Poll("a")
-    record = apply(record, Answered(job(JobStatus.RUNNING)), NOW + 60)
+    record = apply(record, JobUpdated(job(JobStatus.RUNNING)), NOW + 60)
     assert decide(record, NOW + 60) == Wait(NOW + 60 + 9)
-    record = apply(record, Answered(job(JobStatus.RUNNING)), NOW + 7200)
+    record = apply(record, JobUpdated(job(JobStatus.RUNNING)), NOW + 7200)
     assert decide(record, NOW + 7200) == Wait(NOW + 7200 + LONGEST_POLL)
 
 
 def test_a_complete_job_is_fetched_then_done() -> None:
-    record = apply(START, Answered(job(JobStatus.COMPLETE)), NOW)
+    record = apply(START, JobUpdated(job(JobStatus.COMPLETE)), NOW)
     assert decide(record, NOW) == Fetch(job(JobStatus.COMPLETE))
-    assert decide(apply(record, Delivered(), NOW), NOW) == Done(job(JobStatus.COMPLETE))
+    assert decide(apply(record, Downloaded(), NOW), NOW) == Done(job(JobStatus.COMPLETE))
 
 
 def test_a_complete_job_about_to_expire_is_waited_out_and_asked_for_anew() -> None:
     dying = job(JobStatus.COMPLETE, expires_at=NOW + SHORT_LIFE - 1)
-    record = apply(START, Answered(dying), NOW)
+    record = apply(START, JobUpdated(dying), NOW)
     assert decide(record, NOW) == Wait(NOW + SHORT_LIFE)
     assert decide(record, NOW + SHORT_LIFE) == Submit(again=True)
-    successor = apply(record, Answered(job(JobStatus.WAITING, "b")), NOW + SHORT_LIFE)
+    successor = apply(record, JobUpdated(job(JobStatus.WAITING, "b")), NOW + SHORT_LIFE)
     assert successor.given_up == ("a",)
     assert decide(successor, NOW + SHORT_LIFE + 1) == Poll("b")
 
 
 def test_a_job_that_our_clock_calls_expired_is_taken_when_the_service_insists() -> None:
     dead = job(JobStatus.COMPLETE, expires_at=NOW - 5000)
-    record = apply(START, Answered(dead), NOW)
+    record = apply(START, JobUpdated(dead), NOW)
     assert decide(record, NOW) == Wait(NOW + 1)
     assert decide(record, NOW + 1) == Submit(again=True)
-    assert decide(apply(record, Answered(dead), NOW + 1), NOW + 1) == Fetch(dead)
+    assert decide(apply(record, JobUpdated(dead), NOW + 1), NOW + 1) == Fetch(dead)
 
 
 def test_the_wait_for_expiry_is_bounded() -> None:
-    record = replace(apply(START, Answered(job(JobStatus.COMPLETE, expires_at=NOW + 25)), NOW), seen_at=NOW - 500)
+    record = replace(apply(START, JobUpdated(job(JobStatus.COMPLETE, expires_at=NOW + 25)), NOW), seen_at=NOW - 500)
     assert decide(record, NOW) == Submit(again=True)
     assert LONGEST_WAIT_FOR_EXPIRY >= SHORT_LIFE
 
@@ -85,7 +85,7 @@ def test_the_wait_for_expiry_is_bounded() -> None:
 def test_a_failed_job_is_asked_for_again_with_growing_pauses_behind_the_others() -> None:
     record, now, pauses = START, NOW, []
     for number in range(5):
-        record = apply(record, Answered(job(JobStatus.FAILED, str(number))), now)
+        record = apply(record, JobUpdated(job(JobStatus.FAILED, str(number))), now)
         wait = decide(record, now)
         assert isinstance(wait, Wait)
         pauses.append(wait.until - now)
@@ -96,8 +96,8 @@ def test_a_failed_job_is_asked_for_again_with_growing_pauses_behind_the_others()
 
 
 def test_the_same_failed_job_back_is_no_new_attempt() -> None:
-    record = apply(START, Answered(job(JobStatus.FAILED)), NOW)
-    record = apply(record, Answered(job(JobStatus.FAILED)), NOW + 5)
+    record = apply(START, JobUpdated(job(JobStatus.FAILED)), NOW)
+    record = apply(record, JobUpdated(job(JobStatus.FAILED)), NOW + 5)
     assert record.failed == ("a",)
     assert decide(record, NOW + 5) == Wait(NOW + 15)
 
@@ -105,13 +105,13 @@ def test_the_same_failed_job_back_is_no_new_attempt() -> None:
 def test_a_failure_that_stays_fails_the_table_within_patience_and_names_the_uuid() -> None:
     record, now = START, NOW
     while True:
-        record = apply(record, Answered(job(JobStatus.FAILED)), now)
+        record = apply(record, JobUpdated(job(JobStatus.FAILED)), now)
         action = decide(record, now)
         if isinstance(action, Fail):
             break
         assert isinstance(action, Wait)
         now = action.until
-    assert now - NOW <= record.patience
+    assert now - NOW <= record.retry_timeout
     assert isinstance(action.error, JobFailedError)
     assert (action.error.uuid, action.error.job_id, action.error.table) == ("u-1", "a", "users")
 
@@ -119,11 +119,11 @@ def test_a_failure_that_stays_fails_the_table_within_patience_and_names_the_uuid
 @pytest.mark.parametrize("kind", ["ValidationError", "OutOfRange", "SnapshotRequired"])
 def test_a_failure_that_cannot_pass_is_final_at_once(kind: str) -> None:
     failed = replace(job(JobStatus.FAILED), failure=Failure(type=kind, uuid=None, message="no"))
-    assert isinstance(decide(apply(START, Answered(failed), NOW), NOW), Fail)
+    assert isinstance(decide(apply(START, JobUpdated(failed), NOW), NOW), Fail)
 
 
 def test_a_job_that_vanished_is_given_up_and_asked_for_again() -> None:
-    record = apply(apply(START, Answered(job(JobStatus.COMPLETE)), NOW), Vanished(), NOW)
+    record = apply(apply(START, JobUpdated(job(JobStatus.COMPLETE)), NOW), JobNotFound(), NOW)
     assert record.given_up == ("a",)
     assert decide(record, NOW) == Submit(again=True)
 
@@ -136,8 +136,8 @@ def test_jobs_that_vanish_for_ever_fail_the_table() -> None:
             pauses.append(action.until - now)
             now = action.until
         assert isinstance(decide(record, now), Submit)
-        record = apply(record, Answered(job(JobStatus.COMPLETE, str(number))), now)
-        record = apply(record, Vanished(), now)
+        record = apply(record, JobUpdated(job(JobStatus.COMPLETE, str(number))), now)
+        record = apply(record, JobNotFound(), now)
     assert pauses == [5, 10, 20, 40], "the first time it is asked for again at once"
     action = decide(record, now)
     assert isinstance(action, Fail)
@@ -151,11 +151,11 @@ def test_the_same_job_back_after_it_vanished_is_no_new_attempt_but_bounded_by_pa
         if isinstance(action, Wait):
             pauses.append(action.until - now)
             now = action.until
-        record = apply(record, Answered(job(JobStatus.COMPLETE)), now)
-        record = apply(record, Vanished(), now)
+        record = apply(record, JobUpdated(job(JobStatus.COMPLETE)), now)
+        record = apply(record, JobNotFound(), now)
         assert len(pauses) < 100
     assert pauses == [5, 10, 20, 40, 80, 160, 240, 240]
-    assert now - NOW <= record.patience
+    assert now - NOW <= record.retry_timeout
     assert record.given_up == ("a",)
     assert isinstance(action.error, ExpiredError)
 
@@ -164,20 +164,20 @@ def test_the_same_job_back_after_it_vanished_is_no_new_attempt_but_bounded_by_pa
 def test_a_job_of_another_id_at_every_poll_is_given_up(ids: str) -> None:
     record, now = START, NOW
     for number in range(10_000):
-        record = apply(record, Answered(job(JobStatus.RUNNING, ids[number % 10])), now)
+        record = apply(record, JobUpdated(job(JobStatus.RUNNING, ids[number % 10])), now)
         action = decide(record, now)
         if isinstance(action, Fail):
             break
         assert isinstance(action, Wait)
         now = action.until
     assert isinstance(action, Fail)
-    assert now - NOW <= record.patience + 5
+    assert now - NOW <= record.retry_timeout + 5
     assert isinstance(action.error, ExpiredError)
 
 
 def test_what_broke_fails_the_table_with_that_error() -> None:
     error = ServerError("no")
-    assert decide(apply(START, Broke(error), NOW), NOW) == Fail(error)
+    assert decide(apply(START, RequestFailed(error), NOW), NOW) == Fail(error)
 
 
 ANSWERS = st.builds(
@@ -188,8 +188,8 @@ ANSWERS = st.builds(
 )
 
 
-@given(st.lists(st.one_of(ANSWERS.map(Answered), st.just(Vanished()), st.just(Delivered())), max_size=60))
-def test_any_service_leads_to_an_end(outcomes: list[Answered | Vanished | Delivered]) -> None:
+@given(st.lists(st.one_of(ANSWERS.map(JobUpdated), st.just(JobNotFound()), st.just(Downloaded())), max_size=60))
+def test_any_service_leads_to_an_end(outcomes: list[JobUpdated | JobNotFound | Downloaded]) -> None:
     """Whatever comes, every action is possible in its state, waits lie ahead, and nothing spins in place."""
     record, now, idle = START, NOW, 0
     for outcome in outcomes:
@@ -201,7 +201,7 @@ def test_any_service_leads_to_an_end(outcomes: list[Answered | Vanished | Delive
             assert decide(record, now + 1e6) == action
             return
         match action, outcome:
-            case (Submit() | Poll(), Answered()) | (Poll() | Fetch(), Vanished()) | (Fetch(), Delivered()):
+            case (Submit() | Poll(), JobUpdated()) | (Poll() | Fetch(), JobNotFound()) | (Fetch(), Downloaded()):
                 record = apply(record, outcome, now)
             case _:
                 idle += 1

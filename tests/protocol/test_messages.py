@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dapkit.errors import UnexpectedAnswerError, UsageError
+from dapkit.errors import UnexpectedResponseError, UsageError
 from dapkit.model import Format, JobStatus, Mode, Query
 from dapkit.protocol import messages
 
@@ -57,23 +57,25 @@ def test_a_name_that_would_change_the_path_is_refused(name: str) -> None:
     ("expires_in", "life"), [(3600, 3600.0), (3599.5, 3599.5), ("3600", 3600.0), ("soon", None), (None, None)]
 )
 def test_a_grant_with_any_sort_of_life(expires_in: object, life: float | None) -> None:
-    grant = messages.decode_grant(body({"access_token": "t", "expires_in": expires_in, "scope": "x", "new": 1}))
+    grant = messages.decode_token_response(
+        body({"access_token": "t", "expires_in": expires_in, "scope": "x", "new": 1})
+    )
     assert grant.access_token == "t"
     assert grant.expires_in == life
 
 
 @pytest.mark.parametrize("token", ["", " ", "tökén", "a\nb"])
 def test_a_token_that_no_header_carries(token: str) -> None:
-    with pytest.raises(UnexpectedAnswerError) as caught:
-        messages.decode_grant(body({"access_token": token}))
+    with pytest.raises(UnexpectedResponseError) as caught:
+        messages.decode_token_response(body({"access_token": token}))
     assert not token.strip() or token not in caught.value.message
 
 
 def test_a_login_is_never_repeated_in_an_error() -> None:
-    with pytest.raises(UnexpectedAnswerError) as caught:
-        messages.decode_grant(b'{"access_tokem": "very-secret-token"}')
+    with pytest.raises(UnexpectedResponseError) as caught:
+        messages.decode_token_response(b'{"access_tokem": "very-secret-token"}')
     assert "very-secret-token" not in str(caught.value.as_dict())
-    assert "very-secret-token" not in repr(messages.decode_grant(body({"access_token": "very-secret-token"})))
+    assert "very-secret-token" not in repr(messages.decode_token_response(body({"access_token": "very-secret-token"})))
 
 
 def test_tables_keep_their_order_and_lose_repetitions() -> None:
@@ -162,7 +164,7 @@ def test_a_failed_job(error: object, expected: tuple[str, str | None, str]) -> N
     ],
 )
 def test_what_is_no_job_is_named_in_one_line(content: bytes, named: str) -> None:
-    with pytest.raises(UnexpectedAnswerError) as caught:
+    with pytest.raises(UnexpectedResponseError) as caught:
         messages.decode_job(content)
     assert named in caught.value.message
     assert "\n" not in caught.value.message
@@ -189,14 +191,14 @@ def test_urls_of_what_was_asked() -> None:
     ],
 )
 def test_a_url_that_is_none_is_refused_without_its_signature(url: str) -> None:
-    with pytest.raises(UnexpectedAnswerError) as caught:
+    with pytest.raises(UnexpectedResponseError) as caught:
         messages.decode_urls(body({"urls": {"a": {"url": url}}}), ["a"])
     assert "SECRET" not in caught.value.message
     assert "\n" not in caught.value.message
 
 
 def test_a_missing_url_is_named() -> None:
-    with pytest.raises(UnexpectedAnswerError, match="'b'"):
+    with pytest.raises(UnexpectedResponseError, match="'b'"):
         messages.decode_urls(body({"urls": {"a": {"url": "https://store.example/a"}}}), ["a", "b"])
 
 

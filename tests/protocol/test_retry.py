@@ -5,12 +5,12 @@ import pytest
 from dapkit import errors
 from dapkit.errors import DapError
 from dapkit.protocol.retry import (
-    Fail,
-    Patience,
+    AttemptHistory,
+    FailedAttempt,
+    GiveUp,
     Renew,
     Retry,
-    Trail,
-    Trouble,
+    RetryPolicy,
     classify,
     http_date,
     lengthened,
@@ -19,11 +19,11 @@ from dapkit.protocol.retry import (
 )
 
 NOW = 1_700_000_000.0
-KNOWN = Trail(failures=1, answered=True, understood=True)
+KNOWN = AttemptHistory(failures=1, answered=True, understood=True)
 
 
-def step(error: DapError, trail: Trail = KNOWN, chance: float = 0.0, **more: object) -> Retry | Renew | Fail:
-    return classify(Trouble(error=error, **more), trail, Patience(), chance)  # type: ignore[arg-type]  # mixed kinds
+def step(error: DapError, trail: AttemptHistory = KNOWN, chance: float = 0.0, **more: object) -> Retry | Renew | GiveUp:
+    return classify(FailedAttempt(error=error, **more), trail, RetryPolicy(), chance)  # type: ignore[arg-type]  # mixed kinds
 
 
 @pytest.mark.parametrize(
@@ -63,18 +63,18 @@ def test_an_http_date() -> None:
         errors.ForbiddenError("x"),
         errors.AccountDisabledError("x"),
         errors.AccountMaintenanceError("x"),
-        errors.UnexpectedAnswerError("x"),
+        errors.UnexpectedResponseError("x"),
         errors.RejectedCredentialsError("x"),
     ],
 )
 def test_what_will_not_pass_fails_at_once(error: DapError) -> None:
-    assert step(error) == Fail(error)
+    assert step(error) == GiveUp(error)
 
 
-@pytest.mark.parametrize(("renewals", "expected"), [(0, Renew), (1, Fail)])
+@pytest.mark.parametrize(("renewals", "expected"), [(0, Renew), (1, GiveUp)])
 def test_a_token_is_renewed_once(renewals: int, expected: type) -> None:
     error = errors.RejectedCredentialsError("x")
-    assert type(step(error, Trail(renewals=renewals, answered=True), renewable=True)) is expected
+    assert type(step(error, AttemptHistory(renewals=renewals, answered=True), renewable=True)) is expected
 
 
 @pytest.mark.parametrize("error", [errors.ServerError("x"), errors.NetworkError("x"), errors.StalledError("x")])
@@ -86,16 +86,16 @@ def test_a_token_is_renewed_once(renewals: int, expected: type) -> None:
 def test_pauses_grow_by_half_up_to_a_minute_and_chance_spreads_them(
     error: DapError, failures: int, chance: float, pause: float
 ) -> None:
-    outcome = step(error, Trail(failures=failures, answered=True), chance)
+    outcome = step(error, AttemptHistory(failures=failures, answered=True), chance)
     assert isinstance(outcome, Retry)
     assert outcome.after == pytest.approx(pause, rel=0.001)
 
 
 @pytest.mark.parametrize(
-    ("patience", "longest"), [(3600.0, 60.0), (900.0, 60.0), (300.0, 20.0), (20.0, 4 / 3), (1.0, 0.5)]
+    ("retry_timeout", "longest"), [(3600.0, 60.0), (900.0, 60.0), (300.0, 20.0), (20.0, 4 / 3), (1.0, 0.5)]
 )
-def test_a_short_patience_is_not_used_up_by_waiting(patience: float, longest: float) -> None:
-    assert pause_after(1000, patience, 0.0) == pytest.approx(longest)
+def test_a_short_patience_is_not_used_up_by_waiting(retry_timeout: float, longest: float) -> None:
+    assert pause_after(1000, retry_timeout, 0.0) == pytest.approx(longest)
 
 
 def test_when_every_second_request_fails_their_pauses_are_short() -> None:
@@ -115,18 +115,18 @@ def test_an_outage_of_a_quarter_of_an_hour_takes_some_thirty_attempts() -> None:
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (errors.ServerError("x"), Trail(failures=2, spent=5.0)),
-        (errors.RateLimitedError("x"), Trail(failures=1, rate_limited=1, spent=2.0)),
-        (errors.RejectedCredentialsError("x"), Trail(failures=1, spent=2.0)),
+        (errors.ServerError("x"), AttemptHistory(failures=2, spent=5.0)),
+        (errors.RateLimitedError("x"), AttemptHistory(failures=1, rate_limited=1, spent=2.0)),
+        (errors.RejectedCredentialsError("x"), AttemptHistory(failures=1, spent=2.0)),
     ],
 )
-def test_only_what_may_not_go_on_for_ever_counts_as_a_failure(error: DapError, expected: Trail) -> None:
-    assert lengthened(Trail(failures=1, spent=2.0), error, 3.0) == expected
+def test_only_what_may_not_go_on_for_ever_counts_as_a_failure(error: DapError, expected: AttemptHistory) -> None:
+    assert lengthened(AttemptHistory(failures=1, spent=2.0), error, 3.0) == expected
 
 
 @pytest.mark.parametrize(("spent", "again"), [(0.0, True), (899.0, True), (900.0, False)])
 def test_an_outage_is_survived_for_a_quarter_of_an_hour(spent: float, again: bool) -> None:
-    outcome = step(errors.UnreachableError("x"), Trail(failures=20, spent=spent, answered=True))
+    outcome = step(errors.UnreachableError("x"), AttemptHistory(failures=20, spent=spent, answered=True))
     assert isinstance(outcome, Retry) is again
 
 
@@ -134,20 +134,20 @@ def test_an_outage_is_survived_for_a_quarter_of_an_hour(spent: float, again: boo
     ("failures", "spent", "again"), [(1, 0.0, True), (2, 1.0, True), (3, 2.0, False), (1, 20.0, False)]
 )
 def test_a_host_that_never_answered_is_given_up_soon(failures: int, spent: float, again: bool) -> None:
-    outcome = step(errors.UnreachableError("x"), Trail(failures=failures, spent=spent))
+    outcome = step(errors.UnreachableError("x"), AttemptHistory(failures=failures, spent=spent))
     assert isinstance(outcome, Retry) is again
 
 
 def test_a_server_that_fails_from_the_start_has_answered() -> None:
-    assert isinstance(step(errors.ServerError("x"), Trail(failures=10, spent=100, answered=True)), Retry)
+    assert isinstance(step(errors.ServerError("x"), AttemptHistory(failures=10, spent=100, answered=True)), Retry)
 
 
 @pytest.mark.parametrize(
     ("failures", "understood", "again"), [(2, False, True), (3, False, False), (4, True, True), (5, True, False)]
 )
 def test_a_page_in_place_of_a_message_may_pass(failures: int, understood: bool, again: bool) -> None:
-    trail = Trail(failures=failures, answered=True, understood=understood)
-    outcome = step(errors.UnexpectedAnswerError("x"), trail, garbled=True)
+    trail = AttemptHistory(failures=failures, answered=True, understood=understood)
+    outcome = step(errors.UnexpectedResponseError("x"), trail, garbled=True)
     assert isinstance(outcome, Retry) is again
 
 
@@ -155,18 +155,18 @@ def test_a_page_in_place_of_a_message_may_pass(failures: int, understood: bool, 
     ("demand", "times", "pause"), [(30.0, 1, 30.0), (0.0, 1, 0.0), (None, 1, 10.0), (None, 2, 15.0), (None, 9, 60.0)]
 )
 def test_a_429_is_obeyed(demand: float | None, times: int, pause: float) -> None:
-    trail = Trail(rate_limited=times, answered=True)
+    trail = AttemptHistory(rate_limited=times, answered=True)
     assert step(errors.RateLimitedError("x"), trail, demand=demand) == Retry(pause)
 
 
 def test_patience_with_429_ends() -> None:
     error = errors.RateLimitedError("x")
-    assert step(error, Trail(rate_limited=30, answered=True), demand=1.0) == Fail(error)
+    assert step(error, AttemptHistory(rate_limited=30, answered=True), demand=1.0) == GiveUp(error)
 
 
 def test_a_429_that_demands_hours_fails_and_says_so() -> None:
     outcome = step(errors.RateLimitedError("Too often.", uuid="u"), demand=7200.0)
-    assert isinstance(outcome, Fail)
+    assert isinstance(outcome, GiveUp)
     assert "7200 seconds" in outcome.error.message
     assert outcome.error.uuid == "u"
 

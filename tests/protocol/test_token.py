@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from dapkit.protocol.messages import Grant
+from dapkit.protocol.messages import TokenResponse
 from dapkit.protocol.token import token_of
 
 NOW = 1_700_000_000.0
@@ -38,16 +38,16 @@ def jwt(**claims: object) -> str:
     ],
 )
 def test_life(token: str, expires_in: float | None, service_date: float | None, life: float) -> None:
-    grant = Grant(access_token=token, expires_in=expires_in)
+    grant = TokenResponse(access_token=token, expires_in=expires_in)
     assert token_of(grant, asked_at=NOW, service_date=service_date).expires_at == NOW + life
 
 
 @pytest.mark.parametrize(("life", "margin"), [(3600.0, 300.0), (1200.0, 300.0), (400.0, 100.0), (4.0, 1.0)])
 def test_a_token_is_renewed_with_five_minutes_left_or_a_quarter_of_a_short_life(life: float, margin: float) -> None:
-    token = token_of(Grant(access_token="t", expires_in=life), asked_at=NOW)
+    token = token_of(TokenResponse(access_token="t", expires_in=life), asked_at=NOW)
     assert not token.stale(NOW + life - margin - 0.01)
     assert token.stale(NOW + life - margin)
 
 
 def test_a_token_is_in_no_text_form() -> None:
-    assert "secret" not in repr(token_of(Grant(access_token="secret", expires_in=1.0), asked_at=NOW))
+    assert "secret" not in repr(token_of(TokenResponse(access_token="secret", expires_in=1.0), asked_at=NOW))

@@ -21,10 +21,11 @@ from typing import Any, cast
 from tests.support.virtual_time import VirtualClock, run_virtually
 
 from dapkit.client.session import Session
-from dapkit.engine.events import Listener, RunResult
-from dapkit.engine.export import ExportOptions, export
 from dapkit.errors import ExpiredError, NetworkError, ServerError, TableNotFoundError, UnreachableError
+from dapkit.events import Listener
+from dapkit.export.run import ExportOptions, export
 from dapkit.model import Failure, Format, Job, JobStatus, Query
+from dapkit.results import RunResult
 
 
 @dataclass
@@ -199,9 +200,9 @@ def wanted(output: Path, **more: Any) -> ExportOptions:
     return ExportOptions(**settings)
 
 
-def exported(fake: FakeService, options: ExportOptions, listen: Listener = lambda _: None) -> RunResult:
+def exported(fake: FakeService, options: ExportOptions, on_event: Listener = lambda _: None) -> RunResult:
     """Export on virtual time, to the end."""
-    return run_virtually(export(cast(Session, fake), options, listen), fake.clock)
+    return run_virtually(export(cast(Session, fake), options, on_event), fake.clock)
 
 
 def killed(fake: FakeService, options: ExportOptions, seconds: float) -> None:

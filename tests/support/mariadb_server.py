@@ -135,8 +135,8 @@ class MariaDbServer(MySqlServer):
         assert path is not None
         user = [f"--user={_USER}"] if os.geteuid() == 0 else []
         # A server that starts removes the temporary tables that it finds, also those of others at work.
-        places = [f"--datadir={self._folder}/data", f"--tmpdir={self._folder}"]
-        general = ["--no-defaults", *user, *places, "--skip-name-resolve"]
+        resources = [f"--datadir={self._folder}/data", f"--tmpdir={self._folder}"]
+        general = ["--no-defaults", *user, *resources, "--skip-name-resolve"]
         general += ["--innodb-log-file-size=16M"]
         with self._log.open("ab") as log:
             return subprocess.Popen(

@@ -12,7 +12,7 @@ from itertools import count
 import pytest
 
 from dapkit.targets.mssql.address import address_of
-from dapkit.targets.mssql.wire import connect
+from dapkit.targets.mssql.connection import connect
 
 __all__ = ["MsSqlServer", "named_server"]
 

@@ -26,18 +26,18 @@ WHERE nspname = ANY(%(places)s)
 """
 
 
-def layout(url: str, *places: str) -> set[tuple[Any, ...]]:
+def layout(url: str, *resources: str) -> set[tuple[Any, ...]]:
     """Return everything that a dump of the schema would show."""
     with psycopg.connect(url) as connection:
-        return set(connection.execute(_LAYOUT.encode(), {"places": list(places)}).fetchall())
+        return set(connection.execute(_LAYOUT.encode(), {"places": list(resources)}).fetchall())
 
 
 def rows(url: str, namespace: str) -> Mapping[str, tuple[Any, ...]]:
     """Return by table the number of rows and a digest of them, the texts of lookup tables in place of their numbers."""
     with psycopg.connect(url) as connection:
-        books = "SELECT source_table, timestamp, schema_version, target_schema, target_table, schema_description"
+        sync_states = "SELECT source_table, timestamp, schema_version, target_schema, target_table, schema_description"
         lines = connection.execute(
-            f"{books} FROM instructure_dap.table_sync WHERE source_namespace = %s".encode(), (namespace,)
+            f"{sync_states} FROM instructure_dap.table_sync WHERE source_namespace = %s".encode(), (namespace,)
         ).fetchall()
         return {line[0]: (*line[1:], *_digest(connection, namespace, line[0])) for line in lines}
 

@@ -139,7 +139,7 @@ def _environ(home: Path, exports: Mapping[str, str]) -> dict[str, str]:
             if not name.startswith(strange) and not name.lower().endswith("_proxy")
         },
         **exports,
-        "DAP_PATIENCE": "20",
+        "DAP_RETRY_TIMEOUT": "20",
         "DAP_READ_TIMEOUT": "1",
         "XDG_STATE_HOME": str(home),
     }

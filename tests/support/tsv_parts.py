@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from dapkit.model import Table
-from dapkit.targets.base import Parts
+from dapkit.targets.base import DataFiles
 
 __all__ = ["Row", "deleted", "write_parts"]
 
@@ -49,7 +49,7 @@ class Layout:
     """The columns in the files' order, when not all of the table in its own."""
 
 
-def write_parts(folder: Path, table: Table, rows: Sequence[Row], layout: Layout) -> Parts:
+def write_parts(folder: Path, table: Table, rows: Sequence[Row], layout: Layout) -> DataFiles:
     """Write the rows, dealt out over the files in turn, into new files of a folder."""
     number = next(number for number in count() if not list(folder.glob(f"part-{number:05}-*")))
     paths = []
@@ -57,7 +57,7 @@ def write_parts(folder: Path, table: Table, rows: Sequence[Row], layout: Layout)
         path = folder / f"part-{number:05}-{index:03}.tsv.gz"
         path.write_bytes(_file(table, rows[index :: layout.files], layout))
         paths.append(path)
-    return Parts(paths=tuple(paths), rows=len(rows))
+    return DataFiles(paths=tuple(paths), rows=len(rows))
 
 
 def _file(table: Table, rows: Sequence[Row], layout: Layout) -> bytes:

@@ -1,6 +1,6 @@
 """`python -m dapkit.cli` is the command, for where no script is installed."""
 
-from dapkit.cli.entry import run
+from dapkit.cli.bootstrap import run
 
 if __name__ == "__main__":
     run()

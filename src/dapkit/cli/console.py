@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from dapkit.cli import logs, streams
+from dapkit.cli import logs
+from dapkit.cli import stdio as streams
 from dapkit.cli.settings import MessageSettings
-from dapkit.engine.events import Event, Notice
+from dapkit.events import Event, Notice
 from dapkit.protocol.redaction import escaped, printable
 
 LOGGER = "dapkit"
@@ -19,7 +20,7 @@ LOGGER = "dapkit"
 class Console:
     """The voice of one command, open while it runs.
 
-    `listen` is the listener for the engine. Log lines go to stderr unless live progress shows the same; then
+    `on_event` is the listener for the engine. Log lines go to stderr unless live progress shows the same; then
     only notices, warnings and what was asked for by --loglevel appear above it.
 
     Example:
@@ -63,7 +64,7 @@ class Console:
             logging.getLogger(LOGGER).debug("It ended with an error:", exc_info=error)
         self._stack.close()
 
-    def listen(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Tell one event of the engine."""
         if isinstance(event, Notice):
             self._notices.append(event.message)
@@ -106,7 +107,7 @@ class Console:
 
     def notice(self, message: str) -> None:
         """Tell something a person should know."""
-        self.listen(Notice(message=message))
+        self.on_event(Notice(message=message))
 
     def _log_file_broke(self, message: str) -> None:
         if self.settings.log_to_console:

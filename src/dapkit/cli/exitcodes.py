@@ -6,9 +6,9 @@ output went away.
 
 from collections.abc import Sequence
 
-from dapkit.cli import wording
-from dapkit.engine.events import TableFailed
-from dapkit.errors import DapError, PartlyFailedError
+from dapkit.cli import formatting as wording
+from dapkit.errors import DapError, PartialFailureError
+from dapkit.results import TableFailed
 
 BROKEN_PIPE = 141
 
@@ -28,4 +28,4 @@ def error_of(done: int, failed: Sequence[TableFailed]) -> DapError | None:
             first.table = names[0]
         return first
     message = f"{len(names)} of {wording.count(done + len(names), 'table')} failed: {wording.names(names)}."
-    return PartlyFailedError(message, retryable=any(error.retryable for error in errors))
+    return PartialFailureError(message, retryable=any(error.retryable for error in errors))

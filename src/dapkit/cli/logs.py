@@ -14,30 +14,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_never
 
-from dapkit.cli import streams, wording
-from dapkit.cli.tally import Tally
-from dapkit.engine.events import (
-    BytesCame,
+from dapkit.cli import formatting as wording
+from dapkit.cli import stdio as streams
+from dapkit.cli.progress_state import ProgressState
+from dapkit.errors import DapError, OutputError
+from dapkit.events import (
+    BytesReceived,
     Event,
     Notice,
-    ObjectBegan,
-    ObjectDone,
-    ObjectsKnown,
-    Retried,
-    RunBegan,
-    SyncBegan,
+    ObjectCompleted,
+    ObjectsListed,
+    ObjectStarted,
+    Retrying,
+    RunStarted,
+    SyncStarted,
     TableCompared,
-    TableDone,
-    TableFailed,
-    TableLoaded,
-    TableMoved,
-    TableResult,
-    TableState,
+    TableCompleted,
+    TablePhase,
+    TablePhaseChanged,
 )
-from dapkit.engine.replication.converge import Road
-from dapkit.errors import DapError, OutputError
 from dapkit.protocol.redaction import printable, redact
-from dapkit.targets.base import Comparison
+from dapkit.results import Comparison, SyncAction, TableFailed, TableLoaded, TableResult
 
 NOTICE = 25
 HEARTBEAT = 30.0
@@ -50,20 +47,20 @@ _WORDS = {
     logging.CRITICAL: "error",
 }
 _LEVELS = {word: level for level, word in reversed(_WORDS.items())}
-ROADS = {
-    Road.INITIALISE: "loaded",
-    Road.CHANGE: "updated",
-    Road.REPAIR: "repaired from a fresh snapshot",
-    Road.REPLACE: "made equal to a fresh snapshot",
-    Road.LEAVE: "up to date",
+ACTION_LABELS = {
+    SyncAction.INITIAL_LOAD: "loaded",
+    SyncAction.INCREMENTAL: "updated",
+    SyncAction.REPAIR: "repaired from a fresh snapshot",
+    SyncAction.FULL_REFRESH: "made equal to a fresh snapshot",
+    SyncAction.SKIP: "up to date",
 }
 _MOVES = {
-    TableState.QUEUED: "queued",
-    TableState.RUNNING: "the service prepares it",
-    TableState.DOWNLOADING: "downloading",
-    TableState.LOADING: "loading",
-    TableState.DONE: "done",
-    TableState.FAILED: "failed",
+    TablePhase.QUEUED: "queued",
+    TablePhase.RUNNING: "the service prepares it",
+    TablePhase.DOWNLOADING: "downloading",
+    TablePhase.LOADING: "loading",
+    TablePhase.DONE: "done",
+    TablePhase.FAILED: "failed",
 }
 
 
@@ -173,16 +170,16 @@ class EventLog:
     def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
         self._logger = logger
         self._clock = clock
-        self._tally = Tally()
+        self._tally = ProgressState()
         self._told = clock()
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
         self._tally.add(event)
-        if isinstance(event, BytesCame):
+        if isinstance(event, BytesReceived):
             self._beat()
             return
-        if isinstance(event, ObjectBegan | ObjectDone) and not self._logger.isEnabledFor(logging.DEBUG):
+        if isinstance(event, ObjectStarted | ObjectCompleted) and not self._logger.isEnabledFor(logging.DEBUG):
             return  # there may be thousands, and describing them costs more than the rest of this class
         level, message, fields = describe(event)
         self._logger.log(level, "%s", message, extra={"fields": fields})
@@ -197,29 +194,29 @@ class EventLog:
 def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PLR0912 - a case an event: a table
     """Return the level, the message and the fields of one event."""
     match event:
-        case RunBegan():
-            return logging.INFO, run_sentence(event), {"event": "run-began", "namespace": event.namespace}
-        case SyncBegan():
-            return logging.INFO, sync_sentence(event), {"event": "sync-began", "namespace": event.namespace}
-        case TableMoved(table=table, state=state, job_id=job_id):
-            level = logging.INFO if state is TableState.RUNNING else logging.DEBUG
+        case RunStarted():
+            return logging.INFO, run_sentence(event), {"event": "run-started", "namespace": event.namespace}
+        case SyncStarted():
+            return logging.INFO, sync_sentence(event), {"event": "sync-started", "namespace": event.namespace}
+        case TablePhaseChanged(table=table, phase=phase, job_id=job_id):
+            level = logging.INFO if phase is TablePhase.RUNNING else logging.DEBUG
             tail = f" (job {job_id})" if job_id else ""
             return (
                 level,
-                f"{table}: {_MOVES[state]}{tail}",
-                {"event": state.value, "table": table, "job_id": job_id},
+                f"{table}: {_MOVES[phase]}{tail}",
+                {"event": phase.value, "table": table, "job_id": job_id},
             )
-        case ObjectsKnown(table=table, objects=objects, whole=whole):
+        case ObjectsListed(table=table, objects=objects, whole=whole):
             here = f", {whole:,} of them here already" if whole else ""
             fields: dict[str, Any] = {"event": "objects", "table": table, "objects": objects, "whole": whole}
             return logging.INFO, f"{table}: {wording.count(objects, 'file')}{here}", fields
-        case ObjectBegan(table=table, name=name, size=size):
+        case ObjectStarted(table=table, name=name, size=size):
             fields = {"event": "object-began", "table": table, "file": name, "size": size}
             return logging.DEBUG, f"{table}: fetching {name}", fields
-        case ObjectDone(table=table, name=name, size=size, rows=rows):
-            fields = {"event": "object-done", "table": table, "file": name, "size": size, "rows": rows}
+        case ObjectCompleted(table=table, name=name, size=size, rows=rows):
+            fields = {"event": "object-completed", "table": table, "file": name, "size": size, "rows": rows}
             return logging.DEBUG, f"{table}: {name} is whole, {wording.size(size)}", fields
-        case Retried(table=table, error=error, pause=pause):
+        case Retrying(table=table, error=error, pause=pause):
             place = f"{table}: " if table else ""
             message = f"{place}{wording.sentence(error.message)} Again in {wording.duration(pause)}."
             return (
@@ -229,7 +226,7 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PL
             )
         case Notice(message=message):
             return NOTICE, message, {"event": "notice"}
-        case TableDone(result=result):
+        case TableCompleted(result=result):
             return logging.INFO, result_sentence(result), {"event": "table-done", "table": result.table}
         case TableLoaded():
             return logging.INFO, loaded_sentence(event), {"event": "table-loaded", "table": event.table}
@@ -242,12 +239,12 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PL
                 f"{table}: failed: {error.message}",
                 {"event": "failed", **_error_fields(error, table)},
             )
-        case BytesCame(table=table, count=count):
+        case BytesReceived(table=table, count=count):
             return logging.DEBUG, f"{table}: {wording.size(count)}", {"event": "bytes", "table": table}
     assert_never(event)
 
 
-def run_sentence(event: RunBegan) -> str:
+def run_sentence(event: RunStarted) -> str:
     """Say what a run is about, and whether it goes on from an interrupted one."""
     kind = "changes" if event.incremental else "snapshot"
     source = ", from the sandbox" if event.sandbox else ""
@@ -258,7 +255,7 @@ def run_sentence(event: RunBegan) -> str:
     return f"{sentence}; continuing the run that was interrupted {wording.duration(event.continued)} ago."
 
 
-def sync_sentence(event: SyncBegan) -> str:
+def sync_sentence(event: SyncStarted) -> str:
     """Say what is brought into which database."""
     source = ", from the sandbox" if event.sandbox else ""
     return f"{event.namespace}: {wording.count(len(event.tables), 'table')} into {event.target}{source}."
@@ -268,7 +265,7 @@ def loaded_sentence(event: TableLoaded) -> str:
     """Say what was done to one table of a database."""
     mark = event.watermark.isoformat().replace("+00:00", "Z")
     expired = [f"{event.counts.expired:,} expired"] if event.counts.expired else []
-    if event.road is Road.LEAVE:
+    if event.action is SyncAction.SKIP:
         return ", ".join([f"{event.table}: nothing new", *expired, f"at {mark}"])
     parts = [f"{wording.count(event.counts.written, 'row')} written"]
     if event.counts.deleted:
@@ -276,7 +273,7 @@ def loaded_sentence(event: TableLoaded) -> str:
     parts += expired
     if event.counts.repaired:
         parts.append(f"{wording.count(sum(event.counts.repaired.values()), 'value')} repaired")
-    return f"{event.table}: {ROADS[event.road]}, {', '.join(parts)}, at {mark}"
+    return f"{event.table}: {ACTION_LABELS[event.action]}, {', '.join(parts)}, at {mark}"
 
 
 def comparison_sentence(comparison: Comparison) -> str:
@@ -284,7 +281,7 @@ def comparison_sentence(comparison: Comparison) -> str:
     rows = wording.count(comparison.rows, "row")
     partly = comparison.compared < comparison.rows
     said = [f"{comparison.compared:,} of {rows} compared" if partly else rows]
-    said += [f"without {', '.join(comparison.left_out)}"] if comparison.left_out else []
+    said += [f"without {', '.join(comparison.columns_not_compared)}"] if comparison.columns_not_compared else []
     if comparison.equal:
         return f"equal, {', '.join(said)}"
     kinds = (("missing", comparison.missing), ("too many", comparison.extra), ("repeated", comparison.repeated))
@@ -300,7 +297,7 @@ def result_sentence(result: TableResult) -> str:
         parts.append(wording.count(result.rows, "row"))
     if result.at or result.until:
         parts.append(f"at {result.at}" if result.at else f"until {result.until}")
-    parts.append(f"proven by {result.proven}")
+    parts.append(f"proven by {result.verified_by}")
     if result.reused:
         parts.append("was here already")
     return f"{result.table}: whole, {', '.join(parts)}"

@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 import click
 
 from dapkit import __version__
-from dapkit.cli import entry, streams
+from dapkit.cli import bootstrap as entry
+from dapkit.cli import stdio as streams
 from dapkit.cli.exitcodes import BROKEN_PIPE
 from dapkit.cli.options import HELP_NAMES, global_options, write_sections
 from dapkit.errors import DapError, InternalError, InterruptedRunError, OutputError, UsageError

@@ -119,12 +119,12 @@ connection_options = _stack(
         "[DAP_PACE; default: published, which is 5].",
     ),
     option(
-        "--patience",
+        "--retry-timeout",
         type=FiniteRange(min=0),
         metavar="SECONDS",
         section=CONNECTION,
         help="How long failures that may pass are borne: failed jobs, outages of service and database, server errors "
-        "[DAP_PATIENCE; default: 900].",
+        "[DAP_RETRY_TIMEOUT; default: 900].",
     ),
     option(
         "--read-timeout",

@@ -13,9 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dapkit.cli import wording
-from dapkit.cli.tally import TableTally, Tally
-from dapkit.engine.events import Event, TableState
+from dapkit.cli import formatting as wording
+from dapkit.cli.progress_state import ProgressState, TableProgressState
+from dapkit.events import Event, TablePhase
 
 THEMES = {
     "dark": {"name": "bold cyan", "good": "green", "bad": "bold red", "dim": "bright_black", "bar": "cyan"},
@@ -24,12 +24,12 @@ THEMES = {
 }
 RATE_WINDOW = 5.0
 _STATES = (
-    (TableState.QUEUED, "waiting", "dim"),
-    (TableState.RUNNING, "running", "dim"),
-    (TableState.DOWNLOADING, "downloading", "name"),
-    (TableState.LOADING, "loading", "name"),
-    (TableState.DONE, "done", "good"),
-    (TableState.FAILED, "failed", "bad"),
+    (TablePhase.QUEUED, "waiting", "dim"),
+    (TablePhase.RUNNING, "running", "dim"),
+    (TablePhase.DOWNLOADING, "downloading", "name"),
+    (TablePhase.LOADING, "loading", "name"),
+    (TablePhase.DONE, "done", "good"),
+    (TablePhase.FAILED, "failed", "bad"),
 )
 
 
@@ -62,7 +62,7 @@ class Progress:
         self._style = THEMES[theme]
         self._clock = clock
         self._began = clock()
-        self._tally = Tally()
+        self._tally = ProgressState()
         self._meter = RateMeter()
         self._lock = threading.Lock()
         self._live = Live(self, console=console, refresh_per_second=5, transient=True, redirect_stdout=False)
@@ -131,7 +131,7 @@ class Progress:
             yield Text(f"  and {len(busy) - limit} more", style=self._style["dim"])
 
 
-def _cells(table: TableTally) -> tuple[Text, Text]:
+def _cells(table: TableProgressState) -> tuple[Text, Text]:
     files = f"{table.files:,} of {wording.count(table.total, 'file')}" if table.total is not None else ""
     size = wording.size(table.bytes)
     if table.total and 0 < table.files < table.total and table.sized:

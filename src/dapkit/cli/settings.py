@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dapkit.errors import UsageError
-from dapkit.settings import (
+from dapkit.config.settings import (
     DEFAULT_URL,
-    PATIENCE,
     READ_TIMEOUT,
+    RETRY_TIMEOUT,
     ConnectionSettings,
     SandboxSettings,
     read_number,
     user_state_folder,
 )
+from dapkit.errors import UsageError
 
 if TYPE_CHECKING:
-    from dapkit.protocol.budget import Pace
+    from dapkit.protocol.budget import RateLimit
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("plain", "json")
@@ -121,7 +121,7 @@ def _read_connection(given: Mapping[str, Any], environ: Mapping[str, str]) -> Co
         client_secret_file=given.get("client_secret_file"),
         scope=given.get("scope") or environ.get("DAP_SCOPE") or None,
         pace=_read_pace(given, environ, sandbox=sandbox is not None),
-        patience=read_number(given.get("patience"), environ, "DAP_PATIENCE", PATIENCE),
+        retry_timeout=read_number(given.get("patience"), environ, "DAP_RETRY_TIMEOUT", RETRY_TIMEOUT),
         read_timeout=read_number(given.get("read_timeout"), environ, "DAP_READ_TIMEOUT", READ_TIMEOUT, positive=True),
         ca_file=given.get("ca_file"),
         state_folder=user_state_folder(environ),
@@ -131,15 +131,15 @@ def _read_connection(given: Mapping[str, Any], environ: Mapping[str, str]) -> Co
     )
 
 
-def _read_pace(given: Mapping[str, Any], environ: Mapping[str, str], *, sandbox: bool) -> "Pace":
-    from dapkit.protocol.budget import NO_PACE, PUBLISHED_PACE, Pace  # noqa: PLC0415, keeps --help quick
+def _read_pace(given: Mapping[str, Any], environ: Mapping[str, str], *, sandbox: bool) -> "RateLimit":
+    from dapkit.protocol.budget import NO_RATE_LIMIT, PUBLISHED_RATE_LIMIT, RateLimit  # noqa: PLC0415, keeps --help quick
 
-    default = NO_PACE if sandbox else PUBLISHED_PACE
+    default = NO_RATE_LIMIT if sandbox else PUBLISHED_RATE_LIMIT
     for name, text in (("--pace", given.get("pace")), ("DAP_PACE", environ.get("DAP_PACE") or None)):
         if text is None:
             continue
         try:
-            return Pace.parse(text)
+            return RateLimit.parse(text)
         except UsageError as error:
             message = f"{name}: {error.message}"
             raise UsageError(message, hint=error.hint) from None

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from dapkit.cli import wording
-from dapkit.engine.events import RunResult, TableFailed, TableResult
+from dapkit.cli import formatting as wording
 from dapkit.errors import DapError
 from dapkit.model import Format, Query
+from dapkit.results import RunResult, TableFailed, TableResult
 
 _HEADINGS = ("table", "rows", "files", "size", "", "proven by", "note")
 _RIGHT = frozenset({1, 2, 3})
@@ -126,7 +126,7 @@ def table_object(table: TableResult) -> dict[str, Any]:
         "at": table.at,
         "since": table.since,
         "until": table.until,
-        "proven": table.proven,
+        "verified_by": table.verified_by,
         "reused": table.reused,
     }
 
@@ -143,6 +143,6 @@ def _cells(table: TableResult) -> tuple[str, ...]:
         f"{table.files:,}",
         wording.size(table.bytes),
         table.at or table.until or "",
-        table.proven,
+        table.verified_by,
         "was here already" if table.reused else "",
     )

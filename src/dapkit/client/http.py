@@ -22,7 +22,7 @@ from dapkit.errors import (
     ProxyError,
     StalledError,
     TlsError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UnreachableError,
     UsageError,
 )
@@ -31,7 +31,7 @@ from dapkit.protocol.redaction import excerpt, place
 if TYPE_CHECKING:
     import aiohttp
 
-LARGEST_ANSWER: Final = 64 * 1024 * 1024
+LARGEST_RESPONSE: Final = 64 * 1024 * 1024
 """Bytes beyond which the answer to `send` is refused."""
 
 _READ_BUFFER: Final = 256 * 1024
@@ -51,7 +51,7 @@ class HttpRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HttpAnswer:
+class HttpResponse:
     """A whole answer; names of headers are looked up without regard to case."""
 
     status: int
@@ -77,8 +77,8 @@ class HttpStream(Protocol):
 class Transport(Protocol):
     """What sends requests. Raises NetworkError and its kinds when no (whole) answer comes."""
 
-    async def send(self, request: HttpRequest) -> HttpAnswer:
-        """Return the whole answer; raises UnexpectedAnswerError when it is far too long."""
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Return the whole answer; raises UnexpectedResponseError when it is far too long."""
 
     def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[HttpStream]:
         """Return the answer with its body still to come; leaving the context gives the rest up."""
@@ -124,15 +124,15 @@ class AiohttpTransport:
         self._connect_timeout = connect_timeout
         self._session: aiohttp.ClientSession | None = None
 
-    async def send(self, request: HttpRequest) -> HttpAnswer:
+    async def send(self, request: HttpRequest) -> HttpResponse:
         """Return the whole answer."""
         body = bytearray()
         async with self.stream(request) as stream:
             async for chunk in stream.chunks():
                 body += chunk
-                if len(body) > LARGEST_ANSWER:
-                    raise UnexpectedAnswerError(f"The answer from {place(request.url)} does not end.")
-            return HttpAnswer(status=stream.status, headers=stream.headers, body=bytes(body))
+                if len(body) > LARGEST_RESPONSE:
+                    raise UnexpectedResponseError(f"The answer from {place(request.url)} does not end.")
+            return HttpResponse(status=stream.status, headers=stream.headers, body=bytes(body))
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncIterator[HttpStream]:
@@ -271,7 +271,7 @@ def _error_of(error: Exception, url: str) -> DapError:
         case aiohttp.ServerDisconnectedError():
             return NetworkError(f"{host} closed the connection without an answer.")
         case aiohttp.InvalidURL() | UnicodeError():  # the latter of a host that no name can be
-            return UnexpectedAnswerError(f"This is not an address that can be asked: {place(url)!r}.")
+            return UnexpectedResponseError(f"This is not an address that can be asked: {place(url)!r}.")
         case aiohttp.ClientResponseError():
             # also what follows a body that is longer than announced
             return NetworkError(f"{host} sent what is not HTTP, or more than it announced: {excerpt(error.message)}.")

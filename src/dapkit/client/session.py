@@ -24,27 +24,27 @@ from dapkit import __version__
 from dapkit.client.clock import SYSTEM_CLOCK, Clock
 from dapkit.client.credentials import Credentials
 from dapkit.client.http import AiohttpTransport, HttpRequest, HttpStream, Transport
-from dapkit.client.login import TokenKeeper
-from dapkit.client.pace import PaceFile, Pacer
+from dapkit.client.rate_limiter import RateLimiter, RateLimitFile
+from dapkit.client.token_provider import TokenProvider
 from dapkit.errors import (
     DapError,
     NetworkError,
     RateLimitedError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
     UsageError,
 )
 from dapkit.model import SANDBOX_SERVICE, Failure, Job, Query, VersionedSchema
 from dapkit.protocol import messages
-from dapkit.protocol.budget import PUBLISHED_PACE, Pace
+from dapkit.protocol.budget import PUBLISHED_RATE_LIMIT, RateLimit
+from dapkit.protocol.error_response import Endpoint, error_of, foreign_error, is_foreign
 from dapkit.protocol.redaction import excerpt, place, redact
-from dapkit.protocol.refusal import Endpoint, error_of, foreign_error, is_foreign
 from dapkit.protocol.retry import (
-    Fail,
-    Patience,
+    AttemptHistory,
+    FailedAttempt,
+    GiveUp,
     Renew,
     Retry,
-    Trail,
-    Trouble,
+    RetryPolicy,
     classify,
     http_date,
     lengthened,
@@ -76,7 +76,7 @@ class SessionOptions:
         pace: how fast to ask.
         state_folder: where the processes of one client share their pace; None shares nothing.
         ca_file: certificates (PEM) to trust beside the system's.
-        patience: for how long a request may go on failing.
+        retry_timeout: for how long a request may go on failing.
         identity: what journals call the service; by default its address.
         data_clock: what tells the time of the service's data in seconds since the epoch; by default the clock does.
     """
@@ -85,10 +85,10 @@ class SessionOptions:
     credentials: Credentials
     user_agent: str = USER_AGENT
     scope: str | None = None
-    pace: Pace = PUBLISHED_PACE
+    pace: RateLimit = PUBLISHED_RATE_LIMIT
     state_folder: Path | None = None
     ca_file: Path | None = None
-    patience: Patience = field(default_factory=Patience)
+    retry_timeout: RetryPolicy = field(default_factory=RetryPolicy)
     identity: str | None = None
     data_clock: Callable[[], float] | None = None
 
@@ -168,9 +168,9 @@ class Session:
         self._on_retry = on_retry
         file = None
         if options.state_folder is not None and options.pace.submissions is not None:
-            file = PaceFile.of_client(options.state_folder, self._base_url, options.credentials.client_id)
-        self._pacer = Pacer(options.pace, clock, file)
-        self._tokens = TokenKeeper(self._log_in, clock)
+            file = RateLimitFile.of_client(options.state_folder, self._base_url, options.credentials.client_id)
+        self._pacer = RateLimiter(options.pace, clock, file)
+        self._tokens = TokenProvider(self._log_in, clock)
         self._answered = False
         self._understood = False
         self._login: _LoginTimes | None = None
@@ -266,7 +266,7 @@ class Session:
 
         Raises:
             NetworkError: no answer came, or it breaks off or stops while it is read.
-            UnexpectedAnswerError: redirects without end or to where none may lead.
+            UnexpectedResponseError: redirects without end or to where none may lead.
         """
         headers = {"User-Agent": self._options.user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
         if offset:
@@ -280,7 +280,7 @@ class Session:
                     yield stream
                     return
             url = _redirected(url, location)
-        raise UnexpectedAnswerError(f"The object store redirects without end, lastly to {place(url)}.")
+        raise UnexpectedResponseError(f"The object store redirects without end, lastly to {place(url)}.")
 
     async def call(self, call: Call, decode: Callable[[bytes], _T]) -> _T:
         """Make one call of the API and return its decoded answer, however often it takes.
@@ -289,18 +289,18 @@ class Session:
             DapError: what finally went wrong, with the table or job that the call names.
         """
         order = self._pacer.order(again=call.again)
-        trail = Trail()
+        trail = AttemptHistory()
         while True:
             token = None if call.endpoint is Endpoint.LOGIN else await self._token(call)
             async with self._pacer.turn(call.endpoint, order) as turn:
                 sent_at = self.clock.now()
                 outcome = await self._attempt(call, token, decode)
-                if not isinstance(outcome, Trouble):
+                if not isinstance(outcome, FailedAttempt):
                     return outcome
                 self._hide_secrets(outcome.error)
                 trail = lengthened(trail, outcome.error, self.clock.now() - sent_at)
                 trail = replace(trail, answered=self._answered, understood=self._understood)
-                step = classify(outcome, trail, self._options.patience, random.random())
+                step = classify(outcome, trail, self._options.retry_timeout, random.random())
                 limited = isinstance(outcome.error, RateLimitedError)
                 if limited and isinstance(step, Retry):
                     turn.refused(step.after)
@@ -317,16 +317,16 @@ class Session:
                     trail = replace(trail, renewals=trail.renewals + 1)
                     if token is not None:
                         self._tokens.reject(token)
-                case Fail(error):
+                case GiveUp(error):
                     raise _placed(error, call)
 
-    async def _attempt(self, call: Call, token: Token | None, decode: Callable[[bytes], _T]) -> _T | Trouble:
+    async def _attempt(self, call: Call, token: Token | None, decode: Callable[[bytes], _T]) -> _T | FailedAttempt:
         """Send a call once; return its decoded answer or what went wrong."""
         sent_at = self.clock.now()
         try:
             answer = await self._transport.send(self._request(call, token))
-        except (NetworkError, UnexpectedAnswerError) as error:
-            return Trouble(error=error, garbled=True)
+        except (NetworkError, UnexpectedResponseError) as error:
+            return FailedAttempt(error=error, garbled=True)
         self._answered = True
         date = http_date(answer.headers.get("Date"))
         if call.endpoint is Endpoint.LOGIN:
@@ -334,13 +334,13 @@ class Session:
         if answer.status in {200, 202}:
             try:
                 value = decode(answer.body)
-            except UnexpectedAnswerError as error:
-                return Trouble(error=error, garbled=messages.garbled(answer.body))
+            except UnexpectedResponseError as error:
+                return FailedAttempt(error=error, garbled=messages.garbled(answer.body))
             self._understood = True
             return value
         if self._understood and is_foreign(answer.status, answer.body):
-            return Trouble(error=foreign_error(call.endpoint, answer.status, answer.body), garbled=True)
-        return Trouble(
+            return FailedAttempt(error=foreign_error(call.endpoint, answer.status, answer.body), garbled=True)
+        return FailedAttempt(
             error=error_of(call.endpoint, answer.status, answer.body, answer.headers.get("Location")),
             demand=retry_after(answer.headers.get("Retry-After"), self.clock.now() if date is None else date),
             renewable=token is not None,
@@ -393,7 +393,7 @@ class Session:
             body=messages.LOGIN_BODY,
             media_type=messages.FORM_MEDIA_TYPE,
         )
-        grant = await self.call(call, messages.decode_grant)
+        grant = await self.call(call, messages.decode_token_response)
         self._secrets.add(grant.access_token)
         times = self._login
         assert times is not None, "an answer to a login leaves its times"
@@ -433,7 +433,7 @@ def _redirected(url: str, location: str) -> str:
     """Return where a redirect of the object store leads.
 
     Raises:
-        UnexpectedAnswerError: to where no redirect may lead.
+        UnexpectedResponseError: to where no redirect may lead.
     """
     try:
         target = urljoin(url, location)
@@ -442,7 +442,7 @@ def _redirected(url: str, location: str) -> str:
     except ValueError:
         target, parts, usable = location, urlsplit(""), False
     if not usable or "@" in parts.netloc or any(not "!" <= character <= "~" for character in target):
-        raise UnexpectedAnswerError(f"The object store redirects to what is no address for HTTP: {place(target)!r}.")
+        raise UnexpectedResponseError(f"The object store redirects to what is no address for HTTP: {place(target)!r}.")
     if parts.scheme == "http" and urlsplit(url).scheme == "https":
-        raise UnexpectedAnswerError(f"The object store redirects to an insecure address: {place(target)!r}.")
+        raise UnexpectedResponseError(f"The object store redirects to an insecure address: {place(target)!r}.")
     return target

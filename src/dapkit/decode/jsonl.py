@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from dapkit.decode.inflate import Inflater
+from dapkit.decode.gunzip import Inflater
 from dapkit.errors import IntegrityError
 
 __all__ = ["Record", "records"]

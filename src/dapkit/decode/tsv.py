@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dapkit.decode.inflate import Inflater
+from dapkit.decode.gunzip import Inflater
 from dapkit.errors import IntegrityError
 from dapkit.model import Table
 

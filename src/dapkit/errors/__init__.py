@@ -1,143 +1,143 @@
-"""Every error that dapkit raises on purpose, as one tree.
+"""All errors that dapkit raises on purpose, as one tree.
 
-An error is an interface: its class knows a stable `code` for programs, the `exit_code` of the command, and
-whether the same call may well succeed later (`retryable`). An instance adds what a person needs: a message that
-says what is wrong, a `hint` that says what to do, and where it happened. Codes and exit codes are only ever added.
+Errors are part of the public interface. A class defines a stable `code` for programs, the `exit_code` of the command,
+and whether the same call may succeed later (`retryable`). An instance adds a message that says what happened, a `hint`
+that says what to do, and the table, job and uuid it concerns. From 0.1.0 on, codes and exit codes are only added.
 
     DapError
-    ├── InternalError                 internal               1
-    ├── UsageError                    usage                  2
-    ├── PartlyFailedError             partly-failed          3
+    ├── InternalError                          internal                      1
+    ├── UsageError                             usage                         2
+    ├── PartialFailureError                    partial-failure               3
     ├── CredentialsError
-    │   ├── MissingCredentialsError   credentials-missing   10
-    │   └── RejectedCredentialsError  credentials-rejected  11
-    ├── AccountError                  account               12
-    │   ├── AccountDisabledError      account-disabled      12
-    │   ├── AccountNotOnboardedError  account-not-onboarded 13
-    │   ├── AccountMaintenanceError   account-maintenance   14
-    │   └── ForbiddenError            forbidden             15
-    ├── NetworkError                  network               20
-    │   ├── UnreachableError          unreachable           20
-    │   ├── StalledError              stalled               20
-    │   ├── TlsError                  tls                   21
-    │   └── ProxyError                proxy                 22
+    │   ├── MissingCredentialsError            credentials-missing          10
+    │   └── RejectedCredentialsError           credentials-rejected         11
+    ├── AccountError                           account                      12
+    │   ├── AccountDisabledError               account-disabled             12
+    │   ├── AccountNotOnboardedError           account-not-onboarded        13
+    │   ├── AccountMaintenanceError            account-maintenance          14
+    │   └── ForbiddenError                     forbidden                    15
+    ├── NetworkError                           network                      20
+    │   ├── UnreachableError                   unreachable                  20
+    │   ├── StalledError                       stalled                      20
+    │   ├── TlsError                           tls                          21
+    │   └── ProxyError                         proxy                        22
     ├── ServiceError
-    │   ├── ServerError               server                23
-    │   ├── RateLimitedError          rate-limited          24
-    │   └── UnexpectedAnswerError     unexpected-answer     25
-    ├── NotFoundError                 not-found             30
-    │   ├── TableNotFoundError        table-not-found       30
-    │   └── ExpiredError              expired               31
-    ├── RequestError                  request-refused       34
-    │   ├── OutOfRangeError           out-of-range          32
-    │   ├── SnapshotRequiredError     snapshot-required     33
-    │   └── NoEarlierResultError      no-earlier-result     36
-    ├── JobFailedError                job-failed            35
-    ├── IntegrityError                integrity             40
-    │   └── UnsafeNameError           unsafe-name           41
-    ├── OutputError                   output                42
-    │   ├── DiskFullError             disk-full             43
-    │   ├── JournalError              journal               44
-    │   └── ManifestError             manifest              45
-    ├── VerificationError             verification          46
-    ├── LockedError                   locked                47
-    ├── DiagnosisError                diagnosis             48
-    ├── TargetError                   target                50
-    │   ├── UnreachableTargetError    target-unreachable    51
-    │   │   └── RefusedTargetError    target-refused        51
-    │   ├── BusyTargetError           target-busy           61
-    │   ├── FullTargetError           target-full           62
-    │   ├── ForbiddenTargetError      target-forbidden      50
-    │   ├── MissingDriverError        driver-missing        52
-    │   ├── LayoutError               layout                53
-    │   ├── OriginError               origin                54
-    │   ├── MovedOnError              moved-on              55
-    │   ├── UnalterableError          unalterable           56
-    │   ├── BadValueError             bad-value             57
-    │   ├── NotReplicatedError        not-replicated        58
-    │   ├── AlreadyReplicatedError    already-replicated    59
-    │   └── ReconciliationError       reconciliation        60
-    └── InterruptedRunError           interrupted          130
+    │   ├── ServerError                        server                       23
+    │   ├── RateLimitedError                   rate-limited                 24
+    │   └── UnexpectedResponseError            unexpected-response          25
+    ├── NotFoundError                          not-found                    30
+    │   ├── TableNotFoundError                 table-not-found              30
+    │   └── ExpiredError                       expired                      31
+    ├── RequestError                           request-rejected             34
+    │   ├── OutOfRangeError                    out-of-range                 32
+    │   ├── SnapshotRequiredError              snapshot-required            33
+    │   └── NoBaselineError                    no-baseline                  36
+    ├── JobFailedError                         job-failed                   35
+    ├── IntegrityError                         integrity                    40
+    │   └── UnsafeNameError                    unsafe-name                  41
+    ├── OutputError                            output                       42
+    │   ├── DiskFullError                      disk-full                    43
+    │   ├── JournalError                       journal                      44
+    │   └── ManifestError                      manifest                     45
+    ├── VerificationError                      verification                 46
+    ├── LockedError                            locked                       47
+    ├── DiagnosisError                         diagnosis                    48
+    ├── TargetError                            target                       50
+    │   ├── TargetUnreachableError             target-unreachable           51
+    │   │   └── TargetRejectedError            target-rejected              51
+    │   ├── TargetBusyError                    target-busy                  61
+    │   ├── TargetDiskFullError                target-disk-full             62
+    │   ├── TargetPermissionError              target-permission            50
+    │   ├── MissingDriverError                 driver-missing               52
+    │   ├── IncompatibleLayoutError            incompatible-layout          53
+    │   ├── SandboxMismatchError               sandbox-mismatch             54
+    │   ├── ConcurrentUpdateError              concurrent-update            55
+    │   ├── SchemaChangeNotSupportedError      schema-change-not-supported  56
+    │   ├── BadValueError                      bad-value                    57
+    │   ├── NotReplicatedError                 not-replicated               58
+    │   ├── AlreadyReplicatedError             already-replicated           59
+    │   └── ReconciliationError                reconciliation               60
+    └── InterruptedRunError                    interrupted                 130
 """
 
-from dapkit.errors.database import (
+from dapkit.errors.target import (
     AlreadyReplicatedError as AlreadyReplicatedError,
     BadValueError as BadValueError,
-    BusyTargetError as BusyTargetError,
-    ForbiddenTargetError as ForbiddenTargetError,
-    FullTargetError as FullTargetError,
-    LayoutError as LayoutError,
+    TargetBusyError as TargetBusyError,
+    TargetPermissionError as TargetPermissionError,
+    TargetDiskFullError as TargetDiskFullError,
+    IncompatibleLayoutError as IncompatibleLayoutError,
     MissingDriverError as MissingDriverError,
-    MovedOnError as MovedOnError,
+    ConcurrentUpdateError as ConcurrentUpdateError,
     NotReplicatedError as NotReplicatedError,
-    OriginError as OriginError,
+    SandboxMismatchError as SandboxMismatchError,
     ReconciliationError as ReconciliationError,
-    RefusedTargetError as RefusedTargetError,
+    TargetRejectedError as TargetRejectedError,
     TargetError as TargetError,
-    UnalterableError as UnalterableError,
-    UnreachableTargetError as UnreachableTargetError,
+    SchemaChangeNotSupportedError as SchemaChangeNotSupportedError,
+    TargetUnreachableError as TargetUnreachableError,
 )
 from dapkit.errors.root import DapError as DapError
 
 
 class InternalError(DapError):
-    """A fault of dapkit itself."""
+    """An internal error: a bug in dapkit."""
 
     code = "internal"
     exit_code = 1
-    default_hint = "This is a fault of dapkit. Run again with --loglevel debug and report what it prints."
+    default_hint = "This is a bug in dapkit. Run the command again with --loglevel debug and report the output."
 
 
 class UsageError(DapError):
-    """The command or call was written wrongly."""
+    """An argument, option or configuration value is invalid."""
 
     code = "usage"
     exit_code = 2
 
 
-class PartlyFailedError(DapError):
-    """Some tables failed; whatever else was asked for is whole.
+class PartialFailureError(DapError):
+    """Some tables failed; all other tables are complete.
 
     Args:
-        message: which ones.
-        retryable: whether the same call may bring one of them later.
+        message: names the tables that failed.
+        retryable: whether the same call may succeed later for at least one of them.
     """
 
-    code = "partly-failed"
+    code = "partial-failure"
     exit_code = 3
     retryable = True
-    default_hint = "Run the same command again: what is whole is kept, only the rest is asked for."
+    default_hint = "Run the same command again: complete tables are kept, only the rest is requested."
 
     def __init__(self, message: str, *, retryable: bool = True) -> None:
-        hint = "" if retryable else "Running it again will not help by itself: see what each table needs."
+        hint = "" if retryable else "Retrying will not help: see the hint for each table."
         super().__init__(message, hint=hint)
         self.retryable = retryable
 
 
 class CredentialsError(DapError):
-    """Something about the credentials."""
+    """Credentials are missing or not accepted."""
 
     code = "credentials"
     exit_code = 10
 
 
 class MissingCredentialsError(CredentialsError):
-    """No client id or no client secret was given."""
+    """The client id or the client secret is missing."""
 
     code = "credentials-missing"
     exit_code = 10
 
 
 class RejectedCredentialsError(CredentialsError):
-    """The service does not accept the client id and secret, or the token they earned."""
+    """The service does not accept the client id and secret, or the token issued for them."""
 
     code = "credentials-rejected"
     exit_code = 11
-    default_hint = "Check DAP_CLIENT_ID and DAP_CLIENT_SECRET; keys are made and renewed at the identity portal."
+    default_hint = "Check DAP_CLIENT_ID and DAP_CLIENT_SECRET; create or renew keys in the identity portal."
 
 
 class AccountError(DapError):
-    """The account may not do this now."""
+    """The account is not allowed to use the service at this time."""
 
     code = "account"
     exit_code = 12
@@ -169,14 +169,14 @@ class AccountMaintenanceError(AccountError):
 
 
 class ForbiddenError(AccountError):
-    """The credentials are good, but not for this."""
+    """The credentials are valid, but lack the permission for this request."""
 
     code = "forbidden"
     exit_code = 15
 
 
 class NetworkError(DapError):
-    """The network between us and the service failed."""
+    """The network connection to the service failed."""
 
     code = "network"
     exit_code = 20
@@ -185,28 +185,28 @@ class NetworkError(DapError):
 
 
 class UnreachableError(NetworkError):
-    """No connection could be made: name not found, refused, no route."""
+    """No connection could be made: host name not found, connection refused, no route."""
 
     code = "unreachable"
 
 
 class StalledError(NetworkError):
-    """The connection stood, but nothing came for too long."""
+    """The connection was open, but no data arrived within the read timeout."""
 
     code = "stalled"
 
 
 class TlsError(NetworkError):
-    """The other side's certificate is not trusted, or TLS failed in another way."""
+    """The server's certificate is not trusted, or TLS failed in another way."""
 
     code = "tls"
     exit_code = 21
     retryable = False
-    default_hint = "If your network uses a certificate authority of its own, name it with --ca-file or SSL_CERT_FILE."
+    default_hint = "If your network uses its own certificate authority, set --ca-file or SSL_CERT_FILE."
 
 
 class ProxyError(NetworkError):
-    """The proxy refused or failed."""
+    """The proxy rejected the request or failed."""
 
     code = "proxy"
     exit_code = 22
@@ -214,54 +214,54 @@ class ProxyError(NetworkError):
 
 
 class ServiceError(DapError):
-    """The service answered, but not with what it promises."""
+    """The service responded, but not as its interface specifies."""
 
     code = "service"
     exit_code = 23
 
 
 class ServerError(ServiceError):
-    """The service failed (5xx) more often than patience allows."""
+    """The service kept failing (5xx) until the retry timeout."""
 
     code = "server"
     exit_code = 23
     retryable = True
-    default_hint = "Run the same command again later; if it stays, give the uuid to Instructure support."
+    default_hint = "Run the same command again later. If the error persists, give the uuid to Instructure support."
 
 
 class RateLimitedError(ServiceError):
-    """The service said 429 more often than patience allows."""
+    """The service kept answering 429 (too many requests) until the retry timeout."""
 
     code = "rate-limited"
     exit_code = 24
     retryable = True
-    default_hint = "Another program uses the same credentials; stop it, or narrow --pace, and run again."
+    default_hint = "Another program may use the same credentials: stop it, or lower --pace, and run the command again."
 
 
-class UnexpectedAnswerError(ServiceError):
-    """An answer that cannot be understood; the message names what came."""
+class UnexpectedResponseError(ServiceError):
+    """A response that cannot be understood; the message shows what was received."""
 
-    code = "unexpected-answer"
+    code = "unexpected-response"
     exit_code = 25
     default_hint = "Check the base URL and any proxy in between; `dap doctor` helps to find the cause."
 
 
 class NotFoundError(DapError):
-    """The service does not know what was asked for."""
+    """The service does not know the requested namespace, table, job or object."""
 
     code = "not-found"
     exit_code = 30
 
 
 class TableNotFoundError(NotFoundError):
-    """The namespace has no such table; the message names the nearest known ones."""
+    """The namespace has no such table; the hint suggests similar names."""
 
     code = "table-not-found"
     exit_code = 30
 
 
 class ExpiredError(NotFoundError):
-    """A job or object that existed is gone."""
+    """A job or an object has expired on the service."""
 
     code = "expired"
     exit_code = 31
@@ -269,55 +269,55 @@ class ExpiredError(NotFoundError):
 
 
 class RequestError(DapError):
-    """The service refuses the request as written."""
+    """The service rejected the request."""
 
-    code = "request-refused"
+    code = "request-rejected"
     exit_code = 34
 
 
 class OutOfRangeError(RequestError):
-    """The range asked for is not kept by the service."""
+    """The service no longer keeps the requested time range."""
 
     code = "out-of-range"
     exit_code = 32
 
 
 class SnapshotRequiredError(RequestError):
-    """The table was reloaded: increments from there are void."""
+    """The service has reloaded the table, so increments from before that time are invalid."""
 
     code = "snapshot-required"
     exit_code = 33
-    default_hint = "Take a new snapshot of the table, then go on with increments from its `at`."
+    default_hint = "Take a new snapshot of the table, then continue with increments from its `at`."
 
 
-class NoEarlierResultError(RequestError):
-    """`--since FOLDER` has no whole earlier result of this table."""
+class NoBaselineError(RequestError):
+    """The folder given as `--since` has no complete earlier result of this table."""
 
-    code = "no-earlier-result"
+    code = "no-baseline"
     exit_code = 36
     default_hint = "Take a snapshot of the table into that folder first, in the same format and mode."
 
 
 class JobFailedError(DapError):
-    """The service's job for the table failed, and asking again did not help."""
+    """The service's job for the table failed, and submitting it again did not help."""
 
     code = "job-failed"
     exit_code = 35
     retryable = True
-    default_hint = "Run the same command again later; if it stays, give the uuid to Instructure support."
+    default_hint = "Run the same command again later. If the error persists, give the uuid to Instructure support."
 
 
 class IntegrityError(DapError):
-    """What came is not what was sent: truncated, corrupt, or of another length."""
+    """A downloaded file is truncated, corrupt, or has the wrong length."""
 
     code = "integrity"
     exit_code = 40
     retryable = True
-    default_hint = "Run the same command again: nothing wrong was kept."
+    default_hint = "Run the same command again: no damaged file was kept."
 
 
 class UnsafeNameError(IntegrityError):
-    """The service named a file in a way that cannot be used safely."""
+    """The service sent a name that cannot be used safely as a file name."""
 
     code = "unsafe-name"
     exit_code = 41
@@ -325,63 +325,63 @@ class UnsafeNameError(IntegrityError):
 
 
 class OutputError(DapError):
-    """The output folder, or stdout, cannot be written."""
+    """The output folder or stdout cannot be written."""
 
     code = "output"
     exit_code = 42
-    default_hint = "Name a folder that you may write to with --output-directory."
+    default_hint = "Use --output-directory to choose a folder that you can write to."
 
 
 class DiskFullError(OutputError):
-    """No space is left for what comes next."""
+    """The disk does not have enough free space."""
 
     code = "disk-full"
     exit_code = 43
-    default_hint = "Free some space and run the same command again: it goes on from where it was."
+    default_hint = "Free some space and run the same command again: it resumes where it stopped."
 
 
 class JournalError(OutputError):
-    """The record of an earlier run cannot be read."""
+    """The journal of an earlier run cannot be read."""
 
     code = "journal"
     exit_code = 44
-    default_hint = "Run the command with --new: it sets the record aside and proves the files that are there."
+    default_hint = "Run the command with --new: it sets the journal aside and verifies the existing files."
 
 
 class ManifestError(OutputError):
-    """A folder's manifest cannot be read, or does not say what a manifest says."""
+    """A folder's manifest cannot be read or is invalid."""
 
     code = "manifest"
     exit_code = 45
 
 
 class VerificationError(DapError):
-    """`dap verify` found something wrong."""
+    """`dap verify` found problems."""
 
     code = "verification"
     exit_code = 46
 
 
 class LockedError(DapError):
-    """Another process is doing just this."""
+    """Another process is already doing the same work."""
 
     code = "locked"
     exit_code = 47
     retryable = True
-    default_hint = "Wait for it with --wait, or let it finish."
+    default_hint = "Let it finish, or use --wait to wait for it."
 
 
 class DiagnosisError(DapError):
-    """`dap doctor` found something wrong."""
+    """`dap doctor` found problems."""
 
     code = "diagnosis"
     exit_code = 48
 
 
 class InterruptedRunError(DapError):
-    """Stopped by Ctrl-C or a signal, cleanly."""
+    """Stopped cleanly by Ctrl-C or a signal."""
 
     code = "interrupted"
     exit_code = 130
     retryable = True
-    default_hint = "Run the same command again: it goes on from where it was."
+    default_hint = "Run the same command again: it resumes where it stopped."

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from dapkit.errors import UsageError
-from dapkit.protocol.refusal import Endpoint
+from dapkit.protocol.error_response import Endpoint
 
 WINDOW: Final = 60.0
 """Seconds over which the service counts."""
@@ -46,7 +46,7 @@ PUBLISHED: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RateLimit:
     """How fast a client asks: `submissions` new jobs a minute, all else in the published proportion.
 
     None means as fast as it likes, until the service says 429.
@@ -80,12 +80,12 @@ class Pace:
         return max(1, PUBLISHED[endpoint] * self.submissions // PUBLISHED[Endpoint.SUBMIT])
 
 
-PUBLISHED_PACE: Final = Pace()
-NO_PACE: Final = Pace(None)
+PUBLISHED_RATE_LIMIT: Final = RateLimit()
+NO_RATE_LIMIT: Final = RateLimit(None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
+class RequestSlot:
     """One request: who sent it, when, and when its answer came (seconds since the epoch)."""
 
     id: str
@@ -98,7 +98,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Narrowing:
+class Throttle:
     """What the last 429 did, and when.
 
     Args:
@@ -114,9 +114,9 @@ class Narrowing:
 class Budget:
     """What one endpoint's lane has spent. `blocked_until` is what the service demanded."""
 
-    slots: tuple[Slot, ...] = ()
+    slots: tuple[RequestSlot, ...] = ()
     blocked_until: float = 0.0
-    narrowing: Narrowing | None = None
+    narrowing: Throttle | None = None
 
 
 def pruned(budget: Budget, now: float) -> Budget:
@@ -152,12 +152,12 @@ def next_free(budget: Budget, limit: int | None, now: float) -> float:
     return max(frees, budget.blocked_until)
 
 
-def taken(budget: Budget, slot: Slot) -> Budget:
+def taken(budget: Budget, slot: RequestSlot) -> Budget:
     """Return the budget with one more request on its way."""
     return replace(budget, slots=(*budget.slots, slot))
 
 
-def answered(budget: Budget, answer_to: Slot, limit: int | None, now: float) -> Budget:
+def answered(budget: Budget, answer_to: RequestSlot, limit: int | None, now: float) -> Budget:
     """Return the budget after the answer to a request, whatever it was; a 429 has narrowed it before."""
     if limit is not None:
         return replace(
@@ -170,7 +170,7 @@ def answered(budget: Budget, answer_to: Slot, limit: int | None, now: float) -> 
     return replace(budget, slots=tuple(slot for slot in budget.slots if slot.id != answer_to.id), narrowing=narrowing)
 
 
-def narrowed(budget: Budget, slot: Slot, limit: int | None, now: float, pause: float) -> Budget:
+def narrowed(budget: Budget, slot: RequestSlot, limit: int | None, now: float, pause: float) -> Budget:
     """Return the budget after a 429.
 
     Requests that were on their way when the lane was narrowed say nothing new: they block it, but narrow no
@@ -191,14 +191,14 @@ def narrowed(budget: Budget, slot: Slot, limit: int | None, now: float, pause: f
         low = max(HANDFUL, min(len(budget.slots), before or len(budget.slots)) // 2)
     else:
         low = max(1, (before or limit) // 2)
-    return replace(blocked, narrowing=Narrowing(at=now, low=low))
+    return replace(blocked, narrowing=Throttle(at=now, low=low))
 
 
 def merged(budgets: Iterable[Budget]) -> Budget:
     """Return what several processes have spent together; of one request, what is known later wins."""
-    slots: dict[str, Slot] = {}
+    slots: dict[str, RequestSlot] = {}
     blocked_until = 0.0
-    narrowing: Narrowing | None = None
+    narrowing: Throttle | None = None
     for budget in budgets:
         for slot in budget.slots:
             known = slots.get(slot.id)

@@ -21,17 +21,17 @@ from dapkit.errors import DapError, ExpiredError, JobFailedError
 from dapkit.model import Job, JobStatus, Query
 
 __all__ = [
-    "Answered",
-    "Broke",
-    "Delivered",
     "Done",
+    "Downloaded",
     "Fail",
     "Fetch",
+    "JobNotFound",
     "JobRecord",
+    "JobUpdated",
     "Outcome",
     "Poll",
+    "RequestFailed",
     "Submit",
-    "Vanished",
     "Wait",
     "apply",
     "decide",
@@ -59,7 +59,7 @@ class JobRecord:
 
     table: str
     query: Query
-    patience: float = 900.0
+    retry_timeout: float = 900.0
     job: Job | None = None
     asked_at: float = 0.0
     seen_at: float = 0.0
@@ -117,31 +117,31 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class JobUpdated:
     """The service described a job, in answer to a submission or a poll."""
 
     job: Job
 
 
 @dataclass(frozen=True, slots=True)
-class Vanished:
+class JobNotFound:
     """The job, or an object of it, is not known to the service any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
+class Downloaded:
     """Every object of the job is whole on disk."""
 
 
 @dataclass(frozen=True, slots=True)
-class Broke:
+class RequestFailed:
     """A call or a download failed beyond the patience of the layer below."""
 
     error: DapError
 
 
 Action = Wait | Submit | Poll | Fetch | Fail | Done
-Outcome = Answered | Vanished | Delivered | Broke
+Outcome = JobUpdated | JobNotFound | Downloaded | RequestFailed
 
 
 def decide(record: JobRecord, now: float) -> Action:
@@ -166,13 +166,13 @@ def decide(record: JobRecord, now: float) -> Action:
 def apply(record: JobRecord, outcome: Outcome, now: float) -> JobRecord:
     """Fold what came of an action into the next record."""
     match outcome:
-        case Answered(job):
+        case JobUpdated(job):
             return _answered(record, job, now)
-        case Vanished():
+        case JobNotFound():
             return _gone(record, now)
-        case Delivered():
+        case Downloaded():
             return replace(record, delivered=True)
-        case Broke(error):
+        case RequestFailed(error):
             return replace(record, error=error)
 
 
@@ -185,7 +185,7 @@ def _after_failure(record: JobRecord, job: Job, now: float) -> Action:
     since = now if record.failing_since is None else record.failing_since
     due = record.seen_at + record.pause
     final = failure is not None and failure.type in FINAL_FAILURES
-    if final or due - since > record.patience:
+    if final or due - since > record.retry_timeout:
         said = f": {failure.type} {failure.message}".rstrip() if failure else ""
         attempts = len(record.failed)
         times = "once" if attempts == 1 else f"{attempts} times"
@@ -241,7 +241,7 @@ def _lost(record: JobRecord, lost: str, now: float, pause: float = 0.0) -> JobRe
     One that had been given up and came back is no new attempt: it may go on like this while patience lasts.
     """
     if lost in record.given_up and record.lost_since is not None:
-        if now + pause - record.lost_since <= record.patience:
+        if now + pause - record.lost_since <= record.retry_timeout:
             return record
         message = f"The service gave job {lost} for table {record.table} again and again, and then did not know it"
         hint = "Run the same command again later."

@@ -1,7 +1,7 @@
 """What goes over the wire as values: bodies of requests encoded, bodies of answers decoded.
 
 Decoding is lenient where a newer service may say more (unknown fields are ignored) and strict where a wrong
-belief would make a wrong file (absent fields, wrong types, unknown job states): then an UnexpectedAnswerError
+belief would make a wrong file (absent fields, wrong types, unknown job states): then an UnexpectedResponseError
 names what came. What a refusal says is in `refusal.py`.
 """
 
@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from dapkit.errors import UnexpectedAnswerError, UsageError
+from dapkit.errors import UnexpectedResponseError, UsageError
 from dapkit.model import Failure, Job, JobStatus, Query, VersionedSchema, instant
 from dapkit.protocol.redaction import excerpt, place
 
@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Grant:
+class TokenResponse:
     """What the login gave: a bearer token, and for how many seconds, if it said so."""
 
     access_token: str
@@ -103,17 +103,17 @@ def encode_object_ids(ids: Iterable[str]) -> bytes:
     return msgspec.json.encode([{"id": name} for name in ids])
 
 
-def decode_grant(body: bytes) -> Grant:
+def decode_token_response(body: bytes) -> TokenResponse:
     """Read the answer to a login; its text is never repeated in an error."""
     answer = _decode(body, _Login, "the login", shown=False)
     token = answer.access_token.strip()
     if not token or any(not "!" <= character <= "~" for character in token):
-        raise UnexpectedAnswerError("The answer to the login holds no token that could be sent.")
+        raise UnexpectedResponseError("The answer to the login holds no token that could be sent.")
     try:
         life = None if answer.expires_in is None else float(answer.expires_in)
     except ValueError:
         life = None
-    return Grant(access_token=token, expires_in=life)
+    return TokenResponse(access_token=token, expires_in=life)
 
 
 def decode_tables(body: bytes) -> tuple[str, ...]:
@@ -131,17 +131,17 @@ def decode_job(body: bytes) -> Job:
     """Read a job in any state, each of its objects once.
 
     Raises:
-        UnexpectedAnswerError: an unknown state, or a complete job without what a complete job must say.
+        UnexpectedResponseError: an unknown state, or a complete job without what a complete job must say.
     """
     answer = _decode(body, _Job, "the job")
     try:
         status = JobStatus(answer.status)
     except ValueError:
-        raise UnexpectedAnswerError(
+        raise UnexpectedResponseError(
             f"The job is in a state that is not known: {excerpt(answer.status, 40)!r}."
         ) from None
     if not answer.id:
-        raise UnexpectedAnswerError("The service named a job without an id.")
+        raise UnexpectedResponseError("The service named a job without an id.")
     if status is JobStatus.COMPLETE:
         _require_complete(answer)
     failure = None
@@ -165,13 +165,13 @@ def decode_urls(body: bytes, ids: Iterable[str]) -> dict[str, str]:
     """Read the URLs of the objects that were asked for.
 
     Raises:
-        UnexpectedAnswerError: one is missing, or is not an address for HTTP.
+        UnexpectedResponseError: one is missing, or is not an address for HTTP.
     """
     urls = _decode(body, _Urls, "the request for object URLs").urls
     found = {}
     for name in ids:
         if name not in urls:
-            raise UnexpectedAnswerError(f"The service gave no URL for the object {excerpt(name, 100)!r}.")
+            raise UnexpectedResponseError(f"The service gave no URL for the object {excerpt(name, 100)!r}.")
         found[name] = _http_url(urls[name].url)
     return found
 
@@ -181,7 +181,7 @@ def _require_complete(job: _Job) -> None:
     if job.at is None and (job.since is None or job.until is None):
         absent.append("at (or since and until)")
     if absent:
-        raise UnexpectedAnswerError(f"The job is complete, but does not say {', '.join(absent)}.")
+        raise UnexpectedResponseError(f"The job is complete, but does not say {', '.join(absent)}.")
     for mark in (job.at, job.since, job.until):
         if mark is not None:
             _epoch(mark)  # kept as it is written, but the next increment must be able to start there
@@ -195,16 +195,16 @@ def _http_url(url: str) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise UnexpectedAnswerError(f"The service gave an object URL that is none: {place(url)!r}.")
+        raise UnexpectedResponseError(f"The service gave an object URL that is none: {place(url)!r}.")
     return url
 
 
 def _epoch(text: str) -> float:
-    """Return an ISO 8601 time as seconds since the epoch. Raises UnexpectedAnswerError when it is none."""
+    """Return an ISO 8601 time as seconds since the epoch. Raises UnexpectedResponseError when it is none."""
     try:
         return instant(text)
     except ValueError:
-        raise UnexpectedAnswerError(f"The service gave a time that is none: {excerpt(text, 40)!r}.") from None
+        raise UnexpectedResponseError(f"The service gave a time that is none: {excerpt(text, 40)!r}.") from None
 
 
 def _decode(body: bytes, kind: type[_T], what: str, *, shown: bool = True) -> _T:
@@ -215,7 +215,7 @@ def _decode(body: bytes, kind: type[_T], what: str, *, shown: bool = True) -> _T
     except (msgspec.DecodeError, RecursionError):
         seen = "is not JSON" if body else "is empty"
     came = f" It began: {excerpt(body)!r}" if shown and body else ""
-    raise UnexpectedAnswerError(f"The answer to {what} {seen}.{came}")
+    raise UnexpectedResponseError(f"The answer to {what} {seen}.{came}")
 
 
 def garbled(body: bytes) -> bool:

@@ -1,7 +1,7 @@
 """Whether a request that failed is sent again, and when.
 
 Every request of the service may be repeated: a query equal to that of a job returns that job. So the only
-question is for how long it makes sense, which `Patience` answers: briefly as long as no answer ever came from
+question is for how long it makes sense, which `RetryPolicy` answers: briefly as long as no answer ever came from
 that address, since it is probably wrong; for a quarter of an hour afterwards, since a run of many hours must
 survive an outage.
 
@@ -22,7 +22,7 @@ from dapkit.errors import (
     RejectedCredentialsError,
     ServerError,
     TlsError,
-    UnexpectedAnswerError,
+    UnexpectedResponseError,
 )
 from dapkit.protocol.redaction import excerpt
 
@@ -36,7 +36,7 @@ _FIRST_RATE_PAUSE: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class RetryPolicy:
     """How long one request may go on failing. Seconds; pauses for 429 and for the pace are not counted.
 
     Args:
@@ -59,7 +59,7 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trouble:
+class FailedAttempt:
     """One attempt that failed.
 
     Args:
@@ -76,7 +76,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trail:
+class AttemptHistory:
     """What one request went through, the present failure included.
 
     Args:
@@ -109,56 +109,58 @@ class Renew:
 
 
 @dataclass(frozen=True, slots=True)
-class Fail:
+class GiveUp:
     """Give up with this error."""
 
     error: DapError
 
 
-def classify(trouble: Trouble, trail: Trail, patience: Patience, chance: float) -> Retry | Renew | Fail:
+def classify(
+    trouble: FailedAttempt, trail: AttemptHistory, retry_timeout: RetryPolicy, chance: float
+) -> Retry | Renew | GiveUp:
     """Return what to do about a failed attempt.
 
     Args:
         trouble: how it failed.
         trail: what the request went through so far, this failure included.
-        patience: how long it may go on.
+        retry_timeout: how long it may go on.
         chance: a random number from 0 to 1 that spreads the pauses of many clients.
     """
     error = trouble.error
     match error:
         case RejectedCredentialsError():
-            return Renew() if trouble.renewable and trail.renewals < patience.renewals else Fail(error)
+            return Renew() if trouble.renewable and trail.renewals < retry_timeout.renewals else GiveUp(error)
         case RateLimitedError():
-            return _after_rate_limit(trouble, trail, patience, chance)
+            return _after_rate_limit(trouble, trail, retry_timeout, chance)
         case TlsError():
-            return Fail(error)
+            return GiveUp(error)
         case NetworkError() if not trail.answered:
-            again = trail.failures < patience.first_attempts and trail.spent < patience.first_seconds
+            again = trail.failures < retry_timeout.first_attempts and trail.spent < retry_timeout.first_seconds
         case NetworkError() | ServerError():
-            again = trail.spent < patience.seconds
-        case UnexpectedAnswerError() if trouble.garbled:
-            again = trail.failures < (patience.garbled if trail.understood else patience.first_attempts)
+            again = trail.spent < retry_timeout.seconds
+        case UnexpectedResponseError() if trouble.garbled:
+            again = trail.failures < (retry_timeout.garbled if trail.understood else retry_timeout.first_attempts)
         case _:
-            return Fail(error)
+            return GiveUp(error)
     if not again:
-        return Fail(error)
-    pause = pause_after(trail.failures, patience.seconds, chance)
+        return GiveUp(error)
+    pause = pause_after(trail.failures, retry_timeout.seconds, chance)
     return Retry(pause if trouble.demand is None else max(pause, min(trouble.demand, LONGEST_PAUSE)))
 
 
-def pause_after(failures: int, patience: float, chance: float) -> float:
+def pause_after(failures: int, retry_timeout: float, chance: float) -> float:
     """Return the seconds to wait before what failed is tried again.
 
     Args:
         failures: how often it failed in a row.
-        patience: seconds for which it may go on failing.
+        retry_timeout: seconds for which it may go on failing.
         chance: a random number from 0 to 1 that spreads the pauses of many.
     """
-    longest = min(LONGEST_PAUSE, max(FIRST_PAUSE, patience / _FEWEST_PAUSES))
+    longest = min(LONGEST_PAUSE, max(FIRST_PAUSE, retry_timeout / _FEWEST_PAUSES))
     return _growing(FIRST_PAUSE, failures, longest, chance)
 
 
-def lengthened(trail: Trail, error: DapError, seconds: float) -> Trail:
+def lengthened(trail: AttemptHistory, error: DapError, seconds: float) -> AttemptHistory:
     """Return the trail with one more attempt that took so many seconds and failed like this."""
     match error:
         case RateLimitedError():
@@ -196,14 +198,16 @@ def http_date(text: str | None) -> float | None:
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _after_rate_limit(trouble: Trouble, trail: Trail, patience: Patience, chance: float) -> Retry | Fail:
-    if trail.rate_limited >= patience.rate_limited:
-        return Fail(trouble.error)
+def _after_rate_limit(
+    trouble: FailedAttempt, trail: AttemptHistory, retry_timeout: RetryPolicy, chance: float
+) -> Retry | GiveUp:
+    if trail.rate_limited >= retry_timeout.rate_limited:
+        return GiveUp(trouble.error)
     if trouble.demand is None:
         return Retry(_growing(_FIRST_RATE_PAUSE, trail.rate_limited, LONGEST_PAUSE, chance))
-    if trouble.demand > patience.longest_demand:
+    if trouble.demand > retry_timeout.longest_demand:
         said = f"{trouble.error.message} It wants a pause of {trouble.demand:.0f} seconds."
-        return Fail(RateLimitedError(excerpt(said, 500), uuid=trouble.error.uuid))
+        return GiveUp(RateLimitedError(excerpt(said, 500), uuid=trouble.error.uuid))
     return Retry(trouble.demand)
 
 

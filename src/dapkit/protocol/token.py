@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from dapkit.protocol.messages import Grant
+from dapkit.protocol.messages import TokenResponse
 
 RENEW_WITH_LEFT: Final = 300.0
 """Seconds of life below which a token is renewed before it is used again."""
@@ -40,7 +40,7 @@ class Token:
         return now >= self.renew_at
 
 
-def token_of(grant: Grant, *, asked_at: float, service_date: float | None = None) -> Token:
+def token_of(grant: TokenResponse, *, asked_at: float, service_date: float | None = None) -> Token:
     """Return the token that a login gave.
 
     Args:

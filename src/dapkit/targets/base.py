@@ -13,24 +13,22 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from dapkit.model import Table, VersionedSchema
+from dapkit.results import Comparison, LoadStats
 
 __all__ = [
     "BadValues",
-    "Book",
-    "Comparison",
-    "Counts",
-    "Expiry",
-    "Listed",
+    "DataFiles",
+    "ExpectedTable",
+    "HistoryEntry",
     "Load",
     "LoadOptions",
-    "Parts",
-    "Past",
+    "RetentionCutoff",
     "Sample",
-    "Standing",
+    "SyncState",
+    "TableInfo",
+    "TableStatus",
     "Target",
     "TargetSession",
-    "Truth",
-    "ValueDifference",
     "watermark_of",
     "watermark_text",
 ]
@@ -43,23 +41,23 @@ class BadValues(StrEnum):
     FAIL = "fail"
 
 
-class Standing(StrEnum):
+class TableStatus(StrEnum):
     """What there is in the database where a table should be."""
 
     ABSENT = "absent"
-    BOOKED = "booked"
-    UNBOOKED = "unbooked"
+    MANAGED = "managed"
+    UNMANAGED = "unmanaged"
     """A table without a line in the books: half loaded by the official client, or a person's own."""
 
-    LOST = "lost"
+    DROPPED = "dropped"
     """A line in the books without its table, which somebody dropped or renamed."""
 
-    OTHER = "other"
+    NOT_A_TABLE = "not-a-table"
     """A view, or anything else that is no table, on the books or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class DataFiles:
     """The files of one job: gzip TSV, mode condensed. `rows` were counted while they came."""
 
     paths: tuple[Path, ...]
@@ -67,7 +65,7 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Book:
+class SyncState:
     """A table's line in the books: its watermark (UTC), and the schema that its columns follow."""
 
     namespace: str
@@ -77,7 +75,7 @@ class Book:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expiry:
+class RetentionCutoff:
     """Which rows have had their time: those whose value in a column of date-times lies before a moment (UTC)."""
 
     column: str
@@ -100,7 +98,7 @@ class LoadOptions:
     side_file: Path | None = None
     drop_columns: bool = False
     keep_missing: bool = False
-    expire: Expiry | None = None
+    expire: RetentionCutoff | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,19 +106,9 @@ class Load:
     """What is to be brought into one table, and the watermark that it then has."""
 
     table: Table
-    parts: Parts
+    parts: DataFiles
     watermark: datetime
     options: LoadOptions = field(default_factory=LoadOptions)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """What a load did: rows written (new or changed), deleted, deleted for their age; values repaired by column."""
-
-    written: int
-    deleted: int = 0
-    expired: int = 0
-    repaired: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +120,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Truth:
+class ExpectedTable:
     """What a table should hold.
 
     Attributes:
@@ -141,60 +129,20 @@ class Truth:
         changes: what changed from then until the live table's watermark, if that is later.
         stale: what changed from the live table's watermark until the snapshot, if that is later: of these keys
             nothing can be said.
-        unsaid: columns that some of the loads lack: nothing can be said of them.
+        incomplete_columns: columns that some of the loads lack: nothing can be said of them.
         sample: the rows whose values are compared; all when it is None. Keys are compared in every case.
     """
 
-    live: Book
+    live: SyncState
     snapshot: Load
     changes: Load | None = None
     stale: Load | None = None
-    unsaid: frozenset[str] = frozenset()
+    incomplete_columns: frozenset[str] = frozenset()
     sample: Sample | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ValueDifference:
-    """A value that differs: the key, the column, what stands there, what should."""
-
-    key: tuple[Any, ...]
-    column: str
-    live: Any
-    truth: Any
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """How a live table differs from what it should hold: counts, and some keys and values of each kind.
-
-    Attributes:
-        rows: how many the live table has.
-        compared: of how many rows the values were compared; keys always are.
-        missing, extra, repeated: how many keys are missing, too many, there more than once.
-        differing: by column, in how many of the compared rows the value differs.
-        left_out: columns that the truth has in a form in which they cannot be compared.
-    """
-
-    rows: int
-    compared: int
-    missing: int
-    extra: int
-    repeated: int
-    differing: Mapping[str, int]
-    missing_keys: tuple[tuple[Any, ...], ...] = ()
-    extra_keys: tuple[tuple[Any, ...], ...] = ()
-    repeated_keys: tuple[tuple[Any, ...], ...] = ()
-    values: tuple[ValueDifference, ...] = ()
-    left_out: tuple[str, ...] = ()
-
-    @property
-    def equal(self) -> bool:
-        """Whether nothing differs."""
-        return not (self.missing or self.extra or self.repeated or self.differing)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
+class HistoryEntry:
     """What was done to a table: when (UTC), what, and its detail, such as the rows written or the error's code."""
 
     time: datetime
@@ -203,11 +151,11 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class TableInfo:
     """A table on the books as `listdb` shows it.
 
     Attributes:
-        book: its line.
+        state: its line.
         lost: whether the table is no longer there, so that nothing else is known of it.
         rows: how many it has, None where they were not counted.
         bytes: what it takes, None where the database does not tell.
@@ -215,10 +163,10 @@ class Listed:
         kept_columns: columns that it has and its schema does not: kept when they left the schema, or somebody's own.
     """
 
-    book: Book
+    state: SyncState
     rows: int | None
     bytes: int | None = None
-    last: Past | None = None
+    last: HistoryEntry | None = None
     kept_columns: tuple[str, ...] = ()
     lost: bool = False
 
@@ -230,8 +178,8 @@ class TargetSession(Protocol):
         """Make the books and the namespace's place, where they are missing.
 
         Raises:
-            LayoutError: the books are of a kind that is not ours to touch.
-            OriginError: as `require_origin`.
+            IncompatibleLayoutError: the books are of a kind that is not ours to touch.
+            SandboxMismatchError: as `require_origin`.
         """
 
     def holds_sandbox(self) -> bool:
@@ -241,66 +189,66 @@ class TargetSession(Protocol):
         """Make sure that what is there is of the same origin as what it is to meet. Writes nothing.
 
         Raises:
-            OriginError: the target holds a sandbox's data and this is the service's, or the other way round.
+            SandboxMismatchError: the target holds a sandbox's data and this is the service's, or the other way round.
         """
 
     def require_version(self) -> None:
-        """Raise LayoutError when there are books of a version that is not known."""
+        """Raise IncompatibleLayoutError when there are books of a version that is not known."""
 
-    def books(self, namespace: str) -> dict[str, Book]:
+    def sync_states(self, namespace: str) -> dict[str, SyncState]:
         """Return the lines of a namespace's tables by name; empty when there are no books."""
 
-    def standing(self, namespace: str, table: str, books: Mapping[str, Book] | None = None) -> Standing:
-        """Return what there is where the table should be; `books` are the namespace's, where they were read already."""
+    def status(self, namespace: str, table: str, sync_states: Mapping[str, SyncState] | None = None) -> TableStatus:
+        """Return what there is where the table should be; `sync_states` are the namespace's, if already read."""
 
-    def ddl(self, table: Table, before: Book | None, options: LoadOptions) -> list[str]:
+    def ddl(self, table: Table, before: SyncState | None, options: LoadOptions) -> list[str]:
         """Return the statements that make the table, or alter it from the schema in `before`; nothing is run.
 
         Raises:
-            UnalterableError: the table's schema cannot be altered into the new one.
+            SchemaChangeNotSupportedError: the table's schema cannot be altered into the new one.
         """
 
-    def initialise(self, load: Load) -> Counts:
+    def initialise(self, load: Load) -> LoadStats:
         """Create a table that is absent or lost, fill it from a snapshot and book it."""
 
-    def change(self, load: Load, before: Book) -> Counts:
+    def change(self, load: Load, before: SyncState) -> LoadStats:
         """Apply an increment that was asked from the watermark in `before`.
 
         Raises:
-            MovedOnError: the books say something else by now.
-            UnalterableError: the table's schema cannot be altered into the new one.
+            ConcurrentUpdateError: the books say something else by now.
+            SchemaChangeNotSupportedError: the table's schema cannot be altered into the new one.
         """
 
-    def replace(self, load: Load, before: Book) -> Counts:
+    def replace(self, load: Load, before: SyncState) -> LoadStats:
         """Make a live table equal to a snapshot without replacing it: views, grants and indexes stay.
 
         Raises:
-            MovedOnError, UnalterableError: as `change`.
+            ConcurrentUpdateError, SchemaChangeNotSupportedError: as `change`.
         """
 
-    def repair(self, load: Load) -> Counts:
+    def repair(self, load: Load) -> LoadStats:
         """Make a table that is not on the books equal to a snapshot, and book it.
 
         Raises:
-            LayoutError: it is not exactly what `initialise` would make; it may be somebody's own, and is not touched.
+            IncompatibleLayoutError: the table is not laid out as `initialise` would make it.
         """
 
-    def expire(self, load: Load, before: Book) -> Counts:
+    def expire(self, load: Load, before: SyncState) -> LoadStats:
         """Delete from a live table the rows that `load.options.expire` names; a load without rows.
 
         Raises:
-            MovedOnError: the books say something else by now.
+            ConcurrentUpdateError: the books say something else by now.
         """
 
-    def compare(self, truth: Truth) -> Comparison:
+    def compare(self, truth: ExpectedTable) -> Comparison:
         """Compare a live table with what it should hold; nothing is left of what that takes.
 
         Raises:
-            UnalterableError: the loads have another key.
-            MovedOnError: the table's line says something else by now.
+            SchemaChangeNotSupportedError: the loads have another key.
+            ConcurrentUpdateError: the table's line says something else by now.
         """
 
-    def is_stray(self, namespace: str, table: str) -> bool:
+    def is_unmanaged(self, namespace: str, table: str) -> bool:
         """Whether a table (no view) that is not on the books stands where one of the service would.
 
         Where there are no books nothing does, and the books themselves are never meant.
@@ -309,7 +257,7 @@ class TargetSession(Protocol):
     def drop(self, namespace: str, table: str) -> None:
         """Remove a table, what was made for it (enum types, lookup tables), and its line if it has one."""
 
-    def remember(self, namespace: str, table: str, event: str, detail: Mapping[str, Any]) -> None:
+    def record_event(self, namespace: str, table: str, event: str, detail: Mapping[str, Any]) -> None:
         """Add to the history what no load of this session has added, in a transaction of its own.
 
         Args:
@@ -319,7 +267,7 @@ class TargetSession(Protocol):
             detail: more of it, as JSON takes it.
         """
 
-    def listing(self, namespace: str, *, count: bool) -> tuple[Listed, ...]:
+    def listing(self, namespace: str, *, count: bool) -> tuple[TableInfo, ...]:
         """Return the tables on the books."""
 
     def close(self) -> None:
@@ -341,14 +289,14 @@ class Target(Protocol):
         """What a person should know before anything is written there, if anything."""
 
     @property
-    def stand_in(self) -> Self | None:
+    def empty_substitute(self) -> Self | None:
         """While there is nothing at the address yet: an empty database in memory, for those who only read.
 
         None once there is something, and always for servers. Opening the target itself makes what is missing.
         """
 
     @property
-    def most_sessions(self) -> int:
+    def max_connections(self) -> int:
         """How many sessions may be at work at the same time."""
 
     def open(self) -> TargetSession:

@@ -53,8 +53,8 @@ def test_who_only_reads_makes_no_file(
         assert bool(lines) == (len(words) == 1)
         assert all(line["command"] == "initdb" for line in lines)
     elif code == 0:
-        planned = {line["table"]: line["road"] for line in json.loads(outcome.out)}
-        assert planned["users"] == ("initialise" if words[0] == "sync" else None)
+        planned = {line["table"]: line["action"] for line in json.loads(outcome.out)}
+        assert planned["users"] == ("initial-load" if words[0] == "sync" else None)
 
 
 @pytest.mark.parametrize("scheme", ["duckdb", "sqlite"])
@@ -62,7 +62,7 @@ def test_a_file_that_is_there_is_read(db: Dap, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("DAP_CONNECTION_STRING", f"{scheme}:{tmp_path / 'other'}")
     db("sync", tables="users")
     (planned,) = json.loads(db("sync", "--dry-run", "--json", tables="users").out)
-    assert planned["road"] == "change"
+    assert planned["action"] == "incremental"
     assert [line["name"] for line in json.loads(db("listdb", "--omit-not-replicated", "--json").out)] == ["users"]
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from dapkit.cli.commands.listdb import result_sentence, staleness
 from dapkit.client.session import Session
-from dapkit.engine.replication.options import ReplicateOptions
-from dapkit.errors import LockedError, TableNotFoundError, TargetError, UnreachableTargetError
+from dapkit.errors import LockedError, TableNotFoundError, TargetError, TargetUnreachableError
+from dapkit.replication.options import ReplicateOptions
 from dapkit.targets.duckdb.target import DuckDbSession, DuckDbTarget
 
 Dap = Callable[..., Any]
@@ -29,8 +29,8 @@ def test_a_life_of_a_database(db: Dap) -> None:
     first = db("initdb", "--json")
     made = json.loads(first.out)
     assert (first.code, made["command"], made["sandbox"]) == (0, "initdb", True)
-    assert [(table["table"], table["road"]) for table in made["tables"]] == [
-        ("users", "initialise"), ("courses", "initialise"),
+    assert [(table["table"], table["action"]) for table in made["tables"]] == [
+        ("users", "initial-load"), ("courses", "initial-load"),
     ]  # fmt: skip
     assert db("initdb").code == 59
     assert db("syncdb").code == 0
@@ -58,15 +58,15 @@ def test_tables_that_are_not_there_are_listed_with_nulls(db: Dap) -> None:
 def test_a_dry_run_changes_nothing(db: Dap) -> None:
     outcome = db("sync", "--dry-run", tables="users")
     assert outcome.code == 0
-    assert outcome.out.startswith('users\tinitialise\n  CREATE TABLE "canvas"."users"')
-    assert json.loads(db("sync", "--dry-run", "--json", tables="users").out)[0]["road"] == "initialise"
+    assert outcome.out.startswith('users\tinitial-load\n  CREATE TABLE "canvas"."users"')
+    assert json.loads(db("sync", "--dry-run", "--json", tables="users").out)[0]["action"] == "initial-load"
     assert json.loads(db("listdb", "--omit-not-replicated", "--json").out) == []
 
 
 def test_tables_young_enough_are_left_alone(db: Dap) -> None:
     db("sync")
     made = json.loads(db("sync", "--if-stale", "100000d", "--json").out)
-    assert {table["road"] for table in made["tables"]} == {"leave"}
+    assert {table["action"] for table in made["tables"]} == {"skip"}
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_table_that_is_not_on_the_books_is_filled_anew_when_that_is_asked_for(
     assert refused.code == 53
     assert "--repair" in refused.err
     repaired = json.loads(db("sync", "--repair", "--json", tables="users").out)
-    assert repaired["tables"][0]["road"] == "repair"
+    assert repaired["tables"][0]["action"] == "repair"
     assert db("reconcile", "--no-sync", tables="users").code == 0
 
 
@@ -158,7 +158,7 @@ def test_nothing_more_is_tried_when_the_database_went_away(db: Dap, monkeypatch:
 
     def away(_: DuckDbSession, __: str, table: str) -> None:
         tried.append(table)
-        raise UnreachableTargetError("it is gone")
+        raise TargetUnreachableError("it is gone")
 
     monkeypatch.setattr(DuckDbSession, "drop", away)
     outcome = db("dropdb", "--json")
@@ -181,8 +181,8 @@ def test_a_table_that_is_not_on_the_books_is_dropped_when_it_is_named_and_meant(
     assert json.loads(db("dropdb", "--yes", "--json", tables="courses,users").out)["dropped"] == ["courses", "users"]
     with duckdb.connect(str(file)) as connection:
         assert connection.sql("FROM duckdb_tables() WHERE schema_name = 'canvas'").fetchall() == []
-    books = db("dropdb", "--yes", "--namespace", "instructure_dap", tables="table_sync")
-    assert books.code == 58
+    sync_states = db("dropdb", "--yes", "--namespace", "instructure_dap", tables="table_sync")
+    assert sync_states.code == 58
 
 
 def test_a_table_that_somebody_dropped_is_told_and_loaded_anew(db: Dap, file: Path) -> None:
@@ -235,7 +235,7 @@ def test_the_list_tells_size_last_result_and_what_a_table_keeps(db: Dap, file: P
     assert line["bytes"] > 0
     assert line["kept_columns"] == []
     last = line["last_result"]
-    assert (last["event"], last["written"], last["code"]) == ("initialised", line["records"], None)
+    assert (last["event"], last["written"], last["code"]) == ("initial-load", line["records"], None)
     with duckdb.connect(str(file)) as connection:
         connection.execute("ALTER TABLE canvas.users ADD COLUMN mine INTEGER")
         failed = '{"code": "out-of-range", "message": "too long ago"}'
@@ -265,10 +265,14 @@ def test_staleness_is_written_as_the_official_client_does(seconds: float, text: 
 @pytest.mark.parametrize(
     ("more", "seconds", "text"),
     [
-        ({"event": "changed", "written": 1204, "deleted": 3}, 7300, "changed, 1,204 written, 3 deleted, 2 h ago"),
-        ({"event": "replaced", "written": 0, "deleted": 2}, 100, "replaced, 2 deleted, 1 min ago"),
+        (
+            {"event": "incremental", "written": 1204, "deleted": 3},
+            7300,
+            "incremental, 1,204 written, 3 deleted, 2 h ago",
+        ),
+        ({"event": "full-refresh", "written": 0, "deleted": 2}, 100, "full-refresh, 2 deleted, 1 min ago"),
         ({"event": "failed", "code": "out-of-range"}, 18_000, "failed: out-of-range, 5 h ago"),
-        ({"event": "unchanged"}, 200_000, "unchanged, 2 d ago"),
+        ({"event": "skip"}, 200_000, "skip, 2 d ago"),
         ({"event": "odd", "written": "many"}, -3, "odd, just now"),
     ],
 )
@@ -311,7 +315,7 @@ def test_logs_expire_where_that_is_asked_for(db: Dap, tmp_path: Path) -> None:
     assert db("sync", "--expire-logs", "30d", **logs).code == 2
     at(tmp_path, "2026-09-20T00:00:00Z")
     planned = db("sync", "--expire-logs", "31d", "--dry-run", **logs)
-    assert planned.out == "web_logs\tchange since 2026-09-01T00:00:00Z, rows before 2026-08-01T00:00:00Z expire\n"
+    assert planned.out == "web_logs\tincremental since 2026-09-01T00:00:00Z, rows before 2026-08-01T00:00:00Z expire\n"
     (table,) = json.loads(db("sync", "--expire-logs", "31d", "--dry-run", "--json", **logs).out)
     assert table["expire_before"] == "2026-08-01T00:00:00Z"
     done = db("sync", "--expire-logs", "31d", "--json", **logs)
@@ -395,7 +399,7 @@ def test_waiting_reaches_the_engine(db: Dap, monkeypatch: pytest.MonkeyPatch, ve
         asked.append(options)
         raise LockedError("busy")
 
-    monkeypatch.setattr("dapkit.cli.database.replicate", stopping)
+    monkeypatch.setattr("dapkit.cli.sync_command.replicate", stopping)
     monkeypatch.setattr("dapkit.cli.commands.reconcile.reconcile", stopping)
     assert [db(verb, *words).code for words in ((), ("--wait",))] == [47, 47]
     assert [options.wait for options in asked] == [False, True]

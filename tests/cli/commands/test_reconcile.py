@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from dapkit.cli.commands.reconcile import as_object, lines, percent
-from dapkit.engine.events import TableCompared
-from dapkit.engine.replication.reconcile import ReconcileResult
 from dapkit.errors import UsageError
-from dapkit.targets.base import Comparison, ValueDifference
+from dapkit.events import TableCompared
+from dapkit.replication.reconcile import ReconcileResult
+from dapkit.results import Comparison, ValueDifference
 
 
 def result_of(**more: Any) -> ReconcileResult:
@@ -45,7 +45,7 @@ def test_a_table_of_which_all_is_equal_takes_no_line() -> None:
 
 def test_what_was_not_compared_is_said() -> None:
     assert lines(result_of(compared=3))[0] == "users: equal, 3 of 100 rows compared"
-    assert lines(result_of(left_out=("a", "b")))[0] == "users: equal, 100 rows, without a, b"
+    assert lines(result_of(columns_not_compared=("a", "b")))[0] == "users: equal, 100 rows, without a, b"
     assert lines(result_of(compared=3, missing=1))[0] == "users: not equal: 1 row missing (3 of 100 rows compared)"
 
 
@@ -72,5 +72,5 @@ def test_long_values_are_cut_to_where_they_differ() -> None:
 
 def test_programs_get_null_and_whole_values() -> None:
     (table,) = as_object(value(None, "x" * 200))["tables"]
-    assert table["values"] == [{"key": "7", "column": "name", "live": None, "truth": "x" * 200}]
-    assert (table["rows"], table["compared"], table["left_out"]) == (100, 100, [])
+    assert table["values"] == [{"key": "7", "column": "name", "live": None, "expected": "x" * 200}]
+    assert (table["rows"], table["compared"], table["columns_not_compared"]) == (100, 100, [])

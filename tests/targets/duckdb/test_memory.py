@@ -12,7 +12,7 @@ from tests.support.table_schemas import INT32, TEXT, table_of
 from tests.support.tsv_parts import Layout, Row, write_parts
 
 from dapkit.errors import TargetError
-from dapkit.targets.base import Load, Parts
+from dapkit.targets.base import DataFiles, Load
 from dapkit.targets.duckdb.address import bytes_of
 from dapkit.targets.duckdb.target import DuckDbTarget
 
@@ -26,7 +26,7 @@ def target(tmp_path: Path, **settings: str) -> DuckDbTarget:
     return DuckDbTarget(tmp_path / "college.duckdb", settings)
 
 
-def made_by_duckdb(path: Path, rows: int) -> Parts:
+def made_by_duckdb(path: Path, rows: int) -> DataFiles:
     """Write a file of many rows, whose texts cannot be packed, faster than Python could."""
     text = " || ".join(f"lpad(hash(i * 20 + {number})::VARCHAR, 20, '0')" for number in range(PIECES))
     columns = (
@@ -39,7 +39,7 @@ def made_by_duckdb(path: Path, rows: int) -> Parts:
     with plain.open("rb") as source, gzip.open(path, "wb", compresslevel=1) as packed:
         shutil.copyfileobj(source, packed, 1 << 20)
     plain.unlink()
-    return Parts(paths=(path,), rows=rows)
+    return DataFiles(paths=(path,), rows=rows)
 
 
 @pytest.mark.slow
@@ -55,9 +55,9 @@ def test_a_load_larger_than_the_memory_succeeds(tmp_path: Path) -> None:
         load = Load(table=TABLE, parts=parts, watermark=AT)
         assert session.initialise(load).written == rows
         later = replace(load, watermark=AT + timedelta(hours=1))
-        assert session.change(later, session.books("canvas")["things"]).written == rows
+        assert session.change(later, session.sync_states("canvas")["things"]).written == rows
         again = replace(load, watermark=AT + timedelta(hours=2))
-        counts = session.replace(again, session.books("canvas")["things"])
+        counts = session.replace(again, session.sync_states("canvas")["things"])
         assert (counts.written, counts.deleted) == (rows, 0)
         sql = "SELECT count(DISTINCT id), min(length(body)), max(length(body)) FROM canvas.things"
         assert session.query(sql) == [(rows, PIECES * 20, PIECES * 20)]

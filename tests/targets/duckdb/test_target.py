@@ -5,12 +5,12 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from tests.contract.place import Place
-from tests.contract.scene import Scene
+from tests.contract.database_fixture import Place
+from tests.contract.table_fixture import Scene
 from tests.contract.test_duckdb import CAPABILITIES
 from tests.support.table_schemas import INT32, INT64, TEXT, table_of
 
-from dapkit.errors import BadValueError, LayoutError, UnreachableTargetError
+from dapkit.errors import BadValueError, IncompatibleLayoutError, TargetUnreachableError
 from dapkit.targets.duckdb.target import DuckDbTarget
 
 TABLE = table_of({"size": INT32, "name": TEXT | {"title": "What it's called", "default": "none"}}, required=["name"])
@@ -79,7 +79,7 @@ def test_only_a_table_that_is_as_a_load_makes_it_is_repaired(scene: Scene, defin
         scene.session.repair(load)
         scene.holds(TABLE, [row])
         return
-    with pytest.raises(LayoutError):
+    with pytest.raises(IncompatibleLayoutError):
         scene.session.repair(load)
     assert scene.place.ask("SELECT id, size, name FROM canvas.things") == [(7, 1, "mine")]
 
@@ -95,11 +95,11 @@ def test_what_is_no_duckdb_file(tmp_path: Path) -> None:
     file = tmp_path / "text"
     file.write_text("certainly no database " * 1000)
     for path in (file, tmp_path / "missing" / "file"):
-        with pytest.raises(UnreachableTargetError):
+        with pytest.raises(TargetUnreachableError):
             DuckDbTarget(path).open()
 
 
 def test_a_file_that_another_program_has_open(tmp_path: Path) -> None:
     path = tmp_path / "open.duckdb"
-    with duckdb.connect(str(path)), pytest.raises(UnreachableTargetError):
+    with duckdb.connect(str(path)), pytest.raises(TargetUnreachableError):
         DuckDbTarget(path).open()  # with other settings than ours, which stands for another process

@@ -4,8 +4,8 @@ import pytest
 from mssql_python.connection_string_parser import _ConnectionStringParser
 
 from dapkit.errors import UsageError
-from dapkit.targets.connection_string import Ssl
 from dapkit.targets.mssql.address import Address, address_of
+from dapkit.targets.sql.connection_string import Ssl
 
 
 def read_by_the_driver(address: Address) -> dict[str, str]:

@@ -7,8 +7,8 @@ from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 
 from dapkit.model import Table
 from dapkit.targets.base import Sample
-from dapkit.targets.comparing import ComparingSql
 from dapkit.targets.mssql.dialect import MsSqlDialect
+from dapkit.targets.sql.compare_sql import ComparingSql
 
 DIALECT = MsSqlDialect()
 EXACT = "Latin1_General_100_BIN2_UTF8"
@@ -119,7 +119,7 @@ def test_a_table_with_everything_that_belongs_to_it() -> None:
 
 
 def test_books_are_made_by_one_process_at_a_time_where_they_are_missing() -> None:
-    lock, schema, *tables = DIALECT.create_books()
+    lock, schema, *tables = DIALECT.create_state_tables()
     assert "sp_getapplock" in lock
     assert schema == ("IF SCHEMA_ID(N'instructure_dap') IS NULL EXEC(N'CREATE SCHEMA \"instructure_dap\"')")
     names = ["table_sync", "database_version", "dapkit_origin", "dapkit_history"]
@@ -143,10 +143,10 @@ def test_only_the_lines_of_one_table_are_held() -> None:
 
 
 def test_nobody_waits_for_lines_that_others_hold() -> None:
-    assert DIALECT.update_book().startswith(
+    assert DIALECT.update_state().startswith(
         'UPDATE "instructure_dap"."table_sync" WITH (ROWLOCK, READPAST) SET "timestamp" = ?,'
     )
-    made = " ".join(DIALECT.create_books())
+    made = " ".join(DIALECT.create_state_tables())
     assert 'INDEX "dapkit_history_of" CLUSTERED ("source_namespace", "source_table", "time")' in made
 
 

@@ -15,21 +15,21 @@ from tests.support.tsv_parts import Layout, Row, deleted, write_parts
 
 from dapkit.errors import (
     BadValueError,
+    ConcurrentUpdateError,
+    IncompatibleLayoutError,
     IntegrityError,
-    LayoutError,
-    MovedOnError,
+    SchemaChangeNotSupportedError,
     TargetError,
-    UnalterableError,
 )
 from dapkit.model import Table
-from dapkit.targets.base import BadValues, Book, Load, LoadOptions, Parts, Standing, Truth
+from dapkit.targets.base import BadValues, DataFiles, ExpectedTable, Load, LoadOptions, SyncState, TableStatus
+from dapkit.targets.mssql.connection import Wire
 from dapkit.targets.mssql.session import MsSqlSession
-from dapkit.targets.mssql.wire import Wire
 
 OPEN: Node = {"oneOf": [{"type": "string", "enum": ["known"]}, TEXT]}
 TABLE = table_of({"name": TEXT, "size": INT32})
 MARK = datetime(2024, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
-BEFORE = Book(namespace="canvas", table="things", watermark=MARK, schema=TABLE.schema)
+BEFORE = SyncState(namespace="canvas", table="things", watermark=MARK, schema=TABLE.schema)
 UTF8: dict[str, Any] = {"DATABASEPROPERTYEX": [(51, 65001, 65001)]}
 HELD = {r"SELECT @held": [(0,)], r"SELECT max\(\"timestamp\"\)": [(MARK.replace(tzinfo=None),)]}
 LINE = {r"^SELECT \"id\" FROM": [(3,)]}
@@ -150,7 +150,7 @@ def test_what_a_file_says_wrongly_is_heard_as_it_was_said(tmp_path: Path) -> Non
 
 def test_no_files_at_all() -> None:
     on = driver(0)
-    nothing = Load(table=TABLE, parts=Parts(paths=(), rows=0), watermark=MARK)
+    nothing = Load(table=TABLE, parts=DataFiles(paths=(), rows=0), watermark=MARK)
     session(on).initialise(nothing)
     assert not on.copied
     assert on.said.count("COMMIT TRANSACTION") == 1
@@ -171,14 +171,14 @@ def test_a_refusal_at_any_step_undoes_the_transaction(tmp_path: Path, step: str)
 def test_of_two_that_initialise_the_same_table_the_second_hears_of_the_first(tmp_path: Path) -> None:
     said = refusal("42S01", "There is already an object named 'things' in the database.")
     on = driver(1, **{"^CREATE TABLE .canvas": said})
-    with pytest.raises(MovedOnError):
+    with pytest.raises(ConcurrentUpdateError):
         session(on).initialise(load(tmp_path, [A], action=False))
 
 
 def test_a_table_that_is_there_already_is_not_initialised(tmp_path: Path) -> None:
     there = {r"FROM sys\.objects": [(1,)]}
     booked = there | {"SELECT source_table": [("things", MARK.replace(tzinfo=None), 1, "{}")]}
-    for answers, error in ((there, LayoutError), (booked, MovedOnError)):
+    for answers, error in ((there, IncompatibleLayoutError), (booked, ConcurrentUpdateError)):
         on = driver(1, **answers)
         with pytest.raises(error):
             session(on).initialise(load(tmp_path, [A], action=False))
@@ -196,18 +196,18 @@ def test_an_increment_holds_its_line_before_it_changes_anything(tmp_path: Path) 
     assert within[0].startswith('SELECT "id" FROM "instructure_dap"."table_sync"')
     assert 'WITH (UPDLOCK, HOLDLOCK, ROWLOCK) WHERE "id" IN (3)' in within[1]
     kinds = [batch.split()[0] for batch in within[2:]]
-    rows, books, history = ["SELECT", "DELETE", "UPDATE", "INSERT"], ["UPDATE"], ["INSERT", "SELECT"]
-    assert kinds == [*rows, *books, *history]
+    rows, sync_states, history = ["SELECT", "DELETE", "UPDATE", "INSERT"], ["UPDATE"], ["INSERT", "SELECT"]
+    assert kinds == [*rows, *sync_states, *history]
     assert [row[1] for row in on.copied[0].rows] == ["U", "D"]
     assert not on.copied[0].within
 
 
-@pytest.mark.parametrize("road", ["change", "replace"])
-def test_a_table_that_moved_on_is_not_even_looked_into(tmp_path: Path, road: str) -> None:
+@pytest.mark.parametrize("action", ["change", "replace"])
+def test_a_table_that_moved_on_is_not_even_looked_into(tmp_path: Path, action: str) -> None:
     on = driver(1, **STANDS)
     stale = replace(BEFORE, watermark=MARK - timedelta(hours=1))
-    with pytest.raises(MovedOnError):
-        getattr(session(on), road)(load(tmp_path, [A], action=road == "change"), stale)
+    with pytest.raises(ConcurrentUpdateError):
+        getattr(session(on), action)(load(tmp_path, [A], action=action == "change"), stale)
     assert not on.copied
     assert not on.batches("BEGIN TRANSACTION")
 
@@ -216,7 +216,7 @@ def test_a_table_that_moved_on_is_not_even_looked_into(tmp_path: Path, road: str
 def test_a_table_that_moved_on_while_rows_came(tmp_path: Path, gone: list[tuple[int]]) -> None:
     marks = iter([[(MARK.replace(tzinfo=None),)], [(None if not gone else MARK.replace(tzinfo=None, year=2025),)]])
     on = driver(1, **STANDS, **{r"SELECT max\(": lambda: next(marks)})
-    with pytest.raises(MovedOnError):
+    with pytest.raises(ConcurrentUpdateError):
         session(on).change(load(tmp_path, [A], action=True), BEFORE)
     assert "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION" in on.said
     assert not on.batches(r"^(INSERT|UPDATE|DELETE) ")
@@ -244,7 +244,7 @@ def test_a_snapshot_of_another_schema_empties_and_refills(tmp_path: Path) -> Non
     assert [batch for batch in within if "PRIMARY KEY" in batch][-1].startswith("ALTER TABLE")
     logs = load(tmp_path, [A], action=False, table=other, options=LoadOptions(keep_missing=True))
     on = driver(1, **STANDS)
-    with pytest.raises(UnalterableError):
+    with pytest.raises(SchemaChangeNotSupportedError):
         session(on).replace(logs, BEFORE)
     assert not on.copied, "that is known before rows are read"
 
@@ -320,11 +320,11 @@ def test_what_dead_sessions_left_is_dropped_and_what_others_hold_is_not() -> Non
 def test_standing() -> None:
     line = ("things", MARK.replace(tzinfo=None), 1, "{}")
     booked = driver(**{r"FROM sys\.objects": [(1,)], "SELECT source_table": [line]})
-    assert session(booked).standing("canvas", "things") is Standing.BOOKED
-    assert session(booked).books("canvas")["things"].watermark == MARK
+    assert session(booked).status("canvas", "things") is TableStatus.MANAGED
+    assert session(booked).sync_states("canvas")["things"].watermark == MARK
     there = driver(**{r"FROM sys\.objects": [(1,)]})
-    assert session(there).standing("canvas", "things") is Standing.UNBOOKED
-    assert session(driver()).standing("canvas", "things") is Standing.ABSENT
+    assert session(there).status("canvas", "things") is TableStatus.UNMANAGED
+    assert session(driver()).status("canvas", "things") is TableStatus.ABSENT
 
 
 def test_sizes() -> None:
@@ -369,7 +369,7 @@ def test_a_half_loaded_table_is_filled_if_it_is_as_we_would_make_it(tmp_path: Pa
 def test_a_table_that_is_somebodys_own_is_not_touched(tmp_path: Path) -> None:
     layouts = iter([COLUMNS, COLUMNS[:-1]])
     on = driver(1, **(STANDS | {r"FROM sys\.columns AS c": lambda: next(layouts)}))
-    with pytest.raises(LayoutError) as caught:
+    with pytest.raises(IncompatibleLayoutError) as caught:
         session(on).repair(load(tmp_path, [A], action=False))
     assert "size" in caught.value.hint
     assert not on.copied
@@ -385,7 +385,7 @@ def test_comparing_is_undone(tmp_path: Path) -> None:
     }  # fmt: skip
     on = driver(1, **STANDS, **answers)
     snapshot = load(tmp_path, [A], action=False)
-    truth = Truth(live=BEFORE, snapshot=snapshot, changes=load(tmp_path, [B], action=True))
+    truth = ExpectedTable(live=BEFORE, snapshot=snapshot, changes=load(tmp_path, [B], action=True))
     found = session(on).compare(truth)
     assert (found.rows, found.compared, dict(found.differing), found.equal) == (9, 8, {"size": 2}, False)
     assert "COMMIT TRANSACTION" not in on.said

@@ -3,8 +3,8 @@
 import pytest
 
 from dapkit.errors import UsageError
-from dapkit.targets.connection_string import Ssl
 from dapkit.targets.mysql.address import address_of
+from dapkit.targets.sql.connection_string import Ssl
 
 
 def test_all_that_an_address_may_have() -> None:

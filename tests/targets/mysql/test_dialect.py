@@ -3,7 +3,7 @@
 import pytest
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 
-from dapkit.errors import UnalterableError
+from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.model import Table
 from dapkit.targets.mysql.dialect import MySqlDialect, dialect_of
 
@@ -129,7 +129,7 @@ def test_later_versions() -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_altered(before: Node, after: Node) -> None:
-    with pytest.raises(UnalterableError):
+    with pytest.raises(SchemaChangeNotSupportedError):
         DIALECT.alter(table_of({"v": before}), version({"v": after}), drop_columns=False)
 
 

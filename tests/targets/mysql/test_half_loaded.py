@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.mysql_place import MySqlPlace
-from tests.contract.scene import Scene
+from tests.contract.mysql_fixture import MySqlPlace
+from tests.contract.table_fixture import Scene
 from tests.support.table_schemas import INT32, TEXT, Node, table_of
 
-from dapkit.errors import LayoutError
-from dapkit.targets.base import Standing
+from dapkit.errors import IncompatibleLayoutError
+from dapkit.targets.base import TableStatus
 
 pytestmark = pytest.mark.server
 
@@ -48,19 +48,19 @@ def scene(mysql_url: str, tmp_path: Path) -> Iterator[Scene]:
 def test_a_table_that_differs_in_anything_is_refused_untouched(scene: Scene, change: str) -> None:
     scene.place.execute(change)
     before = scene.place.ask(f"SELECT * FROM {THINGS}")
-    assert scene.session.standing("canvas", "things") is Standing.UNBOOKED
-    with pytest.raises(LayoutError) as caught:
+    assert scene.session.status("canvas", "things") is TableStatus.UNMANAGED
+    with pytest.raises(IncompatibleLayoutError) as caught:
         scene.session.repair(scene.load(TABLE, scene.parts(TABLE, ROWS, action=False)))
     assert "not touched" in caught.value.hint
     assert scene.place.ask(f"SELECT * FROM {THINGS}") == before
-    assert scene.session.books("canvas") == {}
+    assert scene.session.sync_states("canvas") == {}
 
 
 def test_what_a_broken_load_of_ours_left_is_dropped_with_its_place_on_the_list(scene: Scene) -> None:
     begun = '"instructure_dap__dapkit_begun"'
     scene.place.execute(f"DELETE FROM {THINGS}", f"INSERT INTO {begun} VALUES ('canvas', 'things')")
-    assert scene.session.standing("canvas", "things") is Standing.ABSENT
-    assert scene.session.is_stray("canvas", "things")
+    assert scene.session.status("canvas", "things") is TableStatus.ABSENT
+    assert scene.session.is_unmanaged("canvas", "things")
     scene.session.drop("canvas", "things")
-    assert not scene.session.is_stray("canvas", "things")
+    assert not scene.session.is_unmanaged("canvas", "things")
     assert scene.place.ask(f"SELECT * FROM {begun}") == []

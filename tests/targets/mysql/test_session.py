@@ -9,25 +9,25 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from tests.contract.mysql_place import MySqlPlace
-from tests.contract.place import Values
-from tests.contract.scene import Scene, interrupted
+from tests.contract.database_fixture import Values
+from tests.contract.mysql_fixture import MySqlPlace
+from tests.contract.table_fixture import Scene, interrupted
 from tests.support.mariadb_server import MariaDbServer, MySqlServer
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 from tests.support.tsv_parts import Row, deleted
 
 from dapkit.errors import (
     BadValueError,
-    BusyTargetError,
+    ConcurrentUpdateError,
     DapError,
-    ForbiddenTargetError,
-    LayoutError,
-    MovedOnError,
+    IncompatibleLayoutError,
+    SchemaChangeNotSupportedError,
+    TargetBusyError,
     TargetError,
-    UnalterableError,
-    UnreachableTargetError,
+    TargetPermissionError,
+    TargetUnreachableError,
 )
-from dapkit.targets.base import LoadOptions, Standing, Truth
+from dapkit.targets.base import ExpectedTable, LoadOptions, TableStatus
 from dapkit.targets.mysql.session import MySqlSession
 from dapkit.targets.mysql.target import MySqlTarget
 
@@ -72,8 +72,8 @@ def test_the_session_is_as_the_official_clients(scene: Scene) -> None:
 
 def test_a_table_of_somebody_else_is_not_touched_even_if_it_is_empty(scene: Scene) -> None:
     scene.place.execute('CREATE TABLE "canvas__things" (mine integer)')
-    assert scene.session.standing("canvas", "things") is Standing.UNBOOKED
-    with pytest.raises(LayoutError, match="canvas__things"):
+    assert scene.session.status("canvas", "things") is TableStatus.UNMANAGED
+    with pytest.raises(IncompatibleLayoutError, match="canvas__things"):
         scene.initialise(BASE, ROWS)
     assert scene.place.ask('SELECT mine FROM "canvas__things"') == []
 
@@ -81,7 +81,7 @@ def test_a_table_of_somebody_else_is_not_touched_even_if_it_is_empty(scene: Scen
 def test_an_empty_table_that_a_killed_load_left_is_begun_anew(scene: Scene) -> None:
     begun = "INSERT INTO \"instructure_dap__dapkit_begun\" VALUES ('canvas', 'things')"
     scene.place.execute('CREATE TABLE "canvas__things" (half integer)', begun)
-    assert scene.session.standing("canvas", "things") is Standing.ABSENT
+    assert scene.session.status("canvas", "things") is TableStatus.ABSENT
     scene.initialise(BASE, ROWS)
     scene.holds(BASE, ROWS)
     assert scene.place.ask('SELECT * FROM "instructure_dap__dapkit_begun"') == []
@@ -91,8 +91,8 @@ def test_a_table_that_was_begun_but_has_rows_is_somebody_elses(scene: Scene) -> 
     begun = "INSERT INTO \"instructure_dap__dapkit_begun\" VALUES ('canvas', 'things')"
     filled = 'INSERT INTO "canvas__things" VALUES (1)'
     scene.place.execute('CREATE TABLE "canvas__things" (mine integer)', filled, begun)
-    assert scene.session.standing("canvas", "things") is Standing.UNBOOKED
-    with pytest.raises(LayoutError):
+    assert scene.session.status("canvas", "things") is TableStatus.UNMANAGED
+    with pytest.raises(IncompatibleLayoutError):
         scene.initialise(BASE, ROWS)
     assert scene.place.ask('SELECT mine FROM "canvas__things"') == [(1,)]
 
@@ -100,11 +100,11 @@ def test_a_table_that_was_begun_but_has_rows_is_somebody_elses(scene: Scene) -> 
 def test_a_table_of_somebody_else_in_the_place_of_a_lookup_table_is_not_touched(scene: Scene) -> None:
     scene.place.execute('CREATE TABLE "canvas__things__open" (mine integer)')
     scene.place.execute('INSERT INTO "canvas__things__open" VALUES (7)')
-    with pytest.raises(LayoutError, match="canvas__things__open"):
+    with pytest.raises(IncompatibleLayoutError, match="canvas__things__open"):
         scene.initialise(table_of({"open": OPEN}), [{"id": 1, "open": "known"}])
     scene.reopen()
     assert scene.place.ask('SELECT mine FROM "canvas__things__open"') == [(7,)]
-    assert scene.session.standing("canvas", "things") is Standing.ABSENT
+    assert scene.session.status("canvas", "things") is TableStatus.ABSENT
 
 
 # Schemas that cannot be altered into
@@ -116,12 +116,12 @@ def test_a_table_made_anew_breaks_off_at_any_step_and_the_next_run_ends_right(sc
     for step in range(1, 200):
         load = scene.load(NARROWER, parts)
         with interrupted(scene.session, step) as breaks:
-            scene.session.replace(load, scene.book(NARROWER))
+            scene.session.replace(load, scene.state_table(NARROWER))
         if not breaks.happened:
             break
         scene.reopen()
         assert ids(scene) in ([1, 2], [1, 3]), "as it was, or as it will be"
-        assert scene.book(BASE).schema.version == 1
+        assert scene.state_table(BASE).schema.version == 1
     scene.holds(NARROWER, NEW)
     left = scene.place.ask("SHOW TABLES LIKE 'instructure\\_dap\\_\\_dapkit\\_%'")
     assert sorted(row[0].rpartition("__")[2] for row in left) == ["dapkit_begun", "dapkit_history", "dapkit_origin"]
@@ -141,7 +141,7 @@ def test_a_table_made_anew_that_fails_leaves_no_copy(scene: Scene) -> None:
 
 def test_a_table_that_took_the_place_without_its_line_goes_on_with_increments(scene: Scene) -> None:
     scene.initialise(BASE, ROWS)
-    before = scene.book(BASE)
+    before = scene.state_table(BASE)
     scene.replace(NARROWER, NEW)
     line = json.dumps(dict(before.schema.document)).replace("\\", "\\\\").replace("'", "''")
     scene.place.execute(
@@ -157,12 +157,12 @@ def test_a_table_that_took_the_place_without_its_line_goes_on_with_increments(sc
 def test_alterations_that_got_done_are_not_done_again(scene: Scene, done: int) -> None:
     scene.initialise(BASE, ROWS)
     wider = table_of({"name": TEXT, "size": INT64, "more": OPEN, "when": MOMENT}, version=2)
-    statements = scene.session.ddl(wider, scene.book(BASE), LoadOptions())
+    statements = scene.session.ddl(wider, scene.state_table(BASE), LoadOptions())
     assert len(statements) == 4
     scene.place.execute(*statements[:done])
     scene.change(wider, [{"id": 3, "more": "x"}])
     scene.holds(wider, [*ROWS, {"id": 3, "more": "x"}])
-    assert scene.session.ddl(wider, scene.book(wider), LoadOptions()) == []
+    assert scene.session.ddl(wider, scene.state_table(wider), LoadOptions()) == []
 
 
 # Values
@@ -181,7 +181,7 @@ def test_seconds_and_watermarks_are_cut_never_rounded_up(scene: Scene) -> None:
     scene.now = datetime(2024, 3, 1, 11, 59, 59, 999_999, tzinfo=UTC)
     scene.initialise(table, [{"id": 1, "v": "2024-02-29T23:59:59.999999Z"}])
     assert scene.rows(table) == [{"id": 1, "v": datetime(2024, 2, 29, 23, 59, 59)}]
-    assert scene.book(table).watermark == datetime(2024, 3, 1, 12, 59, 59, tzinfo=UTC)
+    assert scene.state_table(table).watermark == datetime(2024, 3, 1, 12, 59, 59, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -196,13 +196,13 @@ def test_seconds_and_watermarks_are_cut_never_rounded_up(scene: Scene) -> None:
         (OPEN, "x" * 300),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("road", ["initialise", "change"])
-def test_a_value_that_is_none_of_its_type_is_refused(scene: Scene, node: Node, wire: str, road: str) -> None:
+@pytest.mark.parametrize("action", ["initialise", "change"])
+def test_a_value_that_is_none_of_its_type_is_refused(scene: Scene, node: Node, wire: str, action: str) -> None:
     table = table_of({"v": node})
-    if road == "initialise":
+    if action == "initialise":
         with pytest.raises(BadValueError):
             scene.initialise(table, [{"id": 1, "v": wire}])
-        assert scene.session.standing("canvas", "things") is Standing.ABSENT
+        assert scene.session.status("canvas", "things") is TableStatus.ABSENT
     else:
         scene.initialise(table, [{"id": 1, "v": None}])
         with scene.refused(table, BadValueError):
@@ -264,9 +264,9 @@ def test_who_holds_one_line_of_the_books_does_not_keep_others_waiting(scene: Sce
     assert isinstance(session, MySqlSession)
     session.query("SET SESSION innodb_lock_wait_timeout = 1")
     with scene.session.transaction():
-        scene.session._guard(scene.book(BASE))
+        scene.session._guard(scene.state_table(BASE))
         load = scene.load(other, scene.parts(other, [{"id": 1, "name": "x"}], action=True))
-        assert session.change(load, session.books("canvas")["others"]).written == 1
+        assert session.change(load, session.sync_states("canvas")["others"]).written == 1
     session.close()
 
 
@@ -293,7 +293,7 @@ def test_a_right_that_is_missing_is_named(scene: Scene, mysql_server: MySqlServe
         "CREATE USER dapkit_reader IDENTIFIED BY 'secret'", f"GRANT SELECT ON {database}.* TO dapkit_reader"
     )
     reader = MySqlTarget.of(f"mysql://dapkit_reader:secret@{mysql_server.host}:{mysql_server.port}/{database}").open()
-    with pytest.raises(ForbiddenTargetError, match="CREATE command denied"):
+    with pytest.raises(TargetPermissionError, match="CREATE command denied"):
         reader.prepare("canvas", sandbox=False)
     reader.close()
     mysql_server.execute("DROP USER dapkit_reader")
@@ -305,7 +305,7 @@ def test_a_lock_that_others_hold_for_too_long(scene: Scene) -> None:
     other = scene.place.open()
     with other.transaction():
         other.query(f"SELECT * FROM {other.dialect.of(BASE)} FOR UPDATE")
-        with pytest.raises(BusyTargetError):
+        with pytest.raises(TargetBusyError):
             scene.change(BASE, ROWS)
     other.close()
     scene.change(BASE, ROWS)
@@ -315,7 +315,7 @@ def test_a_connection_that_is_gone_is_told_apart(scene: Scene) -> None:
     ((number,),) = scene.session.query("SELECT connection_id()")
     scene.place.execute(f"KILL {number}")
     for _ in range(2):  # the driver says it in another way when it knows
-        with pytest.raises(UnreachableTargetError):
+        with pytest.raises(TargetUnreachableError):
             scene.session.query("SELECT 1")
     scene.reopen()
 
@@ -337,7 +337,7 @@ def test_a_server_that_is_killed_in_the_midst_of_a_load_keeps_nothing_of_it(tmp_
         server.start()
         scene.reopen()
         assert isinstance(failures[0], TargetError)
-        assert scene.session.standing("canvas", "things") is Standing.ABSENT
+        assert scene.session.status("canvas", "things") is TableStatus.ABSENT
         scene.session.initialise(load)
         assert len(ids(scene)) == 60_000
         scene.session.close()
@@ -369,8 +369,8 @@ def test_comparing_tells_each_difference_and_nothing_else(scene: Scene) -> None:
         {"id": number, "name": f"n{number}", "open": "o", "settings": {"a": 1}, "ip": "::1"} for number in range(5)
     ]
     scene.initialise(table, rows)
-    book = scene.book(table)
-    truth = Truth(live=book, snapshot=scene.load(table, scene.parts(table, rows, action=False)))
+    state = scene.state_table(table)
+    truth = ExpectedTable(live=state, snapshot=scene.load(table, scene.parts(table, rows, action=False)))
     assert scene.session.compare(truth).equal
     scene.place.execute('UPDATE "canvas__things" SET settings = \'{"a":   1}\'')
     assert scene.session.compare(truth).equal, "spaces in JSON mean nothing"
@@ -392,8 +392,8 @@ def test_comparing_tells_each_difference_and_nothing_else(scene: Scene) -> None:
 
 def test_an_unalterable_change_is_refused_before_anything_is_read(scene: Scene) -> None:
     scene.initialise(BASE, ROWS)
-    with scene.refused(BASE, UnalterableError):
+    with scene.refused(BASE, SchemaChangeNotSupportedError):
         scene.change(NARROWER, NEW)
     load = scene.load(BASE, scene.parts(BASE, [], action=True))
-    with pytest.raises(MovedOnError):
-        scene.session.change(load, replace(scene.book(BASE), watermark=scene.now - timedelta(days=9)))
+    with pytest.raises(ConcurrentUpdateError):
+        scene.session.change(load, replace(scene.state_table(BASE), watermark=scene.now - timedelta(days=9)))

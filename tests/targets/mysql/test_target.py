@@ -12,10 +12,10 @@ import pytest
 import trustme
 from tests.support.mariadb_server import MariaDbServer, MySqlServer
 
-from dapkit.errors import ForbiddenTargetError, RefusedTargetError, UnreachableTargetError
-from dapkit.targets import keepalive
+from dapkit.errors import TargetPermissionError, TargetRejectedError, TargetUnreachableError
 from dapkit.targets.mysql import target as module
 from dapkit.targets.mysql.target import MySqlTarget
+from dapkit.targets.sql import keepalive
 
 
 def test_the_name_holds_no_secret() -> None:
@@ -28,7 +28,7 @@ def test_a_server_that_is_not_there() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]  # bound, but nobody listens
-        with pytest.raises(UnreachableTargetError) as caught:
+        with pytest.raises(TargetUnreachableError) as caught:
             MySqlTarget.of(f"mysql://me:secret@127.0.0.1:{port}/college").open()
     assert "secret" not in caught.value.message
     assert caught.value.__cause__ is None
@@ -37,7 +37,7 @@ def test_a_server_that_is_not_there() -> None:
 @pytest.mark.server
 def test_a_password_that_is_wrong_and_a_database_that_is_not_there(mysql_server: MySqlServer, mysql_url: str) -> None:
     for url in (mysql_url.replace(f"{mysql_server.user}:", f"{mysql_server.user}:wrong"), f"{mysql_url}_not_there"):
-        with pytest.raises(RefusedTargetError) as caught:
+        with pytest.raises(TargetRejectedError) as caught:
             MySqlTarget.of(url).open()
         assert mysql_server.password not in caught.value.message
 
@@ -46,7 +46,7 @@ def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(module, "CONNECTING", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        with pytest.raises(UnreachableTargetError, match="timed out"):
+        with pytest.raises(TargetUnreachableError, match="timed out"):
             MySqlTarget.of(f"mysql://me:secret@127.0.0.1:{port}/college").open()
 
 
@@ -62,7 +62,7 @@ def test_a_session_that_cannot_be_set_up_gives_its_connection_up(monkeypatch: py
 
     connection = Refusing()
     monkeypatch.setattr(module, "Wire", lambda **_: connection)
-    with pytest.raises(ForbiddenTargetError, match=r"No\."):
+    with pytest.raises(TargetPermissionError, match=r"No\."):
         MySqlTarget.of("mysql://me:secret@db/college").open()
     assert connection.closed
 
@@ -127,12 +127,12 @@ def test_a_server_has_to_prove_who_it_is_where_that_is_asked_for(protected: MySq
     other = ca.with_name("other.pem")
     trustme.CA().cert_pem.write_to_path(other)
     for options in (f"ssl=verify-ca&ssl_ca={other}", "ssl=verify-full", f"ssl=verify-full&ssl_ca={ca}"):
-        with pytest.raises(RefusedTargetError, match="certificate"):
+        with pytest.raises(TargetRejectedError, match="certificate"):
             cipher(protected, options)
 
 
 @pytest.mark.server
 def test_a_server_without_protection(mysql_url: str) -> None:
-    with pytest.raises(RefusedTargetError):
+    with pytest.raises(TargetRejectedError):
         MySqlTarget.of(f"{mysql_url}?ssl=require").open()
     MySqlTarget.of(f"{mysql_url}?ssl=prefer").open().close()

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.postgres_place import PostgresPlace
-from tests.contract.scene import Scene
+from tests.contract.postgres_fixture import PostgresPlace
+from tests.contract.table_fixture import Scene
 from tests.support.table_schemas import INT32, TEXT, Node, table_of
 
-from dapkit.errors import LayoutError
+from dapkit.errors import IncompatibleLayoutError
 
 pytestmark = pytest.mark.server
 
@@ -48,9 +48,9 @@ def scene(postgres_url: str, tmp_path: Path) -> Iterator[Scene]:
 def test_a_table_that_differs_in_anything_is_refused_untouched(scene: Scene, change: str) -> None:
     scene.place.execute(*change.split("; "))
     before = scene.place.ask(f"SELECT live::text, xmin::text FROM {THINGS} AS live ORDER BY 1")
-    with pytest.raises(LayoutError) as caught:
+    with pytest.raises(IncompatibleLayoutError) as caught:
         scene.session.repair(scene.load(TABLE, scene.parts(TABLE, ROWS, action=False)))
     assert "not touched" in caught.value.hint
     assert scene.place.ask(f"SELECT live::text, xmin::text FROM {THINGS} AS live ORDER BY 1") == before
-    assert scene.session.books("canvas") == {}
+    assert scene.session.sync_states("canvas") == {}
     assert scene.place.ask("SELECT to_regnamespace('dapkit_scratch') IS NULL") == [(True,)]

@@ -11,23 +11,23 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from tests.contract.postgres_place import PostgresPlace
-from tests.contract.scene import Scene
+from tests.contract.postgres_fixture import PostgresPlace
+from tests.contract.table_fixture import Scene
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 from tests.support.tsv_parts import Row
 
 from dapkit.errors import (
     BadValueError,
-    BusyTargetError,
-    ForbiddenTargetError,
-    LayoutError,
-    RefusedTargetError,
+    IncompatibleLayoutError,
+    TargetBusyError,
     TargetError,
-    UnreachableTargetError,
+    TargetPermissionError,
+    TargetRejectedError,
+    TargetUnreachableError,
 )
-from dapkit.targets.base import LoadOptions, Truth
+from dapkit.targets.base import ExpectedTable, LoadOptions
 from dapkit.targets.postgres.target import PostgresTarget
-from dapkit.targets.sql import SqlSession
+from dapkit.targets.sql.session import SqlSession
 
 pytestmark = pytest.mark.server
 
@@ -65,7 +65,7 @@ def test_the_books_and_their_words_are_made_once_without_a_right_that_is_needed_
     session = worker.open()
     session.prepare("canvas", sandbox=False)
     load = scene.load(TABLE, scene.parts(TABLE, [{"id": 3}], action=True))
-    assert session.change(load, session.books("canvas")["things"]).written == 1
+    assert session.change(load, session.sync_states("canvas")["things"]).written == 1
     with pytest.raises(TargetError) as caught:
         session.prepare("catalog", sandbox=False)
     assert "permission denied" in caught.value.message
@@ -114,13 +114,13 @@ def views(scene: Scene) -> None:
 
 
 @pytest.mark.usefixtures("views")
-@pytest.mark.parametrize("road", ["change", "replace", "rebuild"])
-def test_views_in_the_way_are_put_back_as_they_were(scene: Scene, road: str) -> None:
+@pytest.mark.parametrize("action", ["change", "replace", "rebuild"])
+def test_views_in_the_way_are_put_back_as_they_were(scene: Scene, action: str) -> None:
     before = scene.place.ask(_STATE)
     assert len(before) == 3
-    if road == "change":
+    if action == "change":
         scene.change(WIDER, [ROWS[0] | {"size": 2**40}])
-    elif road == "replace":
+    elif action == "replace":
         scene.replace(WIDER, ROWS)
     else:
         narrower = table_of(
@@ -140,11 +140,11 @@ def test_a_view_that_cannot_be_restored_rolls_everything_back(scene: Scene) -> N
         "CREATE FUNCTION mine.half(integer) RETURNS integer LANGUAGE sql AS 'SELECT $1 / 2'",
         f"CREATE VIEW mine.halves AS SELECT mine.half(size) AS half FROM {THINGS}",
     )
-    with pytest.raises(LayoutError, match=r"mine\.halves.*restored"):
+    with pytest.raises(IncompatibleLayoutError, match=r"mine\.halves.*restored"):
         scene.change(WIDER, ROWS)
     scene.reopen()
     assert scene.rows(TABLE) == ROWS
-    assert scene.book(TABLE).schema.version == 1
+    assert scene.state_table(TABLE).schema.version == 1
     assert scene.place.ask("SELECT half FROM mine.halves ORDER BY 1") == [(0,), (1,)]
 
 
@@ -155,7 +155,7 @@ def test_what_depends_on_a_view_in_another_way_is_named(scene: Scene) -> None:
         f"CREATE VIEW mine.names AS SELECT name FROM {THINGS}",
         "CREATE FUNCTION mine.first() RETURNS SETOF mine.names LANGUAGE sql AS 'SELECT * FROM mine.names'",
     )
-    with pytest.raises(LayoutError, match=r"mine\.names.*mine\.first"):
+    with pytest.raises(IncompatibleLayoutError, match=r"mine\.names.*mine\.first"):
         scene.change(WIDER, ROWS)
 
 
@@ -303,7 +303,7 @@ def test_a_connection_that_is_cut_is_told_apart(scene: Scene) -> None:
     scene.initialise(TABLE, ROWS)
     (pid,) = scene.session.query("SELECT pg_backend_pid()")[0]
     scene.place.execute(f"SELECT pg_terminate_backend({pid})")
-    with pytest.raises(UnreachableTargetError):
+    with pytest.raises(TargetUnreachableError):
         scene.change(TABLE, ROWS)
     scene.reopen()
     scene.change(TABLE, ROWS)
@@ -329,7 +329,7 @@ def test_a_right_that_is_missing_is_named(scene: Scene, postgres_url: str) -> No
     parts = urlsplit(postgres_url)
     place = f"{parts.hostname}:{parts.port}{parts.path}"
     poor = PostgresTarget.of(f"postgresql://{role}:secret@{place}").open()
-    with pytest.raises(ForbiddenTargetError) as caught:
+    with pytest.raises(TargetPermissionError) as caught:
         poor.prepare("catalog", sandbox=False)
     assert "Grant" in caught.value.hint
     poor.close()
@@ -342,7 +342,7 @@ def test_a_lock_that_others_hold_for_too_long(scene: Scene) -> None:
     other = scene.place.open()
     with other.transaction():
         other.modify(f"LOCK TABLE {THINGS} IN ACCESS EXCLUSIVE MODE")
-        with pytest.raises(BusyTargetError):
+        with pytest.raises(TargetBusyError):
             scene.change(TABLE, ROWS)
     other.close()
     scene.change(TABLE, ROWS)
@@ -355,12 +355,12 @@ def test_a_server_without_tls_is_refused_where_tls_is_asked_for(postgres_url: st
     plain.close()
     if encrypted == [(True,)]:
         pytest.skip("the named server speaks TLS")
-    with pytest.raises(RefusedTargetError):
+    with pytest.raises(TargetRejectedError):
         PostgresTarget.of(f"{postgres_url}?ssl={mode}").open()
 
 
 def test_a_database_that_is_not_there(postgres_url: str) -> None:
-    with pytest.raises(RefusedTargetError, match="does not exist"):
+    with pytest.raises(TargetRejectedError, match="does not exist"):
         PostgresTarget.of(postgres_url + "_not").open()
 
 
@@ -378,7 +378,9 @@ def test_comparing_takes_no_right_but_to_read(scene: Scene) -> None:
     table = table_of({"color": ENUM, "kind": OPEN, "name": TEXT}, key={"code": ENUM})
     rows = [{"code": code, "color": "a", "kind": "known", "name": "x"} for code in ("a", "b")]
     scene.initialise(table, rows)
-    truth = Truth(live=scene.book(table), snapshot=scene.load(table, scene.parts(table, rows[1:], action=False)))
+    truth = ExpectedTable(
+        live=scene.state_table(table), snapshot=scene.load(table, scene.parts(table, rows[1:], action=False))
+    )
     reader = f"dapkit_reader_{os.getpid()}"
     spaces = "canvas, instructure_dap"
     scene.place.execute(
@@ -416,4 +418,4 @@ def test_a_table_of_somebodys_own_in_the_place_of_a_lookup_table_is_not_touched(
     with pytest.raises(TargetError):
         scene.initialise(table_of({"open": OPEN}), [{"id": 1, "open": "known"}])
     assert scene.place.ask("SELECT * FROM canvas.things__open") == [(7,)]
-    assert scene.session.books("canvas") == {}
+    assert scene.session.sync_states("canvas") == {}

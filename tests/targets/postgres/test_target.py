@@ -5,7 +5,7 @@ import socket
 import psycopg
 import pytest
 
-from dapkit.errors import TargetError, UnreachableTargetError
+from dapkit.errors import TargetError, TargetUnreachableError
 from dapkit.targets.postgres.target import PostgresTarget
 
 
@@ -19,7 +19,7 @@ def test_a_server_that_is_not_there() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]  # bound, but nobody listens
-        with pytest.raises(UnreachableTargetError) as caught:
+        with pytest.raises(TargetUnreachableError) as caught:
             PostgresTarget.of(f"postgresql://me:secret@127.0.0.1:{port}/college").open()
     assert "secret" not in caught.value.message
     assert caught.value.__cause__ is None

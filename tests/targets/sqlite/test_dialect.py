@@ -4,7 +4,7 @@ import pytest
 from tests.contract.values import FAMILIES
 from tests.support.table_schemas import INT32, INT64, TEXT, table_of
 
-from dapkit.errors import UnalterableError
+from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.targets.sqlite.dialect import Existing, SqliteDialect, bounds
 
 SQL = SqliteDialect()
@@ -84,7 +84,7 @@ def test_a_column_that_is_gone_and_comes_back() -> None:
 def test_what_would_read_otherwise_as_text_is_not_altered(family: str) -> None:
     before, after = table_of({"v": FAMILIES[family][0]}), table_of({"v": TEXT}, version=2)
     existing = [COLUMNS[0], Existing("v", "TEXT", required=False, default=None)]
-    with pytest.raises(UnalterableError):
+    with pytest.raises(SchemaChangeNotSupportedError):
         SQL.evolve(before, after, existing, [], drop_columns=False)
 
 

@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from tests.contract.scene import Scene
+from tests.contract.table_fixture import Scene
 from tests.contract.test_sqlite import CAPABILITIES, SqlitePlace
 from tests.support.table_schemas import TEXT, table_of
 
-from dapkit.errors import BusyTargetError, IntegrityError, LayoutError, UnreachableTargetError
+from dapkit.errors import IncompatibleLayoutError, IntegrityError, TargetBusyError, TargetUnreachableError
 from dapkit.targets.sqlite import target as module
 from dapkit.targets.sqlite.target import SqliteTarget
 
@@ -57,7 +57,7 @@ def test_somebody_else_who_writes_for_long(scene: Scene, file: Path, monkeypatch
     scene.reopen()
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(BusyTargetError, match="in use"):
+        with pytest.raises(TargetBusyError, match="in use"):
             scene.change(TABLE, [{"id": 2}])
         other.execute("ROLLBACK")
     scene.change(TABLE, [{"id": 2}])
@@ -123,7 +123,7 @@ def test_only_a_table_that_is_as_a_load_makes_it_is_repaired(scene: Scene, defin
         scene.session.repair(load)
         scene.holds(TABLE, [{"id": 1}])
         return
-    with pytest.raises(LayoutError):
+    with pytest.raises(IncompatibleLayoutError):
         scene.session.repair(load)
     assert scene.place.ask("SELECT id, name FROM canvas__things") == [(7, "mine")]
 
@@ -132,7 +132,7 @@ def test_what_is_no_sqlite_file(tmp_path: Path) -> None:
     file = tmp_path / "text"
     file.write_text("certainly no database " * 100)
     for path in (file, tmp_path, tmp_path / "missing" / "file"):
-        with pytest.raises(UnreachableTargetError):
+        with pytest.raises(TargetUnreachableError):
             SqliteTarget(path).open()
 
 

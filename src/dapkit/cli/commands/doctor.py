@@ -6,7 +6,9 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.diagnosis import Finding, Verdict
+from dapkit.cli.doctor_checks import examine
+from dapkit.cli.doctor_findings import Finding, Verdict
+from dapkit.cli.formatting import names
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -15,10 +17,8 @@ from dapkit.cli.options import (
     output_option,
     settings_of,
 )
-from dapkit.cli.probes import examine
 from dapkit.cli.settings import Settings
-from dapkit.cli.stopping import run_until_stopped
-from dapkit.cli.wording import names
+from dapkit.cli.signals import run_until_stopped
 from dapkit.errors import DiagnosisError
 
 EPILOG = """\b
@@ -56,7 +56,7 @@ def command(context: click.Context, /, **given: Any) -> None:
 
 async def _examine(settings: Settings, folder: Path, console: Console) -> list[Finding]:
     findings = []
-    async for finding in examine(settings.connection, folder, console.listen):
+    async for finding in examine(settings.connection, folder, console.on_event):
         findings.append(finding)
         if not settings.messages.json:
             for line in finding.lines():

@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.database import connection_string_option, is_terminal, target_from
 from dapkit.cli.exitcodes import error_of
+from dapkit.cli.formatting import count, names
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -18,10 +18,10 @@ from dapkit.cli.options import (
     settings_of,
 )
 from dapkit.cli.summary import failure_lines
-from dapkit.cli.wording import count, names
-from dapkit.engine.replication.books import DropResult, drop_tables
-from dapkit.engine.tables import split_tables
+from dapkit.cli.sync_command import connection_string_option, is_terminal, target_from
 from dapkit.errors import InterruptedRunError
+from dapkit.export.selection import split_tables
+from dapkit.replication.managed_tables import DropResult, drop_tables
 
 EPILOG = """\b
 Examples:

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from dapkit.cli.exporting import read_options, read_query, run_export
-from dapkit.cli.moments import Moment, parse_moment
+from dapkit.cli.export_command import read_options, read_query, run_export
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, export_options, global_options, option
+from dapkit.cli.timestamps import Moment, parse_moment
 from dapkit.errors import UsageError
 
 EPILOG = """\b

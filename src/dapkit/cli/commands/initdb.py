@@ -4,9 +4,15 @@ from typing import Any
 
 import click
 
-from dapkit.cli.database import connection_string_option, dry_run_option, load_options, repair_option, run_replication
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, global_options, table_options
-from dapkit.engine.replication.converge import Purpose
+from dapkit.cli.sync_command import (
+    connection_string_option,
+    dry_run_option,
+    load_options,
+    repair_option,
+    run_replication,
+)
+from dapkit.results import SyncCommand
 
 EPILOG = """\b
 Examples:
@@ -28,4 +34,4 @@ both.
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
     """Bring tables into a database for the first time."""
-    run_replication(context, Purpose.INIT, given)
+    run_replication(context, SyncCommand.INIT, given)

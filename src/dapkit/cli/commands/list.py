@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from dapkit.api.connection import connect
 from dapkit.cli.console import Console
 from dapkit.cli.options import (
     HELP_NAMES,
@@ -14,9 +15,8 @@ from dapkit.cli.options import (
     settings_of,
 )
 from dapkit.cli.settings import Settings
-from dapkit.cli.stopping import run_until_stopped
-from dapkit.connection import connect
-from dapkit.engine.tables import ALL, resolve_tables
+from dapkit.cli.signals import run_until_stopped
+from dapkit.export.selection import ALL, resolve_tables
 
 EPILOG = """\b
 Examples:
@@ -50,7 +50,7 @@ def command(context: click.Context, /, **given: Any) -> None:
 
 
 async def _tables(settings: Settings, namespace: str, console: Console) -> list[str]:
-    async with connect(settings.connection, console.listen) as connection:
+    async with connect(settings.connection, console.on_event) as connection:
         resolved = await resolve_tables(connection.session, namespace, (ALL,))
     if resolved.notice:
         console.notice(resolved.notice)

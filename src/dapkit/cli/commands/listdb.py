@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from dapkit.cli import wording
+from dapkit.api.connection import connect
+from dapkit.cli import formatting as wording
 from dapkit.cli.console import Console
-from dapkit.cli.database import connection_string_option, target_from, timestamp
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -19,12 +19,12 @@ from dapkit.cli.options import (
     settings_of,
 )
 from dapkit.cli.settings import Settings
-from dapkit.cli.stopping import run_until_stopped
-from dapkit.connection import connect
-from dapkit.engine.replication.books import list_tables
-from dapkit.engine.replication.converge import gone_by_hand, overdue
-from dapkit.engine.tables import ALL, resolve_tables
-from dapkit.targets.base import Listed
+from dapkit.cli.signals import run_until_stopped
+from dapkit.cli.sync_command import connection_string_option, target_from, timestamp
+from dapkit.export.selection import ALL, resolve_tables
+from dapkit.replication.managed_tables import list_tables
+from dapkit.replication.plan import dropped_manually, staleness_warning
+from dapkit.targets.base import TableInfo
 
 EPILOG = """\b
 Examples:
@@ -61,7 +61,7 @@ def command(context: click.Context, /, **given: Any) -> None:
     count = not given["omit_record_count"]
     with Console(settings.messages) as console:
         listing = list_tables(target, given["namespace"], count=count)
-        listed = {each.book.table: each for each in listing.tables}
+        listed = {each.state.table: each for each in listing.tables}
         names, now = set(listed), datetime.now(UTC)
         if not given["omit_not_replicated"] or settings.connection.sandbox is not None:
             known, now = run_until_stopped(
@@ -73,8 +73,10 @@ def command(context: click.Context, /, **given: Any) -> None:
         knows_age = settings.connection.sandbox is not None or not listing.sandbox  # a sandbox has its own clock
         for each in listed.values():
             if each.lost:
-                console.notice(f"{gone_by_hand(each.book.table)}: `dap sync` loads it anew, `dap dropdb` forgets it.")
-            elif knows_age and (warning := overdue(each.book, now)):
+                console.notice(
+                    f"{dropped_manually(each.state.table)}: `dap sync` loads it anew, `dap dropdb` forgets it."
+                )
+            elif knows_age and (warning := staleness_warning(each.state, now)):
                 console.notice(warning)
         rows = [
             line(name, listed.get(name), now, count=count)
@@ -96,26 +98,26 @@ def command(context: click.Context, /, **given: Any) -> None:
 
 async def _known(settings: Settings, namespace: str, console: Console, *, ask: bool) -> tuple[set[str], datetime]:
     """Return the tables of the service, if it is to be asked, and the time by which the age of its data is told."""
-    async with connect(settings.connection, console.listen) as connection:
+    async with connect(settings.connection, console.on_event) as connection:
         session = connection.session
         tables = (await resolve_tables(session, namespace, (ALL,))).tables if ask else ()
         return set(tables), session.data_now()
 
 
-def line(name: str, listed: Listed | None, now: datetime, *, count: bool) -> dict[str, Any]:
+def line(name: str, listed: TableInfo | None, now: datetime, *, count: bool) -> dict[str, Any]:
     """Return what the official client says of one table, word for word; nulls for one that is not in the database."""
-    book = listed.book if listed else None
+    state = listed.state if listed else None
     return {
         "name": name,
-        "timestamp": book.watermark.astimezone().isoformat() if book else None,
-        "staleness": staleness((now - book.watermark).total_seconds()) if book else None,
-        "schema": book.schema.version if book else None,
+        "timestamp": state.watermark.astimezone().isoformat() if state else None,
+        "staleness": staleness((now - state.watermark).total_seconds()) if state else None,
+        "schema": state.schema.version if state else None,
         "command": "syncdb" if listed and not listed.lost else "initdb",
         **({"records": listed.rows if listed else None} if count else {}),
     }
 
 
-def added(listed: Listed | None) -> dict[str, Any]:
+def added(listed: TableInfo | None) -> dict[str, Any]:
     """Return what is said of one table beyond the official client; nulls for one that is not in the database."""
     if listed is None:
         return {"bytes": None, "last_result": None, "kept_columns": None}
@@ -174,8 +176,8 @@ def ago(seconds: float) -> str:
     return "just now"
 
 
-def kept_sentence(listed: Listed) -> str:
+def kept_sentence(listed: TableInfo) -> str:
     """Say which columns a table keeps that its schema no longer has, or never had."""
     what = wording.names(listed.kept_columns)
-    table = listed.book.table
+    table = listed.state.table
     return f"{table} keeps {what}, which its schema does not have: the official client's next run would drop that."

@@ -5,21 +5,21 @@ from typing import Any
 
 import click
 
+from dapkit.api.connection import connect
 from dapkit.cli.console import Console
-from dapkit.cli.database import FAREWELL, gone_objects, load_options, replicate_options, timestamp
 from dapkit.cli.exitcodes import error_of
+from dapkit.cli.formatting import count
 from dapkit.cli.logs import comparison_sentence
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, global_options, option, settings_of, table_options
 from dapkit.cli.settings import Settings
-from dapkit.cli.stopping import run_until_stopped
+from dapkit.cli.signals import run_until_stopped
 from dapkit.cli.summary import failure_lines
-from dapkit.cli.wording import count
-from dapkit.connection import connect
-from dapkit.engine.events import TableCompared
-from dapkit.engine.replication.converge import Purpose
-from dapkit.engine.replication.options import ReplicateOptions
-from dapkit.engine.replication.reconcile import ReconcileResult, reconcile
+from dapkit.cli.sync_command import FAREWELL, gone_objects, load_options, replicate_options, timestamp
 from dapkit.errors import ReconciliationError, UsageError
+from dapkit.events import TableCompared
+from dapkit.replication.options import ReplicateOptions
+from dapkit.replication.reconcile import ReconcileResult, reconcile
+from dapkit.results import SyncCommand
 
 _LONGEST = 80
 """The most characters that are shown of a value."""
@@ -54,7 +54,7 @@ values; the snapshot is fetched and loaded whole all the same.
 def command(context: click.Context, /, **given: Any) -> None:
     """Say whether a database holds exactly what the service holds."""
     settings = settings_of(context)
-    options, sample = replicate_options(settings, Purpose.SYNC, given), percent(given["sample"])
+    options, sample = replicate_options(settings, SyncCommand.SYNC, given), percent(given["sample"])
     with Console(settings.messages, live=True) as console:
         result = run_until_stopped(
             lambda: _reconcile(settings, options, console, sync=not given["no_sync"], sample=sample),
@@ -77,8 +77,8 @@ def command(context: click.Context, /, **given: Any) -> None:
 async def _reconcile(
     settings: Settings, options: ReplicateOptions, console: Console, *, sync: bool, sample: float | None
 ) -> ReconcileResult:
-    async with connect(settings.connection, console.listen) as connection:
-        return await reconcile(connection.session, options, console.listen, sync=sync, sample=sample)
+    async with connect(settings.connection, console.on_event) as connection:
+        return await reconcile(connection.session, options, console.on_event, sync=sync, sample=sample)
 
 
 def percent(text: str | None) -> float | None:
@@ -98,7 +98,7 @@ def lines(result: ReconcileResult) -> list[str]:
     """Return the outcome for people: what differs by key and column, then the whole."""
     told: list[str] = []
     for each in result.done:
-        partly = each.comparison.left_out or each.comparison.compared < each.comparison.rows
+        partly = each.comparison.columns_not_compared or each.comparison.compared < each.comparison.rows
         if partly or not each.comparison.equal:
             told += [f"{each.table}: {comparison_sentence(each.comparison)}", *_details(each)]
     for failure in result.failed:
@@ -166,7 +166,7 @@ def as_object(result: ReconcileResult) -> dict[str, Any]:
                 "watermark": timestamp(each.watermark),
                 "rows": each.comparison.rows,
                 "compared": each.comparison.compared,
-                "left_out": list(each.comparison.left_out),
+                "columns_not_compared": list(each.comparison.columns_not_compared),
                 "missing": each.comparison.missing,
                 "extra": each.comparison.extra,
                 "repeated": each.comparison.repeated,
@@ -179,13 +179,13 @@ def as_object(result: ReconcileResult) -> dict[str, Any]:
                         "key": _key(item.key),
                         "column": item.column,
                         "live": _plain(item.live),
-                        "truth": _plain(item.truth),
+                        "expected": _plain(item.truth),
                     }
                     for item in each.comparison.values
                 ],
             }
             for each in result.done
         ],
-        "gone": gone_objects(result.gone),
+        "gone": gone_objects(result.no_longer_in_service),
         "failed": [{**failure.error.as_dict(), "table": failure.table} for failure in result.failed],
     }

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.moments import parse_moment
 from dapkit.cli.options import HELP_NAMES, FiniteRange, SectionedCommand, flag, message_options, option, settings_of
-from dapkit.cli.stopping import run_until_stopped
+from dapkit.cli.signals import run_until_stopped
+from dapkit.cli.timestamps import parse_moment
 from dapkit.errors import InterruptedRunError, UsageError
 from dapkit.sandbox.data.dataset import PART_ROWS
 from dapkit.sandbox.faults.rules import ENDPOINTS, KINDS

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from dapkit.api.connection import connect
 from dapkit.cli.console import Console
 from dapkit.cli.exitcodes import error_of
 from dapkit.cli.options import (
@@ -16,12 +17,11 @@ from dapkit.cli.options import (
     table_options,
 )
 from dapkit.cli.settings import Settings
-from dapkit.cli.stopping import run_until_stopped
+from dapkit.cli.signals import run_until_stopped
 from dapkit.cli.summary import failure_lines
-from dapkit.connection import connect
-from dapkit.engine.schemas import SchemasResult, save_schemas
-from dapkit.engine.tables import split_tables
 from dapkit.errors import DapError
+from dapkit.export.schemas import SchemasResult, save_schemas
+from dapkit.export.selection import split_tables
 
 EPILOG = """\b
 Examples:
@@ -64,7 +64,7 @@ def command(context: click.Context, /, **given: Any) -> None:
 async def _save(settings: Settings, given: dict[str, Any], console: Console) -> SchemasResult:
     tables = split_tables(given["table"])
     exclude = split_tables(given["exclude"]) if given["exclude"] else ()
-    async with connect(settings.connection, console.listen) as connection:
+    async with connect(settings.connection, console.on_event) as connection:
         return await save_schemas(connection.session, given["namespace"], tables, exclude, given["output_directory"])
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from dapkit.cli.exporting import read_options, read_query, run_export
+from dapkit.cli.export_command import read_options, read_query, run_export
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, export_options, global_options
 
 EPILOG = """\b

@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
-from dapkit.cli.database import dry_run_option, load_options, repair_option, run_replication
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, global_options, option, table_options
-from dapkit.engine.replication.converge import Purpose
+from dapkit.cli.sync_command import dry_run_option, load_options, repair_option, run_replication
+from dapkit.results import SyncCommand
 
 EPILOG = """\b
 Examples:
@@ -31,4 +31,4 @@ Rows of canvas_logs stay when the service, which keeps 30 days, no longer has th
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
     """Make a database equal to the service."""
-    run_replication(context, Purpose.SYNC, given)
+    run_replication(context, SyncCommand.SYNC, given)

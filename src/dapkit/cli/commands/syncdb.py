@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
-from dapkit.cli.database import connection_string_option, dry_run_option, load_options, run_replication
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, global_options, table_options
-from dapkit.engine.replication.converge import Purpose
+from dapkit.cli.sync_command import connection_string_option, dry_run_option, load_options, run_replication
+from dapkit.results import SyncCommand
 
 EPILOG = """\b
 Examples:
@@ -27,4 +27,4 @@ a fresh snapshot where the service demands one.
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
     """Bring the tables of a database up to date."""
-    run_replication(context, Purpose.UPDATE, given)
+    run_replication(context, SyncCommand.UPDATE, given)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
 from dapkit.decode.tsv_sql import LONGEST_LINE, far_year, originals, read_tsv, unescaped
-from dapkit.errors import UnalterableError
-from dapkit.model import Column, Kind, Table, Type
+from dapkit.errors import SchemaChangeNotSupportedError
+from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import widens
 from dapkit.targets.base import Sample
-from dapkit.targets.dialect import BOOKS, BUCKETS, Dialect, Statements, threshold
+from dapkit.targets.sql.dialect import BUCKETS, STATE_SCHEMA, Dialect, Statements, threshold
 
 __all__ = ["ORIGINALS", "DuckDbDialect"]
 
@@ -16,22 +16,22 @@ ORIGINALS = "dapkit_originals"
 """A column of the temporary table: what `dapkit.decode.tsv_sql.originals` says of the row."""
 
 _TYPES = {
-    Kind.INT16: "SMALLINT",
-    Kind.INT32: "INTEGER",
-    Kind.INT64: "BIGINT",
-    Kind.FLOAT32: "REAL",
-    Kind.FLOAT64: "DOUBLE",
-    Kind.BOOLEAN: "BOOLEAN",
-    Kind.DATETIME: "TIMESTAMP",
-    Kind.DATE: "DATE",
-    Kind.TIME: "TIME",
-    Kind.UUID: "UUID",
-    Kind.OBJECT: "JSON",
-    Kind.FREE: "JSON",
+    TypeKind.INT16: "SMALLINT",
+    TypeKind.INT32: "INTEGER",
+    TypeKind.INT64: "BIGINT",
+    TypeKind.FLOAT32: "REAL",
+    TypeKind.FLOAT64: "DOUBLE",
+    TypeKind.BOOLEAN: "BOOLEAN",
+    TypeKind.DATETIME: "TIMESTAMP",
+    TypeKind.DATE: "DATE",
+    TypeKind.TIME: "TIME",
+    TypeKind.UUID: "UUID",
+    TypeKind.OBJECT: "JSON",
+    TypeKind.UNTYPED: "JSON",
 }
 _ENDS = {
-    Kind.DATETIME: ("TIMESTAMP '0001-01-01 00:00:00'", "TIMESTAMP '9999-12-31 23:59:59.999999'"),
-    Kind.DATE: ("DATE '0001-01-01'", "DATE '9999-12-31'"),
+    TypeKind.DATETIME: ("TIMESTAMP '0001-01-01 00:00:00'", "TIMESTAMP '9999-12-31 23:59:59.999999'"),
+    TypeKind.DATE: ("DATE '0001-01-01'", "DATE '9999-12-31'"),
 }
 """First and last value of kinds whose years must have four digits: DuckDB holds more of them, few readers do."""
 
@@ -42,19 +42,20 @@ class DuckDbDialect(Dialect):
     def __init__(self, longest_line: int = LONGEST_LINE) -> None:
         self._longest_line = longest_line
 
-    def create_books(self) -> Statements:
+    def create_state_tables(self) -> Statements:
         """Make the books, laid out as the official client's, and our own tables."""
-        sequence = f"{self.identifier(BOOKS)}.table_sync_id"
+        sequence = f"{self.identifier(STATE_SCHEMA)}.table_sync_id"
         return [
-            f"CREATE SCHEMA IF NOT EXISTS {self.identifier(BOOKS)}",
+            f"CREATE SCHEMA IF NOT EXISTS {self.identifier(STATE_SCHEMA)}",
             f"CREATE SEQUENCE IF NOT EXISTS {sequence}",
-            f"CREATE TABLE IF NOT EXISTS {self.book('table_sync')} (id BIGINT DEFAULT nextval('{BOOKS}.table_sync_id'),"
+            f"CREATE TABLE IF NOT EXISTS {self.state_table('table_sync')} ("
+            f"id BIGINT DEFAULT nextval('{STATE_SCHEMA}.table_sync_id'),"
             " source_namespace VARCHAR NOT NULL, source_table VARCHAR NOT NULL, timestamp TIMESTAMP NOT NULL,"
             " schema_version BIGINT NOT NULL, target_schema VARCHAR, target_table VARCHAR NOT NULL,"
             " schema_description_format VARCHAR NOT NULL, schema_description VARCHAR NOT NULL)",
-            f"CREATE TABLE IF NOT EXISTS {self.book('database_version')} (version BIGINT)",
-            f"CREATE TABLE IF NOT EXISTS {self.book('dapkit_origin')} (origin VARCHAR NOT NULL)",
-            f"CREATE TABLE IF NOT EXISTS {self.book('dapkit_history')} (time TIMESTAMP NOT NULL,"
+            f"CREATE TABLE IF NOT EXISTS {self.state_table('database_version')} (version BIGINT)",
+            f"CREATE TABLE IF NOT EXISTS {self.state_table('dapkit_origin')} (origin VARCHAR NOT NULL)",
+            f"CREATE TABLE IF NOT EXISTS {self.state_table('dapkit_history')} (time TIMESTAMP NOT NULL,"
             " source_namespace VARCHAR NOT NULL, source_table VARCHAR NOT NULL, event VARCHAR NOT NULL,"
             " detail VARCHAR)",
         ]
@@ -63,12 +64,12 @@ class DuckDbDialect(Dialect):
         """Return the type of a column."""
         return self._type(column.type)
 
-    def _type(self, type_: Type) -> str:
-        if type_.kind is Kind.DECIMAL:
+    def _type(self, type_: ColumnType) -> str:
+        if type_.kind is TypeKind.DECIMAL:
             return f"DECIMAL({type_.precision},{type_.scale})"
-        if type_.kind is Kind.ARRAY:
+        if type_.kind is TypeKind.ARRAY:
             assert type_.items is not None
-            return "JSON" if type_.items.kind in (Kind.OBJECT, Kind.FREE) else f"{self._type(type_.items)}[]"
+            return "JSON" if type_.items.kind in (TypeKind.OBJECT, TypeKind.UNTYPED) else f"{self._type(type_.items)}[]"
         return _TYPES.get(type_.kind, "VARCHAR")
 
     def create_table(self, table: Table) -> Statements:
@@ -121,13 +122,13 @@ class DuckDbDialect(Dialect):
         """Give a column its new type or requiredness."""
         old, new = self.type_of(table, before), self.type_of(table, after)
         if after.required and not before.required:
-            raise UnalterableError(f"Column {after.name} became required", table=table.name)
+            raise SchemaChangeNotSupportedError(f"Column {after.name} became required", table=table.name)
         place = f"ALTER TABLE {self.of(table)} ALTER COLUMN {self.identifier(after.name)}"
         statements = [f"{place} DROP NOT NULL"] if before.required and not after.required else []
         if old == new:
             return statements
         if not widens(before.type, after.type):
-            raise UnalterableError(f"Column {after.name} cannot go from {old} to {new}", table=table.name)
+            raise SchemaChangeNotSupportedError(f"Column {after.name} cannot go from {old} to {new}", table=table.name)
         return [*statements, f"{place} SET DATA TYPE {new}"]
 
     def upsert(self, table: Table, staging: str, *, action: bool) -> Statements:
@@ -217,7 +218,7 @@ class DuckDbDialect(Dialect):
             first, last = _ENDS[column.type.kind]
             clamped = f"CASE WHEN starts_with({text}, '+') THEN {last} ELSE {first} END"
             return f"CASE WHEN {far_year(text)} THEN {clamped} ELSE CAST({text} AS {type_}) END"
-        if column.type.kind is Kind.ARRAY and type_ != "JSON":
+        if column.type.kind is TypeKind.ARRAY and type_ != "JSON":
             return f"CAST(CAST({unescaped(text)} AS JSON) AS {type_})"
         if type_ in ("VARCHAR", "JSON"):
             return unescaped(text)

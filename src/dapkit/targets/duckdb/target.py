@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any, Self
 from dapkit.decode.tsv import common_header
 from dapkit.decode.tsv_rows import unfit
 from dapkit.decode.tsv_sql import LONGEST_LINE
-from dapkit.errors import BadValueError, MovedOnError, RefusedTargetError, TargetError
+from dapkit.errors import BadValueError, ConcurrentUpdateError, TargetError, TargetRejectedError
 from dapkit.model import Table
+from dapkit.results import LoadStats
 from dapkit.schema import read_table
-from dapkit.targets.base import Book, Counts, Load
+from dapkit.targets.base import Load, SyncState
 from dapkit.targets.duckdb.address import address_of, bytes_of
 from dapkit.targets.duckdb.dialect import ORIGINALS, DuckDbDialect
 from dapkit.targets.presence import is_missing
-from dapkit.targets.repairs import settle
-from dapkit.targets.sql import NEWEST, Layout, SqlSession, Staged
+from dapkit.targets.sql.session import NEWEST, Layout, SqlSession, Staged
+from dapkit.targets.sql.value_repairs import settle
 
 if TYPE_CHECKING:
     import duckdb
@@ -35,7 +36,7 @@ _MORE = "Give DuckDB more memory, as in duckdb:FILE?memory_limit=4GB, or a large
 class DuckDbTarget:
     """A DuckDB file. One process may write to it at a time, from several cursors."""
 
-    most_sessions = 1
+    max_connections = 1
     notice = None
 
     def __init__(self, path: Path, settings: Mapping[str, str] | None = None) -> None:
@@ -50,7 +51,7 @@ class DuckDbTarget:
         return cls(address.path, address.settings)
 
     @property
-    def stand_in(self) -> Self | None:
+    def empty_substitute(self) -> Self | None:
         """Return an empty database in memory while the file is missing."""
         return type(self)(Path(":memory:"), self._settings) if is_missing(self.path) else None
 
@@ -64,7 +65,7 @@ class DuckDbTarget:
             return DuckDbSession(duckdb.connect(str(self.path), config=settings))
         except duckdb.Error as error:
             hint = "Close the program that has it open, and check that it is a DuckDB file that you may write to."
-            raise RefusedTargetError(f"{self.path} cannot be opened: {_first_line(error)}", hint=hint) from error
+            raise TargetRejectedError(f"{self.path} cannot be opened: {_first_line(error)}", hint=hint) from error
 
 
 class DuckDbSession(SqlSession):
@@ -133,11 +134,11 @@ class DuckDbSession(SqlSession):
         """Return the names of a table's columns."""
         return [row[0] for row in self.query(_COLUMNS, (namespace, table))]
 
-    def size(self, book: Book) -> int | None:
+    def size(self, state: SyncState) -> int | None:
         """Return the bytes of the blocks in which a table lies; what was just written may not lie in any yet."""
-        if not self.is_table(book.namespace, book.table):
+        if not self.is_table(state.namespace, state.table):
             return None
-        return int(self.query(_SIZE, (self.dialect.name(book.namespace, book.table),))[0][0])
+        return int(self.query(_SIZE, (self.dialect.name(state.namespace, state.table),))[0][0])
 
     def layout(self, table: Table) -> Layout:
         """Return a table's columns and constraints."""
@@ -146,7 +147,7 @@ class DuckDbSession(SqlSession):
             set(self.query(_COLUMNS, names) + self.query(_CONSTRAINTS, names)) if self.query(_TABLE, names) else set()
         )
 
-    def alterations(self, load: Load, before: Book) -> list[str]:
+    def alterations(self, load: Load, before: SyncState) -> list[str]:
         """Return what alters the table; the user's own indexes stay."""
         statements = super().alterations(load, before)
         own = self._indexes(before)
@@ -154,16 +155,16 @@ class DuckDbSession(SqlSession):
             return statements
         return [*self.dialect.unindexed(read_table(before.schema)), *statements, *own]
 
-    def rebuild(self, load: Load, before: Book) -> list[str]:
+    def rebuild(self, load: Load, before: SyncState) -> list[str]:
         """Return what makes the table anew without its rows; the user's own indexes stay."""
         return [*super().rebuild(load, before), *self._indexes(before)]
 
-    def _indexes(self, before: Book) -> list[str]:
+    def _indexes(self, before: SyncState) -> list[str]:
         """Return the statements that made a table's indexes."""
         sql = "SELECT sql FROM duckdb_indexes() WHERE schema_name = ? AND table_name = ? AND sql IS NOT NULL"
         return [statement for (statement,) in self.query(sql, (before.namespace, before.table))]
 
-    def fill(self, load: Load) -> Counts:
+    def fill(self, load: Load) -> LoadStats:
         """Let DuckDB read the files straight into the table; by way of a temporary one only if a key is repeated."""
         table = load.table
         if not load.parts.paths:
@@ -176,7 +177,7 @@ class DuckDbSession(SqlSession):
             return super().fill(load)
         doubt = self.dialect.may_be_repaired(table)
         odd = self.query(self.dialect.read_originals(table, header, paths)) if doubt and self.query(doubt) else []
-        return Counts(written=rows, repaired=settle(load, (text for (text,) in odd)))
+        return LoadStats(written=rows, repaired=settle(load, (text for (text,) in odd)))
 
     def stage(self, load: Load, *, action: bool) -> Staged:
         """Let DuckDB read the files into a temporary table."""
@@ -214,7 +215,7 @@ def _translated(error: "duckdb.Error") -> TargetError:
     import duckdb  # noqa: PLC0415, loaded by now
 
     if isinstance(error, duckdb.TransactionException) and "conflict" in str(error).lower():
-        return MovedOnError(f"Somebody else is changing the same at this time: {_first_line(error)}")
+        return ConcurrentUpdateError(f"Somebody else is changing the same at this time: {_first_line(error)}")
     if isinstance(error, duckdb.ConversionException):
         return unfit(error)
     if "Maximum line size" in str(error) or "Parallel CSV Reader" in str(error):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dapkit.errors import UsageError
-from dapkit.targets.connection_string import ESCAPE, ConnectionString, Ssl, split, ssl_of
+from dapkit.targets.sql.connection_string import ESCAPE, ConnectionString, Ssl, split, ssl_of
 
 __all__ = ["Address", "address_of"]
 

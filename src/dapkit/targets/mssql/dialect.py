@@ -8,13 +8,13 @@ import json
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 
-from dapkit.errors import UnalterableError
-from dapkit.model import Column, Kind, Table, Type
+from dapkit.errors import SchemaChangeNotSupportedError
+from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import SchemaDifference, difference, widens
 from dapkit.targets.base import Sample
-from dapkit.targets.dialect import BUCKETS, JSON_KINDS, NUMBERS, Statements, threshold
-from dapkit.targets.mssql.standing import Found, Index, plain
-from dapkit.targets.mssql.tables import LOOKUPS, TEXTS, Tables, has_lookup, lookups
+from dapkit.targets.mssql.introspection import Found, Index, plain
+from dapkit.targets.mssql.table_ddl import LOOKUPS, TEXTS, Tables, has_lookup, lookups
+from dapkit.targets.sql.dialect import BUCKETS, JSON_KINDS, NUMBERS, Statements, threshold
 
 __all__ = ["ACTION", "BESIDE", "TIME", "MsSqlDialect"]
 
@@ -26,16 +26,16 @@ BESIDE = "dapkit_beside"
 
 _BINARY = "Latin1_General_100_BIN2"
 _STAGED = {
-    Kind.INT16: "bigint",
-    Kind.INT32: "bigint",
-    Kind.FLOAT32: "float",
-    Kind.FLOAT64: "float",
-    Kind.ENUM: f"nvarchar(256) COLLATE {_BINARY}",
-    Kind.OPEN_ENUM: f"nvarchar(256) COLLATE {_BINARY}",
+    TypeKind.INT16: "bigint",
+    TypeKind.INT32: "bigint",
+    TypeKind.FLOAT32: "float",
+    TypeKind.FLOAT64: "float",
+    TypeKind.ENUM: f"nvarchar(256) COLLATE {_BINARY}",
+    TypeKind.OPEN_ENUM: f"nvarchar(256) COLLATE {_BINARY}",
 }
 """How kinds are staged that are kept as something else, wide enough for the server to say what does not fit."""
 
-_AS_TEXT = LOOKUPS | {Kind.INT16, Kind.INT32, Kind.INT64, Kind.DATE, Kind.UUID, Kind.TEXT}
+_AS_TEXT = LOOKUPS | {TypeKind.INT16, TypeKind.INT32, TypeKind.INT64, TypeKind.DATE, TypeKind.UUID, TypeKind.TEXT}
 """Kinds whose values as text are what the service writes; those of enums and UUIDs with some help."""
 
 _UUID_GROUPS = ((1, 4), (5, 2), (7, 2), (9, 2), (11, 6))
@@ -56,22 +56,22 @@ class MsSqlDialect(Tables):
     def lines(self) -> str:
         """Select the numbers of a table's lines (two values)."""
         where = "source_namespace = ? AND source_table = ?"
-        return f'SELECT "id" FROM {self.book("table_sync")} WHERE {where}'
+        return f'SELECT "id" FROM {self.state_table("table_sync")} WHERE {where}'
 
     def hold_lines(self, numbers: list[int]) -> str:
         """Select the latest watermark of lines, which are held until the transaction ends; others are not."""
         return (
-            f'SELECT max("timestamp") FROM {self.book("table_sync")} WITH (UPDLOCK, HOLDLOCK, ROWLOCK)'
+            f'SELECT max("timestamp") FROM {self.state_table("table_sync")} WITH (UPDLOCK, HOLDLOCK, ROWLOCK)'
             f" WHERE {_numbered(numbers)}"
         )
 
     def delete_lines(self, numbers: list[int]) -> str:
         """Remove lines; others are not waited for."""
-        return f"DELETE FROM {self.book('table_sync')} WHERE {_numbered(numbers)}"
+        return f"DELETE FROM {self.state_table('table_sync')} WHERE {_numbered(numbers)}"
 
-    def update_book(self) -> str:
+    def update_state(self) -> str:
         """Change a table's line, which is held; those that others hold are passed by: waiting is a deadlock."""
-        return super().update_book().replace(" SET ", " WITH (ROWLOCK, READPAST) SET ", 1)
+        return super().update_state().replace(" SET ", " WITH (ROWLOCK, READPAST) SET ", 1)
 
     # Rows
 
@@ -83,7 +83,7 @@ class MsSqlDialect(Tables):
 
     def _staged_type(self, table: Table, column: Column) -> str:
         type_ = column.type
-        if type_.kind is Kind.TEXT and column in table.key:
+        if type_.kind is TypeKind.TEXT and column in table.key:
             length = min(2 * (type_.length or 450), 4000)
             return f"nvarchar({length}) COLLATE {_BINARY}"
         return (
@@ -286,14 +286,14 @@ class MsSqlDialect(Tables):
     def alter_column(self, table: Table, before: Column, after: Column) -> Statements:
         """Give a column its new type or requiredness."""
         if after.required and not before.required:
-            raise UnalterableError(f"Column {after.name} became required", table=table.name)
+            raise SchemaChangeNotSupportedError(f"Column {after.name} became required", table=table.name)
         key = after in table.key
         old, new = self.type(before.type, key=key), self.type(after.type, key=key)
         if not _alters(before.type, after.type):
-            raise UnalterableError(f"Column {after.name} cannot go from {old} to {new}", table=table.name)
+            raise SchemaChangeNotSupportedError(f"Column {after.name} cannot go from {old} to {new}", table=table.name)
         if not self._retyped(table, before, after):
             return []
-        if after.type.kind is Kind.TEXT and before.type.kind in LOOKUPS | {Kind.UUID}:
+        if after.type.kind is TypeKind.TEXT and before.type.kind in LOOKUPS | {TypeKind.UUID}:
             return self._written_out(table, before, after)
         undefaulted = self._drop_default(table, after.name) if old != new else []
         redefaulted = self._add_default(table, after) if undefaulted else []
@@ -383,19 +383,19 @@ def _exactly(value: str, length: str = "4000") -> str:
 
 
 def _whole(column: Column, value: str) -> str:
-    return _exactly(value) if column.type.kind is Kind.TEXT else value
+    return _exactly(value) if column.type.kind is TypeKind.TEXT else value
 
 
 def _known(lookup: str) -> str:
     return f'CAST({lookup}."value" AS nvarchar(256)) COLLATE {_BINARY}'
 
 
-def _alters(before: Type, after: Type) -> bool:
+def _alters(before: ColumnType, after: ColumnType) -> bool:
     """Whether a column's values, as they are kept, become those of another type."""
     if not widens(before, after):
         return False
     if before.kind is after.kind or {before.kind, after.kind} <= JSON_KINDS or {before.kind, after.kind} <= LOOKUPS:
         return True
-    if after.kind is Kind.TEXT:
+    if after.kind is TypeKind.TEXT:
         return before.kind in _AS_TEXT
-    return (before.kind in NUMBERS and after.kind in NUMBERS) or after.kind is Kind.IP
+    return (before.kind in NUMBERS and after.kind in NUMBERS) or after.kind is TypeKind.IP

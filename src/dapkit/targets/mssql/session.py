@@ -11,18 +11,19 @@ from dataclasses import replace
 from datetime import UTC
 from typing import Any
 
-from dapkit.errors import LayoutError, MovedOnError, TargetError
+from dapkit.errors import ConcurrentUpdateError, IncompatibleLayoutError, TargetError
 from dapkit.model import Table
+from dapkit.results import Comparison, LoadStats
 from dapkit.schema import read_table
-from dapkit.targets.base import Book, Comparison, Counts, Load, Parts, Standing, Truth
-from dapkit.targets.in_fact import as_it_stands, only
-from dapkit.targets.mssql import standing
+from dapkit.targets.base import DataFiles, ExpectedTable, Load, SyncState, TableStatus
+from dapkit.targets.mssql import introspection as status
+from dapkit.targets.mssql.connection import Wire
 from dapkit.targets.mssql.dialect import MsSqlDialect
+from dapkit.targets.mssql.introspection import Found
 from dapkit.targets.mssql.staging import Pages, Stage, sweep
-from dapkit.targets.mssql.standing import Found
-from dapkit.targets.mssql.tables import lookups
-from dapkit.targets.mssql.wire import Wire
-from dapkit.targets.sql import NEWEST, SqlSession, Staged, described
+from dapkit.targets.mssql.table_ddl import lookups
+from dapkit.targets.sql.schema_drift import as_it_stands, only
+from dapkit.targets.sql.session import NEWEST, SqlSession, Staged, described
 
 __all__ = ["MsSqlSession"]
 
@@ -54,7 +55,7 @@ class MsSqlSession(SqlSession):
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._depth = 0
-        self._staged_loads: dict[tuple[Parts, bool], Staged] = {}
+        self._staged_loads: dict[tuple[DataFiles, bool], Staged] = {}
         wire.modify("; ".join(_SETTINGS))
         ((number, usual, utf8),) = wire.query(_SELF)
         self.dialect = MsSqlDialect(exact=_OLD if utf8 is None else _UTF8, scratch=f"dapkit_scratch_{number}")
@@ -99,11 +100,11 @@ class MsSqlSession(SqlSession):
 
     def columns(self, namespace: str, table: str) -> list[str]:
         """Return the names of a table's columns."""
-        return [row[0] for row in self.query(standing.COLUMNS, (self.dialect.name(namespace, table),))]
+        return [row[0] for row in self.query(status.COLUMNS, (self.dialect.name(namespace, table),))]
 
-    def size(self, book: Book) -> int | None:
+    def size(self, state: SyncState) -> int | None:
         """Return the bytes that a table takes, its indexes too."""
-        ((size,),) = self.query(standing.SIZE, (self.dialect.name(book.namespace, book.table),))
+        ((size,),) = self.query(status.SIZE, (self.dialect.name(state.namespace, state.table),))
         return None if size is None else int(size)
 
     def description(self, document: Mapping[str, Any]) -> str:
@@ -122,11 +123,13 @@ class MsSqlSession(SqlSession):
         super().prepare(namespace, sandbox=sandbox)
         sweep(self._wire, self.dialect)
 
-    def _guard(self, before: Book) -> None:
+    def _guard(self, before: SyncState) -> None:
         """Hold the table's lines by their numbers, so that nobody waits who has others."""
         ((stored,),) = self.query(self.dialect.hold_lines(self._lines(before.namespace, before.table)))
         if stored is None or stored.replace(tzinfo=UTC) != before.watermark:
-            raise MovedOnError(f"Table {before.table} was changed by somebody else meanwhile", table=before.table)
+            raise ConcurrentUpdateError(
+                f"Table {before.table} was changed by somebody else meanwhile", table=before.table
+            )
 
     def _lines(self, namespace: str, table: str) -> list[int]:
         return [int(row[0]) for row in self.query(self.dialect.lines(), (namespace, table))]
@@ -153,13 +156,13 @@ class MsSqlSession(SqlSession):
         """Return the rows, which were brought before."""
         return self._staged_loads[load.parts, action]
 
-    def fill(self, load: Load) -> Counts:
+    def fill(self, load: Load) -> LoadStats:
         """Fill the empty table from a snapshot, and add its key."""
         staged = self._staged(load, action=False)
         self._add_values(load.table, staged)
         written = self.modify(self.dialect.insert(load.table, staged.name))
         self._run(self.dialect.add_key(load.table))
-        return Counts(written=written, repaired=staged.repaired)
+        return LoadStats(written=written, repaired=staged.repaired)
 
     def _upsert(self, load: Load, staged: Staged, *, action: bool) -> int:
         self._add_values(load.table, staged)
@@ -168,34 +171,36 @@ class MsSqlSession(SqlSession):
     def _add_values(self, table: Table, staged: Staged) -> None:
         """Add new values to lookup tables, which tell values apart by case first."""
         for column in lookups(table.columns):
-            collation = self.query(standing.COLLATION, (self.dialect.lookup(table, column),))
+            collation = self.query(status.COLLATION, (self.dialect.lookup(table, column),))
             if collation not in ([], [(self.dialect.exact,)]):
                 self._run(self.dialect.tell_apart(table, column))
         self._run(self.dialect.add_values(table, staged.name))
 
     # Tables
 
-    def initialise(self, load: Load) -> Counts:
+    def initialise(self, load: Load) -> LoadStats:
         """Create a table that is absent, fill it from a snapshot and book it."""
         table = load.table
-        match self.standing(table.namespace, table.name):  # known before rows are read
-            case Standing.BOOKED:
-                raise MovedOnError(f"Table {table.name} was brought by somebody else meanwhile", table=table.name)
-            case Standing.UNBOOKED | Standing.OTHER:
+        match self.status(table.namespace, table.name):  # known before rows are read
+            case TableStatus.MANAGED:
+                raise ConcurrentUpdateError(
+                    f"Table {table.name} was brought by somebody else meanwhile", table=table.name
+                )
+            case TableStatus.UNMANAGED | TableStatus.NOT_A_TABLE:
                 hint = "Rename it, or drop it if it is left from a broken load of the official client."
                 message = f"There is a table {self.dialect.of(table)} that is not on the books"
-                raise LayoutError(message, hint=hint, table=table.name)
+                raise IncompatibleLayoutError(message, hint=hint, table=table.name)
         with self._brought((load, False)):
             return super().initialise(load)
 
-    def change(self, load: Load, before: Book) -> Counts:
+    def change(self, load: Load, before: SyncState) -> LoadStats:
         """Apply an increment that was asked from the watermark in `before`."""
         self._guard(before)
         self.alterations(load, before)  # what cannot be altered is known before rows are read
         with self._brought((load, True)):
             return super().change(load, before)
 
-    def replace(self, load: Load, before: Book) -> Counts:
+    def replace(self, load: Load, before: SyncState) -> LoadStats:
         """Make a live table equal to a snapshot."""
         self._guard(before)
         if load.options.keep_missing:
@@ -203,7 +208,7 @@ class MsSqlSession(SqlSession):
         with self._brought((load, False)):
             return super().replace(load, before)
 
-    def repair(self, load: Load) -> Counts:
+    def repair(self, load: Load) -> LoadStats:
         """Make a table that is not on the books equal to a snapshot, and book it, if it is as we would make it."""
         self.require_layout(
             load.table, self.expected_layout(load.table)
@@ -211,19 +216,19 @@ class MsSqlSession(SqlSession):
         with self._brought((load, False)):
             return super().repair(load)
 
-    def compare(self, truth: Truth) -> Comparison:
+    def compare(self, truth: ExpectedTable) -> Comparison:
         """Compare a live table with what it should hold, made anew in a transaction that is undone."""
         loads = [(truth.snapshot, False), *((each, True) for each in (truth.changes, truth.stale) if each)]
         with self._brought(*loads):
             return super().compare(truth)
 
-    def alterations(self, load: Load, before: Book) -> list[str]:
+    def alterations(self, load: Load, before: SyncState) -> list[str]:
         """Return what alters the table as it stands in fact."""
         dialect = self._altering(load.table)
         old = as_it_stands(before, load.table, dialect.found.columns)
         return dialect.alter(old, load.table, drop_columns=load.options.drop_columns)
 
-    def rebuild(self, load: Load, before: Book) -> list[str]:
+    def rebuild(self, load: Load, before: SyncState) -> list[str]:
         """Return what empties the table and gives it the load's schema."""
         dialect = self._altering(load.table)
         return dialect.rebuild(only(read_table(before.schema), dialect.found.columns), load.table)
@@ -233,17 +238,17 @@ class MsSqlSession(SqlSession):
 
     def _found(self, table: Table) -> Found:
         name = (self.dialect.of(table),)
-        return standing.found(self.query(standing.COLUMNS, name), self.query(standing.INDEXES, name))
+        return status.found(self.query(status.COLUMNS, name), self.query(status.INDEXES, name))
 
     def layout(self, table: Table) -> set[tuple[Any, ...]]:
         """Return a table's columns and constraints by name, free of the namespace; collations are left aside."""
         name = (self.dialect.of(table),)
-        return standing.layout(table.namespace, self.query(standing.COLUMNS, name), self.query(standing.INDEXES, name))
+        return status.layout(table.namespace, self.query(status.COLUMNS, name), self.query(status.INDEXES, name))
 
     def drop(self, namespace: str, table: str) -> None:
         """Remove a table, its lookup tables, and its line."""
         with self.transaction():
-            found = self.query(standing.LOOKUPS, (self.dialect.name(namespace, table),))
+            found = self.query(status.LOOKUPS, (self.dialect.name(namespace, table),))
             self._run(self.dialect.drop_table(namespace, table))
             self._run(f"DROP TABLE IF EXISTS {self.dialect.name(namespace, name)}" for (name,) in found)
             self.modify(self.dialect.delete_lines(self._lines(namespace, table)))

@@ -12,19 +12,21 @@ from contextlib import contextmanager, suppress
 from dapkit.decode.tsv import blocks, common_header
 from dapkit.errors import TargetError
 from dapkit.targets.base import Load
-from dapkit.targets.dialect import BOOKS
+from dapkit.targets.mssql.connection import Wire
 from dapkit.targets.mssql.dialect import MsSqlDialect
-from dapkit.targets.mssql.standing import Found
-from dapkit.targets.mssql.tables import LOOKUPS, TEXTS
-from dapkit.targets.mssql.values import Lines, codec_of
-from dapkit.targets.mssql.wire import Wire
-from dapkit.targets.repairs import Repairs
-from dapkit.targets.sql import Staged
+from dapkit.targets.mssql.introspection import Found
+from dapkit.targets.mssql.row_conversion import Lines, codec_of
+from dapkit.targets.mssql.table_ddl import LOOKUPS, TEXTS
+from dapkit.targets.sql.dialect import STATE_SCHEMA
+from dapkit.targets.sql.session import Staged
+from dapkit.targets.sql.value_repairs import Repairs
 
 __all__ = ["Pages", "Stage", "sweep"]
 
 _PREFIX = "dapkit_staging_"
-_LEFT = f"SELECT name FROM sys.tables WHERE schema_id = SCHEMA_ID(N'{BOOKS}') AND name LIKE N'dapkit[_]staging[_]%'"
+_LEFT = (
+    f"SELECT name FROM sys.tables WHERE schema_id = SCHEMA_ID(N'{STATE_SCHEMA}') AND name LIKE N'dapkit[_]staging[_]%'"
+)
 _HOLD = (
     "DECLARE @held integer; EXEC @held = sp_getapplock @Resource = N'{}', @LockMode = N'Exclusive',"
     " @LockOwner = N'Session', @LockTimeout = 0; SELECT @held"
@@ -70,11 +72,11 @@ class Stage:
             action: whether rows have to say what became of them.
         """
         bare = _PREFIX + uuid.uuid4().hex
-        name = self._dialect.book(bare)
+        name = self._dialect.state_table(bare)
         self._wire.query(_HOLD.format(bare))
         try:
             self._wire.modify(self._dialect.create_staging(load.table, name))
-            repaired = self._copy(load, found, f"{BOOKS}.{bare}", action=action)
+            repaired = self._copy(load, found, f"{STATE_SCHEMA}.{bare}", action=action)
             ((rows,),) = self._wire.query(f"SELECT {self._dialect.count_all} FROM {name}")
             yield Staged(name=name, rows=int(rows), repaired=repaired)
         finally:
@@ -97,5 +99,5 @@ def sweep(wire: Wire, dialect: MsSqlDialect) -> None:
     for (bare,) in wire.query(_LEFT):
         if wire.query(_HOLD.format(bare)) not in ([(0,)], [(1,)]):
             continue  # its maker is at work
-        wire.modify(f"DROP TABLE IF EXISTS {dialect.book(bare)}")
+        wire.modify(f"DROP TABLE IF EXISTS {dialect.state_table(bare)}")
         wire.modify(_RELEASE.format(bare))

@@ -3,8 +3,8 @@
 from typing import Self
 
 from dapkit.targets.mssql.address import Address, address_of
+from dapkit.targets.mssql.connection import connect
 from dapkit.targets.mssql.session import MsSqlSession
-from dapkit.targets.mssql.wire import connect
 
 __all__ = ["MsSqlTarget"]
 
@@ -12,8 +12,8 @@ __all__ = ["MsSqlTarget"]
 class MsSqlTarget:
     """A database of SQL Server."""
 
-    most_sessions = 4
-    stand_in = None
+    max_connections = 4
+    empty_substitute = None
     notice = (
         "SQL Server is supported, but was never run by us against a real server: try it on a copy of your database"
         " first, let dap reconcile compare, and tell us how it went."

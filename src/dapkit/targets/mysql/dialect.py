@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 
 from dapkit.decode.tsv import META_ACTION, META_TS
-from dapkit.errors import UnalterableError
-from dapkit.model import Column, Kind, Table, Type
+from dapkit.errors import SchemaChangeNotSupportedError
+from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import difference, widens
 from dapkit.targets.base import Sample
-from dapkit.targets.dialect import BUCKETS, JSON_KINDS, MARKER_LENGTH, NUMBERS, Dialect, Statements, threshold
-from dapkit.targets.mysql import books
+from dapkit.targets.mysql import state_tables as sync_states
+from dapkit.targets.sql.dialect import BUCKETS, JSON_KINDS, MARKER_LENGTH, NUMBERS, Dialect, Statements, threshold
 
 __all__ = ["STAGING", "TEXT_OF_UUID", "MySqlDialect", "alters", "dialect_of", "open_enums", "with_texts"]
 
@@ -33,25 +33,27 @@ _COMMENTS = {"table": 2048, "column": 1024}
 """How long comments may be."""
 
 _TYPES = {
-    Kind.INT16: "smallint",
-    Kind.INT32: "integer",
-    Kind.INT64: "bigint",
-    Kind.FLOAT32: "double",
-    Kind.FLOAT64: "double",
-    Kind.BOOLEAN: "tinyint",
-    Kind.OPEN_ENUM: "integer",
-    Kind.DATETIME: "datetime",
-    Kind.DATE: "date",
-    Kind.TIME: "time",
-    Kind.UUID: "binary(16)",
-    Kind.IPV4: "binary(4)",
-    Kind.IPV6: "binary(16)",
-    Kind.IP: "binary(16)",
-    Kind.ARRAY: "json",
-    Kind.OBJECT: "json",
-    Kind.FREE: "json",
+    TypeKind.INT16: "smallint",
+    TypeKind.INT32: "integer",
+    TypeKind.INT64: "bigint",
+    TypeKind.FLOAT32: "double",
+    TypeKind.FLOAT64: "double",
+    TypeKind.BOOLEAN: "tinyint",
+    TypeKind.OPEN_ENUM: "integer",
+    TypeKind.DATETIME: "datetime",
+    TypeKind.DATE: "date",
+    TypeKind.TIME: "time",
+    TypeKind.UUID: "binary(16)",
+    TypeKind.IPV4: "binary(4)",
+    TypeKind.IPV6: "binary(16)",
+    TypeKind.IP: "binary(16)",
+    TypeKind.ARRAY: "json",
+    TypeKind.OBJECT: "json",
+    TypeKind.UNTYPED: "json",
 }
-_AS_TEXT = frozenset({Kind.INT16, Kind.INT32, Kind.INT64, Kind.TEXT, Kind.ENUM, Kind.DATE, Kind.UUID})
+_AS_TEXT = frozenset(
+    {TypeKind.INT16, TypeKind.INT32, TypeKind.INT64, TypeKind.TEXT, TypeKind.ENUM, TypeKind.DATE, TypeKind.UUID}
+)
 """Kinds whose values as text are what the service writes; those of UUIDs with some help."""
 
 
@@ -96,13 +98,13 @@ class MySqlDialect(Dialect):
 
     # The books
 
-    def create_books(self) -> Statements:
+    def create_state_tables(self) -> Statements:
         """Make the books, laid out as the official client's, and our own tables."""
-        return [self.create_book(name) for name in books.TABLES]
+        return [self.create_book(name) for name in sync_states.TABLES]
 
     def create_book(self, name: str) -> str:
         """Make one table of the books."""
-        return f"CREATE TABLE IF NOT EXISTS {self.book(name)} {books.TABLES[name]}{self._charset()}"
+        return f"CREATE TABLE IF NOT EXISTS {self.state_table(name)} {sync_states.TABLES[name]}{self._charset()}"
 
     def create_namespace(self, namespace: str) -> Statements:  # noqa: ARG002, it is part of the names
         """Make nothing."""
@@ -114,20 +116,20 @@ class MySqlDialect(Dialect):
         """Return the type of a column."""
         return self.type(column.type, key=column in table.key)
 
-    def type(self, type_: Type, *, key: bool = False) -> str:
+    def type(self, type_: ColumnType, *, key: bool = False) -> str:
         """Return a type as SQL writes it; texts of a key are bounded, and told apart exactly."""
         match type_.kind:
-            case Kind.DECIMAL:
+            case TypeKind.DECIMAL:
                 return f"decimal({type_.precision},{type_.scale})"
-            case Kind.TEXT if key:
+            case TypeKind.TEXT if key:
                 length = _LONGEST_KEY if type_.length is None else type_.length
                 length = max(length, MARKER_LENGTH) if type_.marker else length
                 return f"varchar({length}) CHARACTER SET utf8mb4 COLLATE {self.exact}"
-            case Kind.TEXT:
+            case TypeKind.TEXT:
                 length = max(type_.length or 0, MARKER_LENGTH if type_.marker else 0)
                 bounded = type_.length is not None and length <= _LONGEST
                 return f"varchar({length})" if bounded else "mediumtext"
-            case Kind.ENUM:
+            case TypeKind.ENUM:
                 values = ", ".join(map(self.literal, type_.values))
                 ascii_ = all(value.isascii() for value in type_.values)
                 charset = "ascii COLLATE ascii_bin" if ascii_ else "utf8mb4 COLLATE utf8mb4_bin"
@@ -145,7 +147,7 @@ class MySqlDialect(Dialect):
 
     def default(self, column: Column) -> str:
         """Return the DEFAULT of a column with a space before it, or nothing."""
-        if column.default is None or column.type.kind is Kind.OPEN_ENUM:
+        if column.default is None or column.type.kind is TypeKind.OPEN_ENUM:
             return ""  # the number of an open enum's value is not known here
         value = self.default_value(column)
         bounded = column.type.kind not in JSON_KINDS and self.type(column.type) != "mediumtext"
@@ -155,16 +157,16 @@ class MySqlDialect(Dialect):
         """Return the value of a column that has a default, in the form that the column has."""
         value = json.loads(column.default or "null")
         match column.type.kind:
-            case Kind.DATETIME:
+            case TypeKind.DATETIME:
                 moment = datetime.fromisoformat(value)
                 utc = moment if moment.tzinfo is None else moment.astimezone(UTC)
                 return self.literal(utc.replace(tzinfo=None, microsecond=0).isoformat(" "))
-            case Kind.UUID:
+            case TypeKind.UUID:
                 return f"X'{uuid.UUID(value).hex}'"
-            case Kind.IPV4 | Kind.IPV6 | Kind.IP:
+            case TypeKind.IPV4 | TypeKind.IPV6 | TypeKind.IP:
                 packed = ip_address(value).packed
-                return f"X'{packed.ljust(4 if column.type.kind is Kind.IPV4 else 16, bytes(1)).hex()}'"
-            case Kind.ARRAY | Kind.OBJECT | Kind.FREE:
+                return f"X'{packed.ljust(4 if column.type.kind is TypeKind.IPV4 else 16, bytes(1)).hex()}'"
+            case TypeKind.ARRAY | TypeKind.OBJECT | TypeKind.UNTYPED:
                 return self.literal(json.dumps(value, ensure_ascii=False))
         return super().default_value(column)
 
@@ -240,18 +242,18 @@ class MySqlDialect(Dialect):
     def add_column(self, table: Table, column: Column) -> Statements:
         """Add a column that is not there yet."""
         lookups = self.create_lookups(replace(table, key=(), value=(column,)))
-        refer = [self.refer(table, column)] if column.type.kind is Kind.OPEN_ENUM else []
+        refer = [self.refer(table, column)] if column.type.kind is TypeKind.OPEN_ENUM else []
         return [*lookups, *super().add_column(table, column), *refer]
 
     def alter_column(self, table: Table, before: Column, after: Column) -> Statements:
         """Give a column its new type or requiredness."""
         if after.required and not before.required:
-            raise UnalterableError(f"Column {after.name} became required", table=table.name)
+            raise SchemaChangeNotSupportedError(f"Column {after.name} became required", table=table.name)
         key = after in table.key
         old, new = self.type(before.type, key=key), self.type(after.type, key=key)
         if not alters(before.type, after.type):
-            raise UnalterableError(f"Column {after.name} cannot go from {old} to {new}", table=table.name)
-        if before.type.kind is Kind.UUID and after.type.kind is Kind.TEXT:
+            raise SchemaChangeNotSupportedError(f"Column {after.name} cannot go from {old} to {new}", table=table.name)
+        if before.type.kind is TypeKind.UUID and after.type.kind is TypeKind.TEXT:
             return self._uuid_as_text(table, after)
         return [] if old == new and before.required == after.required else [self._modify(table, after)]
 
@@ -278,7 +280,7 @@ class MySqlDialect(Dialect):
 
     def drop_column(self, table: Table, column: Column) -> Statements:
         """Remove a column that the schema no longer has, and what was made for it."""
-        if column.type.kind is not Kind.OPEN_ENUM:
+        if column.type.kind is not TypeKind.OPEN_ENUM:
             return super().drop_column(table, column)
         name, reference = self.identifier(column.name), self.identifier(self.reference(table, column))
         return [
@@ -297,7 +299,7 @@ class MySqlDialect(Dialect):
         texts = f"varchar(255) CHARACTER SET utf8mb4 COLLATE {self.exact}"
         columns = [
             f"{self.identifier(column.name)}"
-            f" {texts if column.type.kind is Kind.OPEN_ENUM else self.type_of(table, column)} NULL"
+            f" {texts if column.type.kind is TypeKind.OPEN_ENUM else self.type_of(table, column)} NULL"
             for column in table.columns
         ]
         meta = [
@@ -382,15 +384,15 @@ class MySqlDialect(Dialect):
     def comparable(self, table: Table, column: Column, value: str) -> str:
         """Return a value by which rows of two tables may be compared, whatever their collations."""
         kind = column.type.kind
-        if kind is Kind.OPEN_ENUM:
+        if kind is TypeKind.OPEN_ENUM:
             value = f"(SELECT known.value FROM {self.lookup(table, column)} AS known WHERE known.id = {value})"
-        elif kind not in (Kind.TEXT, Kind.ENUM, *JSON_KINDS):
+        elif kind not in (TypeKind.TEXT, TypeKind.ENUM, *JSON_KINDS):
             return value
         return f"CONVERT({value} USING utf8mb4) COLLATE {self.exact}"
 
     def comparable_key(self, table: Table, column: Column, value: str) -> str:
         """Return the same for a column of the key, which an index finds only as it is."""
-        return self.comparable(table, column, value) if column.type.kind is Kind.OPEN_ENUM else value
+        return self.comparable(table, column, value) if column.type.kind is TypeKind.OPEN_ENUM else value
 
     def may_differ(self, one: str, other: str) -> str:
         """Return a condition that is true if two texts are not the same JSON, and hardly ever if they are."""
@@ -416,15 +418,15 @@ _UUID_GROUPS = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
 
 def open_enums(table: Table) -> list[Column]:
     """Return the columns whose values lie in tables of their own."""
-    return [column for column in table.columns if column.type.kind is Kind.OPEN_ENUM]
+    return [column for column in table.columns if column.type.kind is TypeKind.OPEN_ENUM]
 
 
 def with_texts(table: Table) -> Table:
     """Return a table whose open enums are texts."""
     key, value = (
         tuple(
-            replace(column, type=Type(kind=Kind.TEXT, length=_LONGEST_KEY))
-            if column.type.kind is Kind.OPEN_ENUM
+            replace(column, type=ColumnType(kind=TypeKind.TEXT, length=_LONGEST_KEY))
+            if column.type.kind is TypeKind.OPEN_ENUM
             else column
             for column in columns
         )
@@ -444,13 +446,13 @@ def dialect_of(version: str, charset: str) -> MySqlDialect:
     return MySqlDialect(exact="utf8mb4_nopad_bin", utf8=utf8, normal_json=normal)
 
 
-def alters(before: Type, after: Type) -> bool:
+def alters(before: ColumnType, after: ColumnType) -> bool:
     """Whether a column's values, as they are kept, become those of another type."""
     if not widens(before, after):
         return False
     if before.kind is after.kind or {before.kind, after.kind} <= JSON_KINDS:
         return True
-    if after.kind is Kind.TEXT:
+    if after.kind is TypeKind.TEXT:
         return before.kind in _AS_TEXT
     numbers = before.kind in NUMBERS and after.kind in NUMBERS
-    return numbers or after.kind is Kind.IP  # an IPv4 address is padded with zeros, as a wider column pads it
+    return numbers or after.kind is TypeKind.IP  # an IPv4 address is padded with zeros, as a wider column pads it

@@ -14,12 +14,12 @@ import pymysql
 from dapkit.decode.tsv import Header, blocks
 from dapkit.errors import BadValueError
 from dapkit.targets.base import BadValues, Load
+from dapkit.targets.mysql.connection import Wire
 from dapkit.targets.mysql.dialect import MySqlDialect
-from dapkit.targets.mysql.failures import BROKEN_LINES, DUPLICATE, LOCAL_FORBIDDEN, code_of, translated, verdict
+from dapkit.targets.mysql.errors import BROKEN_LINES, DUPLICATE, LOCAL_FORBIDDEN, code_of, translated, verdict
 from dapkit.targets.mysql.reading import Inserting, load_data
-from dapkit.targets.mysql.stream import Repairs, native
-from dapkit.targets.mysql.wire import Wire
-from dapkit.targets.repairs import append
+from dapkit.targets.mysql.tsv_escapes import Repairs, native
+from dapkit.targets.sql.value_repairs import append
 
 __all__ = ["Brought", "Loader", "RepeatedKeysError"]
 

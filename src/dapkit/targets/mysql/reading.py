@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from dapkit.decode.tsv import META_TS, Header
 from dapkit.errors import IntegrityError
-from dapkit.model import Column, Kind, Table
+from dapkit.model import Column, Table, TypeKind
 from dapkit.targets.mysql.dialect import MySqlDialect
-from dapkit.targets.mysql.stream import text_of
+from dapkit.targets.mysql.tsv_escapes import text_of
 
 __all__ = ["Inserting", "load_data"]
 
@@ -26,20 +26,20 @@ _NO_BYTES = "_binary'?????????????????'"
 
 def load_data(dialect: MySqlDialect, table: Table, header: Header, into: str, *, meta: bool) -> str:
     """Load lines into a table; its `meta` columns are there, or else those of the lines are left out."""
-    places: list[str] = []
+    resources: list[str] = []
     assigned: list[str] = []
     for number, (name, value) in enumerate(_taken(dialect, table, header, meta=meta)):
         if name is not None and value is None:
-            places.append(dialect.identifier(name))
+            resources.append(dialect.identifier(name))
             continue
-        places.append(f"@v{number}")
+        resources.append(f"@v{number}")
         if name is not None and value is not None:
-            assigned.append(f"{dialect.identifier(name)} = {value.replace(_SLOT, places[-1])}")
+            assigned.append(f"{dialect.identifier(name)} = {value.replace(_SLOT, resources[-1])}")
     missing = (column for column in table.columns if header.source(column.name) is None)
     assigned += [f"{dialect.identifier(column.name)} = NULL" for column in missing]
     return (
         rf"LOAD DATA LOCAL INFILE 'dapkit' INTO TABLE {into} CHARACTER SET utf8mb4"
-        rf" FIELDS TERMINATED BY '\t' ESCAPED BY '\\' LINES TERMINATED BY '\n' ({', '.join(places)})"
+        rf" FIELDS TERMINATED BY '\t' ESCAPED BY '\\' LINES TERMINATED BY '\n' ({', '.join(resources)})"
         + (f" SET {', '.join(assigned)}" if assigned else "")
     )
 
@@ -61,24 +61,24 @@ def _taken(
 def converted(dialect: MySqlDialect, column: Column, text: str) -> str | None:
     """Return an expression for a column from the service's text; None where the server reads it alike."""
     match column.type.kind:
-        case Kind.BOOLEAN:
+        case TypeKind.BOOLEAN:
             return f"CASE {text} WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE {text} END"
-        case Kind.DATETIME:
+        case TypeKind.DATETIME:
             return f"IF({text} < '0001', {_NO_TIME}, IF(RIGHT({text}, 1) = 'Z', LEFT({text}, 19), {text}))"
-        case Kind.DATE:
+        case TypeKind.DATE:
             return f"IF({text} < '0001', {_NO_TIME}, {text})"
-        case Kind.TIME:
+        case TypeKind.TIME:
             return f"SUBSTRING_INDEX(TRIM(TRAILING 'Z' FROM {text}), '.', 1)"
-        case Kind.UUID:
+        case TypeKind.UUID:
             digits = f"REPLACE({text}, '-', '')"
             packed = f"IF(LENGTH({digits}) = 32, UNHEX({digits}), NULL)"
             return f"COALESCE({packed}, IF({text} IS NULL, NULL, {_NO_BYTES}))"
-        case Kind.IPV4 | Kind.IP:
+        case TypeKind.IPV4 | TypeKind.IP:
             return f"COALESCE(INET6_ATON({text}), IF({text} IS NULL, NULL, {_NO_BYTES}))"
-        case Kind.IPV6:
+        case TypeKind.IPV6:
             packed = f"IF(LENGTH(INET6_ATON({text})) = 16, INET6_ATON({text}), NULL)"
             return f"COALESCE({packed}, IF({text} IS NULL, NULL, {_NO_BYTES}))"
-        case Kind.ENUM:
+        case TypeKind.ENUM:
             return _enum(dialect, column.type.values, text)
     return None
 

@@ -15,19 +15,26 @@ from typing import Any
 from pymysql.cursors import SSCursor
 
 from dapkit.decode.tsv import common_header
-from dapkit.errors import BusyTargetError, DapError, LayoutError, MovedOnError, TargetError, UnalterableError
+from dapkit.errors import (
+    ConcurrentUpdateError,
+    DapError,
+    IncompatibleLayoutError,
+    SchemaChangeNotSupportedError,
+    TargetBusyError,
+    TargetError,
+)
 from dapkit.model import Table
-from dapkit.targets.base import Book, Comparison, Counts, Load, LoadOptions, Truth
-from dapkit.targets.base import Standing as Place
-from dapkit.targets.dialect import BOOKS
-from dapkit.targets.in_fact import as_it_stands
-from dapkit.targets.mysql.books import BEGUN
+from dapkit.results import Comparison, LoadStats
+from dapkit.targets.base import ExpectedTable, Load, LoadOptions, SyncState, TableStatus
+from dapkit.targets.mysql.connection import Wire
 from dapkit.targets.mysql.dialect import STAGING, MySqlDialect, dialect_of, open_enums, with_texts
-from dapkit.targets.mysql.failures import translated
+from dapkit.targets.mysql.errors import translated
+from dapkit.targets.mysql.introspection import Existing, Found, evolve, own_indexes
 from dapkit.targets.mysql.loading import Brought, Loader, RepeatedKeysError
-from dapkit.targets.mysql.standing import Existing, Found, evolve, own_indexes
-from dapkit.targets.mysql.wire import Wire
-from dapkit.targets.sql import Layout, SqlSession, Staged
+from dapkit.targets.mysql.state_tables import BEGUN
+from dapkit.targets.sql.dialect import STATE_SCHEMA
+from dapkit.targets.sql.schema_drift import as_it_stands
+from dapkit.targets.sql.session import Layout, SqlSession, Staged
 
 __all__ = ["MySqlSession"]
 
@@ -107,13 +114,13 @@ class MySqlSession(SqlSession):
         """Return the names of a table's columns."""
         return [row[0] for row in self.query(_COLUMNS, (self.dialect.bare(namespace, table),))]
 
-    def size(self, book: Book) -> int | None:
+    def size(self, state: SyncState) -> int | None:
         """Return the bytes that a table takes, its indexes too."""
         sql = (
             "SELECT data_length + index_length FROM information_schema.tables"
             " WHERE table_schema = database() AND table_name = %s"
         )
-        rows = self.query(sql, (self.dialect.bare(book.namespace, book.table),))
+        rows = self.query(sql, (self.dialect.bare(state.namespace, state.table),))
         return int(rows[0][0]) if rows and rows[0][0] is not None else None
 
     def moment(self, moment: datetime) -> object:
@@ -127,11 +134,11 @@ class MySqlSession(SqlSession):
 
     @contextmanager
     def _alone(self, what: str) -> Iterator[None]:
-        """Let no other process of ours do the same at this time. Raises BusyTargetError when that takes too long."""
+        """Let no other process of ours do the same at this time. Raises TargetBusyError when that takes too long."""
         ((database,),) = self.query("SELECT database()")
         name = "dapkit_" + hashlib.sha256(f"{database}\n{what}".encode()).hexdigest()[:32]
         if self.query("SELECT get_lock(%s, %s)", (name, _PATIENCE)) != [(1,)]:
-            raise BusyTargetError("Somebody else is at work on the same table")
+            raise TargetBusyError("Somebody else is at work on the same table")
         try:
             yield
         finally:
@@ -144,26 +151,26 @@ class MySqlSession(SqlSession):
         """Make the books where they are missing; see `TargetSession`."""
         if self._is_there("dap_meta"):
             hint = "Let the official client migrate it once, with any of its commands, or use another database."
-            raise LayoutError("The books are of version 0 (dap_meta)", hint=hint)
+            raise IncompatibleLayoutError("The books are of version 0 (dap_meta)", hint=hint)
         with self._alone("books"):
             super().prepare(namespace, sandbox=sandbox)
 
-    def standing(self, namespace: str, table: str, books: Mapping[str, Book] | None = None) -> Place:
+    def status(self, namespace: str, table: str, sync_states: Mapping[str, SyncState] | None = None) -> TableStatus:
         """Return what there is where the table should be; what a broken load of ours left is nothing."""
-        place = super().standing(namespace, table, books)
-        return Place.ABSENT if place is Place.UNBOOKED and self._left(namespace, table) else place
+        place = super().status(namespace, table, sync_states)
+        return TableStatus.ABSENT if place is TableStatus.UNMANAGED and self._left(namespace, table) else place
 
     def _left(self, namespace: str, table: str) -> bool:
         """Whether an empty table is what a broken load of ours left."""
-        if not self.exists(BOOKS, BEGUN):
+        if not self.exists(STATE_SCHEMA, BEGUN):
             return False
-        sql = f"SELECT 1 FROM {self.dialect.book(BEGUN)} WHERE source_namespace = %s AND source_table = %s"
+        sql = f"SELECT 1 FROM {self.dialect.state_table(BEGUN)} WHERE source_namespace = %s AND source_table = %s"
         begun = bool(self.query(sql, (namespace, table)))
         return begun and not self.query(f"SELECT 1 FROM {self.dialect.name(namespace, table)} LIMIT 1")
 
     # Tables
 
-    def ddl(self, table: Table, before: Book | None, options: LoadOptions) -> list[str]:
+    def ddl(self, table: Table, before: SyncState | None, options: LoadOptions) -> list[str]:
         """Return the statements that make a table, or alter it as it stands; nothing is run."""
         if before is None:
             return self.dialect.create_table(table)
@@ -180,7 +187,7 @@ class MySqlSession(SqlSession):
             references=[each[0] for each in self.query(_REFERENCES, name)],
         )
 
-    def initialise(self, load: Load) -> Counts:
+    def initialise(self, load: Load) -> LoadStats:
         """Create a table that is absent, fill it from a snapshot and book it."""
         table = load.table
         line = (table.namespace, table.name)
@@ -188,61 +195,65 @@ class MySqlSession(SqlSession):
             self._begin(table)
             try:
                 with self._filled(load, self.dialect.of(table)) as filled:
-                    counts = self._settle(load, None, "initialised", filled)
-                    self.modify(f"DELETE FROM {self.dialect.book(BEGUN)} WHERE {_LINE}", line)
+                    counts = self._settle(load, None, "initial-load", filled)
+                    self.modify(f"DELETE FROM {self.dialect.state_table(BEGUN)} WHERE {_LINE}", line)
             except BaseException:
                 with suppress(TargetError):  # if it cannot be removed, it is recognised later
                     self._clear(table)
-                    self.modify(f"DELETE FROM {self.dialect.book(BEGUN)} WHERE {_LINE}", line)
+                    self.modify(f"DELETE FROM {self.dialect.state_table(BEGUN)} WHERE {_LINE}", line)
                 raise
         return counts
 
     def _begin(self, table: Table) -> None:
         """Make the table, taken down as begun first, so that what breaks off is recognised."""
-        match self.standing(table.namespace, table.name):
-            case Place.BOOKED:
-                raise MovedOnError(f"Table {table.name} was brought by somebody else meanwhile", table=table.name)
-            case Place.UNBOOKED | Place.OTHER:
+        match self.status(table.namespace, table.name):
+            case TableStatus.MANAGED:
+                raise ConcurrentUpdateError(
+                    f"Table {table.name} was brought by somebody else meanwhile", table=table.name
+                )
+            case TableStatus.UNMANAGED | TableStatus.NOT_A_TABLE:
                 name = self.dialect.bare(table.namespace, table.name)
                 hint = "Rename it, or drop it if it is left from a broken load of the official client."
-                raise LayoutError(f"There is a table {name} that is not on the books", hint=hint, table=table.name)
+                raise IncompatibleLayoutError(
+                    f"There is a table {name} that is not on the books", hint=hint, table=table.name
+                )
         self._require_lookups(table)
         columns = "(source_namespace, source_table)"
-        insert = f"INSERT IGNORE INTO {self.dialect.book(BEGUN)} {columns} VALUES (%s, %s)"
+        insert = f"INSERT IGNORE INTO {self.dialect.state_table(BEGUN)} {columns} VALUES (%s, %s)"
         self.modify(insert, (table.namespace, table.name))
         self._clear(table)
         self._run(self.dialect.create_table(table))
 
     def _require_lookups(self, table: Table) -> None:
-        """Raise LayoutError when somebody's own table stands where one for the values of an open enum would."""
+        """Raise IncompatibleLayoutError when a table of the user has the name of a lookup table."""
         for column in open_enums(table):
             lookup = f"{table.name}__{column.name}"
             if self.columns(table.namespace, lookup) not in ([], ["id", "value"]):
                 name = self.dialect.bare(table.namespace, lookup)
                 message = f"There is a table {name}, which is not one for the values of {column.name}"
-                raise LayoutError(message, hint="It was not touched: rename or drop it.", table=table.name)
+                raise IncompatibleLayoutError(message, hint="It was not touched: rename or drop it.", table=table.name)
 
     def _clear(self, table: Table) -> None:
         self._run(self.dialect.drop_table(table.namespace, table.name))
         self._run(f"DROP TABLE IF EXISTS {self.dialect.lookup(table, column)}" for column in open_enums(table))
 
     @contextmanager
-    def _filled(self, load: Load, into: str) -> Iterator[Counts]:
+    def _filled(self, load: Load, into: str) -> Iterator[LoadStats]:
         """Fill an empty, keyed table from a snapshot, in a transaction that takes in what is done within."""
         if not open_enums(load.table):
             with suppress(RepeatedKeysError):
                 with self.transaction():
                     brought = self._bring(load, into, action=False, meta=False)
                     self.require_rows(load, brought.rows)
-                    yield Counts(written=brought.rows, repaired=brought.repaired)
+                    yield LoadStats(written=brought.rows, repaired=brought.repaired)
                 return
         staged = self._staged(load, action=False)
         with self.transaction():
             self._run(self.dialect.add_values(load.table, staged.name))
             written = self.modify(self.dialect.insert(load.table, staged.name, into=into))
-            yield Counts(written=written, repaired=staged.repaired)
+            yield LoadStats(written=written, repaired=staged.repaired)
 
-    def change(self, load: Load, before: Book) -> Counts:
+    def change(self, load: Load, before: SyncState) -> LoadStats:
         """Apply an increment that was asked from the watermark in `before`."""
         self._guard(before)
         self.ddl(load.table, before, load.options)  # what cannot be altered is known before rows are read
@@ -250,15 +261,15 @@ class MySqlSession(SqlSession):
         with self._altered(load, before) as alterations:
             deleted = self.modify(self.dialect.delete_marked(load.table, staged.name))
             written = self._upsert(load, staged, action=True)
-            counts = Counts(written=written, deleted=deleted, repaired=staged.repaired)
-            return self._settle(load, before, "changed", counts, alterations)
+            counts = LoadStats(written=written, deleted=deleted, repaired=staged.repaired)
+            return self._settle(load, before, "incremental", counts, alterations)
 
-    def replace(self, load: Load, before: Book) -> Counts:
+    def replace(self, load: Load, before: SyncState) -> LoadStats:
         """Make a live table equal to a snapshot."""
         self._guard(before)
         try:
             self.ddl(load.table, before, load.options)
-        except UnalterableError:
+        except SchemaChangeNotSupportedError:
             if load.options.keep_missing:
                 raise
             return self._rebuilt(load, before)
@@ -267,11 +278,11 @@ class MySqlSession(SqlSession):
             if not load.options.keep_missing:
                 deleted = self.modify(self.dialect.delete_missing(load.table, staged.name))
             written = self._upsert(load, staged, action=False)
-            counts = Counts(written=written, deleted=deleted, repaired=staged.repaired)
-            return self._settle(load, before, "replaced", counts, alterations)
+            counts = LoadStats(written=written, deleted=deleted, repaired=staged.repaired)
+            return self._settle(load, before, "full-refresh", counts, alterations)
 
     @contextmanager
-    def _altered(self, load: Load, before: Book) -> Iterator[list[str]]:
+    def _altered(self, load: Load, before: SyncState) -> Iterator[list[str]]:
         """Alter a table, then begin the transaction of its rows; nothing is done if it has moved on."""
         with self._alone(self.dialect.of(load.table)):
             self._guard(before)
@@ -283,7 +294,7 @@ class MySqlSession(SqlSession):
                 self._guard(before)
                 yield alterations
 
-    def _rebuilt(self, load: Load, before: Book) -> Counts:
+    def _rebuilt(self, load: Load, before: SyncState) -> LoadStats:
         """Make the table anew beside itself, and let it take the place; the books follow.
 
         What breaks off in between leaves a table that is newer than its line: the next increment is then asked from
@@ -303,12 +314,12 @@ class MySqlSession(SqlSession):
             self._run(evolve(self.dialect, table, table, self._found(table), drop_columns=False))
             with self.transaction():
                 self._guard(before)
-                return self._settle(load, before, "replaced", filled, [self.dialect.create(table, live)])
+                return self._settle(load, before, "full-refresh", filled, [self.dialect.create(table, live)])
 
     def _beside(self, table: Table) -> tuple[str, str]:
         """Return the names of a table that is to take another's place, and of the one that it took it from."""
         key = hashlib.sha256(self.dialect.of(table).encode()).hexdigest()[:16]
-        return self.dialect.book(f"dapkit_fresh_{key}"), self.dialect.book(f"dapkit_old_{key}")
+        return self.dialect.state_table(f"dapkit_fresh_{key}"), self.dialect.state_table(f"dapkit_old_{key}")
 
     @contextmanager
     def _cleared_beside(self, table: Table) -> Iterator[None]:
@@ -340,12 +351,14 @@ class MySqlSession(SqlSession):
             if self.query(_COLLATION, (name, "value")) not in ([], [(self.dialect.exact,)]):
                 self.modify(self.dialect.tell_apart(self.dialect.lookup(table, column)))
 
-    def repair(self, load: Load) -> Counts:
+    def repair(self, load: Load) -> LoadStats:
         """Make a table that is not on the books equal to a snapshot, and book it, if it is as we would make it."""
         table, deleted = load.table, 0
         with self._alone(self.dialect.of(table)):
-            if table.name in self.books(table.namespace):
-                raise MovedOnError(f"Table {table.name} was loaded by somebody else meanwhile", table=table.name)
+            if table.name in self.sync_states(table.namespace):
+                raise ConcurrentUpdateError(
+                    f"Table {table.name} was loaded by somebody else meanwhile", table=table.name
+                )
             self.require_layout(table, self.expected_layout(table))
             staged = self._staged(load, action=False)
             self._tell_apart(table)
@@ -353,7 +366,7 @@ class MySqlSession(SqlSession):
                 if not load.options.keep_missing:
                     deleted = self.modify(self.dialect.delete_missing(table, staged.name))
                 written = self._upsert(load, staged, action=False)
-                counts = Counts(written=written, deleted=deleted, repaired=staged.repaired)
+                counts = LoadStats(written=written, deleted=deleted, repaired=staged.repaired)
                 return self._settle(load, None, "repaired", counts)
 
     def layout(self, table: Table) -> Layout:
@@ -373,7 +386,7 @@ class MySqlSession(SqlSession):
         self._run(self.dialect.drop_scratch(scratch))
         return wanted
 
-    def compare(self, truth: Truth) -> Comparison:
+    def compare(self, truth: ExpectedTable) -> Comparison:
         """Compare a live table with what it should hold, made anew as a temporary table."""
         made = replace(with_texts(truth.snapshot.table), namespace=self.dialect.scratch)
         self._run(self.dialect.create_scratch(made))
@@ -395,8 +408,8 @@ class MySqlSession(SqlSession):
             self._run(self.dialect.drop_table(namespace, table))
             self._run(f"DROP TABLE IF EXISTS {self.dialect.identifier(lookup)}" for lookup in lookups)
             with self.transaction():
-                self.modify(self.dialect.delete_book(), (namespace, table))
-                self.modify(f"DELETE FROM {self.dialect.book(BEGUN)} WHERE {_LINE}", (namespace, table))
+                self.modify(self.dialect.delete_state(), (namespace, table))
+                self.modify(f"DELETE FROM {self.dialect.state_table(BEGUN)} WHERE {_LINE}", (namespace, table))
 
     # Steps
 
@@ -418,16 +431,18 @@ class MySqlSession(SqlSession):
         super()._upsert(load, staged, action=action)
         return int(self.query(self.dialect.count(staged.name, action=action))[0][0])
 
-    def _guard(self, before: Book) -> None:
+    def _guard(self, before: SyncState) -> None:
         """Hold the table's lines by their numbers, so that nobody waits who has others."""
-        sync = self.dialect.book("table_sync")
+        sync = self.dialect.state_table("table_sync")
         numbers = [
             row[0] for row in self.query(f"SELECT id FROM {sync} WHERE {_LINE}", (before.namespace, before.table))
         ]
         held = f"SELECT max(timestamp) FROM {sync} WHERE id IN ({', '.join(map(str, numbers)) or 'NULL'}) FOR UPDATE"
         ((stored,),) = self.query(held)
         if stored is None or stored.replace(tzinfo=UTC) != before.watermark:
-            raise MovedOnError(f"Table {before.table} was changed by somebody else meanwhile", table=before.table)
+            raise ConcurrentUpdateError(
+                f"Table {before.table} was changed by somebody else meanwhile", table=before.table
+            )
 
 
 _LINE = "source_namespace = %s AND source_table = %s"

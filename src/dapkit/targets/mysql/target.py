@@ -5,12 +5,12 @@ from typing import Self
 
 import pymysql
 
-from dapkit.targets.connection_string import Ssl
-from dapkit.targets.keepalive import CONNECTING
 from dapkit.targets.mysql.address import Address, address_of
-from dapkit.targets.mysql.failures import unconnected
+from dapkit.targets.mysql.connection import Wire
+from dapkit.targets.mysql.errors import unconnected
 from dapkit.targets.mysql.session import MySqlSession
-from dapkit.targets.mysql.wire import Wire
+from dapkit.targets.sql.connection_string import Ssl
+from dapkit.targets.sql.keepalive import CONNECTING
 
 __all__ = ["MySqlTarget"]
 
@@ -21,8 +21,8 @@ _ATTEMPTS = {Ssl.DISABLE: (False,), Ssl.ALLOW: (False, True), Ssl.PREFER: (True,
 class MySqlTarget:
     """A database of MySQL or MariaDB."""
 
-    most_sessions = 8
-    stand_in = None
+    max_connections = 8
+    empty_substitute = None
     notice = None
 
     def __init__(self, address: Address) -> None:

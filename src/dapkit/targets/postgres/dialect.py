@@ -5,32 +5,32 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from dapkit.errors import UnalterableError
-from dapkit.model import Column, Kind, Table, Type
+from dapkit.errors import SchemaChangeNotSupportedError
+from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import difference
 from dapkit.targets.base import Sample
-from dapkit.targets.dialect import BOOKS, BUCKETS, JSON_KINDS, MARKER_LENGTH, Dialect, Statements, threshold
-from dapkit.targets.postgres import books
+from dapkit.targets.postgres import state_tables as sync_states
+from dapkit.targets.sql.dialect import BUCKETS, JSON_KINDS, MARKER_LENGTH, STATE_SCHEMA, Dialect, Statements, threshold
 
 __all__ = ["PostgresDialect"]
 
 _TYPES = {
-    Kind.INT16: "smallint",
-    Kind.INT32: "integer",
-    Kind.INT64: "bigint",
-    Kind.FLOAT32: "real",
-    Kind.FLOAT64: "double precision",
-    Kind.BOOLEAN: "boolean",
-    Kind.OPEN_ENUM: "integer",
-    Kind.DATETIME: "timestamp",
-    Kind.DATE: "date",
-    Kind.TIME: "time",
-    Kind.UUID: "uuid",
-    Kind.IPV4: "inet",
-    Kind.IPV6: "inet",
-    Kind.IP: "inet",
-    Kind.OBJECT: "jsonb",
-    Kind.FREE: "jsonb",
+    TypeKind.INT16: "smallint",
+    TypeKind.INT32: "integer",
+    TypeKind.INT64: "bigint",
+    TypeKind.FLOAT32: "real",
+    TypeKind.FLOAT64: "double precision",
+    TypeKind.BOOLEAN: "boolean",
+    TypeKind.OPEN_ENUM: "integer",
+    TypeKind.DATETIME: "timestamp",
+    TypeKind.DATE: "date",
+    TypeKind.TIME: "time",
+    TypeKind.UUID: "uuid",
+    TypeKind.IPV4: "inet",
+    TypeKind.IPV6: "inet",
+    TypeKind.IP: "inet",
+    TypeKind.OBJECT: "jsonb",
+    TypeKind.UNTYPED: "jsonb",
 }
 _WIDENED = {
     ("smallint", "integer"), ("smallint", "bigint"), ("integer", "bigint"), ("real", "double precision"),
@@ -58,9 +58,9 @@ class PostgresDialect(Dialect):
 
     # The books
 
-    def create_books(self) -> Statements:
+    def create_state_tables(self) -> Statements:
         """Make the books, laid out as the official client's, and our own tables, one process at a time."""
-        return [books.made(self.identifier(BOOKS))]
+        return [sync_states.made(self.identifier(STATE_SCHEMA))]
 
     # Types
 
@@ -68,22 +68,22 @@ class PostgresDialect(Dialect):
         """Return the type of a column."""
         return self.column_type(table, column.name, column.type)
 
-    def column_type(self, table: Table, name: str, type_: Type) -> str:
+    def column_type(self, table: Table, name: str, type_: ColumnType) -> str:
         """Return a type as a column of this name has it."""
         match type_.kind:
-            case Kind.DECIMAL:
+            case TypeKind.DECIMAL:
                 return f"numeric({type_.precision},{type_.scale})"
-            case Kind.TEXT if type_.length is None:
+            case TypeKind.TEXT if type_.length is None:
                 return "text"
-            case Kind.TEXT:
+            case TypeKind.TEXT:
                 assert type_.length is not None
                 return f"varchar({max(type_.length, MARKER_LENGTH) if type_.marker else type_.length})"
-            case Kind.ENUM:
+            case TypeKind.ENUM:
                 return self.dependant(table, name)
-            case Kind.ARRAY if type_.items is not None and type_.items.kind not in JSON_KINDS:
-                items = type_.items if type_.items.kind is not Kind.OPEN_ENUM else Type(kind=Kind.TEXT)
+            case TypeKind.ARRAY if type_.items is not None and type_.items.kind not in JSON_KINDS:
+                items = type_.items if type_.items.kind is not TypeKind.OPEN_ENUM else ColumnType(kind=TypeKind.TEXT)
                 return f"{self.column_type(table, name, items)}[]"
-            case Kind.ARRAY:
+            case TypeKind.ARRAY:
                 return "jsonb"
         return _TYPES[type_.kind]
 
@@ -93,11 +93,11 @@ class PostgresDialect(Dialect):
 
     def default(self, column: Column) -> str:
         """Return the DEFAULT of a column, with a space before it; the number of an open enum's value is not known."""
-        return "" if column.type.kind is Kind.OPEN_ENUM else super().default(column)
+        return "" if column.type.kind is TypeKind.OPEN_ENUM else super().default(column)
 
     def default_value(self, column: Column) -> str:
         """Return the value of a column that has a default; times are in UTC without saying so."""
-        if column.type.kind is not Kind.DATETIME:
+        if column.type.kind is not TypeKind.DATETIME:
             return super().default_value(column)
         moment = datetime.fromisoformat(json.loads(column.default or ""))
         utc = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
@@ -131,7 +131,7 @@ class PostgresDialect(Dialect):
 
     def create_dependant(self, table: Table, column: Column) -> Statements:
         """Make the enum type or the lookup table of a column that needs one, with its values."""
-        if column.type.kind is not Kind.OPEN_ENUM:
+        if column.type.kind is not TypeKind.OPEN_ENUM:
             return [
                 f"CREATE TYPE {self.dependant(table, name)} AS ENUM ({', '.join(map(self.literal, values))})"
                 for name, values in enum_types(column.name, column.type).items()
@@ -152,7 +152,7 @@ class PostgresDialect(Dialect):
             for column in table.columns
             for name in enum_types(column.name, column.type)
         ]
-        return types + [self._key_again(table, each) for each in table.columns if each.type.kind is Kind.OPEN_ENUM]
+        return types + [self._key_again(table, each) for each in table.columns if each.type.kind is TypeKind.OPEN_ENUM]
 
     def _key_again(self, table: Table, column: Column) -> str:
         name, key = self.dependant(table, column.name), self.identifier(f"uq_{table.name}__{column.name}")
@@ -169,7 +169,7 @@ class PostgresDialect(Dialect):
 
     def refer(self, table: Table, column: Column) -> Statements:
         """Bind a column of numbers to its lookup table."""
-        if column.type.kind is not Kind.OPEN_ENUM:
+        if column.type.kind is not TypeKind.OPEN_ENUM:
             return []
         name = self._reference(table, column)
         return [
@@ -181,7 +181,7 @@ class PostgresDialect(Dialect):
         return self.identifier(f"fk_{table.name}_{column.name}")
 
     def _reference_names(self, table: Table) -> list[str]:
-        return [self._reference(table, column) for column in table.columns if column.type.kind is Kind.OPEN_ENUM]
+        return [self._reference(table, column) for column in table.columns if column.type.kind is TypeKind.OPEN_ENUM]
 
     def key_name(self, table: Table) -> str:
         """Return the name of a table's key."""
@@ -195,12 +195,12 @@ class PostgresDialect(Dialect):
 
     def comparable(self, table: Table, column: Column, value: str) -> str:
         """Return a value by which rows of two tables may be compared, whose enums are not of one type or number."""
-        if column.type.kind is Kind.OPEN_ENUM:
+        if column.type.kind is TypeKind.OPEN_ENUM:
             return (
                 f"(SELECT lookup.value FROM {self.dependant(table, column.name)} AS lookup WHERE lookup.id = {value})"
             )
         if self.type_of(table, column).startswith('"'):
-            return f"{value}::text" + ("[]" if column.type.kind is Kind.ARRAY else "")
+            return f"{value}::text" + ("[]" if column.type.kind is TypeKind.ARRAY else "")
         return value
 
     def is_loose(self, table: Table, column: Column) -> bool:  # noqa: ARG002, JSON is compared as what it is
@@ -270,7 +270,7 @@ class PostgresDialect(Dialect):
 
     def drop_dependant(self, table: Table, column: Column) -> Statements:
         """Remove the enum type or lookup table of a column that is gone."""
-        if column.type.kind is Kind.OPEN_ENUM:
+        if column.type.kind is TypeKind.OPEN_ENUM:
             return [f"DROP TABLE IF EXISTS {self.dependant(table, column.name)}"]
         names = enum_types(column.name, column.type)
         return [f"DROP TYPE IF EXISTS {self.dependant(table, name)}" for name in names]
@@ -278,23 +278,25 @@ class PostgresDialect(Dialect):
     def alter_column(self, table: Table, before: Column, after: Column) -> Statements:
         """Give a column its new type or requiredness."""
         if after.required and not before.required:
-            raise UnalterableError(f"Column {after.name} became required", table=table.name)
+            raise SchemaChangeNotSupportedError(f"Column {after.name} became required", table=table.name)
         name = self.identifier(after.name)
         place = f"ALTER TABLE {self.of(table)} ALTER COLUMN {name}"
         statements = [f"{place} DROP NOT NULL"] if before.required and not after.required else []
         old, new = self.type_of(table, before), self.type_of(table, after)
-        numbered = Kind.OPEN_ENUM in (before.type.kind, after.type.kind)
+        numbered = TypeKind.OPEN_ENUM in (before.type.kind, after.type.kind)
         if old == new and (before.type.kind is after.type.kind or not numbered):
             kept = enum_types(after.name, after.type)
             gone = set(enum_types(before.name, before.type).get(before.name, ())) - set(kept.get(after.name, ()))
             if gone:
-                raise UnalterableError(f"Column {after.name} lost the values {', '.join(gone)}", table=table.name)
-            if after.type.kind is Kind.OPEN_ENUM:
+                raise SchemaChangeNotSupportedError(
+                    f"Column {after.name} lost the values {', '.join(gone)}", table=table.name
+                )
+            if after.type.kind is TypeKind.OPEN_ENUM:
                 added = [value for value in after.type.values if value not in before.type.values]
                 return [*statements, *self.add_values(table, after, added)]
             return statements
         if not _fits(before.type, old, after.type, new):
-            raise UnalterableError(f"Column {after.name} cannot go from {old} to {new}", table=table.name)
+            raise SchemaChangeNotSupportedError(f"Column {after.name} cannot go from {old} to {new}", table=table.name)
         change = f"{place} SET DATA TYPE {new} USING {name}::{new}"
         return [*statements, change, *self.drop_dependant(table, before)]
 
@@ -339,17 +341,17 @@ class PostgresDialect(Dialect):
         ]
 
 
-def enum_types(name: str, type_: Type) -> dict[str, tuple[str, ...]]:
+def enum_types(name: str, type_: ColumnType) -> dict[str, tuple[str, ...]]:
     """Return the enum types that a column needs, with their values, by what follows the table's name in theirs.
 
     The official client makes them for the fields of objects too, which nothing uses.
     """
     match type_.kind:
-        case Kind.ENUM:
+        case TypeKind.ENUM:
             return {name: type_.values}
-        case Kind.ARRAY if type_.items is not None:
+        case TypeKind.ARRAY if type_.items is not None:
             return enum_types(name, type_.items)
-        case Kind.OBJECT:
+        case TypeKind.OBJECT:
             found: dict[str, tuple[str, ...]] = {}
             for field in type_.fields:
                 found |= enum_types(f"{name}__{field.name}", field.type)
@@ -357,20 +359,20 @@ def enum_types(name: str, type_: Type) -> dict[str, tuple[str, ...]]:
     return {}
 
 
-def _fits(before: Type, old: str, after: Type, new: str) -> bool:
+def _fits(before: ColumnType, old: str, after: ColumnType, new: str) -> bool:
     """Whether a column's values can become those of a wider type, in the table as it is."""
-    if before.kind is Kind.OPEN_ENUM:
+    if before.kind is TypeKind.OPEN_ENUM:
         return False
     if (old, new) in _WIDENED:
         return True
-    if before.kind is Kind.DECIMAL and after.kind is Kind.DECIMAL:
+    if before.kind is TypeKind.DECIMAL and after.kind is TypeKind.DECIMAL:
         whole = after.precision - after.scale >= before.precision - before.scale
         return whole and after.scale >= before.scale
-    if after.kind is not Kind.TEXT:
+    if after.kind is not TypeKind.TEXT:
         return False
-    if before.kind is Kind.TEXT:
+    if before.kind is TypeKind.TEXT:
         return new == "text" or (old != "text" and _length(new) >= _length(old))
-    return new == "text" and (old in _READ_AS_TEXT or before.kind is Kind.ENUM)
+    return new == "text" and (old in _READ_AS_TEXT or before.kind is TypeKind.ENUM)
 
 
 def _length(varchar: str) -> int:

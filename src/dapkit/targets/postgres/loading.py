@@ -10,9 +10,9 @@ from dapkit.decode.tsv import Header, blocks, fields, foreign_escape, native, te
 from dapkit.errors import BadValueError
 from dapkit.targets.base import Load
 from dapkit.targets.postgres.dialect import PostgresDialect
-from dapkit.targets.postgres.failures import bad_value, translated
+from dapkit.targets.postgres.errors import bad_value, translated
 from dapkit.targets.postgres.staging import Reading
-from dapkit.targets.repairs import Repairs
+from dapkit.targets.sql.value_repairs import Repairs
 
 __all__ = ["Loader"]
 

@@ -8,19 +8,20 @@ from typing import Any
 import psycopg
 
 from dapkit.decode.tsv import Header, common_header
-from dapkit.errors import MovedOnError
+from dapkit.errors import ConcurrentUpdateError
 from dapkit.model import Table
+from dapkit.results import LoadStats
 from dapkit.schema import difference, read_table
-from dapkit.targets import keepalive
-from dapkit.targets.base import Book, Counts, Load
-from dapkit.targets.in_fact import as_it_stands, only
+from dapkit.targets.base import Load, SyncState
 from dapkit.targets.postgres import views
 from dapkit.targets.postgres.dialect import PostgresDialect
-from dapkit.targets.postgres.failures import translated, unconnected
+from dapkit.targets.postgres.errors import translated, unconnected
 from dapkit.targets.postgres.loading import Loader
 from dapkit.targets.postgres.staging import STAGING, create_staging
-from dapkit.targets.repairs import Repairs
-from dapkit.targets.sql import Layout, SqlSession, Staged
+from dapkit.targets.sql import keepalive
+from dapkit.targets.sql.schema_drift import as_it_stands, only
+from dapkit.targets.sql.session import Layout, SqlSession, Staged
+from dapkit.targets.sql.value_repairs import Repairs
 
 __all__ = ["PostgresSession", "connect"]
 
@@ -114,9 +115,9 @@ class PostgresSession(SqlSession):
         """Return the names of a table's columns."""
         return [row[0] for row in self.query(_COLUMNS, (self.dialect.name(namespace, table),))]
 
-    def size(self, book: Book) -> int | None:
+    def size(self, state: SyncState) -> int | None:
         """Return the bytes that a table takes, its indexes too."""
-        name = self.dialect.name(book.namespace, book.table)
+        name = self.dialect.name(state.namespace, state.table)
         rows = self.query("SELECT pg_total_relation_size(to_regclass(%s))", (name,))
         return None if rows[0][0] is None else int(rows[0][0])
 
@@ -126,12 +127,14 @@ class PostgresSession(SqlSession):
 
     # Rows
 
-    def initialise(self, load: Load) -> Counts:
+    def initialise(self, load: Load) -> LoadStats:
         """Create a table, where one of its name may have left something: the official client drops half."""
         table = load.table
         with self.transaction():
             if self.exists(table.namespace, table.name):
-                raise MovedOnError(f"Table {table.name} was brought by somebody else meanwhile", table=table.name)
+                raise ConcurrentUpdateError(
+                    f"Table {table.name} was brought by somebody else meanwhile", table=table.name
+                )
             self._run(self.dialect.take_over(table))
             return super().initialise(load)
 
@@ -146,7 +149,7 @@ class PostgresSession(SqlSession):
         self.modify(f"ANALYZE {STAGING} ({self.dialect.listed(load.table.key)})")
         return Staged(name=STAGING, rows=rows, repaired=repairs.counts)
 
-    def fill(self, load: Load) -> Counts:
+    def fill(self, load: Load) -> LoadStats:
         """Fill the empty table from a snapshot straight away; through a temporary one only if a key is repeated."""
         try:
             with self._connection.transaction():
@@ -156,7 +159,7 @@ class PostgresSession(SqlSession):
         except psycopg.Error as error:
             raise translated(error, load.table.name) from error
 
-    def _fill_directly(self, load: Load) -> Counts:
+    def _fill_directly(self, load: Load) -> LoadStats:
         """Let `meta` columns come too, as one byte each, and drop them afterwards: cheaper than taking them out."""
         place = f"ALTER TABLE {self.dialect.of(load.table)}"
         paths, table = load.parts.paths, load.table
@@ -170,7 +173,7 @@ class PostgresSession(SqlSession):
             self.require_rows(load, rows)
             for statement in (*(f"{place} DROP COLUMN {name}" for name in meta), *self.dialect.add_key(table)):
                 self._connection.execute(statement.encode())
-        return Counts(written=rows, repaired=repairs.counts)
+        return LoadStats(written=rows, repaired=repairs.counts)
 
     def _load(self, load: Load, header: Header | None, repairs: Repairs, into: str) -> int:
         if header is None:
@@ -182,17 +185,17 @@ class PostgresSession(SqlSession):
 
     # Later versions
 
-    def change(self, load: Load, before: Book) -> Counts:
+    def change(self, load: Load, before: SyncState) -> LoadStats:
         """Apply an increment; enums grow first, for themselves."""
         self._grow(load, before)
         return super().change(load, before)
 
-    def replace(self, load: Load, before: Book) -> Counts:
+    def replace(self, load: Load, before: SyncState) -> LoadStats:
         """Make a live table equal to a snapshot; enums grow first, for themselves."""
         self._grow(load, before)
         return super().replace(load, before)
 
-    def alterations(self, load: Load, before: Book) -> list[str]:
+    def alterations(self, load: Load, before: SyncState) -> list[str]:
         """Alter the table as it stands: a new column may be an old one that was kept."""
         table, rows = load.table, self.query(_COLUMNS, (self.dialect.of(load.table),))
         there = {name: self.dialect.kept_type(type_, labels) for name, type_, labels in rows}
@@ -203,12 +206,12 @@ class PostgresSession(SqlSession):
         stand = replace(old, value=(*old.value, *kept))
         return clearing + self.dialect.alter(stand, table, drop_columns=load.options.drop_columns)
 
-    def rebuild(self, load: Load, before: Book) -> list[str]:
+    def rebuild(self, load: Load, before: SyncState) -> list[str]:
         """Empty the table as it stands and give it the load's schema."""
         there = self.columns(before.namespace, before.table)
         return self.dialect.rebuild(only(read_table(before.schema), there), load.table)
 
-    def _grow(self, load: Load, before: Book) -> None:
+    def _grow(self, load: Load, before: SyncState) -> None:
         self._run(self.dialect.grow(read_table(before.schema), load.table))
 
     def alter(self, table: Table, statements: Sequence[str]) -> None:
@@ -219,7 +222,7 @@ class PostgresSession(SqlSession):
         with views.aside(self, table):
             self._run(statements)
 
-    def refill(self, load: Load, statements: Sequence[str]) -> Counts:
+    def refill(self, load: Load, statements: Sequence[str]) -> LoadStats:
         """Empty a table, alter and fill it; views on it are restored when the rows are there."""
         with views.aside(self, load.table):
             return super().refill(load, statements)
@@ -235,7 +238,7 @@ class PostgresSession(SqlSession):
             dependants = [row[0] for row in self.query(_DEPENDANTS, (name, f"{table}__"))]
             self._run(self.dialect.drop_table(namespace, table))
             self._run(dependants)
-            self.modify(self.dialect.delete_book(), (namespace, table))
+            self.modify(self.dialect.delete_state(), (namespace, table))
 
 
 _COLUMNS = """

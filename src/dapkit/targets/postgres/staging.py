@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
-from dapkit.model import Column, Kind, Table, Type
+from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import UNSPECIFIED
-from dapkit.targets.dialect import JSON_KINDS
 from dapkit.targets.postgres.dialect import PostgresDialect
+from dapkit.targets.sql.dialect import JSON_KINDS
 
 __all__ = ["RAW", "STAGING", "Reading", "Suspect"]
 
@@ -85,7 +85,7 @@ class Reading:
             f" SELECT DISTINCT {self._raw(column)} FROM {RAW} AS raw WHERE {self._raw(column)} IS NOT NULL"
             " ON CONFLICT (value) DO NOTHING"
             for column in self.columns
-            if column.type.kind is Kind.OPEN_ENUM
+            if column.type.kind is TypeKind.OPEN_ENUM
         ]
 
     def insert(self, into: str) -> str:
@@ -98,7 +98,7 @@ class Reading:
             f" LEFT JOIN {self.dialect.dependant(self.table, column.name)} AS {self._lookup(column)}"
             f" ON {self._lookup(column)}.value = {self._raw(column)}"
             for column in self.columns
-            if column.type.kind is Kind.OPEN_ENUM
+            if column.type.kind is TypeKind.OPEN_ENUM
         )
         selected = ", ".join(values)
         return f"INSERT INTO {into} ({self.dialect.listed(names)}) SELECT {selected} FROM {RAW} AS raw{joins}"
@@ -106,17 +106,17 @@ class Reading:
     def value(self, column: Column) -> str:
         """Return an expression for a column."""
         text = self._raw(column)
-        if column.type.kind is Kind.OPEN_ENUM:
+        if column.type.kind is TypeKind.OPEN_ENUM:
             return f"{self._lookup(column)}.id"
         if not (self.careful or _held(column)):
             return text
         return self._converted(column, column.type, text)
 
-    def _converted(self, column: Column, type_: Type, text: str) -> str:
+    def _converted(self, column: Column, type_: ColumnType, text: str) -> str:
         kind, target = type_.kind, self.dialect.column_type(self.table, column.name, type_)
-        if kind is Kind.TEXT:
+        if kind is TypeKind.TEXT:
             return text  # an assignment refuses what is too long, a cast would cut it
-        if kind is Kind.ARRAY and target != "jsonb":
+        if kind is TypeKind.ARRAY and target != "jsonb":
             assert type_.items is not None
             item = self._converted(column, type_.items, "item")
             items = f"ARRAY(SELECT {item} FROM jsonb_array_elements_text({self._json(text)}::jsonb) AS list(item))"
@@ -125,16 +125,16 @@ class Reading:
             text = self._repaired(type_, text)
         return f"({text})::{target}"
 
-    def _repaired(self, type_: Type, text: str) -> str:
+    def _repaired(self, type_: ColumnType, text: str) -> str:
         match type_.kind:
-            case Kind.DATETIME:
+            case TypeKind.DATETIME:
                 clamped = f"CASE WHEN {text} LIKE '+%' THEN '{_LAST} 23:59:59.999999' ELSE '{_FIRST} 00:00:00' END"
-            case Kind.DATE:
+            case TypeKind.DATE:
                 clamped = f"CASE WHEN {text} LIKE '+%' THEN '{_LAST}' ELSE '{_FIRST}' END"
-            case Kind.ENUM:
+            case TypeKind.ENUM:
                 instead = self.dialect.literal(UNSPECIFIED) if UNSPECIFIED in type_.values else "NULL"
                 return f"CASE WHEN {self._bad(type_, text)} THEN {instead} ELSE {text} END"
-            case Kind.OBJECT | Kind.FREE | Kind.ARRAY:
+            case TypeKind.OBJECT | TypeKind.UNTYPED | TypeKind.ARRAY:
                 return self._json(text)
             case _:
                 return text
@@ -152,16 +152,16 @@ class Reading:
                 found.append(Suspect(column, condition, not column.required or _stays(column.type)))
         return found
 
-    def _bad(self, type_: Type, text: str) -> str:
+    def _bad(self, type_: ColumnType, text: str) -> str:
         """Return the condition by which a text is no value of a type; nothing if every one is, or no repair helps."""
         match type_.kind:
-            case Kind.DATETIME | Kind.DATE:
+            case TypeKind.DATETIME | TypeKind.DATE:
                 return f"{text} ~ {_FAR}"
-            case Kind.ENUM:
+            case TypeKind.ENUM:
                 return f"{text} NOT IN ({', '.join(map(self.dialect.literal, type_.values))})"
-            case Kind.OBJECT | Kind.FREE:
+            case TypeKind.OBJECT | TypeKind.UNTYPED:
                 return f"{text} ~ '{_JSON_NUL}'"
-            case Kind.ARRAY:
+            case TypeKind.ARRAY:
                 assert type_.items is not None
                 item = self._bad(type_.items, "item") if type_.items.kind not in JSON_KINDS else ""
                 items = f"jsonb_array_elements_text({self._json(text)}::jsonb) AS list(item)"
@@ -177,7 +177,7 @@ class Reading:
     def trial(self, column: Column) -> list[str]:
         """Convert one column alone, to see whether it is the one at which an insert fails."""
         target = self.dialect.type_of(self.table, column) + (" NOT NULL" if column.required else "")
-        joined = column.type.kind is Kind.OPEN_ENUM
+        joined = column.type.kind is TypeKind.OPEN_ENUM
         target, value = ("varchar(64)", self._raw(column)) if joined else (target, self.value(column))
         return [
             "DROP TABLE IF EXISTS pg_temp.dapkit_trial",
@@ -198,14 +198,14 @@ class Reading:
 def _held(column: Column) -> bool:
     """Whether a column's text has to be converted by SQL."""
     type_ = column.type
-    if type_.kind is Kind.ARRAY:
+    if type_.kind is TypeKind.ARRAY:
         return type_.items is not None and type_.items.kind not in JSON_KINDS
-    return type_.kind is Kind.OPEN_ENUM
+    return type_.kind is TypeKind.OPEN_ENUM
 
 
-def _stays(type_: Type) -> bool:
+def _stays(type_: ColumnType) -> bool:
     """Whether a value of a required column is one after its repair, too."""
-    return type_.kind is not Kind.ENUM or UNSPECIFIED in type_.values
+    return type_.kind is not TypeKind.ENUM or UNSPECIFIED in type_.values
 
 
 def create_staging(dialect: PostgresDialect, table: Table) -> list[str]:

@@ -11,8 +11,8 @@ __all__ = ["PostgresTarget"]
 class PostgresTarget:
     """A PostgreSQL database."""
 
-    most_sessions = 4
-    stand_in = None
+    max_connections = 4
+    empty_substitute = None
     notice = None
 
     def __init__(self, address: Address) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from dapkit.errors import LayoutError, TargetError
+from dapkit.errors import IncompatibleLayoutError, TargetError
 from dapkit.model import Table
-from dapkit.targets.sql import SqlSession
+from dapkit.targets.sql.session import SqlSession
 
 __all__ = ["aside"]
 
@@ -91,7 +91,7 @@ def aside(session: SqlSession, table: Table) -> Iterator[None]:
     """Drop the views on a table, and the views on those, and make them again afterwards, within a transaction.
 
     Raises:
-        LayoutError: one of them cannot be dropped or made again; it is named.
+        IncompatibleLayoutError: one of them cannot be dropped or made again; it is named.
     """
     views = _views(session, table)
     for view in reversed(views):
@@ -127,4 +127,4 @@ def _try(session: SqlSession, view: _View, statements: tuple[str, ...], what: st
     except TargetError as error:
         message = f"The view {view.name}, which is in the way of a change, cannot be {what}: {error.message}"
         hint = "Nothing was changed. Drop the view, run the same command again, and create the view anew."
-        raise LayoutError(message, hint=hint) from error
+        raise IncompatibleLayoutError(message, hint=hint) from error

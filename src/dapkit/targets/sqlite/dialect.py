@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
 from dapkit.decode.tsv_sql import far_year, originals, read_tsv, unescaped
-from dapkit.errors import UnalterableError
-from dapkit.model import Column, Kind, Table, Type
+from dapkit.errors import SchemaChangeNotSupportedError
+from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import SchemaDifference, difference, widens
 from dapkit.targets.base import Sample
-from dapkit.targets.dialect import BUCKETS, Dialect, Statements, threshold
+from dapkit.targets.sql.dialect import BUCKETS, Dialect, Statements, threshold
 
 __all__ = ["HASH", "ORIGINALS", "STAGING", "Existing", "SqliteDialect", "bounds"]
 
@@ -28,16 +28,16 @@ STAGING = '"dapkit_staging"'
 HASH = "dapkit_hash"
 """A function of ours that turns any values into a whole number from 0 on; SQLite has none of its own."""
 
-_INTEGERS = frozenset({Kind.INT16, Kind.INT32, Kind.INT64})
-_FLOATS = frozenset({Kind.FLOAT32, Kind.FLOAT64})
+_INTEGERS = frozenset({TypeKind.INT16, TypeKind.INT32, TypeKind.INT64})
+_FLOATS = frozenset({TypeKind.FLOAT32, TypeKind.FLOAT64})
 _EXACT_DIGITS = 15
 _QUOTED = re.compile(r"""'(?:[^']|\'\')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]""")
 _BOUNDS = frozenset({"AUTOINCREMENT", "CHECK", "COLLATE", "CONFLICT", "DEFERRABLE", "ROWID", "STRICT"})
 """Words that bind a table to what SQLite tells nowhere but in the statement that made it."""
 
 _ENDS = {
-    Kind.DATETIME: ("'0001-01-01 00:00:00'", "'9999-12-31 23:59:59.999999'"),
-    Kind.DATE: ("'0001-01-01'", "'9999-12-31'"),
+    TypeKind.DATETIME: ("'0001-01-01 00:00:00'", "'9999-12-31 23:59:59.999999'"),
+    TypeKind.DATE: ("'0001-01-01'", "'9999-12-31'"),
 }
 
 
@@ -74,18 +74,19 @@ class SqliteDialect(Dialect):
         """Return nothing."""
         return None
 
-    def create_books(self) -> Statements:
+    def create_state_tables(self) -> Statements:
         """Make the books, laid out as the official client's, and our own tables."""
         return [
-            f"CREATE TABLE IF NOT EXISTS {self.book('table_sync')} (id INTEGER PRIMARY KEY,"
+            f"CREATE TABLE IF NOT EXISTS {self.state_table('table_sync')} (id INTEGER PRIMARY KEY,"
             " source_namespace TEXT NOT NULL, source_table TEXT NOT NULL, timestamp TEXT NOT NULL,"
             " schema_version INTEGER NOT NULL, target_schema TEXT, target_table TEXT NOT NULL,"
             " schema_description_format TEXT NOT NULL, schema_description TEXT NOT NULL)",
-            f"CREATE TABLE IF NOT EXISTS {self.book('database_version')} (version INTEGER)",
-            f"CREATE TABLE IF NOT EXISTS {self.book('dapkit_origin')} (origin TEXT NOT NULL)",
-            f"CREATE TABLE IF NOT EXISTS {self.book('dapkit_history')} (time TEXT NOT NULL,"
+            f"CREATE TABLE IF NOT EXISTS {self.state_table('database_version')} (version INTEGER)",
+            f"CREATE TABLE IF NOT EXISTS {self.state_table('dapkit_origin')} (origin TEXT NOT NULL)",
+            f"CREATE TABLE IF NOT EXISTS {self.state_table('dapkit_history')} (time TEXT NOT NULL,"
             " source_namespace TEXT NOT NULL, source_table TEXT NOT NULL, event TEXT NOT NULL, detail TEXT)",
-            f"CREATE INDEX IF NOT EXISTS {self.book('dapkit_history_of')} ON {self.book('dapkit_history')}"
+            f"CREATE INDEX IF NOT EXISTS {self.state_table('dapkit_history_of')}"
+            f" ON {self.state_table('dapkit_history')}"
             " (source_namespace, source_table, time)",
         ]
 
@@ -114,9 +115,9 @@ class SqliteDialect(Dialect):
     def alter_column(self, table: Table, before: Column, after: Column) -> Statements:
         """Run nothing, but say what cannot be done; `evolve` does the rest."""
         if after.required and not before.required:
-            raise UnalterableError(f"Column {after.name} became required", table=table.name)
+            raise SchemaChangeNotSupportedError(f"Column {after.name} became required", table=table.name)
         if _form(before.type) != _form(after.type) and not _converts(before.type, after.type):
-            raise UnalterableError(
+            raise SchemaChangeNotSupportedError(
                 f"Column {after.name} cannot go from {before.type.kind} to {after.type.kind}", table=table.name
             )
         return []
@@ -134,7 +135,7 @@ class SqliteDialect(Dialect):
             drop_columns: whether columns that the schema no longer has are dropped.
 
         Raises:
-            UnalterableError: that cannot be done while it has rows.
+            SchemaChangeNotSupportedError: that cannot be done while it has rows.
         """
         change = difference(before, after)
         self.check(change, after)
@@ -249,48 +250,48 @@ def bounds(definition: str) -> set[str]:
     return set(re.findall(r"[A-Z]+", _QUOTED.sub(" ", definition).upper())) & _BOUNDS
 
 
-def _type(type_: Type) -> str:
+def _type(type_: ColumnType) -> str:
     kind = type_.kind
     if kind in _INTEGERS:
         return "INTEGER"
     if kind in _FLOATS:
         return "REAL"
-    if kind is Kind.BOOLEAN:
+    if kind is TypeKind.BOOLEAN:
         return "BOOLEAN"
-    if kind is Kind.DECIMAL and type_.precision <= _EXACT_DIGITS:
+    if kind is TypeKind.DECIMAL and type_.precision <= _EXACT_DIGITS:
         return "NUMERIC"
     return "TEXT"
 
 
-def _form(type_: Type) -> str:
+def _form(type_: ColumnType) -> str:
     """Return how a value is kept; of two types with the same form one value looks alike."""
-    return "moment" if type_.kind is Kind.DATETIME else _type(type_)
+    return "moment" if type_.kind is TypeKind.DATETIME else _type(type_)
 
 
-def _converts(before: Type, after: Type) -> bool:
+def _converts(before: ColumnType, after: ColumnType) -> bool:
     """Whether a wider type's affinity makes of each value what the service would write."""
     return widens(before, after) and _form(before) in ("INTEGER", "REAL") and _form(after) != "NUMERIC"
 
 
-def _odd(type_: Type, text: str) -> str | None:
+def _odd(type_: ColumnType, text: str) -> str | None:
     """Return a condition for the texts of values that SQLite cannot hold, None where there are none."""
     if type_.kind in _ENDS:
         return far_year(text)
     return f"lower({text}) = 'nan'" if type_.kind in _FLOATS else None
 
 
-def _value(type_: Type, text: str) -> str:
+def _value(type_: ColumnType, text: str) -> str:
     """Return an expression of DuckDB for a value as SQLite keeps it, from its text in the files."""
     kind = type_.kind
     if kind in _INTEGERS:
         return f"CAST({text} AS BIGINT)"
     if kind in _FLOATS:
         return f"CASE WHEN lower({text}) <> 'nan' THEN CAST({text} AS DOUBLE) END"
-    if kind is Kind.BOOLEAN:
+    if kind is TypeKind.BOOLEAN:
         return f"CAST(CAST({text} AS BOOLEAN) AS TINYINT)"
     if kind in _ENDS:
         first, last = _ENDS[kind]
         clamped = f"CASE WHEN starts_with({text}, '+') THEN {last} ELSE {first} END"
-        usual = f"CAST(CAST({text} AS {'TIMESTAMP' if kind is Kind.DATETIME else 'DATE'}) AS VARCHAR)"
+        usual = f"CAST(CAST({text} AS {'TIMESTAMP' if kind is TypeKind.DATETIME else 'DATE'}) AS VARCHAR)"
         return f"CASE WHEN {far_year(text)} THEN {clamped} ELSE {usual} END"
     return unescaped(text)

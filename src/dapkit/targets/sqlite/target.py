@@ -16,13 +16,13 @@ from typing import Any, Self
 from dapkit.decode.tsv import Header, common_header
 from dapkit.decode.tsv_rows import fetch
 from dapkit.decode.tsv_sql import LINE_ROOMS
-from dapkit.errors import BadValueError, BusyTargetError, IntegrityError, RefusedTargetError, TargetError, UsageError
+from dapkit.errors import BadValueError, IntegrityError, TargetBusyError, TargetError, TargetRejectedError, UsageError
 from dapkit.model import Table
-from dapkit.targets.base import Book, Load
-from dapkit.targets.in_fact import as_it_stands
+from dapkit.targets.base import Load, SyncState
 from dapkit.targets.presence import is_missing
-from dapkit.targets.repairs import settle
-from dapkit.targets.sql import NEWEST, Layout, SqlSession, Staged
+from dapkit.targets.sql.schema_drift import as_it_stands
+from dapkit.targets.sql.session import NEWEST, Layout, SqlSession, Staged
+from dapkit.targets.sql.value_repairs import settle
 from dapkit.targets.sqlite.dialect import HASH, ORIGINALS, STAGING, Existing, SqliteDialect, bounds
 
 __all__ = ["SqliteTarget"]
@@ -34,7 +34,7 @@ _CACHE_KIB = 32 * 1024
 class SqliteTarget:
     """A SQLite file."""
 
-    most_sessions = 1
+    max_connections = 1
     notice = None
 
     def __init__(self, path: Path) -> None:
@@ -50,7 +50,7 @@ class SqliteTarget:
         return cls(Path(file))
 
     @property
-    def stand_in(self) -> Self | None:
+    def empty_substitute(self) -> Self | None:
         """Return an empty database in memory while the file is missing."""
         return type(self)(Path(":memory:")) if is_missing(self.path) else None
 
@@ -67,7 +67,7 @@ class SqliteTarget:
                 raise
         except sqlite3.Error as error:
             hint = "Check that it is a SQLite file that you may write to, in a folder that you may write to."
-            raise RefusedTargetError(f"{self.path} cannot be opened: {error}", hint=hint) from error
+            raise TargetRejectedError(f"{self.path} cannot be opened: {error}", hint=hint) from error
         return SqliteSession(connection)
 
 
@@ -131,10 +131,10 @@ class SqliteSession(SqlSession):
         sql = "SELECT name FROM pragma_table_info(?)"
         return [row[0] for row in self.query(sql, (self.dialect.bare(namespace, table),))]
 
-    def size(self, book: Book) -> int | None:
+    def size(self, state: SyncState) -> int | None:
         """Return the bytes that a table takes, its indexes too, where SQLite was built with what tells them."""
         try:
-            rows = self.query(_SIZE, (self.dialect.bare(book.namespace, book.table),))
+            rows = self.query(_SIZE, (self.dialect.bare(state.namespace, state.table),))
         except TargetError:
             return None
         return None if rows[0][0] is None else int(rows[0][0])
@@ -184,7 +184,7 @@ class SqliteSession(SqlSession):
             rows += len(batch)
         return rows
 
-    def alterations(self, load: Load, before: Book) -> list[str]:
+    def alterations(self, load: Load, before: SyncState) -> list[str]:
         """Return what alters the table as it stands in fact."""
         name = self.dialect.bare(load.table.namespace, load.table.name)
         columns = self.query(f"PRAGMA table_info({self.dialect.identifier(name)})")
@@ -193,7 +193,7 @@ class SqliteSession(SqlSession):
         drop = load.options.drop_columns
         return self.dialect.evolve(old, load.table, existing, self._own(name), drop_columns=drop)
 
-    def rebuild(self, load: Load, before: Book) -> list[str]:
+    def rebuild(self, load: Load, before: SyncState) -> list[str]:
         """Return what makes the table anew without its rows; the user's own indexes and triggers stay."""
         own = self._own(self.dialect.bare(before.namespace, before.table))
         return [*super().rebuild(load, before), *own]
@@ -237,6 +237,6 @@ def _translated() -> Iterator[None]:
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             hint = "Another program has been writing to it, or reading from it, for long. Try again later."
-            raise BusyTargetError("The SQLite file is in use", hint=hint) from error
+            raise TargetBusyError("The SQLite file is in use", hint=hint) from error
         kind = BadValueError if isinstance(error, sqlite3.IntegrityError) else TargetError
         raise kind(f"SQLite says: {error}") from error

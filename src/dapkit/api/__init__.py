@@ -1,0 +1,1 @@
+"""The public library: `AsyncClient`, `Client`, and the connection that both share with the command."""

@@ -1,1 +1,0 @@
-"""The bulk work: many tables at once, resumable, checked. It tells events and never prints."""

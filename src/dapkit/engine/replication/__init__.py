@@ -1,1 +1,0 @@
-"""Tables of the service into a database, and kept equal there."""

@@ -1,0 +1,1 @@
+"""Tables into a folder: which tables, what an earlier run left, one task per table."""

@@ -1,0 +1,1 @@
+"""Tables into targets: planned, downloaded, loaded and compared."""

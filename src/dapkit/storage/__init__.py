@@ -1,0 +1,1 @@
+"""Local files behind a small interface: written beside their names, flushed, renamed."""

@@ -1,0 +1,109 @@
+"""PURE: what the driver or SQL Server says when it refuses, as one of our errors.
+
+The driver gives no numbers, but classes, a phrase of its own for each SQLSTATE, and the server's words, which are in
+English since our sessions ask for it. These quote values, which are nobody's business in a log.
+"""
+
+import re
+
+from dapkit.errors import (
+    BadValueError,
+    ConcurrentUpdateError,
+    TargetBusyError,
+    TargetDiskFullError,
+    TargetError,
+    TargetPermissionError,
+    TargetRejectedError,
+    TargetUnreachableError,
+)
+
+__all__ = ["UNLOADABLE", "translated", "unconnected", "words_of"]
+
+UNLOADABLE = "Failed to load the driver"
+"""How the driver says that a library of the system is missing."""
+
+_ORIGIN = re.compile(r"^(?:\[[^\]]*\])+\s*")
+_SECRETS = (
+    re.compile(r"\s*The duplicate key value is \(.*\)\.?", re.DOTALL),
+    re.compile(r"\s*Truncated value: '.*'\.?", re.DOTALL),
+    re.compile(r"(?<=value )'.*'(?= to data type)", re.DOTALL),
+    re.compile(r", value = [^,;]*?(?=\.?$)"),
+)
+_UNREACHABLE = frozenset(
+    {
+        "Client unable to establish connection", "Server rejected the connection", "Communication link failure",
+        "Connection failure during transaction", "Connection not open", "Connection timeout expired",
+        "Connection operation failed",
+    }
+)  # fmt: skip
+_REFUSED = re.compile(r"Login failed|Cannot open database|certificate", re.IGNORECASE)
+_KINDS: tuple[tuple[re.Pattern[str], type[TargetError]], ...] = (
+    (
+        re.compile(
+            r"deadlock victim|Lock request time out|Snapshot isolation transaction aborted"
+            r"|(?:request|session) limit .*has been reached"
+        ),
+        TargetBusyError,
+    ),
+    (re.compile(r"There is already an object named"), ConcurrentUpdateError),  # it was not there a moment ago
+    (
+        re.compile(
+            r"Cannot insert the value NULL|would be truncated|Arithmetic overflow|Conversion failed|out-of-range value"
+            r"|not a valid instance of data type|conflicted with the (?:CHECK|FOREIGN KEY) constraint"
+        ),
+        BadValueError,
+    ),
+    (
+        re.compile(r"permission (?:was )?denied|do(?:es)? not have permission", re.IGNORECASE),
+        TargetPermissionError,
+    ),
+    (re.compile(r"is full|insufficient disk space|reached its size quota", re.IGNORECASE), TargetDiskFullError),
+)
+"""Our error by the server's words."""
+
+_HINTS = (
+    (re.compile(r"read-only", re.IGNORECASE), "This database only reads; name the primary one."),
+    (
+        re.compile(r"duplicate key", re.IGNORECASE),
+        "SQL Server takes keys for equal that differ in blanks at their end, or, where another program made the"
+        " table, in case.",
+    ),
+    (re.compile(r"is dependent on column"), "Drop what depends on the column, and make it again afterwards."),
+)
+
+
+def words_of(error: BaseException) -> str:
+    """Return what an error says, without its origin and without values."""
+    words = _ORIGIN.sub("", str(getattr(error, "ddbc_error", "") or error).strip())
+    for secret in _SECRETS:
+        words = secret.sub("", words)
+    return " ".join(words.split())
+
+
+def translated(error: BaseException) -> TargetError:
+    """Return our error for the driver's."""
+    words, phrase = words_of(error), str(getattr(error, "driver_error", ""))
+    message = f"SQL Server says: {words}"
+    if phrase == "Invalid authorization specification":
+        return TargetRejectedError(message)
+    if phrase in _UNREACHABLE:
+        return TargetUnreachableError(message)
+    if phrase == "Serialization failure":
+        return TargetBusyError(message)
+    usual = BadValueError if type(error).__name__ == "DataError" else TargetError
+    kind = next((kind for pattern, kind in _KINDS if pattern.search(words)), usual)
+    return kind(message, hint=next((hint for pattern, hint in _HINTS if pattern.search(words)), ""))
+
+
+def unconnected(error: BaseException, name: str, secret: str) -> TargetError:
+    """Return our error for a connection that did not come about.
+
+    Args:
+        error: the driver's.
+        name: the database's address.
+        secret: the password, which the words may repeat; empty for none.
+    """
+    words = words_of(error)
+    shown = words.replace(secret, "…") if secret else words
+    kind = TargetRejectedError if _REFUSED.search(words) else TargetUnreachableError
+    return kind(f"{name} cannot be reached: {shown}")

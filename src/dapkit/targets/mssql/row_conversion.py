@@ -1,0 +1,260 @@
+"""PURE: the lines of TSV objects as the values that the driver copies, and the values that SQL Server cannot hold.
+
+It has no infinity and no NaN, its years have four digits, and a database whose collation is not of UTF-8 has texts of
+its code page alone. Blanks at the end of an enum's value make no difference to it. JSON is a text to it, which is
+written as the official client writes it; what cannot be said in a code page is said in escapes there.
+"""
+
+import json
+import math
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Context, Decimal, InvalidOperation
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+
+from dapkit.decode.tsv import META_ACTION, META_TS, Header, fields, text_of
+from dapkit.errors import BadValueError, IntegrityError
+from dapkit.model import Column, ColumnType, Table, TypeKind
+from dapkit.targets.mssql.table_ddl import LOOKUPS
+from dapkit.targets.sql.value_repairs import Repairs
+
+__all__ = ["UTF8", "Lines", "codec_of"]
+
+UTF8 = 65001
+"""The code page of collations that hold every text."""
+
+_CODECS = {936: "gbk", **{page: f"cp{page}" for page in (437, 850, 874, 932, 949, 950, *range(1250, 1259))}}
+_BITS = {TypeKind.INT16: 15, TypeKind.INT32: 31, TypeKind.INT64: 63}
+_LARGEST_REAL = 3.4028235677973366e38
+"""The least number that rounds to more than a `real` can hold."""
+
+_LONGEST_ENUM = 256
+"""The most bytes of an enum's value."""
+
+_ENDS = {
+    TypeKind.DATETIME: (datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_999)),  # noqa: DTZ001, UTC without saying so
+    TypeKind.DATE: (date(1, 1, 1), date(9999, 12, 31)),
+}
+_BOOLEANS = {"true": True, "false": False}
+_EXACT = Context(prec=60)
+
+
+def codec_of(page: int | None) -> str | None:
+    """Return the codec of a collation's code page; None where every text can be held."""
+    return None if page == UTF8 else _CODECS.get(page or 0, "ascii")
+
+
+class _OddError(Exception):
+    """A value cannot be held; what stands for it, and whether anything may."""
+
+    def __init__(self, instead: Any, *, repairable: bool = True) -> None:
+        super().__init__()
+        self.instead = instead
+        self.repairable = repairable
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A column, its place in a line (None if the files do not have it), and how its text is converted."""
+
+    column: Column
+    place: int | None
+    convert: Callable[[str], Any]
+
+
+class Lines:
+    """Makes rows of the lines of files with one header: time, action, then the table's columns.
+
+    Args:
+        table: the table.
+        header: of the files.
+        pages: the codec of each column of text whose collation does not hold every text.
+        repairs: takes down what is repaired.
+    """
+
+    def __init__(self, table: Table, header: Header, pages: Mapping[str, str], repairs: Repairs) -> None:
+        self._table = table
+        self._width = len(header.names)
+        self._repairs = repairs
+        self._time = header.names.index(META_TS)
+        self._action = header.names.index(META_ACTION) if META_ACTION in header.names else None
+        resources = {name: place for place, name in enumerate(header.columns) if name is not None}
+        self._fields = [
+            _Field(
+                column, resources.get(column.name), _conversion(column, pages.get(column.name), key=column in table.key)
+            )
+            for column in table.columns
+        ]
+
+    def rows(self, blocks: Iterable[bytes]) -> Iterator[tuple[Any, ...]]:
+        """Yield rows.
+
+        Raises:
+            IntegrityError: a line is none.
+            BadValueError: a value is not of its type, or cannot be held, and may not or cannot be repaired.
+        """
+        for block in blocks:
+            for line in block.removesuffix(b"\n").split(b"\n"):
+                yield self._row(fields(line))
+
+    def _row(self, line: list[bytes]) -> tuple[Any, ...]:
+        if len(line) != self._width:
+            message = f"A file holds a line of {len(line)} fields where there should be {self._width}"
+            raise IntegrityError(message, table=self._table.name)
+        action = None if self._action is None else text_of(line[self._action])
+        row: list[Any] = [self._age(text_of(line[self._time]) or ""), action]
+        for each in self._fields:
+            text = None if each.place is None else text_of(line[each.place])
+            row.append(None if text is None else self._value(each, text, line))
+        return tuple(row)
+
+    def _age(self, text: str) -> datetime:
+        try:
+            return _moment(text)
+        except (ValueError, _OddError) as error:
+            raise IntegrityError(f"A file holds a row of no time ({META_TS})", table=self._table.name) from error
+
+    def _value(self, field: _Field, text: str, line: list[bytes]) -> Any:
+        try:
+            return field.convert(text)
+        except _OddError as odd:
+            repairable = odd.repairable and not (odd.instead is None and field.column.required)
+            self._repairs.note(field.column.name, self._key(line), text, repairable=repairable)
+            return odd.instead
+        except (ValueError, KeyError, InvalidOperation) as error:
+            message = f"A value of column {field.column.name} is not of its type"
+            raise BadValueError(message, table=self._table.name) from error
+
+    def _key(self, line: list[bytes]) -> dict[str, str | None]:
+        names = {column.name for column in self._table.key}
+        there = [each for each in self._fields if each.column.name in names and each.place is not None]
+        return {each.column.name: text_of(line[each.place or 0]) for each in there}
+
+
+def _conversion(column: Column, codec: str | None, *, key: bool) -> Callable[[str], Any]:
+    type_, kind = column.type, column.type.kind
+    if kind in _BITS:
+        return _integer(2 ** _BITS[kind])
+    if kind in LOOKUPS:
+        return _enum(codec)
+    match kind:
+        case TypeKind.TEXT:
+            return str if codec is None else _coded(codec, repairable=not key)
+        case TypeKind.ARRAY | TypeKind.OBJECT | TypeKind.UNTYPED:
+            return _json if codec is None else _ascii_json
+        case TypeKind.DECIMAL:
+            return _decimal(type_)
+    return _PLAIN[kind]
+
+
+def _integer(bound: int) -> Callable[[str], int]:
+    def convert(text: str) -> int:
+        value = int(text)
+        if not -bound <= value < bound:
+            raise ValueError(text)
+        return value
+
+    return convert
+
+
+def _decimal(type_: ColumnType) -> Callable[[str], Decimal]:
+    bound, step = Decimal(10) ** (type_.precision - type_.scale), Decimal(1).scaleb(-type_.scale)
+
+    def convert(text: str) -> Decimal:
+        value = Decimal(text)
+        if not value.is_finite():
+            raise _OddError(None)
+        exact = value.quantize(step, context=_EXACT)
+        if exact != value or value.copy_abs() >= bound:
+            raise ValueError(text)
+        return exact
+
+    return convert
+
+
+def _coded(codec: str, *, repairable: bool) -> Callable[[str], str]:
+    def convert(text: str) -> str:
+        if not text.isascii():
+            try:
+                text.encode(codec)
+            except UnicodeEncodeError:
+                raise _OddError(text.encode(codec, "replace").decode(codec), repairable=repairable) from None
+        return text
+
+    return convert
+
+
+def _enum(codec: str | None) -> Callable[[str], str]:
+    coded = str if codec is None else _coded(codec, repairable=True)
+
+    def convert(text: str) -> str:
+        value = text.rstrip(" ")
+        if len(value.encode()) > _LONGEST_ENUM:
+            raise _OddError(None, repairable=False)
+        if coded(value) != text:
+            raise _OddError(value)
+        return text
+
+    return convert
+
+
+def _json(text: str) -> str:
+    compact = json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False)
+    try:
+        compact.encode()
+    except UnicodeEncodeError:  # half of a pair of surrogates, which no text may hold
+        return _ascii_json(text)
+    return compact
+
+
+def _ascii_json(text: str) -> str:
+    return json.dumps(json.loads(text), separators=(",", ":"))
+
+
+def _float(text: str, *, largest: float = math.inf) -> float:
+    value = float(text)
+    if not math.isfinite(value) or abs(value) >= largest:
+        raise _OddError(None)
+    return value
+
+
+def _real(text: str) -> float:
+    return _float(text, largest=_LARGEST_REAL)
+
+
+def _moment(text: str) -> datetime:
+    if _far(text):
+        raise _OddError(_ENDS[TypeKind.DATETIME][text[0] == "+"])
+    moment = datetime.fromisoformat(text.removesuffix("Z"))
+    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _day(text: str) -> date:
+    if _far(text):
+        raise _OddError(_ENDS[TypeKind.DATE][text[0] == "+"])
+    return date.fromisoformat(text)
+
+
+def _far(text: str) -> bool:
+    return text[:1] in ("+", "-") or text.startswith("0000-")
+
+
+def _clock(text: str) -> time:
+    return time.fromisoformat(text).replace(tzinfo=None)
+
+
+_PLAIN: Mapping[TypeKind, Callable[[str], Any]] = {
+    TypeKind.FLOAT32: _real,
+    TypeKind.FLOAT64: _float,
+    TypeKind.BOOLEAN: _BOOLEANS.__getitem__,
+    TypeKind.DATETIME: _moment,
+    TypeKind.DATE: _day,
+    TypeKind.TIME: _clock,
+    TypeKind.UUID: lambda text: uuid.UUID(text).bytes,
+    TypeKind.IPV4: lambda text: IPv4Address(text).packed,
+    TypeKind.IPV6: lambda text: IPv6Address(text).packed,
+    TypeKind.IP: lambda text: ip_address(text).packed.ljust(16, b"\0"),
+}

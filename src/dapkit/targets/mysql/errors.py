@@ -1,0 +1,98 @@
+"""What MySQL says when it refuses, as one of our errors."""
+
+import re
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pymysql
+
+from dapkit.errors import (
+    BadValueError,
+    IntegrityError,
+    TargetBusyError,
+    TargetDiskFullError,
+    TargetError,
+    TargetPermissionError,
+    TargetRejectedError,
+    TargetUnreachableError,
+)
+from dapkit.targets.sql.connection_string import TLS_HINT
+
+__all__ = ["BROKEN_LINES", "DUPLICATE", "LOCAL_FORBIDDEN", "code_of", "translated", "unconnected", "verdict"]
+
+DUPLICATE = 1062
+LOCAL_FORBIDDEN = frozenset({1148, 3948, 4166})
+"""The server does not allow LOAD DATA LOCAL."""
+
+BROKEN_LINES = frozenset({1261, 1262})
+"""A line has fewer or more fields than there are columns."""
+
+_UNREACHABLE = frozenset({1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2002, 2003, 2005, 2006, 2013, 2055, 4031})
+_BUSY = frozenset({1020, 1040, 1203, 1205, 1206, 1213, 1226})
+_FORBIDDEN = frozenset({1044, 1142, 1143, 1227, 1370})
+_FULL = frozenset({1021, 1114})
+_KINDS: tuple[tuple[frozenset[int], type[TargetError]], ...] = (
+    (_UNREACHABLE, TargetUnreachableError),
+    (_BUSY, TargetBusyError),
+    (_FORBIDDEN, TargetPermissionError),
+    (_FULL, TargetDiskFullError),
+)
+_NO_SPACE = re.compile(r"(errno|errcode|error):? 28\b", re.IGNORECASE)
+"""How the system's word for a full disk stands in the server's, whatever its number."""
+
+_VALUES = frozenset({1048, 1263, 1264, 1265, 1292, 1300, 1364, 1366, 1367, 1406, 1411, 1416, 1525, 3140, 3819, 4025})
+_HINTS = {
+    1290: "This server only reads; name the primary one.",
+    1836: "This server only reads; name the primary one.",
+    1118: "The table's columns are more than a row of this server can hold.",
+    1059: "A name is longer than this server allows.",
+}
+
+
+def code_of(error: pymysql.Error) -> int:
+    """Return the server's or the driver's number of an error, 0 if it has none."""
+    return error.args[0] if error.args and isinstance(error.args[0], int) else 0
+
+
+@contextmanager
+def translated(table: str | None = None) -> Iterator[None]:
+    """Turn errors of the driver into ours."""
+    try:
+        yield
+    except pymysql.InterfaceError as error:  # the driver's word for a connection that was lost before
+        raise TargetUnreachableError("The connection to MySQL is lost", table=table) from error
+    except pymysql.Error as error:
+        words = str(error.args[1]) if len(error.args) > 1 else str(error)
+        raise verdict(code_of(error), words, table) from error
+
+
+def verdict(code: int, words: str, table: str | None = None) -> TargetError | IntegrityError:
+    """Return our error for a number and the words that come with it."""
+    message = f"MySQL says: {words.strip().partition(chr(10))[0]}"
+    if code in BROKEN_LINES:
+        return IntegrityError(f"A file holds a line that is none: {words}", table=table)
+    if code in _VALUES:
+        return BadValueError(message, table=table)
+    kind = TargetDiskFullError if _NO_SPACE.search(words) else TargetError
+    kind = next((kind for codes, kind in _KINDS if code in codes), kind)
+    return kind(message, hint=_HINTS.get(code, ""), table=table)
+
+
+def unconnected(error: Exception, name: str, secret: str) -> TargetError:
+    """Return our error for a connection that did not come about.
+
+    Args:
+        error: the driver's, the system's, or that of a library which a way to log in needs.
+        name: the database's address.
+        secret: the password, which the words may repeat; empty for none.
+    """
+    words = str(error.args[1] if len(error.args) > 1 else error)
+    shown = words.replace(secret, "…") if secret else words
+    message = f"{name} cannot be reached: {' '.join(shown.split())}"
+    code = code_of(error) if isinstance(error, pymysql.Error) else 0
+    if code in _BUSY:
+        return TargetBusyError(message)
+    untrusted = isinstance(getattr(error, "original_exception", None), ssl.SSLError)
+    kind = TargetUnreachableError if code in _UNREACHABLE and not untrusted else TargetRejectedError
+    return kind(message, hint=TLS_HINT if untrusted or "SSL" in words else "")

@@ -1,0 +1,114 @@
+"""What PostgreSQL says when it refuses, as one of our errors."""
+
+import re
+
+import psycopg
+
+from dapkit.errors import (
+    BadValueError,
+    ConcurrentUpdateError,
+    IntegrityError,
+    TargetBusyError,
+    TargetDiskFullError,
+    TargetError,
+    TargetPermissionError,
+    TargetRejectedError,
+    TargetUnreachableError,
+)
+from dapkit.targets.sql.connection_string import TLS_HINT
+
+__all__ = ["bad_value", "translated", "unconnected"]
+
+_BROKEN_LINE = "22P04"
+_VALUES = ("22", "23502", "23514")
+_KINDS: dict[str, type[TargetError]] = {
+    "08": TargetUnreachableError,
+    "25P03": TargetUnreachableError,  # idle in a transaction for too long: the connection is gone
+    "25P04": TargetUnreachableError,
+    "28": TargetRejectedError,
+    "3D000": TargetRejectedError,
+    "40": TargetBusyError,
+    "42501": TargetPermissionError,
+    "42710": ConcurrentUpdateError,
+    "42P07": ConcurrentUpdateError,  # a table that was not there a moment ago
+    "53100": TargetDiskFullError,
+    "53300": TargetBusyError,
+    "55P03": TargetBusyError,
+    "57P": TargetUnreachableError,
+}
+"""Our error by the beginning of the server's five letters."""
+
+_ASIDE = "Nothing was changed. Drop what uses it, run the same command again, and make it anew."
+_UNLIKE = "Somebody altered the table. `dap dropdb`, then `dap sync`, loads it anew as it should be."
+_IN_THE_WAY = "Run the same command again. If that says the same, rename or drop what bears this name."
+_HINTS = {
+    "25006": "This server only reads; name the primary one.",
+    "0A000": _ASIDE,
+    "23503": "A foreign key of your own refers to these rows. Nothing was changed: let it cascade, or drop it.",
+    "2BP01": "Drop what depends on it first.",
+    "42703": _UNLIKE,
+    "42P01": "Somebody dropped or renamed the table: `dap sync` loads it anew.",
+    "42710": _IN_THE_WAY,
+    "42P07": _IN_THE_WAY,
+    "42P10": _UNLIKE,
+    "P0001": "A trigger of your own refuses this. Nothing was changed.",
+}
+_RIGHTS = {
+    "must be owner": "Make the user of the connection string its owner: it has to be altered.",
+    "temporary tables": "Grant TEMPORARY on the database to the user of the connection string.",
+    "for database": "Grant CREATE on the database to the user of the connection string, or make the schemas for it.",
+    "for schema": "Grant USAGE and CREATE on the schema to the user of the connection string.",
+    "for table": "Grant SELECT, INSERT, UPDATE and DELETE on the table to the user of the connection string.",
+}
+"""The right that is missing, by the server's words."""
+
+_SAID = re.compile(r"\bFATAL: +(?P<words>.*)", re.DOTALL)
+_CROWDED = re.compile(r"too many|remaining connection slots|query_wait_timeout|max_client_conn")
+_PASSING = re.compile(
+    r"starting up|shutting down|in recovery|not (yet )?accepting|terminating connection|cannot connect|has been failing"
+)
+_TLS = re.compile(r"\bSSL\b|certificate")
+_OURS = re.compile(
+    r"SSL error|does not support|certificate (verify|does)|no password supplied|GSS|authentication|invalid \w+ value"
+)
+
+
+def bad_value(error: psycopg.Error) -> bool:
+    """Whether a value is the reason."""
+    return (error.sqlstate or "").startswith(_VALUES) and error.sqlstate != _BROKEN_LINE
+
+
+def translated(error: psycopg.Error, table: str | None = None) -> TargetError | IntegrityError:
+    """Return our error for the server's, with its own words and without anything secret."""
+    state = error.sqlstate or ""
+    words = error.diag.message_primary or str(error).strip().partition("\n")[0]
+    detail = f" ({error.diag.message_detail})" if state == "2BP01" and error.diag.message_detail else ""
+    message = f"PostgreSQL says: {words}{detail}"
+    if not state and isinstance(error, psycopg.OperationalError):
+        return TargetUnreachableError(message, table=table)
+    if state == _BROKEN_LINE:
+        return IntegrityError(f"A file holds a line that is none: {words}", table=table)
+    if bad_value(error):
+        where = error.diag.context or ""
+        place = f" ({where})" if where.startswith("COPY") else ""
+        return BadValueError(message + place, table=table)
+    if state == "23505" and (error.diag.constraint_name or "").startswith("pg_"):  # of the server's own catalogue
+        return ConcurrentUpdateError(f"{message}: somebody else makes the same", table=table)
+    kind = next((kind for beginning, kind in _KINDS.items() if state.startswith(beginning)), TargetError)
+    hint = _HINTS.get(state, "")
+    if kind is TargetPermissionError:
+        hint = next((right for said, right in _RIGHTS.items() if said in words), "")
+    return kind(message, hint=hint, table=table)
+
+
+def unconnected(error: psycopg.Error, name: str) -> TargetError:
+    """Return our error for a connection that did not come about; libpq gives words only, and never a password."""
+    words = " ".join(str(error).split())
+    message = f"{name} cannot be reached: {words}"
+    said = _SAID.search(words)
+    if said is None:  # no server spoke, unless it is its certificate that is not trusted
+        kind = TargetRejectedError if _OURS.search(words) else TargetUnreachableError
+        return kind(message, hint=TLS_HINT if _TLS.search(words) else "")
+    if _CROWDED.search(said["words"]):
+        return TargetBusyError(f"{name} takes no more connections: {words}")
+    return (TargetUnreachableError if _PASSING.search(said["words"]) else TargetRejectedError)(message)

@@ -1,0 +1,1 @@
+"""One finished job into verified files and a manifest."""

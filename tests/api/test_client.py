@@ -1,0 +1,80 @@
+"""The client without `await`: calls that are interrupted, clients that are closed, iterators that are abandoned."""
+
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dapkit import Client, ClientOptions, Delivery
+from dapkit.errors import DapError, InterruptedRunError, UsageError
+from dapkit.events import Event, ObjectStarted
+
+SMALL = ClientOptions(sandbox=True, sandbox_scale=0.05)
+
+
+@pytest.fixture(scope="module")
+def dap() -> Iterator[Client]:
+    with Client(SMALL) as client:
+        yield client
+
+
+def once(act: Callable[[], None]) -> Callable[[Event], None]:
+    """A listener that acts when the first file begins to come."""
+    left = [act]
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, ObjectStarted) and left:
+            left.pop()()
+
+    return on_event
+
+
+def test_a_call_that_is_interrupted_has_ended_and_may_be_made_again(dap: Client, tmp_path: Path) -> None:
+    interrupt = once(lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        dap.snapshot("canvas", ["course*"], Delivery(output=tmp_path, on_event=interrupt))
+    assert dap.snapshot("canvas", ["course*"], Delivery(output=tmp_path)).failed == ()
+
+
+def test_closing_the_client_ends_the_calls_of_other_threads(tmp_path: Path) -> None:
+    begun = threading.Event()
+    caught: list[DapError] = []
+
+    def snapshot() -> None:
+        try:
+            client.snapshot("canvas", ["all"], Delivery(output=tmp_path, on_event=once(begun.set)))
+        except DapError as error:
+            caught.append(error)
+
+    with Client(SMALL) as client:
+        other = threading.Thread(target=snapshot)
+        other.start()
+        assert begun.wait(20)
+    other.join(20)
+    assert [type(error) for error in caught] == [InterruptedRunError]
+
+
+@pytest.mark.parametrize("closed", ["before", "after", "never"])
+def test_records_that_are_abandoned_leave_nothing(closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with Client(SMALL) as client:
+        rows: Any = client.records("canvas", "users")
+        next(rows)
+        if closed == "before":
+            rows.close()
+    if closed == "after":
+        rows.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_records_end_with_the_client() -> None:
+    with Client(SMALL) as client:
+        rows = client.records("canvas", "users")
+        next(rows)
+    with pytest.raises(UsageError, match="not open"):
+        list(rows)

@@ -1,0 +1,286 @@
+"""`snapshot` and `incremental` with the engine played by a fake: what it is asked, and what comes of its result."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dapkit.cli import export_command as exporting
+from dapkit.errors import AccountDisabledError, DapError, OutputError, ServerError
+from dapkit.events import Listener
+from dapkit.export.run import ExportOptions, Preview
+from dapkit.model import Format, Mode, Query
+from dapkit.results import RunResult, TableResult
+
+SNAPSHOT = ("snapshot", "--namespace", "canvas", "--table", "courses")
+INCREMENTAL = ("incremental", "--namespace", "canvas", "--table", "courses", "--since")
+
+
+class Engine:
+    """What the fake engine was asked, and what it answers."""
+
+    def __init__(self) -> None:
+        self.asked: list[ExportOptions] = []
+        self.result: RunResult | Exception | None = None
+        self.seen: Preview | None = None
+        self.moved_on = 0
+        self.checked: DapError | None = None
+
+    async def export(self, _session: object, options: ExportOptions, _listen: Listener) -> RunResult:
+        self.asked.append(options)
+        if isinstance(self.result, Exception):
+            raise self.result
+        assert self.result is not None
+        return self.result
+
+    async def preview(self, _session: object, options: ExportOptions) -> Preview:
+        self.asked.append(options)
+        assert self.seen is not None
+        return self.seen
+
+    def move_on(self) -> None:
+        self.moved_on += 1
+
+    def check(self) -> None:
+        if self.checked is not None:
+            raise self.checked
+
+    @asynccontextmanager
+    async def connect(self, *_: object) -> AsyncIterator[Any]:
+        yield SimpleNamespace(session=None, move_on=self.move_on, check=self.check)
+
+
+@pytest.fixture
+def engine(
+    monkeypatch: pytest.MonkeyPatch, run_result: Callable[..., RunResult], table_result: Callable[..., TableResult]
+) -> Engine:
+    fake = Engine()
+    fake.result = run_result([table_result()])
+    for name in ("connect", "export", "preview"):
+        monkeypatch.setattr(exporting, name, getattr(fake, name))
+    return fake
+
+
+def test_the_official_example_means_what_it_meant(engine: Engine, dap: Callable[..., Any]) -> None:
+    assert dap(*SNAPSHOT).code == 0
+    (asked,) = engine.asked
+    assert asked == ExportOptions(
+        namespace="canvas",
+        tables=("courses",),
+        query=Query(format=Format.JSONL),
+        output=Path("downloads"),
+    )
+
+
+@pytest.mark.parametrize("spelling", ["CSV", "Csv", "csv"])
+def test_formats_may_be_written_in_any_case(spelling: str, engine: Engine, dap: Callable[..., Any]) -> None:
+    assert dap(*SNAPSHOT, "--format", spelling).code == 0
+    assert engine.asked[0].query.format is Format.CSV
+
+
+def test_every_option_reaches_the_engine(engine: Engine, dap: Callable[..., Any]) -> None:
+    outcome = dap(
+        *("snapshot", "--namespace", "canvas", "--table", "a, b,,a", "--table", "c*", "--exclude", "cat, cow"),
+        *("--format", "Parquet", "--mode", "condensed", "--output-directory", "out", "--concurrency", "3"),
+        *("--new", "--wait"),
+    )
+    assert outcome.code == 0
+    assert engine.asked == [
+        ExportOptions(
+            namespace="canvas",
+            tables=("a", "b", "c*"),
+            exclude=("cat", "cow"),
+            query=Query(format=Format.PARQUET, mode=Mode.CONDENSED),
+            output=Path("out"),
+            concurrency=3,
+            new=True,
+            wait=True,
+        )
+    ]
+
+
+def test_stdout_carries_nothing_but_results(engine: Engine, dap: Callable[..., Any]) -> None:
+    outcome = dap(*SNAPSHOT)
+    assert outcome.out == ""
+    assert "1 table whole" in outcome.err
+    assert "Look at courses" in outcome.err
+
+
+def test_json_is_one_object_on_stdout(engine: Engine, dap: Callable[..., Any]) -> None:
+    outcome = dap(*SNAPSHOT, "--json", "--quiet")
+    made = json.loads(outcome.out)
+    assert (made["command"], made["status"], made["tables"][0]["table"]) == ("snapshot", "whole", "courses")
+    assert outcome.err == ""
+
+
+def test_a_part_that_failed_makes_the_exit_code(
+    engine: Engine,
+    dap: Callable[..., Any],
+    run_result: Callable[..., RunResult],
+    table_result: Callable[..., TableResult],
+) -> None:
+    engine.result = run_result([table_result()], {"users": ServerError("It is 503", uuid="u-1")})
+    outcome = dap(*SNAPSHOT, "--json")
+    assert outcome.code == json.loads(outcome.out)["exit_code"] == 3
+    assert "Failed: users: It is 503 [server]" in outcome.err
+    assert json.loads(outcome.err.splitlines()[-1])["code"] == "partial-failure"
+    assert engine.moved_on == 0
+
+
+def test_only_a_run_that_ends_well_moves_the_sandbox_on(engine: Engine, dap: Callable[..., Any]) -> None:
+    dap(*SNAPSHOT)
+    assert engine.moved_on == 1
+
+
+def test_an_error_of_the_whole_run_is_told_once(engine: Engine, dap: Callable[..., Any]) -> None:
+    engine.result = AccountDisabledError("The account is disabled.", uuid="u-9")
+    outcome = dap(*SNAPSHOT)
+    assert outcome.code == 12
+    assert outcome.err.count("The account is disabled.") == 1
+    assert "uuid for support: u-9" in outcome.err
+
+
+def test_a_fault_of_our_own_is_no_traceback(engine: Engine, dap: Callable[..., Any]) -> None:
+    engine.result = ZeroDivisionError("division by zero")
+    outcome = dap(*SNAPSHOT)
+    assert outcome.code == 1
+    assert "Error: Unexpected ZeroDivisionError: division by zero" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert "Traceback" in dap(*SNAPSHOT, "--loglevel", "debug").err
+
+
+def preview_of(**fields: Any) -> Preview:
+    defaults: dict[str, Any] = {
+        "namespace": "canvas",
+        "query": Query(format=Format.CSV),
+        "tables": ("courses", "users"),
+        "whole": (),
+        "since": {},
+        "continued": None,
+    }
+    return Preview(**{**defaults, **fields})
+
+
+def test_a_dry_run_names_what_would_be_asked(engine: Engine, dap: Callable[..., Any]) -> None:
+    engine.seen = preview_of(whole=("users",), continued=65.0)
+    outcome = dap(*SNAPSHOT, "--dry-run")
+    assert (outcome.code, outcome.out) == (0, "courses\n")
+    assert "interrupted 1m 5s ago" in outcome.err
+    assert "Whole already: users." in outcome.err
+    assert engine.moved_on == 0
+
+
+def test_a_dry_run_shows_from_when_each_table_goes_on(engine: Engine, dap: Callable[..., Any]) -> None:
+    engine.seen = preview_of(since={"courses": "2026-09-01T00:00:00Z"})
+    assert dap(*SNAPSHOT, "--dry-run").out == "courses\t2026-09-01T00:00:00Z\nusers\n"
+
+
+def test_a_dry_run_may_be_one_object(engine: Engine, dap: Callable[..., Any]) -> None:
+    engine.seen = preview_of(whole=("users",))
+    made = json.loads(dap(*SNAPSHOT, "--dry-run", "--json").out)
+    assert (made["status"], made["tables"], made["whole"]) == ("dry-run", ["courses", "users"], ["users"])
+
+
+def test_since_may_be_a_time(engine: Engine, dap: Callable[..., Any]) -> None:
+    outcome = dap(*INCREMENTAL, "2026-01-01T00:00:00.5Z", "--until", "2026-01-02T01:00:00+01:00")
+    assert outcome.code == 0
+    assert engine.asked[0].query == Query(
+        format=Format.JSONL, since="2026-01-01T00:00:00.5Z", until="2026-01-02T00:00:00Z"
+    )
+    assert "time zone" not in outcome.err
+
+
+def test_a_time_without_a_zone_is_local_and_said_so(engine: Engine, dap: Callable[..., Any]) -> None:
+    local = datetime(2026, 1, 1).astimezone(UTC).isoformat().replace("+00:00", "Z")
+    outcome = dap(*INCREMENTAL, "2026-01-01", "--until", "2026-01-02")
+    assert engine.asked[0].query.since == local
+    assert f"--since 2026-01-01 has no time zone: taken as local time, in UTC {local}." in outcome.err
+    assert "--until 2026-01-02 has no time zone" in outcome.err
+
+
+def test_a_clock_that_cannot_be_kept_is_said_before_any_work(engine: Engine, dap: Callable[..., Any]) -> None:
+    engine.checked = OutputError("The clock cannot be written")
+    assert dap(*SNAPSHOT).code == 42
+    assert engine.asked == []
+
+
+def test_a_current_folder_that_is_gone_costs_no_summary(
+    engine: Engine, dap: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    outcome = dap(*SNAPSHOT)
+    monkeypatch.chdir(tmp_path)
+    assert outcome.code == 0
+    assert "Look at courses" in outcome.err
+
+
+def test_notices_are_in_the_json(engine: Engine, dap: Callable[..., Any]) -> None:
+    made = json.loads(dap(*INCREMENTAL, "2026-01-01", "--json").out)
+    assert [notice.split()[0] for notice in made["notices"]] == ["--since"]
+
+
+@pytest.mark.parametrize("flags", [("--quiet",), ("--no-log-to-console", "--non-interactive")])
+def test_for_a_scheduler_success_is_silent_and_failure_is_not(
+    flags: tuple[str, ...],
+    engine: Engine,
+    dap: Callable[..., Any],
+    run_result: Callable[..., RunResult],
+    table_result: Callable[..., TableResult],
+) -> None:
+    success = dap(*SNAPSHOT, *flags)
+    assert (success.code, success.out, success.err) == (0, "", "")
+    engine.result = run_result([table_result()], {"users": ServerError("It is 503")})
+    failure = dap(*SNAPSHOT, *flags)
+    assert failure.code == 3
+    assert ("It is 503" in failure.err) == ("--quiet" not in flags)  # with log lines, which the fake writes none of
+    assert "users" in failure.err
+
+
+def test_since_may_be_a_folder(engine: Engine, dap: Callable[..., Any], tmp_path: Path) -> None:
+    assert dap(*INCREMENTAL, str(tmp_path)).code == 0
+    (asked,) = engine.asked
+    assert (asked.since_folder, asked.query.since) == (tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ((*INCREMENTAL, "yesterday"), "neither a time nor a folder"),
+        ((*INCREMENTAL, ""), "neither a time nor a folder"),
+        ((*INCREMENTAL, "2026-01-02", "--until", "2026-01-01"), "later than"),
+        ((*INCREMENTAL, "2026-01-02", "--until", "soon"), "--until"),
+        (("incremental", "--namespace", "canvas", "--table", "a"), "--since"),
+        (("snapshot", "--namespace", "canvas", "--table", ""), "table"),
+        (("snapshot", "--namespace", "canvas", "--table", " , "), "table"),
+        (("snapshot", "--namespace", "canvas"), "--table"),
+        (("snapshot", "--table", "a"), "--namespace"),
+        (("snapshot", "--namespace", "", "--table", "a"), "--namespace"),
+        ((*SNAPSHOT, "--format", "xml"), "jsonl"),
+        ((*SNAPSHOT, "--mode", "flat"), "expanded"),
+        ((*SNAPSHOT, "--concurrency", "0"), "--concurrency"),
+        ((*SNAPSHOT, "--pace", "fast"), "--pace"),
+        ((*SNAPSHOT, "--formt", "csv"), "--format"),
+        (("--sandbox", *SNAPSHOT, "--base-url", "https://x"), "--sandbox"),
+        ((*SNAPSHOT, "--sandbox-scale", "2"), "--sandbox-scale"),
+        (("--sandbox", *SNAPSHOT, "--sandbox-scale", "nan"), "--sandbox-scale"),
+        (("--sandbox", *SNAPSHOT, "--sandbox-job-seconds", "inf"), "--sandbox-job-seconds"),
+        ((*SNAPSHOT, "--retry-timeout", "nan"), "--retry-timeout"),
+        ((*SNAPSHOT, "--read-timeout", "inf"), "--read-timeout"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error(
+    arguments: tuple[str, ...], word: str, engine: Engine, dap: Callable[..., Any]
+) -> None:
+    outcome = dap(*arguments)
+    assert outcome.code == 2
+    assert word in outcome.err
+    assert outcome.out == ""
+    assert engine.asked == []

@@ -1,0 +1,73 @@
+"""Sizes, counts, durations and tables of text."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dapkit.cli import formatting as wording
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.00 kB"),
+        (1234, "1.23 kB"),
+        (12_345, "12.3 kB"),
+        (999_400, "999 kB"),
+        (999_600, "1.00 MB"),
+        (5_000_000_000, "5.00 GB"),
+        (7.2e18, "7200 PB"),
+    ],
+)
+def test_sizes_have_three_digits(number: float, text: str) -> None:
+    assert wording.size(number) == text
+
+
+@given(st.floats(min_value=0, max_value=1e17))
+def test_no_size_is_longer_than_a_column(number: float) -> None:
+    assert len(wording.size(number)) <= len("9.99 kB")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0 s"),
+        (0.44, "0.4 s"),
+        (9.99, "10 s"),
+        (59.4, "59 s"),
+        (59.6, "1m 0s"),
+        (125, "2m 5s"),
+        (11_100, "3h 5m"),
+        (187_200, "2d 4h"),
+    ],
+)
+def test_durations_have_two_units(seconds: float, text: str) -> None:
+    assert wording.duration(seconds) == text
+
+
+def test_counts_agree_with_their_noun() -> None:
+    assert wording.count(1, "file") == "1 file"
+    assert wording.count(0, "file") == "0 files"
+    assert wording.count(1234, "entry", "entries") == "1,234 entries"
+
+
+def test_long_lists_of_names_are_cut() -> None:
+    assert wording.names(["a", "b"], limit=2) == "a, b"
+    assert wording.names(["a", "b", "c"], limit=2) == "a, b and 1 more"
+
+
+@pytest.mark.parametrize(("text", "ended"), [("It broke", "It broke."), ("It broke.", "It broke."), ("Why?", "Why?")])
+def test_sentences_end(text: str, ended: str) -> None:
+    assert wording.sentence(text) == ended
+
+
+def test_columns_are_aligned_and_lines_not_padded() -> None:
+    rows = [["table", "rows", "note"], ["a", "1,000", ""], ["quizzes", "7", "here"]]
+    assert wording.columns(rows, frozenset({1})) == [
+        "table     rows  note",
+        "a        1,000",
+        "quizzes      7  here",
+    ]
+    assert wording.columns([]) == []

@@ -1,0 +1,94 @@
+"""The running count of a run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dapkit.cli.progress_state import ProgressState
+from dapkit.errors import JobFailedError
+from dapkit.events import (
+    BytesReceived,
+    Event,
+    ObjectCompleted,
+    ObjectsListed,
+    ObjectStarted,
+    RunStarted,
+    TableCompleted,
+    TablePhase,
+    TablePhaseChanged,
+)
+from dapkit.model import Format, Query
+from dapkit.results import TableFailed, TableResult
+
+
+def began(*tables: str) -> RunStarted:
+    return RunStarted(
+        namespace="canvas",
+        tables=tables,
+        query=Query(format=Format.CSV),
+        output=Path("out"),
+        continued=None,
+        sandbox=False,
+    )
+
+
+def tally_of(*events: Event) -> ProgressState:
+    tally = ProgressState()
+    for event in events:
+        tally.add(event)
+    return tally
+
+
+def test_a_run_begins_with_all_tables_waiting() -> None:
+    tally = tally_of(began("a", "b"))
+    assert tally.counts()[TablePhase.QUEUED] == 2
+    assert tally.files() == (0, 2, True)
+
+
+def test_tables_move_through_their_states(table_result: Callable[..., TableResult]) -> None:
+    tally = tally_of(
+        began("a", "b", "c", "d"),
+        TablePhaseChanged(table="a", phase=TablePhase.RUNNING),
+        TablePhaseChanged(table="b", phase=TablePhase.RUNNING),
+        ObjectsListed(table="b", objects=3, whole=1),
+        ObjectStarted(table="b", name="x", size=10),
+        TableCompleted(result=table_result("c")),
+        TableFailed(table="d", error=JobFailedError("no")),
+    )
+    assert tally.counts() == {
+        TablePhase.QUEUED: 0,
+        TablePhase.RUNNING: 1,
+        TablePhase.DOWNLOADING: 1,
+        TablePhase.LOADING: 0,
+        TablePhase.DONE: 1,
+        TablePhase.FAILED: 1,
+    }
+
+
+def test_totals_are_estimates_until_every_job_is_complete(table_result: Callable[..., TableResult]) -> None:
+    tally = tally_of(began("a", "b"), ObjectsListed(table="a", objects=4, whole=0))
+    assert tally.files() == (0, 8, True)
+    tally.add(ObjectCompleted(table="a", name="x", size=5, rows=2))
+    assert tally.files() == (1, 8, True)
+    tally.add(ObjectsListed(table="b", objects=1, whole=1))
+    assert tally.files() == (2, 5, False)
+
+
+def test_bytes_are_counted_by_table_and_in_all() -> None:
+    tally = tally_of(began("a", "b"), BytesReceived(table="a", count=5), BytesReceived(table="b", count=7))
+    assert (tally.bytes, tally.tables["a"].bytes, tally.tables["b"].bytes) == (12, 5, 7)
+
+
+def test_what_came_before_the_run_was_known_is_kept() -> None:
+    tally = tally_of(BytesReceived(table="a", count=5), began("a"))
+    assert tally.tables["a"].bytes == 5
+
+
+def test_a_sentence_says_how_far_it_is(table_result: Callable[..., TableResult]) -> None:
+    tally = tally_of(
+        began("a", "b"),
+        TableCompleted(result=table_result("a", files=2)),
+        TableFailed(table="b", error=JobFailedError("no")),
+        BytesReceived(table="a", count=1500),
+    )
+    assert tally.sentence() == "1 of 2 tables whole, 1 failed; 2 of 2 files; 1.50 kB came"
+    assert "~2 files" in tally_of(began("a", "b")).sentence()

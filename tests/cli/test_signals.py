@@ -1,0 +1,108 @@
+"""Stopping cleanly: in this process where no signal is needed, else in one of its own."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from dapkit.cli.signals import run_until_stopped
+from dapkit.errors import InterruptedRunError
+
+PROGRAM = """
+import asyncio, sys, time
+from dapkit.cli.main import _tell
+from dapkit.cli.signals import run_until_stopped
+from dapkit.errors import InterruptedRunError
+
+async def work():
+    print("working", flush=True)
+    try:
+        await asyncio.sleep(30)
+    finally:
+        {ending}
+        print("closed", flush=True)
+
+try:
+    run_until_stopped(work, farewell="Run it again.", at_once=lambda: print("at once", flush=True))
+except InterruptedRunError as error:
+    sys.exit(_tell(error, as_json=False))
+"""
+
+
+def start(ending: str) -> "subprocess.Popen[str]":
+    program = textwrap.dedent(PROGRAM).format(ending=ending)
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "working\n"
+    return child
+
+
+def test_a_result_passes() -> None:
+    async def work() -> int:
+        return 7
+
+    assert run_until_stopped(work, farewell="", at_once=lambda: None) == 7
+
+
+def test_an_error_passes() -> None:
+    async def work() -> None:
+        raise ValueError("own")
+
+    with pytest.raises(ValueError, match="own"):
+        run_until_stopped(work, farewell="", at_once=lambda: None)
+
+
+def test_a_cancellation_that_nobody_asked_for_is_no_interruption() -> None:
+    async def work() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        run_until_stopped(work, farewell="", at_once=lambda: None)
+
+
+def test_handlers_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+
+    async def work() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.sleep(5)
+
+    with pytest.raises(InterruptedRunError) as caught:
+        run_until_stopped(work, farewell="Again.", at_once=lambda: None)
+    assert caught.value.hint == "Again."
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_the_work_close(number: signal.Signals) -> None:
+    child = start("pass")
+    child.send_signal(number)
+    out, err = child.communicate(timeout=10)
+    assert (child.returncode, out) == (130, "closed\n")
+    assert err == "Error: Stopped.\nHint: Run it again.\n"
+
+
+def test_work_that_does_not_close_is_left_within_two_seconds() -> None:
+    child = start("await asyncio.sleep(30)")
+    began = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=10)
+    assert time.monotonic() - began < 2.5
+    assert (child.returncode, out) == (130, "at once\n")
+    assert err == "Error: Stopped.\nHint: Run it again.\n"
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    child = start("print('closing', flush=True); await asyncio.sleep(30)")
+    child.send_signal(signal.SIGINT)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "closing\n"
+    began = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    out, _ = child.communicate(timeout=10)
+    assert time.monotonic() - began < 1.0
+    assert (child.returncode, out) == (130, "at once\n")

@@ -1,0 +1,46 @@
+"""How the suite looks into PostgreSQL."""
+
+import struct
+from collections.abc import Sequence
+
+from tests.contract.database_fixture import Capabilities, Fate, Place
+
+from dapkit.model import Column, ColumnType, Table, TypeKind
+from dapkit.targets.postgres.dialect import PostgresDialect
+from dapkit.targets.postgres.target import PostgresTarget
+
+__all__ = ["PostgresPlace"]
+
+KEPT, REPAIRED = Fate.KEPT, Fate.REPAIRED
+CAPABILITIES = Capabilities(nul=REPAIRED, json_nul=REPAIRED, infinity=KEPT, nan=KEPT, unknown_enum=REPAIRED)
+
+
+class PostgresPlace(Place):
+    """A database that keeps open enums as numbers, and whose driver gives lists of enums as one text."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(PostgresTarget.of(url), CAPABILITIES)
+
+    def select(self, table: Table, columns: Sequence[Column]) -> str:
+        """Select the texts of lookup tables, and lists of texts."""
+        dialect = PostgresDialect()
+        values = ", ".join(self._value(dialect, table, column) for column in columns)
+        return f"SELECT {values} FROM {dialect.of(table)} AS live"
+
+    def _value(self, dialect: PostgresDialect, table: Table, column: Column) -> str:
+        name = f"live.{dialect.identifier(column.name)}"
+        if column.type.kind is TypeKind.OPEN_ENUM:
+            return f"(SELECT value FROM {dialect.dependant(table, column.name)} WHERE id = {name})"
+        items = column.type.items
+        return f"{name}::text[]" if items is not None and items.kind is TypeKind.ENUM else name
+
+    def made(self) -> list[tuple[object, ...]]:
+        """Return the names of types too, which tables have as well."""
+        sql = "SELECT typnamespace::regnamespace::text, typname::text FROM pg_type"
+        spaces = "('information_schema', 'pg_catalog', 'pg_toast')"
+        return sorted(self.ask(f"{sql} WHERE typnamespace::regnamespace::text NOT IN {spaces}"))
+
+    def value(self, type_: ColumnType, raw: object) -> object:
+        """Return a float of four bytes as it is, not as the shortest text that names it."""
+        plain = super().value(type_, raw)
+        return struct.unpack("f", struct.pack("f", plain))[0] if type_.kind is TypeKind.FLOAT32 and plain else plain

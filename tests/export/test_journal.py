@@ -1,0 +1,175 @@
+"""The record of a run survives torn ends, says so when it is damaged, and replays to what happened."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dapkit.errors import JournalError, OutputError
+from dapkit.export import journal
+from dapkit.export.journal import (
+    AnyEntry,
+    JobAbandonedEntry,
+    Journal,
+    ObjectCompletedEntry,
+    ObjectStartedEntry,
+    RunEndedEntry,
+    RunStartedEntry,
+    TableCompletedEntry,
+    TableFailedEntry,
+    encode,
+    job_entry,
+    parse,
+    replay,
+)
+from dapkit.model import Format, Job, JobStatus, Query
+
+QUERY = Query(format=Format.CSV)
+BEGUN = RunStartedEntry(time=1.0, service="https://x", namespace="canvas", tables=("users", "courses"), query=QUERY)
+JOB = Job(id="j1", status=JobStatus.COMPLETE, objects=("o1", "o2"), at="2024-01-01T00:00:00Z", schema_version=3)
+DONE = ObjectCompletedEntry(
+    time=3.0,
+    table="users",
+    job_id="j1",
+    object_id="o1",
+    name="n",
+    size=4,
+    sha256="ff",
+    rows=1,
+    verified_by=("crc",),
+)
+STORY: list[AnyEntry] = [
+    BEGUN,
+    job_entry("users", JOB, 2.0),
+    ObjectStartedEntry(time=2.5, table="users", job_id="j1", object_id="o1", name="n", size=4, etag='"e"'),
+    DONE,
+    TableCompletedEntry(time=4.0, table="users", job_id="j1"),
+    TableFailedEntry(time=5.0, table="courses", code="server", message="no"),
+    RunEndedEntry(time=6.0, failed=1),
+]
+
+
+def written(entries: list[AnyEntry]) -> bytes:
+    return b"".join(encode(entry) for entry in entries)
+
+
+def test_entries_come_back_as_they_were() -> None:
+    content = written(STORY)
+    assert parse(content) == (STORY, len(content))
+
+
+def test_replaying_gives_the_state() -> None:
+    state = replay(STORY)
+    assert state is not None
+    assert state.ended
+    assert state.last == 6.0
+    users = state.tables["users"]
+    assert users.job == JOB
+    assert users.done == {"o1": DONE}
+    assert users.completed_at == 4.0
+    assert state.tables["courses"].failed
+
+
+def test_a_table_that_broke_is_not_whole_any_more() -> None:
+    state = replay([*STORY, TableFailedEntry(time=7.0, table="users", code="server", message="no")])
+    assert state is not None
+    assert state.tables["users"].completed_at is None
+
+
+def test_a_new_job_forgets_the_objects_of_the_one_before() -> None:
+    other = Job(id="j2", status=JobStatus.WAITING)
+    state = replay(
+        [*STORY[:4], JobAbandonedEntry(time=5.0, table="users", job_id="j1"), job_entry("users", other, 5.0)]
+    )
+    assert state is not None
+    assert state.tables["users"].done == {}
+    assert state.tables["users"].given_up == ("j1",)
+    assert state.tables["users"].job == other
+
+
+@given(st.integers(0, 2000))
+def test_a_torn_end_is_ignored(cut: int) -> None:
+    content = written(STORY)
+    torn = content[: cut % (len(content) + 1)]
+    entries, readable = parse(torn)
+    assert entries == STORY[: len(entries)]
+    assert content[:readable] == written(entries)
+
+
+def test_garbage_after_a_power_loss_is_ignored_but_damage_in_the_middle_is_not() -> None:
+    content = written(STORY)
+    entries, readable = parse(content + b"\0" * 500)
+    assert (entries, readable) == (STORY, len(content))
+    lines = content.splitlines(keepends=True)
+    with pytest.raises(JournalError, match="Line 3"):
+        parse(b"".join([*lines[:2], b"{oops}\n", *lines[3:]]))
+
+
+@pytest.mark.parametrize("content", [b"\0" * 300, encode(BEGUN)[:40], b"garbage\n", b"\n" * 3])
+def test_with_no_readable_line_there_is_no_run_and_a_new_one_may_begin(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(content)
+    record = Journal(path)
+    assert record.resume() is None
+    record.begin(BEGUN)
+    record.close()
+    assert parse(path.read_bytes())[0] == [BEGUN]
+
+
+def test_a_later_version_is_refused() -> None:
+    line = encode(BEGUN).replace(b'"run-started"', b'"run-started","version":99')
+    with pytest.raises(JournalError, match="version 99"):
+        parse(line)
+
+
+def test_a_file_is_continued_after_its_readable_part(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(written(STORY[:2]) + b'{"torn')
+    record = Journal(path)
+    assert record.resume() == replay(STORY[:2])
+    record.append(DONE)
+    record.close()
+    assert parse(path.read_bytes())[0] == [*STORY[:2], DONE]
+
+
+def test_beginning_anew_keeps_the_old_record_beside(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(written(STORY))
+    record = Journal(path)
+    record.begin(BEGUN, given_up=[JobAbandonedEntry(time=1.0, table="users", job_id="old")])
+    record.close()
+    assert (tmp_path / "run.previous.jsonl").read_bytes() == written(STORY)
+    state, _ = journal.read(path)
+    assert state is not None
+    assert state.tables["users"].given_up == ("old",)
+
+
+def test_no_file_is_no_run(tmp_path: Path) -> None:
+    assert journal.read(tmp_path / "none.jsonl") == (None, 0)
+
+
+def test_damage_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(b"garbage\n" + encode(BEGUN))
+    with pytest.raises(JournalError, match=r"run\.jsonl"):
+        Journal(path).resume()
+
+
+def test_what_the_disk_refuses_is_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.jsonl"
+    record = Journal(path)
+    record.begin(BEGUN)
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OutputError, match="Input/output"):
+        record.sync()
+    record.close()
+    (tmp_path / "run.previous.jsonl").mkdir()
+    with pytest.raises(OutputError):
+        Journal(path).begin(BEGUN)

@@ -1,0 +1,148 @@
+"""Every shape of refusal becomes the error that says what to do."""
+
+import json
+
+import pytest
+
+from dapkit import errors
+from dapkit.errors import DapError
+from dapkit.protocol.error_response import Endpoint, error_of
+
+UUID = "f00d-5678"
+
+
+def refused(status: int, fields: dict[str, object], endpoint: Endpoint = Endpoint.SUBMIT) -> DapError:
+    return error_of(endpoint, status, json.dumps({"error": {"uuid": UUID, **fields}}).encode())
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "expected"),
+    [
+        (400, {"type": "ValidationError", "message": "no"}, errors.RequestError),
+        (400, {"type": "OutOfRange", "since": "2024-01-01T00:00:00Z"}, errors.OutOfRangeError),
+        (400, {"type": "OutOfRangeError", "message": "x"}, errors.OutOfRangeError),
+        (400, {"type": "SomethingNew", "since": "2024-01-01T00:00:00Z"}, errors.OutOfRangeError),
+        (400, {"type": "SnapshotRequired", "since": "2024-01-01T00:00:00Z"}, errors.SnapshotRequiredError),
+        (400, {"type": "SnapshotRequiredError"}, errors.SnapshotRequiredError),
+        (401, {"type": "AuthenticationError"}, errors.RejectedCredentialsError),
+        (403, {"type": "AccountDisabled"}, errors.AccountDisabledError),
+        (500, {"type": "AccountDisabledError"}, errors.AccountDisabledError),
+        (403, {"type": "AccountNotOnboarded"}, errors.AccountNotOnboardedError),
+        (403, {"type": "AccountUnderMaintenance"}, errors.AccountMaintenanceError),
+        (500, {"type": "AccountUnderMaintenance"}, errors.AccountMaintenanceError),
+        (403, {"type": "RequestTypeForbidden"}, errors.ForbiddenError),
+        (403, {"type": "Whatever"}, errors.ForbiddenError),
+        (404, {"type": "NotFoundError", "kind": "table", "id": "x"}, errors.TableNotFoundError),
+        (404, {"type": "NotFoundError", "kind": "namespace", "id": "x"}, errors.NotFoundError),
+        (404, {"type": "NotFoundError", "kind": "job", "id": "x"}, errors.ExpiredError),
+        (404, {"type": "ObjectNotFound", "kind": "object", "id": "x"}, errors.ExpiredError),
+        (404, {"type": "NotFoundError"}, errors.TableNotFoundError),
+        (409, {"type": "Conflict"}, errors.RequestError),
+        (429, {"type": "TooManyRequests"}, errors.RateLimitedError),
+        (500, {"type": "ProcessingError", "message": ""}, errors.ServerError),
+        (504, {"message": "Endpoint request timed out"}, errors.ServerError),
+    ],
+)
+def test_status_and_fields_decide(status: int, fields: dict[str, object], expected: type[DapError]) -> None:
+    error = refused(status, fields)
+    assert type(error) is expected
+    assert error.uuid == UUID
+    assert f"HTTP {status}" in error.message
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        (Endpoint.TABLES, errors.NotFoundError),
+        (Endpoint.SCHEMA, errors.TableNotFoundError),
+        (Endpoint.SUBMIT, errors.TableNotFoundError),
+        (Endpoint.POLL, errors.ExpiredError),
+        (Endpoint.SIGN, errors.ExpiredError),
+        (Endpoint.LOGIN, errors.NotFoundError),
+    ],
+)
+def test_what_is_not_found_follows_from_what_was_asked(endpoint: Endpoint, expected: type[DapError]) -> None:
+    assert type(refused(404, {"type": "NotFoundError", "message": "gone"}, endpoint)) is expected
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_a_refused_login_is_about_the_credentials(status: int) -> None:
+    assert type(refused(status, {"type": "Forbidden"}, Endpoint.LOGIN)) is errors.RejectedCredentialsError
+    oauth = error_of(Endpoint.LOGIN, status, b'{"error": "invalid_client", "error_description": "unknown key"}')
+    assert type(oauth) is errors.RejectedCredentialsError
+    assert "invalid_client unknown key" in oauth.message
+
+
+def test_a_login_to_a_disabled_account_is_about_the_account() -> None:
+    assert type(refused(403, {"type": "AccountDisabled"}, Endpoint.LOGIN)) is errors.AccountDisabledError
+
+
+@pytest.mark.parametrize("type_", ["OutOfRange", "SnapshotRequired"])
+def test_the_earliest_permitted_time_is_told(type_: str) -> None:
+    error = refused(400, {"type": type_, "since": "2024-01-01T00:00:00Z", "message": "no"})
+    assert "2024-01-01T00:00:00Z" in error.message
+    assert "2024-01-01T00:00:00Z" in error.hint
+    assert "snapshot" in error.hint
+
+
+def test_the_place_of_a_mistake_is_told() -> None:
+    error = refused(400, {"type": "ValidationError", "location": {"line": 3, "column": 14, "character": 40}})
+    assert "line 3, column 14" in error.message
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_missing_scope_is_hinted_at(status: int) -> None:
+    assert "--scope" in refused(status, {"type": "ValidationError", "message": "Scope is ambiguous"}).hint
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "expected"),
+    [
+        (400, b"", errors.UnexpectedResponseError),
+        (400, b"<html>bad</html>", errors.UnexpectedResponseError),
+        (401, b"", errors.RejectedCredentialsError),
+        (403, b"<html>blocked</html>", errors.ForbiddenError),
+        (404, b"<html>not here</html>", errors.UnexpectedResponseError),
+        (404, b'{"message": "no Route matched"}', errors.UnexpectedResponseError),
+        (404, b'{"error": "Not Found"}', errors.UnexpectedResponseError),
+        (404, b'{"error": ["x"]}', errors.UnexpectedResponseError),
+        (405, b"", errors.UnexpectedResponseError),
+        (407, b"", errors.ProxyError),
+        (429, b"slow down", errors.RateLimitedError),
+        (500, b'{"error": {"type": 5, "uuid": null, "message": ["x"]}}', errors.ServerError),
+        (502, b"<html>Bad gateway</html>", errors.ServerError),
+        (503, b"", errors.ServerError),
+        (204, b"", errors.UnexpectedResponseError),
+        (418, b"[]", errors.UnexpectedResponseError),
+        (600, b"", errors.ServerError),
+    ],
+)
+def test_without_an_error_object_the_status_decides(status: int, content: bytes, expected: type[DapError]) -> None:
+    error = error_of(Endpoint.POLL, status, content)
+    assert type(error) is expected
+    assert error.uuid is None
+    assert "\n" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("location", "named"),
+    [
+        ("https://login.example/sso?token=SECRET#x", "https://login.example/sso"),
+        ("/elsewhere?token=SECRET", "/elsewhere"),
+        ("https://user:SECRET@login.example:port/", "none"),
+        (None, "nowhere"),
+    ],
+)
+def test_a_redirect_is_named_without_its_query(location: str | None, named: str) -> None:
+    error = error_of(Endpoint.TABLES, 302, b"", location)
+    assert type(error) is errors.UnexpectedResponseError
+    assert named in error.message
+    assert "SECRET" not in error.message
+
+
+def test_a_page_is_shown_shortened_and_without_secrets() -> None:
+    page = b"<html>\n  Bearer abcdef.ghijkl.mnopqr  https://x.example/?sig=SECRET " + b"x" * 5000
+    error = error_of(Endpoint.POLL, 502, page)
+    assert "abcdef" not in error.message
+    assert "SECRET" not in error.message
+    assert len(error.message) < 300

@@ -1,0 +1,68 @@
+"""What the catalogue says of a table."""
+
+from tests.support.table_schemas import INT32, TEXT, table_of
+
+from dapkit.model import TypeKind
+from dapkit.targets.mssql.dialect import MsSqlDialect
+from dapkit.targets.mssql.introspection import Existing, Index, found, layout, plain, type_text
+
+COLUMNS = [
+    ("id", "bigint", 8, 19, 0, False, None, None, None, False, None, None),
+    ("name", "varchar", 1020, 0, 0, True, "df_name_abc", None, 1252, False, "('x')", "Latin1_General_CI_AS"),
+    ("state", "int", 4, 10, 0, False, None, "fk_canvas_things_state", None, False, None, None),
+    ("part", "decimal", 5, 5, 2, True, None, None, None, False, None, None),
+]
+INDEXES = [
+    ("pk_canvas_things", True, True, False, 1, None, "id", False, False),
+    ("mine", False, True, False, 2, "([name] IS NOT NULL)", "name", True, False),
+    ("mine", False, True, False, 2, "([name] IS NOT NULL)", "state", False, False),
+    ("mine", False, True, False, 2, "([name] IS NOT NULL)", 'pa"rt', False, True),
+    ("uq", False, True, True, 2, None, "name", False, False),
+]
+
+
+def test_columns_key_and_the_indexes_of_the_user() -> None:
+    there = found(COLUMNS, INDEXES)
+    assert list(there.columns.values()) == [
+        Existing(name="id", type="bigint", required=True),
+        Existing(
+            name="name", type="varchar(1020)", required=False, default="df_name_abc", page=1252,
+            collation="Latin1_General_CI_AS",
+        ),
+        Existing(name="state", type="int", required=True, reference="fk_canvas_things_state"),
+        Existing(name="part", type="decimal(5,2)", required=False),
+    ]  # fmt: skip
+    assert there.key == "pk_canvas_things"
+    assert there.indexes == [
+        Index(
+            name="mine",
+            kind="UNIQUE ",
+            rest='("name" DESC, "state") INCLUDE ("pa""rt") WHERE ([name] IS NOT NULL)',
+            columns=frozenset({"name", "state", 'pa"rt'}),
+        )
+    ]
+    assert found([], []).key is None
+
+
+def test_types() -> None:
+    assert type_text("varchar", -1, 0, 0) == "varchar(max)"
+    assert type_text("nvarchar", 20, 0, 0) == "nvarchar(10)"
+    assert type_text("nvarchar", -1, 0, 0) == "nvarchar(max)"
+    assert type_text("binary", 16, 0, 0) == "binary(16)"
+    assert type_text("datetime2", 8, 27, 7) == "datetime2"
+    table = table_of({"v": {"type": "number"}}, key={"k": TEXT | {"maxLength": 5}, "i": INT32})
+    types = [plain(MsSqlDialect().type_of(table, column)) for column in table.columns]
+    assert types == ["varchar(20)", "int", "float"]
+    assert table.value[0].type.kind is TypeKind.FLOAT64
+
+
+def test_the_layout_is_free_of_its_namespace_and_of_names_of_chance() -> None:
+    elsewhere = [
+        tuple(part.replace("canvas", "scratch") if isinstance(part, str) else part for part in row) for row in COLUMNS
+    ]
+    named = [(*row[:6], row[6] and "df_name_xyz", *row[7:]) for row in elsewhere]
+    keys = [("pk_scratch_things", *INDEXES[0][1:]), *INDEXES[1:]]
+    assert layout("canvas", COLUMNS, INDEXES) == layout("scratch", named, keys)
+    assert layout("canvas", COLUMNS, INDEXES) != layout("canvas", COLUMNS[:-1], INDEXES)
+    assert layout("canvas", COLUMNS, INDEXES) != layout("canvas", COLUMNS, INDEXES[1:])
+    assert ("pk_things", "id", True) in layout("canvas", COLUMNS, INDEXES)

@@ -1,0 +1,202 @@
+r"""Lines of TSV become values that the driver copies; what SQL Server cannot hold is repaired and told of."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.contract.values import FAMILIES
+from tests.support.table_schemas import TEXT, Node, table_of
+from tests.support.tsv_parts import Layout, Row, write_parts
+
+from dapkit.decode.tsv import Header, blocks, common_header
+from dapkit.errors import BadValueError, IntegrityError
+from dapkit.targets.base import BadValues, DataFiles, Load, LoadOptions
+from dapkit.targets.mssql.row_conversion import UTF8, Lines, codec_of
+from dapkit.targets.sql.value_repairs import Repairs
+
+MOMENT = datetime(2024, 3, 1, 12)
+
+
+def read(
+    node: Node,
+    values: Sequence[object],
+    folder: Path,
+    *,
+    pages: Mapping[str, str] | None = None,
+    required: bool = False,
+    options: LoadOptions = LoadOptions(),  # noqa: B008, frozen
+) -> tuple[list[Any], dict[str, int]]:
+    """Return what becomes of values as the service writes them, and what was repaired."""
+    table = table_of({"v": node}, required=["v"] if required else [])
+    rows = [Row({"id": number, "v": value}) for number, value in enumerate(values)]
+    parts = write_parts(folder, table, rows, Layout(action=True))
+    load = Load(table=table, parts=parts, watermark=MOMENT.replace(tzinfo=UTC), options=options)
+    header = common_header(parts.paths, table, action=True)
+    with Repairs(load, "SQL Server") as repairs:
+        lines = Lines(table, header, pages or {}, repairs)
+        made = [row for path in parts.paths for row in lines.rows(blocks(path))]
+    assert [row[:3] for row in made] == [(MOMENT, "U", number) for number in range(len(values))]
+    return [row[3] for row in made], dict(repairs.counts)
+
+
+PLAIN = (
+    "int16", "int32", "int64", "integer", "int-enum", "float32", "float64", "number", "decimal", "decimal-large",
+    "boolean", "text", "text-bounded", "text-marker", "text-json", "enum", "date-time", "date", "time",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("family", PLAIN)
+def test_values_are_those_that_the_service_wrote(family: str, tmp_path: Path) -> None:
+    node, values = FAMILIES[family]
+    found, repaired = read(node, [*values, None], tmp_path)
+    assert found == [*values, None]
+    assert [type(value) for value in found] == [type(value) for value in [*values, None]]
+    assert not repaired
+
+
+def test_decimals_of_many_digits(tmp_path: Path) -> None:
+    bound = 10**28
+    node: Node = {"type": "number", "multipleOf": 1e-10, "exclusiveMinimum": -bound, "exclusiveMaximum": bound}
+    values = [Decimal(f"{sign}{'9' * 28}.{'9' * 10}") for sign in ("", "-")]
+    assert read(node, values, tmp_path) == (values, {})
+
+
+@pytest.mark.parametrize(
+    ("family", "text", "value"),
+    [
+        ("uuid", "550e8400-e29b-41d4-a716-446655440000", bytes.fromhex("550e8400e29b41d4a716446655440000")),
+        ("ipv4", "192.0.2.1", b"\xc0\0\2\1"),
+        ("ipv6", "::1", bytes(15) + b"\1"),
+        ("ip", "192.0.2.1", b"\xc0\0\2\1" + bytes(12)),
+        ("ip", "::ffff:192.0.2.1", bytes(10) + b"\xff\xff\xc0\0\2\1"),
+        ("date-time", "2024-03-01T14:00:00.5+02:00", datetime(2024, 3, 1, 12, 0, 0, 500_000)),
+        ("time", "23:59:59Z", time(23, 59, 59)),
+        ("object", '{"theme": "dé\\u00e9",  "size": 1}', '{"theme":"déé","size":1}'),
+        ("array-int", "[1, 9223372036854775807, null]", "[1,9223372036854775807,null]"),
+        ("object", '{"theme": "\\ud800"}', '{"theme":"\\ud800"}'),
+    ],
+)
+def test_values_that_are_kept_in_another_form(family: str, text: str, value: object, tmp_path: Path) -> None:
+    assert read(FAMILIES[family][0], [text], tmp_path) == ([value], {})
+
+
+@pytest.mark.parametrize(
+    ("family", "text", "instead"),
+    [
+        ("float64", "Infinity", None),
+        ("float32", "-Infinity", None),
+        ("float64", "NaN", None),
+        ("float32", "3.5e38", None),
+        ("date-time", "+12024-01-01T00:00:00Z", datetime.max),
+        ("date-time", "-0044-03-15T00:00:00Z", datetime.min),
+        ("date", "+12024-01-01", date.max),
+        ("date", "0000-01-01", date.min),
+        ("enum", "two words ", "two words"),
+        ("open-enum", "never seen  ", "never seen"),
+    ],
+)
+def test_values_that_cannot_be_held(family: str, text: str, instead: object, tmp_path: Path) -> None:
+    node = FAMILIES[family][0]
+    assert read(node, [text], tmp_path) == ([instead], {"v": 1})
+    with pytest.raises(BadValueError, match=r"SQL Server cannot hold .* in column v \(id 0\)"):
+        read(node, [text], tmp_path, options=LoadOptions(bad_values=BadValues.FAIL))
+    if instead is None:
+        with pytest.raises(BadValueError):
+            read(node, [text], tmp_path, required=True)
+
+
+def test_the_originals_are_kept(tmp_path: Path) -> None:
+    side = tmp_path / "side.jsonl"
+    read(FAMILIES["float64"][0], [0.5, "Infinity"], tmp_path, options=LoadOptions(side_file=side))
+    told = '{"namespace": "canvas", "table": "things", "key": {"id": "1"}, "column": "v", "value": "Infinity"}\n'
+    assert side.read_text() == told
+
+
+@pytest.mark.parametrize(
+    ("family", "text"),
+    [
+        ("int16", "32768"), ("int32", "-2147483649"), ("int64", "9223372036854775808"), ("int64", "one"),
+        ("boolean", "maybe"), ("decimal", "0.001"), ("decimal", "1000"), ("decimal", "x"), ("date", "2024-02-30"),
+        ("date-time", "yesterday"), ("time", "25:00:00"), ("uuid", "x"), ("ipv4", "::1"), ("ip", "x"),
+        ("object", "not { json"),
+    ],
+)  # fmt: skip
+def test_values_that_are_none_of_their_type_are_refused_without_being_told(
+    family: str, text: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadValueError, match="column v is not of its type") as caught:
+        read(FAMILIES[family][0], [text], tmp_path)
+    assert text not in caught.value.message
+
+
+def test_a_value_of_an_enum_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    assert read(FAMILIES["open-enum"][0], ["é" * 128], tmp_path) == (["é" * 128], {})
+    with pytest.raises(BadValueError):
+        read(FAMILIES["open-enum"][0], ["é" * 129], tmp_path)
+
+
+# Databases whose collation is not of UTF-8
+
+
+def test_a_text_beyond_the_code_page_is_repaired_never_silently(tmp_path: Path) -> None:
+    pages = {"v": "cp1252"}
+    assert read(TEXT, ["plain", "é €", "Ž中a", None], tmp_path, pages=pages) == (
+        ["plain", "é €", "Ž?a", None],
+        {"v": 1},
+    )
+    with pytest.raises(BadValueError):
+        read(TEXT, ["中"], tmp_path, pages=pages, options=LoadOptions(bad_values=BadValues.FAIL))
+
+
+def test_json_says_in_escapes_what_the_code_page_cannot(tmp_path: Path) -> None:
+    found = read(FAMILIES["object"][0], ['{"theme": "中👩"}'], tmp_path, pages={"v": "cp1252"})
+    assert found == (['{"theme":"\\u4e2d\\ud83d\\udc69"}'], {})
+
+
+def test_a_key_beyond_the_code_page_is_refused(tmp_path: Path) -> None:
+    table = table_of({}, key={"k": TEXT | {"maxLength": 20}})
+    load = Load(table=table, parts=DataFiles(paths=(), rows=0), watermark=MOMENT.replace(tzinfo=UTC))
+    lines = Lines(table, Header(("meta.ts", "key.k")), {"k": "cp1252"}, Repairs(load, "SQL Server"))
+    line = "2024-03-01T12:00:00Z\t中\n".encode()
+    with pytest.raises(BadValueError):
+        list(lines.rows([line]))
+
+
+@pytest.mark.parametrize(
+    ("page", "codec"), [(UTF8, None), (1252, "cp1252"), (932, "cp932"), (936, "gbk"), (0, "ascii"), (None, "ascii")]
+)
+def test_code_pages(page: int | None, codec: str | None) -> None:
+    assert codec_of(page) == codec
+    if codec is not None:
+        assert "a".encode(codec) == b"a"
+
+
+# Lines
+
+
+def lines_of(*names: str) -> Lines:
+    table = table_of({"v": FAMILIES["decimal"][0], "w": TEXT})
+    load = Load(table=table, parts=DataFiles(paths=(), rows=0), watermark=MOMENT.replace(tzinfo=UTC))
+    return Lines(table, Header(names), {}, Repairs(load, "SQL Server"))
+
+
+def test_columns_may_come_in_another_order_or_not_at_all() -> None:
+    lines = lines_of("value.v", "key.id", "meta.ts")
+    assert list(lines.rows([b"1.5\t7\t2024-03-01T12:00:00.25Z\n"])) == [
+        (datetime(2024, 3, 1, 12, 0, 0, 250_000), None, 7, Decimal("1.50"), None)
+    ]
+
+
+@pytest.mark.parametrize("line", [b"2024-03-01T12:00:00Z\t1\n", b"\n", b"2024-03-01T12:00:00Z\t1\tx\ty\tz\n"])
+def test_a_line_that_is_none(line: bytes) -> None:
+    with pytest.raises(IntegrityError, match="fields"):
+        list(lines_of("meta.ts", "key.id", "value.v", "value.w").rows([line]))
+
+
+@pytest.mark.parametrize("moment", [b"never", rb"\N", b"+12024-01-01T00:00:00Z"])
+def test_a_row_of_no_time(moment: bytes) -> None:
+    with pytest.raises(IntegrityError, match=r"meta\.ts"):
+        list(lines_of("meta.ts", "key.id").rows([moment + b"\t1\n"]))

@@ -1,0 +1,85 @@
+"""What the server says, as an error that tells whether trying again makes sense."""
+
+import ssl
+
+import pymysql
+import pytest
+
+from dapkit.errors import (
+    BadValueError,
+    DapError,
+    IntegrityError,
+    TargetBusyError,
+    TargetDiskFullError,
+    TargetError,
+    TargetPermissionError,
+    TargetRejectedError,
+    TargetUnreachableError,
+)
+from dapkit.targets.mysql.errors import translated, unconnected
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "expected"),
+    [
+        (2006, "MySQL server has gone away", TargetUnreachableError),
+        (2013, "Lost connection to MySQL server during query", TargetUnreachableError),
+        (1927, "Connection was killed", TargetUnreachableError),
+        (1159, "Got timeout reading communication packets", TargetUnreachableError),
+        (1205, "Lock wait timeout exceeded", TargetBusyError),
+        (1213, "Deadlock found", TargetBusyError),
+        (1114, "The table 'users' is full", TargetDiskFullError),
+        (1021, "Disk full (/tmp)", TargetDiskFullError),
+        (1030, "Got error 28 from storage engine", TargetDiskFullError),
+        (3, 'Error writing file "x" (Errcode: 28 "No space left on device")', TargetDiskFullError),
+        (1030, "Got error 122 from storage engine", TargetError),
+        (1142, "INSERT command denied to user", TargetPermissionError),
+        (1044, "Access denied for user to database", TargetPermissionError),
+        (1366, "Incorrect integer value", BadValueError),
+        (1261, "Row 1 doesn't contain data for all columns", IntegrityError),
+        (1064, "You have an error in your SQL syntax", TargetError),
+    ],
+)
+def test_what_the_server_says(code: int, words: str, expected: type[DapError]) -> None:
+    with pytest.raises(DapError) as caught, translated("users"):
+        raise pymysql.OperationalError(code, words)
+    assert type(caught.value) is expected
+    assert words in caught.value.message
+    assert caught.value.table == "users"
+
+
+def test_a_connection_that_was_lost_before_is_told_apart() -> None:
+    with pytest.raises(TargetUnreachableError), translated():
+        raise pymysql.InterfaceError(0, "")
+
+
+def untrusted() -> pymysql.OperationalError:
+    error = pymysql.OperationalError(2003, "Can't connect (certificate verify failed)")
+    error.original_exception = ssl.SSLError("certificate verify failed")  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (pymysql.OperationalError(2003, "Can't connect to MySQL server on 'db'"), TargetUnreachableError),
+        (pymysql.OperationalError(1040, "Too many connections"), TargetBusyError),
+        (pymysql.OperationalError(1203, "User already has more than 'max_user_connections'"), TargetBusyError),
+        (pymysql.OperationalError(1045, "Access denied for user (using password: secret  word)"), TargetRejectedError),
+        (pymysql.OperationalError(1049, "Unknown database"), TargetRejectedError),
+        (pymysql.OperationalError(2026, "SSL connection error"), TargetRejectedError),
+        (untrusted(), TargetRejectedError),
+        (RuntimeError("'cryptography' package is required"), TargetRejectedError),
+        (FileNotFoundError(2, "No such file"), TargetRejectedError),
+    ],
+)
+def test_why_no_connection_came_about(error: Exception, expected: type[DapError]) -> None:
+    ours = unconnected(error, "mysql://db/college", "secret  word")
+    assert type(ours) is expected
+    assert ours.retryable is (expected is not TargetRejectedError)
+    assert "secret" not in ours.message
+
+
+def test_a_connection_that_fails_for_its_tls_says_so() -> None:
+    error = pymysql.OperationalError(2026, "SSL is required but the server doesn't support it")
+    assert "`ssl=`" in unconnected(error, "mysql://db/college", "").hint
