@@ -86,7 +86,7 @@ def test_a_failed_job_is_remembered_but_asked_for_anew() -> None:
     taken = plan(state(ended=True, a=WHOLE, b=FAILED))["b"]
     assert isinstance(taken, DownloadTable)
     assert taken.record.job is None
-    assert taken.record.failed == ("f",)
+    assert taken.record.failed_jobs == ("f",)
 
 
 def again(run: RunState, marks: Mapping[str, str] | None = None) -> list[tuple[str, str | None]]:
@@ -111,7 +111,7 @@ def test_a_table_that_was_to_be_asked_again_is_so_though_the_continued_run_is_in
     assert not run.ended
     taken = plan(run)["a"]
     assert isinstance(taken, DownloadTable)
-    assert (taken.record.job, taken.record.given_up) == (None, ()), "what was whole stays"
+    assert (taken.record.job, taken.record.abandoned_jobs) == (None, ()), "what was whole stays"
     assert isinstance(plan_run(run, NOW), ResumeRun)
 
 
@@ -120,7 +120,7 @@ def test_a_table_asked_again_abandons_what_was_unfinished() -> None:
     (entry,) = reopened(run, NOW, {"b": "2023-11-14T21:00:00Z"})
     taken = plan(advance(run, entry))["b"]
     assert isinstance(taken, DownloadTable)
-    assert (taken.record.job, taken.record.given_up) == (None, ("k",))
+    assert (taken.record.job, taken.record.abandoned_jobs) == (None, ("k",))
 
 
 def test_an_increment_grows_stale_only_where_it_can_go_on_from_itself() -> None:
@@ -159,7 +159,7 @@ def test_beginning_anew_abandons_what_is_unfinished() -> None:
 
 def test_a_new_run_inherits_the_jobs_given_up() -> None:
     steps = plan_tables({"a": QUERY}, None, NOW, retry_timeout=900, given_up={"a": ("x", "y")})
-    assert steps[0].record.given_up == ("x", "y")
+    assert steps[0].record.abandoned_jobs == ("x", "y")
 
 
 def test_the_same_command_has_the_same_key_and_no_other() -> None:

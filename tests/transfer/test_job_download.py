@@ -89,8 +89,8 @@ class Forgetful(FakeService):
 class Confused(FakeService):
     """Gives one table's job for every table."""
 
-    async def submit(self, namespace: str, table: str, query: Query, *, again: bool = False) -> Job:
-        return await super().submit(namespace, "users", query, again=again)
+    async def submit(self, namespace: str, table: str, query: Query, *, resubmit: bool = False) -> Job:
+        return await super().submit(namespace, "users", query, resubmit=resubmit)
 
 
 def test_a_job_that_is_given_for_two_tables_is_the_first_ones(tmp_path: Path) -> None:
@@ -179,11 +179,11 @@ def test_files_of_an_interrupted_job_go_when_the_successor_of_a_new_run_is_whole
 class Unsafe(FakeService):
     """Its first job has a name that no folder can bear, and vanishes."""
 
-    async def submit(self, namespace: str, table: str, query: Query, *, again: bool = False) -> Job:
+    async def submit(self, namespace: str, table: str, query: Query, *, resubmit: bool = False) -> Job:
         if self.asked["data"] == 0:
             self.asked["data"] += 1
             return Job(id="u/v", status=JobStatus.RUNNING)
-        return await super().submit(namespace, table, query, again=again)
+        return await super().submit(namespace, table, query, resubmit=resubmit)
 
 
 def test_an_unsafe_job_that_vanished_does_not_spoil_its_successor(tmp_path: Path) -> None:

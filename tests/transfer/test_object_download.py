@@ -27,7 +27,7 @@ from dapkit.transfer.object_download import MOST_CORRUPT, MOST_REFUSALS, Refused
 
 def attempts(error: DapError, *, demand: float | None = None) -> list[RetryDownload]:
     trouble, seen = RetryState(RetryPolicy()), list[RetryDownload]()
-    while isinstance(again := trouble.next(Failure(error=error, demand=demand), 0.0, 0.0), RetryDownload):
+    while isinstance(again := trouble.next(Failure(error=error, retry_after=demand), 0.0, 0.0), RetryDownload):
         seen.append(again)
         assert len(seen) < 1000
     return seen
@@ -51,7 +51,7 @@ def test_progress_renews_patience_but_coming_as_far_as_before_does_not() -> None
         assert isinstance(again, RetryDownload)
         pauses.append(again.pause)
     assert pauses == [0.5, 0.5, 0.75, 0.5]
-    assert trouble.trail.spent == 1.5
+    assert trouble.trail.seconds == 1.5
 
 
 def test_corruption_refusals_and_what_cannot_pass_are_bounded() -> None:
@@ -68,7 +68,7 @@ def test_corruption_refusals_and_what_cannot_pass_are_bounded() -> None:
 def test_a_429_is_obeyed_and_takes_nothing_of_the_patience() -> None:
     seen = attempts(RateLimitedError("x"), demand=100.0)
     assert seen == [RetryDownload(100.0)] * 29
-    final = RetryState(RetryPolicy()).next(Failure(error=RateLimitedError("x"), demand=7200.0), 0.0, 0.0)
+    final = RetryState(RetryPolicy()).next(Failure(error=RateLimitedError("x"), retry_after=7200.0), 0.0, 0.0)
     assert isinstance(final, RateLimitedError)
     assert "7200 seconds" in final.message
 

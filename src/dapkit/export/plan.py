@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from dapkit.export.journal import RunState, TableProgress, TableResetEntry
-from dapkit.model import SANDBOX_SERVICE, Job, JobStatus, Query, instant
+from dapkit.model import SANDBOX_SERVICE, Job, JobStatus, Query, epoch_seconds
 from dapkit.protocol.job import JobRecord
 from dapkit.transfer.names import harmless
 
@@ -96,7 +96,7 @@ def plan_tables(
     for table, query in queries.items():
         progress = state.tables.get(table, TableProgress()) if state else TableProgress()
         lost = (*given_up.get(table, ()), *progress.given_up)
-        record = JobRecord(table=table, query=query, retry_timeout=retry_timeout, given_up=lost)
+        record = JobRecord(table=table, query=query, retry_timeout=retry_timeout, abandoned_jobs=lost)
         if progress.completed_at is None or progress.job is None:
             steps.append(DownloadTable(table=table, record=_set_out(record, progress, now), progress=progress))
         else:
@@ -109,10 +109,10 @@ def _set_out(record: JobRecord, progress: TableProgress, now: float) -> JobRecor
     if job is None:
         return record
     if job.status is JobStatus.FAILED:
-        return replace(record, failed=(job.id,))
+        return replace(record, failed_jobs=(job.id,))
     # A complete job is judged by what it has left now; one under way is due for a poll since it was last seen.
     seen_at = now if job.status is JobStatus.COMPLETE else progress.seen_at
-    return replace(record, job=job, asked_at=progress.seen_at, seen_at=seen_at)
+    return replace(record, job=job, submitted_at=progress.seen_at, updated_at=seen_at)
 
 
 def reopened(state: RunState, now: float, marks: Mapping[str, str]) -> tuple[TableResetEntry, ...]:
@@ -148,7 +148,7 @@ def _stale(table: str, state: RunState, now: float) -> bool:
     taken = progress.completed_at or 0.0
     if state.begun.service != SANDBOX_SERVICE:
         try:
-            taken = instant(mark)
+            taken = epoch_seconds(mark)
         except ValueError:
             return True
     return now - taken > FRESH_FOR

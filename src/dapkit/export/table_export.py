@@ -14,9 +14,9 @@ from dapkit.locks import FileLock
 from dapkit.model import Job, JobStatus
 from dapkit.protocol.job import (
     Done,
+    Download,
     Downloaded,
     Fail,
-    Fetch,
     JobNotFound,
     JobRecord,
     JobUpdated,
@@ -54,12 +54,12 @@ class TableExport:
             match decide(self._record, clock.now()):
                 case Wait(until):
                     await clock.sleep(max(until - clock.now(), 0.0))
-                case Submit(again):
+                case Submit(resubmit):
                     self._moved(TablePhase.QUEUED)
-                    self._fold(await self._submit(again=again))
+                    self._fold(await self._submit(resubmit=resubmit))
                 case Poll(job_id):
                     self._fold(await self._poll(job_id))
-                case Fetch(job):
+                case Download(job):
                     self._moved(TablePhase.DOWNLOADING)
                     self._fold(await self._fetch(job))
                 case Fail(error):
@@ -70,10 +70,10 @@ class TableExport:
                     self._clear_given_up()
                     return self._result
 
-    async def _submit(self, *, again: bool) -> Outcome:
+    async def _submit(self, *, resubmit: bool) -> Outcome:
         run, record = self._run, self._record
         try:
-            return JobUpdated(await run.session.submit(run.namespace, record.table, record.query, again=again))
+            return JobUpdated(await run.session.submit(run.namespace, record.table, record.query, resubmit=resubmit))
         except TableNotFoundError as error:
             error.hint = await run.known.nearest(record.table)
             return RequestFailed(error)
@@ -109,7 +109,7 @@ class TableExport:
         """Take the outcome into the record, and tell and write down what is new in it."""
         run, before, now = self._run, self._record, self._run.clock.now()
         after = self._record = apply(before, outcome, now)
-        for lost in after.given_up[len(before.given_up) :]:
+        for lost in after.abandoned_jobs[len(before.abandoned_jobs) :]:
             run.record(JobAbandonedEntry(time=now, table=after.table, job_id=lost))
         if isinstance(outcome, JobNotFound) and after.error is None:
             gone_id = before.job.id if before.job else None
@@ -136,7 +136,7 @@ class TableExport:
     def _clear_given_up(self) -> None:
         """Remove what was fetched for jobs that were given up, now that their successor is whole."""
         job = self._record.job
-        for lost in set(self._record.given_up) - {job.id if job else ""}:
+        for lost in set(self._record.abandoned_jobs) - {job.id if job else ""}:
             try:
                 folder = self._run.output / job_folder(lost)
             except UnsafeNameError:

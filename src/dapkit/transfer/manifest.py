@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from dapkit.errors import ManifestError
-from dapkit.model import Format, Job, Mode, instant
+from dapkit.model import Format, Job, Mode, epoch_seconds
 from dapkit.storage.atomic import replace_file
 
 NAME = ".manifest.json"
@@ -179,7 +179,7 @@ def latest_watermarks(output: Path, source: ExportSource) -> Watermarks:
         if manifest is None or mark is None or manifest.source != source or not present(folder, manifest):
             continue
         try:
-            when = instant(mark)
+            when = epoch_seconds(mark)
         except ValueError:
             notices.append(f"{folder / NAME} holds a watermark that is no time, {mark[:40]!r}; it is left out.")
             continue
@@ -191,7 +191,7 @@ def latest_watermarks(output: Path, source: ExportSource) -> Watermarks:
 def _moment(text: str | None) -> float | str | None:
     """Return what is compared of a time, however it is written."""
     try:
-        return None if text is None else instant(text)
+        return None if text is None else epoch_seconds(text)
     except ValueError:
         return text
 

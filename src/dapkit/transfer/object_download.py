@@ -30,11 +30,11 @@ from dapkit.protocol.retry import (
     GiveUp,
     Retry,
     RetryPolicy,
+    add_failure,
     classify,
-    http_date,
-    lengthened,
-    pause_after,
-    retry_after,
+    parse_http_date,
+    parse_retry_after,
+    retry_pause,
 )
 from dapkit.storage.partial_file import PartialFile
 from dapkit.transfer.context import Run, settled
@@ -49,7 +49,9 @@ MOST_REFUSALS = 8  # times that the store may refuse a fresh URL of one object
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _STRONG_ETAG = re.compile(r'"[^"]*"')
-_UNTROUBLED = AttemptHistory(answered=True, understood=True)  # the service did answer: it signed the URL
+_UNTROUBLED = AttemptHistory(
+    service_responded=True, response_understood=True
+)  # the service did answer: it signed the URL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +97,11 @@ class RetryState:
 
     def next(self, failure: FailedAttempt, seconds: float, chance: float) -> RetryDownload | DapError:
         """Return when to try again after an attempt of so many seconds, or the error that is final."""
-        self.trail = lengthened(self.trail, failure.error, seconds)
+        self.trail = add_failure(self.trail, failure.error, seconds)
         match failure.error:
             case IntegrityError():
                 self.corrupt += 1
-                pause = pause_after(self.corrupt, self.retry_timeout.seconds, chance)
+                pause = retry_pause(self.corrupt, self.retry_timeout.seconds, chance)
                 return RetryDownload(pause, fresh_url=True) if self.corrupt < MOST_CORRUPT else failure.error
             case RefusedUrlError():
                 self.refused += 1
@@ -115,14 +117,14 @@ class RetryState:
 
     def _refused(self, error: DapError, chance: float) -> RetryDownload | DapError:
         """Ask for a fresh URL at once, for the first had expired most likely; then with growing pauses."""
-        pause = 0.0 if self.refused == 1 else pause_after(self.refused - 1, self.retry_timeout.seconds, chance)
-        if self.refused >= MOST_REFUSALS or self.trail.spent + pause > self.retry_timeout.seconds:
+        pause = 0.0 if self.refused == 1 else retry_pause(self.refused - 1, self.retry_timeout.seconds, chance)
+        if self.refused >= MOST_REFUSALS or self.trail.seconds + pause > self.retry_timeout.seconds:
             return error
         self._spend(pause)
         return RetryDownload(pause, fresh_url=True)
 
     def _spend(self, pause: float) -> None:
-        self.trail = replace(self.trail, spent=self.trail.spent + pause)
+        self.trail = replace(self.trail, seconds=self.trail.seconds + pause)
 
 
 class ObjectDownload:
@@ -157,7 +159,7 @@ class ObjectDownload:
 
     def _again(self, error: DapError, began: float) -> RetryDownload:
         run, now = self._run, self._run.clock.now()
-        failure = FailedAttempt(error=error, demand=self._demand)
+        failure = FailedAttempt(error=error, retry_after=self._demand)
         error.table = self._task.table
         error.job_id = self._task.job_id
         again = self._trouble.next(failure, now - began, random.random())
@@ -218,8 +220,10 @@ class ObjectDownload:
             raise ServerError("The store cannot continue the object (416)")
         if status in (400, 401, 403, 404, 410):
             raise RefusedUrlError(f"The store refused a signed URL ({status})")
-        date = http_date(stream.headers.get("Date"))
-        self._demand = retry_after(stream.headers.get("Retry-After"), self._run.clock.now() if date is None else date)
+        date = parse_http_date(stream.headers.get("Date"))
+        self._demand = parse_retry_after(
+            stream.headers.get("Retry-After"), self._run.clock.now() if date is None else date
+        )
         if status == 429:
             raise RateLimitedError("The store was asked too often (429)")
         if status in (408, 409, 425) or status >= 500:
