@@ -67,7 +67,7 @@ def test_a_job_that_disappears_is_submitted_again() -> None:
         fake.clock,
     )
     assert isinstance(outcomes[0], JobNotFound)
-    assert record.given_up == ("gone",)
+    assert record.abandoned_jobs == ("gone",)
     assert record.job is not None
     assert record.job.id == "users-0"
 

@@ -86,7 +86,7 @@ def test_a_failed_job_is_remembered_and_submitted_again() -> None:
     taken = plan(state(ended=True, a=COMPLETE, b=FAILED))["b"]
     assert isinstance(taken, DownloadTable)
     assert taken.record.job is None
-    assert taken.record.failed == ("f",)
+    assert taken.record.failed_jobs == ("f",)
 
 
 def again(run: RunState, marks: Mapping[str, str] | None = None) -> list[tuple[str, str | None]]:
@@ -111,7 +111,7 @@ def test_a_table_to_be_requested_again_is_requested_even_if_the_resumed_run_is_i
     assert not run.ended
     taken = plan(run)["a"]
     assert isinstance(taken, DownloadTable)
-    assert (taken.record.job, taken.record.given_up) == (None, ()), "a complete result stays"
+    assert (taken.record.job, taken.record.abandoned_jobs) == (None, ()), "a complete result stays"
     assert isinstance(plan_run(run, NOW), ResumeRun)
 
 
@@ -120,7 +120,7 @@ def test_a_table_that_is_requested_again_abandons_its_incomplete_jobs() -> None:
     (entry,) = tables_to_reset(run, NOW, {"b": "2023-11-14T21:00:00Z"})
     taken = plan(advance(run, entry))["b"]
     assert isinstance(taken, DownloadTable)
-    assert (taken.record.job, taken.record.given_up) == (None, ("k",))
+    assert (taken.record.job, taken.record.abandoned_jobs) == (None, ("k",))
 
 
 def test_an_increment_becomes_stale_only_if_a_new_one_can_continue_it() -> None:
@@ -159,7 +159,7 @@ def test_a_new_run_abandons_incomplete_jobs() -> None:
 
 def test_a_new_run_inherits_abandoned_jobs() -> None:
     steps = plan_tables({"a": QUERY}, None, NOW, retry_timeout=900, abandoned={"a": ("x", "y")})
-    assert steps[0].record.given_up == ("x", "y")
+    assert steps[0].record.abandoned_jobs == ("x", "y")
 
 
 def test_the_same_command_has_the_same_key_and_no_other() -> None:

@@ -101,9 +101,9 @@ def test_an_increment_from_a_folder_starts_at_its_watermarks(tmp_path: Path) -> 
     seen: list[Query] = []
     submit = fake.submit
 
-    async def spy(namespace: str, table: str, query: Query, *, again: bool = False) -> Any:
+    async def spy(namespace: str, table: str, query: Query, *, resubmit: bool = False) -> Any:
         seen.append(query)
-        return await submit(namespace, table, query, again=again)
+        return await submit(namespace, table, query, resubmit=resubmit)
 
     fake.submit = spy  # type: ignore[method-assign] # watched, not replaced
     result = run(fake, options(tmp_path, since_folder=tmp_path, tables=("users", "courses")))

@@ -325,10 +325,10 @@ def test_a_reloaded_table_is_merged_from_a_fresh_snapshot(tmp_path: Path, monkey
         world.advance(400)
         submit = Session.submit
 
-        async def demanding(self: Session, namespace: str, table: str, query: Any, *, again: bool = False) -> Any:
+        async def demanding(self: Session, namespace: str, table: str, query: Any, *, resubmit: bool = False) -> Any:
             if query.since is not None:
                 raise SnapshotRequiredError("The table was reloaded", table=table)
-            return await submit(self, namespace, table, query, again=again)
+            return await submit(self, namespace, table, query, resubmit=resubmit)
 
         with monkeypatch.context() as context:
             context.setattr(Session, "submit", demanding)

@@ -109,7 +109,7 @@ class FakeService:
             raise UnreachableError("no")
         return tuple(self.tables_objects)
 
-    async def submit(self, namespace: str, table: str, query: Query, *, again: bool = False) -> Job:
+    async def submit(self, namespace: str, table: str, query: Query, *, resubmit: bool = False) -> Job:
         self.asked["data"] += 1
         if table not in self.tables_objects:
             raise TableNotFoundError(f"no table {table}")

@@ -95,8 +95,8 @@ class Forgetful(FakeService):
 class Confused(FakeService):
     """Returns one table's job for every table."""
 
-    async def submit(self, namespace: str, table: str, query: Query, *, again: bool = False) -> Job:
-        return await super().submit(namespace, "users", query, again=again)
+    async def submit(self, namespace: str, table: str, query: Query, *, resubmit: bool = False) -> Job:
+        return await super().submit(namespace, "users", query, resubmit=resubmit)
 
 
 def test_a_job_that_is_returned_for_two_tables_belongs_to_the_first(tmp_path: Path) -> None:
@@ -190,11 +190,11 @@ def test_files_of_an_interrupted_job_are_deleted_when_a_new_run_has_replaced_the
 class Unsafe(FakeService):
     """Its first job has an id that cannot be the name of a folder, and disappears."""
 
-    async def submit(self, namespace: str, table: str, query: Query, *, again: bool = False) -> Job:
+    async def submit(self, namespace: str, table: str, query: Query, *, resubmit: bool = False) -> Job:
         if self.asked["data"] == 0:
             self.asked["data"] += 1
             return Job(id="u/v", status=JobStatus.RUNNING)
-        return await super().submit(namespace, table, query, again=again)
+        return await super().submit(namespace, table, query, resubmit=resubmit)
 
 
 def test_an_unsafe_job_that_disappeared_does_not_affect_its_successor(tmp_path: Path) -> None:

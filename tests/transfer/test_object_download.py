@@ -27,7 +27,7 @@ from dapkit.transfer.object_download import MOST_CORRUPT, MOST_REFUSALS, Refused
 
 def attempts(error: DapError, *, demand: float | None = None) -> list[RetryDownload]:
     retries, seen = RetryState(RetryPolicy()), list[RetryDownload]()
-    while isinstance(again := retries.next(Failure(error=error, demand=demand), 0.0, 0.0), RetryDownload):
+    while isinstance(again := retries.next(Failure(error=error, retry_after=demand), 0.0, 0.0), RetryDownload):
         seen.append(again)
         assert len(seen) < 1000
     return seen
@@ -51,7 +51,7 @@ def test_only_progress_beyond_the_furthest_byte_restarts_the_timeout() -> None:
         assert isinstance(again, RetryDownload)
         pauses.append(again.pause)
     assert pauses == [0.5, 0.5, 0.75, 0.5]
-    assert retries.history.spent == 1.5
+    assert retries.history.seconds == 1.5
 
 
 def test_corruption_refusals_and_permanent_errors_are_limited() -> None:
@@ -68,7 +68,7 @@ def test_corruption_refusals_and_permanent_errors_are_limited() -> None:
 def test_a_pause_after_429_is_respected_and_does_not_count_towards_the_timeout() -> None:
     seen = attempts(RateLimitedError("x"), demand=100.0)
     assert seen == [RetryDownload(100.0)] * 29
-    final = RetryState(RetryPolicy()).next(Failure(error=RateLimitedError("x"), demand=7200.0), 0.0, 0.0)
+    final = RetryState(RetryPolicy()).next(Failure(error=RateLimitedError("x"), retry_after=7200.0), 0.0, 0.0)
     assert isinstance(final, RateLimitedError)
     assert "7200 seconds" in final.message
 

@@ -17,8 +17,8 @@ from dapkit.errors import DapError, NotFoundError
 from dapkit.model import Job, JobStatus, Query
 from dapkit.protocol.job import (
     Done,
+    Download,
     Fail,
-    Fetch,
     JobNotFound,
     JobRecord,
     JobUpdated,
@@ -101,15 +101,15 @@ async def wait_for_job(
             case Wait(until):
                 await clock.sleep(max(until - clock.now(), 0.0))
                 continue
-            case Submit(again):
+            case Submit(resubmit):
                 on_submit()
-                outcome = await _submit(session, namespace, record, again=again)
+                outcome = await _submit(session, namespace, record, resubmit=resubmit)
             case Poll(job_id):
                 outcome = await _poll(session, job_id)
             case Fail(error):
                 error.table = error.table or record.table
                 raise error
-            case Fetch() | Done():
+            case Download() | Done():
                 return record
         before, record = record, apply(record, outcome, clock.now())
         on_outcome(before, outcome, record)
@@ -122,9 +122,9 @@ def finished_job(namespace: str, record: JobRecord) -> FinishedJob:
     return FinishedJob(namespace=namespace, table=record.table, query=record.query, job=record.job)
 
 
-async def _submit(session: Session, namespace: str, record: JobRecord, *, again: bool) -> Outcome:
+async def _submit(session: Session, namespace: str, record: JobRecord, *, resubmit: bool) -> Outcome:
     try:
-        return JobUpdated(await session.submit(namespace, record.table, record.query, again=again))
+        return JobUpdated(await session.submit(namespace, record.table, record.query, resubmit=resubmit))
     except DapError as error:
         return RequestFailed(error)
 

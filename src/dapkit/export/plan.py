@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from dapkit.export.journal import RunState, TableProgress, TableResetEntry
-from dapkit.model import SANDBOX_SERVICE, Job, JobStatus, Query, instant
+from dapkit.model import SANDBOX_SERVICE, Job, JobStatus, Query, epoch_seconds
 from dapkit.protocol.job import JobRecord
 from dapkit.transfer.names import safe_name
 
@@ -97,8 +97,8 @@ def plan_tables(
     steps: list[Step] = []
     for table, query in queries.items():
         progress = state.tables.get(table, TableProgress()) if state else TableProgress()
-        given_up = (*abandoned.get(table, ()), *progress.abandoned)
-        record = JobRecord(table=table, query=query, retry_timeout=retry_timeout, given_up=given_up)
+        lost = (*abandoned.get(table, ()), *progress.abandoned)
+        record = JobRecord(table=table, query=query, retry_timeout=retry_timeout, abandoned_jobs=lost)
         if progress.completed_at is None or progress.job is None:
             steps.append(DownloadTable(table=table, record=_resumed(record, progress, now), progress=progress))
         else:
@@ -111,11 +111,11 @@ def _resumed(record: JobRecord, progress: TableProgress, now: float) -> JobRecor
     if job is None:
         return record
     if job.status is JobStatus.FAILED:
-        return replace(record, failed=(job.id,))
+        return replace(record, failed_jobs=(job.id,))
     # A complete job is judged by the lifetime that it has left now. One in progress is due for a poll, since it was
     # last seen long ago.
     seen_at = now if job.status is JobStatus.COMPLETE else progress.seen_at
-    return replace(record, job=job, asked_at=progress.seen_at, seen_at=seen_at)
+    return replace(record, job=job, submitted_at=progress.seen_at, updated_at=seen_at)
 
 
 def tables_to_reset(state: RunState, now: float, marks: Mapping[str, str]) -> tuple[TableResetEntry, ...]:
@@ -151,7 +151,7 @@ def _is_stale(table: str, state: RunState, now: float) -> bool:
     taken = progress.completed_at or 0.0
     if state.start.service != SANDBOX_SERVICE:
         try:
-            taken = instant(mark)
+            taken = epoch_seconds(mark)
         except ValueError:
             return True
     return now - taken > FRESH_FOR

@@ -133,7 +133,7 @@ class TableExport:
         """Record and report what a request or a download changed."""
         self._record = after
         context, now = self._context, self._context.resources.clock.now()
-        for job_id in after.given_up[len(before.given_up) :]:
+        for job_id in after.abandoned_jobs[len(before.abandoned_jobs) :]:
             context.journal.append(JobAbandonedEntry(time=now, table=after.table, job_id=job_id))
         if isinstance(outcome, JobNotFound) and after.error is None:
             expired_id = before.job.id if before.job else None
@@ -161,7 +161,7 @@ class TableExport:
     def _delete_abandoned(self) -> None:
         """Delete the files of jobs that were given up, now that their successor is complete."""
         job = self._record.job
-        for job_id in set(self._record.given_up) - {job.id if job else ""}:
+        for job_id in set(self._record.abandoned_jobs) - {job.id if job else ""}:
             try:
                 folder = job_folder(self._context.output, job_id)
             except UnsafeNameError:

@@ -16,7 +16,7 @@ from typing import BinaryIO, Protocol
 
 from dapkit.decode.gunzip import Inflater
 from dapkit.decode.parquet_check import MAGICS, check_parquet
-from dapkit.decode.row_count import counter_of
+from dapkit.decode.row_count import row_counter
 from dapkit.errors import IntegrityError
 from dapkit.model import Format
 from dapkit.storage.base import Folder
@@ -90,7 +90,7 @@ class _GzipContent:
 
     def __init__(self, format: Format) -> None:  # noqa: A002 - the word of the service
         self._inflater = Inflater()
-        self._counter = counter_of(format)
+        self._counter = row_counter(format)
 
     def update(self, chunk: bytes | memoryview) -> None:
         count = self._counter.update

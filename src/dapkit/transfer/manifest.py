@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from dapkit.errors import ManifestError
-from dapkit.model import Format, Job, Mode, instant
+from dapkit.model import Format, Job, Mode, epoch_seconds
 from dapkit.storage.base import Folder
 from dapkit.storage.local import LocalFolder
 
@@ -188,7 +188,7 @@ def latest_watermarks(output: Path, source: ExportSource) -> Watermarks:
         if manifest is None or mark is None or manifest.source != source or not has_all_files(folder, manifest):
             continue
         try:
-            time = instant(mark)
+            time = epoch_seconds(mark)
         except ValueError:
             notices.append(f"{folder}/{NAME} has an invalid watermark: {mark[:40]!r}. It is skipped.")
             continue
@@ -200,6 +200,6 @@ def latest_watermarks(output: Path, source: ExportSource) -> Watermarks:
 def _comparable(text: str | None) -> float | str | None:
     """Return a form of a time in which different spellings of the same time are equal."""
     try:
-        return None if text is None else instant(text)
+        return None if text is None else epoch_seconds(text)
     except ValueError:
         return text

@@ -28,11 +28,11 @@ from dapkit.protocol.retry import (
     GiveUp,
     Retry,
     RetryPolicy,
+    add_failure,
     classify,
-    http_date,
-    lengthened,
-    pause_after,
-    retry_after,
+    parse_http_date,
+    parse_retry_after,
+    retry_pause,
 )
 from dapkit.storage.base import Folder, PartialFile
 from dapkit.transfer.integrity import Expected, ObjectCheck, Verification, expected_from_headers, verify_file
@@ -48,7 +48,7 @@ MOST_REFUSALS = 8  # times that the store may refuse a fresh URL of one object
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _STRONG_ETAG = re.compile(r'"[^"]*"')
-_NO_FAILURES = AttemptHistory(answered=True, understood=True)  # the service did answer: it signed the URL
+_NO_FAILURES = AttemptHistory(service_responded=True, response_understood=True)  # the service signed the URL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,26 +110,26 @@ class RetryState:
             self.history = _NO_FAILURES
             self.refused = 0
 
-    def next(self, failure: FailedAttempt, seconds: float, chance: float) -> RetryDownload | DapError:
+    def next(self, failure: FailedAttempt, seconds: float, jitter: float) -> RetryDownload | DapError:
         """Return when to try again after an attempt that took this many seconds, or the error if it is final.
 
         Args:
             failure: of the attempt.
             seconds: that the attempt took.
-            chance: a random number from 0 to 1 that spreads the pauses of many downloads.
+            jitter: a random number from 0 to 1 that spreads the pauses of many downloads.
         """
-        self.history = lengthened(self.history, failure.error, seconds)
+        self.history = add_failure(self.history, failure.error, seconds)
         match failure.error:
             case IntegrityError():
                 # Damage on the way usually disappears with a new download, damage in the store does not. So a few
                 # attempts, counted instead of timed, because every one costs a whole download.
                 self.corrupt += 1
-                pause = pause_after(self.corrupt, self.retry_policy.seconds, chance)
+                pause = retry_pause(self.corrupt, self.retry_policy.seconds, jitter)
                 return RetryDownload(pause, fresh_url=True) if self.corrupt < MOST_CORRUPT else failure.error
             case RefusedUrlError():
                 self.refused += 1
-                return self._after_refusal(failure.error, chance)
-        match classify(failure, self.history, self.retry_policy, chance):
+                return self._after_refusal(failure.error, jitter)
+        match classify(failure, self.history, self.retry_policy, jitter):
             case Retry(pause):
                 if not isinstance(failure.error, RateLimitedError):
                     self._add_pause(pause)
@@ -138,16 +138,16 @@ class RetryState:
                 return error
         return failure.error
 
-    def _after_refusal(self, error: DapError, chance: float) -> RetryDownload | DapError:
+    def _after_refusal(self, error: DapError, jitter: float) -> RetryDownload | DapError:
         """Request a fresh URL at once, because the first one has probably expired; then with growing pauses."""
-        pause = 0.0 if self.refused == 1 else pause_after(self.refused - 1, self.retry_policy.seconds, chance)
-        if self.refused >= MOST_REFUSALS or self.history.spent + pause > self.retry_policy.seconds:
+        pause = 0.0 if self.refused == 1 else retry_pause(self.refused - 1, self.retry_policy.seconds, jitter)
+        if self.refused >= MOST_REFUSALS or self.history.seconds + pause > self.retry_policy.seconds:
             return error
         self._add_pause(pause)
         return RetryDownload(pause, fresh_url=True)
 
     def _add_pause(self, pause: float) -> None:
-        self.history = replace(self.history, spent=self.history.spent + pause)
+        self.history = replace(self.history, seconds=self.history.seconds + pause)
 
 
 class ObjectDownload:
@@ -194,7 +194,7 @@ class ObjectDownload:
 
     def _after_failure(self, error: DapError, started_at: float) -> RetryDownload:
         now = self._resources.clock.now()
-        failure = FailedAttempt(error=error, demand=self._retry_after)
+        failure = FailedAttempt(error=error, retry_after=self._retry_after)
         outcome = self._retry.next(failure, now - started_at, random.random())
         for each in (error, outcome):
             if isinstance(each, DapError):
@@ -264,9 +264,9 @@ class ObjectDownload:
             raise ServerError("The store cannot continue the object (416)")
         if status in (400, 401, 403, 404, 410):
             raise RefusedUrlError(f"The store refused a signed URL ({status})")
-        date = http_date(stream.headers.get("Date"))
+        date = parse_http_date(stream.headers.get("Date"))
         now = self._resources.clock.now() if date is None else date
-        self._retry_after = retry_after(stream.headers.get("Retry-After"), now)
+        self._retry_after = parse_retry_after(stream.headers.get("Retry-After"), now)
         if status == 429:
             raise RateLimitedError("The store received too many requests (429)")
         if status in (408, 409, 425) or status >= 500:
