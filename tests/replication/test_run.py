@@ -212,7 +212,7 @@ def test_a_load_that_breaks_leaves_nothing_and_the_next_run_finds_the_files(
 
 def losing_answers(monkeypatch: pytest.MonkeyPatch, verb: str, *, committed: bool, times: int = 1) -> None:
     """Let the connection be lost in the first loads of each table, just before or just after the commit."""
-    monkeypatch.setattr(outage, "pause_after", lambda *_: 0.0)
+    monkeypatch.setattr(outage, "retry_pause", lambda *_: 0.0)
     real, losses = getattr(DuckDbSession, verb), Counter[str]()
 
     def losing(self: DuckDbSession, load: Load, *before: SyncState) -> LoadStats:
