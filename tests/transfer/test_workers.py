@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from dapkit.transfer.workers import run_workers, worker_pool
+from dapkit.transfer.workers import run_all, run_workers, worker_pool
 
 
 @pytest.mark.parametrize("error", [None, OSError("disk")])
@@ -91,3 +91,25 @@ def test_workers_are_limited_and_have_ended_when_one_item_fails() -> None:
 
     asyncio.run(scenario())
     assert most[0] == 4
+
+
+def test_results_keep_their_order_and_the_first_error_is_raised_by_itself() -> None:
+    cancelled: list[float] = []
+
+    async def work(seconds: float) -> float:
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            cancelled.append(seconds)
+            raise
+        if not seconds:
+            raise ValueError("first")
+        return seconds
+
+    async def scenario() -> None:
+        assert await run_all(work(seconds) for seconds in (0.03, 0.01, 0.02)) == [0.03, 0.01, 0.02]
+        with pytest.raises(ValueError, match="first"):
+            await run_all(work(seconds) for seconds in (60.0, 0.0, 30.0))
+
+    asyncio.run(scenario())
+    assert sorted(cancelled) == [30.0, 60.0]

@@ -28,7 +28,7 @@ from dapkit.transfer.manifest import ExportSource, Manifest, ManifestObject
 from dapkit.transfer.names import distinct_name, job_folder_name, object_name
 from dapkit.transfer.object_download import ObjectDownload, ObjectTask, ResumePoint
 from dapkit.transfer.resources import DownloadResources
-from dapkit.transfer.url_signer import UrlSigner
+from dapkit.transfer.url_provider import UrlProvider
 from dapkit.transfer.workers import run_workers
 
 ObjectListener = Callable[[ResumePoint | ManifestObject], None]
@@ -186,32 +186,32 @@ class _JobDownload:
         self.taken = {name.casefold() for name in self.names.values()}
         missing = [(index, key) for index, key in enumerate(objects) if key not in self.completed]
         self.emit(ObjectsListed(table=self.finished.table, objects=len(objects), whole=len(self.completed)))
-        signer = UrlSigner(self.resources.session, [key for _, key in missing])
+        urls = UrlProvider(self.resources.session, [key for _, key in missing])
 
         async def download(item: tuple[int, str]) -> None:
-            await self._download(*item, signer)
+            await self._download(*item, urls)
 
         await run_workers(missing, download, min(self.resources.worker_pool.concurrency, len(missing)))
 
-    async def _download(self, index: int, object_id: str, signer: UrlSigner) -> None:
+    async def _download(self, index: int, object_id: str, urls: UrlProvider) -> None:
         """Try until the object is complete. Pauses, and waiting for a URL, leave the download slot to other objects."""
         resources, clock = self.resources, self.resources.clock
         download: ObjectDownload | None = None
         while True:
-            await signer.url(object_id)
+            await urls.url(object_id)
             async with resources.worker_pool.downloads:
                 while (pause := resources.store_backoff.until - clock.now()) > 0:
                     await clock.sleep(pause)
                 # Asked a second time: the URL may have become too old while the download waited for its turn.
-                url = await signer.url(object_id)
+                url = await urls.url(object_id)
                 download = download or self._object_download(index, object_id, url)
                 outcome = await download.attempt(url)
             if isinstance(outcome, Verification):
-                signer.remove(object_id)
+                urls.remove(object_id)
                 self._complete(object_id, outcome)
                 return
             if outcome.fresh_url:
-                signer.invalidate(object_id)
+                urls.invalidate(object_id)
             await clock.sleep(outcome.pause)
 
     def _object_download(self, index: int, object_id: str, url: str) -> ObjectDownload:

@@ -20,7 +20,7 @@ class SignedUrl:
     received_at: float
 
 
-class UrlSigner:
+class UrlProvider:
     """Returns a valid URL for each object: the same one until it is invalidated or too old."""
 
     def __init__(self, session: Session, object_ids: Sequence[str]) -> None:
