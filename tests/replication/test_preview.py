@@ -1,4 +1,4 @@
-"""A dry run says what would be done, and changes nothing."""
+"""A dry run returns what would be done, and changes nothing."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -15,37 +15,37 @@ from dapkit.targets.duckdb.target import DuckDbTarget
 
 
 @pytest.mark.parametrize("command", [SyncCommand.SYNC, SyncCommand.UPDATE])
-def test_roads_and_ddl_are_told_and_nothing_is_changed(tmp_path: Path, command: SyncCommand) -> None:
+def test_actions_and_ddl(tmp_path: Path, command: SyncCommand) -> None:
     async def scenario(setup: SyncSetup) -> None:
-        await setup.sync(tables=("users",))
+        await setup.load(tables=("users",))
         before = setup.rows("college", "users")
         setup.advance(400)
         options = ReplicateOptions(
             command=command,
             namespace="canvas",
-            tables=("users", "courses"),
+            tables=("users", "roles"),
             target=DuckDbTarget(setup.database("college")),
             stage=tmp_path / "other",
         )
-        users, courses = await preview(setup.session, options, setup.events.append)
+        users, roles = await preview(setup.session, options, setup.events.append)
         assert (users.table, users.action, users.ddl) == ("users", SyncAction.INCREMENTAL, ())
         assert users.since is not None
         if command is SyncCommand.SYNC:
-            assert courses.action is SyncAction.INITIAL_LOAD
-            assert courses.ddl[0].startswith('CREATE TABLE "canvas"."courses" ("id" BIGINT NOT NULL, ')
+            assert roles.action is SyncAction.INITIAL_LOAD
+            assert roles.ddl[0].startswith('CREATE TABLE "canvas"."roles" ("id" BIGINT NOT NULL, ')
         else:
-            assert courses.action is None
-            assert courses.error is not None
-            assert courses.error.code == "not-replicated"
+            assert roles.action is None
+            assert roles.error is not None
+            assert roles.error.code == "not-replicated"
         assert setup.rows("college", "users") == before
         assert not (tmp_path / "other").exists()
 
     run_with_sandbox(tmp_path, scenario)
 
 
-def test_what_would_expire_is_told(tmp_path: Path) -> None:
+def test_which_rows_would_expire(tmp_path: Path) -> None:
     async def scenario(setup: SyncSetup) -> None:
-        await setup.sync(namespace=LOGS, tables=("web_logs",))
+        await setup.load(namespace=LOGS, tables=("web_logs",))
         before = setup.rows("college", "web_logs", LOGS)
         setup.advance(24 * 20)
         options = ReplicateOptions(

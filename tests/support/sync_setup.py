@@ -24,7 +24,10 @@ from dapkit.results import SyncCommand
 from dapkit.targets.base import HistoryEntry
 from dapkit.targets.duckdb.target import DuckDbTarget
 
-TABLES = ("users", "courses", "enrollments")
+TABLES = ("users", "roles")
+"""Two small tables, both of which change within 400 hours."""
+
+SCALE = 0.02
 
 _loaded: dict[tuple[float, str, tuple[str, ...]], bytes] = {}
 """Databases by time, namespace and tables."""
@@ -89,8 +92,10 @@ class SyncSetup:
             assert rows == self.rows("new", table)
 
 
-def run_with_sandbox(folder: Path, test: Callable[[SyncSetup], Coroutine[Any, Any, None]]) -> None:
-    """Run a test with a new sandbox."""
+def run_with_sandbox(
+    folder: Path, test: Callable[[SyncSetup], Coroutine[Any, Any, None]], *, scale: float = SCALE
+) -> None:
+    """Run a test with a new sandbox. `load` is only for tests with the default scale."""
     settings = ConnectionSettings(
         base_url="",
         client_id=None,
@@ -100,7 +105,7 @@ def run_with_sandbox(folder: Path, test: Callable[[SyncSetup], Coroutine[Any, An
         pace=NO_RATE_LIMIT,
         ca_file=None,
         state_folder=folder,
-        sandbox=SandboxSettings(home=None, scale=0.02, job_seconds=0.0),
+        sandbox=SandboxSettings(home=None, scale=scale, job_seconds=0.0),
         environ={},
     )
 

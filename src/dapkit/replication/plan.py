@@ -125,7 +125,7 @@ def _obstacle(command: SyncCommand, table: str, status: TableStatus, *, repair: 
 
 def not_a_table_error(table: str) -> DapError:
     """Return the error for a view or the like under the name of a table: it belongs to the user."""
-    hint = "Rename or drop it, and run the same command again."
+    hint = "Rename or drop it yourself, then run the same command again; nothing was changed."
     return IncompatibleLayoutError(f"{table} exists but is not a table", hint=hint, table=table)
 
 
