@@ -50,11 +50,11 @@ class TablePhaseChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectsListed:
-    """A table's job is complete. `objects`: number of its objects; `whole`: those that are already on disk."""
+    """A table's job is complete. `objects`: number of its objects; `complete`: those that are already on disk."""
 
     table: str
     objects: int
-    whole: int
+    complete: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

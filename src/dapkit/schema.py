@@ -79,6 +79,7 @@ def _type(node: Node) -> ColumnType:
     form = node.get("format")
     match node.get("type"):
         case "integer":
+            # Integers without a format are enumerations, whose few values fit into 16 bits, or anything up to 64 bits.
             return ColumnType(kind=_INTEGERS.get(str(form), TypeKind.INT16 if "enum" in node else TypeKind.INT64))
         case "number":
             return _number(node, str(form))
@@ -98,6 +99,7 @@ def _type(node: Node) -> ColumnType:
 
 
 def _number(node: Node, form: str) -> ColumnType:
+    # A decimal is a number with a step (0.01: two places) and a bound (1000: three digits before the point).
     step = _decimal(node.get("multipleOf"))
     bound = _decimal(node.get("exclusiveMaximum"))
     if step is None or bound is None:
@@ -185,6 +187,7 @@ def difference(before: Table, after: Table) -> SchemaDifference:
     )
 
 
+# Only conversions without any loss: a 64-bit integer does not fit into a float, nor a 32-bit one into a 32-bit float.
 _WIDER: Mapping[TypeKind, frozenset[TypeKind]] = {
     TypeKind.INT16: frozenset({TypeKind.INT32, TypeKind.INT64, TypeKind.FLOAT32, TypeKind.FLOAT64, TypeKind.TEXT}),
     TypeKind.INT32: frozenset({TypeKind.INT64, TypeKind.FLOAT64, TypeKind.TEXT}),

@@ -81,6 +81,7 @@ async def reconcile(
         sync_states = await reconciliation.read_sync_states(resolved, notify=not sync)
         if not (sync_states or reconciliation.no_longer_in_service or failed_syncs):
             raise NotReplicatedError("The database has no managed tables to compare")
+        # A table whose sync failed is reported with that failure: comparing its old state would say nothing new.
         compared = await run_all(
             reconciliation.run_table(state) for name, state in sync_states.items() if name not in failed_syncs
         )

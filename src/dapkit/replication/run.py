@@ -65,6 +65,7 @@ async def replicate(session: Session, options: ReplicateOptions, on_event: Liste
     folder = staging.staging_folder(options.stage, target, options.namespace)
     activity = f"loading {options.namespace} into {target}"
     async with open_resources(session, options, folder, activity, on_event) as resources:
+        # Only `reconcile` uses the other folder. If one was killed, its files would stay until the next one runs.
         staging.remove_abandoned(staging.comparison_folder(options.stage, target, options.namespace))
         replication = Replication(resources, resolved)
         outcomes = await replication.run()

@@ -57,7 +57,7 @@ def make_private(folder: Path) -> None:
     with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.mkdir(exist_ok=True, mode=0o700)
-        folder.chmod(0o700)
+        folder.chmod(0o700)  # it may have existed with other permissions
 
 
 def remove_abandoned(folder: Path) -> None:

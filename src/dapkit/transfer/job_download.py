@@ -108,7 +108,7 @@ class JobDownload:
         self._names = names | self._names | {key: item.name for key, item in self._done.items()}
         self._taken = {name.casefold() for name in self._names.values()}
         missing = [(index, key) for index, key in enumerate(objects) if key not in self._done]
-        self._run.tell(ObjectsListed(table=self._table, objects=len(objects), whole=len(self._done)))
+        self._run.tell(ObjectsListed(table=self._table, objects=len(objects), complete=len(self._done)))
         signer = Signer(self._run, [key for _, key in missing])
 
         async def fetch(pool: tuple[int, str]) -> None:
