@@ -418,7 +418,7 @@ def test_the_second_of_two_equal_runs_fails_or_waits(tmp_path: Path, monkeypatch
             {SyncAction.INCREMENTAL},
             {SyncAction.SKIP},
         ]
-        assert ["waiting for it" in message for message in setup.notices()] == [True]
+        assert ["Waiting for it" in message for message in setup.notices()] == [True]
 
     run_with_sandbox(tmp_path, scenario)
 

@@ -18,7 +18,7 @@ from dapkit.model import SANDBOX_SERVICE
 from dapkit.protocol.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from dapkit.sandbox.server import Sandbox
+    from dapkit.sandbox.service.server import Sandbox
 
 REFRESH_HOURS = 4
 
@@ -73,7 +73,7 @@ async def connect(settings: ConnectionSettings, on_event: Listener) -> AsyncIter
 
 
 def _sandbox(settings: SandboxSettings) -> "Sandbox":
-    from dapkit.sandbox.server import Sandbox, SandboxOptions  # noqa: PLC0415, a large import that most never need
+    from dapkit.sandbox.service.server import Sandbox, SandboxOptions  # noqa: PLC0415, a large import that most never need
 
     options = SandboxOptions(
         seed=settings.seed,

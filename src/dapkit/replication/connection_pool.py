@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from dapkit.errors import TargetBusyError, TargetUnreachableError
 from dapkit.targets.base import Target, TargetSession
-from dapkit.transfer.context import WorkerPool
+from dapkit.transfer.workers import WorkerPool
 
 __all__ = ["ConnectionPool"]
 
@@ -36,7 +36,7 @@ class ConnectionPool:
             yield session
         except BaseException as error:
             self._in_use -= 1
-            await self._workers.blocking(session.close)
+            await self._workers.run(session.close)
             if isinstance(error, TargetUnreachableError):
                 await self.close()  # a restart of the server breaks the idle connections too
             raise
@@ -56,7 +56,7 @@ class ConnectionPool:
             await self._slots.acquire()
             try:
                 while not self._idle:
-                    await self._workers.blocking(self._open)
+                    await self._workers.run(self._open)
                 return self._idle.pop()
             except TargetBusyError:
                 if not (self._in_use or self._idle):
@@ -73,4 +73,4 @@ class ConnectionPool:
     async def close(self) -> None:
         """Close all idle connections."""
         while self._idle:
-            await self._workers.blocking(self._idle.pop().close)
+            await self._workers.run(self._idle.pop().close)

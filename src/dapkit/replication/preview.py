@@ -6,7 +6,7 @@ from datetime import datetime
 from dapkit.client.session import Session
 from dapkit.errors import DapError
 from dapkit.events import Listener, Notice
-from dapkit.export.run import is_fatal
+from dapkit.export.isolation import is_fatal
 from dapkit.replication.connection_pool import ConnectionPool
 from dapkit.replication.managed_tables import StatusAndState, no_longer_in_service_notice, table_statuses
 from dapkit.replication.options import ReplicateOptions
@@ -15,7 +15,7 @@ from dapkit.replication.run import no_longer_in_service, resolve
 from dapkit.results import SyncAction
 from dapkit.schema import read_table
 from dapkit.targets.base import TableStatus, TargetSession
-from dapkit.transfer.context import worker_pool
+from dapkit.transfer.workers import worker_pool
 
 __all__ = ["PlannedTable", "preview"]
 
@@ -51,10 +51,10 @@ async def preview(session: Session, options: ReplicateOptions, on_event: Listene
         connections = ConnectionPool(options.target.empty_substitute or options.target, workers, 1)
         try:
             async with connections.acquire() as target:
-                await workers.blocking(target.require_origin, sandbox=session.sandbox)
-                for state in await workers.blocking(no_longer_in_service, target, options, resolved):
+                await workers.run(target.require_origin, sandbox=session.sandbox)
+                for state in await workers.run(no_longer_in_service, target, options, resolved):
                     on_event(Notice(message=no_longer_in_service_notice(state)))
-                found = await workers.blocking(table_statuses, target, options.namespace, resolved.tables)
+                found = await workers.run(table_statuses, target, options.namespace, resolved.tables)
                 return tuple([await _plan(session, options, target, name, found[name]) for name in resolved.tables])
         finally:
             await connections.close()

@@ -18,12 +18,13 @@ from dapkit.replication import staging
 from dapkit.replication.managed_tables import no_longer_in_service_notice, require_database, select_managed_tables
 from dapkit.replication.options import ReplicateOptions
 from dapkit.replication.plan import LOGS
-from dapkit.replication.resources import SNAPSHOT, SyncResources, open_resources, run_all
+from dapkit.replication.resources import SNAPSHOT, SyncResources, open_resources
 from dapkit.replication.run import no_longer_in_service, replicate, resolve
 from dapkit.replication.schema_versions import column_names, common_table, schema_of_files
 from dapkit.results import TableFailed
 from dapkit.schema import read_table
 from dapkit.targets.base import DataFiles, ExpectedTable, Load, Sample, SyncState, TargetSession, watermark_text
+from dapkit.transfer.workers import run_all
 
 __all__ = ["ReconcileResult", "reconcile"]
 
@@ -138,8 +139,7 @@ class Reconciliation:
 
     async def run_table(self, state: SyncState) -> TableCompared | TableFailed:
         """Compare one table."""
-        work = self._resources.retry.run(lambda _: self._compare(state), state.table)
-        return await self._resources.outcome(state.table, state, work)
+        return await self._resources.run_table(state.table, state, lambda _: self._compare(state))
 
     async def _compare(self, state: SyncState) -> TableCompared:
         snapshot = await self._download(state, SNAPSHOT)

@@ -1,18 +1,17 @@
 """What all tables of one replication run share, and how each of them becomes a result or a failure."""
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from dapkit.client.session import Session
-from dapkit.errors import DapError, InternalError, TableNotFoundError
+from dapkit.errors import TableNotFoundError
 from dapkit.events import Listener, Notice, TableCompared, TablePhase, TablePhaseChanged
-from dapkit.export.run import ExportOptions, export, is_fatal
+from dapkit.export.isolation import isolate
+from dapkit.export.run import ExportOptions, export
 from dapkit.model import Format, Mode, Query
 from dapkit.replication import staging
 from dapkit.replication.connection_pool import ConnectionPool
@@ -21,12 +20,10 @@ from dapkit.replication.options import ReplicateOptions
 from dapkit.replication.retry import TargetRetry
 from dapkit.results import TableFailed, TableLoaded, TableResult
 from dapkit.targets.base import SyncState, TargetSession, watermark_of
-from dapkit.transfer.context import WorkerPool, worker_pool
-from dapkit.transfer.locking import holding, when_busy
+from dapkit.transfer.locking import busy_handler, hold_lock
+from dapkit.transfer.workers import WorkerPool, worker_pool
 
-__all__ = ["SNAPSHOT", "SyncResources", "open_resources", "run_all"]
-
-log = logging.getLogger(__name__)
+__all__ = ["SNAPSHOT", "SyncResources", "open_resources"]
 
 T = TypeVar("T")
 Outcome = TypeVar("Outcome", TableLoaded, TableCompared)
@@ -66,7 +63,7 @@ class SyncResources:
     async def run_in_session(self, work: Callable[[TargetSession], T]) -> T:
         """Call a blocking function with a connection to the target, in a thread. Raises what it raises."""
         async with self.connections.acquire() as target:
-            return await self.loads.blocking(work, target)
+            return await self.loads.run(work, target)
 
     async def download(
         self, table: str, query: Query, on_event: Listener | None = None
@@ -94,32 +91,26 @@ class SyncResources:
         assert watermark is not None, "a complete job has a watermark"
         return files, watermark_of(watermark)
 
-    async def outcome(self, table: str, state: SyncState | None, work: Awaitable[Outcome]) -> Outcome | TableFailed:
-        """Wait for one table, report how it ended, and return its result or its failure.
+    async def run_table(
+        self, table: str, state: SyncState | None, work: Callable[[bool], Awaitable[Outcome]]
+    ) -> Outcome | TableFailed:
+        """Run the work on one table, with retries; report how it ended, and return its result or its failure.
+
+        Args:
+            table: the table's name.
+            state: its sync state at the start, if it has one.
+            work: is called with whether it has been tried before.
 
         Raises:
             DapError: an error that concerns the whole run.
         """
-        try:
-            result = await work
-        except DapError as exception:
-            if is_fatal(exception, self.folder):
-                raise
-            error = exception
-            if isinstance(error, TableNotFoundError) and state is not None:
-                error.hint = no_longer_in_service_hint(state)
-        except Exception as exception:
-            log.debug("table %s", table, exc_info=exception)
-            error = InternalError(f"{type(exception).__name__}: {exception}")
-        else:
-            self.on_event(TablePhaseChanged(table=table, phase=TablePhase.DONE))
-            self.on_event(result)
-            return result
-        error.table = error.table or table
-        failure = TableFailed(table=table, error=error)
-        self.on_event(TablePhaseChanged(table=table, phase=TablePhase.FAILED))
-        self.on_event(failure)
-        return failure
+        outcome = await isolate(table, self.folder, self.retry.run, work, table)
+        if isinstance(outcome, TableFailed) and isinstance(outcome.error, TableNotFoundError) and state is not None:
+            outcome.error.hint = no_longer_in_service_hint(state)
+        phase = TablePhase.FAILED if isinstance(outcome, TableFailed) else TablePhase.DONE
+        self.on_event(TablePhaseChanged(table=table, phase=phase))
+        self.on_event(outcome)
+        return outcome
 
 
 @asynccontextmanager
@@ -141,9 +132,9 @@ async def open_resources(
         LockedError: another command holds the lock, and `options.wait` is false.
         OutputError: the folder cannot be used.
     """
-    busy = when_busy(f"Another command is already {activity}", on_event, wait=options.wait)
+    on_busy = busy_handler(f"Another command is already {activity}", on_event, wait=options.wait)
     with staging.stage_errors():
-        async with holding(staging.lock_path(folder), session.clock, busy):
+        async with hold_lock(staging.lock_path(folder), session.clock, on_busy):
             staging.make_private(folder)
             with worker_pool(options.concurrency) as downloads, worker_pool(options.connections) as loads:
                 connections = ConnectionPool(options.target, loads, options.connections)
@@ -160,13 +151,3 @@ async def open_resources(
                     )
                 finally:
                     await connections.close()
-
-
-async def run_all(tables: Iterable[Coroutine[Any, Any, T]]) -> tuple[T, ...]:
-    """Run all tables at the same time. The first exception cancels the others and is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(table) for table in tables]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return tuple(task.result() for task in tasks)

@@ -10,7 +10,7 @@ from pathlib import Path
 from dapkit.client.session import Session
 from dapkit.errors import AlreadyReplicatedError, NotReplicatedError, TargetUnreachableError
 from dapkit.events import Listener, SyncStarted
-from dapkit.export.selection import Resolved, resolve_tables, vanished
+from dapkit.export.selection import Resolved, no_longer_listed, resolve_tables
 from dapkit.replication import staging
 from dapkit.replication.managed_tables import (
     StatusAndState,
@@ -19,11 +19,11 @@ from dapkit.replication.managed_tables import (
     table_statuses,
 )
 from dapkit.replication.options import ReplicateOptions
-from dapkit.replication.resources import SyncResources, open_resources, run_all
+from dapkit.replication.resources import SyncResources, open_resources
 from dapkit.replication.table_sync import TableSync
 from dapkit.results import SyncCommand, TableFailed, TableLoaded
 from dapkit.targets.base import SyncState, TargetSession
-from dapkit.transfer.context import worker_pool
+from dapkit.transfer.workers import run_all, worker_pool
 
 __all__ = ["SyncResult", "no_longer_in_service", "replicate", "resolve"]
 
@@ -91,7 +91,7 @@ async def resolve(session: Session, options: ReplicateOptions) -> Resolved:
         if options.command is SyncCommand.INIT:
             return {}
         with worker_pool(1) as workers:
-            return await workers.blocking(read_sync_states, options.target, namespace)
+            return await workers.run(read_sync_states, options.target, namespace)
 
     return await resolve_tables(session, options.namespace, options.tables, options.exclude, managed_tables)
 
@@ -104,7 +104,7 @@ class Replication:
         self._resolved = resolved
         self.no_longer_in_service: tuple[SyncState, ...] = ()
 
-    async def run(self) -> tuple[TableLoaded | TableFailed, ...]:
+    async def run(self) -> list[TableLoaded | TableFailed]:
         """Run all tables. The first error that concerns the whole run stops the others and is raised."""
         resources, options = self._resources, self._resources.options
         resources.on_event(
@@ -133,8 +133,7 @@ class Replication:
 
     async def _run_table(self, name: str, found: StatusAndState) -> TableLoaded | TableFailed:
         table = TableSync(name, self._resources)
-        work = self._resources.retry.run(lambda retried: table.run(None if retried else found), name)
-        outcome = await self._resources.outcome(name, found[1], work)
+        outcome = await self._resources.run_table(name, found[1], lambda retried: table.run(None if retried else found))
         if isinstance(outcome, TableFailed) and not isinstance(outcome.error, _NOT_RECORDED):
             await table.record_event("failed", {"code": outcome.error.code, "message": outcome.error.message})
         return outcome
@@ -145,4 +144,5 @@ def no_longer_in_service(target: TargetSession, options: ReplicateOptions, resol
     if options.command is SyncCommand.INIT:
         return ()
     sync_states = target.sync_states(resolved.namespace)
-    return tuple(sync_states[table] for table in vanished(options.tables, options.exclude, resolved.known, sync_states))
+    absent = no_longer_listed(options.tables, options.exclude, resolved.known, sync_states)
+    return tuple(sync_states[table] for table in absent)

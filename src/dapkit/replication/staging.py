@@ -14,6 +14,7 @@ from dapkit.errors import IntegrityError, OutputError
 from dapkit.locks import FileLock
 from dapkit.results import TableResult
 from dapkit.storage.atomic import disk_errors
+from dapkit.storage.local import LocalFolder
 from dapkit.targets.base import DataFiles
 from dapkit.transfer import manifest
 
@@ -85,8 +86,9 @@ def repaired_values_file(root: Path, folder: Path, table: str) -> Path:
 
 def data_files(result: TableResult) -> DataFiles:
     """Return the files of a complete table. Raises IntegrityError if they differ from the manifest."""
-    contents = manifest.read(result.folder)
-    if contents is None or not manifest.present(result.folder, contents) or contents.rows is None:
+    folder = LocalFolder(result.folder)
+    contents = manifest.read(folder)
+    if contents is None or not manifest.has_all_files(folder, contents) or contents.rows is None:
         raise IntegrityError(f"The files of table {result.table} have changed since the download", table=result.table)
     return DataFiles(paths=tuple(result.folder / item.name for item in contents.objects), rows=contents.rows)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dapkit.errors import DapError, TargetError
 from dapkit.events import Event, RunStarted, TableCompleted, TablePhase, TablePhaseChanged
-from dapkit.export.run import is_fatal
+from dapkit.export.isolation import is_fatal
 from dapkit.model import Table
 from dapkit.replication import staging
 from dapkit.replication.managed_tables import StatusAndState, table_statuses
