@@ -2,8 +2,8 @@
 
 A snapshot of each table (as of time S) is compared with the table in the database (as of its watermark W). If S is
 before W, the changes from S to W are applied to the snapshot. If S is after W, the keys that changed from W to S are
-left out: the database cannot have their changes yet. Both sides go through the database's own conversions, and the database
-compares them, in a transaction that is rolled back.
+left out: the database cannot have their changes yet. Both sides go through the database's own conversions, and the
+database compares them, in a transaction that is rolled back.
 """
 
 from dataclasses import dataclass, replace
