@@ -92,12 +92,12 @@ class LoadStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueDifference:
-    """A value that differs: the key, the column, what stands there, what should."""
+    """A value that differs: the key, the column, the value in the database and the one in the service."""
 
     key: tuple[Any, ...]
     column: str
-    live: Any
-    truth: Any
+    actual: Any
+    expected: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

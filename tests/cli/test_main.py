@@ -11,7 +11,7 @@ import pytest
 
 from dapkit import __version__
 from dapkit.cli import main as entry
-from dapkit.cli import stdio as streams
+from dapkit.cli import stdio
 from dapkit.cli.exitcodes import BROKEN_PIPE
 from dapkit.cli.main import COMMANDS, main, wants_json
 from dapkit.cli.options import SectionedOption, merged
@@ -71,7 +71,7 @@ def test_a_slip_in_the_command_is_answered_with_the_nearest(typed: str, meant: s
 
 
 def test_a_command_like_none_is_answered_with_all(dap: Callable[..., Any]) -> None:
-    assert "There are snapshot, incremental" in dap("zzz").err
+    assert "Commands: snapshot, incremental" in dap("zzz").err
 
 
 def test_a_slip_in_an_option_is_answered_with_the_nearest(dap: Callable[..., Any]) -> None:
@@ -149,7 +149,7 @@ def failing(error: BaseException) -> Callable[..., None]:
             ["Error: users: Nothing came", "uuid for support: u", "Hint: Wait."],
         ),
         (StalledError("users stalled", table="users", hint="Wait."), 20, ["Error: users stalled", "Hint: Wait."]),
-        (KeyboardInterrupt(), 130, ["Error: Stopped.", "Hint: Run the command again."]),
+        (KeyboardInterrupt(), 130, ["Error: Stopped", "Hint: Run the command again."]),
         (BrokenPipeError(), BROKEN_PIPE, []),
     ],
 )
@@ -161,7 +161,7 @@ def test_errors_end_in_lines_and_a_code(
     dap: Callable[..., Any],
 ) -> None:
     monkeypatch.setattr(entry.dap, "main", failing(error))
-    monkeypatch.setattr(streams, "give_up", lambda _: None)
+    monkeypatch.setattr(stdio, "discard", lambda _: None)
     outcome = dap("list")
     assert (outcome.code, outcome.err.splitlines()) == (code, lines)
 

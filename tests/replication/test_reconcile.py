@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from tests.replication.test_run import World, in_world
 
-from dapkit.cli.logs import comparison_sentence
+from dapkit.cli.logs import comparison_text
 from dapkit.errors import LockedError, NotReplicatedError
 from dapkit.replication.options import ReplicateOptions
 from dapkit.replication.plan import LOGS
@@ -160,7 +160,7 @@ def test_a_sample_says_of_how_many_rows_the_values_were_compared(tmp_path: Path)
         assert 0 < comparison.compared < comparison.rows
         assert comparison.differing == {"name": comparison.compared}
         assert comparison.missing == 1
-        assert f"{comparison.compared} of {comparison.rows} rows compared" in comparison_sentence(comparison)
+        assert f"{comparison.compared} of {comparison.rows} rows compared" in comparison_text(comparison)
 
     in_world(tmp_path, scenario)
 

@@ -13,7 +13,7 @@ import pytest
 
 from dapkit.api.connection import connect
 from dapkit.client.session import Session
-from dapkit.config.settings import ConnectionSettings, SandboxSettings
+from dapkit.config.settings import ClientOptions, connection_settings
 from dapkit.errors import (
     LockedError,
     SandboxMismatchError,
@@ -27,7 +27,6 @@ from dapkit.errors import (
 from dapkit.events import Event, Notice, Retrying
 from dapkit.locks import FileLock
 from dapkit.model import Query
-from dapkit.protocol.budget import NO_RATE_LIMIT
 from dapkit.replication import download as fetching
 from dapkit.replication import retry as outage
 from dapkit.replication import table_sync as bringing
@@ -81,18 +80,8 @@ class World:
 
 
 def in_world(folder: Path, scenario: Callable[[World], Coroutine[Any, Any, None]]) -> None:
-    settings = ConnectionSettings(
-        base_url="",
-        client_id=None,
-        client_secret=None,
-        client_secret_file=None,
-        scope=None,
-        pace=NO_RATE_LIMIT,
-        ca_file=None,
-        state_folder=folder,
-        sandbox=SandboxSettings(home=None, scale=0.05, job_seconds=0.0),
-        environ={},
-    )
+    options = ClientOptions(sandbox=True, sandbox_scale=0.05, sandbox_job_seconds=0.0, state_folder=folder)
+    settings = connection_settings(options, {})
 
     async def run() -> None:
         async with connect(settings, lambda _: None) as connection:

@@ -1,6 +1,5 @@
 """The client id and secret: where they come from, and what they may look like. The only reader of secrets."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,30 +30,16 @@ class Credentials:
         return f"Credentials(client_id={self.client_id!r})"
 
 
-def read_credentials(
-    client_id: str | None, client_secret: str | None, secret_file: Path | None, environ: Mapping[str, str]
-) -> Credentials:
-    """Return the credentials: what is given, else the file that is given, else the environment.
-
-    Args:
-        client_id: as given on the command line, if so.
-        client_secret: as given on the command line, if so.
-        secret_file: a file that holds the secret and nothing else, if given.
-        environ: where DAP_CLIENT_ID, DAP_CLIENT_SECRET and DAP_CLIENT_SECRET_FILE are looked up.
+def read_credentials(client_id: str | None, client_secret: str | None, secret_file: Path | None) -> Credentials:
+    """Return the credentials; without a secret, it is read from the file, which contains nothing else.
 
     Raises:
-        MissingCredentialsError: one of the two is nowhere.
-        CredentialsError: a file cannot be read, or a value cannot be one.
+        MissingCredentialsError: the client id or the secret is missing.
+        CredentialsError: the file cannot be read, or a value is invalid.
     """
-    name = _given(client_id) or _given(environ.get(CLIENT_ID))
-    secret = _given(client_secret)
+    name, secret = _given(client_id), _given(client_secret)
     if secret is None and secret_file is not None:
         secret = _read_secret(secret_file)
-    if secret is None:
-        secret = _given(environ.get(CLIENT_SECRET))
-    named_file = _given(environ.get(CLIENT_SECRET_FILE))
-    if secret is None and named_file is not None:
-        secret = _read_secret(Path(named_file))
     if name is None or secret is None:
         raise _missing(id_missing=name is None, secret_missing=secret is None)
     return Credentials(name, secret)

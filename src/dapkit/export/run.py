@@ -38,6 +38,7 @@ from dapkit.export.journal import (
     advance,
 )
 from dapkit.export.journal import read as read_journal
+from dapkit.export.options import ExportRequest
 from dapkit.export.plan import ResumeRun, ReuseTable, StartRun, Step, plan_run, plan_tables, reopened, run_key
 from dapkit.export.selection import KnownTables, resolve_tables
 from dapkit.export.table_export import TableExport, table_result
@@ -54,31 +55,6 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExportOptions:
-    """What is wanted.
-
-    `tables` holds names, globs or `all`. With `since_folder` each table's increment starts where its latest whole
-    result in that folder ends. `retry_timeout` is in seconds: how long failures that may pass are borne.
-    """
-
-    namespace: str
-    tables: tuple[str, ...]
-    query: Query
-    output: Path
-    exclude: tuple[str, ...] = ()
-    since_folder: Path | None = None
-    concurrency: int = 8
-    retry_timeout: float = 900.0
-    new: bool = False
-    wait: bool = False
-
-    @property
-    def incremental(self) -> bool:
-        """Whether changes are asked for instead of full copies."""
-        return self.query.incremental or self.since_folder is not None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
     """What a run would ask for: its tables, of which `whole` are kept, and where their increments start."""
 
@@ -91,7 +67,7 @@ class Preview:
 
 
 async def export(
-    session: Session, options: ExportOptions, on_event: Listener, shared: WorkerPool | None = None
+    session: Session, options: ExportRequest, on_event: Listener, shared: WorkerPool | None = None
 ) -> RunResult:
     """Bring the tables' files to the output folder.
 
@@ -114,7 +90,7 @@ async def export(
             journal.close()
 
 
-async def preview(session: Session, options: ExportOptions) -> Preview:
+async def preview(session: Session, options: ExportRequest) -> Preview:
     """Say what `export` would do now. Asks the service for nothing but its list of tables, and writes nothing."""
     now = session.clock.now()
     path = options.output / ".dap" / "runs" / f"{_run_key(session, options)}.jsonl"
@@ -132,7 +108,7 @@ async def preview(session: Session, options: ExportOptions) -> Preview:
 
 
 async def _export(
-    session: Session, options: ExportOptions, journal: Journal, on_event: Listener, pool: WorkerPool
+    session: Session, options: ExportRequest, journal: Journal, on_event: Listener, pool: WorkerPool
 ) -> RunResult:
     started = session.clock.now()
     start = _set_out(session, options, _recorded(options, journal.resume), started)
@@ -278,7 +254,7 @@ class _Start:
     notices: tuple[str, ...] = ()
 
 
-def _recorded(options: ExportOptions, read: Callable[[], RunState | None]) -> RunState | None:
+def _recorded(options: ExportRequest, read: Callable[[], RunState | None]) -> RunState | None:
     """Return what the journal says; one that is damaged does not stand in the way of beginning anew."""
     try:
         return read()
@@ -288,7 +264,7 @@ def _recorded(options: ExportOptions, read: Callable[[], RunState | None]) -> Ru
         raise
 
 
-def _set_out(session: Session, options: ExportOptions, state: RunState | None, now: float) -> _Start:
+def _set_out(session: Session, options: ExportRequest, state: RunState | None, now: float) -> _Start:
     chosen = plan_run(state, now, anew=options.new)
     if isinstance(chosen, StartRun):
         return _Start(chosen=chosen)
@@ -301,7 +277,7 @@ def _set_out(session: Session, options: ExportOptions, state: RunState | None, n
 
 
 async def _what(
-    session: Session, options: ExportOptions, chosen: StartRun | ResumeRun
+    session: Session, options: ExportRequest, chosen: StartRun | ResumeRun
 ) -> tuple[RunStartedEntry, tuple[str, ...]]:
     """Return what the run is about, as the journal has it or resolved against the service now, and notices."""
     if isinstance(chosen, ResumeRun):
@@ -326,7 +302,7 @@ async def _what(
 
 
 def _steps(
-    options: ExportOptions, chosen: StartRun | ResumeRun, begun: RunStartedEntry, now: float
+    options: ExportRequest, chosen: StartRun | ResumeRun, begun: RunStartedEntry, now: float
 ) -> tuple[Step, ...]:
     """Plan every table that has a starting point."""
     queries: dict[str, Query] = dict.fromkeys(begun.tables, begun.query)
@@ -346,7 +322,7 @@ def _leftovers(chosen: StartRun, begun: RunStartedEntry) -> list[JobAbandonedEnt
     ]
 
 
-def _run_key(session: Session, options: ExportOptions) -> str:
+def _run_key(session: Session, options: ExportRequest) -> str:
     query = options.query
     folder = options.since_folder.resolve() if options.since_folder else None
     asked = (

@@ -8,7 +8,8 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from dapkit.client.session import Session
 from dapkit.events import Listener
-from dapkit.export.run import ExportOptions, export
+from dapkit.export.options import ExportRequest
+from dapkit.export.run import export
 from dapkit.model import Format, Mode, Query
 from dapkit.replication.connection_pool import ConnectionPool
 from dapkit.replication.options import ReplicateOptions
@@ -54,10 +55,13 @@ async def fetch_table(
     Raises:
         DapError: the table, or everything, cannot be had.
     """
-    wanted = ExportOptions(
+    wanted = ExportRequest(
         namespace=options.namespace,
         tables=(name,),
-        query=query,
+        format=query.format,
+        mode=query.mode,
+        since=query.since,
+        until=query.until,
         output=resources.folder,
         concurrency=options.concurrency,
         retry_timeout=options.retry_timeout,

@@ -245,7 +245,7 @@ def test_the_list_tells_size_last_result_and_what_a_table_keeps(db: Dap, file: P
         )
     shown = db("listdb", "--omit-not-replicated")
     assert shown.out.splitlines()[1].endswith("failed: out-of-range, just now")
-    assert "users keeps mine" in shown.err
+    assert "users has columns that its schema does not have: mine" in shown.err
     (line,) = listed(db)
     assert line["kept_columns"] == ["mine"]
     assert (line["last_result"]["code"], line["last_result"]["message"]) == ("out-of-range", "too long ago")
@@ -321,7 +321,7 @@ def test_logs_expire_where_that_is_asked_for(db: Dap, tmp_path: Path) -> None:
     done = db("sync", "--expire-logs", "31d", "--json", **logs)
     made = json.loads(done.out)
     (table,) = made["tables"]
-    assert (done.code, table["deleted"], made["gone"]) == (0, 0, [])
+    assert (done.code, table["deleted"], made["no_longer_in_service"]) == (0, 0, [])
     assert table["expired"] > 0
     assert f"{table['expired']:,} expired" in done.err
 
@@ -350,7 +350,7 @@ def test_a_table_that_is_gone_is_told_of(db: Dap, monkeypatch: pytest.MonkeyPatc
     result = db(verb, "--json", tables="all")
     made = json.loads(result.out)
     assert (result.code, [table["table"] for table in made["tables"]]) == (0, ["courses"])
-    assert made["gone"] == [{"table": "users", "watermark": "2026-09-01T00:00:00Z"}]
+    assert made["no_longer_in_service"] == [{"table": "users", "watermark": "2026-09-01T00:00:00Z"}]
     told = "users is no longer offered by the service"
     assert told in result.err
     planned = db(verb, "--dry-run", "--json", tables="all")
@@ -376,10 +376,14 @@ def test_a_table_that_is_gone_is_not_compared(db: Dap, monkeypatch: pytest.Monke
     result = db("reconcile", "--json", *words, tables="all")
     made = json.loads(result.out)
     assert (result.code, [table["table"] for table in made["tables"]], made["failed"]) == (0, ["courses"], [])
-    assert made["gone"] == [{"table": "users", "watermark": "2026-09-01T00:00:00Z"}]
+    assert made["no_longer_in_service"] == [{"table": "users", "watermark": "2026-09-01T00:00:00Z"}]
     assert result.err.count("users is no longer offered by the service") == 1
     only = json.loads(db("reconcile", "--json", *words, tables="use*").out)
-    assert (only["exit_code"], only["tables"], [table["table"] for table in only["gone"]]) == (0, [], ["users"])
+    assert (only["exit_code"], only["tables"], [table["table"] for table in only["no_longer_in_service"]]) == (
+        0,
+        [],
+        ["users"],
+    )
     named = db("reconcile", "--json", *words, tables="users")
     (failed,) = json.loads(named.out)["failed"]
     assert (named.code, failed["code"]) == (30, "table-not-found")
