@@ -102,11 +102,11 @@ def test_the_sandbox_lives_inside_and_its_clock_moves(tmp_path: Path) -> None:
 
     async def visit() -> tuple[str, Sequence[str]]:
         async with connect(chosen, heard.append) as connection:
-            before = connection.sandbox.service.moment.now_ms() if connection.sandbox else 0
+            before = connection.sandbox.state.data_clock.now_ms() if connection.sandbox else 0
             tables = await connection.session.tables("canvas")
             connection.advance()
             assert connection.sandbox is not None
-            assert connection.sandbox.service.moment.now_ms() == before + 4 * 3_600_000
+            assert connection.sandbox.state.data_clock.now_ms() == before + 4 * 3_600_000
             return connection.session.identity, tables
 
     identity, tables = asyncio.run(visit())

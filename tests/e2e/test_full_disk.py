@@ -86,7 +86,7 @@ def assert_goes_on(sandbox: SandboxProcess, words: list[str], disk: Path, truth:
 def test_an_object_of_unannounced_length_meets_the_end_of_the_disk(
     sandbox: SandboxProcess, truth: dict[str, bytes], disk: Path
 ) -> None:
-    sandbox.misbehave(f"unannounced:{BIG}")
+    sandbox.misbehave(f"no-length:{BIG}")
     ballast = fill(disk, leave=2 << 20)
     words = snapshot_words(disk / "out", "parquet", TABLES)
     assert_stopped(sandbox.dap(*words), disk, truth)

@@ -47,7 +47,7 @@ def refused(sandbox: SandboxProcess, output: Path, code: int, file_format: str =
     assert error["hint"]
     assert files(output) == {}
     assert not list(output.glob("job_*/.manifest.json"))
-    assert sandbox.traffic()["leaks"] == []
+    assert sandbox.traffic()["credential_leaks"] == []
     table_errors: list[dict[str, Any]] = json.loads(done.stdout)["failed"] if done.stdout else []
     return "\n".join(each["message"] for each in [error, *table_errors])
 
@@ -61,23 +61,23 @@ def whole(sandbox: SandboxProcess, output: Path, file_format: str = "jsonl", tab
     done = sandbox.dap(*words(output, file_format, table))
     assert done.returncode == 0, done.stderr
     assert sandbox.dap("verify", str(output)).returncode == 0
-    assert sandbox.traffic()["leaks"] == []
+    assert sandbox.traffic()["credential_leaks"] == []
     return contents(output)
 
 
 @pytest.mark.parametrize(
     ("fault", "code", "named"),
     [
-        ("garbage@login", 25, "not JSON"),
-        ("garbage@data", 25, "not JSON"),
+        ("invalid-json@login", 25, "not JSON"),
+        ("invalid-json@data", 25, "not JSON"),
         ("html@url", 25, "<html>"),
         ("html-error@list", 23, "HTTP 502"),
-        ("bare@login", 23, "HTTP 500"),
-        ("bare@job", 23, "HTTP 500"),
-        ("absent@list", 25, "missing required field"),
-        ("absent@data", 25, "missing required field"),
-        ("absent@job", 25, "does not say"),
-        ("absent@url", 25, "missing required field"),
+        ("empty-error@login", 23, "HTTP 500"),
+        ("empty-error@job", 23, "HTTP 500"),
+        ("missing-field@list", 25, "missing required field"),
+        ("missing-field@data", 25, "missing required field"),
+        ("missing-field@job", 25, "does not say"),
+        ("missing-field@url", 25, "missing required field"),
         ("unknown-state@data", 25, "archived"),
         ("unknown-state@job", 25, "archived"),
         *((f"redirect@{endpoint}", 25, "localhost") for endpoint in ("login", "list", "data", "job", "url")),
@@ -89,7 +89,7 @@ def test_an_answer_that_is_none(sandbox: SandboxProcess, tmp_path: Path, fault: 
 
 
 def test_unknown_fields_are_none_of_our_business(sandbox: SandboxProcess, tmp_path: Path) -> None:
-    sandbox.misbehave("extra")
+    sandbox.misbehave("extra-fields")
     assert whole(sandbox, tmp_path / "out") != []
 
 
@@ -104,10 +104,10 @@ def test_redirects_of_objects_are_followed_without_credentials(sandbox: SandboxP
 def test_names_that_climb_out_of_the_folder(sandbox: SandboxProcess, tmp_path: Path, file_format: str) -> None:
     truth = whole(sandbox, tmp_path / "truth", file_format, "a*,course*")
     before = set(tmp_path.rglob("*"))
-    sandbox.misbehave("evil-name")
+    sandbox.misbehave("unsafe-name")
     output = tmp_path / "deep" / "down" / "out"
     assert whole(sandbox, output, file_format, "a*,course*") == truth
-    assert sandbox.traffic()["faults"]["evil-name"] >= 12, "too few to have met every name"
+    assert sandbox.traffic()["faults"]["unsafe-name"] >= 12, "too few to have met every name"
     made = set(tmp_path.rglob("*")) - before
     assert all(path.is_relative_to(output) or output.is_relative_to(path) for path in made)
     assert not Path("/tmp/evil").exists()

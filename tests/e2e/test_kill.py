@@ -36,7 +36,7 @@ def test_killed_again_and_again_it_ends_byte_equal_and_fetches_no_whole_file_twi
         assert_honest(tmp_path / "out", files(tmp_path / "truth"))
         assert files(tmp_path / "out") == files(tmp_path / "truth")
     # A kill may fall between the last byte on the wire and the rename: at most so many objects were sent again.
-    again = sum(each["whole"] > 1 for each in objects.values())
+    again = sum(each["complete"] > 1 for each in objects.values())
     assert again <= KILLS * 8
     assert again < len(objects) / 2
 
@@ -72,4 +72,4 @@ def test_six_commands_share_one_folder(tmp_path: Path) -> None:
             assert each.returncode == 0, told
         assert sandbox.dap("verify", str(tmp_path / "out")).returncode == 0
         assert len(list((tmp_path / "out").glob("job_*"))) == 4
-        assert max(each["whole"] for each in sandbox.traffic()["objects"].values()) == 1
+        assert max(each["complete"] for each in sandbox.traffic()["objects"].values()) == 1

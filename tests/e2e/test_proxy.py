@@ -56,7 +56,7 @@ def test_a_snapshot_through_a_proxy_with_a_ca_file(network: Network, tmp_path: P
     port = network.sandbox.base_url.rpartition(":")[2]
     assert set(network.proxy.wanted) == {f"{HOST}:{port}"}
     assert "authorization" not in network.proxy.shown
-    assert network.sandbox.traffic()["leaks"] == []
+    assert network.sandbox.traffic()["credential_leaks"] == []
 
 
 def test_a_snapshot_through_a_proxy_with_ssl_cert_file(network: Network, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_tokens_that_live_for_a_second_are_renewed_and_survived(tmp_path: Path) 
     with sandbox_command(tmp_path / "state", "--token-seconds", "1", "--job-seconds", "3") as sandbox:
         done = sandbox.dap(*words(tmp_path / "out"))
         assert done.returncode == 0, done.stderr
-        answers = sandbox.traffic()["answers"]
+        answers = sandbox.traffic()["responses"]
     assert answers["login"]["200"] >= 3
 
 
@@ -79,12 +79,12 @@ def test_a_token_that_the_service_forgets_is_renewed(tmp_path: Path) -> None:
     with sandbox_command(tmp_path / "state", "--job-seconds", "600", "--job-life-seconds", "9000") as sandbox:
         with sandbox.start(*words(tmp_path / "out")) as running:
             deadline = time.monotonic() + 20
-            while "202" not in sandbox.traffic()["answers"].get("job", {}):
+            while "202" not in sandbox.traffic()["responses"].get("job", {}):
                 assert time.monotonic() < deadline, "no job was asked about"
                 time.sleep(0.05)
             sandbox.skip(4000)
             _, told = running.communicate(timeout=60)
-        answers = sandbox.traffic()["answers"]
+        answers = sandbox.traffic()["responses"]
     assert running.returncode == 0, told
     assert answers["login"]["200"] == 2
     assert answers["job"]["401"] == 1
@@ -106,4 +106,4 @@ def test_a_caller_that_does_not_say_who_it_is_is_refused_and_ours_does(tmp_path:
     # The sandbox answers 403 without a User-Agent (tests/sandbox/test_routes.py), so a run that ends well sent one.
     with sandbox_command(tmp_path / "state") as sandbox:
         assert sandbox.dap("list", "--namespace", "canvas").returncode == 0
-        assert "403" not in sandbox.traffic()["answers"]["list"]
+        assert "403" not in sandbox.traffic()["responses"]["list"]

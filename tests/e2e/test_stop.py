@@ -73,14 +73,14 @@ def test_while_jobs_are_waited_for(tmp_path: Path, number: signal.Signals) -> No
     with sandbox_process(tmp_path / "state", job_seconds=600.0) as sandbox:
         words = snapshot_words(tmp_path / "out")
         with sandbox.start(*words) as running:
-            until(lambda: "202" in sandbox.traffic()["answers"].get("job", {}), "a poll")
+            until(lambda: "202" in sandbox.traffic()["responses"].get("job", {}), "a poll")
             assert "goes on from where it was" in stop(running, number)
-        asked = sandbox.traffic()["answers"]["data"]["202"]
+        asked = sandbox.traffic()["responses"]["data"]["202"]
         sandbox.skip(700)
         done = sandbox.dap(*words)
         assert done.returncode == 0, done.stderr
         assert "continuing" in done.stderr
-        assert sandbox.traffic()["answers"]["data"] == {"202": asked}, "jobs were asked for again"
+        assert sandbox.traffic()["responses"]["data"] == {"202": asked}, "jobs were asked for again"
 
 
 def test_while_files_come(sandbox: SandboxProcess, tmp_path: Path) -> None:

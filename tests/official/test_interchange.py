@@ -171,7 +171,7 @@ def test_ours_then_theirs_then_ours(sandbox: SandboxProcess, postgres_server: Po
         assert ours == theirs
 
 
-# The schema changes: see the module `dapkit.sandbox.data.evolving`
+# The schema changes: see the module `dapkit.sandbox.data.schema_evolution`
 
 EVE = "2024-01-31T12:00:00Z"
 _COLUMNS = """

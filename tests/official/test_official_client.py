@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dapkit.sandbox.data.dataset import DataQuery, Dataset
-from dapkit.sandbox.server import Sandbox, SandboxOptions
+from dapkit.sandbox.service.server import Sandbox, SandboxOptions
 
 OFFICIAL = os.environ.get("DAPKIT_OFFICIAL", "")
 SCALE = 0.05
@@ -70,8 +70,8 @@ def against_sandbox(tmp_path: Path) -> Callable[[Callable[[Official], Awaitable[
         async def main() -> None:
             async with Sandbox(SandboxOptions(scale=SCALE, job_seconds=0.0, embedded=True)) as sandbox:
                 await scenario(Official(sandbox, tmp_path))
-                assert sandbox.requests.leaks == []
-                refused = {key: n for key, n in sandbox.requests.answers.items() if key[1] not in (200, 202)}
+                assert sandbox.traffic.credential_leaks == []
+                refused = {key: n for key, n in sandbox.traffic.responses.items() if key[1] not in (200, 202)}
                 assert refused == {}
 
         asyncio.run(main())
@@ -121,7 +121,7 @@ def test_schemas_of_every_table(against_sandbox: Play, data: Dataset) -> None:
 def test_a_snapshot_of_every_table(against_sandbox: Play, data: Dataset, namespace: str) -> None:
     async def scenario(official: Official) -> None:
         await official("snapshot", "--namespace", namespace, "--table", "all", "--output-directory", "out")
-        at_ms = official.sandbox.service.moment.now_ms()
+        at_ms = official.sandbox.state.data_clock.now_ms()
         folders = list((official.folder / "out").glob("job_*"))
         assert len(folders) == len(data.tables(namespace))
         expected = sum(
@@ -153,9 +153,9 @@ def test_snapshots_in_every_format(against_sandbox: Play, query_format: str) -> 
 def test_incremental(against_sandbox: Play, data: Dataset) -> None:
     async def scenario(official: Official) -> None:
         sandbox = official.sandbox
-        since_ms = sandbox.service.moment.now_ms()
+        since_ms = sandbox.state.data_clock.now_ms()
         sandbox.advance(24)
-        until_ms = sandbox.service.moment.now_ms()
+        until_ms = sandbox.state.data_clock.now_ms()
         tables = ("users", "submissions", "enrollments", "courses")
         await official(
             "incremental",

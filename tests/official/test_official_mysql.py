@@ -143,7 +143,7 @@ def test_each_goes_on_with_what_the_other_made(
         assert ours.sync_states() == theirs.sync_states()
 
 
-# The schema changes: see the module `dapkit.sandbox.data.evolving`
+# The schema changes: see the module `dapkit.sandbox.data.schema_evolution`
 
 EVE = "2024-01-31T12:00:00Z"
 DAYS = 6

@@ -29,7 +29,7 @@ options = database.GeneratorOptions
 database.GeneratorOptions = lambda *, namespaces, **more: options(namespaces={**namespaces, edge: "edge"}, **more)
 console_entry()
 """
-# It cannot load the others: see the module `dapkit.sandbox.data.edge`; times must end in Z for it, and no year be far.
+# It cannot load the others (see the module `dapkit.sandbox.data.edge_cases`). Its times end in Z and have no far years.
 EDGE = (
     "integers,floats,float_specials,decimals,booleans,texts,enumerations,identifiers,addresses,json_texts,nested,"
     "nested_deep,text_keys,empty,single,long_rows,many_parts,sparse,reserved_names,wide"

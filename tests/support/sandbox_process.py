@@ -18,7 +18,7 @@ TABLES = "users,courses,enrollments,quiz_submissions,pseudonyms"
 
 _SERVE = """
 import asyncio, json, ssl, sys
-from dapkit.sandbox.server import Sandbox, SandboxOptions
+from dapkit.sandbox.service.server import Sandbox, SandboxOptions
 
 async def main(options):
     if certificate := options.pop("certificate", None):

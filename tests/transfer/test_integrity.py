@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dapkit.errors import IntegrityError
 from dapkit.model import Format
-from dapkit.sandbox.checksums import checksum as sandbox_checksum
+from dapkit.sandbox.service.checksums import checksum as sandbox_checksum
 from dapkit.transfer import checksums
 from dapkit.transfer.integrity import (
     NOTHING_EXPECTED,

@@ -19,7 +19,7 @@ from dapkit.protocol.budget import NO_RATE_LIMIT, PUBLISHED_RATE_LIMIT, RateLimi
 from dapkit.protocol.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from dapkit.sandbox.server import Sandbox
+    from dapkit.sandbox.service.server import Sandbox
 
 REFRESH_HOURS = 4
 
@@ -70,7 +70,7 @@ async def connect(settings: ConnectionSettings, on_event: Listener) -> AsyncIter
 
 
 def _sandbox(settings: ConnectionSettings) -> "Sandbox":
-    from dapkit.sandbox.server import Sandbox, SandboxOptions  # noqa: PLC0415, see the module
+    from dapkit.sandbox.service.server import Sandbox, SandboxOptions  # noqa: PLC0415, see the module
 
     options = SandboxOptions(
         seed=settings.sandbox_seed,

@@ -12,12 +12,12 @@ from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, message_optio
 from dapkit.cli.parameters import TIME_HINT, FiniteRange, parse_time
 from dapkit.cli.signals import run_until_stopped
 from dapkit.errors import InterruptedRunError, UsageError
-from dapkit.sandbox.checksums import ALGORITHMS, NONE
 from dapkit.sandbox.data.dataset import PART_ROWS
-from dapkit.sandbox.faults import ENDPOINTS, KINDS
-from dapkit.sandbox.server import Sandbox, SandboxOptions
+from dapkit.sandbox.faults.rules import ENDPOINTS, KINDS
+from dapkit.sandbox.service.checksums import ALGORITHMS, NONE
+from dapkit.sandbox.service.server import Sandbox, SandboxOptions
 
-_KINDS = "\n".join(f"  {kind:<22} {meaning}" for kind, (_, _, meaning) in KINDS.items())
+_KINDS = "\n".join(f"  {kind:<22} {facts.effect}" for kind, facts in KINDS.items())
 EPILOG = f"""\b
 Examples:
   dap sandbox
