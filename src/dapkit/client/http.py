@@ -119,7 +119,8 @@ class AiohttpTransport:
     def __init__(
         self, *, ca_file: Path | None = None, read_timeout: float = 60.0, connect_timeout: float = 30.0
     ) -> None:
-        self._tls = tls_context(ca_file)
+        # Without a file, aiohttp's own context does: loading the system's certificates once more takes 0.1 s.
+        self._tls: ssl.SSLContext | bool = tls_context(ca_file) if ca_file is not None else True
         self._read_timeout = read_timeout
         self._connect_timeout = connect_timeout
         self._session: aiohttp.ClientSession | None = None

@@ -12,12 +12,13 @@ from dapkit.errors import UsageError
 
 EPILOG = """\b
 Examples:
-  dap incremental --namespace canvas --table courses --since 2026-09-01T00:00:00Z
+  dap incremental --namespace canvas --table courses \\
+      --since 2026-09-01T00:00:00Z
   dap incremental --namespace canvas --table all --since 2026-09-01
   dap incremental --namespace canvas --table all --since downloads
 \b
-A time without a zone is local time. With a folder, each table continues exactly
-from its latest complete result there.
+A time without a zone is local time. With a folder, each table continues
+exactly from its latest complete result there.
 """
 
 
