@@ -99,7 +99,7 @@ def json_keys() -> Iterator[tuple[str, str]]:
                     for key in node.keys:
                         if isinstance(key, ast.Constant) and isinstance(key.value, str):
                             yield f"{name}:{node.lineno}", key.value.replace("_", " ")
-    for kind in (Manifest, ManifestObject, *AnyEntry.__args__):  # type: ignore[attr-defined]
+    for kind in (Manifest, ManifestObject, *AnyEntry.__args__):
         for field in msgspec.structs.fields(kind):
             yield kind.__name__, field.encode_name.replace("_", " ")
         yield kind.__name__, str(kind.__struct_config__.tag or "").replace("-", " ")

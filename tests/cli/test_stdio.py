@@ -1,4 +1,4 @@
-"""Streams that are closed, full, or poor in letters: in this process where that is possible, else in one of its own."""
+"""Streams that are closed, full, or lack characters: in this process where possible, else in a child process."""
 
 import io
 import os
@@ -25,7 +25,7 @@ def dap(redirected: str, *arguments: str, unbuffered: str = "") -> subprocess.Co
     ("redirected", "reason"),
     [(">&-", "Bad file descriptor"), pytest.param(">/dev/full", "No space left on device", marks=needs_full)],
 )
-@pytest.mark.parametrize("arguments", [["--version"], ["snapshot", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]], ids=" ".join)
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_result_that_cannot_be_written_is_an_output_error(
     unbuffered: str, arguments: list[str], redirected: str, reason: str

@@ -25,7 +25,7 @@ REFRESH_HOURS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
+class ServiceConnection:
     """An open session, the sandbox that it uses (if any), and the listener."""
 
     session: Session
@@ -50,7 +50,7 @@ class Connection:
 
 
 @asynccontextmanager
-async def connect(settings: ConnectionSettings, on_event: Listener) -> AsyncIterator[Connection]:
+async def connect(settings: ConnectionSettings, on_event: Listener) -> AsyncIterator[ServiceConnection]:
     """Open a session. The listener is also told about retries.
 
     Raises:
@@ -66,7 +66,7 @@ async def connect(settings: ConnectionSettings, on_event: Listener) -> AsyncIter
 
         transport = AiohttpTransport(ca_file=options.ca_file, read_timeout=settings.read_timeout)
         session = await stack.enter_async_context(Session(options, transport=transport, on_retry=on_retry))
-        yield Connection(session=session, on_event=on_event, sandbox=sandbox)
+        yield ServiceConnection(session=session, on_event=on_event, sandbox=sandbox)
 
 
 def _sandbox(settings: ConnectionSettings) -> "Sandbox":

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
-from dapkit.api.connection import Connection, connect
+from dapkit.api.connection import ServiceConnection, connect
 from dapkit.cli.console import Console
 from dapkit.cli.signals import run_until_stopped
 from dapkit.client.session import Session
@@ -44,7 +44,7 @@ def run_connected(
 def run_and_advance(settings: Settings, console: Console, work: Callable[[Session], Awaitable[Result]]) -> Result:
     """As `run_connected`; if no table failed, a sandbox's data clock moves on, so that the next run finds changes."""
 
-    async def advancing(connection: Connection) -> Result:
+    async def advancing(connection: ServiceConnection) -> Result:
         connection.check()
         result = await work(connection.session)
         if not result.failed:
@@ -54,7 +54,7 @@ def run_and_advance(settings: Settings, console: Console, work: Callable[[Sessio
     return _run(settings, console, advancing, RESUME)
 
 
-def _run(settings: Settings, console: Console, work: Callable[[Connection], Awaitable[T]], hint: str) -> T:
+def _run(settings: Settings, console: Console, work: Callable[[ServiceConnection], Awaitable[T]], hint: str) -> T:
     async def connected() -> T:
         for notice in settings.notices:
             console.notice(notice)

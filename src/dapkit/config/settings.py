@@ -27,7 +27,7 @@ _BOOLEANS = frozenset({"true", "1", "yes", "on", "false", "0", "no", "off"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
+class _Variable:
     """Where the value of a field comes from if the caller does not set it, and which values are valid."""
 
     variable: str
@@ -54,7 +54,7 @@ class _Source:
 
 def _setting(variable: str, *, secret: bool = False, **source: Any) -> Any:
     """Return a field that `resolve` fills in. It is None before, which its type leaves out for the readers' sake."""
-    return field(default=None, repr=not secret, metadata={"source": _Source(variable=variable, **source)})
+    return field(default=None, repr=not secret, metadata={"source": _Variable(variable=variable, **source)})
 
 
 def _number(
@@ -242,7 +242,7 @@ def library_settings(options: ClientOptions, environ: Mapping[str, str] = os.env
 def _resolved(options: T, environ: Mapping[str, str]) -> T:
     values = {}
     for each in fields(options):  # type: ignore[arg-type]
-        source: _Source | None = each.metadata.get("source")
+        source: _Variable | None = each.metadata.get("source")
         applies = not each.name.startswith("sandbox_") or getattr(options, "sandbox", False)
         if source is not None and applies:
             values[each.name] = source.value(each.name, getattr(options, each.name), environ)
