@@ -3,16 +3,20 @@
 Exit codes belong to the error classes. The command line adds BROKEN_PIPE, for when the reader of its output has ended.
 """
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from dapkit.cli.formatting import count, names
 from dapkit.errors import DapError, PartialFailureError
-from dapkit.results import TableFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dapkit.results import TableFailed
 
 BROKEN_PIPE = 141
 
 
-def error_of(done: int, failed: Sequence[TableFailed]) -> DapError | None:
+def error_of(done: int, failed: "Sequence[TableFailed]") -> DapError | None:
     """Return None if no table failed, the first error if all tables failed alike, else a partial failure.
 
     `done` is the number of complete tables.
