@@ -15,7 +15,7 @@ SANDBOX_SERVICE = "sandbox:"
 """What journals and manifests call the sandbox inside a command, whose address is another each time."""
 
 
-def instant(text: str) -> float:
+def epoch_seconds(text: str) -> float:
     """Return a time of the service as seconds since the epoch; without a zone it is taken as UTC.
 
     Raises:

@@ -124,7 +124,7 @@ def test_the_namespace_that_some_pages_misspell(sandbox: SandboxProcess, tmp_pat
     for command in (["snapshot", *words], ["schema", *words], ["list", *words[:2]]):
         done = sandbox.dap(*command, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert "canvas_logs is taken instead" in done.stderr
+        assert "Using canvas_logs instead" in done.stderr
     assert manifests(tmp_path / "downloads")["web_logs"]["namespace"] == "canvas_logs"
 
 

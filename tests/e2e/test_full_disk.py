@@ -122,7 +122,7 @@ def test_what_is_announced_and_does_not_fit_is_not_begun(
     words = snapshot_words(disk / "out", "parquet", TABLES)
     done = sandbox.dap(*words)
     assert_stopped(done, disk, truth)
-    assert "are needed next" in done.stderr
+    assert "bytes are needed" in done.stderr
     ballast.unlink()
     assert_goes_on(sandbox, words, disk, truth)
 

@@ -112,7 +112,7 @@ def test_while_the_same_run_is_waited_for(sandbox: SandboxProcess, tmp_path: Pat
         until(lambda: faults(sandbox) > 0, "the first run is fetching")
         with sandbox.start(*words, "--wait") as second:
             assert second.stderr is not None
-            assert any("waiting for it" in line for line in second.stderr)
+            assert any("Waiting for it" in line for line in second.stderr)
             stop(second)
         stop(first)
 

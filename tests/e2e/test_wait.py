@@ -31,7 +31,7 @@ def test_a_killed_command_is_not_waited_for(sandbox: SandboxProcess, tmp_path: P
         assert sandbox.dap(*words).returncode == 47
         with sandbox.start(*words, "--wait") as second:
             assert second.stderr is not None
-            assert any("waiting for it" in line for line in second.stderr)
+            assert any("Waiting for it" in line for line in second.stderr)
             first.kill()
             first.wait(timeout=20)
             sandbox.misbehave()

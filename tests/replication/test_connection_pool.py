@@ -11,7 +11,7 @@ from tests.support.virtual_time import VirtualClock, run_virtually
 from dapkit.errors import TargetBusyError, TargetError, TargetUnreachableError
 from dapkit.replication.connection_pool import ConnectionPool
 from dapkit.targets.base import Target
-from dapkit.transfer.context import worker_pool
+from dapkit.transfer.workers import worker_pool
 
 
 class Server:

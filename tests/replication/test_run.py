@@ -201,7 +201,7 @@ def test_a_load_that_breaks_leaves_nothing_and_the_next_run_finds_the_files(
 
 def losing_answers(monkeypatch: pytest.MonkeyPatch, verb: str, *, committed: bool, times: int = 1) -> None:
     """Let the connection be lost in the first loads of each table, just before or just after the commit."""
-    monkeypatch.setattr(outage, "pause_after", lambda *_: 0.0)
+    monkeypatch.setattr(outage, "retry_pause", lambda *_: 0.0)
     real, losses = getattr(DuckDbSession, verb), Counter[str]()
 
     def losing(self: DuckDbSession, load: Load, *before: SyncState) -> LoadStats:
@@ -314,10 +314,10 @@ def test_a_reloaded_table_is_merged_from_a_fresh_snapshot(tmp_path: Path, monkey
         world.advance(400)
         submit = Session.submit
 
-        async def demanding(self: Session, namespace: str, table: str, query: Any, *, again: bool = False) -> Any:
+        async def demanding(self: Session, namespace: str, table: str, query: Any, *, resubmit: bool = False) -> Any:
             if query.since is not None:
                 raise SnapshotRequiredError("The table was reloaded", table=table)
-            return await submit(self, namespace, table, query, again=again)
+            return await submit(self, namespace, table, query, resubmit=resubmit)
 
         with monkeypatch.context() as context:
             context.setattr(Session, "submit", demanding)
@@ -484,7 +484,7 @@ def test_the_second_of_two_equal_runs_ends_or_waits(tmp_path: Path, monkeypatch:
             {SyncAction.INCREMENTAL},
             {SyncAction.SKIP},
         ]
-        assert ["waiting for it" in message for message in world.notices()] == [True]
+        assert ["Waiting for it" in message for message in world.notices()] == [True]
 
     in_world(tmp_path, scenario)
 

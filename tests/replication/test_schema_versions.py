@@ -92,7 +92,7 @@ class ChangingService(FakeService):
         assert (namespace, table) == ("canvas", "things")
         return first.schema
 
-    def truth(self, object_id: str) -> bytes:
+    def content(self, object_id: str) -> bytes:
         return self.made_by[object_id.rsplit(".", 1)[0]][1]
 
     def _job(self, job_id: str) -> Job:

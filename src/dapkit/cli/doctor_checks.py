@@ -22,7 +22,7 @@ from urllib.parse import SplitResult, urlsplit
 from dapkit.api.connection import connect, credentials_of
 from dapkit.cli.formatting import duration, size
 from dapkit.client.http import proxy_for, tls_context
-from dapkit.client.session import Session, normal_base_url
+from dapkit.client.session import Session, normalize_base_url
 from dapkit.config.settings import ConnectionSettings, commands_on_path
 from dapkit.errors import DapError, UsageError
 from dapkit.events import Listener
@@ -181,7 +181,7 @@ def probe_credentials(settings: ConnectionSettings) -> Finding:
 async def probe_network(base_url: str, ca_file: Path | None) -> AsyncIterator[Finding]:
     """Check the proxy, the host name and the TLS certificate of the service."""
     try:
-        address = urlsplit(normal_base_url(base_url))
+        address = urlsplit(normalize_base_url(base_url))
     except UsageError as error:
         yield failed("address", error)
         return

@@ -71,7 +71,7 @@ def _show_preview(planned: Preview, request: ExportRequest, console: Console) ->
                 "query": query_object(planned.query),
                 "output": str(request.output),
                 "tables": list(planned.tables),
-                "complete": list(planned.whole),
+                "complete": list(planned.complete),
                 "since": dict(planned.since),
                 "interrupted_seconds_ago": planned.continued,
             }
@@ -80,12 +80,12 @@ def _show_preview(planned: Preview, request: ExportRequest, console: Console) ->
     query = ", ".join(f"{name} {value}" for name, value in query_object(planned.query).items() if value)
     if planned.since:
         query += "; each table since the time shown"
-    missing = [table for table in planned.tables if table not in planned.whole]
+    missing = [table for table in planned.tables if table not in planned.complete]
     lines = []
     if planned.continued is not None:
         lines.append(f"Would resume the run that was interrupted {duration(planned.continued)} ago.")
-    if planned.whole:
-        lines.append(f"Already complete: {names(planned.whole)}.")
+    if planned.complete:
+        lines.append(f"Already complete: {names(planned.complete)}.")
     lines.append(f"Would request {count(len(missing), 'table')} of {planned.namespace} ({query}):")
     console.print(lines)
     for table in missing:

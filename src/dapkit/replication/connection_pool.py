@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from dapkit.errors import TargetBusyError, TargetUnreachableError
 from dapkit.targets.base import Target, TargetSession
-from dapkit.transfer.context import WorkerPool
+from dapkit.transfer.workers import WorkerPool
 
 __all__ = ["ConnectionPool"]
 
@@ -30,7 +30,7 @@ class ConnectionPool:
             yield session
         except BaseException as error:
             self._lent -= 1
-            await self._place.blocking(session.close)
+            await self._place.run(session.close)
             if isinstance(error, TargetUnreachableError):
                 await self.close()  # what made this one break has probably broken those that are idle
             raise
@@ -49,7 +49,7 @@ class ConnectionPool:
             await self._room.acquire()
             try:
                 while not self._idle:
-                    await self._place.blocking(self._open)
+                    await self._place.run(self._open)
                 return self._idle.pop()
             except TargetBusyError:
                 if not (self._lent or self._idle):
@@ -66,4 +66,4 @@ class ConnectionPool:
     async def close(self) -> None:
         """Close all connections that are not lent."""
         while self._idle:
-            await self._place.blocking(self._idle.pop().close)
+            await self._place.run(self._idle.pop().close)

@@ -15,7 +15,7 @@ from dapkit.replication.connection_pool import ConnectionPool
 from dapkit.replication.options import ReplicateOptions
 from dapkit.results import TableResult
 from dapkit.targets.base import TargetSession, watermark_of
-from dapkit.transfer.context import WorkerPool
+from dapkit.transfer.workers import WorkerPool
 
 __all__ = ["SNAPSHOT", "SyncResources", "fetch_table"]
 
@@ -39,7 +39,7 @@ class SyncResources:
     ) -> T:
         """Do something with a connection that is lent for that, in a thread. Raises what it raises."""
         async with self.sessions.acquire() as target:
-            return await self.loads.blocking(work, target, *given, **named)
+            return await self.loads.run(work, target, *given, **named)
 
 
 async def fetch_table(

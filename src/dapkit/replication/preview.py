@@ -6,7 +6,7 @@ from datetime import datetime
 from dapkit.client.session import Session
 from dapkit.errors import DapError
 from dapkit.events import Listener, Notice
-from dapkit.export.run import is_fatal
+from dapkit.export.isolation import is_fatal
 from dapkit.replication.connection_pool import ConnectionPool
 from dapkit.replication.managed_tables import no_longer_in_service_notice, table_statuses
 from dapkit.replication.options import ReplicateOptions
@@ -15,7 +15,7 @@ from dapkit.replication.run import no_longer_in_service, resolve
 from dapkit.results import SyncAction
 from dapkit.schema import read_table
 from dapkit.targets.base import SyncState, TableStatus, TargetSession
-from dapkit.transfer.context import worker_pool
+from dapkit.transfer.workers import worker_pool
 
 __all__ = ["PlannedTable", "preview"]
 
@@ -45,10 +45,10 @@ async def preview(session: Session, options: ReplicateOptions, on_event: Listene
         sessions = ConnectionPool(options.target.empty_substitute or options.target, pool, 1)
         try:
             async with sessions.acquire() as target:
-                await pool.blocking(_require_origin, target, session.sandbox)
-                for state in await pool.blocking(no_longer_in_service, target, options, resolved):
+                await pool.run(_require_origin, target, session.sandbox)
+                for state in await pool.run(no_longer_in_service, target, options, resolved):
                     on_event(Notice(message=no_longer_in_service_notice(state)))
-                found = await pool.blocking(table_statuses, target, resolved.namespace, resolved.tables)
+                found = await pool.run(table_statuses, target, resolved.namespace, resolved.tables)
                 known = replace(options, namespace=resolved.namespace)
                 return tuple([await _planned(session, known, target, name, found[name]) for name in resolved.tables])
         finally:

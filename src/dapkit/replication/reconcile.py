@@ -5,15 +5,13 @@ that changed from W to T are left aside, since the live table cannot have their 
 conversions; then the database compares them, in a transaction that is undone.
 """
 
-import asyncio
-import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dapkit.client.session import Session
-from dapkit.errors import DapError, InternalError, NotReplicatedError, TableNotFoundError
+from dapkit.errors import NotReplicatedError, TableNotFoundError
 from dapkit.events import Listener, Notice, TableCompared, TablePhase, TablePhaseChanged
-from dapkit.export.run import is_fatal
+from dapkit.export.isolation import isolate
 from dapkit.export.selection import Resolved
 from dapkit.model import Query, VersionedSchema
 from dapkit.replication import staging as stage
@@ -33,12 +31,10 @@ from dapkit.replication.schema_versions import columns_of, common_table, schema_
 from dapkit.results import Comparison, TableFailed
 from dapkit.schema import read_table
 from dapkit.targets.base import DataFiles, ExpectedTable, Load, Sample, SyncState, TargetSession, watermark_text
-from dapkit.transfer.context import worker_pool
-from dapkit.transfer.locking import holding, when_busy
+from dapkit.transfer.locking import busy_handler, hold_lock
+from dapkit.transfer.workers import run_all, worker_pool
 
 __all__ = ["ReconcileResult", "reconcile"]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +83,9 @@ async def reconcile(
     options = replace(options, namespace=resolved.namespace)
     folder = stage.scratch_folder(options.stage, options.target.name, options.namespace)
     message = f"Another command is comparing {options.namespace} with {options.target.name}"
-    busy = when_busy(message, on_event, wait=options.wait)
+    busy = busy_handler(message, on_event, wait=options.wait)
     with stage.named():
-        async with holding(stage.lock_of(folder), session.clock, busy):
+        async with hold_lock(stage.lock_of(folder), session.clock, busy):
             stage.private(folder)
             with worker_pool(options.concurrency) as downloads, worker_pool(options.connections) as loads:
                 sessions = ConnectionPool(options.target, loads, options.connections)
@@ -115,16 +111,8 @@ async def _compare_all(
 ) -> tuple[TableCompared | TableFailed, ...]:
     if not (sync_states or work.no_longer_in_service or failed):
         raise NotReplicatedError("There is nothing on the books of this database to compare")
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = {
-                name: group.create_task(work.deliver(state))
-                for name, state in sync_states.items()
-                if name not in failed
-            }
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return (*failed.values(), *(task.result() for task in tasks.values()))
+    compared = await run_all(work.deliver(state) for name, state in sync_states.items() if name not in failed)
+    return (*failed.values(), *compared)
 
 
 class Reconciliation:
@@ -174,27 +162,15 @@ class Reconciliation:
 
     async def deliver(self, state: SyncState) -> TableCompared | TableFailed:
         """Compare one table; its trouble is its own."""
-        try:
-            compared = await self._endurance.run(lambda _: self._compare(state), state.table)
-        except DapError as error:
-            if is_fatal(error, self._places.folder):
-                raise
-            if isinstance(error, TableNotFoundError):
-                error.hint = no_longer_in_service_hint(state)
-            return self._failed(state, error)
-        except Exception as error:
-            log.debug("table %s", state.table, exc_info=error)
-            return self._failed(state, InternalError(f"{type(error).__name__}: {error}"))
-        self._listen(TablePhaseChanged(table=state.table, phase=TablePhase.DONE))
-        self._listen(compared)
-        return compared
-
-    def _failed(self, state: SyncState, error: DapError) -> TableFailed:
-        error.table = error.table or state.table
-        failure = TableFailed(table=state.table, error=error)
-        self._listen(TablePhaseChanged(table=state.table, phase=TablePhase.FAILED))
-        self._listen(failure)
-        return failure
+        outcome = await isolate(
+            state.table, self._places.folder, self._endurance.run, lambda _: self._compare(state), state.table
+        )
+        if isinstance(outcome, TableFailed) and isinstance(outcome.error, TableNotFoundError):
+            outcome.error.hint = no_longer_in_service_hint(state)
+        phase = TablePhase.FAILED if isinstance(outcome, TableFailed) else TablePhase.DONE
+        self._listen(TablePhaseChanged(table=state.table, phase=phase))
+        self._listen(outcome)
+        return outcome
 
     async def _compare(self, state: SyncState) -> TableCompared:
         snapshot = await self._bring(state, SNAPSHOT)

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from dapkit.client.clock import Clock
 from dapkit.errors import ConcurrentUpdateError, TargetBusyError, TargetError, TargetUnreachableError
 from dapkit.events import Listener, Retrying
-from dapkit.protocol.retry import pause_after
+from dapkit.protocol.retry import retry_pause
 
 __all__ = ["START", "TargetRetry", "may_pass"]
 
@@ -77,6 +77,6 @@ class TargetRetry:
                 if left <= 0 or not may_pass(error, start=start, tried=failures > 0):
                     raise
                 failures += 1
-                pause = min(left, pause_after(failures, self.retry_timeout, random.random()))
+                pause = min(left, retry_pause(failures, self.retry_timeout, random.random()))
                 self.on_event(Retrying(table=table, error=error, pause=pause))
                 await self.clock.sleep(pause)

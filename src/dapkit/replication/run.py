@@ -4,23 +4,19 @@ Every table is a task of its own: its road is decided (`converge`), its files ar
 then its change and the record of the change are committed together (`targets`). One table's trouble is its own.
 """
 
-import asyncio
-import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dapkit.client.session import Session
 from dapkit.errors import (
     AlreadyReplicatedError,
-    DapError,
-    InternalError,
     NotReplicatedError,
     TableNotFoundError,
     TargetUnreachableError,
 )
 from dapkit.events import Listener, Notice, SyncStarted, TablePhase, TablePhaseChanged
-from dapkit.export.run import is_fatal
-from dapkit.export.selection import Resolved, resolve_tables, vanished
+from dapkit.export.isolation import isolate
+from dapkit.export.selection import Resolved, no_longer_listed, resolve_tables
 from dapkit.replication import staging as stage
 from dapkit.replication.connection_pool import ConnectionPool
 from dapkit.replication.download import SyncResources
@@ -30,12 +26,10 @@ from dapkit.replication.retry import TargetRetry
 from dapkit.replication.table_sync import FoundTable, TableSync
 from dapkit.results import SyncCommand, TableFailed, TableLoaded
 from dapkit.targets.base import SyncState, Target, TargetSession
-from dapkit.transfer.context import worker_pool
-from dapkit.transfer.locking import holding, when_busy
+from dapkit.transfer.locking import busy_handler, hold_lock
+from dapkit.transfer.workers import run_all, worker_pool
 
 __all__ = ["SyncResult", "no_longer_in_service", "replicate", "resolve"]
-
-log = logging.getLogger(__name__)
 
 _UNREMARKABLE = (AlreadyReplicatedError, NotReplicatedError, TargetUnreachableError)
 """Failures that are not written into the database: the command was not for this table, or nothing can be written."""
@@ -72,9 +66,9 @@ async def replicate(session: Session, options: ReplicateOptions, on_event: Liste
     resolved = await resolve(session, options)
     folder = stage.stage_folder(options.stage, options.target.name, resolved.namespace)
     message = f"Another command is bringing {resolved.namespace} into {options.target.name}"
-    busy = when_busy(message, on_event, wait=options.wait)
+    busy = busy_handler(message, on_event, wait=options.wait)
     with stage.named():
-        async with holding(stage.lock_of(folder), session.clock, busy):
+        async with hold_lock(stage.lock_of(folder), session.clock, busy):
             stage.private(folder)
             stage.abandoned(stage.scratch_folder(options.stage, options.target.name, resolved.namespace))
             with worker_pool(options.concurrency) as downloads, worker_pool(options.connections) as loads:
@@ -108,7 +102,7 @@ async def resolve(session: Session, options: ReplicateOptions) -> Resolved:
         if options.command is SyncCommand.INIT:
             return {}
         with worker_pool(1) as pool:
-            return await pool.blocking(_books, options.target, namespace)
+            return await pool.run(_books, options.target, namespace)
 
     return await resolve_tables(session, options.namespace, options.tables, options.exclude, held)
 
@@ -150,12 +144,7 @@ class Replication:
         found = await self._endurance.run(lambda _: self._begin(), start=True)
         for state in self.no_longer_in_service:
             self._tell(no_longer_in_service_notice(state))
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._deliver(name, found[name])) for name in self._resolved.tables]
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return tuple(task.result() for task in tasks)
+        return tuple(await run_all(self._deliver(name, found[name]) for name in self._resolved.tables))
 
     async def _begin(self) -> dict[str, FoundTable]:
         """Make the books where they are missing, and look what stands for each table."""
@@ -172,25 +161,20 @@ class Replication:
 
     async def _deliver(self, name: str, found: FoundTable) -> TableLoaded | TableFailed:
         table = TableSync(name, self._session, self._options, self._places, self._listen)
-        try:
-            loaded = await self._endurance.run(lambda again: table.run(None if again else found), name)
-        except DapError as error:
-            if is_fatal(error, self._places.folder):
-                raise
-            if isinstance(error, TableNotFoundError) and (state := found[1]):
-                error.hint = no_longer_in_service_hint(state)
-            return await self._failed(table, error)
-        except Exception as error:
-            log.debug("table %s", name, exc_info=error)
-            return await self._failed(table, InternalError(f"{type(error).__name__}: {error}"))
+        outcome = await isolate(
+            name, self._places.folder, self._endurance.run, lambda again: table.run(None if again else found), name
+        )
+        if isinstance(outcome, TableFailed):
+            if isinstance(outcome.error, TableNotFoundError) and (state := found[1]):
+                outcome.error.hint = no_longer_in_service_hint(state)
+            return await self._failed(table, outcome)
         self._listen(TablePhaseChanged(table=name, phase=TablePhase.DONE))
-        self._listen(loaded)
-        return loaded
+        self._listen(outcome)
+        return outcome
 
-    async def _failed(self, table: TableSync, error: DapError) -> TableFailed:
-        error.table = error.table or table.name
+    async def _failed(self, table: TableSync, failure: TableFailed) -> TableFailed:
+        error = failure.error
         self._listen(TablePhaseChanged(table=table.name, phase=TablePhase.FAILED))
-        failure = TableFailed(table=table.name, error=error)
         self._listen(failure)
         if not isinstance(error, _UNREMARKABLE):
             await table.record_event("failed", {"code": error.code, "message": error.message})
@@ -202,7 +186,9 @@ def no_longer_in_service(target: TargetSession, options: ReplicateOptions, resol
     if options.command is SyncCommand.INIT:
         return ()
     sync_states = target.sync_states(resolved.namespace)
-    return tuple(sync_states[table] for table in vanished(options.tables, options.exclude, resolved.known, sync_states))
+    return tuple(
+        sync_states[table] for table in no_longer_listed(options.tables, options.exclude, resolved.known, sync_states)
+    )
 
 
 def _books(target: Target, namespace: str) -> dict[str, SyncState]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from dapkit.client.session import Session
-from dapkit.decode.tsv import header
+from dapkit.decode.tsv import read_header
 from dapkit.errors import IntegrityError
 from dapkit.model import Column, ColumnType, Table, TypeKind, VersionedSchema
 from dapkit.results import TableResult
@@ -52,7 +52,7 @@ def columns_of(parts: DataFiles) -> frozenset[str] | None:
     """Return the names of the columns that files have; None when there are no files. Raises IntegrityError."""
     if not parts.paths:
         return None
-    return frozenset(name for name in header(parts.paths[0]).columns if name is not None)
+    return frozenset(name for name in read_header(parts.paths[0]).columns if name is not None)
 
 
 def fitting(

@@ -13,6 +13,7 @@ from dapkit.errors import IntegrityError, OutputError
 from dapkit.locks import FileLock
 from dapkit.results import TableResult
 from dapkit.storage.atomic import disk_errors
+from dapkit.storage.local import LocalFolder
 from dapkit.targets.base import DataFiles
 from dapkit.transfer import manifest
 
@@ -79,8 +80,9 @@ def side_file(root: Path, folder: Path, table: str) -> Path:
 
 def parts_of(result: TableResult) -> DataFiles:
     """Return the files of a whole table. Raises IntegrityError when they are not what the manifest says."""
-    said = manifest.read(result.folder)
-    if said is None or not manifest.present(result.folder, said) or said.rows is None:
+    folder = LocalFolder(result.folder)
+    said = manifest.read(folder)
+    if said is None or not manifest.has_all_files(folder, said) or said.rows is None:
         raise IntegrityError(f"The files of table {result.table} are not as they were fetched", table=result.table)
     return DataFiles(paths=tuple(result.folder / item.name for item in said.objects), rows=said.rows)
 

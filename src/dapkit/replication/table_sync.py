@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from dapkit.client.session import Session
 from dapkit.errors import DapError, TargetError
 from dapkit.events import Event, Listener, Notice, RunStarted, TableCompleted, TablePhase, TablePhaseChanged
-from dapkit.export.run import is_fatal
+from dapkit.export.isolation import is_fatal
 from dapkit.model import Table
 from dapkit.replication import staging as stage
 from dapkit.replication.download import SNAPSHOT, SyncResources, fetch_table

@@ -36,8 +36,8 @@ def command(context: click.Context, /, **given: Any) -> None:
             console.json_result(_as_object(folder, result))
         else:
             for problem in result.problems:
-                console.result(f"{problem.path}: {problem.what}")
-        for path in result.unfinished:
+                console.result(f"{problem.path}: {problem.message}")
+        for path in result.incomplete:
             console.notice(f"{path} has no manifest: it is incomplete, or was written by another program")
         if not result.problems and result.jobs:
             console.print([f"{count(result.files, 'file')}, {size(result.bytes)}: no problems found."])
@@ -56,6 +56,6 @@ def _as_object(folder: Path, result: VerifyResult) -> dict[str, Any]:
         "jobs": result.jobs,
         "files": result.files,
         "bytes": result.bytes,
-        "problems": [{"path": str(problem.path), "message": problem.what} for problem in result.problems],
-        "incomplete": [str(path) for path in result.unfinished],
+        "problems": [{"path": str(problem.path), "message": problem.message} for problem in result.problems],
+        "incomplete": [str(path) for path in result.incomplete],
     }
