@@ -102,7 +102,7 @@ class Client:
 
     async def _end_calls(self) -> None:
         """Cancel the calls that other threads are waiting for."""
-        others = self._tasks - {asyncio.current_task()}
+        others = self._tasks - {asyncio.current_task()}  # without this call itself
         for task in others:
             task.cancel()
         if others:
@@ -111,6 +111,7 @@ class Client:
     def _stop(self) -> None:
         assert self._loop is not None
         assert self._thread is not None
+        # `stop` lets callbacks that are already scheduled run first.
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

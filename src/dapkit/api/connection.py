@@ -59,7 +59,7 @@ async def connect(settings: ConnectionSettings, on_event: Listener) -> AsyncIter
     """
     async with AsyncExitStack() as stack:
         sandbox = await stack.enter_async_context(_sandbox(settings)) if settings.sandbox else None
-        options = session_options(settings, sandbox)
+        options = session_options(settings, sandbox)  # after the sandbox has started, and knows its port
 
         def on_retry(error: DapError, pause: float, table: str | None) -> None:
             on_event(Retrying(table=table, error=error, pause=pause))

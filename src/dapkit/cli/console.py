@@ -40,11 +40,12 @@ class Console:
         logger = logging.getLogger(LOGGER)
         self._stack.callback(logger.setLevel, logger.level)
         self._stack.callback(setattr, logger, "propagate", logger.propagate)
-        logger.propagate = False
+        logger.propagate = False  # else handlers of the root logger would print each line again
         logger.setLevel(logs.level_of(self.settings.log_level or "info"))
         self._attach(logger, logging.NullHandler())  # without a handler, logging would write to stderr by itself
         if self.settings.log_file is not None:
             self._attach(logger, logs.LogFile(self.settings.log_file, self._on_log_failure))
+        # While progress is drawn, lines have to go through rich, which moves the progress below them.
         stream: Any = sys.stderr
         if self._live:
             stream = self._start_progress()
@@ -59,6 +60,7 @@ class Console:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop_progress()
+        # The error itself is printed by `main`; the traceback is for the log only.
         if isinstance(error, Exception):
             logging.getLogger(LOGGER).debug("The command failed:", exc_info=error)
         self._stack.close()

@@ -195,6 +195,7 @@ async def probe_network(base_url: str, ca_file: Path | None) -> AsyncIterator[Fi
         return
     yield judge_proxy(proxy.url if proxy else None, base_url)
     if proxy is not None:
+        # Only the proxy resolves names and connects, so nothing can be said about either from here.
         yield skipped("dns", "The proxy resolves the host name")
         yield skipped("tls", "Checked with the login, through the proxy")
         return
@@ -291,6 +292,7 @@ async def probe_response(session: Session) -> Finding:
 def probe_folder(folder: Path) -> list[Finding]:
     """Check that the output folder can be written and has enough space; nothing is left behind."""
     try:
+        # The folder itself may not exist yet: then the nearest one above it decides.
         existing = folder.absolute()
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent

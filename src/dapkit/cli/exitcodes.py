@@ -25,6 +25,7 @@ def error_of(done: int, failed: "Sequence[TableFailed]") -> DapError | None:
         return None
     errors = [failure.error for failure in failed]
     tables = [failure.table for failure in failed]
+    # If all tables failed alike, for example because of the network, that error says more than "partial failure".
     if not done and len({error.exit_code for error in errors}) == 1:
         first = errors[0]
         if first.table is None and tables[0] not in first.message:

@@ -179,6 +179,7 @@ class EventLog:
     def __call__(self, event: Event) -> None:
         """Log one event."""
         self._progress.add(event)
+        # Chunks arrive many times a second: they are counted, not logged.
         if isinstance(event, BytesReceived):
             self._report()
             return

@@ -116,6 +116,7 @@ def main(arguments: Sequence[str], on_start: Callable[[], None] | None = None) -
         code = dap.main(list(arguments), prog_name="dap", standalone_mode=False, obj=on_start)
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
+        # Without this, the interpreter would try to flush stdout once more at exit, and complain.
         # click raises SystemExit only if the reader of our output has ended.
         stdio.discard(sys.stdout)
         return BROKEN_PIPE
@@ -159,6 +160,7 @@ def _print_error(error: DapError, *, as_json: bool) -> int:
         if error.hint:
             lines.append(f"Hint: {error.hint}")
         text = "\n".join(printable(line) for line in lines)
+    # What was printed so far comes first, even if both streams go to the same place.
     try:
         sys.stdout.flush()
     except (BrokenPipeError, OutputError):

@@ -291,5 +291,6 @@ def settings_of(context: click.Context) -> Settings:
 def merged(context: click.Context) -> dict[str, Any]:
     """Return a command's options by parameter name, including those before its name."""
     before = context.find_root().params
+    # A flag that is not given is False, which must not hide the same flag before the command's name.
     after = {name: value for name, value in context.params.items() if value is not None and value is not False}
     return {**before, **after}

@@ -62,15 +62,16 @@ class Progress:
         self._style = THEMES[theme]
         self._clock = clock
         self._started = clock()
-        self._tally = ProgressState()
+        self._progress = ProgressState()
         self._meter = RateMeter()
         self._lock = threading.Lock()
         self._live = Live(self, console=console, refresh_per_second=5, transient=True, redirect_stdout=False)
 
     def __call__(self, event: Event) -> None:
         """Record one event; rich's thread draws at its own rate."""
+        # rich draws in a thread of its own, so both sides take the lock.
         with self._lock:
-            self._tally.add(event)
+            self._progress.add(event)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -84,7 +85,7 @@ class Progress:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw two lines for the run and as many active tables as fit."""
         with self._lock:
-            if not self._tally.tables:
+            if not self._progress.tables:
                 yield Text("Requesting the list of tables …", style=self._style["dim"])
                 return
             yield self._counts()
@@ -92,20 +93,20 @@ class Progress:
             yield from self._active(max(3, min(12, console.height - 6)))
 
     def _counts(self) -> Text:
-        counts = self._tally.counts()
-        line = Text(f"{self._tally.namespace}  ", style=self._style["name"])
+        counts = self._progress.counts()
+        line = Text(f"{self._progress.namespace}  ", style=self._style["name"])
         for phase, word, style in _PHASES:
             if counts[phase]:
                 line.append(f"{counts[phase]:,} {word}  ", style=self._style[style])
         return line
 
     def _bar(self) -> Table:
-        complete, total, estimated = self._tally.files()
+        complete, total, estimated = self._progress.files()
         now = self._clock()
-        rate = self._meter.measure(now, self._tally.bytes)
+        rate = self._meter.measure(now, self._progress.bytes)
         mark = "~" if estimated else ""
         text = (
-            f"{complete:,} of {mark}{count(total, 'file')}  {size(self._tally.bytes)}  "
+            f"{complete:,} of {mark}{count(total, 'file')}  {size(self._progress.bytes)}  "
             f"{size(rate)}/s  {duration(now - self._started)}"
         )
         row = Table.grid(padding=(0, 2))
@@ -120,7 +121,7 @@ class Progress:
         return row
 
     def _active(self, limit: int) -> RenderResult:
-        active = [(name, table) for name, table in self._tally.tables.items() if table.active]
+        active = [(name, table) for name, table in self._progress.tables.items() if table.active]
         if not active:
             return
         grid = Table.grid(padding=(0, 2))

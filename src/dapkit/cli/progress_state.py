@@ -103,6 +103,7 @@ class ProgressState:
         known = sum(totals)
         if not open_tables:
             return complete, known, False
+        # A table without a finished job has at least one file, or the bar would jump backwards later.
         average = known / len(totals) if totals else 1
         return complete, known + max(open_tables, round(average * open_tables)), True
 

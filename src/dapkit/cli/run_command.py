@@ -45,7 +45,7 @@ def run_and_advance(settings: Settings, console: Console, work: Callable[[Sessio
     """As `run_connected`; if no table failed, a sandbox's data clock moves on, so that the next run finds changes."""
 
     async def advancing(connection: ServiceConnection) -> Result:
-        connection.check()
+        connection.check()  # before the work: an unwritable clock would repeat the same data in the next run
         result = await work(connection.session)
         if not result.failed:
             connection.advance()

@@ -31,10 +31,12 @@ def run_until_stopped(work: Callable[[], Coroutine[Any, Any, T]], *, hint: str, 
     async def guarded() -> T:
         task = asyncio.current_task()
         assert task is not None
+        # From here on a signal can cancel the task; one that came earlier is honoured at once.
         stop.attach(asyncio.get_running_loop(), task)
         try:
             return await work()
         except asyncio.CancelledError:
+            # Only a cancellation that a signal caused is an interruption; others are errors of our own.
             if stop.requested:
                 raise InterruptedRunError("Stopped", hint=hint) from None
             raise
@@ -50,12 +52,13 @@ class _Stop:
     def __init__(self, hint: str, at_once: Callable[[], None]) -> None:
         self.requested = False
         self.watchdog = threading.Timer(GRACE, self._end_now)
-        self.watchdog.daemon = True
+        self.watchdog.daemon = True  # it must not keep a finished process alive
         self._hint = hint
         self._at_once = at_once
         self._cancel: Callable[[], object] | None = None
 
     def attach(self, loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any]") -> None:
+        # Signal handlers run between two bytecodes of any code, so the loop has to be woken up thread-safely.
         self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
         if self.requested:
             task.cancel()
@@ -70,6 +73,7 @@ class _Stop:
 
     def _end_now(self) -> None:
         self._at_once()
+        # No print: the interpreter may be in the middle of another write to stderr.
         os.write(2, f"Error: Stopped\nHint: {self._hint}\n".encode())
         os._exit(InterruptedRunError.exit_code)
 

@@ -63,6 +63,7 @@ def look_line(result: RunResult, python: str) -> str | None:
 
     `python` is an interpreter that has duckdb.
     """
+    # Empty files would show nothing; the number of rows is unknown if they could not be counted.
     filled = [table for table in result.done if table.files and table.rows != 0]
     if not filled:
         return None

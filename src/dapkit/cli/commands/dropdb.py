@@ -62,6 +62,7 @@ def command(context: click.Context, /, **given: Any) -> None:
     """
     settings = settings_of(context)
     target, tables = target_of(database_url(given["to"])), given["tables"]
+    # Scripts are not asked: they have no terminal, or use --non-interactive, as with the official client.
     if is_terminal() and not settings.messages.non_interactive and not given["yes"]:
         question = f"Drop {names(tables)} of {given['namespace']} from {target.name}?"
         if not click.confirm(question, err=True):

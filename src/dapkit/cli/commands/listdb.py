@@ -79,6 +79,7 @@ def command(context: click.Context, /, **given: Any) -> None:
             if each.lost:
                 hint = "`dap sync` loads it again, `dap dropdb` removes its sync state."
                 console.notice(f"{dropped_manually(each.state.table)}: {hint}")
+            # The age of sandbox data is only meaningful by the sandbox's clock.
             elif (sandbox or not listing.sandbox) and (warning := staleness_warning(each.state, now)):
                 console.notice(warning)
         rows = [
@@ -113,6 +114,7 @@ def line(name: str, listed: TableInfo | None, now: datetime, *, count: bool) -> 
         "timestamp": state.watermark.astimezone().isoformat() if state else None,
         "staleness": staleness((now - state.watermark).total_seconds()) if state else None,
         "schema": state.schema.version if state else None,
+        # A table that was dropped manually has to be loaded again, as the official client would say.
         "command": "syncdb" if listed and not listed.lost else "initdb",
         **({"records": listed.rows if listed else None} if count else {}),
     }

@@ -67,6 +67,7 @@ def command(context: click.Context, /, **given: Any) -> None:
         different = [each.table for each in result.done if not each.comparison.equal]
         console.summary(lines(result), failed=bool(different or result.failed))
         if different:
+            # A difference is more important than a table that could not be compared.
             message = f"{len(different)} of {count(len(result.done), 'table')} differ from the service"
             hint = "`dap sync` cannot repair this: drop the tables and sync again."
             error = ReconciliationError(message, hint=hint)

@@ -171,6 +171,6 @@ async def _serve(options: SandboxOptions, console: Console) -> None:
             ("DAP_PACE", "none"),
         ):
             console.result(f"export {name}='{value}'")
-        sys.stdout.flush()
+        sys.stdout.flush()  # a program that starts the sandbox waits for these lines
         console.print(["The sandbox is running. Press Ctrl-C to stop it."])
         await asyncio.Event().wait()
