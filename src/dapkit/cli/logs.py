@@ -210,9 +210,9 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PL
                 f"{table}: {_PHASES[phase]}{tail}",
                 {"event": phase.value, "table": table, "job_id": job_id},
             )
-        case ObjectsListed(table=table, objects=objects, whole=whole):
-            present = f", {whole:,} of them already downloaded" if whole else ""
-            fields: dict[str, Any] = {"event": "objects", "table": table, "objects": objects, "complete": whole}
+        case ObjectsListed(table=table, objects=objects, complete=complete):
+            present = f", {complete:,} of them already downloaded" if complete else ""
+            fields: dict[str, Any] = {"event": "objects", "table": table, "objects": objects, "complete": complete}
             return logging.INFO, f"{table}: {count(objects, 'file')}{present}", fields
         case ObjectStarted(table=table, name=name, size=length):
             fields = {"event": "object-started", "table": table, "file": name, "size": length}

@@ -142,7 +142,7 @@ def sync_lines(result: SyncResult) -> list[str]:
     for failure in result.failed:
         lines += failure_lines(failure)
     if any(loaded.counts.repaired for loaded in result.done):
-        lines.append(f"Original values of repaired ones: {result.originals}")
+        lines.append(f"Original values of repaired ones: {result.repaired_values_folder}")
     written, deleted, expired = (
         sum(getattr(loaded.counts, name) for loaded in result.done) for name in ("written", "deleted", "expired")
     )
@@ -165,7 +165,7 @@ def sync_object(result: SyncResult) -> dict[str, Any]:
     return {
         "namespace": result.namespace,
         "target": result.target,
-        "repaired_values_folder": str(result.originals),
+        "repaired_values_folder": str(result.repaired_values_folder),
         "sandbox": result.sandbox,
         "seconds": round(result.seconds, 3),
         "tables": [

@@ -207,6 +207,7 @@ def proxy_for(url: str) -> Proxy | None:
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
+    # A proxy cannot reach the sandbox on this machine, and NO_PROXY often does not list localhost.
     if host in _LOCAL_HOSTS:
         return None
     proxies = urllib.request.getproxies()

@@ -453,6 +453,7 @@ def _redirect_target(url: str, location: str) -> str:
         target, parts, valid = location, urlsplit(""), False
     if not valid or "@" in parts.netloc or any(not "!" <= character <= "~" for character in target):
         raise UnexpectedResponseError(f"The object store redirects to an invalid URL: {display_url(target)!r}")
+    # The signature in the URL would be sent unencrypted.
     if parts.scheme == "http" and urlsplit(url).scheme == "https":
         raise UnexpectedResponseError(f"The object store redirects from HTTPS to HTTP: {display_url(target)!r}")
     return target

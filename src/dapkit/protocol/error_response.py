@@ -90,7 +90,7 @@ def error_from_response(endpoint: Endpoint, status: int, body: bytes, location: 
         location: the `Location` header, if there is one.
     """
     details = _details(body)
-    reason = f" (HTTP {status})" + (f": {details.message}" if details.message else "")
+    reason = f" (HTTP {status})" + (f": {details.message.rstrip('.')}" if details.message else "")
     uuid = details.text("uuid")
     request = _REQUESTS[endpoint]
     account = _account_error(endpoint, status, details)
@@ -177,7 +177,7 @@ def _not_found(endpoint: Endpoint, details: _Details, reason: str, uuid: str | N
 
 def _bad_request(details: _Details, reason: str, uuid: str | None) -> DapError:
     since = details.text("since")
-    earliest = f"; changes are available from {since}" if since else ""
+    earliest = f"; changes are available from {since}" if since and since not in reason else ""
     if "snapshot" in details.type:
         hint = f"{SnapshotRequiredError.default_hint} Increments are possible from {since}." if since else ""
         message = f"The table was reloaded, so earlier changes are no longer available{reason}{earliest}"

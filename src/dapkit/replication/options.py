@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from dapkit.export.selection import ALIASES
-from dapkit.replication.plan import check_age, check_expiry
+from dapkit.replication.plan import check_age, check_expire_logs
 from dapkit.results import SyncCommand
 from dapkit.targets.base import LoadOptions, Target
 
@@ -60,4 +60,4 @@ class ReplicateOptions(SyncOptions):
 
     def __post_init__(self) -> None:
         check_age(self.if_stale)
-        check_expiry(ALIASES.get(self.namespace, self.namespace), self.expire_logs)
+        check_expire_logs(ALIASES.get(self.namespace, self.namespace), self.expire_logs)

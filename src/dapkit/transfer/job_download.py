@@ -185,7 +185,7 @@ class _JobDownload:
         self.names = names | {key: item.name for key, item in self.completed.items()}
         self.taken = {name.casefold() for name in self.names.values()}
         missing = [(index, key) for index, key in enumerate(objects) if key not in self.completed]
-        self.emit(ObjectsListed(table=self.finished.table, objects=len(objects), whole=len(self.completed)))
+        self.emit(ObjectsListed(table=self.finished.table, objects=len(objects), complete=len(self.completed)))
         urls = UrlProvider(self.resources.session, [key for _, key in missing])
 
         async def download(item: tuple[int, str]) -> None:

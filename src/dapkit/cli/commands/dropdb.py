@@ -69,7 +69,7 @@ def command(context: click.Context, /, **given: Any) -> None:
             raise InterruptedRunError("Nothing was dropped", hint="Use --yes to drop tables without confirmation.")
     with Console(settings.messages) as console:
         try:
-            result = drop_tables(target, given["namespace"], tables, unbooked=given["yes"])
+            result = drop_tables(target, given["namespace"], tables, include_unmanaged=given["yes"])
         except NotReplicatedError as refused:
             if refused.hint == NotReplicatedError.default_hint:  # which is about loading
                 refused.hint = "Nothing was dropped. `dap listdb` lists the tables that are managed by dapkit."

@@ -24,7 +24,7 @@ from dapkit.config.settings import database_url
 from dapkit.export.selection import ALL, resolve_tables
 from dapkit.model import format_utc
 from dapkit.replication.managed_tables import list_tables
-from dapkit.replication.plan import dropped_manually, staleness_warning
+from dapkit.replication.plan import dropped_table_message, staleness_warning
 from dapkit.targets.base import TableInfo
 from dapkit.targets.registry import target_of
 
@@ -78,7 +78,7 @@ def command(context: click.Context, /, **given: Any) -> None:
         for each in listed.values():
             if each.lost:
                 hint = "`dap sync` loads it again, `dap dropdb` removes its sync state."
-                console.notice(f"{dropped_manually(each.state.table)}: {hint}")
+                console.notice(f"{dropped_table_message(each.state.table)}: {hint}")
             # The age of sandbox data is only meaningful by the sandbox's clock.
             elif (sandbox or not listing.sandbox) and (warning := staleness_warning(each.state, now)):
                 console.notice(warning)
