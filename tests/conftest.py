@@ -1,4 +1,4 @@
-"""Fixtures that several folders share, and what holds for all tests: Hypothesis's profile and trusted certificates."""
+"""Hypothesis's profile, and fixtures that tests in several folders share."""
 
 import os
 from collections.abc import Iterator
@@ -14,9 +14,6 @@ from tests.support.postgres_server import PostgresServer, empty, named_or_privat
 settings.register_profile("dapkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("soak", settings.get_profile("dapkit"), max_examples=1000)
 settings.load_profile("soak" if "DAPKIT_SOAK" in os.environ else "dapkit")
-
-# Tests need no authority that the machine trusts. To read the machine's 150 or so takes 25 ms of CPU for each client.
-os.environ["SSL_CERT_FILE"] = os.devnull
 
 
 @pytest.fixture(scope="session")

@@ -38,10 +38,10 @@ def test_a_first_load_that_was_killed(postgres_server: PostgresServer, tmp_path:
         repaired = sandbox.dap("initdb", *words, "--repair")
         assert repaired.returncode == 0, repaired.stderr
         assert layout(url, "canvas", "instructure_dap") == before
-        with postgres_server.database() as truth:
-            official(sandbox, "initdb", "canvas", "submissions", truth, tmp_path)
-            assert rows(url, "canvas") == rows(truth, "canvas")
-            assert layout(url, "canvas", "instructure_dap") == layout(truth, "canvas", "instructure_dap")
+        with postgres_server.database() as expected:
+            official(sandbox, "initdb", "canvas", "submissions", expected, tmp_path)
+            assert rows(url, "canvas") == rows(expected, "canvas")
+            assert layout(url, "canvas", "instructure_dap") == layout(expected, "canvas", "instructure_dap")
         sandbox.advance(24 * 7)
         official(sandbox, "syncdb", "canvas", "submissions", url, tmp_path)
         assert sandbox.dap("sync", *words[:4], "--to", url).returncode == 0

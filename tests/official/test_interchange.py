@@ -1,6 +1,6 @@
 """The official client and ours take turns with one database: whose turn it was last, nobody can tell.
 
-After each turn the rows are the sandbox's truth, which is what the official client loads into a database of its own,
+After each turn the rows are the sandbox's expected, which is what the official client loads into a database of its own,
 and what our `reconcile` compares with; no column's type has changed unless the service's schema has.
 
 What the official client cannot do, and the tests therefore leave to ours: alter a column that a view depends on (it
@@ -68,9 +68,9 @@ class Table:
 
     def check(self, roads: dict[str, Any] | None = None) -> None:
         """Compare rows, watermarks and layout with what the official client loads now; ours says the same."""
-        with self.server.database() as truth:
-            self.theirs("initdb", truth)
-            assert rows(self.url, self.namespace) == rows(truth, self.namespace)
+        with self.server.database() as expected:
+            self.theirs("initdb", expected)
+            assert rows(self.url, self.namespace) == rows(expected, self.namespace)
         if roads is not None:
             assert {each["action"] for each in roads["tables"]} == {"change"}
         compared = self.ours("reconcile", "--no-sync")
@@ -201,9 +201,9 @@ def test_both_follow_a_schema_that_changes(postgres_server: PostgresServer, tmp_
             turn.check()
             versions.append(_columns(url))
         assert all(one != other for one, other in pairwise(versions))
-        with postgres_server.database() as truth:
-            turn.theirs("initdb", truth)
-            assert versions[-1] == _columns(truth)
+        with postgres_server.database() as expected:
+            turn.theirs("initdb", expected)
+            assert versions[-1] == _columns(expected)
 
 
 def test_what_stops_the_official_client_ours_goes_on_from(postgres_server: PostgresServer, tmp_path: Path) -> None:
