@@ -106,7 +106,7 @@ def test_while_waiting_for_the_same_run(sandbox: SandboxProcess, tmp_path: Path)
         wait_until(lambda: faults(sandbox) > 0, "the first run is downloading")
         with sandbox.start(*arguments, "--wait") as second:
             assert second.stderr is not None
-            assert any("Waiting for it" in line for line in second.stderr)
+            assert any("waiting for it" in line.lower() for line in second.stderr)
             stop(second)
         stop(first)
 
