@@ -67,7 +67,7 @@ class Table:
         return layout(self.url, self.namespace, "instructure_dap")
 
     def check(self, result: dict[str, Any] | None = None) -> None:
-        """Compare the rows with a new load by the official client, and with `dap reconcile`; `result` is of our sync."""
+        """Compare the rows with a new load by the official client, and with `dap reconcile`. `result` is ours."""
         with self.server.database() as expected:
             self.theirs("initdb", expected)
             assert rows(self.url, self.namespace) == rows(expected, self.namespace)
