@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
@@ -32,6 +33,18 @@ asyncio.run(main(json.loads(sys.argv[1])))
 """
 
 
+class Command(subprocess.Popen[str]):
+    """A running command that is killed if the test fails, which would otherwise wait for its end."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Kill the command after an exception."""
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, value, traceback)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SandboxProcess:
     """A running sandbox, and the environment in which the command uses it."""
@@ -45,9 +58,9 @@ class SandboxProcess:
             [DAP, *arguments], cwd=cwd, env=self.environ, capture_output=True, text=True, timeout=timeout, check=False
         )
 
-    def start(self, *arguments: str, cwd: Path | None = None) -> "subprocess.Popen[str]":
+    def start(self, *arguments: str, cwd: Path | None = None) -> Command:
         """Start the installed command."""
-        return subprocess.Popen(
+        return Command(
             [DAP, *arguments], cwd=cwd, env=self.environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
 
