@@ -159,7 +159,7 @@ def preview_of(**fields: Any) -> Preview:
         "namespace": "canvas",
         "query": Query(format=Format.CSV),
         "tables": ("courses", "users"),
-        "whole": (),
+        "complete": (),
         "since": {},
         "continued": None,
     }
@@ -167,7 +167,7 @@ def preview_of(**fields: Any) -> Preview:
 
 
 def test_a_dry_run_names_what_would_be_asked(engine: Engine, dap: Callable[..., Any]) -> None:
-    engine.seen = preview_of(whole=("users",), continued=65.0)
+    engine.seen = preview_of(complete=("users",), continued=65.0)
     outcome = dap(*SNAPSHOT, "--dry-run")
     assert (outcome.code, outcome.out) == (0, "courses\n")
     assert "interrupted 1m 5s ago" in outcome.err
@@ -181,7 +181,7 @@ def test_a_dry_run_shows_from_when_each_table_goes_on(engine: Engine, dap: Calla
 
 
 def test_a_dry_run_may_be_one_object(engine: Engine, dap: Callable[..., Any]) -> None:
-    engine.seen = preview_of(whole=("users",))
+    engine.seen = preview_of(complete=("users",))
     made = json.loads(dap(*SNAPSHOT, "--dry-run", "--json").out)
     assert (made["status"], made["tables"], made["whole"]) == ("dry-run", ["courses", "users"], ["users"])
 

@@ -55,7 +55,7 @@ def test_before_the_tables_are_known_it_says_so() -> None:
 def test_it_shows_states_files_bytes_and_time(table_result: Callable[..., TableResult]) -> None:
     text = drawn(
         began("a", "b", "c"),
-        ObjectsListed(table="a", objects=4, whole=0),
+        ObjectsListed(table="a", objects=4, complete=0),
         ObjectStarted(table="a", name="x", size=None),
         BytesReceived(table="a", count=2500),
         ObjectCompleted(table="a", name="x", size=2000, rows=1),

@@ -67,7 +67,7 @@ class HandsContract:
         scene.reopen()
         assert scene.session.status("canvas", "things") is TableStatus.NOT_A_TABLE
         with pytest.raises(IncompatibleLayoutError) as caught:
-            drop_tables(_Opened(scene), "canvas", ["others", "things"], unbooked=True)  # type: ignore[arg-type]
+            drop_tables(_Opened(scene), "canvas", ["others", "things"], include_unmanaged=True)  # type: ignore[arg-type]
         assert "nothing was changed" in caught.value.hint
         scene.reopen()
         with pytest.raises(TargetError):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dapkit.decode.row_count import CsvCounter, LineCounter, RowCounter, counter_of
+from dapkit.decode.row_count import CsvCounter, LineCounter, RowCounter, row_counter
 from dapkit.model import Format
 
 
@@ -59,8 +59,8 @@ def test_lines(lines: list[bytes], cuts: list[int]) -> None:
 
 def test_each_text_format_has_its_counter() -> None:
     text = b'"a\nb"\nc\n'
-    assert counted(counter_of(Format.JSONL), text, []) == 3
-    assert counted(counter_of(Format.TSV), text, []) == 2
-    assert counted(counter_of(Format.CSV), text, []) == 1
+    assert counted(row_counter(Format.JSONL), text, []) == 3
+    assert counted(row_counter(Format.TSV), text, []) == 2
+    assert counted(row_counter(Format.CSV), text, []) == 1
     with pytest.raises(ValueError, match="Parquet"):
-        counter_of(Format.PARQUET)
+        row_counter(Format.PARQUET)

@@ -15,6 +15,7 @@ from tests.support.sandbox_process import SandboxProcess, sandbox_process
 
 from dapkit import Client, ClientOptions, Delivery
 from dapkit.schema import read_table
+from dapkit.storage.local import LocalFolder
 from dapkit.targets.base import DataFiles, Load, watermark_of, watermark_text
 from dapkit.targets.postgres.target import PostgresTarget
 from dapkit.transfer import manifest
@@ -58,7 +59,7 @@ def _replicate(client: Client, session: Any, verb: str, namespace: str, name: st
     else:
         result = client.incremental(namespace, [name], since=watermark_text(before.watermark), delivery=delivery)
     (done,) = result.done
-    made, mark = manifest.read(done.folder), done.at or done.until
+    made, mark = manifest.read(LocalFolder(done.folder)), done.at or done.until
     assert made is not None
     assert mark is not None
     assert done.rows is not None

@@ -1,7 +1,7 @@
-"""The service as the engine sees it, in memory, with every misfortune a test may want: a stand-in for a session.
+"""The service in memory, in place of a session, with every fault that a test may want.
 
-Jobs take a given time, objects are real gzip JSONL, faults are drawn from a seeded source. What it hands out is what
-`truth` says; a test compares files with that.
+Jobs take a given time, objects are real gzip JSONL, and faults come from a seeded random source. `content` returns the
+correct bytes of an object, for comparison with files.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from dapkit.results import RunResult
 
 @dataclass
 class Faults:
-    """Probabilities of each misfortune, from 0 to 1."""
+    """Probability of each fault, from 0 to 1."""
 
     api: float = 0.0
     failed_job: float = 0.0
@@ -42,7 +42,7 @@ class Faults:
 
 @dataclass
 class FakeStream:
-    """A body, perhaps cut short."""
+    """A response with a body that may be cut off."""
 
     status: int
     headers: Mapping[str, str]
@@ -65,7 +65,7 @@ def _content(object_id: str, rows: int) -> bytes:
 
 @dataclass
 class FakeService:
-    """Tables of so many objects each; see the module. `refusals` are the store's first answers."""
+    """Tables with a number of objects each; see the module. `refusals` are the first statuses that the store sends."""
 
     clock: VirtualClock
     tables_objects: Mapping[str, int]
@@ -99,8 +99,8 @@ class FakeService:
     def strikes(self, probability: float) -> bool:
         return not self.healed and self.random.random() < probability
 
-    def truth(self, object_id: str) -> bytes:
-        """The right bytes of an object."""
+    def content(self, object_id: str) -> bytes:
+        """Return the correct bytes of an object."""
         return _content(object_id, self.rows)
 
     async def tables(self, namespace: str) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ class FakeService:
             raise UnreachableError("no")
         return tuple(self.tables_objects)
 
-    async def submit(self, namespace: str, table: str, query: Query, *, again: bool = False) -> Job:
+    async def submit(self, namespace: str, table: str, query: Query, *, resubmit: bool = False) -> Job:
         self.asked["data"] += 1
         if table not in self.tables_objects:
             raise TableNotFoundError(f"no table {table}")
@@ -143,7 +143,7 @@ class FakeService:
     async def open(self, url: str, *, offset: int = 0, etag: str | None = None) -> AsyncIterator[FakeStream]:
         object_id = url.rsplit("/", 1)[1].removesuffix(f"{self.suffix}?sig=1")
         self.asked["object"] += 1
-        body = self.truth(object_id)
+        body = self.content(object_id)
         headers = {"ETag": f'"{object_id}"', "Content-Length": str(len(body))}
         if self.refusals or self.strikes(self.faults.refused):
             yield FakeStream(self.refusals.pop(0) if self.refusals else 403, {}, b"<Error/>")
@@ -188,8 +188,13 @@ class FakeService:
         return replace(done, since=since, until=datetime.fromtimestamp(started, UTC).isoformat())
 
 
+def as_session(fake: FakeService) -> Session:
+    """Return the fake as the session that it stands in for."""
+    return cast(Session, fake)
+
+
 def wanted(output: Path, **more: Any) -> ExportOptions:
-    """What the tests ask for, if nothing else is said: every table as JSONL."""
+    """Return options for every table as JSONL, unless a test says otherwise."""
     settings = {
         "namespace": "canvas",
         "tables": ("all",),
@@ -201,15 +206,15 @@ def wanted(output: Path, **more: Any) -> ExportOptions:
 
 
 def exported(fake: FakeService, options: ExportOptions, on_event: Listener = lambda _: None) -> RunResult:
-    """Export on virtual time, to the end."""
-    return run_virtually(export(cast(Session, fake), options, on_event), fake.clock)
+    """Export in virtual time, to the end."""
+    return run_virtually(export(as_session(fake), options, on_event), fake.clock)
 
 
 def killed(fake: FakeService, options: ExportOptions, seconds: float) -> None:
-    """Export on virtual time and stop it after so many seconds."""
+    """Export in virtual time and stop after some seconds."""
 
     async def scenario() -> None:
-        task = asyncio.ensure_future(export(cast(Session, fake), options, lambda _: None))
+        task = asyncio.ensure_future(export(as_session(fake), options, lambda _: None))
         await asyncio.wait([task], timeout=seconds)
         task.cancel()
         await asyncio.wait([task])

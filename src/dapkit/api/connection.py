@@ -93,7 +93,7 @@ def session_options(settings: ConnectionSettings, sandbox: "Sandbox | None") -> 
             credentials=Credentials(client_id=sandbox.client_id, client_secret=sandbox.client_secret),
             scope=settings.scope,
             pace=settings.pace,
-            retry_timeout=RetryPolicy(seconds=settings.retry_timeout),
+            retry_policy=RetryPolicy(seconds=settings.retry_timeout),
             identity=SANDBOX_SERVICE,
             data_clock=sandbox.data_seconds,
         )
@@ -102,7 +102,7 @@ def session_options(settings: ConnectionSettings, sandbox: "Sandbox | None") -> 
         credentials=credentials_of(settings),
         scope=settings.scope,
         pace=settings.pace,
-        retry_timeout=RetryPolicy(seconds=settings.retry_timeout),
+        retry_policy=RetryPolicy(seconds=settings.retry_timeout),
         ca_file=settings.ca_file,
         state_folder=settings.state_folder,
     )

@@ -31,7 +31,7 @@ from dapkit.cli.doctor_findings import (
 )
 from dapkit.cli.settings import other_commands
 from dapkit.client.http import proxy_for, tls_context
-from dapkit.client.session import Session, normal_base_url
+from dapkit.client.session import Session, normalize_base_url
 from dapkit.config.settings import ConnectionSettings
 from dapkit.errors import DapError, UsageError
 from dapkit.events import Listener
@@ -75,7 +75,7 @@ def probe_credentials(settings: ConnectionSettings) -> Finding:
 async def probe_way(base_url: str, ca_file: Path | None) -> AsyncIterator[Finding]:
     """Look at the proxy, the name, and the TLS certificate of the service."""
     try:
-        address = urlsplit(normal_base_url(base_url))
+        address = urlsplit(normalize_base_url(base_url))
     except UsageError as error:
         yield failed("address", error)
         return

@@ -112,19 +112,19 @@ def _show_preview(seen: Preview, options: ExportOptions, console: Console) -> No
                 "query": query_object(seen.query),
                 "output": str(options.output),
                 "tables": list(seen.tables),
-                "whole": list(seen.whole),
+                "whole": list(seen.complete),
                 "since": dict(seen.since),
                 "continued_seconds": seen.continued,
             }
         )
         return
     asked = ", ".join(f"{name} {value}" for name, value in query_object(seen.query).items() if value)
-    rest = [table for table in seen.tables if table not in seen.whole]
+    rest = [table for table in seen.tables if table not in seen.complete]
     lines = []
     if seen.continued is not None:
         lines.append(f"Would continue the run that was interrupted {duration(seen.continued)} ago.")
-    if seen.whole:
-        lines.append(f"Whole already: {names(seen.whole)}.")
+    if seen.complete:
+        lines.append(f"Whole already: {names(seen.complete)}.")
     if seen.since:
         asked += "; each table from the time that follows it"
     lines.append(f"Would ask {seen.namespace} for {count(len(rest), 'table')} ({asked}):")

@@ -206,7 +206,7 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PL
                 f"{table}: {_MOVES[phase]}{tail}",
                 {"event": phase.value, "table": table, "job_id": job_id},
             )
-        case ObjectsListed(table=table, objects=objects, whole=whole):
+        case ObjectsListed(table=table, objects=objects, complete=whole):
             here = f", {whole:,} of them here already" if whole else ""
             fields: dict[str, Any] = {"event": "objects", "table": table, "objects": objects, "whole": whole}
             return logging.INFO, f"{table}: {wording.count(objects, 'file')}{here}", fields

@@ -57,7 +57,7 @@ class ProgressState:
             table.rows += event.rows or 0
         elif isinstance(event, ObjectsListed):
             table = self._table(event.table)
-            table.total, table.files = event.objects, event.whole
+            table.total, table.files = event.objects, event.complete
         elif isinstance(event, TablePhaseChanged):
             self._table(event.table).phase = event.phase
         elif isinstance(event, ObjectStarted):

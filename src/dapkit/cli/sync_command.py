@@ -225,7 +225,7 @@ def sync_lines(result: SyncResult) -> list[str]:
     expired = sum(loaded.counts.expired for loaded in result.done)
     removed = f"{deleted:,} deleted" + (f", {expired:,} expired" if expired else "")
     if any(loaded.counts.repaired for loaded in result.done):
-        lines.append(f"Originals of repaired values: {result.originals}")
+        lines.append(f"Originals of repaired values: {result.repaired_values_folder}")
     source = ", from the sandbox" if result.sandbox else ""
     trouble = f", {len(result.failed):,} failed" if result.failed else ""
     lines.append(
@@ -240,7 +240,7 @@ def sync_object(result: SyncResult) -> dict[str, Any]:
     return {
         "namespace": result.namespace,
         "target": result.target,
-        "repaired_values_file": str(result.originals),
+        "repaired_values_file": str(result.repaired_values_folder),
         "sandbox": result.sandbox,
         "seconds": round(result.seconds, 3),
         "tables": [

@@ -1,11 +1,11 @@
-"""What is wanted of a database: the options of `initdb`, `syncdb`, `sync` and `reconcile`."""
+"""The options of `initdb`, `syncdb`, `sync` and `reconcile`."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from dapkit.export.selection import ALIASES
-from dapkit.replication.plan import check_age, check_expiry
+from dapkit.replication.plan import check_age, check_expire_logs
 from dapkit.results import SyncCommand
 from dapkit.targets.base import LoadOptions, Target
 
@@ -14,21 +14,24 @@ __all__ = ["ReplicateOptions"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicateOptions:
-    """What is wanted of a database.
+    """What to load into which database, and how.
 
     Attributes:
-        command: which roads may be taken.
-        namespace, tables, exclude: as `ExportOptions` has them.
+        command: decides which actions are allowed.
+        namespace, tables, exclude: as in `ExportOptions`.
         target: the database.
-        stage: the folder under which files are kept on their way.
+        stage: the folder under which downloads are staged.
         load: how tables are loaded.
-        if_stale: leave tables that are younger than this.
-        repair: fill tables anew that the official client left half loaded.
-        expire_logs: delete rows of logs that are older than this, which no other option does.
-        wait: wait for another command that does the same, instead of ending with LockedError.
-        connections: how many tables are loaded at once, as far as the target takes them.
-        concurrency: of downloads, as `ExportOptions` has it.
-        retry_timeout: how long failures of the service, and of the database, are borne, in seconds.
+        if_stale: skip tables updated more recently than this.
+        repair: reload tables that the official client left half loaded.
+        expire_logs: delete log rows older than this; without it, they are kept forever.
+        wait: wait for another command that does the same instead of raising LockedError.
+        connections: how many tables are loaded at the same time, if the target allows it.
+        concurrency: of downloads, as in `ExportOptions`.
+        retry_timeout: how long to retry temporary failures of the service and of the database, in seconds.
+
+    Raises:
+        UsageError: an age is invalid.
     """
 
     command: SyncCommand
@@ -48,4 +51,4 @@ class ReplicateOptions:
 
     def __post_init__(self) -> None:
         check_age(self.if_stale)
-        check_expiry(ALIASES.get(self.namespace, self.namespace), self.expire_logs)
+        check_expire_logs(ALIASES.get(self.namespace, self.namespace), self.expire_logs)

@@ -173,7 +173,7 @@ def test_a_table_that_is_not_on_the_books_is_dropped_when_it_is_named_and_meant(
         connection.execute("CREATE VIEW canvas.seen AS FROM canvas.users")
     refused = db("dropdb", tables="courses,users")
     assert refused.code == 58
-    assert "users is not on the books" in refused.err
+    assert "users is not managed by dapkit" in refused.err
     assert "--yes" in refused.err
     assert db("dropdb", "--yes", tables="courses,seen").code == 53, "a view is no table"
     assert db("dropdb", "--yes", tables="user*").code == 30, "a pattern means the books"

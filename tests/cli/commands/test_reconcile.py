@@ -22,7 +22,7 @@ def result_of(**more: Any) -> ReconcileResult:
 
 
 def value(live: object, truth: object) -> ReconcileResult:
-    difference = ValueDifference(key=(7,), column="name", live=live, truth=truth)
+    difference = ValueDifference(key=(7,), column="name", actual=live, expected=truth)
     return result_of(differing={"name": 1}, values=(difference,))
 
 

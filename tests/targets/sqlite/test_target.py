@@ -145,7 +145,7 @@ def test_rows_longer_than_the_first_room_are_loaded_once(scene: Scene, lengths: 
 
 
 def test_a_row_longer_than_there_is_room_for_is_refused(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LINE_ROOMS", (1 << 20, 2 << 20))
+    monkeypatch.setattr(module, "LINE_SIZES", (1 << 20, 2 << 20))
     for length in (3_000_000, 9_000_000):
         with pytest.raises(IntegrityError):
             scene.initialise(TABLE, [{"id": 1, "name": "x" * length}])

@@ -54,7 +54,7 @@ def command(context: click.Context, /, **given: Any) -> None:
         if not click.confirm(question, err=True):
             raise InterruptedRunError("Nothing was dropped.", hint="Use --yes to drop without being asked.")
     with Console(settings.messages) as console:
-        result = drop_tables(target, given["namespace"], wanted, unbooked=given["yes"])
+        result = drop_tables(target, given["namespace"], wanted, include_unmanaged=given["yes"])
         error = error_of(len(result.dropped), result.failed)
         if settings.messages.json:
             console.json_result(

@@ -23,7 +23,7 @@ from dapkit.cli.signals import run_until_stopped
 from dapkit.cli.sync_command import connection_string_option, target_from, timestamp
 from dapkit.export.selection import ALL, resolve_tables
 from dapkit.replication.managed_tables import list_tables
-from dapkit.replication.plan import dropped_manually, staleness_warning
+from dapkit.replication.plan import dropped_table_message, staleness_warning
 from dapkit.targets.base import TableInfo
 
 EPILOG = """\b
@@ -74,7 +74,7 @@ def command(context: click.Context, /, **given: Any) -> None:
         for each in listed.values():
             if each.lost:
                 console.notice(
-                    f"{dropped_manually(each.state.table)}: `dap sync` loads it anew, `dap dropdb` forgets it."
+                    f"{dropped_table_message(each.state.table)}: `dap sync` loads it anew, `dap dropdb` forgets it."
                 )
             elif knows_age and (warning := staleness_warning(each.state, now)):
                 console.notice(warning)

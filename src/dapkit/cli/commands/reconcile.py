@@ -119,7 +119,7 @@ def _details(compared: TableCompared) -> list[str]:
     )
     told = [f"  {kind}: {', '.join(_key(key) for key in keys)}" for kind, keys in kinds if keys]
     for each in comparison.values:
-        live, truth = _excerpts(_shown(each.live), _shown(each.truth))
+        live, truth = _excerpts(_shown(each.actual), _shown(each.expected))
         told.append(f"  {_key(each.key)} {each.column}: {live} instead of {truth}")
     return told
 
@@ -178,8 +178,8 @@ def as_object(result: ReconcileResult) -> dict[str, Any]:
                     {
                         "key": _key(item.key),
                         "column": item.column,
-                        "live": _plain(item.live),
-                        "expected": _plain(item.truth),
+                        "live": _plain(item.actual),
+                        "expected": _plain(item.expected),
                     }
                     for item in each.comparison.values
                 ],

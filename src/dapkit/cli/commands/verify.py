@@ -36,8 +36,8 @@ def command(context: click.Context, /, **given: Any) -> None:
             console.json_result(_as_object(folder, result))
         else:
             for problem in result.problems:
-                console.result(f"{problem.path}: {problem.what}")
-        for path in result.unfinished:
+                console.result(f"{problem.path}: {problem.message}")
+        for path in result.incomplete:
             console.notice(f"{path} has no manifest: it is not finished, or another program wrote it.")
         if not result.problems and result.jobs:
             console.tell([f"{count(result.files, 'file')}, {size(result.bytes)}: all as their manifests say."])
@@ -55,6 +55,6 @@ def _as_object(folder: Path, result: VerifyResult) -> dict[str, Any]:
         "jobs": result.jobs,
         "files": result.files,
         "bytes": result.bytes,
-        "problems": [{"path": str(problem.path), "what": problem.what} for problem in result.problems],
-        "unfinished": [str(path) for path in result.unfinished],
+        "problems": [{"path": str(problem.path), "what": problem.message} for problem in result.problems],
+        "unfinished": [str(path) for path in result.incomplete],
     }

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
-from dapkit.decode.tsv_sql import LONGEST_LINE, far_year, originals, read_tsv, unescaped
+from dapkit.decode.tsv_sql import MAX_LINE_SIZE, has_unusual_year, original_values, read_tsv, unescape_sql
 from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import widens
@@ -39,7 +39,7 @@ _ENDS = {
 class DuckDbDialect(Dialect):
     """DuckDB's SQL; files are read whose lines have no more bytes than `longest_line`."""
 
-    def __init__(self, longest_line: int = LONGEST_LINE) -> None:
+    def __init__(self, longest_line: int = MAX_LINE_SIZE) -> None:
         self._longest_line = longest_line
 
     def create_state_tables(self) -> Statements:
@@ -191,11 +191,11 @@ class DuckDbDialect(Dialect):
 
     def _originals(self, table: Table, header: Header) -> str:
         odd = {
-            column.name: far_year(self.identifier(source))
+            column.name: has_unusual_year(self.identifier(source))
             for column in table.columns
             if column.type.kind in _ENDS and (source := header.source(column.name))
         }
-        return originals(table, header, odd)
+        return original_values(table, header, odd)
 
     def _values(self, table: Table, header: Header) -> list[str]:
         return [self._converted(column, header.source(column.name)) for column in table.columns]
@@ -217,9 +217,9 @@ class DuckDbDialect(Dialect):
         if column.type.kind in _ENDS:
             first, last = _ENDS[column.type.kind]
             clamped = f"CASE WHEN starts_with({text}, '+') THEN {last} ELSE {first} END"
-            return f"CASE WHEN {far_year(text)} THEN {clamped} ELSE CAST({text} AS {type_}) END"
+            return f"CASE WHEN {has_unusual_year(text)} THEN {clamped} ELSE CAST({text} AS {type_}) END"
         if column.type.kind is TypeKind.ARRAY and type_ != "JSON":
-            return f"CAST(CAST({unescaped(text)} AS JSON) AS {type_})"
+            return f"CAST(CAST({unescape_sql(text)} AS JSON) AS {type_})"
         if type_ in ("VARCHAR", "JSON"):
-            return unescaped(text)
+            return unescape_sql(text)
         return f"CAST({text} AS {type_})"

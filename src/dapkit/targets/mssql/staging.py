@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from dapkit.decode.tsv import blocks, common_header
+from dapkit.decode.tsv import common_header, row_blocks
 from dapkit.errors import TargetError
 from dapkit.targets.base import Load
 from dapkit.targets.mssql.connection import Wire
@@ -90,7 +90,7 @@ class Stage:
         header = common_header(load.parts.paths, load.table, action=action)
         with Repairs(load, "SQL Server") as repairs:
             lines = Lines(load.table, header, self._pages.codecs(load, found), repairs)
-            self._wire.copy(into, (row for path in load.parts.paths for row in lines.rows(blocks(path))))
+            self._wire.copy(into, (row for path in load.parts.paths for row in lines.rows(row_blocks(path))))
         return dict(repairs.counts)
 
 

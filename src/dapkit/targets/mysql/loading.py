@@ -11,7 +11,7 @@ from typing import Any
 
 import pymysql
 
-from dapkit.decode.tsv import Header, blocks
+from dapkit.decode.tsv import Header, row_blocks
 from dapkit.errors import BadValueError
 from dapkit.targets.base import BadValues, Load
 from dapkit.targets.mysql.connection import Wire
@@ -134,7 +134,7 @@ class Loader:
 
     def _blocks(self) -> Iterator[bytes]:
         for path in self.load.parts.paths:
-            yield from blocks(path)
+            yield from row_blocks(path)
 
     def _repaired(self, repairs: Repairs, counts: Counter[str]) -> Iterator[bytes]:
         """Yield lines with what cannot be held repaired, and take down the originals."""

@@ -74,7 +74,7 @@ def _differing(
                 rows += [row] if number <= EXAMPLES else []
     else:
         rows = session.query(session.dialect.limited(examples, EXAMPLES))
-    return number, [ValueDifference(key=r[:-2], column=column.name, live=r[-2], truth=r[-1]) for r in rows]
+    return number, [ValueDifference(key=r[:-2], column=column.name, actual=r[-2], expected=r[-1]) for r in rows]
 
 
 def _require_unmoved(session: "SqlSession", live: SyncState) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
-from dapkit.decode.tsv_sql import far_year, originals, read_tsv, unescaped
+from dapkit.decode.tsv_sql import has_unusual_year, original_values, read_tsv, unescape_sql
 from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import SchemaDifference, difference, widens
@@ -227,7 +227,7 @@ class SqliteDialect(Dialect):
             values.append(_value(column.type, text))
             if source is not None and (condition := _odd(column.type, text)):
                 odd[column.name] = condition
-        selected = ", ".join([time, action, *values, originals(table, header, odd)])
+        selected = ", ".join([time, action, *values, original_values(table, header, odd)])
         return f"SELECT {selected} FROM {read_tsv(paths, header, longest_line)}"
 
     def nulled(self, table: Table) -> list[str]:
@@ -276,7 +276,7 @@ def _converts(before: ColumnType, after: ColumnType) -> bool:
 def _odd(type_: ColumnType, text: str) -> str | None:
     """Return a condition for the texts of values that SQLite cannot hold, None where there are none."""
     if type_.kind in _ENDS:
-        return far_year(text)
+        return has_unusual_year(text)
     return f"lower({text}) = 'nan'" if type_.kind in _FLOATS else None
 
 
@@ -293,5 +293,5 @@ def _value(type_: ColumnType, text: str) -> str:
         first, last = _ENDS[kind]
         clamped = f"CASE WHEN starts_with({text}, '+') THEN {last} ELSE {first} END"
         usual = f"CAST(CAST({text} AS {'TIMESTAMP' if kind is TypeKind.DATETIME else 'DATE'}) AS VARCHAR)"
-        return f"CASE WHEN {far_year(text)} THEN {clamped} ELSE {usual} END"
-    return unescaped(text)
+        return f"CASE WHEN {has_unusual_year(text)} THEN {clamped} ELSE {usual} END"
+    return unescape_sql(text)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from dapkit.decode.tsv import Header, common_header
-from dapkit.decode.tsv_rows import fetch
-from dapkit.decode.tsv_sql import LINE_ROOMS
+from dapkit.decode.tsv_rows import read_rows
+from dapkit.decode.tsv_sql import LINE_SIZES
 from dapkit.errors import BadValueError, IntegrityError, TargetBusyError, TargetError, TargetRejectedError, UsageError
 from dapkit.model import Table
 from dapkit.targets.base import Load, SyncState
@@ -166,12 +166,12 @@ class SqliteSession(SqlSession):
         What the most room gives is taken for the truth.
         """
         paths = list(map(str, load.parts.paths))
-        *less, most = (self.dialect.read(load.table, header, paths, longest_line) for longest_line in LINE_ROOMS)
+        *less, most = (self.dialect.read(load.table, header, paths, longest_line) for longest_line in LINE_SIZES)
         for select in less:
             with suppress(IntegrityError, BadValueError):
-                if (rows := self._insert(load.table, fetch(select))) == load.parts.rows:
+                if (rows := self._insert(load.table, read_rows(select))) == load.parts.rows:
                     return rows
-        return self._insert(load.table, fetch(most))
+        return self._insert(load.table, read_rows(most))
 
     def _insert(self, table: Table, batches: Iterable[Sequence[tuple[Any, ...]]]) -> int:
         """Make the temporary table anew of some rows; return how many."""

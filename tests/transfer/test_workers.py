@@ -1,21 +1,19 @@
-"""What tables share: worker threads that nobody is left alone with."""
+"""Worker threads and groups of tasks: cancellation waits for running threads, and groups end together."""
 
 import asyncio
 import threading
-from pathlib import Path
 
 import pytest
 
-from dapkit.errors import OutputError
-from dapkit.transfer.context import DiskSpace, run_workers, worker_pool
+from dapkit.transfer.workers import run_all, run_workers, worker_pool
 
 
 @pytest.mark.parametrize("error", [None, OSError("disk")])
-def test_a_cancelled_call_has_ended_before_its_caller_goes_on(error: OSError | None) -> None:
-    begun, proceed, ended = threading.Event(), threading.Event(), threading.Event()
+def test_a_cancelled_call_has_ended_before_its_caller_continues(error: OSError | None) -> None:
+    started, proceed, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
-        begun.set()
+        started.set()
         proceed.wait(10)
         ended.set()
         if error is not None:
@@ -23,8 +21,8 @@ def test_a_cancelled_call_has_ended_before_its_caller_goes_on(error: OSError | N
 
     async def scenario() -> bool:
         with worker_pool(1) as pool:
-            task = asyncio.create_task(pool.blocking(work))
-            await asyncio.to_thread(begun.wait, 10)
+            task = asyncio.create_task(pool.run(work))
+            await asyncio.to_thread(started.wait, 10)
             task.cancel()
             await asyncio.sleep(0)
             assert not task.done()
@@ -36,28 +34,28 @@ def test_a_cancelled_call_has_ended_before_its_caller_goes_on(error: OSError | N
     assert asyncio.run(scenario())
 
 
-def test_a_result_and_an_error_arrive() -> None:
+def test_results_and_errors_reach_the_caller() -> None:
     async def scenario() -> int:
         with worker_pool(1) as pool:
             with pytest.raises(ValueError, match="int"):
-                await pool.blocking(int, "x")
-            return await pool.blocking(int, "7")
+                await pool.run(int, "x")
+            return await pool.run(int, "7")
 
     assert asyncio.run(scenario()) == 7
 
 
-def test_a_call_has_ended_however_often_its_caller_is_cancelled() -> None:
-    begun, proceed, ended = threading.Event(), threading.Event(), threading.Event()
+def test_a_call_has_ended_even_if_its_caller_is_cancelled_several_times() -> None:
+    started, proceed, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
-        begun.set()
+        started.set()
         proceed.wait(10)
         ended.set()
 
     async def scenario() -> bool:
         with worker_pool(1) as pool:
-            task = asyncio.create_task(pool.blocking(work))
-            await asyncio.to_thread(begun.wait, 10)
+            task = asyncio.create_task(pool.run(work))
+            await asyncio.to_thread(started.wait, 10)
             for _ in range(3):
                 task.cancel()
                 await asyncio.sleep(0.01)
@@ -70,7 +68,7 @@ def test_a_call_has_ended_however_often_its_caller_is_cancelled() -> None:
     assert asyncio.run(scenario())
 
 
-def test_shared_work_is_bounded_and_has_ended_when_one_item_fails() -> None:
+def test_workers_are_limited_and_have_ended_when_one_item_fails() -> None:
     running, most, finished = set[int](), [0], list[int]()
 
     async def work(item: int) -> None:
@@ -95,6 +93,23 @@ def test_shared_work_is_bounded_and_has_ended_when_one_item_fails() -> None:
     assert most[0] == 4
 
 
-def test_a_folder_that_is_gone_is_an_error_of_ours(tmp_path: Path) -> None:
-    with pytest.raises(OutputError):
-        DiskSpace(tmp_path / "gone").reserve(1)
+def test_results_keep_their_order_and_the_first_error_is_raised_by_itself() -> None:
+    cancelled: list[float] = []
+
+    async def work(seconds: float) -> float:
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            cancelled.append(seconds)
+            raise
+        if not seconds:
+            raise ValueError("first")
+        return seconds
+
+    async def scenario() -> None:
+        assert await run_all(work(seconds) for seconds in (0.03, 0.01, 0.02)) == (0.03, 0.01, 0.02)
+        with pytest.raises(ValueError, match="first"):
+            await run_all(work(seconds) for seconds in (60.0, 0.0, 30.0))
+
+    asyncio.run(scenario())
+    assert sorted(cancelled) == [30.0, 60.0]
