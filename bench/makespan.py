@@ -26,8 +26,9 @@ from tests.support.virtual_time import VirtualClock, run_virtually
 from dapkit.client.credentials import Credentials
 from dapkit.client.http import HttpRequest, HttpResponse
 from dapkit.client.session import Session, SessionOptions
-from dapkit.export.run import ExportOptions, export
-from dapkit.model import Format, Query
+from dapkit.export.options import ExportRequest
+from dapkit.export.run import export
+from dapkit.model import Format
 
 TABLES = 120
 LATENCY = 0.2  # seconds per request
@@ -120,7 +121,7 @@ async def snapshot(service: BudgetedService, output: Path) -> float:
     options = SessionOptions(
         base_url="https://service.example", credentials=Credentials("id", "secret"), user_agent="bench"
     )
-    wanted = ExportOptions(namespace="canvas", tables=("all",), query=Query(format=Format.JSONL), output=output)
+    wanted = ExportRequest(namespace="canvas", tables=("all",), format=Format.JSONL, output=output)
     async with Session(options, clock=service.clock, transport=service) as session:
         result = await export(session, wanted, lambda _: None)
     assert len(result.done) == TABLES, result.failed

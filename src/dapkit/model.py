@@ -28,6 +28,11 @@ def epoch_seconds(text: str) -> float:
         raise ValueError(text) from error
 
 
+def format_utc(time: datetime) -> str:
+    """Return an aware time in UTC as the service writes it, such as 2026-09-01T00:00:00Z."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 class Format(StrEnum):
     """File formats of the service."""
 

@@ -76,7 +76,6 @@ def test_the_order_names_every_layer_and_no_other() -> None:
 
 
 KNOWN_CYCLES = [
-    ["cli/bootstrap.py", "cli/main.py"],
     ["targets/sql/compare.py", "targets/sql/history.py", "targets/sql/session.py"],
 ]
 

@@ -90,5 +90,5 @@ def test_a_sentence_says_how_far_it_is(table_result: Callable[..., TableResult])
         TableFailed(table="b", error=JobFailedError("no")),
         BytesReceived(table="a", count=1500),
     )
-    assert tally.sentence() == "1 of 2 tables whole, 1 failed; 2 of 2 files; 1.50 kB came"
+    assert tally.sentence() == "1 of 2 tables complete, 1 failed; 2 of 2 files; 1.50 kB received"
     assert "~2 files" in tally_of(began("a", "b")).sentence()

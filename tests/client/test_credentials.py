@@ -15,28 +15,9 @@ def secret_file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("given", "with_file", "environ", "secret"),
-    [
-        ("flag", True, {"DAP_CLIENT_SECRET": "environment"}, "flag"),
-        (" flag\n", False, {}, "flag"),
-        (None, True, {"DAP_CLIENT_SECRET": "environment"}, "from-file"),
-        ("", True, {}, "from-file"),
-        (None, False, {"DAP_CLIENT_SECRET": " environment "}, "environment"),
-        (None, False, {"DAP_CLIENT_SECRET": "environment", "DAP_CLIENT_SECRET_FILE": "/nowhere"}, "environment"),
-    ],
-)
-def test_arguments_take_precedence_over_the_environment(
-    given: str | None, with_file: bool, environ: dict[str, str], secret: str, secret_file: Path
-) -> None:
-    found = read_credentials("id", given, secret_file if with_file else None, environ)
-    assert (found.client_id, found.client_secret) == ("id", secret)
-
-
-def test_a_secret_file_from_the_environment(secret_file: Path) -> None:
-    environ = {"DAP_CLIENT_ID": "us-east-1#x", "DAP_CLIENT_SECRET_FILE": str(secret_file), "DAP_CLIENT_SECRET": ""}
-    assert read_credentials(None, None, None, environ) == Credentials("us-east-1#x", "from-file")
-    assert read_credentials("flag", None, None, environ).client_id == "flag"
+def test_a_secret_takes_precedence_over_a_file(secret_file: Path) -> None:
+    assert read_credentials("id", " flag\n", secret_file) == Credentials("id", "flag")
+    assert read_credentials("id", "", secret_file) == Credentials("id", "from-file")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +32,7 @@ def test_the_message_names_what_is_missing(
     client_id: str | None, secret: str | None, message: str, named: list[str], not_named: list[str]
 ) -> None:
     with pytest.raises(MissingCredentialsError, match=message) as caught:
-        read_credentials(client_id, secret, None, {})
+        read_credentials(client_id, secret, None)
     assert all(name in caught.value.hint for name in named)
     assert not any(name in caught.value.hint for name in not_named)
 
@@ -61,13 +42,13 @@ def test_a_file_without_a_secret(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "secret"
     path.write_bytes(content)
     with pytest.raises(CredentialsError, match=r"secret.*secret"):
-        read_credentials("id", None, path, {})
+        read_credentials("id", None, path)
 
 
 @pytest.mark.parametrize("name", ["absent", "."])
 def test_a_file_that_cannot_be_read(name: str, tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match="Cannot read"):
-        read_credentials("id", None, tmp_path / name, {})
+        read_credentials("id", None, tmp_path / name)
 
 
 @pytest.mark.parametrize("secret", ["one two", "one\ntwo", "“quoted”", "sécret", "a\x00b", ""])

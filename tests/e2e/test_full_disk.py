@@ -70,7 +70,7 @@ def used(disk: Path) -> int:
 def assert_stopped(done: "subprocess.CompletedProcess[str]", disk: Path, truth: dict[str, bytes]) -> None:
     assert done.returncode == 43, done.stderr
     assert "Traceback" not in done.stderr
-    assert "goes on from where it was" in done.stderr
+    assert "resumes where it stopped" in done.stderr
     assert_honest(disk / "out", truth)
 
 

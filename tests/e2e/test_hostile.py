@@ -76,7 +76,7 @@ def whole(sandbox: SandboxProcess, output: Path, file_format: str = "jsonl", tab
         ("empty-error@job", 23, "HTTP 500"),
         ("missing-field@list", 25, "missing required field"),
         ("missing-field@data", 25, "missing required field"),
-        ("missing-field@job", 25, "does not say"),
+        ("missing-field@job", 25, "job without"),
         ("missing-field@url", 25, "missing required field"),
         ("unknown-state@data", 25, "archived"),
         ("unknown-state@job", 25, "archived"),
@@ -118,7 +118,7 @@ def test_names_that_climb_out_of_the_folder(sandbox: SandboxProcess, tmp_path: P
         assert {name.partition(".")[0].upper() for name in names}.isdisjoint({"CON", "NUL", ""})
 
 
-@pytest.mark.parametrize(("file_format", "named"), [("jsonl", "no gzip file"), ("parquet", "no Parquet file")])
+@pytest.mark.parametrize(("file_format", "named"), [("jsonl", "not a gzip file"), ("parquet", "not a Parquet file")])
 def test_a_page_instead_of_an_object(sandbox: SandboxProcess, tmp_path: Path, file_format: str, named: str) -> None:
     sandbox.misbehave("html@object")
     messages = refused(sandbox, tmp_path / "out", 40, file_format)

@@ -13,7 +13,7 @@ from tests.support.postgres_contents import layout, rows
 from tests.support.postgres_server import PostgresServer
 from tests.support.sandbox_process import SandboxProcess, sandbox_process
 
-from dapkit import Client, ClientOptions, Delivery
+from dapkit import Client, ClientOptions, ExportOptions
 from dapkit.schema import read_table
 from dapkit.storage.local import LocalFolder
 from dapkit.targets.base import DataFiles, Load, watermark_of, watermark_text
@@ -53,11 +53,11 @@ def ours(client: Client, verb: str, namespace: str, tables: str, url: str, folde
 
 def _replicate(client: Client, session: Any, verb: str, namespace: str, name: str, folder: Path) -> None:
     before = session.sync_states(namespace).get(name)
-    delivery = Delivery(format="tsv", mode="condensed", output=folder / verb)
+    options = ExportOptions(format="tsv", mode="condensed", output=folder / verb)
     if verb == "initdb":
-        result = client.snapshot(namespace, [name], delivery)
+        result = client.snapshot(namespace, [name], options)
     else:
-        result = client.incremental(namespace, [name], since=watermark_text(before.watermark), delivery=delivery)
+        result = client.incremental(namespace, [name], since=watermark_text(before.watermark), options=options)
     (done,) = result.done
     made, mark = manifest.read(LocalFolder(done.folder)), done.at or done.until
     assert made is not None

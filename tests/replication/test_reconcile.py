@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from tests.support.sync_setup import SyncSetup, run_with_sandbox
 
-from dapkit.cli.logs import comparison_sentence
+from dapkit.cli.logs import comparison_text
 from dapkit.errors import LockedError, NotReplicatedError
 from dapkit.replication.options import ReplicateOptions
 from dapkit.replication.plan import LOGS
@@ -158,7 +158,7 @@ def test_a_sample_reports_how_many_rows_were_compared(tmp_path: Path) -> None:
         assert 0 < comparison.compared < comparison.rows
         assert comparison.differing == {"name": comparison.compared}
         assert comparison.missing == 1
-        assert f"{comparison.compared} of {comparison.rows} rows compared" in comparison_sentence(comparison)
+        assert f"{comparison.compared} of {comparison.rows} rows compared" in comparison_text(comparison)
 
     run_with_sandbox(tmp_path, scenario)
 

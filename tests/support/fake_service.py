@@ -23,7 +23,8 @@ from tests.support.virtual_time import VirtualClock, run_virtually
 from dapkit.client.session import Session
 from dapkit.errors import ExpiredError, NetworkError, ServerError, TableNotFoundError, UnreachableError
 from dapkit.events import Listener
-from dapkit.export.run import ExportOptions, export
+from dapkit.export.options import ExportRequest
+from dapkit.export.run import export
 from dapkit.model import Failure, Format, Job, JobStatus, Query
 from dapkit.results import RunResult
 
@@ -193,24 +194,28 @@ def as_session(fake: FakeService) -> Session:
     return cast(Session, fake)
 
 
-def wanted(output: Path, **more: Any) -> ExportOptions:
-    """Return options for every table as JSONL, unless a test says otherwise."""
-    settings = {
+def wanted(output: Path, *, query: Query | None = None, **more: Any) -> ExportRequest:
+    """Return a request for every table as JSONL, unless a test says otherwise."""
+    asked = query or Query(format=Format.JSONL)
+    settings: dict[str, Any] = {
         "namespace": "canvas",
         "tables": ("all",),
-        "query": Query(format=Format.JSONL),
+        "format": asked.format,
+        "mode": asked.mode,
+        "since": asked.since,
+        "until": asked.until,
         "output": output,
         **more,
     }
-    return ExportOptions(**settings)
+    return ExportRequest(**settings)
 
 
-def exported(fake: FakeService, options: ExportOptions, on_event: Listener = lambda _: None) -> RunResult:
+def exported(fake: FakeService, options: ExportRequest, on_event: Listener = lambda _: None) -> RunResult:
     """Export in virtual time, to the end."""
     return run_virtually(export(as_session(fake), options, on_event), fake.clock)
 
 
-def killed(fake: FakeService, options: ExportOptions, seconds: float) -> None:
+def killed(fake: FakeService, options: ExportRequest, seconds: float) -> None:
     """Export in virtual time and stop after some seconds."""
 
     async def scenario() -> None:

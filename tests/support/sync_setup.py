@@ -16,9 +16,8 @@ import duckdb
 
 from dapkit.api.connection import connect
 from dapkit.client.session import Session
-from dapkit.config.settings import ConnectionSettings, SandboxSettings
+from dapkit.config.settings import ClientOptions, connection_settings
 from dapkit.events import Event, Notice
-from dapkit.protocol.budget import NO_RATE_LIMIT
 from dapkit.replication.managed_tables import list_tables
 from dapkit.replication.options import ReplicateOptions
 from dapkit.replication.run import SyncResult, replicate
@@ -98,18 +97,8 @@ def run_with_sandbox(
     folder: Path, test: Callable[[SyncSetup], Coroutine[Any, Any, None]], *, scale: float = SCALE
 ) -> None:
     """Run a test with a new sandbox. `load` is only for tests with the default scale."""
-    settings = ConnectionSettings(
-        base_url="",
-        client_id=None,
-        client_secret=None,
-        client_secret_file=None,
-        scope=None,
-        pace=NO_RATE_LIMIT,
-        ca_file=None,
-        state_folder=folder,
-        sandbox=SandboxSettings(home=None, scale=scale, job_seconds=0.0),
-        environ={},
-    )
+    options = ClientOptions(sandbox=True, sandbox_scale=scale, sandbox_job_seconds=0.0, state_folder=folder)
+    settings = connection_settings(options, {})
 
     async def run() -> None:
         async with connect(settings, lambda _: None) as connection:

@@ -17,7 +17,8 @@ from tests.support.virtual_time import VirtualClock, run_virtually
 
 from dapkit.client.session import Session
 from dapkit.errors import DapError, DiskFullError, IntegrityError, NetworkError, RateLimitedError, ServerError, TlsError
-from dapkit.export.run import ExportOptions, export
+from dapkit.export.options import ExportRequest
+from dapkit.export.run import export
 from dapkit.model import Format, Query
 from dapkit.protocol.retry import FailedAttempt as Failure
 from dapkit.protocol.retry import RetryPolicy
@@ -93,9 +94,7 @@ class Store(FakeService):
         return super().open(url, **more) if not self.first else _Refusal(FakeStream(*self.first.pop(0), b""))
 
     def run(self, output: Path) -> None:
-        wanted = ExportOptions(
-            namespace="canvas", tables=("users",), query=Query(format=Format.JSONL), output=output, concurrency=2
-        )
+        wanted = ExportRequest(namespace="canvas", tables=("users",), format=Format.JSONL, output=output, concurrency=2)
         result = run_virtually(export(cast(Session, self), wanted, lambda _: None), self.clock)
         assert result.failed == ()
 

@@ -107,7 +107,7 @@ def test_results_keep_their_order_and_the_first_error_is_raised_by_itself() -> N
         return seconds
 
     async def scenario() -> None:
-        assert await run_all(work(seconds) for seconds in (0.03, 0.01, 0.02)) == [0.03, 0.01, 0.02]
+        assert await run_all(work(seconds) for seconds in (0.03, 0.01, 0.02)) == (0.03, 0.01, 0.02)
         with pytest.raises(ValueError, match="first"):
             await run_all(work(seconds) for seconds in (60.0, 0.0, 30.0))
 

@@ -1,6 +1,5 @@
 """The client id and secret. Nothing else in the program reads secrets."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,30 +30,16 @@ class Credentials:
         return f"Credentials(client_id={self.client_id!r})"
 
 
-def read_credentials(
-    client_id: str | None, client_secret: str | None, secret_file: Path | None, environ: Mapping[str, str]
-) -> Credentials:
-    """Return the credentials: from the arguments, else the given file, else the environment.
-
-    Args:
-        client_id: from the command line, if given.
-        client_secret: from the command line, if given.
-        secret_file: a file that contains only the secret, if given.
-        environ: may contain DAP_CLIENT_ID, DAP_CLIENT_SECRET and DAP_CLIENT_SECRET_FILE.
+def read_credentials(client_id: str | None, client_secret: str | None, secret_file: Path | None) -> Credentials:
+    """Return the credentials; without a secret, it is read from the file, which contains nothing else.
 
     Raises:
-        MissingCredentialsError: the id or the secret is missing.
+        MissingCredentialsError: the client id or the secret is missing.
         CredentialsError: the file cannot be read, or a value is invalid.
     """
-    name = _nonempty(client_id) or _nonempty(environ.get(CLIENT_ID))
-    secret = _nonempty(client_secret)
+    name, secret = _nonempty(client_id), _nonempty(client_secret)
     if secret is None and secret_file is not None:
         secret = _read_secret(secret_file)
-    if secret is None:
-        secret = _nonempty(environ.get(CLIENT_SECRET))
-    environ_file = _nonempty(environ.get(CLIENT_SECRET_FILE))
-    if secret is None and environ_file is not None:
-        secret = _read_secret(Path(environ_file))
     if name is None or secret is None:
         raise _missing(id_missing=name is None, secret_missing=secret is None)
     return Credentials(name, secret)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
-from pathlib import Path
 
 from dapkit.client.session import Session
 from dapkit.errors import DapError, JournalError, ManifestError, NoBaselineError
@@ -27,6 +26,7 @@ from dapkit.export.journal import (
     advance,
 )
 from dapkit.export.journal import read as read_journal
+from dapkit.export.options import ExportRequest
 from dapkit.export.plan import ResumeRun, ReuseTable, Step, plan_run, plan_tables, run_key, tables_to_reset
 from dapkit.export.selection import KnownTables, resolve_tables
 from dapkit.export.table_export import ExportContext, TableExport, table_result
@@ -39,32 +39,6 @@ from dapkit.transfer.locking import busy_handler, hold_lock
 from dapkit.transfer.manifest import ExportSource, Watermarks, latest_watermarks
 from dapkit.transfer.resources import DiskSpace, DownloadResources
 from dapkit.transfer.workers import WorkerPool, run_all, worker_pool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportOptions:
-    """What to export.
-
-    `tables` contains names, globs or `all`. With `since_folder`, each table's increment starts where its latest
-    complete result in that folder ends. `retry_timeout`: for how many seconds temporary failures are retried. `new`: do
-    not resume an earlier run. `wait`: wait for another process that does the same, instead of raising LockedError.
-    """
-
-    namespace: str
-    tables: tuple[str, ...]
-    query: Query
-    output: Path
-    exclude: tuple[str, ...] = ()
-    since_folder: Path | None = None
-    concurrency: int = 8
-    retry_timeout: float = 900.0
-    new: bool = False
-    wait: bool = False
-
-    @property
-    def incremental(self) -> bool:
-        """Whether changes are requested instead of full copies."""
-        return self.query.incremental or self.since_folder is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +57,7 @@ class Preview:
 
 
 async def export(
-    session: Session, options: ExportOptions, on_event: Listener, shared: WorkerPool | None = None
+    session: Session, options: ExportRequest, on_event: Listener, shared: WorkerPool | None = None
 ) -> RunResult:
     """Export tables to the output folder.
 
@@ -113,7 +87,7 @@ async def export(
             journal.close()
 
 
-async def preview(session: Session, options: ExportOptions) -> Preview:
+async def preview(session: Session, options: ExportRequest) -> Preview:
     """Return what `export` would do now. Requests only the list of tables, and writes nothing."""
     now = session.clock.now()
     path = options.output / ".dap" / "runs" / f"{_run_key(session, options)}.jsonl"
@@ -130,7 +104,7 @@ async def preview(session: Session, options: ExportOptions) -> Preview:
 
 
 async def _export(
-    session: Session, options: ExportOptions, journal: Journal, on_event: Listener, pool: WorkerPool
+    session: Session, options: ExportRequest, journal: Journal, on_event: Listener, pool: WorkerPool
 ) -> RunResult:
     started_at = session.clock.now()
     prepared = await _prepare(session, options, journal.resume, started_at)
@@ -257,7 +231,7 @@ class _PreparedRun:
 
 
 async def _prepare(
-    session: Session, options: ExportOptions, read: Callable[[], RunState | None], now: float
+    session: Session, options: ExportRequest, read: Callable[[], RunState | None], now: float
 ) -> _PreparedRun:
     """Plan a run from the journal and, for a new one, from the service's list of tables. Writes nothing."""
     try:
@@ -289,7 +263,7 @@ async def _prepare(
     return _PreparedRun(start=start, steps=steps, abandoned=abandoned, notices=notices)
 
 
-async def _new_start(session: Session, options: ExportOptions) -> tuple[RunStartedEntry, tuple[str, ...]]:
+async def _new_start(session: Session, options: ExportRequest) -> tuple[RunStartedEntry, tuple[str, ...]]:
     """Resolve with the service what a new run is about. Also returns notices for the user."""
     resolved = await resolve_tables(session, options.namespace, options.tables, options.exclude)
     notices: tuple[str, ...] = (resolved.notice,) if resolved.notice else ()
@@ -311,14 +285,14 @@ async def _new_start(session: Session, options: ExportOptions) -> tuple[RunStart
     return start, notices
 
 
-def _queries(options: ExportOptions, start: RunStartedEntry) -> dict[str, Query]:
+def _queries(options: ExportRequest, start: RunStartedEntry) -> dict[str, Query]:
     """Return what is requested of each table. With --since FOLDER, one without an earlier result cannot start."""
     if options.since_folder is None:
         return dict.fromkeys(start.tables, start.query)
     return {table: replace(start.query, since=mark) for table, mark in start.since.items()}
 
 
-def _run_key(session: Session, options: ExportOptions) -> str:
+def _run_key(session: Session, options: ExportRequest) -> str:
     query = options.query
     folder = options.since_folder.resolve() if options.since_folder else None
     request = (

@@ -1,5 +1,6 @@
-"""The options of `initdb`, `syncdb`, `sync` and `reconcile`."""
+"""What a caller wants of a sync."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -9,37 +10,27 @@ from dapkit.replication.plan import check_age, check_expire_logs
 from dapkit.results import SyncCommand
 from dapkit.targets.base import LoadOptions, Target
 
-__all__ = ["ReplicateOptions"]
+__all__ = ["ReplicateOptions", "SyncOptions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReplicateOptions:
-    """What to load into which database, and how.
+class SyncOptions:
+    """How tables are loaded into a database: the options of `dap sync`.
 
     Attributes:
-        command: decides which actions are allowed.
-        namespace, tables, exclude: as in `ExportOptions`.
-        target: the database.
-        stage: the folder under which downloads are staged.
-        load: how tables are loaded.
+        exclude: tables or patterns that are left out.
+        stage: folder for files on their way into the database; `DAP_STAGE` or the user's cache by default.
+        load: what to do with values that the database cannot store, and with columns that the schema no longer has.
         if_stale: skip tables updated more recently than this.
         repair: reload tables that the official client left half loaded.
-        expire_logs: delete log rows older than this; without it, they are kept forever.
-        wait: wait for another command that does the same instead of raising LockedError.
-        connections: how many tables are loaded at the same time, if the target allows it.
-        concurrency: of downloads, as in `ExportOptions`.
-        retry_timeout: how long to retry temporary failures of the service and of the database, in seconds.
-
-    Raises:
-        UsageError: an age is invalid.
+        expire_logs: delete rows of `canvas_logs` older than this, at least 31 days.
+        wait: if another command is loading the namespace, wait for it instead of raising LockedError.
+        connections: how many tables are loaded at once, as far as the target allows it.
+        concurrency: how many files are downloaded at once.
     """
 
-    command: SyncCommand
-    namespace: str
-    tables: tuple[str, ...]
-    exclude: tuple[str, ...] = ()
-    target: Target
-    stage: Path
+    exclude: Sequence[str] = ()
+    stage: Path | str | None = None
     load: LoadOptions = field(default_factory=LoadOptions)
     if_stale: timedelta | None = None
     repair: bool = False
@@ -47,6 +38,24 @@ class ReplicateOptions:
     wait: bool = False
     connections: int = 4
     concurrency: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicateOptions(SyncOptions):
+    """Which tables to load into which database, and how.
+
+    `command` says which actions are allowed. `retry_timeout` is how long to keep retrying temporary failures of the
+    service and of the database, in seconds.
+
+    Raises:
+        UsageError: `if_stale` or `expire_logs` is out of range.
+    """
+
+    command: SyncCommand
+    namespace: str
+    tables: Sequence[str]
+    target: Target
+    stage: Path
     retry_timeout: float = 900.0
 
     def __post_init__(self) -> None:

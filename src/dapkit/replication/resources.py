@@ -11,7 +11,8 @@ from dapkit.client.session import Session
 from dapkit.errors import TableNotFoundError
 from dapkit.events import Listener, Notice, TableCompared, TablePhase, TablePhaseChanged
 from dapkit.export.isolation import isolate
-from dapkit.export.run import ExportOptions, export
+from dapkit.export.options import ExportRequest
+from dapkit.export.run import export
 from dapkit.model import Format, Mode, Query
 from dapkit.replication import staging
 from dapkit.replication.connection_pool import ConnectionPool
@@ -75,15 +76,18 @@ class SyncResources:
         Raises:
             DapError: the table failed, or the whole run must stop.
         """
-        export_options = ExportOptions(
+        request = ExportRequest(
             namespace=self.options.namespace,
             tables=(table,),
-            query=query,
+            format=query.format,
+            mode=query.mode,
+            since=query.since,
+            until=query.until,
             output=self.folder,
             concurrency=self.options.concurrency,
             retry_timeout=self.options.retry_timeout,
         )
-        result = await export(self.session, export_options, on_event or (lambda _: None), self.downloads)
+        result = await export(self.session, request, on_event or (lambda _: None), self.downloads)
         for failure in result.failed:
             raise failure.error
         files = result.done[0]

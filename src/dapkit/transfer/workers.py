@@ -57,7 +57,7 @@ async def wait_until_done(future: "asyncio.Future[Any]") -> None:
         raise cancelled
 
 
-async def run_all(work: Iterable[Coroutine[Any, Any, R]]) -> list[R]:
+async def run_all(work: Iterable[Coroutine[Any, Any, R]]) -> tuple[R, ...]:
     """Run coroutines at once and return their results in order.
 
     The first error cancels the others and is raised by itself, not in a group. All have ended on return.
@@ -67,7 +67,7 @@ async def run_all(work: Iterable[Coroutine[Any, Any, R]]) -> list[R]:
             tasks = [group.create_task(each) for each in work]
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
+    return tuple(task.result() for task in tasks)
 
 
 async def run_workers(items: Iterable[T], work: Callable[[T], Awaitable[None]], workers: int) -> None:

@@ -71,7 +71,7 @@ KINDS: dict[str, FaultKind] = {
     "short": FaultKind("announces and sends only the first part of the object", _OBJECT, _OBJECT),
     "long": FaultKind("sends more bytes than it announced", _OBJECT, _OBJECT),
     "corrupt": FaultKind("flips one bit of the body", _OBJECT, _OBJECT),
-    "stall": FaultKind("stops sending in the middle of a body, or before a response", _OBJECT, ENDPOINTS),
+    "stall": FaultKind("stops sending during a body or before a response", _OBJECT, ENDPOINTS),
     "no-length": FaultKind("announces no length", _OBJECT, _OBJECT),
     "endless": FaultKind("announces no length and never ends", _OBJECT, _OBJECT),
     "missing-object": FaultKind("no longer has the object", _OBJECT, _OBJECT),
