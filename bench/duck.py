@@ -9,7 +9,7 @@ as they are, escapes included. DAPKIT_BENCH_ROWS makes it smaller.
 import sys
 from pathlib import Path
 
-from dapkit.decode.tsv import Header, header
+from dapkit.decode.tsv import Header, read_header
 from dapkit.decode.tsv_sql import read_tsv
 from dapkit.model import Table
 from dapkit.targets.duckdb.dialect import DuckDbDialect
@@ -47,7 +47,7 @@ def _insert(table: Table, names: Header, source: str, where: str = "") -> str:
 
 def _load(table: Table, folder: Path) -> str:
     parts = sorted(folder.glob("part-*.gz"))
-    names = header(parts[0])
+    names = read_header(parts[0])
     create = ";\n".join(DIALECT.create_table(table))
     drop = f"CREATE SCHEMA IF NOT EXISTS canvas;\nDROP TABLE IF EXISTS {full_name(DIALECT, table)};\n"
     return f"{drop}BEGIN;\n{create};\n{_insert(table, names, _typed(table, names, parts))}COMMIT;\n"
@@ -55,7 +55,7 @@ def _load(table: Table, folder: Path) -> str:
 
 def _change(table: Table, folder: Path) -> str:
     changes = folder / "changes.tsv.gz"
-    names = header(changes)
+    names = read_header(changes)
     stage = f"CREATE TEMPORARY TABLE staged AS SELECT * FROM {_typed(table, names, [changes])};\n"
     delete = f'DELETE FROM {full_name(DIALECT, table)} AS live USING staged WHERE live.id = staged."key.id";\n'
     insert = _insert(table, names, "staged", " WHERE \"meta.action\" <> 'D'")

@@ -1,8 +1,8 @@
-"""What the benches stand on: files to fetch, a TLS store as cheap as can be had, and a way to measure a command.
+"""Foundation of the benchmarks: files to download, a cheap TLS store, and a way to measure a command.
 
-The store is nginx where it is installed, else a plain server of the standard library, in either case a process of
-its own; before it stands the service with fixed answers. Only the commands that are compared are measured: CPU
-and peak memory are those of the process as the system accounts for them.
+The store is nginx if it is installed, otherwise a plain server of the standard library, in a process of its own. In
+front of it is a service with fixed responses. Only the commands that are compared are measured: CPU and peak memory are
+those of the process, as accounted by the system.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ DAP = [str(Path(sys.executable).with_name("dap"))]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a command took: seconds of wall clock and of CPU, peak memory in bytes."""
+    """What a command used: seconds of wall clock and of CPU, and peak memory in bytes."""
 
     wall: float
     cpu: float
@@ -42,14 +42,14 @@ class Usage:
 
 
 def measure(command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Usage:
-    """Run a command to its end and return what it took; its output is shown only when it fails."""
+    """Run a command and return what it used. Its output is shown only if it fails."""
     log = FOLDER / "last.log"
     FOLDER.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         process = subprocess.Popen(command, env={**os.environ, **(env or {})}, cwd=cwd, stdout=out, stderr=out)
         _, status, used = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - begun
+        wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.stderr.write(log.read_text(errors="replace")[-4000:])
@@ -67,7 +67,7 @@ def median(usages: Sequence[Usage]) -> Usage:
 
 
 def alternately(count: int, *ways: Callable[[], Usage]) -> list[Usage]:
-    """Run the ways in turn, `count` times after one round that warms caches; return the median of each."""
+    """Run the ways in turn, `count` times after one round that warms the caches; return the median of each."""
     for way in ways:
         way()
     rounds = [[way() for way in ways] for _ in range(count)]
@@ -76,7 +76,7 @@ def alternately(count: int, *ways: Callable[[], Usage]) -> list[Usage]:
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """Files of one kind, ready to be served from a folder."""
+    """Files of one kind in a folder, ready to be served."""
 
     format: str
     folder: Path
@@ -86,14 +86,14 @@ class Objects:
         return sorted(path.name for path in self.folder.iterdir())
 
     def size(self) -> int:
-        """Return the bytes of all files."""
+        """Return the size of all files in bytes."""
         return sum(path.stat().st_size for path in self.folder.iterdir())
 
 
 def objects(format: str, count: int, size: int) -> Objects:  # noqa: A002 - the word of the service
-    """Make (once) `count` files of about `size` bytes each.
+    """Create `count` files of about `size` bytes each, if they do not exist.
 
-    In a process of its own, since the system counts a parent's memory into the peak of the commands it starts.
+    This happens in another process, because the system includes a parent's memory in the peak of its children.
     """
     folder = FOLDER / "data" / f"{format}-{count}x{size}"
     if not folder.is_dir():
@@ -119,7 +119,7 @@ class Store:
 
 @contextlib.contextmanager
 def store() -> Iterator[Store]:
-    """Serve everything below the data folder over TLS on loopback."""
+    """Serve the data folder over TLS on loopback."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost", "127.0.0.1")
@@ -171,14 +171,14 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
-    raise SystemExit("the store does not answer")
+    raise SystemExit("the store does not respond")
 
 
 class _Files(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
 
 def _serve(port: int, key_file: str) -> None:
@@ -190,7 +190,7 @@ def _serve(port: int, key_file: str) -> None:
 
 
 class _Service(http.server.BaseHTTPRequestHandler):
-    """The service with fixed answers: one table, whose job is complete at once and lists every object."""
+    """A service with fixed responses: one table, whose job is complete at once and lists all objects."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -199,21 +199,21 @@ class _Service(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path.endswith("/schema"):
-            self._answer({"schema": {"properties": {"key": {}, "value": {}, "meta": {}}}, "version": 1})
+            self._respond({"schema": {"properties": {"key": {}, "value": {}, "meta": {}}}, "version": 1})
         elif "/job/" in self.path:
-            self._answer(self._job())
+            self._respond(self._job())
         else:
-            self._answer({"tables": ["bench"]})
+            self._respond({"tables": ["bench"]})
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"] or 0))
         if self.path.endswith("/login"):
-            self._answer({"access_token": "bench", "token_type": "Bearer", "expires_in": 3600, "scope": "x"})
+            self._respond({"access_token": "bench", "token_type": "Bearer", "expires_in": 3600, "scope": "x"})
         elif self.path.endswith("/url"):
             base = f"{self.store.url}/{self.objects.folder.name}"
-            self._answer({"urls": {item["id"]: {"url": f"{base}/{item['id']}"} for item in json.loads(body)}})
+            self._respond({"urls": {item["id"]: {"url": f"{base}/{item['id']}"} for item in json.loads(body)}})
         else:
-            self._answer(self._job())
+            self._respond(self._job())
 
     def _job(self) -> dict[str, object]:
         return {
@@ -225,7 +225,7 @@ class _Service(http.server.BaseHTTPRequestHandler):
             "at": "2025-01-01T00:00:00Z",
         }
 
-    def _answer(self, document: object) -> None:
+    def _respond(self, document: object) -> None:
         body = json.dumps(document).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -234,12 +234,12 @@ class _Service(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextlib.contextmanager
 def service(objects: Objects, store: Store) -> Iterator[dict[str, str]]:
-    """Stand in for the service; yields the environment that points a command at it."""
+    """Run the service; yields the environment variables that make a command use it."""
     handler = type("Handler", (_Service,), {"objects": objects, "store": store})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -259,7 +259,7 @@ def service(objects: Objects, store: Store) -> Iterator[dict[str, str]]:
 
 
 def curl(objects: Objects, store: Store) -> Usage:
-    """Fetch every object with curl, eight at once."""
+    """Download every object with curl, eight at once."""
     with output() as folder:
         base = f"{store.url}/{objects.folder.name}"
         lines = [f'url = "{base}/{name}"\noutput = "{folder / name}"' for name in objects.names()]
@@ -270,7 +270,7 @@ def curl(objects: Objects, store: Store) -> Usage:
 
 
 def sha256sum(objects: Objects) -> Usage:
-    """Reckon the SHA-256 of every object."""
+    """Compute the SHA-256 of every object."""
     return measure(["sha256sum", *objects.names()], cwd=objects.folder)
 
 
@@ -278,12 +278,12 @@ def igzip_test(objects: Objects) -> Usage:
     """Test every gzip object with igzip."""
     tool = shutil.which("igzip")
     if tool is None:
-        raise SystemExit("igzip is missing: install the package isal of Debian")
+        raise SystemExit("igzip is missing: install the Debian package isal")
     return measure([tool, "-t", *objects.names()], cwd=objects.folder)
 
 
 def snapshot(objects: Objects, store: Store) -> Usage:
-    """Fetch every object with `dap snapshot`, all checks on."""
+    """Download every object with `dap snapshot`, with all checks."""
     with output() as folder, service(objects, store) as env:
         command = [*DAP, "snapshot", "--namespace", "canvas", "--table", "bench", "--format", objects.format]
         return measure([*command, "--output-directory", str(folder), "--ca-file", str(store.ca_file)], env=env)
@@ -291,9 +291,9 @@ def snapshot(objects: Objects, store: Store) -> Usage:
 
 @contextlib.contextmanager
 def output() -> Iterator[Path]:
-    """Yield a new folder; afterwards its files are emptied, to be deleted when all is measured.
+    """Yield a new folder. Afterwards its files are truncated; they are deleted at the end of all measurements.
 
-    Some file systems search for long when they are asked for inodes that were given back a moment ago.
+    Some file systems are slow to allocate inodes that were freed a moment ago.
     """
     folder = FOLDER / "out" / f"{time.time_ns():x}"
     folder.mkdir(parents=True)
@@ -304,7 +304,7 @@ def output() -> Iterator[Path]:
 
 
 def row(what: str, figures: Mapping[str, tuple[float, float | None]], peak: int) -> str:
-    """Return one row of a table: what was measured, each ratio with its limit if it has one, peak memory in MB."""
+    """Return one row of a table: what was measured, each ratio with its target if it has one, peak memory in MB."""
     cells = [
         f"{name} {ratio:.2f}x" + ("" if limit is None else f" of {limit:.2f}x")
         for name, (ratio, limit) in figures.items()

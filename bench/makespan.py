@@ -1,8 +1,8 @@
-"""How close `--table all` comes to the bound that the service's budgets and jobs allow, in virtual time.
+"""How close `--table all` comes to the shortest possible duration, in virtual time.
 
-The real engine and the real session, with its pacing, run against a service in memory that enforces the published
-budgets; only the clock and the wire are not real. The bound: jobs can be created five a minute, in the order asked,
-and a table cannot be done before its job is.
+The export and the session, with its rate limiter, run against a service in memory that enforces the published rate
+limits; only the clock and the network are replaced. The shortest duration: five jobs can be created per minute, in the
+requested order, and a table cannot be complete before its job.
 
     python bench/makespan.py
 """
@@ -26,11 +26,12 @@ from tests.support.virtual_time import VirtualClock, run_virtually
 from dapkit.client.credentials import Credentials
 from dapkit.client.http import HttpRequest, HttpResponse
 from dapkit.client.session import Session, SessionOptions
-from dapkit.export.run import ExportOptions, export
-from dapkit.model import Format, Query
+from dapkit.export.options import ExportRequest
+from dapkit.export.run import export
+from dapkit.model import Format
 
 TABLES = 120
-LATENCY = 0.2  # seconds a request takes
+LATENCY = 0.2  # seconds per request
 BUDGETS = {"login": 10_000, "list": 5, "data": 5, "job": 500, "url": 200}
 CREATED_A_MINUTE = 5
 BODY = gzip.compress(b'{"key":{"id":1},"value":{},"meta":{"ts":"2024-01-01T00:00:00Z"}}\n')
@@ -38,7 +39,7 @@ BODY = gzip.compress(b'{"key":{"id":1},"value":{},"meta":{"ts":"2024-01-01T00:00
 
 @dataclass
 class Body:
-    """An object's answer."""
+    """The response to a request for an object."""
 
     status: int
     headers: Mapping[str, str]
@@ -50,17 +51,17 @@ class Body:
 
 @dataclass
 class BudgetedService:
-    """The wire: a transport behind which the service keeps its budgets to the letter."""
+    """A transport to a service that enforces its rate limits exactly."""
 
     clock: VirtualClock
-    seconds: Mapping[str, float]  # how long each table's job takes
+    seconds: Mapping[str, float]  # duration of each table's job
     started: dict[str, float] = field(default_factory=dict)
     arrivals: dict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
     asked: Counter[str] = field(default_factory=Counter)
     refused: int = 0
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Answer one call of the API."""
+        """Answer one request to the API."""
         await self.clock.sleep(LATENCY / 2)
         answer = self._answer(request)
         await self.clock.sleep(LATENCY / 2)
@@ -106,21 +107,21 @@ class BudgetedService:
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncIterator[Body]:
-        """Answer with an object."""
+        """Send an object."""
         await self.clock.sleep(LATENCY)
         assert request.method == "GET"
         yield Body(200, {"Content-Length": str(len(BODY))})
 
     async def close(self) -> None:
-        """Nothing to give up."""
+        """Nothing to close."""
 
 
 async def snapshot(service: BudgetedService, output: Path) -> float:
-    """Take the snapshot; return the seconds it took."""
+    """Take the snapshot and return its duration in seconds."""
     options = SessionOptions(
         base_url="https://service.example", credentials=Credentials("id", "secret"), user_agent="bench"
     )
-    wanted = ExportOptions(namespace="canvas", tables=("all",), query=Query(format=Format.JSONL), output=output)
+    wanted = ExportRequest(namespace="canvas", tables=("all",), format=Format.JSONL, output=output)
     async with Session(options, clock=service.clock, transport=service) as session:
         result = await export(session, wanted, lambda _: None)
     assert len(result.done) == TABLES, result.failed
@@ -128,13 +129,13 @@ async def snapshot(service: BudgetedService, output: Path) -> float:
 
 
 def bound(seconds: Mapping[str, float]) -> float:
-    """Return the least time that the budget for creating jobs and the jobs themselves allow, in this order."""
+    """Return the shortest possible duration: the limit on new jobs, and the jobs themselves, in this order."""
     return max(60.0 * (place // CREATED_A_MINUTE) + each for place, each in enumerate(seconds.values()))
 
 
 def main() -> None:
-    """Measure over several draws of job lengths."""
-    print("| draw | bound (s) | makespan (s) | ratio | 429 | requests |")
+    """Measure with several random sets of job durations."""
+    print("| seed | shortest (s) | makespan (s) | ratio | 429 | requests |")
     print("| --- | --- | --- | --- | --- | --- |")
     worst = 0.0
     for seed in range(5):
@@ -148,7 +149,7 @@ def main() -> None:
         worst = max(worst, took / least)
         asked = ", ".join(f"{name} {count}" for name, count in service.asked.items())
         print(f"| {seed} | {least:.0f} | {took:.0f} | {took / least:.3f} | {service.refused} | {asked} |")
-    print(f"\nworst ratio {worst:.3f} (must be at most 1.05, without a 429)")
+    print(f"\nworst ratio {worst:.3f} (target: at most 1.05, without a 429)")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ buffer pool and log, and without flushes, whose cost is the disk's. DAPKIT_BENCH
 import sys
 from pathlib import Path
 
-from dapkit.decode.tsv import header
+from dapkit.decode.tsv import read_header
 from dapkit.model import Table
 from dapkit.targets.base import Merge
 from dapkit.targets.mysql.dialect import STAGING, MySqlDialect
@@ -41,7 +41,7 @@ def _by_hand(verb: str, server: MariaDbServer, database: str, folder: Path) -> U
 
 
 def _from_file(table: Table, part: Path, into: str, *, meta: bool) -> str:
-    names = header(part.with_suffix(".tsv.gz"))
+    names = read_header(part.with_suffix(".tsv.gz"))
     return load_data(DIALECT, table, names, into, meta=meta).replace("'dapkit'", f"'{part}'", 1) + ";\n"
 
 

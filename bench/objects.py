@@ -1,8 +1,8 @@
-"""Makes the files that the benches fetch; floors.py runs it when they are missing.
+"""Creates the files that the benchmarks download. floors.py runs it if they are missing.
 
     python bench/objects.py FOLDER parquet|jsonl COUNT SIZE
 
-Four files are made, of SIZE bytes or nearly; the rest are links to them.
+Four files of about SIZE bytes are created; the others are links to them.
 """
 
 import os
@@ -52,7 +52,7 @@ SUFFIXES = {"parquet": "parquet", "jsonl": "jsonl.gz"}
 
 
 def make(folder: Path, kind: str, count: int, size: int) -> None:
-    """Fill the folder, which appears under its name when it is whole."""
+    """Fill the folder. It gets its name only when it is complete."""
     making = folder.with_name(f".{folder.name}")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)

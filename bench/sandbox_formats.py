@@ -1,9 +1,9 @@
-"""How fast the sandbox turns computed rows into objects: thousand rows a second in each format, one thread.
+"""How fast the sandbox writes rows as objects: thousand rows per second in each format, with one thread.
 
     python bench/sandbox_formats.py [rows]
 
-The rows stand in a table in memory, so that only the writing is measured: 24 columns (identifiers, times, enums,
-short texts of which some need escaping, and one body of several hundred characters), a thirtieth of them deleted.
+The rows are in a table in memory, so that only writing is measured. They have 24 columns (identifiers, times, enums,
+short texts of which some need escaping, and one body of several hundred characters); a thirtieth of them is deleted.
 """
 
 import gzip
@@ -28,12 +28,12 @@ _TEXT = (
 
 
 def _words(count: int, salt: int) -> str:
-    """Return SQL for a text of so many words that differs from row to row."""
+    """Return SQL for a text of `count` words that differs from row to row."""
     return " || ' ' || ".join(_TEXT.format(salt=salt + n) for n in range(count))
 
 
 def _columns() -> list[tuple[Column, str]]:
-    """Return the value's columns with the SQL that fills each from the row number i."""
+    """Return the value columns, each with SQL that computes it from the row number i."""
     instant = "TIMESTAMP '2021-08-01' + to_milliseconds((hash(i * 64 + {}) % 100000000000)::BIGINT)"
     nasty = f"CASE WHEN i % 50 = 0 THEN 'a\"b\n\t\\' || i ELSE {_words(3, 8)} END"
     made = [
@@ -58,7 +58,7 @@ def main(rows: int) -> None:
         value=tuple(column for column, _ in columns),
     )
     filled = ", ".join(f"{sql} AS v{n}" for n, (_, sql) in enumerate(columns))
-    print(f"{rows:,} rows, {len(columns) + 3} columns; thousand rows a second, one thread")
+    print(f"{rows:,} rows, {len(columns) + 3} columns; thousand rows per second, one thread")
     with tempfile.TemporaryDirectory() as folder, duckdb.connect(config={"threads": 1}) as connection:
         connection.execute(
             "CREATE TABLE made AS SELECT TIMESTAMP '2024-01-01' + to_milliseconds(i) AS ts,"

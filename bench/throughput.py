@@ -1,8 +1,9 @@
-"""`dap snapshot` against curl and the checking tools: wall, CPU and memory, as ratios in one run.
+"""`dap snapshot` compared with curl and checking tools: ratios of wall time and CPU, and peak memory.
 
-    python bench/throughput.py [parquet|jsonl|small|small-checked ...]      (all when none is named)
+    python bench/throughput.py [parquet|jsonl|small|small-checked ...]      (default: all)
 
-Each row fetches the same files over TLS on loopback, in turn with the tools, several times; medians are compared.
+For each row, dapkit and the tools process the same files over TLS on loopback, in turn and several times; the medians
+are compared.
 """
 
 import os
@@ -19,7 +20,7 @@ ROUNDS = int(os.environ.get("DAPKIT_BENCH_ROUNDS", "5"))
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Files to fetch, the tools that make up the floor beside curl, and how far above it we may be."""
+    """Files to download, the tools to compare with besides curl, and the target ratios."""
 
     what: str
     objects: Callable[[], floors.Objects]
@@ -30,28 +31,28 @@ class Case:
 
 CASES = {
     "parquet": Case(
-        "1 GB in 100 Parquet objects, to curl + sha256sum",
+        "1 GB in 100 Parquet objects, compared with curl + sha256sum",
         partial(floors.objects, "parquet", 100, 10_000_000),
         (floors.sha256sum,),
         1.4,
         1.5,
     ),
     "jsonl": Case(
-        "500 MB of gzip JSONL in 40 objects, to curl + igzip -t + sha256sum",
+        "500 MB of gzip JSONL in 40 objects, compared with curl + igzip -t + sha256sum",
         partial(floors.objects, "jsonl", 40, 12_500_000),
         (floors.igzip_test, floors.sha256sum),
         None,
         1.25,
     ),
     "small": Case(
-        "2,000 objects of 50 KB, to curl",
+        "2,000 objects of 50 KB, compared with curl",
         partial(floors.objects, "jsonl", 2000, 50_000),
         (),
         None,
         4.0,
     ),
     "small-checked": Case(
-        "2,000 objects of 50 KB, to curl + igzip -t + sha256sum",
+        "2,000 objects of 50 KB, compared with curl + igzip -t + sha256sum",
         partial(floors.objects, "jsonl", 2000, 50_000),
         (floors.igzip_test, floors.sha256sum),
         None,
@@ -61,7 +62,7 @@ CASES = {
 
 
 def main(names: list[str]) -> None:
-    """Run the cases and print a row for each."""
+    """Measure the cases and print a row for each."""
     with floors.store() as store:
         for name in names or list(CASES):
             print(compare(CASES[name], store), flush=True)
@@ -78,7 +79,7 @@ def compare(case: Case, store: floors.Store) -> str:
         *(partial(tool, objects) for tool in case.tools),
     )
     floor = sum(tools, start=curl)
-    print(f"  ours {shown(ours)}; curl {shown(curl)}; " + "; ".join(map(shown, tools)), file=sys.stderr)
+    print(f"  dap {shown(ours)}; curl {shown(curl)}; " + "; ".join(map(shown, tools)), file=sys.stderr)
     figures = {"CPU": (ours.cpu / floor.cpu, case.cpu), "wall": (ours.wall / floor.wall, case.wall)}
     return floors.row(case.what, figures, ours.peak)
 

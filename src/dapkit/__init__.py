@@ -1,19 +1,22 @@
-"""Canvas data out of Instructure's Data Access Platform: command, library and sandbox.
+"""Canvas data from Instructure's Data Access Platform: command, library and sandbox.
 
-Importing this package does no work, and imports nothing, since Ctrl-C would end in a traceback meanwhile: each public
-name is bound when it is first used.
+Importing this package imports nothing but `typing`: each public name is imported when it is first used. The command
+relies on that, because Ctrl-C during a long import would end in a traceback.
 """
+
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-TYPE_CHECKING = False
-
 if TYPE_CHECKING:
-    from dapkit.api.async_client import AsyncClient, ClientOptions, Delivery, SyncOptions
+    from dapkit.api.async_client import AsyncClient
     from dapkit.api.client import Client, reconcile, sync
+    from dapkit.config.settings import ClientOptions
     from dapkit.decode.jsonl import Record
     from dapkit.errors import DapError
+    from dapkit.export.options import ExportOptions
     from dapkit.model import Format, Job, JobStatus, Mode, Query, VersionedSchema
+    from dapkit.replication.options import SyncOptions
     from dapkit.replication.reconcile import ReconcileResult
     from dapkit.replication.run import SyncResult
     from dapkit.results import RunResult, TableResult
@@ -21,9 +24,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "AsyncClient": "dapkit.api.async_client",
     "Client": "dapkit.api.client",
-    "ClientOptions": "dapkit.api.async_client",
+    "ClientOptions": "dapkit.config.settings",
     "DapError": "dapkit.errors",
-    "Delivery": "dapkit.api.async_client",
+    "ExportOptions": "dapkit.export.options",
     "Format": "dapkit.model",
     "Job": "dapkit.model",
     "JobStatus": "dapkit.model",
@@ -32,7 +35,7 @@ _HOMES = {
     "ReconcileResult": "dapkit.replication.reconcile",
     "Record": "dapkit.decode.jsonl",
     "RunResult": "dapkit.results",
-    "SyncOptions": "dapkit.api.async_client",
+    "SyncOptions": "dapkit.replication.options",
     "SyncResult": "dapkit.replication.run",
     "TableResult": "dapkit.results",
     "VersionedSchema": "dapkit.model",
@@ -45,7 +48,7 @@ __all__ = [
     "Client",
     "ClientOptions",
     "DapError",
-    "Delivery",
+    "ExportOptions",
     "Format",
     "Job",
     "JobStatus",
@@ -69,7 +72,9 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(home), name)
+    value = getattr(import_module(home), name)
+    globals()[name] = value  # completion and a second use need no second lookup
+    return value
 
 
 def __dir__() -> list[str]:

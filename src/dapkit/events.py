@@ -1,7 +1,7 @@
-"""What the engine tells while it works, and the result it ends with.
+"""Events: what a run reports while it works.
 
-The engine never prints: it calls one listener with these values, in order, from the event loop's thread. Who
-listens decides what to show (a progress display, log lines, nothing).
+The library never prints. It calls one listener with these values, in order, from the event loop's thread. The listener
+decides what to show: a progress display, log lines, or nothing.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from dapkit.results import Comparison, SyncCommand, TableFailed, TableLoaded, Ta
 
 
 class TablePhase(StrEnum):
-    """Where a table is on its way."""
+    """The phases of a table in a run."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -28,7 +28,7 @@ class TablePhase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
-    """The run's tables are known. `continued` is the age in seconds of the interrupted run it goes on from."""
+    """The run's tables are known. `continued`: age in seconds of the interrupted run that it resumes."""
 
     namespace: str
     tables: tuple[str, ...]
@@ -41,7 +41,7 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TablePhaseChanged:
-    """A table reached a new state."""
+    """A table entered a new phase."""
 
     table: str
     phase: TablePhase
@@ -50,16 +50,16 @@ class TablePhaseChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectsListed:
-    """A table's job is complete and has so many objects, of which `whole` are here already."""
+    """A table's job is complete. `objects`: number of its objects; `complete`: those that are already on disk."""
 
     table: str
     objects: int
-    whole: int
+    complete: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectStarted:
-    """A download began; `size` is the announced length in bytes, if one was announced."""
+    """A download started. `size`: the announced length in bytes, if there is one."""
 
     table: str
     name: str
@@ -68,7 +68,7 @@ class ObjectStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BytesReceived:
-    """So many bytes of a table arrived since the last such event."""
+    """Bytes of a table received since the last event of this kind."""
 
     table: str
     count: int
@@ -76,7 +76,7 @@ class BytesReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectCompleted:
-    """A file is checked and bears its final name."""
+    """A file is verified and has its final name."""
 
     table: str
     name: str
@@ -86,7 +86,7 @@ class ObjectCompleted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrying:
-    """Something failed and is tried again after `pause` seconds."""
+    """Something failed and is retried after `pause` seconds."""
 
     table: str | None
     error: DapError
@@ -95,21 +95,21 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """Something a person should know, in one sentence."""
+    """Something that the user should know, in one or two sentences."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableCompleted:
-    """A table is whole."""
+    """A table is complete on disk."""
 
     result: TableResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncStarted:
-    """Tables are about to be brought into a database; `target` is its address without anything secret."""
+    """Tables will be loaded into a database. `target`: its URL without user and password."""
 
     namespace: str
     tables: tuple[str, ...]
@@ -120,7 +120,7 @@ class SyncStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableCompared:
-    """A table of the database was compared with the service's, as of its watermark."""
+    """A table in a database was compared with the service, as of its watermark."""
 
     table: str
     comparison: Comparison

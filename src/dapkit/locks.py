@@ -1,7 +1,7 @@
-"""Locks between processes, on files: the only place that knows how an operating system locks.
+"""File locks between processes. The only module that knows how an operating system locks files.
 
-A lock is advisory, belongs to the open file, and goes with the process however it ends. The file holds one line
-that says who has it, for the message that another process shows.
+A lock is advisory, belongs to the open file, and ends with the process, however that ends. The file contains one line
+that names the holder, for the message of another process that finds it locked.
 """
 
 import os
@@ -14,6 +14,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _try_lock(descriptor: int) -> bool:
+        # Windows locks are mandatory: lock a byte far behind the contents, so that others can read who holds the lock.
         os.lseek(descriptor, 1 << 30, os.SEEK_SET)
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
@@ -32,7 +33,7 @@ else:
 
 
 class FileLock:
-    """An exclusive lock on one file. Not reentrant; use one object a lock.
+    """An exclusive lock on one file. It is not reentrant.
 
     Example:
         lock = FileLock(path)
@@ -44,7 +45,7 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Try once to take the lock; return whether it is ours. Raises OSError when the file cannot be made."""
+        """Try once to take the lock; return whether it succeeded. Raises OSError if the file cannot be created."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         if not _try_lock(descriptor):
             os.close(descriptor)
@@ -56,13 +57,14 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Give the lock back; the file stays, since removing it would race with who waits for it."""
+        """Release the lock."""
+        # The file stays: another process may have opened it already, and would then lock a file without a name.
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def holder(self) -> str:
-        """Return what the holder wrote about itself, or a word for not known."""
+        """Return a description of the process that holds the lock."""
         try:
             return self.path.read_text(encoding="utf-8").strip() or "another process"
         except OSError:

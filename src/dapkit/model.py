@@ -1,8 +1,8 @@
-"""The values that every layer speaks of: queries, jobs, objects, schemas.
+"""Queries, jobs and schemas: the values that all layers share.
 
-Frozen and comparable, without behaviour beyond what follows from their fields. Times that the service gives as
-watermarks (`at`, `since`, `until`) stay the service's own text, verbatim, because they go back to it; times that we
-reckon with are floats, seconds since the epoch.
+Frozen and comparable, without behaviour beyond what follows from their fields. The service's watermarks (`at`, `since`,
+`until`) are kept as the service's own text, because they are sent back to it. Times for calculations are floats, in
+seconds since the epoch.
 """
 
 from collections.abc import Mapping
@@ -12,24 +12,29 @@ from enum import StrEnum
 from typing import Any
 
 SANDBOX_SERVICE = "sandbox:"
-"""What journals and manifests call the sandbox inside a command, whose address is another each time."""
+"""The name of the built-in sandbox in journals and manifests: its URL is different each time."""
 
 
-def instant(text: str) -> float:
-    """Return a time of the service as seconds since the epoch; without a zone it is taken as UTC.
+def epoch_seconds(text: str) -> float:
+    """Return a time of the service as seconds since the epoch. A time without a zone is in UTC.
 
     Raises:
-        ValueError: it is no time.
+        ValueError: the text is not a time.
     """
     try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).timestamp()
     except OverflowError as error:
         raise ValueError(text) from error
 
 
+def format_utc(time: datetime) -> str:
+    """Return an aware time in UTC as the service writes it, such as 2026-09-01T00:00:00Z."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 class Format(StrEnum):
-    """How the service writes the rows of a table."""
+    """File formats of the service."""
 
     JSONL = "jsonl"
     CSV = "csv"
@@ -38,19 +43,19 @@ class Format(StrEnum):
 
     @property
     def gzipped(self) -> bool:
-        """Whether objects of this format are gzip files (Parquet compresses inside)."""
+        """Whether files of this format are compressed with gzip (Parquet compresses internally)."""
         return self is not Format.PARQUET
 
 
 class Mode(StrEnum):
-    """How nested fields are laid out: as columns (so if nothing is said), or each as one JSON column."""
+    """The layout of nested fields: as separate columns (the service's default), or as one JSON column each."""
 
     EXPANDED = "expanded"
     CONDENSED = "condensed"
 
 
 class JobStatus(StrEnum):
-    """What the service says of a job."""
+    """States of a job, as the service names them."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -59,13 +64,13 @@ class JobStatus(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """Whether the job will change no more."""
+        """Whether this is a final state."""
         return self in (JobStatus.COMPLETE, JobStatus.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """What is asked of one table: a snapshot, or (with `since`) an increment."""
+    """A request for one table: a snapshot, or (with `since`) an increment."""
 
     format: Format
     mode: Mode | None = None
@@ -74,13 +79,13 @@ class Query:
 
     @property
     def incremental(self) -> bool:
-        """Whether changes are asked for instead of a full copy."""
+        """Whether it requests changes instead of a full copy."""
         return self.since is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """What the service says of an error: its type, its identifier for support, its message."""
+    """The service's description of an error. `uuid` identifies it for Instructure support."""
 
     type: str
     uuid: str | None
@@ -91,7 +96,7 @@ class Failure:
 class Job:
     """A job as the service last described it.
 
-    `objects`, `schema_version` and the watermarks are set when it is complete, `failure` when it failed.
+    `objects`, `schema_version` and the watermarks are set once it is complete, `failure` once it has failed.
     """
 
     id: str
@@ -112,7 +117,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionedSchema:
-    """A table's JSON Schema, as served, with its version."""
+    """A table's JSON Schema, as the service sends it, with its version."""
 
     namespace: str
     table: str
@@ -121,7 +126,7 @@ class VersionedSchema:
 
 
 class TypeKind(StrEnum):
-    """What a column holds, in the service's terms; how a database keeps it is the target's affair."""
+    """Types of values in the service's terms. Each target maps them to types of its own."""
 
     INT16 = "int16"
     INT32 = "int32"
@@ -142,8 +147,8 @@ class TypeKind(StrEnum):
     IP = "ip"
     ARRAY = "array"
     OBJECT = "object"
-    UNTYPED = "free"
-    """An object without known properties, or anything at all: JSON."""
+    UNTYPED = "untyped"
+    """Any JSON: an object without known properties, or a value of an unknown type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,11 +156,11 @@ class ColumnType:
     """The type of a column.
 
     Attributes:
-        kind: what it holds.
-        length: the most characters of a text, when the schema sets a bound.
-        marker: whether a marker may stand instead of a text that was too long, whatever `length` says.
+        kind: the type of its values.
+        length: maximum number of characters of a text, if the schema limits it.
+        marker: whether a marker, which may be longer than `length`, can replace a text that was too long.
         precision, scale: of a decimal.
-        values: of an enum, in the schema's order; of an open one those that are known.
+        values: of an enum, in the schema's order; of an open enum, those that are known.
         items: of an array.
         fields: of an object.
     """
@@ -172,7 +177,7 @@ class ColumnType:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column. `default` is the schema's default value as JSON text, `comment` its title or description."""
+    """A column. `default`: the schema's default value as JSON text; `comment`: its title or description."""
 
     name: str
     type: ColumnType
@@ -183,7 +188,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table as its schema describes it: key columns first, then the others, in the schema's order."""
+    """A table as its schema describes it. Columns are in the schema's order."""
 
     namespace: str
     name: str
@@ -195,9 +200,9 @@ class Table:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """All columns, those of the key first."""
+        """All columns, the key's first."""
         return self.key + self.value
 
     def column(self, name: str) -> Column | None:
-        """Return the column of this name, or None."""
+        """Return the column with this name, or None."""
         return next((column for column in self.columns if column.name == name), None)

@@ -1,4 +1,4 @@
-"""What commands are asked to do to a table, and what comes of it: the values that results and events are made of."""
+"""What commands do with tables, and the results: values that reports, events and the library share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class SyncAction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableResult:
-    """One table, whole on disk. `verified_by` names the weakest check that each of its files passed."""
+    """A table that is complete on disk. `verified_by` names the checks that every file passed."""
 
     table: str
     job_id: str
@@ -57,7 +57,7 @@ class TableResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableFailed:
-    """A table failed for good in this run; the others go on."""
+    """A table that failed for good in this run; the others continue."""
 
     table: str
     error: DapError
@@ -65,7 +65,7 @@ class TableFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """How a run ended. `fetched` counts bytes off the network, `refetched` those of them fetched a second time."""
+    """How a run ended. `fetched`: bytes received over the network; `refetched`: those received a second time."""
 
     namespace: str
     query: Query
@@ -82,7 +82,7 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadStats:
-    """What a load did: rows written (new or changed), deleted, deleted for their age; values repaired by column."""
+    """What a load did: rows inserted or updated, deleted, deleted because of age; values repaired by column."""
 
     written: int
     deleted: int = 0
@@ -92,24 +92,25 @@ class LoadStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueDifference:
-    """A value that differs: the key, the column, what stands there, what should."""
+    """A value that differs: `actual` in the database, `expected` from the service."""
 
     key: tuple[Any, ...]
     column: str
-    live: Any
-    truth: Any
+    actual: Any
+    expected: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How a live table differs from what it should hold: counts, and some keys and values of each kind.
+    """How a table in a database differs from the service: counts, and examples of each kind.
 
     Attributes:
-        rows: how many the live table has.
-        compared: of how many rows the values were compared; keys always are.
-        missing, extra, repeated: how many keys are missing, too many, there more than once.
-        differing: by column, in how many of the compared rows the value differs.
-        columns_not_compared: columns that the truth has in a form in which they cannot be compared.
+        rows: rows in the database.
+        compared: rows whose values were compared; keys are always compared.
+        missing, extra, repeated: keys that are only in the service, only in the database, in the database repeatedly.
+        differing: by column, the number of compared rows whose value differs.
+        missing_keys, extra_keys, repeated_keys, values: examples.
+        columns_not_compared: columns that were not compared, because the service no longer has them in this form.
     """
 
     rows: int
@@ -126,13 +127,13 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether nothing differs."""
+        """Whether no difference was found."""
         return not (self.missing or self.extra or self.repeated or self.differing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableLoaded:
-    """A table of the database is where the service is: by which road, what was done, and its watermark now."""
+    """A table in a database that is up to date: what was done, and its watermark now."""
 
     table: str
     action: SyncAction

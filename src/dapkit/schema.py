@@ -1,7 +1,7 @@
-"""PURE: the service's JSON Schema of a table as a `Table`, and the difference between two versions of one.
+"""PURE: a table's JSON Schema as a `Table`, and the difference between two versions of it.
 
-What the service may write is in its own documentation of schemas; whatever is not understood becomes `UNTYPED`, JSON
-that is kept as it is, so that a column is never lost.
+The service documents what its schemas may contain. Whatever is not understood becomes `UNTYPED`, JSON that is stored as
+it is, so that a column is never lost.
 """
 
 import json
@@ -16,7 +16,7 @@ from dapkit.model import Column, ColumnType, Table, TypeKind, VersionedSchema
 __all__ = ["UNSPECIFIED", "SchemaDifference", "difference", "read_table", "widens"]
 
 UNSPECIFIED = "__dap_unspecified__"
-"""The value of an enum that stands for those which its schema does not know yet."""
+"""The enum value that the service writes for values that the schema does not know yet."""
 
 _INTEGERS = {"int16": TypeKind.INT16, "int32": TypeKind.INT32, "int64": TypeKind.INT64}
 _NUMBERS = {"float32": TypeKind.FLOAT32, "float64": TypeKind.FLOAT64}
@@ -36,7 +36,7 @@ def read_table(schema: VersionedSchema) -> Table:
     """Return the table that a schema describes.
 
     Raises:
-        UnexpectedResponseError: it has no key, or is no schema of a table.
+        UnexpectedResponseError: it has no key, so it is not the schema of a table.
     """
     properties = _object(schema.document, "properties")
     key, value = _object(properties, "key"), _object(properties, "value")
@@ -75,10 +75,11 @@ def _column(name: str, node: Any, *, required: bool) -> Column:
 def _type(node: Node) -> ColumnType:
     alternatives = node.get("oneOf") or node.get("anyOf")
     if isinstance(alternatives, Sequence):
-        return _union([each for each in alternatives if isinstance(each, Mapping)])
+        return _union([node for node in alternatives if isinstance(node, Mapping)])
     form = node.get("format")
     match node.get("type"):
         case "integer":
+            # Integers without a format are enumerations, whose few values fit into 16 bits, or anything up to 64 bits.
             return ColumnType(kind=_INTEGERS.get(str(form), TypeKind.INT16 if "enum" in node else TypeKind.INT64))
         case "number":
             return _number(node, str(form))
@@ -98,6 +99,7 @@ def _type(node: Node) -> ColumnType:
 
 
 def _number(node: Node, form: str) -> ColumnType:
+    # A decimal is a number with a step (0.01: two places) and a bound (1000: three digits before the point).
     step = _decimal(node.get("multipleOf"))
     bound = _decimal(node.get("exclusiveMaximum"))
     if step is None or bound is None:
@@ -115,7 +117,7 @@ def _string(node: Node, form: str) -> ColumnType:
 
 
 def _union(nodes: Sequence[Node]) -> ColumnType:
-    """Return the type of alternatives: an address of either kind, an open enum, or a text or its marker."""
+    """Return the type of a union: an IP address of either version, an open enum, or a text or its marker."""
     kinds = {_type(node).kind for node in nodes}
     if kinds and kinds <= {TypeKind.IPV4, TypeKind.IPV6, TypeKind.IP}:
         return ColumnType(kind=TypeKind.IP)
@@ -148,13 +150,13 @@ def _text(node: Node, name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaDifference:
-    """How a table's columns changed from one version of its schema to another.
+    """The differences between the columns of two versions of a schema.
 
     Attributes:
-        added: new columns.
-        dropped: columns that are gone.
-        altered: columns of both, as they were and as they are, whose type or requiredness changed.
-        key_changed: whether the key has other columns.
+        added: columns that only the new version has.
+        dropped: columns that only the old version has.
+        altered: columns whose type or `required` changed, as (old, new).
+        key_changed: whether the key consists of other columns.
     """
 
     added: tuple[Column, ...]
@@ -164,12 +166,12 @@ class SchemaDifference:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing changed that a database would notice."""
+        """Whether a table in a database stays as it is."""
         return not (self.added or self.dropped or self.altered or self.key_changed)
 
 
 def difference(before: Table, after: Table) -> SchemaDifference:
-    """Return what changed between two versions of a table's schema, comments left aside."""
+    """Return what changed between two versions of a table's schema, except comments."""
     old = {column.name: column for column in before.columns}
     new = {column.name: column for column in after.columns}
     altered = tuple(
@@ -185,6 +187,7 @@ def difference(before: Table, after: Table) -> SchemaDifference:
     )
 
 
+# Only conversions without any loss: a 64-bit integer does not fit into a float, nor a 32-bit one into a 32-bit float.
 _WIDER: Mapping[TypeKind, frozenset[TypeKind]] = {
     TypeKind.INT16: frozenset({TypeKind.INT32, TypeKind.INT64, TypeKind.FLOAT32, TypeKind.FLOAT64, TypeKind.TEXT}),
     TypeKind.INT32: frozenset({TypeKind.INT64, TypeKind.FLOAT64, TypeKind.TEXT}),
@@ -202,14 +205,14 @@ _WIDER: Mapping[TypeKind, frozenset[TypeKind]] = {
 
 
 def widens(before: ColumnType, after: ColumnType) -> bool:
-    """Whether every value of one type is, written by the service in the same way, a value of another too."""
+    """Whether every value of one type, as the service writes it, is also a value of the other."""
     if before.kind is not after.kind:
         fits = after.length is None or before.kind not in (TypeKind.ENUM, TypeKind.OPEN_ENUM)
         return fits and after.kind in _WIDER.get(before.kind, frozenset())
     match before.kind:
         case TypeKind.DECIMAL:
-            whole = after.precision - after.scale >= before.precision - before.scale
-            return whole and after.scale >= before.scale
+            integer_digits_fit = after.precision - after.scale >= before.precision - before.scale
+            return integer_digits_fit and after.scale >= before.scale
         case TypeKind.TEXT:
             return after.length is None or (before.length is not None and before.length <= after.length)
         case TypeKind.ENUM:

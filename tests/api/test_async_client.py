@@ -1,21 +1,17 @@
-"""dapkit as a library, against the sandbox inside the process."""
+"""dapkit as a library, with the built-in sandbox."""
 
 import asyncio
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
 
-from dapkit import AsyncClient, Client, ClientOptions, Delivery, Format, JobStatus, Query, SyncOptions, sync
-from dapkit.api.async_client import _settings
+from dapkit import AsyncClient, Client, ClientOptions, ExportOptions, Format, JobStatus, Query, SyncOptions, sync
 from dapkit.errors import MissingCredentialsError, TableNotFoundError, UsageError
 from dapkit.events import Event, Notice
-from dapkit.protocol.budget import NO_RATE_LIMIT, RateLimit
 from dapkit.results import SyncAction
 
 SMALL = ClientOptions(sandbox=True, sandbox_scale=0.05)
@@ -35,7 +31,7 @@ def test_tables_and_schemas(dap: Client) -> None:
 
 
 def test_a_snapshot_into_a_folder_and_the_same_rows_as_records(dap: Client, tmp_path: Path) -> None:
-    result = dap.snapshot("canvas", ["users", "course*"], Delivery(output=tmp_path, format="jsonl"))
+    result = dap.snapshot("canvas", ["users", "course*"], ExportOptions(output=tmp_path, format="jsonl"))
     assert result.failed == ()
     users = next(table for table in result.done if table.table == "users")
     rows = list(dap.records("canvas", "users"))
@@ -44,8 +40,8 @@ def test_a_snapshot_into_a_folder_and_the_same_rows_as_records(dap: Client, tmp_
 
 
 def test_an_increment_from_a_folder(dap: Client, tmp_path: Path) -> None:
-    dap.snapshot("canvas", ["users"], Delivery(output=tmp_path))
-    result = dap.incremental("canvas", ["users"], tmp_path, delivery=Delivery(output=tmp_path))
+    dap.snapshot("canvas", ["users"], ExportOptions(output=tmp_path))
+    result = dap.incremental("canvas", ["users"], tmp_path, options=ExportOptions(output=tmp_path))
     assert result.done[0].since == result.done[0].until
 
 
@@ -58,7 +54,7 @@ def test_the_lower_calls(dap: Client) -> None:
     assert b"".join(dap.open(urls[job.objects[0]])).startswith(b"\x1f\x8b")
 
 
-def test_a_database_is_kept_equal_in_one_call(tmp_path: Path) -> None:
+def test_a_database_is_kept_up_to_date_in_one_call(tmp_path: Path) -> None:
     url = f"duckdb:{tmp_path / 'college.duckdb'}"
     options = SyncOptions(stage=tmp_path / "stage")
     first = sync("canvas", ["users", "wik*"], url, options, SMALL)
@@ -113,60 +109,44 @@ def test_a_client_that_is_not_open_says_so() -> None:
         asyncio.run(AsyncClient(SMALL).tables("canvas"))
 
 
-def test_credentials_are_read_from_the_environment_only_when_needed() -> None:
-    with pytest.raises(MissingCredentialsError), Client(ClientOptions(environ={})):
+def test_credentials_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DAP_CLIENT_ID", "DAP_CLIENT_SECRET", "DAP_CLIENT_SECRET_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(MissingCredentialsError), Client(ClientOptions()):
         pass
+    monkeypatch.setenv("DAP_CLIENT_ID", "region#1")
+    monkeypatch.setenv("DAP_CLIENT_SECRET", "hush")
+    with Client(ClientOptions()) as client:
+        assert isinstance(client, Client)
 
 
 @pytest.mark.parametrize("spelling", ["CSV", "csv", Format.CSV])
 def test_formats_may_be_written_in_any_case(spelling: str, dap: Client, tmp_path: Path) -> None:
-    result = dap.snapshot("canvas", "wikis", Delivery(output=tmp_path, format=spelling, mode="Condensed"))
+    result = dap.snapshot("canvas", "wikis", ExportOptions(output=tmp_path, format=spelling, mode="Condensed"))
     assert (result.query.format, result.failed) == (Format.CSV, ())
 
 
-@pytest.mark.parametrize(("delivery", "word"), [({"format": "xml"}, "parquet"), ({"mode": "flat"}, "condensed")])
-def test_what_is_no_format_or_mode_is_a_usage_error(delivery: dict[str, str], word: str, dap: Client) -> None:
+@pytest.mark.parametrize(("options", "word"), [({"format": "xml"}, "parquet"), ({"mode": "flat"}, "condensed")])
+def test_an_unknown_format_or_mode_is_a_usage_error(options: dict[str, str], word: str) -> None:
     with pytest.raises(UsageError) as caught:
-        dap.snapshot("canvas", ["wikis"], Delivery(**delivery))  # type: ignore[arg-type]
+        ExportOptions(**options)  # type: ignore[arg-type]
     assert word in caught.value.hint
 
 
 def test_tables_may_be_written_as_the_command_takes_them(dap: Client, tmp_path: Path) -> None:
-    result = dap.snapshot("canvas", "wikis, courses", Delivery(output=tmp_path))
+    result = dap.snapshot("canvas", "wikis, courses", ExportOptions(output=tmp_path))
     assert {table.table for table in result.done} == {"wikis", "courses"}
 
 
-def test_notices_are_told_and_kept(dap: Client, tmp_path: Path) -> None:
+def test_notices_go_to_the_listener_and_into_the_result(tmp_path: Path) -> None:
     heard: list[Event] = []
-    result = dap.snapshot("canvas_log", ["web_logs"], Delivery(output=tmp_path, on_event=heard.append))
+    with Client(replace(SMALL, on_event=heard.append)) as dap:
+        result = dap.snapshot("canvas_log", ["web_logs"], ExportOptions(output=tmp_path))
     assert result.notices == tuple(event.message for event in heard if isinstance(event, Notice))
     assert any("canvas_logs" in notice for notice in result.notices)
 
 
-def test_pace_and_patience_are_read_from_the_environment_as_the_command_does() -> None:
-    environ = {"DAP_PACE": "7", "DAP_RETRY_TIMEOUT": "5", "DAP_READ_TIMEOUT": "6", "DAP_SCOPE": "root"}
-    read = _settings(ClientOptions(environ=environ))
-    assert (read.pace, read.retry_timeout, read.read_timeout, read.scope) == (RateLimit(7), 5.0, 6.0, "root")
-    given = _settings(ClientOptions(environ=environ, pace="none", retry_timeout=1, read_timeout=2.5))
-    assert (given.pace, given.retry_timeout, given.read_timeout) == (NO_RATE_LIMIT, 1, 2.5)
-
-
-@pytest.mark.parametrize(
-    ("options", "name"),
-    [
-        ({"environ": {"DAP_RETRY_TIMEOUT": "long"}}, "DAP_RETRY_TIMEOUT"),
-        ({"environ": {"DAP_READ_TIMEOUT": "0"}}, "DAP_READ_TIMEOUT"),
-        ({"environ": {}, "retry_timeout": -1.0}, "retry_timeout"),
-        ({"environ": {}, "read_timeout": math.inf}, "read_timeout"),
-        ({"environ": {}, "sandbox": True, "sandbox_scale": math.nan}, "sandbox_scale"),
-    ],
-)
-def test_numbers_that_cannot_be_meant_are_usage_errors(options: dict[str, Any], name: str) -> None:
-    with pytest.raises(UsageError, match=name):
-        _settings(ClientOptions(**options))
-
-
-def test_a_table_that_is_not_on_the_books_is_filled_anew_when_that_is_asked_for(dap: Client, tmp_path: Path) -> None:
+def test_a_half_loaded_table_is_reloaded_with_repair(dap: Client, tmp_path: Path) -> None:
     path = tmp_path / "college.duckdb"
     options = SyncOptions(stage=tmp_path / "stage")
     assert dap.sync("canvas", "wikis", f"duckdb:{path}?threads=1", options).failed == ()

@@ -4,27 +4,22 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dapkit import Client, ClientOptions, Delivery
+from dapkit import Client, ClientOptions, ExportOptions
 from dapkit.errors import DapError, InterruptedRunError, UsageError
 from dapkit.events import Event, ObjectStarted
 
 SMALL = ClientOptions(sandbox=True, sandbox_scale=0.05)
 
 
-@pytest.fixture(scope="module")
-def dap() -> Iterator[Client]:
-    with Client(SMALL) as client:
-        yield client
-
-
 def once(act: Callable[[], None]) -> Callable[[Event], None]:
-    """A listener that acts when the first file begins to come."""
+    """A listener that acts when the first download starts."""
     left = [act]
 
     def on_event(event: Event) -> None:
@@ -34,11 +29,13 @@ def once(act: Callable[[], None]) -> Callable[[Event], None]:
     return on_event
 
 
-def test_a_call_that_is_interrupted_has_ended_and_may_be_made_again(dap: Client, tmp_path: Path) -> None:
+def test_an_interrupted_call_has_ended_and_can_be_repeated(tmp_path: Path) -> None:
     interrupt = once(lambda: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt):
-        dap.snapshot("canvas", ["course*"], Delivery(output=tmp_path, on_event=interrupt))
-    assert dap.snapshot("canvas", ["course*"], Delivery(output=tmp_path)).failed == ()
+    options = ExportOptions(output=tmp_path)
+    with Client(replace(SMALL, on_event=interrupt)) as dap:
+        with pytest.raises(KeyboardInterrupt):
+            dap.snapshot("canvas", ["course*"], options)
+        assert dap.snapshot("canvas", ["course*"], options).failed == ()
 
 
 def test_closing_the_client_ends_the_calls_of_other_threads(tmp_path: Path) -> None:
@@ -47,11 +44,11 @@ def test_closing_the_client_ends_the_calls_of_other_threads(tmp_path: Path) -> N
 
     def snapshot() -> None:
         try:
-            client.snapshot("canvas", ["all"], Delivery(output=tmp_path, on_event=once(begun.set)))
+            client.snapshot("canvas", ["all"], ExportOptions(output=tmp_path))
         except DapError as error:
             caught.append(error)
 
-    with Client(SMALL) as client:
+    with Client(replace(SMALL, on_event=once(begun.set))) as client:
         other = threading.Thread(target=snapshot)
         other.start()
         assert begun.wait(20)

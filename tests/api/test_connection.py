@@ -1,4 +1,4 @@
-"""Sessions as the settings name them."""
+"""Sessions with the service or a sandbox, as the settings say."""
 
 import asyncio
 import subprocess
@@ -6,17 +6,18 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from dapkit.api.connection import connect, credentials_of, session_options
-from dapkit.cli.settings import read_settings
 from dapkit.client.session import Session
-from dapkit.config.settings import ConnectionSettings
+from dapkit.config.settings import ConnectionSettings, read_settings
 from dapkit.errors import MissingCredentialsError, OutputError, UsageError
 from dapkit.events import Event, Notice
 from dapkit.model import SANDBOX_SERVICE
+from dapkit.protocol.budget import NO_RATE_LIMIT, PUBLISHED_RATE_LIMIT, RateLimit
 
 ENVIRON = {"DAP_CLIENT_ID": "region#1", "DAP_CLIENT_SECRET": "hush"}
 
@@ -31,10 +32,17 @@ def test_the_service_is_asked_as_the_settings_say(tmp_path: Path) -> None:
     options = session_options(chosen, None)
     assert options.base_url == "https://api.example/"
     assert (options.credentials.client_id, options.credentials.client_secret) == ("region#1", "hush")
-    assert (options.scope, options.ca_file, options.pace) == ("root", tmp_path / "ca", chosen.pace)
+    assert (options.scope, options.ca_file, options.pace) == ("root", tmp_path / "ca", RateLimit(7))
     assert options.state_folder == chosen.state_folder
     assert options.identity is None
     assert options.user_agent.startswith("dapkit/")
+
+
+def test_a_sandbox_has_no_rate_limits_unless_they_are_set() -> None:
+    fake: Any = SimpleNamespace(base_url="http://x", client_id="a", client_secret="b", data_seconds=lambda: 0.0)
+    assert session_options(settings({}, sandbox=True), fake).pace == NO_RATE_LIMIT
+    assert session_options(settings({"DAP_PACE": "7"}, sandbox=True), fake).pace == RateLimit(7)
+    assert session_options(settings(ENVIRON), None).pace == PUBLISHED_RATE_LIMIT
 
 
 def test_without_credentials_there_is_no_session() -> None:
@@ -54,7 +62,7 @@ def test_options_win_over_the_environments_credentials(tmp_path: Path) -> None:
     assert by_file.client_secret == "from-file"
 
 
-def test_a_base_url_that_is_none_is_a_usage_error() -> None:
+def test_an_invalid_base_url_is_a_usage_error() -> None:
     async def attempt() -> None:
         async with connect(settings(ENVIRON, base_url="nonsense"), lambda _: None):
             raise AssertionError
@@ -75,7 +83,7 @@ def test_a_clock_that_cannot_be_kept_is_an_error_before_the_work_and_a_notice_af
             home.touch()
             with pytest.raises(OutputError, match=r"clock\.json"):
                 connection.check()
-            connection.move_on()
+            connection.advance()
 
     asyncio.run(visit())
     (told,) = heard
@@ -94,18 +102,17 @@ def test_the_sandbox_lives_inside_and_its_clock_moves(tmp_path: Path) -> None:
 
     async def visit() -> tuple[str, Sequence[str]]:
         async with connect(chosen, heard.append) as connection:
-            before = connection.sandbox.service.moment.now_ms() if connection.sandbox else 0
+            before = connection.sandbox.state.data_clock.now_ms() if connection.sandbox else 0
             tables = await connection.session.tables("canvas")
-            connection.move_on()
+            connection.advance()
             assert connection.sandbox is not None
-            assert connection.sandbox.service.moment.now_ms() == before + 4 * 3_600_000
+            assert connection.sandbox.state.data_clock.now_ms() == before + 4 * 3_600_000
             return connection.session.identity, tables
 
     identity, tables = asyncio.run(visit())
     assert identity == SANDBOX_SERVICE
     assert "courses" in tables
-    assert [event.message for event in heard if isinstance(event, Notice)] == list(chosen.notices)
-    assert len(heard) == 1
+    assert heard == []
 
 
 def test_the_age_of_a_sandboxs_data_is_told_by_its_own_clock(tmp_path: Path) -> None:
@@ -113,7 +120,7 @@ def test_the_age_of_a_sandboxs_data_is_told_by_its_own_clock(tmp_path: Path) -> 
         chosen = settings({"DAP_SANDBOX_HOME": str(tmp_path), "DAP_SANDBOX_SCALE": "0.05"}, sandbox=True)
         async with connect(chosen, lambda _: None) as connection:
             times = [connection.session.data_now()]
-            connection.move_on()
+            connection.advance()
             return [*times, connection.session.data_now()]
 
     first = datetime(2026, 9, 1, tzinfo=UTC)

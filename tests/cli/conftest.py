@@ -1,5 +1,6 @@
 """Fixtures of the command line's tests: running it in this process, and results of the engine to show."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,23 +12,6 @@ from dapkit.cli.main import main
 from dapkit.errors import DapError
 from dapkit.model import Format, Query
 from dapkit.results import RunResult, TableFailed, TableResult
-
-_VARIABLES = (
-    "DAP_API_URL",
-    "DAP_CLIENT_ID",
-    "DAP_CLIENT_SECRET",
-    "DAP_CLIENT_SECRET_FILE",
-    "DAP_CONSOLE_THEME",
-    "DAP_PACE",
-    "DAP_SANDBOX_JOB_SECONDS",
-    "DAP_SANDBOX_SCALE",
-    "DAP_SANDBOX_SEED",
-    "DAP_SCOPE",
-    "DAP_TRACKING",
-    "HTTPS_PROXY",
-    "HTTP_PROXY",
-    "NO_COLOR",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +28,10 @@ Run = Callable[..., Outcome]
 
 @pytest.fixture(autouse=True)
 def own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep the person's variables and folders out of the tests."""
-    for name in _VARIABLES:
-        monkeypatch.delenv(name, raising=False)
+    """Keep the variables and folders of the person who runs the tests out of them."""
+    for name in os.environ:
+        if name.startswith("DAP_") or name in ("HTTPS_PROXY", "HTTP_PROXY", "NO_COLOR"):
+            monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "state"))
     monkeypatch.setenv("DAP_SANDBOX_HOME", str(tmp_path / "sandbox"))

@@ -1,4 +1,4 @@
-"""The command's first moments, before anybody handles a signal."""
+"""The start of the command, before it handles signals."""
 
 import signal
 import subprocess
@@ -26,30 +26,30 @@ run()
 @pytest.mark.parametrize(
     "module", ["signal", "dapkit.cli.main", "click", "dapkit.cli.commands.list", "dapkit.api.connection"]
 )
-def test_ctrl_c_while_the_command_is_imported_ends_it_without_a_word(module: str) -> None:
+def test_ctrl_c_during_imports_ends_the_command_silently(module: str) -> None:
     child = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(module=module), "list", "--help"], capture_output=True, check=False
     )
     assert (child.returncode, child.stdout, child.stderr) == (130, b"", b"")
 
 
-def test_where_ctrl_c_is_to_be_ignored_it_is() -> None:
+def test_ctrl_c_stays_ignored_if_the_caller_wants_it() -> None:
     program = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + PROGRAM.format(module="click")
     child = subprocess.run([sys.executable, "-c", program, "--version"], capture_output=True, check=True)
     assert child.stdout.startswith(b"dapkit ")
 
 
-def test_a_command_that_begins_is_interrupted_as_usual() -> None:
+def test_once_a_command_starts_ctrl_c_raises_as_usual() -> None:
     before = signal.signal(signal.SIGINT, entry.end)
     try:
-        entry.begin()
+        entry.restore_interrupts()
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def test_it_is_the_command() -> None:
-    child = subprocess.run([sys.executable, "-m", "dapkit.cli", "--version"], capture_output=True, check=True)
+def test_the_package_can_be_run_as_a_module() -> None:
+    child = subprocess.run([sys.executable, "-m", "dapkit", "--version"], capture_output=True, check=True)
     assert child.stdout.startswith(b"dapkit ")
 
 

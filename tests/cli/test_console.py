@@ -1,4 +1,4 @@
-"""What a command tells and where."""
+"""What a command prints, and where."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dapkit.cli.console import Console
-from dapkit.cli.settings import MessageSettings, read_messages
+from dapkit.config.settings import MessageSettings, read_settings
 from dapkit.errors import ServerError
 from dapkit.events import Notice, RunStarted, TablePhase, TablePhaseChanged
 from dapkit.model import Format, Query
@@ -32,14 +32,14 @@ EVENTS = (
 
 
 def messages(**given: Any) -> MessageSettings:
-    return read_messages(given, {})
+    return read_settings(given, {}).messages
 
 
 def told(settings: MessageSettings, *, live: bool = False) -> None:
     with Console(settings, live=live) as console:
         for event in EVENTS:
             console.on_event(event)
-        console.tell(["the summary"])
+        console.print(["the summary"])
         console.result("the result")
 
 
@@ -47,8 +47,8 @@ def told(settings: MessageSettings, *, live: bool = False) -> None:
     ("given", "levels", "summary"),
     [
         ({}, ["info", "notice", "error"], True),
-        ({"loglevel": "debug"}, ["info", "debug", "notice", "error"], True),
-        ({"loglevel": "warning"}, ["error"], True),
+        ({"log_level": "debug"}, ["info", "debug", "notice", "error"], True),
+        ({"log_level": "warning"}, ["error"], True),
         ({"quiet": True}, ["error"], False),
         ({"no_log_to_console": True}, [], True),
         ({"non_interactive": True}, ["info", "notice", "error"], True),
@@ -67,12 +67,12 @@ def test_levels_choose_what_is_told(
 
 
 def test_json_lines_are_objects(capsys: pytest.CaptureFixture[str]) -> None:
-    told(messages(logformat="json", quiet=True))
+    told(messages(log_format="json", quiet=True))
     assert json.loads(capsys.readouterr().err)["code"] == "server"
 
 
 def test_the_log_file_gets_all_and_grows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = messages(logfile=tmp_path / "dap.log", quiet=True)
+    settings = messages(log_file=tmp_path / "dap.log", quiet=True)
     told(settings)
     told(settings)
     lines = (tmp_path / "dap.log").read_text().splitlines()
@@ -83,7 +83,7 @@ def test_the_log_file_gets_all_and_grows(tmp_path: Path, capsys: pytest.CaptureF
 def test_why_something_failed_is_told_in_any_case(capsys: pytest.CaptureFixture[str]) -> None:
     for given in ({"quiet": True}, {"no_log_to_console": True, "non_interactive": True}):
         with Console(messages(**given)) as console:
-            console.tell(["because \x1b[2J"], failed=True)
+            console.print(["because \x1b[2J"], failed=True)
         assert capsys.readouterr().err == "because  [2J\n"
 
 
@@ -96,9 +96,9 @@ def test_notices_are_kept_whoever_tells_them(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
-@pytest.mark.parametrize("given", [{}, {"no_log_to_console": True}, {"logformat": "json"}], ids=str)
+@pytest.mark.parametrize("given", [{}, {"no_log_to_console": True}, {"log_format": "json"}], ids=str)
 def test_a_log_file_that_is_full_is_told_once(given: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    told(messages(logfile=Path("/dev/full"), **given))
+    told(messages(log_file=Path("/dev/full"), **given))
     captured = capsys.readouterr()
     assert captured.out == "the result\n"
     assert captured.err.count("/dev/full") == 1
@@ -112,7 +112,7 @@ def test_nothing_stays_attached_when_it_closes() -> None:
 
 def test_an_exception_is_traced_at_debug_level_only(capsys: pytest.CaptureFixture[str]) -> None:
     for level, traced in (("info", False), ("debug", True)):
-        with pytest.raises(ValueError, match="broken"), Console(messages(loglevel=level)):
+        with pytest.raises(ValueError, match="broken"), Console(messages(log_level=level)):
             raise ValueError("broken")
         assert ("Traceback" in capsys.readouterr().err) == traced
 
@@ -133,13 +133,13 @@ def test_on_a_dumb_terminal_there_are_log_lines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    told(read_messages({}, {"TERM": "dumb"}), live=True)
+    told(read_settings({}, {"TERM": "dumb"}).messages, live=True)
     err = capsys.readouterr().err
     assert "snapshot of 1 table" in err
     assert "\x1b" not in err
 
 
-@pytest.mark.parametrize("given", [{"non_interactive": True}, {"quiet": True}, {"logformat": "json"}, {}], ids=str)
+@pytest.mark.parametrize("given", [{"non_interactive": True}, {"quiet": True}, {"log_format": "json"}, {}], ids=str)
 def test_live_progress_needs_a_terminal_and_nothing_against_it(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""What the doctor looks at, on loopback."""
+"""The checks of the doctor, on loopback."""
 
 import asyncio
 import socket
@@ -13,9 +13,17 @@ import pytest
 import trustme
 
 from dapkit.cli import doctor_checks as probes
-from dapkit.cli.doctor_findings import Finding, Verdict
-from dapkit.cli.settings import read_settings
-from dapkit.config.settings import ConnectionSettings
+from dapkit.cli.doctor_checks import (
+    Finding,
+    Verdict,
+    failed,
+    judge_installation,
+    judge_proxy,
+    judge_skew,
+    judge_space,
+    without_credentials,
+)
+from dapkit.config.settings import ConnectionSettings, read_settings
 from dapkit.errors import RejectedCredentialsError, ServerError
 
 
@@ -43,7 +51,7 @@ def settings(environ: dict[str, str], **given: Any) -> ConnectionSettings:
 
 def findings_of_way(base_url: str, ca_file: Path | None = None) -> dict[str, Finding]:
     async def gather() -> list[Finding]:
-        return [finding async for finding in probes.probe_way(base_url, ca_file)]
+        return [finding async for finding in probes.probe_network(base_url, ca_file)]
 
     return {finding.check: finding for finding in asyncio.run(gather())}
 
@@ -64,7 +72,7 @@ async def tls_server(authority: trustme.CA) -> AsyncIterator[int]:
 def tls_findings(authority: trustme.CA, ca_file: Path | None) -> dict[str, Finding]:
     async def gather() -> list[Finding]:
         async with tls_server(authority) as port:
-            return [finding async for finding in probes.probe_way(f"https://localhost:{port}", ca_file)]
+            return [finding async for finding in probes.probe_network(f"https://localhost:{port}", ca_file)]
 
     return {finding.check: finding for finding in asyncio.run(gather())}
 
@@ -84,7 +92,7 @@ def test_a_trusted_certificate_is_fine(authority: trustme.CA, tmp_path: Path) ->
 def test_an_unknown_authority_fails_and_names_the_way_out(authority: trustme.CA) -> None:
     found = tls_findings(authority, None)
     assert found["tls"].verdict is Verdict.FAIL
-    assert "--ca-file" in found["tls"].advice
+    assert "--ca-file" in found["tls"].hint
 
 
 def test_a_ca_file_that_is_none_fails(authority: trustme.CA, tmp_path: Path) -> None:
@@ -145,7 +153,7 @@ def test_behind_a_proxy_name_and_certificate_are_its_matter(monkeypatch: pytest.
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     found = findings_of_way("https://api.example")
-    assert found["proxy"].message == "http://proxy.example:3128 for api.example."
+    assert found["proxy"].message == "http://proxy.example:3128 for api.example"
     assert found["dns"].verdict is found["tls"].verdict is Verdict.SKIP
 
 
@@ -196,9 +204,9 @@ class FakeSession:
 @pytest.mark.parametrize(
     ("login", "tables", "verdicts"),
     [
-        (SimpleNamespace(skew=1.0), ("a",), {"login": "ok", "clock": "ok", "answer": "ok"}),
-        (SimpleNamespace(skew=900.0), ServerError("503"), {"login": "ok", "clock": "fail", "answer": "fail"}),
-        (RejectedCredentialsError("no"), (), {"login": "fail", "clock": "skip", "answer": "skip"}),
+        (SimpleNamespace(skew=1.0), ("a",), {"login": "ok", "clock": "ok", "response": "ok"}),
+        (SimpleNamespace(skew=900.0), ServerError("503"), {"login": "ok", "clock": "fail", "response": "fail"}),
+        (RejectedCredentialsError("no"), (), {"login": "fail", "clock": "skip", "response": "skip"}),
     ],
 )
 def test_the_service_is_asked_step_by_step(
@@ -219,11 +227,88 @@ def test_the_service_is_asked_step_by_step(
 
 def test_what_rests_on_a_failure_is_skipped(tmp_path: Path) -> None:
     async def gather() -> list[Finding]:
-        connection = settings({"DAP_API_URL": "nonsense", "PATH": ""})
+        connection = settings({"DAP_API_URL": "nonsense"})
         return [finding async for finding in probes.examine(connection, tmp_path, lambda _: None)]
 
     found = {finding.check: finding.verdict.value for finding in asyncio.run(gather())}
     assert found["credentials"] == found["address"] == "fail"
-    assert found["login"] == found["clock"] == found["answer"] == "skip"
+    assert found["login"] == found["clock"] == found["response"] == "skip"
     assert found["folder"] == "ok"
     assert "installation" in found
+
+
+@pytest.mark.parametrize(
+    ("skew", "verdict", "word"),
+    [
+        (0.0, Verdict.OK, "behind"),
+        (-59.0, Verdict.OK, "behind"),
+        (61.0, Verdict.WARN, "ahead of"),
+        (-299.0, Verdict.WARN, "behind"),
+        (301.0, Verdict.FAIL, "ahead of"),
+        (None, Verdict.SKIP, "no date"),
+    ],
+)
+def test_clocks_may_differ_a_little(skew: float | None, verdict: Verdict, word: str) -> None:
+    finding = judge_skew(skew)
+    assert finding.verdict is verdict
+    assert word in finding.message
+    assert bool(finding.hint) == (verdict in (Verdict.WARN, Verdict.FAIL))
+
+
+@pytest.mark.parametrize(
+    ("free", "verdict"),
+    [(50_000_000_000, Verdict.OK), (5_000_000_000, Verdict.WARN), (50_000_000, Verdict.FAIL)],
+)
+def test_space_is_judged_by_what_a_snapshot_takes(free: int, verdict: Verdict) -> None:
+    assert judge_space(free, Path("out")).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://user:pass@proxy:3128", "http://proxy:3128"),
+        ("http://proxy:3128/", "http://proxy:3128/"),
+        ("user:p@ss@proxy:3128", "proxy:3128"),
+    ],
+)
+def test_a_proxy_is_shown_without_its_credentials(url: str, shown: str) -> None:
+    assert without_credentials(url) == shown
+    assert judge_proxy(url, "https://api.example").message == f"{shown} for api.example"
+
+
+def test_no_proxy_is_fine() -> None:
+    assert judge_proxy(None, "https://api.example").verdict is Verdict.OK
+
+
+OWN = Path("/venv/bin/dap")
+OTHER = Path("/usr/bin/dap")
+
+
+@pytest.mark.parametrize(
+    ("commands", "official", "verdict", "words"),
+    [
+        ((OWN,), None, Verdict.OK, "No other"),
+        ((), None, Verdict.OK, "No other"),
+        ((OWN, OTHER), None, Verdict.WARN, "comes later on PATH: /usr/bin/dap"),
+        ((OTHER, OWN), None, Verdict.WARN, "comes first on PATH: /usr/bin/dap"),
+        ((OWN,), "2.3.1", Verdict.WARN, "instructure-dap-client 2.3.1"),
+    ],
+)
+def test_other_commands_of_the_same_name_are_pointed_out(
+    commands: tuple[Path, ...], official: str | None, verdict: Verdict, words: str
+) -> None:
+    finding = judge_installation(commands, OWN, official)
+    assert finding.verdict is verdict
+    assert words in finding.message
+
+
+def test_a_failure_brings_hint_and_uuid() -> None:
+    finding = failed("login", RejectedCredentialsError("Refused", uuid="u-1"))
+    assert finding.message == "Refused (uuid u-1)"
+    assert finding.hint == RejectedCredentialsError.default_hint
+
+
+def test_a_finding_is_lines_and_an_object() -> None:
+    finding = Finding(check="dns", verdict=Verdict.FAIL, message="No name.", hint="Set one.")
+    assert finding.lines() == ["fail  dns           No name.", f"{'':20} -> Set one."]
+    assert finding.as_dict() == {"check": "dns", "verdict": "fail", "message": "No name.", "hint": "Set one."}

@@ -44,7 +44,7 @@ def test_partly_names_the_tables_and_helps_only_where_running_again_may() -> Non
     useless = error_of(1, failures(b=OutOfRangeError("y")))
     assert isinstance(again, PartialFailureError)
     assert isinstance(useless, PartialFailureError)
-    assert again.message == "2 of 3 tables failed: a, b."
+    assert again.message == "2 of 3 tables failed: a, b"
     assert again.hint == PartialFailureError.default_hint
     assert "will not help" in useless.hint
     assert (again.as_dict()["retryable"], useless.as_dict()["retryable"]) == (True, False)

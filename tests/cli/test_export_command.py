@@ -1,4 +1,4 @@
-"""`snapshot` and `incremental` with the engine played by a fake: what it is asked, and what comes of its result."""
+"""`snapshot` and `incremental` with a fake engine: what is requested of it, and what is made of its result."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from dapkit.cli import export_command as exporting
+from dapkit.cli import export_command, run_command
 from dapkit.errors import AccountDisabledError, DapError, OutputError, ServerError
 from dapkit.events import Listener
-from dapkit.export.run import ExportOptions, Preview
+from dapkit.export.options import ExportRequest
+from dapkit.export.run import Preview
 from dapkit.model import Format, Mode, Query
 from dapkit.results import RunResult, TableResult
 
@@ -25,26 +26,26 @@ class Engine:
     """What the fake engine was asked, and what it answers."""
 
     def __init__(self) -> None:
-        self.asked: list[ExportOptions] = []
+        self.asked: list[ExportRequest] = []
         self.result: RunResult | Exception | None = None
         self.seen: Preview | None = None
-        self.moved_on = 0
+        self.advanced = 0
         self.checked: DapError | None = None
 
-    async def export(self, _session: object, options: ExportOptions, _listen: Listener) -> RunResult:
+    async def export(self, _session: object, options: ExportRequest, _listen: Listener) -> RunResult:
         self.asked.append(options)
         if isinstance(self.result, Exception):
             raise self.result
         assert self.result is not None
         return self.result
 
-    async def preview(self, _session: object, options: ExportOptions) -> Preview:
+    async def preview(self, _session: object, options: ExportRequest) -> Preview:
         self.asked.append(options)
         assert self.seen is not None
         return self.seen
 
-    def move_on(self) -> None:
-        self.moved_on += 1
+    def advance(self) -> None:
+        self.advanced += 1
 
     def check(self) -> None:
         if self.checked is not None:
@@ -52,7 +53,7 @@ class Engine:
 
     @asynccontextmanager
     async def connect(self, *_: object) -> AsyncIterator[Any]:
-        yield SimpleNamespace(session=None, move_on=self.move_on, check=self.check)
+        yield SimpleNamespace(session=None, advance=self.advance, check=self.check)
 
 
 @pytest.fixture
@@ -61,18 +62,18 @@ def engine(
 ) -> Engine:
     fake = Engine()
     fake.result = run_result([table_result()])
-    for name in ("connect", "export", "preview"):
-        monkeypatch.setattr(exporting, name, getattr(fake, name))
+    monkeypatch.setattr(run_command, "connect", fake.connect)
+    monkeypatch.setattr(export_command, "export", fake.export)
+    monkeypatch.setattr(export_command, "preview", fake.preview)
     return fake
 
 
 def test_the_official_example_means_what_it_meant(engine: Engine, dap: Callable[..., Any]) -> None:
     assert dap(*SNAPSHOT).code == 0
     (asked,) = engine.asked
-    assert asked == ExportOptions(
+    assert asked == ExportRequest(
         namespace="canvas",
         tables=("courses",),
-        query=Query(format=Format.JSONL),
         output=Path("downloads"),
     )
 
@@ -91,11 +92,12 @@ def test_every_option_reaches_the_engine(engine: Engine, dap: Callable[..., Any]
     )
     assert outcome.code == 0
     assert engine.asked == [
-        ExportOptions(
+        ExportRequest(
             namespace="canvas",
             tables=("a", "b", "c*"),
             exclude=("cat", "cow"),
-            query=Query(format=Format.PARQUET, mode=Mode.CONDENSED),
+            format=Format.PARQUET,
+            mode=Mode.CONDENSED,
             output=Path("out"),
             concurrency=3,
             new=True,
@@ -107,14 +109,14 @@ def test_every_option_reaches_the_engine(engine: Engine, dap: Callable[..., Any]
 def test_stdout_carries_nothing_but_results(engine: Engine, dap: Callable[..., Any]) -> None:
     outcome = dap(*SNAPSHOT)
     assert outcome.out == ""
-    assert "1 table whole" in outcome.err
+    assert "1 table complete" in outcome.err
     assert "Look at courses" in outcome.err
 
 
 def test_json_is_one_object_on_stdout(engine: Engine, dap: Callable[..., Any]) -> None:
     outcome = dap(*SNAPSHOT, "--json", "--quiet")
     made = json.loads(outcome.out)
-    assert (made["command"], made["status"], made["tables"][0]["table"]) == ("snapshot", "whole", "courses")
+    assert (made["command"], made["status"], made["tables"][0]["table"]) == ("snapshot", "complete", "courses")
     assert outcome.err == ""
 
 
@@ -129,12 +131,12 @@ def test_a_part_that_failed_makes_the_exit_code(
     assert outcome.code == json.loads(outcome.out)["exit_code"] == 3
     assert "Failed: users: It is 503 [server]" in outcome.err
     assert json.loads(outcome.err.splitlines()[-1])["code"] == "partial-failure"
-    assert engine.moved_on == 0
+    assert engine.advanced == 0
 
 
 def test_only_a_run_that_ends_well_moves_the_sandbox_on(engine: Engine, dap: Callable[..., Any]) -> None:
     dap(*SNAPSHOT)
-    assert engine.moved_on == 1
+    assert engine.advanced == 1
 
 
 def test_an_error_of_the_whole_run_is_told_once(engine: Engine, dap: Callable[..., Any]) -> None:
@@ -159,7 +161,7 @@ def preview_of(**fields: Any) -> Preview:
         "namespace": "canvas",
         "query": Query(format=Format.CSV),
         "tables": ("courses", "users"),
-        "whole": (),
+        "complete": (),
         "since": {},
         "continued": None,
     }
@@ -167,12 +169,12 @@ def preview_of(**fields: Any) -> Preview:
 
 
 def test_a_dry_run_names_what_would_be_asked(engine: Engine, dap: Callable[..., Any]) -> None:
-    engine.seen = preview_of(whole=("users",), continued=65.0)
+    engine.seen = preview_of(complete=("users",), continued=65.0)
     outcome = dap(*SNAPSHOT, "--dry-run")
     assert (outcome.code, outcome.out) == (0, "courses\n")
     assert "interrupted 1m 5s ago" in outcome.err
-    assert "Whole already: users." in outcome.err
-    assert engine.moved_on == 0
+    assert "Already complete: users." in outcome.err
+    assert engine.advanced == 0
 
 
 def test_a_dry_run_shows_from_when_each_table_goes_on(engine: Engine, dap: Callable[..., Any]) -> None:
@@ -181,9 +183,9 @@ def test_a_dry_run_shows_from_when_each_table_goes_on(engine: Engine, dap: Calla
 
 
 def test_a_dry_run_may_be_one_object(engine: Engine, dap: Callable[..., Any]) -> None:
-    engine.seen = preview_of(whole=("users",))
+    engine.seen = preview_of(complete=("users",))
     made = json.loads(dap(*SNAPSHOT, "--dry-run", "--json").out)
-    assert (made["status"], made["tables"], made["whole"]) == ("dry-run", ["courses", "users"], ["users"])
+    assert (made["status"], made["tables"], made["complete"]) == ("dry-run", ["courses", "users"], ["users"])
 
 
 def test_since_may_be_a_time(engine: Engine, dap: Callable[..., Any]) -> None:
@@ -199,7 +201,7 @@ def test_a_time_without_a_zone_is_local_and_said_so(engine: Engine, dap: Callabl
     local = datetime(2026, 1, 1).astimezone(UTC).isoformat().replace("+00:00", "Z")
     outcome = dap(*INCREMENTAL, "2026-01-01", "--until", "2026-01-02")
     assert engine.asked[0].query.since == local
-    assert f"--since 2026-01-01 has no time zone: taken as local time, in UTC {local}." in outcome.err
+    assert f"--since 2026-01-01 has no time zone and is taken as local time: {local}" in outcome.err
     assert "--until 2026-01-02 has no time zone" in outcome.err
 
 
@@ -266,7 +268,7 @@ def test_since_may_be_a_folder(engine: Engine, dap: Callable[..., Any], tmp_path
         ((*SNAPSHOT, "--format", "xml"), "jsonl"),
         ((*SNAPSHOT, "--mode", "flat"), "expanded"),
         ((*SNAPSHOT, "--concurrency", "0"), "--concurrency"),
-        ((*SNAPSHOT, "--pace", "fast"), "--pace"),
+        ((*SNAPSHOT, "--pace", "fast"), "Invalid --pace 'fast'"),
         ((*SNAPSHOT, "--formt", "csv"), "--format"),
         (("--sandbox", *SNAPSHOT, "--base-url", "https://x"), "--sandbox"),
         ((*SNAPSHOT, "--sandbox-scale", "2"), "--sandbox-scale"),

@@ -1,4 +1,4 @@
-"""Log lines: their form, their levels, what each event says."""
+"""Log lines: formats, levels, and the text of each event."""
 
 import json
 import logging
@@ -87,18 +87,18 @@ EVENTS: list[tuple[Event, int, str]] = [
     (
         TablePhaseChanged(table="a", phase=TablePhase.RUNNING, job_id="j1"),
         logging.INFO,
-        "a: the service prepares it (job j1)",
+        "a: waiting for the service (job j1)",
     ),
     (TablePhaseChanged(table="a", phase=TablePhase.QUEUED), logging.DEBUG, "a: queued"),
-    (ObjectsListed(table="a", objects=3, whole=0), logging.INFO, "a: 3 files"),
-    (ObjectsListed(table="a", objects=3, whole=1), logging.INFO, "a: 3 files, 1 of them here already"),
-    (ObjectStarted(table="a", name="x.gz", size=None), logging.DEBUG, "a: fetching x.gz"),
-    (ObjectCompleted(table="a", name="x.gz", size=1500, rows=7), logging.DEBUG, "a: x.gz is whole, 1.50 kB"),
-    (Retrying(table="a", error=ServerError("It is 503"), pause=5), logging.WARNING, "a: It is 503. Again in 5.0 s."),
-    (Retrying(table=None, error=ServerError("No."), pause=61), logging.WARNING, "No. Again in 1m 1s."),
+    (ObjectsListed(table="a", objects=3, complete=0), logging.INFO, "a: 3 files"),
+    (ObjectsListed(table="a", objects=3, complete=1), logging.INFO, "a: 3 files, 1 of them already downloaded"),
+    (ObjectStarted(table="a", name="x.gz", size=None), logging.DEBUG, "a: downloading x.gz"),
+    (ObjectCompleted(table="a", name="x.gz", size=1500, rows=7), logging.DEBUG, "a: x.gz complete, 1.50 kB"),
+    (Retrying(table="a", error=ServerError("It is 503"), pause=5), logging.WARNING, "a: It is 503. Retrying in 5.0 s."),
+    (Retrying(table=None, error=ServerError("No."), pause=61), logging.WARNING, "No. Retrying in 1m 1s."),
     (Notice(message="Mind this."), logs.NOTICE, "Mind this."),
     (TableFailed(table="a", error=JobFailedError("It broke")), logging.ERROR, "a: failed: It broke"),
-    (BytesReceived(table="a", count=10), logging.DEBUG, "a: 10 B"),
+    (BytesReceived(table="a", count=10), logging.DEBUG, "a: 10 B received"),
 ]
 
 
@@ -112,10 +112,10 @@ def test_the_beginning_says_what_is_continued() -> None:
     event = RunStarted(
         namespace="canvas", tables=("a", "b"), query=query, output=Path("out"), continued=7500.0, sandbox=True
     )
-    sentence = logs.run_sentence(event)
+    sentence = logs.run_text(event)
     assert sentence == (
         "canvas: snapshot of 2 tables as parquet into out, from the sandbox; "
-        "continuing the run that was interrupted 2h 5m ago."
+        "resuming the run that was interrupted 2h 5m ago"
     )
 
 
@@ -129,18 +129,18 @@ def test_an_increment_is_called_changes() -> None:
         continued=None,
         sandbox=False,
     )
-    assert logs.run_sentence(event) == "canvas: changes of 1 table as csv into out."
+    assert logs.run_text(event) == "canvas: changes of 1 table as csv into out"
 
 
 def test_a_whole_table_says_what_it_is(table_result: Callable[..., TableResult]) -> None:
     level, message, fields = logs.describe(TableCompleted(result=table_result(reused=True)))
     assert level == logging.INFO
     assert message == (
-        "courses: whole, 2 files, 1.50 kB, 1,234 rows, at 2026-09-01T00:00:00Z, proven by crc, was here already"
+        "courses: already downloaded, 2 files, 1.50 kB, 1,234 rows, at 2026-09-01T00:00:00Z, verified: CRC"
     )
     assert fields["table"] == "courses"
-    bare = logs.result_sentence(table_result(rows=None, at=None, until="u"))
-    assert bare == "courses: whole, 2 files, 1.50 kB, until u, proven by crc"
+    bare = logs.result_text(table_result(rows=None, at=None, until="u"))
+    assert bare == "courses: complete, 2 files, 1.50 kB, until u, verified: CRC"
 
 
 def test_an_error_brings_its_fields() -> None:
@@ -155,7 +155,7 @@ def test_a_long_download_shows_life_every_half_minute(caplog: pytest.LogCaptureF
     with caplog.at_level(logging.INFO, logger="test-of-life"):
         for _ in range(5):
             log(BytesReceived(table="a", count=1000))
-    assert [entry.getMessage().split("; ")[-1] for entry in caplog.records] == ["3.00 kB came", "5.00 kB came"]
+    assert [entry.getMessage().split("; ")[-1] for entry in caplog.records] == ["3.00 kB received", "5.00 kB received"]
 
 
 def test_a_log_file_is_made_with_its_folder_and_takes_any_name(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_log_file_that_is_full_is_told_once_and_stops_nothing(capsys: pytest.C
         handler.handle(record())
     handler.close()
     assert len(told) == 1
-    assert "/dev/full cannot be written: No space left on device." in told[0]
+    assert "Cannot write the log file /dev/full: No space left on device" in told[0]
     assert capsys.readouterr().err == ""
 
 

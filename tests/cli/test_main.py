@@ -11,7 +11,7 @@ import pytest
 
 from dapkit import __version__
 from dapkit.cli import main as entry
-from dapkit.cli import stdio as streams
+from dapkit.cli import stdio
 from dapkit.cli.exitcodes import BROKEN_PIPE
 from dapkit.cli.main import COMMANDS, main, wants_json
 from dapkit.cli.options import SectionedOption, merged
@@ -50,6 +50,31 @@ def test_every_command_explains_itself(name: str, dap: Callable[..., Any]) -> No
         assert isinstance(parameter, click.Argument) or getattr(parameter, "help", None)
 
 
+LONGEST = {"list": 30, "schema": 35, "verify": 20, "doctor": 30, "sandbox": 95}
+"""The most lines of a command's help; 45 for the others."""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_is_short_and_fits_a_terminal(name: str, dap: Callable[..., Any]) -> None:
+    lines = dap(name, "--help").out.splitlines()
+    assert len(lines) <= LONGEST.get(name, 45)
+    assert [line for line in lines if len(line) > 80] == []
+    assert any("see dap --help" in line for line in lines)
+    assert not any("--client-id" in line or "--loglevel" in line for line in lines)
+
+
+def test_the_help_of_the_group_shows_the_shared_options_and_fits_a_terminal(dap: Callable[..., Any]) -> None:
+    text = dap("--help").out
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+    for name in ("--client-id", "--sandbox-seed", "--loglevel", "--retry-timeout"):
+        assert name in text
+
+
+def test_the_former_name_of_retry_timeout_is_accepted_and_not_shown(dap: Callable[..., Any]) -> None:
+    assert "--patience" not in dap("--help").out
+    assert dap("--patience", "5", "list", "--help").code == 0
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], []])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     program = (
@@ -71,7 +96,7 @@ def test_a_slip_in_the_command_is_answered_with_the_nearest(typed: str, meant: s
 
 
 def test_a_command_like_none_is_answered_with_all(dap: Callable[..., Any]) -> None:
-    assert "There are snapshot, incremental" in dap("zzz").err
+    assert "Commands: snapshot, incremental" in dap("zzz").err
 
 
 def test_a_slip_in_an_option_is_answered_with_the_nearest(dap: Callable[..., Any]) -> None:
@@ -149,7 +174,7 @@ def failing(error: BaseException) -> Callable[..., None]:
             ["Error: users: Nothing came", "uuid for support: u", "Hint: Wait."],
         ),
         (StalledError("users stalled", table="users", hint="Wait."), 20, ["Error: users stalled", "Hint: Wait."]),
-        (KeyboardInterrupt(), 130, ["Error: Stopped.", "Hint: Run the command again."]),
+        (KeyboardInterrupt(), 130, ["Error: Stopped", "Hint: Run the command again."]),
         (BrokenPipeError(), BROKEN_PIPE, []),
     ],
 )
@@ -161,7 +186,7 @@ def test_errors_end_in_lines_and_a_code(
     dap: Callable[..., Any],
 ) -> None:
     monkeypatch.setattr(entry.dap, "main", failing(error))
-    monkeypatch.setattr(streams, "give_up", lambda _: None)
+    monkeypatch.setattr(stdio, "discard", lambda _: None)
     outcome = dap("list")
     assert (outcome.code, outcome.err.splitlines()) == (code, lines)
 

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from dapkit.cli.progress import THEMES, Progress, RateMeter
-from dapkit.cli.settings import THEMES as THEME_NAMES
+from dapkit.config.settings import THEMES as THEME_NAMES
 from dapkit.events import (
     BytesReceived,
     Event,
@@ -49,13 +49,13 @@ def began(*tables: str) -> RunStarted:
 
 
 def test_before_the_tables_are_known_it_says_so() -> None:
-    assert "Asking for the tables" in drawn()
+    assert "Requesting the list of tables" in drawn()
 
 
 def test_it_shows_states_files_bytes_and_time(table_result: Callable[..., TableResult]) -> None:
     text = drawn(
         began("a", "b", "c"),
-        ObjectsListed(table="a", objects=4, whole=0),
+        ObjectsListed(table="a", objects=4, complete=0),
         ObjectStarted(table="a", name="x", size=None),
         BytesReceived(table="a", count=2500),
         ObjectCompleted(table="a", name="x", size=2000, rows=1),

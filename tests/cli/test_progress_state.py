@@ -49,7 +49,7 @@ def test_tables_move_through_their_states(table_result: Callable[..., TableResul
         began("a", "b", "c", "d"),
         TablePhaseChanged(table="a", phase=TablePhase.RUNNING),
         TablePhaseChanged(table="b", phase=TablePhase.RUNNING),
-        ObjectsListed(table="b", objects=3, whole=1),
+        ObjectsListed(table="b", objects=3, complete=1),
         ObjectStarted(table="b", name="x", size=10),
         TableCompleted(result=table_result("c")),
         TableFailed(table="d", error=JobFailedError("no")),
@@ -65,11 +65,11 @@ def test_tables_move_through_their_states(table_result: Callable[..., TableResul
 
 
 def test_totals_are_estimates_until_every_job_is_complete(table_result: Callable[..., TableResult]) -> None:
-    tally = tally_of(began("a", "b"), ObjectsListed(table="a", objects=4, whole=0))
+    tally = tally_of(began("a", "b"), ObjectsListed(table="a", objects=4, complete=0))
     assert tally.files() == (0, 8, True)
     tally.add(ObjectCompleted(table="a", name="x", size=5, rows=2))
     assert tally.files() == (1, 8, True)
-    tally.add(ObjectsListed(table="b", objects=1, whole=1))
+    tally.add(ObjectsListed(table="b", objects=1, complete=1))
     assert tally.files() == (2, 5, False)
 
 
@@ -90,5 +90,5 @@ def test_a_sentence_says_how_far_it_is(table_result: Callable[..., TableResult])
         TableFailed(table="b", error=JobFailedError("no")),
         BytesReceived(table="a", count=1500),
     )
-    assert tally.sentence() == "1 of 2 tables whole, 1 failed; 2 of 2 files; 1.50 kB came"
+    assert tally.sentence() == "1 of 2 tables complete, 1 failed; 2 of 2 files; 1.50 kB received"
     assert "~2 files" in tally_of(began("a", "b")).sentence()

@@ -1,4 +1,4 @@
-"""Streams that are closed, full, or poor in letters: in this process where that is possible, else in one of its own."""
+"""Streams that are closed, full, or lack characters: in this process where possible, else in a child process."""
 
 import io
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dapkit.cli import stdio as streams
+from dapkit.cli import stdio
 
 PROGRAM = "from dapkit.cli.main import run; run()"
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
@@ -25,20 +25,20 @@ def dap(redirected: str, *arguments: str, unbuffered: str = "") -> subprocess.Co
     ("redirected", "reason"),
     [(">&-", "Bad file descriptor"), pytest.param(">/dev/full", "No space left on device", marks=needs_full)],
 )
-@pytest.mark.parametrize("arguments", [["--version"], ["snapshot", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]], ids=" ".join)
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_result_that_cannot_be_written_is_an_output_error(
     unbuffered: str, arguments: list[str], redirected: str, reason: str
 ) -> None:
     done = dap(redirected, *arguments, unbuffered=unbuffered)
     assert done.returncode == 42
-    assert done.stderr.startswith(f"Error: The result cannot be written to stdout: {reason}.\nHint: ")
+    assert done.stderr.startswith(f"Error: Cannot write the result to stdout: {reason}\nHint: ")
 
 
 @pytest.mark.parametrize("redirected", [">&-", pytest.param(">/dev/full", marks=needs_full)])
 def test_without_a_result_stdout_is_not_missed(redirected: str, tmp_path: Path) -> None:
     done = dap(redirected, "verify", str(tmp_path))
-    assert (done.returncode, "cannot be written" in done.stderr) == (46, False)
+    assert (done.returncode, "Cannot write" in done.stderr) == (46, False)
 
 
 @pytest.mark.parametrize("redirected", ["2>&-", pytest.param("2>/dev/full", marks=needs_full)])
@@ -59,7 +59,7 @@ def test_letters_that_an_encoding_lacks_are_escaped_and_bytes_stay(monkeypatch: 
     for name in ("stdin", "stderr"):
         monkeypatch.setattr(sys, name, io.StringIO())
     monkeypatch.setattr(sys, "stdout", poor)
-    streams.prepare()
+    stdio.prepare()
     poor.write("k\xe4se \u732b \U0001f408 caf\udce9")
     poor.flush()
     assert written.getvalue() == rb"k\xe4se \u732b \U0001f408 caf" + b"\xe9"
@@ -71,4 +71,4 @@ def test_what_cannot_be_said_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(sys, "stderr", Full())
-    streams.say("anything")
+    stdio.write_error("anything")

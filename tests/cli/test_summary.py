@@ -22,11 +22,11 @@ def test_the_table_is_sorted_and_aligned(table_result: MakeTable, run_result: Ma
     tables = [table_result("users", rows=None, reused=True), table_result("courses")]
     lines = summary.summary_lines(run_result(tables))
     assert lines == [
-        "table     rows  files     size  at                    proven by  note",
-        "courses  1,234      2  1.50 kB  2026-09-01T00:00:00Z  crc",
-        "users        ?      2  1.50 kB  2026-09-01T00:00:00Z  crc        was here already",
+        "table     rows  files     size  at                    verified  note",
+        "courses  1,234      2  1.50 kB  2026-09-01T00:00:00Z  CRC",
+        "users        ?      2  1.50 kB  2026-09-01T00:00:00Z  CRC       already downloaded",
         "",
-        "2 tables whole, 1,234 rows, 4 files, 3.00 kB, in 12 s. Folder: out",
+        "2 tables complete, 1,234 rows, 4 files, 3.00 kB, in 12 s. Folder: out",
     ]
 
 
@@ -39,9 +39,9 @@ def test_an_increment_shows_until(table_result: MakeTable, run_result: MakeRun) 
 def test_failures_end_the_summary_with_what_support_asks_for(table_result: MakeTable, run_result: MakeRun) -> None:
     error = JobFailedError("The job failed", uuid="u-7", hint="Wait.")
     lines = summary.summary_lines(run_result([table_result()], {"users": error}, refetched=2000, sandbox=True))
-    came = "1,234 rows, 2 files, 1.50 kB, 2.00 kB fetched twice"
+    came = "1,234 rows, 2 files, 1.50 kB, 2.00 kB downloaded twice"
     assert lines[3:] == [
-        f"1 of 2 tables whole, 1 failed, {came}, in 12 s, from the sandbox. Folder: out",
+        f"1 of 2 tables complete, 1 failed, {came}, in 12 s, from the sandbox. Folder: out",
         "Failed: users: The job failed [job-failed]",
         "  uuid for support: u-7",
         "  Hint: Wait.",
@@ -50,7 +50,7 @@ def test_failures_end_the_summary_with_what_support_asks_for(table_result: MakeT
 
 def test_a_run_without_a_whole_table_has_no_table(run_result: MakeRun) -> None:
     lines = summary.summary_lines(run_result([], {"users": ServerError("no")}))
-    assert lines[0].startswith("0 of 1 table whole, 1 failed, 0 files")
+    assert lines[0].startswith("0 of 1 table complete, 1 failed, 0 files")
 
 
 def test_the_object_has_stable_names(table_result: MakeTable, run_result: MakeRun) -> None:
@@ -59,7 +59,7 @@ def test_the_object_has_stable_names(table_result: MakeTable, run_result: MakeRu
     made = summary.run_object(result, PartialFailureError("1 of 2"))
     assert json.loads(json.dumps(made)) == {
         "command": "snapshot",
-        "status": "partly",
+        "status": "partial",
         "exit_code": 3,
         "namespace": "canvas",
         "query": {"format": "parquet", "mode": "condensed", "since": None, "until": None},
@@ -94,7 +94,7 @@ def test_the_object_has_stable_names(table_result: MakeTable, run_result: MakeRu
 
 def test_the_status_says_how_much_is_there(table_result: MakeTable, run_result: MakeRun) -> None:
     bad = {"users": ServerError("no")}
-    assert summary.run_object(run_result([table_result()]), None)["status"] == "whole"
+    assert summary.run_object(run_result([table_result()]), None)["status"] == "complete"
     assert summary.run_object(run_result([], bad), ServerError("no"))["status"] == "failed"
     assert summary.run_object(run_result([table_result()]), None)["exit_code"] == 0
 

@@ -22,7 +22,7 @@ from dapkit.client.session import Session, SessionOptions
 from dapkit.errors import DapError
 from dapkit.model import Format, JobStatus, Query
 from dapkit.protocol.budget import NO_RATE_LIMIT
-from dapkit.sandbox.server import Sandbox, SandboxOptions
+from dapkit.sandbox.service.server import Sandbox, SandboxOptions
 
 Respond = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Any: thing\r\n\r\nhello"
@@ -143,13 +143,13 @@ def failing(respond: Respond, expected: type[DapError], **options: Any) -> str:
     return caught.value.message
 
 
-class TestAnswers:
-    def test_a_whole_answer(self) -> None:
+class TestResponses:
+    def test_a_complete_response(self) -> None:
         answer = get(saying(OK))
         assert (answer.status, answer.body) == (200, b"hello")
         assert answer.headers["x-ANY"] == "thing"
 
-    def test_a_request_is_sent_as_told(self) -> None:
+    def test_a_request_is_sent_unchanged(self) -> None:
         async def work() -> bytes:
             async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 heard.heads[0] += await reader.readexactly(4)
@@ -177,7 +177,7 @@ class TestAnswers:
         packed = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00"
         assert get(saying(packed)).body == b"\x1f\x8b\x08\x00"
 
-    def test_redirects_and_cookies_are_left_to_the_caller(self) -> None:
+    def test_redirects_and_cookies_are_not_followed_or_kept(self) -> None:
         moved = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"
         answer = get(saying(moved))
         assert (answer.status, answer.headers["Location"]) == (302, "http://127.0.0.1:1/")
@@ -199,13 +199,13 @@ class TestAnswers:
 
         assert b"Authorization" not in run(work())
 
-    def test_a_body_longer_than_announced_is_cut_or_refused(self) -> None:
+    def test_a_body_longer_than_announced_is_cut_or_rejected(self) -> None:
         """Which of the two depends on how the network slices it."""
         with contextlib.suppress(errors.NetworkError):
             assert get(saying(OK + b" and more" * 1000)).body == b"hello"
 
-    def test_an_answer_without_end_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(http, "LARGEST_RESPONSE", 100_000)
+    def test_a_response_that_is_too_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(http, "MAX_RESPONSE_SIZE", 100_000)
 
         async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -213,46 +213,46 @@ class TestAnswers:
                 writer.write(b"400\r\n" + b"x" * 0x400 + b"\r\n")
                 await writer.drain()
 
-        assert "does not end" in failing(endless, errors.UnexpectedResponseError)
+        assert "is too long" in failing(endless, errors.UnexpectedResponseError)
 
-    def test_a_slow_body_is_not_a_stalled_one(self) -> None:
+    def test_a_slow_body_is_not_stalled(self) -> None:
         async def slow(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
             for piece in (b"x",) * 10:
                 writer.write(piece)
                 await writer.drain()
-                await asyncio.sleep(0.03)
+                await asyncio.sleep(0.15)  # far below the timeout even on a busy machine, but longer in all
 
-        assert get(slow, read_timeout=0.2).body == b"x" * 10
+        assert get(slow, read_timeout=1.0).body == b"x" * 10
 
 
-class TestTrouble:
-    def test_a_body_that_breaks_off(self) -> None:
+class TestFailures:
+    def test_a_truncated_body(self) -> None:
         said = failing(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhello"), errors.NetworkError)
-        assert "broke off" in said
+        assert "ended too early" in said
 
-    def test_chunks_that_break_off(self) -> None:
+    def test_truncated_chunks(self) -> None:
         cut = saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
-        assert "broke off" in failing(cut, errors.NetworkError)
+        assert "ended too early" in failing(cut, errors.NetworkError)
 
     def test_a_body_that_stalls(self) -> None:
         stalled = saying(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhello", then_silence=True)
         failing(stalled, errors.StalledError, read_timeout=0.1)
 
-    def test_an_answer_that_never_begins(self) -> None:
+    def test_a_response_that_never_starts(self) -> None:
         failing(saying(b"", then_silence=True), errors.StalledError, read_timeout=0.1)
 
-    def test_a_connection_closed_without_an_answer(self) -> None:
-        assert "without an answer" in failing(saying(b""), errors.NetworkError)
+    def test_a_connection_closed_without_a_response(self) -> None:
+        assert "without a response" in failing(saying(b""), errors.NetworkError)
 
-    def test_an_answer_that_is_not_http(self) -> None:
-        assert "not HTTP" in failing(saying(b"SSH-2.0-OpenSSH_9.9\r\n\r\n"), errors.NetworkError)
+    def test_a_response_that_is_not_http(self) -> None:
+        assert "Invalid HTTP response" in failing(saying(b"SSH-2.0-OpenSSH_9.9\r\n\r\n"), errors.NetworkError)
 
-    def test_a_port_where_nobody_listens(self) -> None:
+    def test_a_closed_port(self) -> None:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{unused.getsockname()[1]}/x?SECRET"
-            with pytest.raises(errors.UnreachableError, match=r"no connection to 127\.0\.0\.1") as caught:
+            with pytest.raises(errors.UnreachableError, match=r"Cannot connect to 127\.0\.0\.1") as caught:
                 run(fetched(url))
         assert "SECRET" not in caught.value.message
 
@@ -261,11 +261,11 @@ class TestTrouble:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
         monkeypatch.setattr(socket, "getaddrinfo", not_found)
-        with pytest.raises(errors.UnreachableError, match=r"host nowhere\.invalid:99 cannot be found"):
+        with pytest.raises(errors.UnreachableError, match=r"host nowhere\.invalid:99 was not found"):
             run(fetched("http://nowhere.invalid:99/"))
 
     @pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example"])
-    def test_a_host_that_no_name_can_be(self, host: str) -> None:
+    def test_an_invalid_host_name(self, host: str) -> None:
         async def work() -> None:
             async with transport() as http:
                 await http.send(HttpRequest(method="GET", url=f"http://{host}/x?sig=hidden", headers={}))
@@ -274,7 +274,7 @@ class TestTrouble:
             asyncio.run(work())
         assert "hidden" not in caught.value.message
 
-    def test_a_connection_that_never_comes_about(self) -> None:
+    def test_a_connection_that_times_out(self) -> None:
         async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
             await asyncio.Event().wait()
@@ -283,10 +283,10 @@ class TestTrouble:
             async with listening(deaf) as port:
                 await fetched(f"https://127.0.0.1:{port}/", connect_timeout=0.1)
 
-        with pytest.raises(errors.UnreachableError, match="in time"):
+        with pytest.raises(errors.UnreachableError, match="timed out"):
             run(work())
 
-    def test_an_error_of_who_reads_is_not_the_network_s(self) -> None:
+    def test_an_error_of_the_caller_is_not_a_network_error(self) -> None:
         async def work() -> None:
             async with serving(saying(OK)) as heard, transport() as client:
                 request = HttpRequest(method="GET", url=f"http://127.0.0.1:{heard.port}/")
@@ -312,16 +312,16 @@ class TestTls:
         body: bytes = run(work())
         return body
 
-    def test_an_authority_of_our_own(self, authority: trustme.CA, ca_file: Path) -> None:
+    def test_a_private_certificate_authority(self, authority: trustme.CA, ca_file: Path) -> None:
         assert self.reach(server_tls(authority, "127.0.0.1"), ca_file=ca_file) == b"hello"
 
-    def test_an_authority_from_the_environment(
+    def test_a_certificate_authority_from_the_environment(
         self, authority: trustme.CA, ca_file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
         assert self.reach(server_tls(authority, "127.0.0.1")) == b"hello"
 
-    def test_an_authority_that_is_not_trusted(self, authority: trustme.CA) -> None:
+    def test_an_untrusted_certificate_authority(self, authority: trustme.CA) -> None:
         with pytest.raises(errors.TlsError, match="not trusted") as caught:
             self.reach(server_tls(authority, "127.0.0.1"))
         assert "--ca-file" in caught.value.hint
@@ -339,10 +339,10 @@ class TestTls:
             async with listening(plain) as port:
                 return await fetched(f"https://127.0.0.1:{port}/")
 
-        with pytest.raises(errors.TlsError, match="No secure connection"):
+        with pytest.raises(errors.TlsError, match=r"TLS connection to .* failed"):
             run(work())
 
-    def test_a_handshake_that_is_cut_may_pass_the_next_time(self) -> None:
+    def test_a_broken_handshake_may_be_retried(self) -> None:
         async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
 
@@ -355,7 +355,7 @@ class TestTls:
         assert caught.value.retryable
 
     @pytest.mark.parametrize("content", [None, b"no certificate", b""])
-    def test_a_ca_file_that_is_none(self, tmp_path: Path, content: bytes | None) -> None:
+    def test_an_invalid_ca_file(self, tmp_path: Path, content: bytes | None) -> None:
         path = tmp_path / "ca.pem"
         if content is not None:
             path.write_bytes(content)
@@ -384,14 +384,14 @@ class TestProxyFor:
             ({"http_proxy": "http://proxy"}, "http://[::1]:5000/", None),
         ],
     )
-    def test_the_environment_decides(
+    def test_the_proxy_from_the_environment(
         self, environ: dict[str, str], url: str, expected: str | None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
         assert proxy_for(url) == (None if expected is None else Proxy(expected, None))
 
-    def test_a_proxy_may_want_to_know_who_asks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_proxy_with_authentication(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("https_proxy", "http://me:p%40ss@proxy:3128")
         proxy = proxy_for("https://a.example/")
         assert proxy is not None
@@ -399,7 +399,7 @@ class TestProxyFor:
         assert proxy.headers == {"Proxy-Authorization": "Basic " + base64.b64encode(b"me:p@ss").decode()}
 
     @pytest.mark.parametrize("address", ["socks5://u:SECRET@proxy:1080", "http://u:SECRET@proxy:x", "http://"])
-    def test_a_proxy_that_cannot_be_used(self, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_invalid_proxy(self, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("https_proxy", address)
         with pytest.raises(errors.ProxyError) as caught:
             proxy_for("https://a.example/")
@@ -458,24 +458,26 @@ class TestProxies:
         assert b"SECRET" not in proxy.heads[0]
         assert b"Proxy-Authorization" not in server.heads[0]
 
-    def test_a_certificate_is_checked_through_a_tunnel(
+    def test_certificates_are_verified_through_a_tunnel(
         self, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with pytest.raises(errors.TlsError, match=r"dap\.test is not trusted"):
             self.through(authority, monkeypatch)
 
     @pytest.mark.parametrize("status", [403, 407, 502])
-    def test_a_proxy_that_refuses(self, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    def test_a_proxy_that_rejects_the_connection(
+        self, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, status: int
+    ) -> None:
         refusal = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()
         with pytest.raises(errors.ProxyError, match=f"HTTP {status}") as caught:
             self.through(authority, monkeypatch, answer=refusal, user="me:SECRET@")
         assert "SECRET" not in caught.value.message
 
-    def test_a_proxy_that_says_nothing(self, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_proxy_that_does_not_respond(self, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(errors.NetworkError):
             self.through(authority, monkeypatch, answer=b"", connect_timeout=0.1)
 
-    def test_a_proxy_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_unreachable_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             monkeypatch.setenv("HTTPS_PROXY", f"http://me:SECRET@127.0.0.1:{unused.getsockname()[1]}")
@@ -489,7 +491,7 @@ class TestProxies:
 
         monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:3128")
         monkeypatch.setattr(socket, "getaddrinfo", not_found)
-        with pytest.raises(errors.ProxyError, match=r"proxy proxy\.invalid cannot be found"):
+        with pytest.raises(errors.ProxyError, match=r"proxy proxy\.invalid was not found"):
             run(fetched("https://dap.test/"))
 
 

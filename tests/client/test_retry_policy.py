@@ -1,4 +1,4 @@
-"""What a session bears: outages, refusals that may pass, the limits of the service; on virtual time."""
+"""Retries of a session: outages, temporary failures, rate limits; in virtual time."""
 
 import asyncio
 import math
@@ -25,8 +25,8 @@ Make = Callable[..., Session]
 QUERY = Query(format=Format.JSONL)
 
 
-class TestPatience:
-    def test_a_night_s_outage_of_ten_minutes_is_survived(
+class TestFailures:
+    def test_an_outage_of_ten_minutes_is_survived(
         self, use: Any, service: Any, clock: VirtualClock, retries: Retries
     ) -> None:
         down_from, down_until = clock.now() + 100, clock.now() + 700
@@ -45,9 +45,7 @@ class TestPatience:
         assert retries
         assert all(pause <= 60 for _, pause, _ in retries)
 
-    def test_an_outage_without_end_ends_after_a_quarter_of_an_hour(
-        self, use: Any, service: Any, clock: VirtualClock
-    ) -> None:
+    def test_an_endless_outage_fails_after_15_minutes(self, use: Any, service: Any, clock: VirtualClock) -> None:
         service.answers = [TABLES]
         service.handler = lambda _: refusal(503)
 
@@ -58,10 +56,10 @@ class TestPatience:
         with pytest.raises(errors.ServerError) as caught:
             use(work)
         assert caught.value.table == "a"
-        assert 840 < clock.elapsed < 1050, "waiting for the pace is not counted"
+        assert 840 < clock.elapsed < 1050, "waiting for the rate limiter does not count"
 
     @pytest.mark.parametrize("error", [errors.UnreachableError, errors.ProxyError, errors.StalledError])
-    def test_a_host_that_never_answers_fails_within_seconds(
+    def test_a_host_that_never_responds_fails_within_seconds(
         self, use: Any, service: Any, clock: VirtualClock, error: type[DapError]
     ) -> None:
         service.login = lambda _: error("no way")
@@ -83,7 +81,7 @@ class TestPatience:
             (reply(204, b""), errors.UnexpectedResponseError),
         ],
     )
-    def test_what_will_not_pass_is_asked_once(
+    def test_permanent_failures_are_not_retried(
         self, use: Any, service: Any, answer: Reply, expected: type[DapError]
     ) -> None:
         service.answers = [answer]
@@ -94,16 +92,14 @@ class TestPatience:
         assert "SECRET" not in caught.value.message
         assert len(service.requests) == 1
 
-    def test_a_page_in_place_of_messages_fails_soon_and_is_named(
-        self, use: Any, service: Any, clock: VirtualClock
-    ) -> None:
+    def test_an_html_page_from_the_start_fails_soon(self, use: Any, service: Any, clock: VirtualClock) -> None:
         service.login = lambda _: reply(200, b"<html>Please sign in</html>")
         with pytest.raises(errors.UnexpectedResponseError, match="is not JSON"):
             use(lambda session: session.tables("canvas"))
         assert service.logins == 3
         assert clock.elapsed < 5
 
-    def test_a_page_among_messages_passes(self, use: Any, service: Any) -> None:
+    def test_an_html_page_between_good_responses_is_retried(self, use: Any, service: Any) -> None:
         service.answers = [
             reply(200, b"<html>"),
             errors.UnexpectedResponseError("without end"),
@@ -113,11 +109,11 @@ class TestPatience:
         assert use(lambda session: session.tables("canvas")) == ("a", "b")
 
     @pytest.mark.parametrize("status", [403, 404, 408])
-    def test_a_refusal_that_others_speak_passes(self, use: Any, service: Any, status: int) -> None:
+    def test_an_error_of_a_proxy_is_retried(self, use: Any, service: Any, status: int) -> None:
         service.answers = [reply(status, b"<html>"), TABLES]
         assert use(lambda session: session.tables("canvas")) == ("a", "b")
 
-    def test_a_page_that_stays_is_named_and_what_the_service_says_itself_is_final(self, use: Any, service: Any) -> None:
+    def test_a_permanent_error_page_fails_and_an_error_of_the_service_is_final(self, use: Any, service: Any) -> None:
         service.answers = [TABLES, *[reply(403, b"<html>Blocked</html>")] * 20]
 
         async def twice(session: Any) -> Any:
@@ -133,7 +129,7 @@ class TestPatience:
             use(lambda session: session.tables("canvas"))
         assert len(service.requests) == asked + 1
 
-    def test_who_listens_hears_of_every_repetition(self, use: Any, service: Any, retries: Retries) -> None:
+    def test_the_listener_is_called_for_every_retry(self, use: Any, service: Any, retries: Retries) -> None:
         service.answers = [refusal(500), errors.NetworkError("cut"), reply(202, {"id": "j", "status": "running"})]
         use(lambda session: session.submit("canvas", "a", QUERY))
         assert [(error.code, table, error.table) for error, _, table in retries] == [
@@ -188,7 +184,7 @@ class TestRateLimits:
         assert admitted[-1] < 40 * 62, "the service's own speed"
         assert len(service.requests) < 1000
 
-    def test_refusals_at_random_do_not_slow_a_run(self, use: Any, service: Any, clock: VirtualClock) -> None:
+    def test_random_429s_do_not_slow_a_run(self, use: Any, service: Any, clock: VirtualClock) -> None:
         dice = random.Random(1)
         answer = reply(202, {"id": "j", "status": "running"})
         service.handler = lambda _: refusal(429, Retry_After="1") if dice.random() < 0.3 else answer
@@ -200,7 +196,7 @@ class TestRateLimits:
         use(work, pace=NO_RATE_LIMIT)
         assert clock.elapsed < 20
 
-    def test_a_service_that_never_stops_refusing(self, use: Any, service: Any) -> None:
+    def test_endless_429s_fail(self, use: Any, service: Any) -> None:
         service.handler = lambda _: refusal(429, Retry_After="60")
         with pytest.raises(errors.RateLimitedError):
             use(lambda session: session.submit("canvas", "a", QUERY))
@@ -220,12 +216,12 @@ class TestRateLimits:
         assert all(later - earlier > 60 for earlier, later in zip(moments, moments[5:], strict=False))
         assert moments[-1] < 4 * 62
 
-    def test_repeated_submissions_wait_behind_first_ones(self, use: Any, service: Any) -> None:
+    def test_resubmissions_wait_for_first_submissions(self, use: Any, service: Any) -> None:
         service.handler = lambda _: reply(202, {"id": "j", "status": "running"})
 
         async def work(session: Session) -> None:
             names = ("a", "again", "b", "c")
-            await asyncio.gather(*(session.submit("canvas", name, QUERY, again=name == "again") for name in names))
+            await asyncio.gather(*(session.submit("canvas", name, QUERY, resubmit=name == "again") for name in names))
 
         use(work, pace=RateLimit(1))
         assert [request.url.split("/")[-2] for request in service.requests] == ["a", "b", "c", "again"]

@@ -12,7 +12,7 @@ from tests.support.virtual_time import VirtualClock
 
 from dapkit import errors
 from dapkit.client.http import HttpRequest, HttpResponse
-from dapkit.client.session import Session, normal_base_url
+from dapkit.client.session import Session, normalize_base_url
 from dapkit.errors import DapError
 from dapkit.model import Format, JobStatus, Query
 from dapkit.protocol.budget import NO_RATE_LIMIT
@@ -25,7 +25,7 @@ QUERY = Query(format=Format.JSONL)
 
 
 class TestCalls:
-    def test_a_whole_conversation(self, use: Any, service: Any) -> None:
+    def test_a_complete_conversation(self, use: Any, service: Any) -> None:
         service.answers = [
             TABLES,
             reply(200, {"schema": {"title": "t"}, "version": 4}),
@@ -80,7 +80,7 @@ class TestCalls:
         )
         assert request.headers["User-Agent"].startswith("dapkit/")
 
-    def test_a_scope_goes_with_queries_only(self, use: Any, service: Any) -> None:
+    def test_only_queries_have_a_scope(self, use: Any, service: Any) -> None:
         service.answers = [TABLES, reply(202, {"id": "j", "status": "running"})]
 
         async def work(session: Session) -> None:
@@ -107,9 +107,9 @@ class TestCalls:
      "https://[::1", "https://dap.example/?a=SECRET", "https://dap.example/#x", "https://u:SECRET@dap.example",
      "https://dap.example/é", "http://a..b", "http://" + "a" * 64 + ".example"],
 )  # fmt: skip
-def test_a_base_url_that_is_none(url: str) -> None:
+def test_an_invalid_base_url(url: str) -> None:
     with pytest.raises(errors.UsageError) as caught:
-        normal_base_url(url)
+        normalize_base_url(url)
     assert "SECRET" not in caught.value.message
 
 
@@ -139,14 +139,14 @@ class TestTokens:
         assert service.logins == 2
         assert service.requests[1].headers["Authorization"] == "Bearer token-2"
 
-    def test_a_fresh_token_that_is_rejected_ends_it(self, use: Any, service: Any) -> None:
+    def test_a_rejected_new_token_is_an_error(self, use: Any, service: Any) -> None:
         service.handler = lambda _: refusal(401, "AuthenticationError")
         with pytest.raises(errors.RejectedCredentialsError) as caught:
             use(lambda session: session.tables("canvas"))
         assert caught.value.uuid == "u-1"
         assert (len(service.requests), service.logins) == (2, 2)
 
-    def test_many_rejections_of_one_token_renew_it_once(self, use: Any, service: Any) -> None:
+    def test_a_token_rejected_many_times_is_renewed_once(self, use: Any, service: Any) -> None:
         service.latency = 1.0
         service.handler = lambda request: (
             refusal(401) if request.headers["Authorization"] == "Bearer token-1" else TABLES
@@ -159,7 +159,7 @@ class TestTokens:
         assert service.logins == 2
 
     @pytest.mark.parametrize("status", [400, 401, 403])
-    def test_a_refused_login_is_not_repeated(self, use: Any, service: Any, status: int) -> None:
+    def test_a_rejected_login_is_not_repeated(self, use: Any, service: Any, status: int) -> None:
         service.login = lambda _: refusal(status, "Forbidden")
 
         async def work(session: Session) -> list[BaseException]:
@@ -178,14 +178,14 @@ class TestTokens:
         assert use(lambda session: session.tables("canvas")) == ()
         assert [error.code for error, _, _ in retries] == ["server", "rate-limited", "unexpected-response"]
 
-    def test_what_a_login_shows(self, use: Any, service: Any, clock: VirtualClock) -> None:
+    def test_check_login(self, use: Any, service: Any, clock: VirtualClock) -> None:
         date = formatdate(clock.now() - 90, usegmt=True)
         service.login = lambda _: reply(200, {"access_token": "t", "expires_in": 3600}, Date=date)
         check = use(lambda session: session.check_login())
         assert check.skew == pytest.approx(90, abs=1)
         assert check.expires_at == clock.now() + 3600
 
-    def test_without_a_date_nothing_is_said_of_the_clock(self, use: Any) -> None:
+    def test_without_a_date_the_clock_skew_is_unknown(self, use: Any) -> None:
         assert use(lambda session: session.check_login()).skew is None
 
 
@@ -214,7 +214,7 @@ class TestObjects:
             (5, '"e"', {"Range": "bytes=5-", "If-Range": '"e"'}),
         ],
     )
-    def test_reading_goes_on_from_a_byte(
+    def test_reading_continues_from_a_byte(
         self, use: Any, service: Any, offset: int, etag: str | None, expected: dict[str, str]
     ) -> None:
         service.answers = [reply(302, b"", Location="/moved"), reply(206, b"rest")]
@@ -230,7 +230,7 @@ class TestObjects:
         assert service.requests[1].url == "https://store.example/moved"
 
     @pytest.mark.parametrize("status", [200, 403, 404, 416, 500, 503])
-    def test_the_caller_sees_what_the_store_says(self, use: Any, service: Any, status: int) -> None:
+    def test_the_caller_gets_the_status_of_the_store(self, use: Any, service: Any, status: int) -> None:
         service.answers = [reply(status, b"")]
 
         async def work(session: Session) -> int:
@@ -245,7 +245,7 @@ class TestObjects:
         ["http://store.example/x?SECRET", "ftp://store.example/x?SECRET", "file:///etc/passwd", "https://[bad",
          "https://user:SECRET@store.example/", "https://store.example/a b?SECRET", "https://store.example:port/"],
     )  # fmt: skip
-    def test_where_no_redirect_may_lead(self, use: Any, service: Any, location: str) -> None:
+    def test_redirects_that_are_not_allowed(self, use: Any, service: Any, location: str) -> None:
         service.answers = [reply(302, b"", Location=location)]
 
         async def work(session: Session) -> None:
@@ -257,14 +257,14 @@ class TestObjects:
         assert "SECRET" not in caught.value.message
         assert len(service.requests) == 1
 
-    def test_redirects_come_to_an_end(self, use: Any, service: Any) -> None:
+    def test_the_number_of_redirects_is_limited(self, use: Any, service: Any) -> None:
         service.handler = lambda _: reply(307, b"", Location="https://store.example/again?SECRET")
 
         async def work(session: Session) -> None:
             async with session.open(self.URL):
                 pass
 
-        with pytest.raises(errors.UnexpectedResponseError, match="without end") as caught:
+        with pytest.raises(errors.UnexpectedResponseError, match="Too many redirects") as caught:
             use(work)
         assert "SECRET" not in caught.value.message
         assert len(service.requests) == 6

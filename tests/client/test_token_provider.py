@@ -1,4 +1,4 @@
-"""One login at a time, whoever needs it."""
+"""All requests share one login at a time."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from tests.support.virtual_time import VirtualClock, run_virtually
 from dapkit.client.token_provider import TokenProvider
 from dapkit.errors import ServerError
 from dapkit.protocol.messages import TokenResponse
-from dapkit.protocol.token import Token, token_of
+from dapkit.protocol.token import Token, token_from_response
 
 
 class Logins:
@@ -22,19 +22,21 @@ class Logins:
 
     async def __call__(self) -> Token:
         self.count += 1
-        number, asked_at = self.count, self.clock.now()
+        number, requested_at = self.count, self.clock.now()
         await self.clock.sleep(10)
         if number <= self.failing:
             raise ServerError("down")
-        return token_of(TokenResponse(access_token=f"token-{number}", expires_in=self.life), asked_at=asked_at)
+        return token_from_response(
+            TokenResponse(access_token=f"token-{number}", expires_in=self.life), requested_at=requested_at
+        )
 
 
-def test_all_who_wait_share_one_login(clock: VirtualClock) -> None:
+def test_concurrent_requests_share_one_login(clock: VirtualClock) -> None:
     logins = Logins(clock)
 
     async def work() -> list[str]:
-        keeper = TokenProvider(logins, clock)
-        return [token.text for token in await asyncio.gather(*(keeper.current() for _ in range(20)))]
+        tokens = TokenProvider(logins, clock)
+        return [token.text for token in await asyncio.gather(*(tokens.current() for _ in range(20)))]
 
     assert run_virtually(work(), clock) == ["token-1"] * 20
     assert logins.count == 1
@@ -44,49 +46,49 @@ def test_a_token_is_kept_until_it_is_stale(clock: VirtualClock) -> None:
     logins = Logins(clock)
 
     async def work() -> list[str]:
-        keeper = TokenProvider(logins, clock)
+        tokens = TokenProvider(logins, clock)
         texts = []
         for pause in (0, 3280, 20):
             await clock.sleep(pause)
-            texts.append((await keeper.current()).text)
+            texts.append((await tokens.current()).text)
         return texts
 
     assert run_virtually(work(), clock) == ["token-1", "token-1", "token-2"]
 
 
-def test_only_the_token_in_use_can_be_rejected(clock: VirtualClock) -> None:
+def test_only_the_current_token_is_discarded(clock: VirtualClock) -> None:
     logins = Logins(clock)
 
     async def work() -> list[str]:
-        keeper = TokenProvider(logins, clock)
-        first = await keeper.current()
-        keeper.reject(first)
-        second = await keeper.current()
-        keeper.reject(first)
-        return [first.text, second.text, (await keeper.current()).text]
+        tokens = TokenProvider(logins, clock)
+        first = await tokens.current()
+        tokens.discard(first)
+        second = await tokens.current()
+        tokens.discard(first)
+        return [first.text, second.text, (await tokens.current()).text]
 
     assert run_virtually(work(), clock) == ["token-1", "token-2", "token-2"]
 
 
-def test_a_failed_login_fails_all_who_waited_and_the_next_one_is_new(clock: VirtualClock) -> None:
+def test_a_failed_login_fails_all_requests_that_waited_for_it(clock: VirtualClock) -> None:
     logins = Logins(clock, failing=1)
 
     async def work() -> str:
-        keeper = TokenProvider(logins, clock)
-        outcomes = await asyncio.gather(*(keeper.current() for _ in range(3)), return_exceptions=True)
+        tokens = TokenProvider(logins, clock)
+        outcomes = await asyncio.gather(*(tokens.current() for _ in range(3)), return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [ServerError] * 3
-        return (await keeper.current()).text
+        return (await tokens.current()).text
 
     assert run_virtually(work(), clock) == "token-2"
 
 
-def test_who_gives_up_does_not_end_the_login_of_the_others(clock: VirtualClock) -> None:
+def test_cancelling_one_request_does_not_cancel_the_login_of_the_others(clock: VirtualClock) -> None:
     logins = Logins(clock)
 
     async def work() -> str:
-        keeper = TokenProvider(logins, clock)
-        first = asyncio.ensure_future(keeper.current())
-        second = asyncio.ensure_future(keeper.current())
+        tokens = TokenProvider(logins, clock)
+        first = asyncio.ensure_future(tokens.current())
+        second = asyncio.ensure_future(tokens.current())
         await clock.sleep(1)
         first.cancel()
         return (await second).text
@@ -95,15 +97,15 @@ def test_who_gives_up_does_not_end_the_login_of_the_others(clock: VirtualClock) 
 
 
 @pytest.mark.parametrize("failing", [0, 1])
-def test_closing_ends_a_login_that_nobody_waits_for(clock: VirtualClock, failing: int) -> None:
+def test_closing_cancels_a_login(clock: VirtualClock, failing: int) -> None:
     logins = Logins(clock, failing=failing)
 
     async def work() -> float:
-        keeper = TokenProvider(logins, clock)
-        waiting = asyncio.ensure_future(keeper.current())
+        tokens = TokenProvider(logins, clock)
+        waiting = asyncio.ensure_future(tokens.current())
         await clock.sleep(1)
         waiting.cancel()
-        await keeper.close()
+        await tokens.close()
         return clock.elapsed
 
     assert run_virtually(work(), clock) == 1

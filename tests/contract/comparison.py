@@ -141,7 +141,7 @@ class ComparisonContract:
         assert found(comparison) == (6, 1, {"name": 13})
         assert set(comparison.missing_keys) < {(number,) for number in range(14, 20)}
         assert comparison.extra_keys == ((0,),)
-        assert all(value.live == str(value.key[0]) and value.truth == "x" for value in comparison.values)
+        assert all(value.actual == str(value.key[0]) and value.expected == "x" for value in comparison.values)
         assert not comparison.equal
 
     def test_null_is_not_nothing(self, fixture: TableFixture) -> None:

@@ -68,7 +68,7 @@ class ManualChangesContract:
         fixture.reopen()
         assert fixture.session.status("canvas", "things") is TableStatus.NOT_A_TABLE
         with pytest.raises(IncompatibleLayoutError) as caught:
-            drop_tables(_Opened(fixture), "canvas", ["others", "things"], unbooked=True)  # type: ignore[arg-type]
+            drop_tables(_Opened(fixture), "canvas", ["others", "things"], include_unmanaged=True)  # type: ignore[arg-type]
         assert "nothing was changed" in caught.value.hint
         fixture.reopen()
         with pytest.raises(TargetError):

@@ -1,3 +1,5 @@
+"""Every damage of the structure is found, and hostile metadata end in a result."""
+
 import random
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dapkit.decode.parquet_check import check_parquet
-from dapkit.decode.thrift import CompactReader
+from dapkit.decode.parquet_check import CompactReader, ParquetStructure, ThriftError, Wanted, check_parquet
 from dapkit.errors import IntegrityError
+
+
+def check(path: Path) -> ParquetStructure:
+    with path.open("rb", buffering=0) as file:
+        return check_parquet(file)
 
 
 def sample(rows: int) -> pa.Table:
@@ -40,13 +46,13 @@ WAYS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("rows", [0, 1, 500])
 @pytest.mark.parametrize("way", WAYS)
-def test_what_arrow_writes_is_whole(tmp_path: Path, way: str, rows: int) -> None:
+def test_files_of_arrow_are_valid(tmp_path: Path, way: str, rows: int) -> None:
     path = tmp_path / "part.parquet"
     pq.write_table(sample(rows), path, **WAYS[way])
-    structure = check_parquet(path)
+    structure = check(path)
     assert structure.rows == rows
-    assert structure.judged
-    assert structure.pages_proven == (way == "page checksums")
+    assert structure.readable
+    assert structure.all_pages_verified == (way == "page checksums")
 
 
 @pytest.mark.parametrize(
@@ -54,27 +60,27 @@ def test_what_arrow_writes_is_whole(tmp_path: Path, way: str, rows: int) -> None
     ["", "COMPRESSION zstd", "COMPRESSION gzip, ROW_GROUP_SIZE 2048", "PARQUET_VERSION v2", "COMPRESSION uncompressed"],
 )
 @pytest.mark.parametrize("rows", [0, 1, 5000])
-def test_what_duckdb_writes_is_whole(tmp_path: Path, options: str, rows: int) -> None:
+def test_files_of_duckdb_are_valid(tmp_path: Path, options: str, rows: int) -> None:
     path = tmp_path / "part.parquet"
     extra = f", {options}" if options else ""
     duckdb.connect().execute(
         "COPY (SELECT {'id': i} AS key, {'name': 'n' || i % 9, 'list': [i, i + 1], 'none': NULL::INT} AS value,"
         f" {{'ts': TIMESTAMP '2025-01-01'}} AS meta FROM range({rows}) t(i)) TO '{path}' (FORMAT parquet{extra})"
     )
-    assert check_parquet(path).rows == rows
+    assert check(path).rows == rows
 
 
-def test_long_statistics_are_read_in_a_second_look(tmp_path: Path) -> None:
+def test_long_statistics_need_a_second_read(tmp_path: Path) -> None:
     path = tmp_path / "part.parquet"
     pq.write_table(pa.table({"text": ["x" * 3000, "y" * 3000]}), path, use_dictionary=False)
-    assert check_parquet(path).rows == 2
+    assert check(path).rows == 2
 
 
-def test_an_encrypted_footer_is_not_judged(tmp_path: Path) -> None:
+def test_an_encrypted_footer_cannot_be_read(tmp_path: Path) -> None:
     path = tmp_path / "part.parquet"
     path.write_bytes(b"PARE" + b"secret" * 9 + (54).to_bytes(4, "little") + b"PARE")
-    structure = check_parquet(path)
-    assert (structure.rows, structure.judged, structure.pages_proven) == (None, False, False)
+    structure = check(path)
+    assert (structure.rows, structure.readable, structure.all_pages_verified) == (None, False, False)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +97,7 @@ def refused(tmp_path: Path, data: bytes) -> bool:
     path = tmp_path / "part.parquet"
     path.write_bytes(data)
     try:
-        check_parquet(path)
+        check(path)
     except IntegrityError:
         return True
     return False
@@ -121,16 +127,16 @@ def test_lost_or_added_bytes_are_found(
     way=st.sampled_from(list(WAYS)),
     changes=st.lists(st.tuples(st.integers(0, 100_000), st.integers(0, 255)), min_size=1, max_size=3),
 )
-def test_any_harm_ends_in_a_verdict(
+def test_any_damage_ends_in_a_result(
     tmp_path: Path, written: dict[str, bytes], way: str, changes: list[tuple[int, int]]
 ) -> None:
-    harmed = bytearray(written[way])
+    damaged = bytearray(written[way])
     for place, byte in changes:
-        harmed[-1 - place % len(harmed)] = byte
-    assert refused(tmp_path, bytes(harmed)) in (True, False), "never another error, never no end"
+        damaged[-1 - place % len(damaged)] = byte
+    assert refused(tmp_path, bytes(damaged)) in (True, False), "no other error, and it ends"
 
 
-def test_any_byte_of_a_footer_changed_to_any_other_ends_in_a_verdict(tmp_path: Path, written: dict[str, bytes]) -> None:
+def test_any_changed_byte_of_a_footer_ends_in_a_result(tmp_path: Path, written: dict[str, bytes]) -> None:
     whole = written["no statistics"]
     footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
     end = whole.find(b"ARROW:schema", footer)
@@ -151,7 +157,7 @@ def page_data(whole: bytes) -> list[tuple[int, int]]:
     return resources
 
 
-def test_page_data_with_checksums_is_proven_byte_by_byte(tmp_path: Path, written: dict[str, bytes]) -> None:
+def test_pages_with_crcs_are_verified_byte_by_byte(tmp_path: Path, written: dict[str, bytes]) -> None:
     whole = written["page checksums"]
     chosen = random.Random(5)
     for start, end in page_data(whole):
@@ -174,5 +180,89 @@ def flipped(data: bytes, place: int) -> bytes:
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1" * 3, b"<html>" * 9, b"PAR1" + b"\0" * 9 + b"PARE"])
-def test_what_is_no_parquet_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_other_content_is_an_error(tmp_path: Path, data: bytes) -> None:
     assert refused(tmp_path, data)
+
+
+# Field 1: i32 150; 2: true; 3: binary "hi"; 4: list of two i64 (1, -1); 5: struct {1: i16 7};
+# 6: double; 7: map of binary "k" to i32 3; 8: set of bytes; 9: list of bools; 10: byte; then the end.
+STRUCT = bytes.fromhex(
+    "15 ac02  11  18 02 6869  19 26 02 01  1c 14 0e 00  17 0000000000000000"
+    "1b 01 85 01 6b 06  1a 23 01 02  19 21 01 02  13 05  00"
+)
+
+
+def test_requested_fields_are_read_and_the_rest_is_skipped() -> None:
+    reader = CompactReader(STRUCT + b"rest")
+    found = reader.read({1: None, 2: None, 3: None, 4: None, 5: {1: None}, 10: None, 99: None})
+    assert found == {1: 150, 2: True, 3: b"hi", 4: [1, -1], 5: {1: 7}, 10: 5}
+    assert reader.position == len(STRUCT)
+
+
+def test_a_struct_can_be_skipped() -> None:
+    reader = CompactReader(STRUCT, 0)
+    assert reader.read({}) == {}
+    assert reader.position == len(STRUCT)
+
+
+def test_long_form_of_field_numbers_and_list_sizes() -> None:
+    data = bytes.fromhex("05 c801 02  09 c801") + b"\xf5\x10" + b"\x02" * 16 + b"\0"
+    assert CompactReader(data).read({100: None}) == {100: [1] * 16}
+
+
+@pytest.mark.parametrize("count", range(len(STRUCT)))
+@pytest.mark.parametrize("wanted", [{}, {1: None, 3: None, 4: None, 5: {1: None}, 8: None}])
+def test_every_truncation_of_thrift_is_found(count: int, wanted: Wanted) -> None:
+    with pytest.raises(ThriftError):
+        CompactReader(STRUCT[:count]).read(wanted)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x1d\0",  # a type that does not exist
+        b"\x15" + b"\xff" * 12 + b"\0\0",  # a number without end
+        b"\x1c" * 100,  # structs in structs
+        b"\x19\xfc\xff\xff\xff\xff\x0f" + b"\0" * 4,  # a list longer than the data
+        b"\x18\xff\xff\xff\xff\x0f\0",  # a text longer than the data
+        b"\xbb" + b"\xff" * 8 + b"\x3f\x11" + b"\0" * 9,  # a map longer than the data, of booleans
+        b"\xbb" + b"\xff" * 8 + b"\x3f\x33" + b"\0" * 9,  # the same, of bytes
+        b"\x19" * 5000,  # lists in lists
+        b"\x1b" + b"\x01\xbb" * 5000,  # maps in maps
+    ],
+)
+@pytest.mark.parametrize("wanted", [{}, {1: None}])
+def test_hostile_thrift_is_an_error(data: bytes, wanted: Wanted) -> None:
+    with pytest.raises(ThriftError):
+        CompactReader(data).read(wanted)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "held"),
+    [
+        ({1: int}, 150),
+        ({3: bytes}, b"hi"),
+        ({4: [int]}, [1, -1]),
+        ({5: {1: int}}, {1: 7}),
+        ({5: {}}, {}),
+    ],
+)
+def test_a_field_of_another_type_is_an_error(wanted: Wanted, held: object) -> None:
+    assert list(CompactReader(STRUCT).read(wanted).values()) == [held]
+    ((field, form),) = wanted.items()
+    for other in {1, 2, 3, 4, 5, 10} - {field}:
+        with pytest.raises(ThriftError, match="instead of"):
+            CompactReader(STRUCT).read({other: form})
+
+
+@given(
+    data=st.binary(max_size=60),
+    wanted=st.sampled_from([{}, {1: None, 2: {1: None}, 3: None}, {1: int, 2: [bytes], 3: {1: [{1: int}]}}]),
+)
+def test_any_bytes_are_read_or_rejected(data: bytes, wanted: Wanted) -> None:
+    reader = CompactReader(data)
+    try:
+        reader.read(wanted)
+    except ThriftError:
+        return
+    assert 0 < reader.position <= len(data)

@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 from tests.support.table_schemas import TEXT, table_of
 from tests.support.tsv_parts import Layout, Row, write_parts
 
-from dapkit.decode.tsv import header, text_of
-from dapkit.decode.tsv_sql import far_year, originals, quoted, read_tsv, text_literal, unescaped
+from dapkit.decode.tsv import decode_field, read_header
+from dapkit.decode.tsv_sql import (
+    has_unusual_year,
+    original_values,
+    quote_identifier,
+    read_tsv,
+    text_literal,
+    unescape_sql,
+)
 
 
 def rows(sql: str) -> list[tuple[Any, ...]]:
@@ -25,12 +32,13 @@ FIELDS = st.text(alphabet=["\\", "b", "t", "n", "0", "N", "x", "é", "\ue000", '
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(fields=st.lists(FIELDS, min_size=1, max_size=40))
-def test_texts_are_read_as_the_decoder_reads_them(tmp_path: Path, fields: list[str]) -> None:
+def test_sql_decodes_texts_as_python_does(tmp_path: Path, fields: list[str]) -> None:
     path = tmp_path / "part.tsv.gz"
     lines = "".join(f"{field}\t{number}\n" for number, field in enumerate(fields))
     path.write_bytes(gzip.compress(f"meta.ts\tkey.id\n{lines}".encode(), 1))
-    sql = f'SELECT {unescaped(quoted("meta.ts"))} FROM {read_tsv([str(path)], header(path))} ORDER BY "key.id"::INT'
-    assert [text for (text,) in rows(sql)] == [text_of(field.encode()) for field in fields]
+    table = read_tsv([str(path)], read_header(path))
+    sql = f'SELECT {unescape_sql(quote_identifier("meta.ts"))} FROM {table} ORDER BY "key.id"::INT'
+    assert [text for (text,) in rows(sql)] == [decode_field(field.encode()) for field in fields]
 
 
 @pytest.mark.parametrize(
@@ -40,25 +48,26 @@ def test_texts_are_read_as_the_decoder_reads_them(tmp_path: Path, fields: list[s
         ("-0044-03-15", True), ("0000-01-01", True), ("0000", False),
     ],
 )  # fmt: skip
-def test_far_years(text: str, far: bool) -> None:
-    assert rows(f"SELECT {far_year(text_literal(text))}") == [(far,)]
+def test_unusual_years(text: str, far: bool) -> None:
+    assert rows(f"SELECT {has_unusual_year(text_literal(text))}") == [(far,)]
 
 
-def test_originals_of_odd_values(tmp_path: Path) -> None:
+def test_original_values_of_repaired_ones(tmp_path: Path) -> None:
     table = table_of({"a b": TEXT, "it's": TEXT}, key={"id": TEXT})
     written = [Row({"id": "k\t1", "a b": "odd\n", "it's": "odd"}), Row({"id": "2", "a b": "even"}), Row({"id": "3"})]
     parts = write_parts(tmp_path, table, written, Layout(action=False))
-    names = header(parts.paths[0])
-    odd = {name: f"starts_with({quoted(f'value.{name}')}, 'odd')" for name in ("a b", "it's")}
-    sql = f'SELECT {originals(table, names, odd)} FROM {read_tsv([str(parts.paths[0])], names)} ORDER BY "key.id" DESC'
+    names = read_header(parts.paths[0])
+    odd = {name: f"starts_with({quote_identifier(f'value.{name}')}, 'odd')" for name in ("a b", "it's")}
+    read = read_tsv([str(parts.paths[0])], names)
+    sql = f'SELECT {original_values(table, names, odd)} FROM {read} ORDER BY "key.id" DESC'
     first, *others = [text for (text,) in rows(sql)]
     assert json.loads(first) == {"key": {"id": "k\t1"}, "values": {"a b": "odd\n", "it's": "odd"}}
     assert others == [None, None]
 
 
-def test_nothing_is_odd_where_nothing_can_be(tmp_path: Path) -> None:
+def test_without_conditions_there_are_no_original_values(tmp_path: Path) -> None:
     table = table_of({"a": TEXT})
     parts = write_parts(tmp_path, table, [Row({"id": 1, "a": "x"})], Layout(action=False))
-    names = header(parts.paths[0])
-    sql = f"SELECT {originals(table, names, {})} FROM {read_tsv([str(parts.paths[0])], names)}"
+    names = read_header(parts.paths[0])
+    sql = f"SELECT {original_values(table, names, {})} FROM {read_tsv([str(parts.paths[0])], names)}"
     assert rows(sql) == [(None,)]

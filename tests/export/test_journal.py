@@ -1,4 +1,4 @@
-"""The record of a run survives torn ends, says so when it is damaged, and replays to what happened."""
+"""The journal of a run survives torn ends, reports damage, and replays to the state of the run."""
 
 import errno
 import os
@@ -14,37 +14,30 @@ from dapkit.export.journal import (
     AnyEntry,
     JobAbandonedEntry,
     Journal,
-    ObjectCompletedEntry,
-    ObjectStartedEntry,
     RunEndedEntry,
     RunStartedEntry,
     TableCompletedEntry,
     TableFailedEntry,
     encode,
     job_entry,
+    object_entry,
     parse,
     replay,
 )
 from dapkit.model import Format, Job, JobStatus, Query
+from dapkit.transfer.manifest import ManifestObject
+from dapkit.transfer.object_download import ResumePoint
 
 QUERY = Query(format=Format.CSV)
-BEGUN = RunStartedEntry(time=1.0, service="https://x", namespace="canvas", tables=("users", "courses"), query=QUERY)
+STARTED = RunStartedEntry(time=1.0, service="https://x", namespace="canvas", tables=("users", "courses"), query=QUERY)
 JOB = Job(id="j1", status=JobStatus.COMPLETE, objects=("o1", "o2"), at="2024-01-01T00:00:00Z", schema_version=3)
-DONE = ObjectCompletedEntry(
-    time=3.0,
-    table="users",
-    job_id="j1",
-    object_id="o1",
-    name="n",
-    size=4,
-    sha256="ff",
-    rows=1,
-    verified_by=("crc",),
-)
+POINT = ResumePoint(object_id="o1", name="n", size=4, etag='"e"')
+ITEM = ManifestObject(id="o1", name="n", size=4, sha256="ff", rows=1, verified_by=("crc",))
+DONE = object_entry("users", "j1", ITEM, 3.0)
 STORY: list[AnyEntry] = [
-    BEGUN,
+    STARTED,
     job_entry("users", JOB, 2.0),
-    ObjectStartedEntry(time=2.5, table="users", job_id="j1", object_id="o1", name="n", size=4, etag='"e"'),
+    object_entry("users", "j1", POINT, 2.5),
     DONE,
     TableCompletedEntry(time=4.0, table="users", job_id="j1"),
     TableFailedEntry(time=5.0, table="courses", code="server", message="no"),
@@ -56,24 +49,25 @@ def written(entries: list[AnyEntry]) -> bytes:
     return b"".join(encode(entry) for entry in entries)
 
 
-def test_entries_come_back_as_they_were() -> None:
+def test_entries_are_read_as_they_were_written() -> None:
     content = written(STORY)
     assert parse(content) == (STORY, len(content))
 
 
-def test_replaying_gives_the_state() -> None:
+def test_replaying_returns_the_state() -> None:
     state = replay(STORY)
     assert state is not None
     assert state.ended
-    assert state.last == 6.0
+    assert state.last_entry_at == 6.0
     users = state.tables["users"]
     assert users.job == JOB
-    assert users.done == {"o1": DONE}
+    assert users.started == {"o1": POINT}
+    assert users.completed == {"o1": ITEM}
     assert users.completed_at == 4.0
     assert state.tables["courses"].failed
 
 
-def test_a_table_that_broke_is_not_whole_any_more() -> None:
+def test_a_table_that_failed_is_no_longer_complete() -> None:
     state = replay([*STORY, TableFailedEntry(time=7.0, table="users", code="server", message="no")])
     assert state is not None
     assert state.tables["users"].completed_at is None
@@ -85,8 +79,8 @@ def test_a_new_job_forgets_the_objects_of_the_one_before() -> None:
         [*STORY[:4], JobAbandonedEntry(time=5.0, table="users", job_id="j1"), job_entry("users", other, 5.0)]
     )
     assert state is not None
-    assert state.tables["users"].done == {}
-    assert state.tables["users"].given_up == ("j1",)
+    assert state.tables["users"].completed == {}
+    assert state.tables["users"].abandoned == ("j1",)
     assert state.tables["users"].job == other
 
 
@@ -108,19 +102,19 @@ def test_garbage_after_a_power_loss_is_ignored_but_damage_in_the_middle_is_not()
         parse(b"".join([*lines[:2], b"{oops}\n", *lines[3:]]))
 
 
-@pytest.mark.parametrize("content", [b"\0" * 300, encode(BEGUN)[:40], b"garbage\n", b"\n" * 3])
-def test_with_no_readable_line_there_is_no_run_and_a_new_one_may_begin(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"\0" * 300, encode(STARTED)[:40], b"garbage\n", b"\n" * 3])
+def test_without_a_readable_line_there_is_no_run_and_a_new_one_may_start(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(content)
     record = Journal(path)
     assert record.resume() is None
-    record.begin(BEGUN)
+    record.start(STARTED)
     record.close()
-    assert parse(path.read_bytes())[0] == [BEGUN]
+    assert parse(path.read_bytes())[0] == [STARTED]
 
 
-def test_a_later_version_is_refused() -> None:
-    line = encode(BEGUN).replace(b'"run-started"', b'"run-started","version":99')
+def test_a_later_version_is_an_error() -> None:
+    line = encode(STARTED).replace(b'"run-started"', b'"run-started","version":99')
     with pytest.raises(JournalError, match="version 99"):
         parse(line)
 
@@ -135,16 +129,16 @@ def test_a_file_is_continued_after_its_readable_part(tmp_path: Path) -> None:
     assert parse(path.read_bytes())[0] == [*STORY[:2], DONE]
 
 
-def test_beginning_anew_keeps_the_old_record_beside(tmp_path: Path) -> None:
+def test_a_new_journal_keeps_the_previous_one(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(written(STORY))
     record = Journal(path)
-    record.begin(BEGUN, given_up=[JobAbandonedEntry(time=1.0, table="users", job_id="old")])
+    record.start(STARTED, abandoned=[JobAbandonedEntry(time=1.0, table="users", job_id="old")])
     record.close()
     assert (tmp_path / "run.previous.jsonl").read_bytes() == written(STORY)
     state, _ = journal.read(path)
     assert state is not None
-    assert state.tables["users"].given_up == ("old",)
+    assert state.tables["users"].abandoned == ("old",)
 
 
 def test_no_file_is_no_run(tmp_path: Path) -> None:
@@ -153,23 +147,23 @@ def test_no_file_is_no_run(tmp_path: Path) -> None:
 
 def test_damage_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    path.write_bytes(b"garbage\n" + encode(BEGUN))
+    path.write_bytes(b"garbage\n" + encode(STARTED))
     with pytest.raises(JournalError, match=r"run\.jsonl"):
         Journal(path).resume()
 
 
-def test_what_the_disk_refuses_is_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_the_disk_become_errors_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "run.jsonl"
     record = Journal(path)
-    record.begin(BEGUN)
+    record.start(STARTED)
 
     def broken(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", broken)
     with pytest.raises(OutputError, match="Input/output"):
-        record.sync()
+        record.flush()
     record.close()
     (tmp_path / "run.previous.jsonl").mkdir()
     with pytest.raises(OutputError):
-        Journal(path).begin(BEGUN)
+        Journal(path).start(STARTED)

@@ -1,4 +1,4 @@
-"""What is continued, kept, taken or begun anew: rules over values."""
+"""What is resumed, reused, downloaded or requested again: rules on values."""
 
 import re
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from dapkit.export.journal import JobEntry, RunStartedEntry, RunState, TableProgress, advance
 from dapkit.export.plan import (
-    CONTINUE_WITHIN,
+    RESUME_WITHIN,
     DownloadTable,
     ResumeRun,
     ReuseTable,
     StartRun,
     plan_run,
     plan_tables,
-    reopened,
     run_key,
+    tables_to_reset,
 )
 from dapkit.model import Format, Job, JobStatus, Query
 from dapkit.protocol.job import Poll, Wait, decide
@@ -27,7 +27,7 @@ from dapkit.protocol.job import Poll, Wait, decide
 NOW = 1_700_000_000.0
 QUERY = Query(format=Format.PARQUET)
 AT = "2023-11-14T20:00:00Z"  # 2 h 13 min before NOW
-BEGUN = RunStartedEntry(time=NOW - 100, service="https://x", namespace="canvas", tables=("a", "b"), query=QUERY)
+STARTED = RunStartedEntry(time=NOW - 100, service="https://x", namespace="canvas", tables=("a", "b"), query=QUERY)
 
 
 def complete(job_id: str = "j", at: str = AT) -> Job:
@@ -35,46 +35,46 @@ def complete(job_id: str = "j", at: str = AT) -> Job:
 
 
 def state(*, ended: bool, last: float = NOW - 60, service: str = "https://x", **tables: TableProgress) -> RunState:
-    return RunState(begun=replace_service(service), tables=dict(tables), last=last, ended=ended)
+    return RunState(start=replace_service(service), tables=dict(tables), last_entry_at=last, ended=ended)
 
 
 def replace_service(service: str) -> RunStartedEntry:
     return RunStartedEntry(time=NOW - 100, service=service, namespace="canvas", tables=("a", "b"), query=QUERY)
 
 
-WHOLE = TableProgress(job=complete(), completed_at=NOW - 60, seen_at=NOW - 90)
+COMPLETE = TableProgress(job=complete(), completed_at=NOW - 60, seen_at=NOW - 90)
 OPEN = TableProgress(job=complete("k"), seen_at=NOW - 90)
 FAILED = TableProgress(job=Job(id="f", status=JobStatus.FAILED), failed=True, seen_at=NOW - 90)
 
 
-def test_no_record_begins() -> None:
-    assert plan_run(None, NOW) == StartRun(leftovers={})
+def test_without_a_journal_a_new_run_starts() -> None:
+    assert plan_run(None, NOW) == StartRun(abandoned={})
 
 
-def test_an_interrupted_run_is_continued_for_20_hours() -> None:
-    open_run = state(ended=False, a=WHOLE, b=OPEN)
+def test_an_interrupted_run_is_resumed_for_20_hours() -> None:
+    open_run = state(ended=False, a=COMPLETE, b=OPEN)
     assert plan_run(open_run, NOW) == ResumeRun(age=60, state=open_run)
-    old = replace(open_run, last=NOW - CONTINUE_WITHIN)
-    assert plan_run(old, NOW) == StartRun(leftovers={"b": ("k",)})
+    old = replace(open_run, last_entry_at=NOW - RESUME_WITHIN)
+    assert plan_run(old, NOW) == StartRun(abandoned={"b": ("k",)})
 
 
-def test_a_run_from_the_future_is_not_trusted() -> None:
+def test_a_journal_from_the_future_is_not_resumed() -> None:
     assert isinstance(plan_run(state(ended=False, last=NOW + 5, a=OPEN), NOW), StartRun)
 
 
-def test_a_finished_run_is_left_alone_and_a_partly_failed_one_continued() -> None:
-    assert plan_run(state(ended=True, a=WHOLE, b=WHOLE), NOW) == StartRun(leftovers={})
-    partly = state(ended=True, a=WHOLE, b=FAILED)
+def test_a_complete_run_is_not_resumed_and_a_partly_failed_one_is() -> None:
+    assert plan_run(state(ended=True, a=COMPLETE, b=COMPLETE), NOW) == StartRun(abandoned={})
+    partly = state(ended=True, a=COMPLETE, b=FAILED)
     assert plan_run(partly, NOW) == ResumeRun(age=60, state=partly)
 
 
 def plan(run: RunState | None) -> dict[str, ReuseTable | DownloadTable]:
-    steps = plan_tables({"a": QUERY, "b": QUERY}, run, NOW, retry_timeout=900, given_up={})
+    steps = plan_tables({"a": QUERY, "b": QUERY}, run, NOW, retry_timeout=900)
     return {step.table: step for step in steps}
 
 
-def test_whole_tables_are_kept_and_open_jobs_adopted() -> None:
-    steps = plan(state(ended=False, a=WHOLE, b=OPEN))
+def test_complete_tables_are_reused_and_open_jobs_continued() -> None:
+    steps = plan(state(ended=False, a=COMPLETE, b=OPEN))
     assert isinstance(steps["a"], ReuseTable)
     taken = steps["b"]
     assert isinstance(taken, DownloadTable)
@@ -82,84 +82,84 @@ def test_whole_tables_are_kept_and_open_jobs_adopted() -> None:
     assert taken.progress is OPEN
 
 
-def test_a_failed_job_is_remembered_but_asked_for_anew() -> None:
-    taken = plan(state(ended=True, a=WHOLE, b=FAILED))["b"]
+def test_a_failed_job_is_remembered_and_submitted_again() -> None:
+    taken = plan(state(ended=True, a=COMPLETE, b=FAILED))["b"]
     assert isinstance(taken, DownloadTable)
     assert taken.record.job is None
-    assert taken.record.failed == ("f",)
+    assert taken.record.failed_jobs == ("f",)
 
 
 def again(run: RunState, marks: Mapping[str, str] | None = None) -> list[tuple[str, str | None]]:
-    return [(entry.table, entry.since) for entry in reopened(run, NOW, marks or {})]
+    return [(entry.table, entry.since) for entry in tables_to_reset(run, NOW, marks or {})]
 
 
-def test_after_a_partly_failed_run_stale_tables_are_asked_again() -> None:
-    stale = replace(WHOLE, job=complete(at="2023-11-14T17:00:00Z"))
+def test_after_a_partly_failed_run_stale_tables_are_requested_again() -> None:
+    stale = replace(COMPLETE, job=complete(at="2023-11-14T17:00:00Z"))
     assert again(state(ended=True, a=stale, b=FAILED)) == [("a", None)]
-    assert again(state(ended=True, a=WHOLE, b=FAILED)) == []
+    assert again(state(ended=True, a=COMPLETE, b=FAILED)) == []
     assert again(state(ended=False, a=stale, b=FAILED)) == [], "an interrupted run keeps it"
 
 
-def test_a_table_that_was_to_be_asked_again_is_so_though_the_continued_run_is_interrupted() -> None:
-    stale = replace(WHOLE, job=complete("old", at="2023-11-14T17:00:00Z"))
-    run = state(ended=True, a=stale, b=replace(FAILED, given_up=("g",)))
-    for entry in reopened(run, NOW, {}):
+def test_a_table_to_be_requested_again_is_requested_even_if_the_resumed_run_is_interrupted() -> None:
+    stale = replace(COMPLETE, job=complete("old", at="2023-11-14T17:00:00Z"))
+    run = state(ended=True, a=stale, b=replace(FAILED, abandoned=("g",)))
+    for entry in tables_to_reset(run, NOW, {}):
         run = advance(run, entry)
-    assert run.ended, "interrupted here, the same is found once more"
+    assert run.ended, "if it is interrupted here, the same tables are found again"
     assert isinstance(plan(run)["a"], DownloadTable)
     run = advance(run, JobEntry(time=NOW, table="b", id="jb", status=JobStatus.WAITING))
     assert not run.ended
     taken = plan(run)["a"]
     assert isinstance(taken, DownloadTable)
-    assert (taken.record.job, taken.record.given_up) == (None, ()), "what was whole stays"
+    assert (taken.record.job, taken.record.abandoned_jobs) == (None, ()), "a complete result stays"
     assert isinstance(plan_run(run, NOW), ResumeRun)
 
 
-def test_a_table_asked_again_abandons_what_was_unfinished() -> None:
-    run = state(ended=True, a=WHOLE, b=replace(OPEN, failed=True))
-    (entry,) = reopened(run, NOW, {"b": "2023-11-14T21:00:00Z"})
+def test_a_table_that_is_requested_again_abandons_its_incomplete_jobs() -> None:
+    run = state(ended=True, a=COMPLETE, b=replace(OPEN, failed=True))
+    (entry,) = tables_to_reset(run, NOW, {"b": "2023-11-14T21:00:00Z"})
     taken = plan(advance(run, entry))["b"]
     assert isinstance(taken, DownloadTable)
-    assert (taken.record.job, taken.record.given_up) == (None, ("k",))
+    assert (taken.record.job, taken.record.abandoned_jobs) == (None, ("k",))
 
 
-def test_an_increment_grows_stale_only_where_it_can_go_on_from_itself() -> None:
+def test_an_increment_becomes_stale_only_if_a_new_one_can_continue_it() -> None:
     increment = Job(id="i", status=JobStatus.COMPLETE, since="2020-01-01T00:00:00Z", until="2020-01-02T00:00:00Z")
-    ended = state(ended=True, a=replace(WHOLE, job=increment), b=FAILED)
+    ended = state(ended=True, a=replace(COMPLETE, job=increment), b=FAILED)
     assert again(ended) == []
-    from_folder = replace(ended, begun=msgspec.structs.replace(ended.begun, since={"a": "2020-01-01T00:00:00Z"}))
+    from_folder = replace(ended, start=msgspec.structs.replace(ended.start, since={"a": "2020-01-01T00:00:00Z"}))
     marks = {"a": "2020-01-02T00:00:00Z", "b": "2020-01-01T00:00:00Z"}
     assert again(from_folder, marks) == list(marks.items())
     assert again(from_folder, {"a": "2020-01-01T00:00:00Z"}) == [("a", None)]
     assert again(replace(from_folder, ended=False), marks) == []
 
 
-def test_in_a_sandbox_age_is_counted_on_the_wall() -> None:
-    future = replace(WHOLE, job=complete(at="2031-01-01T00:00:00Z"), completed_at=NOW - 5 * 3600)
-    old = replace(WHOLE, job=complete(at="2011-01-01T00:00:00Z"))
+def test_results_of_a_sandbox_age_by_the_wall_clock() -> None:
+    future = replace(COMPLETE, job=complete(at="2031-01-01T00:00:00Z"), completed_at=NOW - 5 * 3600)
+    old = replace(COMPLETE, job=complete(at="2011-01-01T00:00:00Z"))
     assert again(state(ended=True, service="sandbox:", a=future, b=FAILED)) == [("a", None)]
     assert again(state(ended=True, service="sandbox:", a=old, b=FAILED)) == []
 
 
-def test_a_job_that_was_ready_hours_ago_and_is_about_to_expire_is_waited_out() -> None:
+def test_a_complete_job_that_is_about_to_expire_is_waited_out() -> None:
     dying = replace(OPEN, job=replace(complete("k"), expires_at=NOW + 10), seen_at=NOW - 36_000)
-    taken = plan(state(ended=False, a=WHOLE, b=dying))["b"]
+    taken = plan(state(ended=False, a=COMPLETE, b=dying))["b"]
     assert decide(taken.record, NOW) == Wait(NOW + 11)
 
 
-def test_a_job_that_was_under_way_is_polled_at_once() -> None:
+def test_a_running_job_is_polled_at_once() -> None:
     running = TableProgress(job=Job(id="r", status=JobStatus.RUNNING), seen_at=NOW - 3600)
-    assert decide(plan(state(ended=False, a=WHOLE, b=running))["b"].record, NOW) == Poll("r")
+    assert decide(plan(state(ended=False, a=COMPLETE, b=running))["b"].record, NOW) == Poll("r")
 
 
-def test_beginning_anew_abandons_what_is_unfinished() -> None:
-    run = state(ended=False, a=WHOLE, b=OPEN)
-    assert plan_run(run, NOW, anew=True) == StartRun(leftovers={"b": ("k",)})
+def test_a_new_run_abandons_incomplete_jobs() -> None:
+    run = state(ended=False, a=COMPLETE, b=OPEN)
+    assert plan_run(run, NOW, new=True) == StartRun(abandoned={"b": ("k",)})
 
 
-def test_a_new_run_inherits_the_jobs_given_up() -> None:
-    steps = plan_tables({"a": QUERY}, None, NOW, retry_timeout=900, given_up={"a": ("x", "y")})
-    assert steps[0].record.given_up == ("x", "y")
+def test_a_new_run_inherits_abandoned_jobs() -> None:
+    steps = plan_tables({"a": QUERY}, None, NOW, retry_timeout=900, abandoned={"a": ("x", "y")})
+    assert steps[0].record.abandoned_jobs == ("x", "y")
 
 
 def test_the_same_command_has_the_same_key_and_no_other() -> None:
@@ -175,16 +175,16 @@ def test_the_same_command_has_the_same_key_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("namespace", ["../../x", "a/b", "n" * 300, "..", "", "a\\b", "\0"])
-def test_a_key_is_one_harmless_part_of_a_path(namespace: str) -> None:
+def test_a_key_is_one_safe_path_component(namespace: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_.-]{17,60}", run_key("https://x", None, namespace, []))
     assert run_key("https://x", None, namespace, []) != run_key("https://x", None, namespace + "/", [])
 
 
-PROGRESS = st.sampled_from([WHOLE, OPEN, FAILED, TableProgress()])
+PROGRESS = st.sampled_from([COMPLETE, OPEN, FAILED, TableProgress()])
 
 
 @given(PROGRESS, PROGRESS, st.booleans())
-def test_every_wanted_table_gets_one_step_and_only_whole_ones_are_kept(
+def test_every_table_gets_one_step_and_only_complete_ones_are_reused(
     a: TableProgress, b: TableProgress, ended: bool
 ) -> None:
     steps = plan(state(ended=ended, a=a, b=b))

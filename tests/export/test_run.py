@@ -1,4 +1,4 @@
-"""Many tables at once, whatever goes wrong: at the end every file is right, or its table is named as failed."""
+"""Many tables at once, with many faults: in the end every file is correct, or its table is reported as failed."""
 
 import asyncio
 import json
@@ -27,66 +27,66 @@ def service(**more: Any) -> FakeService:
     return FakeService(clock=VirtualClock(60 * 86_400.0), tables_objects=more.pop("tables", TABLES), **more)
 
 
-def assert_true(fake: FakeService, output: Path) -> None:
-    """Every visible file is byte-equal to the truth; every manifest names exactly its folder's files."""
+def assert_correct(fake: FakeService, output: Path) -> None:
+    """Every visible file has the correct bytes, and every manifest names exactly the files of its folder."""
     for folder in output.glob("job_*"):
         files = {path.name: path for path in folder.iterdir() if not path.name.startswith(".")}
         for name, path in files.items():
-            assert path.read_bytes() == fake.truth(name.removesuffix(".jsonl.gz")), path
+            assert path.read_bytes() == fake.content(name.removesuffix(".jsonl.gz")), path
         manifest = folder / ".manifest.json"
         if manifest.exists():
             said = json.loads(manifest.read_bytes())
             assert {item["name"] for item in said["objects"]} == set(files)
 
 
-def test_all_tables_arrive_whole_with_manifests(tmp_path: Path) -> None:
+def test_all_tables_are_exported_with_manifests(tmp_path: Path) -> None:
     fake = service()
     result = run(fake, options(tmp_path))
     assert [table.table for table in result.done] == ["users", "courses", "empty"]
     assert [table.rows for table in result.done] == [60, 20, 0]
     assert result.failed == ()
     assert result.refetched == 0
-    assert_true(fake, tmp_path)
+    assert_correct(fake, tmp_path)
     assert fake.asked["object"] == 4
     assert fake.asked["data"] == 3
 
 
-def test_jobs_run_side_by_side(tmp_path: Path) -> None:
+def test_jobs_run_at_the_same_time(tmp_path: Path) -> None:
     fake = service(job_seconds=100.0)
     assert run(fake, options(tmp_path)).seconds < 120
 
 
-def test_a_finished_run_is_left_alone_and_the_same_job_is_verified(tmp_path: Path) -> None:
+def test_after_a_complete_run_the_same_job_is_only_verified(tmp_path: Path) -> None:
     fake = service(job_seconds=0.0)
     run(fake, options(tmp_path))
     sent = fake.sent.total()
     result = run(fake, options(tmp_path))
     assert all(table.reused for table in result.done)
-    assert fake.asked["data"] == 6, "the service was asked again"
-    assert fake.sent.total() == sent, "but nothing was fetched again"
+    assert fake.asked["data"] == 6, "the query was submitted again"
+    assert fake.sent.total() == sent, "but nothing was downloaded again"
 
 
-def test_a_file_that_changed_on_disk_is_fetched_again(tmp_path: Path) -> None:
+def test_a_file_that_changed_on_disk_is_downloaded_again(tmp_path: Path) -> None:
     fake = service(job_seconds=0.0)
     run(fake, options(tmp_path))
     victim = next(tmp_path.glob("job_users*/users-0.1.jsonl.gz"))
     victim.write_bytes(victim.read_bytes()[:-1] + b"\0")
     run(fake, options(tmp_path))
-    assert_true(fake, tmp_path)
+    assert_correct(fake, tmp_path)
 
 
-def test_a_half_file_of_another_program_is_fetched_again_and_a_whole_one_kept(tmp_path: Path) -> None:
+def test_files_of_another_program_are_kept_if_they_are_complete(tmp_path: Path) -> None:
     fake = service(job_seconds=0.0)
     folder = tmp_path / "job_users-0"
     folder.mkdir()
-    (folder / "users-0.0.jsonl.gz").write_bytes(fake.truth("users-0.0"))
-    (folder / "users-0.1.jsonl.gz").write_bytes(fake.truth("users-0.1")[:50])
+    (folder / "users-0.0.jsonl.gz").write_bytes(fake.content("users-0.0"))
+    (folder / "users-0.1.jsonl.gz").write_bytes(fake.content("users-0.1")[:50])
     result = run(fake, options(tmp_path, tables=("users",)))
     assert result.done[0].rows == 60
-    assert_true(fake, tmp_path)
+    assert_correct(fake, tmp_path)
 
 
-def test_an_unknown_table_fails_alone_and_the_nearest_is_named(tmp_path: Path) -> None:
+def test_an_unknown_table_fails_alone_with_a_similar_name_as_hint(tmp_path: Path) -> None:
     fake = service()
     result = run(fake, options(tmp_path, tables=("user", "courses")))
     assert [table.table for table in result.done] == ["courses"]
@@ -95,15 +95,15 @@ def test_an_unknown_table_fails_alone_and_the_nearest_is_named(tmp_path: Path) -
     assert "users" in error.hint
 
 
-def test_an_increment_from_a_folder_goes_on_from_its_watermarks(tmp_path: Path) -> None:
+def test_an_increment_from_a_folder_starts_at_its_watermarks(tmp_path: Path) -> None:
     fake = service()
     run(fake, options(tmp_path, tables=("users",)))
     seen: list[Query] = []
     submit = fake.submit
 
-    async def spy(namespace: str, table: str, query: Query, *, again: bool = False) -> Any:
+    async def spy(namespace: str, table: str, query: Query, *, resubmit: bool = False) -> Any:
         seen.append(query)
-        return await submit(namespace, table, query, again=again)
+        return await submit(namespace, table, query, resubmit=resubmit)
 
     fake.submit = spy  # type: ignore[method-assign] # watched, not replaced
     result = run(fake, options(tmp_path, since_folder=tmp_path, tables=("users", "courses")))
@@ -111,7 +111,7 @@ def test_an_increment_from_a_folder_goes_on_from_its_watermarks(tmp_path: Path) 
     assert [(each.table, each.error.code) for each in result.failed] == [("courses", "no-baseline")]
 
 
-def test_after_a_partly_failed_increment_from_a_folder_each_table_goes_on_from_its_latest_result(
+def test_after_a_partly_failed_increment_from_a_folder_each_table_starts_at_its_latest_result(
     tmp_path: Path,
 ) -> None:
     fake = service(job_seconds=0.0)
@@ -121,9 +121,9 @@ def test_after_a_partly_failed_increment_from_a_folder_each_table_goes_on_from_i
     assert [failure.table for failure in first.failed] == ["courses"]
     run(fake, options(tmp_path, tables=("courses",)))
     second = run(fake, changes)
-    assert second.failed == (), "the snapshot that was missing is there now"
+    assert second.failed == (), "the missing snapshot exists now"
     assert [table.since for table in second.done] == ["2024-01-01T00:00:00Z"] * 2
-    assert [table.reused for table in second.done] == [True, False], "what is fresh is kept"
+    assert [table.reused for table in second.done] == [True, False], "a recent result is reused"
 
 
 def test_a_table_that_keeps_failing_does_not_hold_back_the_others(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_rejected_credentials_stop_everything(tmp_path: Path) -> None:
         run(fake, options(tmp_path))
 
 
-def test_the_same_run_twice_says_who_holds_the_lock(tmp_path: Path) -> None:
+def test_the_error_for_a_second_run_names_the_holder_of_the_lock(tmp_path: Path) -> None:
     fake = service()
     run(fake, options(tmp_path))
     lock_path = next((tmp_path / ".dap" / "runs").glob("*.lock"))
@@ -162,7 +162,7 @@ def test_the_same_run_twice_says_who_holds_the_lock(tmp_path: Path) -> None:
             run(fake, options(tmp_path))
 
 
-def test_a_dry_run_asks_for_nothing_but_the_list_and_writes_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_requests_only_the_list_and_writes_nothing(tmp_path: Path) -> None:
     fake = service()
     shown = run_virtually(preview(cast(Session, fake), options(tmp_path / "out")), fake.clock)
     assert shown.tables == tuple(TABLES)
@@ -170,21 +170,21 @@ def test_a_dry_run_asks_for_nothing_but_the_list_and_writes_nothing(tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
-def test_a_run_that_ended_partly_failed_is_continued(tmp_path: Path) -> None:
+def test_a_partly_failed_run_is_resumed(tmp_path: Path) -> None:
     fake = service(faults=Faults(failed_job=1.0), job_seconds=1.0)
     first = run(fake, options(tmp_path, retry_timeout=20.0))
     assert len(first.failed) == 3
     assert all(each.error.code == "job-failed" for each in first.failed)
     fake.healed = True
-    told: list[Event] = []
-    result = run(fake, options(tmp_path), told.append)
+    events: list[Event] = []
+    result = run(fake, options(tmp_path), events.append)
     assert result.failed == ()
-    began = next(event for event in told if isinstance(event, RunStarted))
+    began = next(event for event in events if isinstance(event, RunStarted))
     assert began.continued is not None
     assert fake.asked["list"] == 1, "the tables of the run are known"
 
 
-def test_what_was_to_be_asked_again_is_so_though_the_continued_run_is_killed_early(tmp_path: Path) -> None:
+def test_tables_to_be_requested_again_are_even_if_the_resumed_run_is_killed_early(tmp_path: Path) -> None:
     fake = service()
     wanted = options(tmp_path, tables=("users", "nosuch"))
     assert run(fake, wanted).done[0].job_id == "users-0"
@@ -194,18 +194,18 @@ def test_what_was_to_be_asked_again_is_so_though_the_continued_run_is_killed_ear
     assert [(table.job_id, table.reused) for table in result.done] == [("users-1", False)]
 
 
-def test_a_damaged_manifest_stops_no_other_table(tmp_path: Path) -> None:
+def test_a_damaged_manifest_does_not_stop_other_tables(tmp_path: Path) -> None:
     fake = service(job_seconds=0.0)
     run(fake, options(tmp_path))
     (tmp_path / "job_courses-1" / ".manifest.json").write_text("{")
-    told: list[Event] = []
-    result = run(fake, options(tmp_path, since_folder=tmp_path, tables=("users", "courses")), told.append)
+    events: list[Event] = []
+    result = run(fake, options(tmp_path, since_folder=tmp_path, tables=("users", "courses")), events.append)
     assert [table.table for table in result.done] == ["users"]
     assert [(each.table, each.error.code) for each in result.failed] == [("courses", "no-baseline")]
-    assert any(isinstance(event, Notice) and "job_courses-1" in event.message for event in told)
+    assert any(isinstance(event, Notice) and "job_courses-1" in event.message for event in events)
 
 
-def test_an_increment_goes_on_from_results_of_its_own_format(tmp_path: Path) -> None:
+def test_an_increment_starts_at_results_of_its_own_format(tmp_path: Path) -> None:
     fake = service(tables={"users": 1}, job_seconds=0.0)
     csv = options(tmp_path, query=Query(format=Format.CSV), since_folder=tmp_path)
     run(fake, options(tmp_path))
@@ -217,30 +217,30 @@ def test_an_increment_goes_on_from_results_of_its_own_format(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("namespace", ["../../x", "a/b", "n" * 300])
-def test_a_namespace_leads_to_nowhere_outside_the_folder(tmp_path: Path, namespace: str) -> None:
+def test_a_namespace_cannot_lead_outside_the_folder(tmp_path: Path, namespace: str) -> None:
     output = tmp_path / "a" / "b"
     run(service(), options(output, namespace=namespace, tables=("users",)))
     assert {path.parent for path in tmp_path.rglob("*.jsonl")} == {output / ".dap" / "runs"}
     assert {path.parent for path in tmp_path.rglob("*.lock")} <= {output / ".dap" / "runs", output / ".dap" / "locks"}
 
 
-def test_files_of_jobs_given_up_go_when_the_successor_is_whole(tmp_path: Path) -> None:
+def test_files_of_abandoned_jobs_are_deleted_when_their_successor_is_complete(tmp_path: Path) -> None:
     fake = service(tables={"users": 40}, faults=Faults(gone=0.5), job_seconds=0.0, seed=3)
     result = run(fake, options(tmp_path))
     while result.failed:
         result = run(fake, options(tmp_path))
     assert len(list(tmp_path.glob("job_*"))) == 1
-    assert_true(fake, tmp_path)
+    assert_correct(fake, tmp_path)
 
 
-def test_a_corrupt_manifest_is_told_and_mended(tmp_path: Path) -> None:
+def test_a_damaged_manifest_is_reported_and_written_again(tmp_path: Path) -> None:
     fake = service(job_seconds=0.0)
     run(fake, options(tmp_path, tables=("users",)))
     path = tmp_path / "job_users-0" / ".manifest.json"
     path.write_text("{")
-    told: list[Event] = []
-    run(fake, options(tmp_path, tables=("users",)), told.append)
-    assert any(isinstance(event, Notice) and "damaged" in event.message for event in told)
+    events: list[Event] = []
+    run(fake, options(tmp_path, tables=("users",)), events.append)
+    assert any(isinstance(event, Notice) and "damaged" in event.message for event in events)
     assert json.loads(path.read_bytes())["rows"] == 60
     assert fake.asked["object"] <= 6
 
@@ -254,7 +254,7 @@ FAULTS = st.builds(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(faults=FAULTS, seed=st.integers(0, 1000), kills=st.lists(st.floats(0.0, 60.0), max_size=3), ranges=st.booleans())
-def test_any_order_of_faults_and_kills_ends_whole_or_honestly_incomplete(
+def test_any_order_of_faults_and_kills_ends_with_correct_files_or_reported_failures(
     tmp_path_factory: pytest.TempPathFactory, faults: Faults, seed: int, kills: list[float], ranges: bool
 ) -> None:
     output = tmp_path_factory.mktemp("run")
@@ -270,13 +270,13 @@ def test_any_order_of_faults_and_kills_ends_whole_or_honestly_incomplete(
 
     for seconds in kills:
         run_virtually(killed_after(seconds), fake.clock)
-        assert_true(fake, output)
+        assert_correct(fake, output)
     result = run(fake, options(output))
-    assert_true(fake, output)
+    assert_correct(fake, output)
     ended = [each.table for each in result.done] + [each.table for each in result.failed]
     assert sorted(ended) == sorted(TABLES)
     fake.healed = True
     result = run(fake, options(output))
     assert result.failed == ()
-    assert_true(fake, output)
+    assert_correct(fake, output)
     assert [table.rows for table in result.done] == [6000, 2000, 0]

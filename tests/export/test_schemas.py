@@ -1,4 +1,4 @@
-"""Schemas of many tables into files, whatever the service calls its tables."""
+"""Schemas of many tables into files, whatever names the service sends."""
 
 import asyncio
 from pathlib import Path
@@ -10,7 +10,7 @@ from dapkit.model import VersionedSchema
 
 
 class Service:
-    """As much of a session as schemas need."""
+    """The part of a session that schemas need."""
 
     def __init__(self, *tables: str) -> None:
         self._tables = tables

@@ -1,14 +1,14 @@
-"""Which tables a person means."""
+"""Which tables are selected."""
 
 import pytest
 
 from dapkit.errors import TableNotFoundError, UsageError
-from dapkit.export.selection import nearest, select, split_tables, vanished
+from dapkit.export.selection import nearest, no_longer_listed, select, split_tables
 
 KNOWN = ("users", "courses", "quizzes", "quiz_questions")
 
 
-def test_lists_are_split_spaces_forgiven_and_duplicates_dropped() -> None:
+def test_lists_are_split_without_spaces_and_duplicates() -> None:
     assert split_tables([" users , courses,users,", "wikis"]) == ("users", "courses", "wikis")
 
 
@@ -33,7 +33,7 @@ def test_a_pattern_that_matches_nothing_is_an_error() -> None:
         select(["x*"], [], KNOWN)
 
 
-def test_a_pattern_may_mean_only_what_is_held() -> None:
+def test_a_pattern_may_match_only_tables_of_the_database() -> None:
     assert select(["x*", "users"], [], KNOWN, ("xs",)) == ("users",)
     assert select(["x*"], [], KNOWN, ("xs",)) == ()
     with pytest.raises(TableNotFoundError, match="y\\*"):
@@ -45,9 +45,9 @@ def test_excluding_everything_is_a_usage_error() -> None:
         select(["users"], ["u*"], None)
 
 
-def test_the_nearest_names_are_offered() -> None:
-    assert "users" in nearest("user", KNOWN)
-    assert "dap list" in nearest("zzzz", KNOWN)
+def test_similar_names_are_suggested() -> None:
+    assert "users" in nearest("user", KNOWN, "canvas")
+    assert "dap list --namespace catalog" in nearest("zzzz", KNOWN, "catalog")
 
 
 HELD = ("users", "quiz_answers", "wikis")
@@ -64,7 +64,7 @@ HELD = ("users", "quiz_answers", "wikis")
         (["all"], [], (*KNOWN, *HELD), ()),
     ],
 )
-def test_what_is_held_and_no_longer_listed(
+def test_tables_that_the_service_no_longer_lists(
     wanted: list[str], exclude: list[str], known: tuple[str, ...] | None, gone: tuple[str, ...]
 ) -> None:
-    assert vanished(wanted, exclude, known, HELD) == gone
+    assert no_longer_listed(wanted, exclude, known, HELD) == gone

@@ -1,4 +1,4 @@
-"""The official client and ours make the same database, and each goes on with what the other made."""
+"""The official client and dapkit create the same database, and each can continue the other's."""
 
 import json
 import urllib.request
@@ -13,8 +13,9 @@ from tests.support.postgres_contents import layout, rows
 from tests.support.postgres_server import PostgresServer
 from tests.support.sandbox_process import SandboxProcess, sandbox_process
 
-from dapkit import Client, ClientOptions, Delivery
+from dapkit import Client, ClientOptions, ExportOptions
 from dapkit.schema import read_table
+from dapkit.storage.local import LocalFolder
 from dapkit.targets.base import DataFiles, Load, watermark_of, watermark_text
 from dapkit.targets.postgres.target import target_of
 from dapkit.transfer import manifest
@@ -42,7 +43,7 @@ def client(sandbox: SandboxProcess) -> Iterator[Client]:
 
 
 def ours(client: Client, verb: str, namespace: str, tables: str, url: str, folder: Path) -> None:
-    """Do the same as ours does it."""
+    """Do the same with dapkit's library."""
     session = target_of(url).open()
     session.prepare(namespace, sandbox=True)
     for name in client.tables(namespace) if tables == "all" else tables.split(","):
@@ -52,13 +53,13 @@ def ours(client: Client, verb: str, namespace: str, tables: str, url: str, folde
 
 def _replicate(client: Client, session: Any, verb: str, namespace: str, name: str, folder: Path) -> None:
     before = session.sync_states(namespace).get(name)
-    delivery = Delivery(format="tsv", mode="condensed", output=folder / verb)
+    options = ExportOptions(format="tsv", mode="condensed", output=folder / verb)
     if verb == "initdb":
-        result = client.snapshot(namespace, [name], delivery)
+        result = client.snapshot(namespace, [name], options)
     else:
-        result = client.incremental(namespace, [name], since=watermark_text(before.watermark), delivery=delivery)
+        result = client.incremental(namespace, [name], since=watermark_text(before.watermark), options=options)
     (done,) = result.done
-    made, mark = manifest.read(done.folder), done.at or done.until
+    made, mark = manifest.read(LocalFolder(done.folder)), done.at or done.until
     assert made is not None
     assert mark is not None
     assert done.rows is not None
@@ -75,7 +76,7 @@ def _replicate(client: Client, session: Any, verb: str, namespace: str, name: st
     ("namespace", "tables"),
     [("canvas", "all"), ("canvas_logs", "all"), ("catalog", "all"), ("new_quizzes", "all"), ("edge", EDGE)],
 )
-def test_tables_rows_and_books_are_the_same(
+def test_tables_rows_and_sync_state_are_the_same(
     sandbox: SandboxProcess,
     client: Client,
     postgres_server: PostgresServer,
@@ -92,7 +93,7 @@ def test_tables_rows_and_books_are_the_same(
         assert sorted(rows(mine, namespace)) == sorted(wanted)
 
 
-def test_each_goes_on_with_what_the_other_made(
+def test_each_client_continues_the_others_database(
     sandbox: SandboxProcess, client: Client, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     tables = "users,courses,enrollments,submissions,assignments"

@@ -1,4 +1,4 @@
-"""Every shape of refusal becomes the error that says what to do."""
+"""Every form of error response becomes the right error."""
 
 import json
 
@@ -6,13 +6,13 @@ import pytest
 
 from dapkit import errors
 from dapkit.errors import DapError
-from dapkit.protocol.error_response import Endpoint, error_of
+from dapkit.protocol.error_response import Endpoint, error_from_response
 
 UUID = "f00d-5678"
 
 
-def refused(status: int, fields: dict[str, object], endpoint: Endpoint = Endpoint.SUBMIT) -> DapError:
-    return error_of(endpoint, status, json.dumps({"error": {"uuid": UUID, **fields}}).encode())
+def rejected(status: int, fields: dict[str, object], endpoint: Endpoint = Endpoint.SUBMIT) -> DapError:
+    return error_from_response(endpoint, status, json.dumps({"error": {"uuid": UUID, **fields}}).encode())
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,10 @@ def refused(status: int, fields: dict[str, object], endpoint: Endpoint = Endpoin
         (504, {"message": "Endpoint request timed out"}, errors.ServerError),
     ],
 )
-def test_status_and_fields_decide(status: int, fields: dict[str, object], expected: type[DapError]) -> None:
-    error = refused(status, fields)
+def test_status_and_fields_determine_the_error(
+    status: int, fields: dict[str, object], expected: type[DapError]
+) -> None:
+    error = rejected(status, fields)
     assert type(error) is expected
     assert error.uuid == UUID
     assert f"HTTP {status}" in error.message
@@ -61,38 +63,40 @@ def test_status_and_fields_decide(status: int, fields: dict[str, object], expect
         (Endpoint.LOGIN, errors.NotFoundError),
     ],
 )
-def test_what_is_not_found_follows_from_what_was_asked(endpoint: Endpoint, expected: type[DapError]) -> None:
-    assert type(refused(404, {"type": "NotFoundError", "message": "gone"}, endpoint)) is expected
+def test_not_found_depends_on_the_request(endpoint: Endpoint, expected: type[DapError]) -> None:
+    assert type(rejected(404, {"type": "NotFoundError", "message": "gone"}, endpoint)) is expected
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-def test_a_refused_login_is_about_the_credentials(status: int) -> None:
-    assert type(refused(status, {"type": "Forbidden"}, Endpoint.LOGIN)) is errors.RejectedCredentialsError
-    oauth = error_of(Endpoint.LOGIN, status, b'{"error": "invalid_client", "error_description": "unknown key"}')
+def test_a_rejected_login_means_wrong_credentials(status: int) -> None:
+    assert type(rejected(status, {"type": "Forbidden"}, Endpoint.LOGIN)) is errors.RejectedCredentialsError
+    oauth = error_from_response(
+        Endpoint.LOGIN, status, b'{"error": "invalid_client", "error_description": "unknown key"}'
+    )
     assert type(oauth) is errors.RejectedCredentialsError
     assert "invalid_client unknown key" in oauth.message
 
 
-def test_a_login_to_a_disabled_account_is_about_the_account() -> None:
-    assert type(refused(403, {"type": "AccountDisabled"}, Endpoint.LOGIN)) is errors.AccountDisabledError
+def test_a_login_to_a_disabled_account() -> None:
+    assert type(rejected(403, {"type": "AccountDisabled"}, Endpoint.LOGIN)) is errors.AccountDisabledError
 
 
 @pytest.mark.parametrize("type_", ["OutOfRange", "SnapshotRequired"])
-def test_the_earliest_permitted_time_is_told(type_: str) -> None:
-    error = refused(400, {"type": type_, "since": "2024-01-01T00:00:00Z", "message": "no"})
+def test_the_message_has_the_earliest_available_time(type_: str) -> None:
+    error = rejected(400, {"type": type_, "since": "2024-01-01T00:00:00Z", "message": "no"})
     assert "2024-01-01T00:00:00Z" in error.message
     assert "2024-01-01T00:00:00Z" in error.hint
     assert "snapshot" in error.hint
 
 
-def test_the_place_of_a_mistake_is_told() -> None:
-    error = refused(400, {"type": "ValidationError", "location": {"line": 3, "column": 14, "character": 40}})
+def test_the_message_has_the_position_of_the_mistake() -> None:
+    error = rejected(400, {"type": "ValidationError", "location": {"line": 3, "column": 14, "character": 40}})
     assert "line 3, column 14" in error.message
 
 
 @pytest.mark.parametrize("status", [400, 403])
-def test_a_missing_scope_is_hinted_at(status: int) -> None:
-    assert "--scope" in refused(status, {"type": "ValidationError", "message": "Scope is ambiguous"}).hint
+def test_the_hint_mentions_a_missing_scope(status: int) -> None:
+    assert "--scope" in rejected(status, {"type": "ValidationError", "message": "Scope is ambiguous"}).hint
 
 
 @pytest.mark.parametrize(
@@ -117,32 +121,34 @@ def test_a_missing_scope_is_hinted_at(status: int) -> None:
         (600, b"", errors.ServerError),
     ],
 )
-def test_without_an_error_object_the_status_decides(status: int, content: bytes, expected: type[DapError]) -> None:
-    error = error_of(Endpoint.POLL, status, content)
+def test_without_an_error_object_the_status_determines_the_error(
+    status: int, content: bytes, expected: type[DapError]
+) -> None:
+    error = error_from_response(Endpoint.POLL, status, content)
     assert type(error) is expected
     assert error.uuid is None
     assert "\n" not in error.message
 
 
 @pytest.mark.parametrize(
-    ("location", "named"),
+    ("location", "shown"),
     [
         ("https://login.example/sso?token=SECRET#x", "https://login.example/sso"),
         ("/elsewhere?token=SECRET", "/elsewhere"),
-        ("https://user:SECRET@login.example:port/", "none"),
+        ("https://user:SECRET@login.example:port/", "an invalid URL"),
         (None, "nowhere"),
     ],
 )
-def test_a_redirect_is_named_without_its_query(location: str | None, named: str) -> None:
-    error = error_of(Endpoint.TABLES, 302, b"", location)
+def test_the_target_of_a_redirect_is_shown_without_its_query(location: str | None, shown: str) -> None:
+    error = error_from_response(Endpoint.TABLES, 302, b"", location)
     assert type(error) is errors.UnexpectedResponseError
-    assert named in error.message
+    assert shown in error.message
     assert "SECRET" not in error.message
 
 
-def test_a_page_is_shown_shortened_and_without_secrets() -> None:
+def test_a_page_is_quoted_in_part_and_without_secrets() -> None:
     page = b"<html>\n  Bearer abcdef.ghijkl.mnopqr  https://x.example/?sig=SECRET " + b"x" * 5000
-    error = error_of(Endpoint.POLL, 502, page)
+    error = error_from_response(Endpoint.POLL, 502, page)
     assert "abcdef" not in error.message
     assert "SECRET" not in error.message
     assert len(error.message) < 300

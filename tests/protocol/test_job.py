@@ -1,4 +1,4 @@
-"""Every rule of a job's life, with time as a value."""
+"""The rules for a job, with time as a value."""
 
 from dataclasses import replace
 
@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from dapkit.errors import ExpiredError, JobFailedError, ServerError
 from dapkit.model import Failure, Format, Job, JobStatus, Query
 from dapkit.protocol.job import (
-    LONGEST_POLL,
-    LONGEST_WAIT_FOR_EXPIRY,
-    MOST_VANISHED,
-    SHORT_LIFE,
+    MAX_LOST_JOBS,
+    MAX_POLL_INTERVAL,
+    MAX_WAIT_FOR_EXPIRY,
+    MIN_LIFETIME,
     Done,
+    Download,
     Downloaded,
     Fail,
-    Fetch,
     JobNotFound,
     JobRecord,
     JobUpdated,
@@ -37,11 +37,11 @@ def job(status: JobStatus, job_id: str = "a", *, expires_at: float | None = NOW 
     return Job(id=job_id, status=status, expires_at=expires_at, objects=("o1",), at="2024", failure=failure)
 
 
-def test_nothing_known_is_submitted_before_others_that_failed() -> None:
-    assert decide(START, NOW) == Submit(again=False)
+def test_a_first_submission_is_no_resubmission() -> None:
+    assert decide(START, NOW) == Submit(resubmit=False)
 
 
-def test_a_running_job_is_polled_after_a_pause_that_grows_with_its_age() -> None:
+def test_a_running_job_is_polled_at_intervals_that_grow_with_its_age() -> None:
     record = apply(START, JobUpdated(job(JobStatus.WAITING)), NOW)
     first = decide(record, NOW)
     assert first == Wait(NOW + 0.5)
@@ -49,40 +49,40 @@ def test_a_running_job_is_polled_after_a_pause_that_grows_with_its_age() -> None
     record = apply(record, JobUpdated(job(JobStatus.RUNNING)), NOW + 60)
     assert decide(record, NOW + 60) == Wait(NOW + 60 + 9)
     record = apply(record, JobUpdated(job(JobStatus.RUNNING)), NOW + 7200)
-    assert decide(record, NOW + 7200) == Wait(NOW + 7200 + LONGEST_POLL)
+    assert decide(record, NOW + 7200) == Wait(NOW + 7200 + MAX_POLL_INTERVAL)
 
 
-def test_a_complete_job_is_fetched_then_done() -> None:
+def test_a_complete_job_is_downloaded_then_done() -> None:
     record = apply(START, JobUpdated(job(JobStatus.COMPLETE)), NOW)
-    assert decide(record, NOW) == Fetch(job(JobStatus.COMPLETE))
+    assert decide(record, NOW) == Download(job(JobStatus.COMPLETE))
     assert decide(apply(record, Downloaded(), NOW), NOW) == Done(job(JobStatus.COMPLETE))
 
 
-def test_a_complete_job_about_to_expire_is_waited_out_and_asked_for_anew() -> None:
-    dying = job(JobStatus.COMPLETE, expires_at=NOW + SHORT_LIFE - 1)
+def test_a_complete_job_about_to_expire_is_resubmitted_after_its_expiry() -> None:
+    dying = job(JobStatus.COMPLETE, expires_at=NOW + MIN_LIFETIME - 1)
     record = apply(START, JobUpdated(dying), NOW)
-    assert decide(record, NOW) == Wait(NOW + SHORT_LIFE)
-    assert decide(record, NOW + SHORT_LIFE) == Submit(again=True)
-    successor = apply(record, JobUpdated(job(JobStatus.WAITING, "b")), NOW + SHORT_LIFE)
-    assert successor.given_up == ("a",)
-    assert decide(successor, NOW + SHORT_LIFE + 1) == Poll("b")
+    assert decide(record, NOW) == Wait(NOW + MIN_LIFETIME)
+    assert decide(record, NOW + MIN_LIFETIME) == Submit(resubmit=True)
+    successor = apply(record, JobUpdated(job(JobStatus.WAITING, "b")), NOW + MIN_LIFETIME)
+    assert successor.abandoned_jobs == ("a",)
+    assert decide(successor, NOW + MIN_LIFETIME + 1) == Poll("b")
 
 
-def test_a_job_that_our_clock_calls_expired_is_taken_when_the_service_insists() -> None:
+def test_a_job_that_is_expired_by_our_clock_only_is_downloaded() -> None:
     dead = job(JobStatus.COMPLETE, expires_at=NOW - 5000)
     record = apply(START, JobUpdated(dead), NOW)
     assert decide(record, NOW) == Wait(NOW + 1)
-    assert decide(record, NOW + 1) == Submit(again=True)
-    assert decide(apply(record, JobUpdated(dead), NOW + 1), NOW + 1) == Fetch(dead)
+    assert decide(record, NOW + 1) == Submit(resubmit=True)
+    assert decide(apply(record, JobUpdated(dead), NOW + 1), NOW + 1) == Download(dead)
 
 
 def test_the_wait_for_expiry_is_bounded() -> None:
-    record = replace(apply(START, JobUpdated(job(JobStatus.COMPLETE, expires_at=NOW + 25)), NOW), seen_at=NOW - 500)
-    assert decide(record, NOW) == Submit(again=True)
-    assert LONGEST_WAIT_FOR_EXPIRY >= SHORT_LIFE
+    record = replace(apply(START, JobUpdated(job(JobStatus.COMPLETE, expires_at=NOW + 25)), NOW), updated_at=NOW - 500)
+    assert decide(record, NOW) == Submit(resubmit=True)
+    assert MAX_WAIT_FOR_EXPIRY >= MIN_LIFETIME
 
 
-def test_a_failed_job_is_asked_for_again_with_growing_pauses_behind_the_others() -> None:
+def test_a_failed_job_is_resubmitted_after_growing_pauses() -> None:
     record, now, pauses = START, NOW, []
     for number in range(5):
         record = apply(record, JobUpdated(job(JobStatus.FAILED, str(number))), now)
@@ -90,19 +90,19 @@ def test_a_failed_job_is_asked_for_again_with_growing_pauses_behind_the_others()
         assert isinstance(wait, Wait)
         pauses.append(wait.until - now)
         now = wait.until
-        assert decide(record, now) == Submit(again=True)
+        assert decide(record, now) == Submit(resubmit=True)
     assert pauses == [5, 10, 20, 40, 80]
-    assert record.failed == ("0", "1", "2", "3", "4")
+    assert record.failed_jobs == ("0", "1", "2", "3", "4")
 
 
-def test_the_same_failed_job_back_is_no_new_attempt() -> None:
+def test_the_same_failed_job_is_no_new_attempt() -> None:
     record = apply(START, JobUpdated(job(JobStatus.FAILED)), NOW)
     record = apply(record, JobUpdated(job(JobStatus.FAILED)), NOW + 5)
-    assert record.failed == ("a",)
+    assert record.failed_jobs == ("a",)
     assert decide(record, NOW + 5) == Wait(NOW + 15)
 
 
-def test_a_failure_that_stays_fails_the_table_within_patience_and_names_the_uuid() -> None:
+def test_a_permanent_failure_fails_the_table_within_the_retry_timeout() -> None:
     record, now = START, NOW
     while True:
         record = apply(record, JobUpdated(job(JobStatus.FAILED)), now)
@@ -117,20 +117,20 @@ def test_a_failure_that_stays_fails_the_table_within_patience_and_names_the_uuid
 
 
 @pytest.mark.parametrize("kind", ["ValidationError", "OutOfRange", "SnapshotRequired"])
-def test_a_failure_that_cannot_pass_is_final_at_once(kind: str) -> None:
+def test_some_failures_are_final_at_once(kind: str) -> None:
     failed = replace(job(JobStatus.FAILED), failure=Failure(type=kind, uuid=None, message="no"))
     assert isinstance(decide(apply(START, JobUpdated(failed), NOW), NOW), Fail)
 
 
-def test_a_job_that_vanished_is_given_up_and_asked_for_again() -> None:
+def test_a_lost_job_is_abandoned_and_resubmitted() -> None:
     record = apply(apply(START, JobUpdated(job(JobStatus.COMPLETE)), NOW), JobNotFound(), NOW)
-    assert record.given_up == ("a",)
-    assert decide(record, NOW) == Submit(again=True)
+    assert record.abandoned_jobs == ("a",)
+    assert decide(record, NOW) == Submit(resubmit=True)
 
 
-def test_jobs_that_vanish_for_ever_fail_the_table() -> None:
+def test_too_many_lost_jobs_fail_the_table() -> None:
     record, now, pauses = START, NOW, []
-    for number in range(MOST_VANISHED + 1):
+    for number in range(MAX_LOST_JOBS + 1):
         action = decide(record, now)
         if isinstance(action, Wait):
             pauses.append(action.until - now)
@@ -138,15 +138,15 @@ def test_jobs_that_vanish_for_ever_fail_the_table() -> None:
         assert isinstance(decide(record, now), Submit)
         record = apply(record, JobUpdated(job(JobStatus.COMPLETE, str(number))), now)
         record = apply(record, JobNotFound(), now)
-    assert pauses == [5, 10, 20, 40], "the first time it is asked for again at once"
+    assert pauses == [5, 10, 20, 40], "the first lost job is resubmitted at once"
     action = decide(record, now)
     assert isinstance(action, Fail)
     assert isinstance(action.error, ExpiredError)
 
 
 @pytest.mark.parametrize("known", [(), ("a",)])
-def test_the_same_job_back_after_it_vanished_is_no_new_attempt_but_bounded_by_patience(known: tuple[str, ...]) -> None:
-    record, now, pauses = replace(START, given_up=known), NOW, []
+def test_the_same_job_lost_again_is_bounded_by_the_retry_timeout(known: tuple[str, ...]) -> None:
+    record, now, pauses = replace(START, abandoned_jobs=known), NOW, []
     while not isinstance(action := decide(record, now), Fail):
         if isinstance(action, Wait):
             pauses.append(action.until - now)
@@ -156,12 +156,12 @@ def test_the_same_job_back_after_it_vanished_is_no_new_attempt_but_bounded_by_pa
         assert len(pauses) < 100
     assert pauses == [5, 10, 20, 40, 80, 160, 240, 240]
     assert now - NOW <= record.retry_timeout
-    assert record.given_up == ("a",)
+    assert record.abandoned_jobs == ("a",)
     assert isinstance(action.error, ExpiredError)
 
 
 @pytest.mark.parametrize("ids", ["0123456789", "0101010101"])
-def test_a_job_of_another_id_at_every_poll_is_given_up(ids: str) -> None:
+def test_a_new_job_id_at_every_poll_fails_the_table(ids: str) -> None:
     record, now = START, NOW
     for number in range(10_000):
         record = apply(record, JobUpdated(job(JobStatus.RUNNING, ids[number % 10])), now)
@@ -175,12 +175,12 @@ def test_a_job_of_another_id_at_every_poll_is_given_up(ids: str) -> None:
     assert isinstance(action.error, ExpiredError)
 
 
-def test_what_broke_fails_the_table_with_that_error() -> None:
+def test_a_failed_request_fails_the_table_with_its_error() -> None:
     error = ServerError("no")
     assert decide(apply(START, RequestFailed(error), NOW), NOW) == Fail(error)
 
 
-ANSWERS = st.builds(
+RESPONSES = st.builds(
     job,
     st.sampled_from(list(JobStatus)),
     st.sampled_from("abc"),
@@ -188,9 +188,9 @@ ANSWERS = st.builds(
 )
 
 
-@given(st.lists(st.one_of(ANSWERS.map(JobUpdated), st.just(JobNotFound()), st.just(Downloaded())), max_size=60))
-def test_any_service_leads_to_an_end(outcomes: list[JobUpdated | JobNotFound | Downloaded]) -> None:
-    """Whatever comes, every action is possible in its state, waits lie ahead, and nothing spins in place."""
+@given(st.lists(st.one_of(RESPONSES.map(JobUpdated), st.just(JobNotFound()), st.just(Downloaded())), max_size=60))
+def test_any_sequence_of_outcomes_terminates(outcomes: list[JobUpdated | JobNotFound | Downloaded]) -> None:
+    """Every action fits its state, every wait ends in the future, and nothing loops without waiting."""
     record, now, idle = START, NOW, 0
     for outcome in outcomes:
         action = decide(record, now)
@@ -201,8 +201,8 @@ def test_any_service_leads_to_an_end(outcomes: list[JobUpdated | JobNotFound | D
             assert decide(record, now + 1e6) == action
             return
         match action, outcome:
-            case (Submit() | Poll(), JobUpdated()) | (Poll() | Fetch(), JobNotFound()) | (Fetch(), Downloaded()):
+            case (Submit() | Poll(), JobUpdated()) | (Poll() | Download(), JobNotFound()) | (Download(), Downloaded()):
                 record = apply(record, outcome, now)
             case _:
                 idle += 1
-    assert record.vanished <= MOST_VANISHED + 1
+    assert record.lost_jobs <= MAX_LOST_JOBS + 1

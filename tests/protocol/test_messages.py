@@ -1,4 +1,4 @@
-"""Bodies as they go out and come in."""
+"""Encoding of request bodies and decoding of responses."""
 
 import json
 from typing import Any
@@ -34,7 +34,7 @@ def body(value: object) -> bytes:
         ),
     ],
 )
-def test_query_says_only_what_is_set(query: Query, expected: dict[str, str]) -> None:
+def test_a_query_omits_what_is_not_set(query: Query, expected: dict[str, str]) -> None:
     assert json.loads(messages.encode_query(query)) == expected
 
 
@@ -43,42 +43,42 @@ def test_object_ids_are_encoded_as_objects() -> None:
 
 
 @pytest.mark.parametrize(("name", "expected"), [("courses", "courses"), ("a/b", "a%2Fb"), ("a b?", "a%20b%3F")])
-def test_a_name_becomes_one_segment(name: str, expected: str) -> None:
-    assert messages.segment(name) == expected
+def test_a_name_is_encoded_as_one_path_segment(name: str, expected: str) -> None:
+    assert messages.path_segment(name) == expected
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
-def test_a_name_that_would_change_the_path_is_refused(name: str) -> None:
+def test_a_name_that_would_change_the_path_is_rejected(name: str) -> None:
     with pytest.raises(UsageError):
-        messages.segment(name)
+        messages.path_segment(name)
 
 
 @pytest.mark.parametrize(
     ("expires_in", "life"), [(3600, 3600.0), (3599.5, 3599.5), ("3600", 3600.0), ("soon", None), (None, None)]
 )
-def test_a_grant_with_any_sort_of_life(expires_in: object, life: float | None) -> None:
-    grant = messages.decode_token_response(
+def test_a_token_with_any_form_of_lifetime(expires_in: object, life: float | None) -> None:
+    response = messages.decode_token_response(
         body({"access_token": "t", "expires_in": expires_in, "scope": "x", "new": 1})
     )
-    assert grant.access_token == "t"
-    assert grant.expires_in == life
+    assert response.access_token == "t"
+    assert response.expires_in == life
 
 
 @pytest.mark.parametrize("token", ["", " ", "tökén", "a\nb"])
-def test_a_token_that_no_header_carries(token: str) -> None:
+def test_a_token_that_a_header_cannot_carry(token: str) -> None:
     with pytest.raises(UnexpectedResponseError) as caught:
         messages.decode_token_response(body({"access_token": token}))
     assert not token.strip() or token not in caught.value.message
 
 
-def test_a_login_is_never_repeated_in_an_error() -> None:
+def test_errors_never_quote_a_login() -> None:
     with pytest.raises(UnexpectedResponseError) as caught:
         messages.decode_token_response(b'{"access_tokem": "very-secret-token"}')
     assert "very-secret-token" not in str(caught.value.as_dict())
     assert "very-secret-token" not in repr(messages.decode_token_response(body({"access_token": "very-secret-token"})))
 
 
-def test_tables_keep_their_order_and_lose_repetitions() -> None:
+def test_tables_keep_their_order_without_duplicates() -> None:
     assert messages.decode_tables(body({"tables": ["b", "a", "b"], "next": None})) == ("b", "a")
 
 
@@ -97,7 +97,7 @@ def test_a_complete_snapshot() -> None:
     assert job.schema_version == 3
 
 
-def test_an_object_that_is_named_twice_is_one_object() -> None:
+def test_duplicate_objects_are_removed() -> None:
     job = messages.decode_job(body({**COMPLETE, "objects": [{"id": "b"}, {"id": "a"}, {"id": "b"}]}))
     assert job.objects == ("b", "a")
 
@@ -142,7 +142,7 @@ def test_a_failed_job(error: object, expected: tuple[str, str | None, str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "named"),
+    ("content", "expected"),
     [
         (b"", "empty"),
         (b"<html><title>Sign in</title></html>", "<html><title>Sign in"),
@@ -163,15 +163,15 @@ def test_a_failed_job(error: object, expected: tuple[str, str | None, str]) -> N
         (b'\xff\xfe{"id"', "not JSON"),
     ],
 )
-def test_what_is_no_job_is_named_in_one_line(content: bytes, named: str) -> None:
+def test_an_invalid_job_is_described_in_one_line(content: bytes, expected: str) -> None:
     with pytest.raises(UnexpectedResponseError) as caught:
         messages.decode_job(content)
-    assert named in caught.value.message
+    assert expected in caught.value.message
     assert "\n" not in caught.value.message
     assert len(caught.value.message) < 400
 
 
-def test_urls_of_what_was_asked() -> None:
+def test_urls_of_the_requested_objects() -> None:
     url = "https://store.example/a?X-Amz-Signature=a%2Fb"
     answer = body({"urls": {"a": {"url": url, "expires": 5}, "other": {"url": "x"}}})
     assert messages.decode_urls(answer, ["a"]) == {"a": url}
@@ -190,23 +190,23 @@ def test_urls_of_what_was_asked() -> None:
         "https://[store/a?sig=SECRET",
     ],
 )
-def test_a_url_that_is_none_is_refused_without_its_signature(url: str) -> None:
+def test_an_invalid_url_is_rejected_without_showing_its_signature(url: str) -> None:
     with pytest.raises(UnexpectedResponseError) as caught:
         messages.decode_urls(body({"urls": {"a": {"url": url}}}), ["a"])
     assert "SECRET" not in caught.value.message
     assert "\n" not in caught.value.message
 
 
-def test_a_missing_url_is_named() -> None:
+def test_a_missing_url_is_an_error() -> None:
     with pytest.raises(UnexpectedResponseError, match="'b'"):
         messages.decode_urls(body({"urls": {"a": {"url": "https://store.example/a"}}}), ["a", "b"])
 
 
 @pytest.mark.parametrize(
-    ("content", "expected"), [(b"", True), (b"<html>", True), (b'{"a": 1', True), (b"{}", False), (b"[1]", False)]
+    ("content", "expected"), [(b"", False), (b"<html>", False), (b'{"a": 1', False), (b"{}", True), (b"[1]", True)]
 )
-def test_what_is_garbled(content: bytes, expected: bool) -> None:
-    assert messages.garbled(content) is expected
+def test_is_json(content: bytes, expected: bool) -> None:
+    assert messages.is_json(content) is expected
 
 
 @pytest.mark.parametrize(("content", "expected"), [(b"[]", None), (b"no", None), (b'{"a": 1}', {"a": 1})])

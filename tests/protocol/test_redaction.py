@@ -1,8 +1,8 @@
-"""Nothing that opens a door passes."""
+"""Redaction removes everything secret and keeps the rest."""
 
 import pytest
 
-from dapkit.protocol.redaction import escaped, excerpt, place, printable, redact
+from dapkit.protocol.redaction import display_url, escaped, excerpt, printable, redact
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3MDAwMDAwMDB9.c2VjcmV0c2VjcmV0"
 
@@ -27,26 +27,26 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3MDAwMDAwMDB9.c2VjcmV0c2VjcmV0"
         "x-instauth: SECRET",
     ],
 )
-def test_secrets_go(text: str) -> None:
+def test_secrets_are_hidden(text: str) -> None:
     assert "SECRET" not in redact(text)
 
 
-def test_tokens_go_wherever_they_stand() -> None:
+def test_tokens_are_hidden_everywhere() -> None:
     assert redact(f"token {JWT} is bad") == "token [hidden] is bad"
     assert JWT[:12] not in redact(f"cut {JWT[:40]}")
 
 
-def test_of_a_known_secret_no_beginning_stays_where_a_text_was_shortened() -> None:
+def test_the_beginning_of_a_truncated_secret_is_hidden() -> None:
     assert redact("the key is abcdefg…", "abcdefghij") == "the key is [hidden]…"
     assert redact("the key is abcdefg and more…", "abcdefghij") == "the key is abcdefg and more…"
     assert redact("words: abc…", "abcdefghij") == "words: abc…"
 
 
-def test_what_a_terminal_would_obey_goes() -> None:
+def test_control_characters_are_removed() -> None:
     assert printable("a\x1b[2Jb\x9bc\r\nd ä") == "a [2Jb c d ä"
 
 
-def test_known_secrets_go() -> None:
+def test_known_secrets_are_hidden() -> None:
     assert redact("the key is abc", "abc", "") == "the key is [hidden]"
 
 
@@ -54,11 +54,11 @@ def test_known_secrets_go() -> None:
     "text",
     ["The table courses is not known.", "https://store.example/a/b.gz", "HTTP 404: basic truth", "time: 12:30 a@b"],
 )
-def test_the_rest_stays(text: str) -> None:
+def test_other_text_is_kept(text: str) -> None:
     assert redact(text) == text
 
 
-def test_what_a_terminal_would_obey_may_be_written_out() -> None:
+def test_control_characters_can_be_escaped() -> None:
     assert escaped("a\x1b[2Jb\x9bc\r\nd\u2028ä") == "a\\x1b[2Jb\\x9bc\\r\\nd\\u2028ä"
 
 
@@ -68,7 +68,7 @@ def test_an_excerpt_is_one_short_line() -> None:
     assert excerpt("short", 10) == "short"
 
 
-def test_an_excerpt_does_not_cut_a_url_out_of_its_disguise() -> None:
+def test_an_excerpt_redacts_before_it_truncates() -> None:
     url = "https://store.example/" + "p" * 100 + "?sig=SECRET"
     assert "SECRET" not in excerpt(url, 110)
 
@@ -80,8 +80,8 @@ def test_an_excerpt_does_not_cut_a_url_out_of_its_disguise() -> None:
         ("https://user:pw@a.example/b", "https://a.example/b"),
         ("http://[::1]:80/x", "http://[::1]:80/x"),
         ("/path?x=y", "/path"),
-        ("https://[bad", "an address that is none"),
+        ("https://[bad", "an invalid URL"),
     ],
 )
-def test_the_place_of_a_url(url: str, expected: str) -> None:
-    assert place(url) == expected
+def test_display_url(url: str, expected: str) -> None:
+    assert display_url(url) == expected

@@ -1,4 +1,4 @@
-"""Connections that are lent: kept for the next, thrown away when they break, fewer where no more are taken."""
+"""Connections are kept for the next table, closed when they break, and limited by the server."""
 
 import asyncio
 import threading
@@ -11,11 +11,11 @@ from tests.support.virtual_time import VirtualClock, run_virtually
 from dapkit.errors import TargetBusyError, TargetError, TargetUnreachableError
 from dapkit.replication.connection_pool import ConnectionPool
 from dapkit.targets.base import Capabilities, Target
-from dapkit.transfer.context import worker_pool
+from dapkit.transfer.workers import worker_pool
 
 
 class Server:
-    """A target that takes so many connections."""
+    """A target that allows a number of connections."""
 
     name = "server"
     capabilities = Capabilities(connections=4)
@@ -43,13 +43,13 @@ def run(server: Server, scenario: Callable[[ConnectionPool], Coroutine[Any, Any,
         run_virtually(scenario(ConnectionPool(cast(Target, server), pool, 4)), VirtualClock())
 
 
-async def at_once(sessions: ConnectionPool, tables: int) -> int:
-    """Return how many tables were at work at the same time."""
+async def at_once(connections: ConnectionPool, tables: int) -> int:
+    """Return how many tables worked at the same time."""
     working = most = 0
 
     async def table() -> None:
         nonlocal working, most
-        async with sessions.acquire():
+        async with connections.acquire():
             working += 1
             most = max(most, working)
             await asyncio.sleep(60)
@@ -62,49 +62,49 @@ async def at_once(sessions: ConnectionPool, tables: int) -> int:
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(1, 1), (3, 3), (9, 4)])
-def test_no_more_than_the_server_takes(limit: int, expected: int) -> None:
+def test_no_more_connections_than_the_server_allows(limit: int, expected: int) -> None:
     server = Server(limit)
 
-    async def scenario(sessions: ConnectionPool) -> None:
-        assert await at_once(sessions, 12) == expected
+    async def scenario(connections: ConnectionPool) -> None:
+        assert await at_once(connections, 12) == expected
         assert server.opened == expected
-        assert await at_once(sessions, 12) == expected, "nothing was lost on the way"
-        await sessions.close()
+        assert await at_once(connections, 12) == expected, "no slot was lost"
+        await connections.close()
         assert server.open_ == 0
 
     run(server, scenario)
 
 
-def test_a_server_that_takes_none_at_all() -> None:
+def test_a_server_that_allows_no_connection() -> None:
     server = Server(0)
 
-    async def scenario(sessions: ConnectionPool) -> None:
+    async def scenario(connections: ConnectionPool) -> None:
         for _ in range(9):
             with pytest.raises(TargetBusyError):
-                async with sessions.acquire():
+                async with connections.acquire():
                     pass
         server.limit = 4
-        assert await at_once(sessions, 12) == 4
+        assert await at_once(connections, 12) == 4
 
     run(server, scenario)
 
 
 @pytest.mark.parametrize(("error", "left"), [(TargetError, 2), (TargetUnreachableError, 0)])
-def test_what_breaks_one_connection_for_good_breaks_those_that_are_idle(error: type[TargetError], left: int) -> None:
+def test_an_unreachable_server_closes_idle_connections(error: type[TargetError], left: int) -> None:
     server = Server()
 
-    async def scenario(sessions: ConnectionPool) -> None:
-        await at_once(sessions, 3)
+    async def scenario(connections: ConnectionPool) -> None:
+        await at_once(connections, 3)
         with pytest.raises(error):
-            async with sessions.acquire():
+            async with connections.acquire():
                 raise error("x")
         assert server.open_ == left
-        assert await at_once(sessions, 12) == 4
+        assert await at_once(connections, 12) == 4
 
     run(server, scenario)
 
 
-def test_who_is_cancelled_while_a_connection_comes_about_leaves_none_behind() -> None:
+def test_cancelling_while_a_connection_is_opened_leaks_none() -> None:
     begun, going_on = threading.Event(), threading.Event()
 
     class Slow(Server):
@@ -115,16 +115,16 @@ def test_who_is_cancelled_while_a_connection_comes_about_leaves_none_behind() ->
 
     server = Slow()
 
-    async def scenario(sessions: ConnectionPool) -> None:
-        task = asyncio.create_task(at_once(sessions, 1))
+    async def scenario(connections: ConnectionPool) -> None:
+        task = asyncio.create_task(at_once(connections, 1))
         await asyncio.to_thread(begun.wait)
         task.cancel()
         going_on.set()
         await asyncio.wait([task])
         assert task.cancelled()
         assert (server.opened, server.open_) == (1, 1)
-        await sessions.close()
+        await connections.close()
         assert server.open_ == 0
 
-    with worker_pool(4) as pool:  # on real threads, since virtual time waits for none
+    with worker_pool(4) as pool:  # in real time: virtual time does not wait for threads
         asyncio.run(scenario(ConnectionPool(cast(Target, server), pool, 4)))

@@ -1,11 +1,11 @@
-"""A dry run says what would be done, and changes nothing."""
+"""A dry run returns what would be done, and changes nothing."""
 
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.replication.test_run import World, in_world
+from tests.support.sync_setup import SyncSetup, run_with_sandbox
 
 from dapkit.replication.options import ReplicateOptions
 from dapkit.replication.plan import LOGS
@@ -15,52 +15,52 @@ from dapkit.targets.duckdb.target import duckdb_file
 
 
 @pytest.mark.parametrize("command", [SyncCommand.SYNC, SyncCommand.UPDATE])
-def test_roads_and_ddl_are_told_and_nothing_is_changed(tmp_path: Path, command: SyncCommand) -> None:
-    async def scenario(world: World) -> None:
-        await world.sync(tables=("users",))
-        before = world.rows("college", "users")
-        world.advance(400)
+def test_actions_and_ddl(tmp_path: Path, command: SyncCommand) -> None:
+    async def scenario(setup: SyncSetup) -> None:
+        await setup.load(tables=("users",))
+        before = setup.rows("college", "users")
+        setup.advance(400)
         options = ReplicateOptions(
             command=command,
             namespace="canvas",
-            tables=("users", "courses"),
-            target=duckdb_file(world.database("college")),
+            tables=("users", "roles"),
+            target=duckdb_file(setup.database("college")),
             stage=tmp_path / "other",
         )
-        users, courses = await preview(world.session, options, world.heard.append)
+        users, roles = await preview(setup.session, options, setup.events.append)
         assert (users.table, users.action, users.ddl) == ("users", SyncAction.INCREMENTAL, ())
         assert users.since is not None
         if command is SyncCommand.SYNC:
-            assert courses.action is SyncAction.INITIAL_LOAD
-            assert courses.ddl[0].startswith('CREATE TABLE "canvas"."courses" ("id" BIGINT NOT NULL, ')
+            assert roles.action is SyncAction.INITIAL_LOAD
+            assert roles.ddl[0].startswith('CREATE TABLE "canvas"."roles" ("id" BIGINT NOT NULL, ')
         else:
-            assert courses.action is None
-            assert courses.error is not None
-            assert courses.error.code == "not-replicated"
-        assert world.rows("college", "users") == before
+            assert roles.action is None
+            assert roles.error is not None
+            assert roles.error.code == "not-replicated"
+        assert setup.rows("college", "users") == before
         assert not (tmp_path / "other").exists()
 
-    in_world(tmp_path, scenario)
+    run_with_sandbox(tmp_path, scenario)
 
 
-def test_what_would_expire_is_told(tmp_path: Path) -> None:
-    async def scenario(world: World) -> None:
-        await world.sync(namespace=LOGS, tables=("web_logs",))
-        before = world.rows("college", "web_logs", LOGS)
-        world.advance(24 * 20)
+def test_which_rows_would_expire(tmp_path: Path) -> None:
+    async def scenario(setup: SyncSetup) -> None:
+        await setup.load(namespace=LOGS, tables=("web_logs",))
+        before = setup.rows("college", "web_logs", LOGS)
+        setup.advance(24 * 20)
         options = ReplicateOptions(
             command=SyncCommand.SYNC,
             namespace=LOGS,
             tables=("all",),
-            target=duckdb_file(world.database("college")),
+            target=duckdb_file(setup.database("college")),
             stage=tmp_path / "other",
             expire_logs=timedelta(days=31),
         )
-        (logs,) = await preview(world.session, options, world.heard.append)
+        (logs,) = await preview(setup.session, options, setup.events.append)
         assert logs.since is not None
         assert logs.expire_before == logs.since - timedelta(days=31)
-        (young,) = await preview(world.session, replace(options, if_stale=timedelta(days=40)), world.heard.append)
+        (young,) = await preview(setup.session, replace(options, if_stale=timedelta(days=40)), setup.events.append)
         assert (young.action, young.expire_before) == (SyncAction.SKIP, None)
-        assert world.rows("college", "web_logs", LOGS) == before
+        assert setup.rows("college", "web_logs", LOGS) == before
 
-    in_world(tmp_path, scenario)
+    run_with_sandbox(tmp_path, scenario)

@@ -13,13 +13,13 @@ from dapkit.errors import (
     TargetUnreachableError,
 )
 from dapkit.events import Event, Retrying
-from dapkit.replication.retry import START, TargetRetry, may_pass
+from dapkit.replication.retry import INITIAL_TIMEOUT, TargetRetry, is_temporary
 
 AWAY = TargetUnreachableError("The server is away")
 
 
 @pytest.mark.parametrize(
-    ("error", "at_start", "later"),
+    ("error", "initially", "later"),
     [
         (TargetUnreachableError, True, True),
         (TargetRejectedError, False, True),
@@ -28,15 +28,15 @@ AWAY = TargetUnreachableError("The server is away")
         (TargetError, False, False),
     ],
 )
-def test_what_may_pass(error: type[TargetError], at_start: bool, later: bool) -> None:
-    for tried in (False, True):
-        assert may_pass(error("x"), start=True, tried=tried) is at_start
-        assert may_pass(error("x"), start=False, tried=tried) is later
+def test_what_is_temporary(error: type[TargetError], initially: bool, later: bool) -> None:
+    for retried in (False, True):
+        assert is_temporary(error("x"), initial=True, retried=retried) is initially
+        assert is_temporary(error("x"), initial=False, retried=retried) is later
 
 
-def test_somebody_who_was_quicker_may_be_our_own_lost_connection() -> None:
-    assert may_pass(ConcurrentUpdateError("x"), start=False, tried=True)
-    assert not may_pass(ConcurrentUpdateError("x"), start=False, tried=False)
+def test_a_concurrent_update_after_a_failure_may_be_our_own_commit() -> None:
+    assert is_temporary(ConcurrentUpdateError("x"), initial=False, retried=True)
+    assert not is_temporary(ConcurrentUpdateError("x"), initial=False, retried=False)
 
 
 class Server:
@@ -48,20 +48,20 @@ class Server:
         self._failures = list(failures)
         self._until = self.clock.now() + for_seconds
 
-    def run_in_session(self, retry_timeout: float, *, start: bool = False) -> list[bool]:
+    def run_in_session(self, retry_timeout: float, *, initial: bool = False) -> list[bool]:
         """Return what each attempt was told of those before it."""
         attempts: list[bool] = []
 
-        async def work(again: bool) -> list[bool]:
-            attempts.append(again)
+        async def work(retried: bool) -> list[bool]:
+            attempts.append(retried)
             if self._failures:
                 raise self._failures.pop(0)
             if self.clock.now() < self._until:
                 raise AWAY
             return attempts
 
-        endurance = TargetRetry(self.clock, retry_timeout, self.heard.append)
-        return run_virtually(endurance.run(work, "users", start=start), self.clock)
+        retry = TargetRetry(self.clock, retry_timeout, self.heard.append)
+        return run_virtually(retry.run(work, "users", initial=initial), self.clock)
 
 
 def test_the_next_attempt_knows_that_there_was_one() -> None:
@@ -72,18 +72,20 @@ def test_the_next_attempt_knows_that_there_was_one() -> None:
     ] * 2
 
 
-def test_a_restart_of_ten_minutes_is_outlasted() -> None:
+def test_a_restart_of_ten_minutes_is_survived() -> None:
     server = Server(for_seconds=600)
     server.run_in_session(900)
     assert 600 <= server.clock.elapsed < 660
     assert len(server.heard) <= 32
 
 
-@pytest.mark.parametrize(("retry_timeout", "start", "seconds"), [(900, False, 900), (900, True, START), (0, False, 0)])
-def test_a_server_that_never_comes_back(retry_timeout: float, start: bool, seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("retry_timeout", "initial", "seconds"), [(900, False, 900), (900, True, INITIAL_TIMEOUT), (0, False, 0)]
+)
+def test_a_server_that_never_comes_back(retry_timeout: float, initial: bool, seconds: float) -> None:
     server = Server(for_seconds=1e6)
     with pytest.raises(TargetUnreachableError):
-        server.run_in_session(retry_timeout, start=start)
+        server.run_in_session(retry_timeout, initial=initial)
     assert server.clock.elapsed == pytest.approx(seconds)
     assert len(server.heard) <= 45, "nobody reads more"
 
@@ -91,8 +93,8 @@ def test_a_server_that_never_comes_back(retry_timeout: float, start: bool, secon
 def test_patience_counts_from_the_first_failure() -> None:
     server = Server(AWAY)
 
-    async def work(again: bool) -> None:
-        if again:
+    async def work(retried: bool) -> None:
+        if retried:
             await server.clock.sleep(7200)
         raise AWAY
 

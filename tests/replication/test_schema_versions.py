@@ -1,4 +1,4 @@
-"""When the schema changes around a job, no column of the files is lost and none of the table is emptied unsaid."""
+"""When the schema changes around a job, no column of the files is lost and none of the table is emptied."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ from dapkit.model import Job, Table, TypeKind, VersionedSchema
 from dapkit.replication.options import ReplicateOptions
 from dapkit.replication.reconcile import ReconcileResult, reconcile
 from dapkit.replication.run import SyncResult, replicate
-from dapkit.replication.schema_versions import common_table, fitting
+from dapkit.replication.schema_versions import choose_schema, common_table
 from dapkit.results import SyncCommand
 from dapkit.schema import read_table
 from dapkit.targets.duckdb.target import duckdb_file
@@ -33,7 +33,7 @@ ALL = frozenset({"id", "name", "added"})
 
 
 @pytest.mark.parametrize(
-    ("served", "made", "columns", "booked", "wanted"),
+    ("served", "version_of_files", "columns", "current", "wanted"),
     [
         (SECOND, SECOND, ALL, None, SECOND),
         (SECOND, SECOND, ALL, FIRST, SECOND),
@@ -41,38 +41,41 @@ ALL = frozenset({"id", "name", "added"})
         (WIDER, FIRST, NAMES, FIRST, WIDER),
         (SECOND, FIRST, NAMES, FIRST, FIRST),
         (SECOND, FIRST, None, FIRST, SECOND),
-        (FIRST, SECOND, ALL, FIRST, FIRST),  # its load refuses what it does not know
+        (FIRST, SECOND, ALL, FIRST, FIRST),  # the load rejects the unknown column
         (SHORTER, SECOND, ALL, SECOND, SECOND),
     ],
 )
-def test_the_schema_is_one_that_lacks_nothing_and_empties_nothing(
-    served: Table, made: Table, columns: frozenset[str] | None, booked: Table | None, wanted: Table
+def test_the_schema_has_all_columns_and_empties_none(
+    served: Table, version_of_files: Table, columns: frozenset[str] | None, current: Table | None, wanted: Table
 ) -> None:
-    assert fitting(served.schema, made.version, columns, booked.schema if booked else None) == wanted.schema
+    assert (
+        choose_schema(served.schema, version_of_files.version, columns, current.schema if current else None)
+        == wanted.schema
+    )
 
 
-def test_a_version_that_nobody_serves_any_more_is_the_later_one_without_its_new_columns() -> None:
-    found = fitting(SECOND.schema, 1, NAMES, None)
+def test_a_version_no_longer_served_is_the_current_one_without_new_columns() -> None:
+    found = choose_schema(SECOND.schema, 1, NAMES, None)
     assert found.version == 1
     assert [column.name for column in read_table(found).columns] == ["id", "name"]
     assert read_table(found).key == SECOND.key
 
 
-def test_files_that_are_older_than_the_table_and_lack_columns_are_refused() -> None:
-    with pytest.raises(IntegrityError, match="version 1 of the schema, the table is of version 2"):
-        fitting(SHORTER.schema, 1, frozenset({"id"}), SECOND.schema)
+def test_files_that_are_older_than_the_table_and_lack_columns_are_rejected() -> None:
+    with pytest.raises(IntegrityError, match="version 1 of the schema, but the table already follows 2"):
+        choose_schema(SHORTER.schema, 1, frozenset({"id"}), SECOND.schema)
 
 
 def test_files_of_several_versions_fit_into_one_table() -> None:
-    table, lacking = common_table(SHORTER, [ALL, frozenset({"id", "name"}), None])
-    assert lacking == {"added"}
+    table, missing = common_table(SHORTER, [ALL, frozenset({"id", "name"}), None])
+    assert missing == {"added"}
     assert {column.name: (column.type.kind, column.required) for column in table.value} == {
         "added": (TypeKind.TEXT, False),
         "name": (TypeKind.TEXT, False),
     }
 
 
-# On virtual time
+# In virtual time
 
 
 @dataclass
@@ -92,7 +95,7 @@ class ChangingService(FakeService):
         assert (namespace, table) == ("canvas", "things")
         return first.schema
 
-    def truth(self, object_id: str) -> bytes:
+    def content(self, object_id: str) -> bytes:
         return self.made_by[object_id.rsplit(".", 1)[0]][1]
 
     def _job(self, job_id: str) -> Job:
@@ -138,7 +141,7 @@ class World:
         return run_virtually(comparing, self.service.clock)
 
     def holds(self) -> tuple[int, list[dict[str, Any]]]:
-        """Return the version in the books, and the rows."""
+        """Return the schema version in the sync state, and the rows."""
         with duckdb.connect(str(self.folder / "college.duckdb"), read_only=True) as connection:
             ((version,),) = connection.sql("SELECT schema_version FROM instructure_dap.table_sync").fetchall()
             found = connection.sql("FROM canvas.things ORDER BY id")
@@ -157,14 +160,14 @@ A: dict[str, Any] = {"id": 1, "name": "a"}
 B: dict[str, Any] = {"id": 2, "name": "b", "added": "B"}
 
 
-def test_a_first_load_from_a_job_that_is_older_than_the_schema_is_of_the_jobs_version(world: World) -> None:
+def test_an_initial_load_from_a_job_older_than_the_schema_has_the_version_of_the_job(world: World) -> None:
     assert world.sync(FIRST, [SECOND], A).failed == ()
     assert world.holds() == (1, [A])
     assert world.sync(SECOND, [SECOND], B).failed == ()
     assert world.holds() == (2, [A | {"added": None}, B])
 
 
-def test_changes_that_are_older_than_the_schema_leave_the_change_to_the_next_run(world: World) -> None:
+def test_an_increment_older_than_the_schema_keeps_the_old_version(world: World) -> None:
     world.sync(FIRST, [FIRST], A)
     assert world.sync(FIRST, [SECOND], A | {"name": "A"}).failed == ()
     assert world.holds() == (1, [A | {"name": "A"}])
@@ -172,7 +175,7 @@ def test_changes_that_are_older_than_the_schema_leave_the_change_to_the_next_run
     assert world.holds() == (2, [A | {"name": "A", "added": None}, B])
 
 
-def test_what_a_table_holds_is_not_emptied_by_files_of_an_older_version(world: World) -> None:
+def test_files_of_an_older_version_do_not_empty_columns(world: World) -> None:
     world.sync(SECOND, [SECOND], B)
     (failure,) = world.sync(FIRST, [SECOND], {"id": 2, "name": "c"}).failed
     assert failure.error.code == "integrity"
@@ -183,12 +186,12 @@ def test_what_a_table_holds_is_not_emptied_by_files_of_an_older_version(world: W
     assert world.holds() == (2, [B | {"name": "c"}])
 
 
-def test_a_schema_that_is_older_than_the_job_is_asked_for_again(world: World) -> None:
+def test_a_schema_older_than_the_job_is_requested_again(world: World) -> None:
     assert world.sync(SECOND, [FIRST, FIRST, SECOND], B).failed == ()
     assert world.holds() == (2, [B])
 
 
-def test_a_schema_that_stays_older_than_the_job_loses_no_column(world: World) -> None:
+def test_a_schema_that_stays_older_than_the_job_fails_the_table(world: World) -> None:
     world.sync(FIRST, [FIRST], A)
     (failure,) = world.sync(SECOND, [FIRST], B).failed
     assert failure.error.code == "integrity"
@@ -208,7 +211,7 @@ MORE = table_of({"name": TEXT, "added": TEXT, "size": INT32 | {"default": 7}}, v
     ],
     ids=["same", "older", "newer", "shorter"],
 )
-def test_what_two_versions_have_in_common_is_compared(
+def test_the_common_columns_of_two_versions_are_compared(
     world: World, made: Table, rows: list[dict[str, Any]], columns_not_compared: tuple[str, ...]
 ) -> None:
     world.sync(SECOND, [SECOND], B)

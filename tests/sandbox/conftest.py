@@ -1,4 +1,4 @@
-"""A small world of fake data for the service's tests, and a caller that speaks plain HTTP to it."""
+"""A small dataset of fake rows for the tests of the service, and a client that speaks plain HTTP to it."""
 
 import asyncio
 import base64
@@ -10,21 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import hypothesis
 import pytest
 from multidict import CIMultiDictProxy
 from yarl import URL
 
 from dapkit.sandbox.data.dataset import DataQuery, Part
-from dapkit.sandbox.server import Sandbox, SandboxOptions
+from dapkit.sandbox.service.server import Sandbox, SandboxOptions
+
+# No deadlines: on a busy machine, they fail tests that are merely slow.
+hypothesis.settings.register_profile("no-deadline", hypothesis.settings(deadline=None))
+hypothesis.settings.load_profile("no-deadline")
 
 EPOCH_MS = 1_627_776_000_000  # 2021-08-01T00:00Z
-LOG_LIFE_MS = 30 * 86_400_000
+LOG_RETENTION_MS = 30 * 86_400_000
 START_MS = 1_788_220_800_000  # 2026-09-01T00:00Z
 TABLES = {"canvas": ("courses", "users", "wikis"), "canvas_logs": ("web_logs",), "edge": ("nothing",)}
 
 
 class FakeData:
-    """Three objects of 1,000 rows a snapshot, one an increment, none of an empty span."""
+    """A snapshot has three objects of 1,000 rows, an increment one, and an empty interval none."""
 
     def __init__(self) -> None:
         self.written: list[Part] = []
@@ -40,7 +45,7 @@ class FakeData:
         return {"title": f"{namespace}.{table}", "type": "object"}, 7
 
     def earliest(self, namespace: str, table: str, now_ms: int) -> int:
-        return now_ms - LOG_LIFE_MS if namespace == "canvas_logs" else EPOCH_MS
+        return now_ms - LOG_RETENTION_MS if namespace == "canvas_logs" else EPOCH_MS
 
     def parts(self, query: DataQuery) -> tuple[Part, ...]:
         count = 3 if query.since_ms is None else int(query.since_ms < query.until_ms)
@@ -52,14 +57,14 @@ class FakeData:
     def write(self, part: Part, path: Path) -> int:
         self.written.append(part)
         if self.fails:
-            raise RuntimeError("out of ink")
+            raise RuntimeError("disk failure")
         lines = "".join(json.dumps({"key": {"id": row}}) + "\n" for row in range(*part.ranges[0]))
         path.write_bytes(gzip.compress(lines.encode(), mtime=0))
         return 1000
 
 
 class FakeTime:
-    """A real clock that stands still until it is moved; in seconds."""
+    """A clock in seconds that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = START_MS / 1000 + 3600
@@ -70,7 +75,7 @@ class FakeTime:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: JSON where it was JSON."""
+    """A response that has been read."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -82,7 +87,7 @@ class Answer:
 
 
 class Caller:
-    """Calls one sandbox as a well-behaved client would, unless told otherwise."""
+    """Calls one sandbox like a well-behaved client, unless a test says otherwise."""
 
     def __init__(self, sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
         self.sandbox = sandbox
@@ -148,10 +153,7 @@ def clock() -> FakeTime:
 
 @pytest.fixture
 def run(data: FakeData, clock: FakeTime) -> Run:
-    """Run one test function against a sandbox whose jobs are instant, with options to taste.
-
-    Its data are fake unless `real` is asked for.
-    """
+    """Run a scenario against a sandbox whose jobs are instant. Its data is fake, unless `real` is given."""
 
     def play(scenario: Callable[[Caller], Awaitable[None]], *, real: bool = False, **options: Any) -> None:
         async def main() -> None:

@@ -1,7 +1,7 @@
-"""The service as the engine sees it, in memory, with every misfortune a test may want: a stand-in for a session.
+"""The service in memory, in place of a session, with every fault that a test may want.
 
-Jobs take a given time, objects are real gzip JSONL, faults are drawn from a seeded source. What it hands out is what
-`truth` says; a test compares files with that.
+Jobs take a given time, objects are real gzip JSONL, and faults come from a seeded random source. `content` returns the
+correct bytes of an object, for comparison with files.
 """
 
 import asyncio
@@ -23,14 +23,15 @@ from tests.support.virtual_time import VirtualClock, run_virtually
 from dapkit.client.session import Session
 from dapkit.errors import ExpiredError, NetworkError, ServerError, TableNotFoundError, UnreachableError
 from dapkit.events import Listener
-from dapkit.export.run import ExportOptions, export
+from dapkit.export.options import ExportRequest
+from dapkit.export.run import export
 from dapkit.model import Failure, Format, Job, JobStatus, Query
 from dapkit.results import RunResult
 
 
 @dataclass
 class Faults:
-    """Probabilities of each misfortune, from 0 to 1."""
+    """Probability of each fault, from 0 to 1."""
 
     api: float = 0.0
     failed_job: float = 0.0
@@ -42,7 +43,7 @@ class Faults:
 
 @dataclass
 class FakeStream:
-    """A body, perhaps cut short."""
+    """A response with a body that may be cut off."""
 
     status: int
     headers: Mapping[str, str]
@@ -65,7 +66,7 @@ def _content(object_id: str, rows: int) -> bytes:
 
 @dataclass
 class FakeService:
-    """Tables of so many objects each; see the module. `refusals` are the store's first answers."""
+    """Tables with a number of objects each; see the module. `refusals` are the first statuses that the store sends."""
 
     clock: VirtualClock
     tables_objects: Mapping[str, int]
@@ -99,8 +100,8 @@ class FakeService:
     def strikes(self, probability: float) -> bool:
         return not self.healed and self.random.random() < probability
 
-    def truth(self, object_id: str) -> bytes:
-        """The right bytes of an object."""
+    def content(self, object_id: str) -> bytes:
+        """Return the correct bytes of an object."""
         return _content(object_id, self.rows)
 
     async def tables(self, namespace: str) -> tuple[str, ...]:
@@ -109,7 +110,7 @@ class FakeService:
             raise UnreachableError("no")
         return tuple(self.tables_objects)
 
-    async def submit(self, namespace: str, table: str, query: Query, *, again: bool = False) -> Job:
+    async def submit(self, namespace: str, table: str, query: Query, *, resubmit: bool = False) -> Job:
         self.asked["data"] += 1
         if table not in self.tables_objects:
             raise TableNotFoundError(f"no table {table}")
@@ -143,7 +144,7 @@ class FakeService:
     async def open(self, url: str, *, offset: int = 0, etag: str | None = None) -> AsyncIterator[FakeStream]:
         object_id = url.rsplit("/", 1)[1].removesuffix(f"{self.suffix}?sig=1")
         self.asked["object"] += 1
-        body = self.truth(object_id)
+        body = self.content(object_id)
         headers = {"ETag": f'"{object_id}"', "Content-Length": str(len(body))}
         if self.refusals or self.strikes(self.faults.refused):
             yield FakeStream(self.refusals.pop(0) if self.refusals else 403, {}, b"<Error/>")
@@ -188,28 +189,37 @@ class FakeService:
         return replace(done, since=since, until=datetime.fromtimestamp(started, UTC).isoformat())
 
 
-def wanted(output: Path, **more: Any) -> ExportOptions:
-    """What the tests ask for, if nothing else is said: every table as JSONL."""
-    settings = {
+def as_session(fake: FakeService) -> Session:
+    """Return the fake as the session that it stands in for."""
+    return cast(Session, fake)
+
+
+def wanted(output: Path, *, query: Query | None = None, **more: Any) -> ExportRequest:
+    """Return a request for every table as JSONL, unless a test says otherwise."""
+    asked = query or Query(format=Format.JSONL)
+    settings: dict[str, Any] = {
         "namespace": "canvas",
         "tables": ("all",),
-        "query": Query(format=Format.JSONL),
+        "format": asked.format,
+        "mode": asked.mode,
+        "since": asked.since,
+        "until": asked.until,
         "output": output,
         **more,
     }
-    return ExportOptions(**settings)
+    return ExportRequest(**settings)
 
 
-def exported(fake: FakeService, options: ExportOptions, on_event: Listener = lambda _: None) -> RunResult:
-    """Export on virtual time, to the end."""
-    return run_virtually(export(cast(Session, fake), options, on_event), fake.clock)
+def exported(fake: FakeService, options: ExportRequest, on_event: Listener = lambda _: None) -> RunResult:
+    """Export in virtual time, to the end."""
+    return run_virtually(export(as_session(fake), options, on_event), fake.clock)
 
 
-def killed(fake: FakeService, options: ExportOptions, seconds: float) -> None:
-    """Export on virtual time and stop it after so many seconds."""
+def killed(fake: FakeService, options: ExportRequest, seconds: float) -> None:
+    """Export in virtual time and stop after some seconds."""
 
     async def scenario() -> None:
-        task = asyncio.ensure_future(export(cast(Session, fake), options, lambda _: None))
+        task = asyncio.ensure_future(export(as_session(fake), options, lambda _: None))
         await asyncio.wait([task], timeout=seconds)
         task.cancel()
         await asyncio.wait([task])

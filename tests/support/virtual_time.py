@@ -1,7 +1,7 @@
-"""An event loop whose time is a value: sleeping costs nothing, and an hour passes in a moment.
+"""An event loop with virtual time: sleeping costs nothing, and an hour passes at once.
 
-When nothing is ready, time jumps to the next timer. Calls handed to an executor run at once, in place, so that time
-stands still meanwhile. Waiting for something that no timer will bring is a deadlock, and raises.
+If nothing is ready, time jumps to the next timer. Calls in an executor run at once, in place, so that time stands still
+meanwhile. Waiting without any timer is a deadlock, and raises.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ START = 1_700_000_000.0
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Instead of waiting for a timeout, moves the loop's time on by it."""
+    """Advances the loop's time by a timeout instead of waiting."""
 
     def __init__(self, clock: "VirtualClock") -> None:
         super().__init__()
@@ -28,13 +28,13 @@ class _JumpingSelector(selectors.DefaultSelector):
         if events or timeout == 0:
             return events
         if timeout is None:
-            raise RuntimeError("nothing will ever happen: deadlock in virtual time")
+            raise RuntimeError("deadlock in virtual time: nothing is ready and no timer is set")
         self._clock.elapsed += max(timeout, 0.0)
         return events
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop on virtual time."""
+    """A loop in virtual time."""
 
     def __init__(self, clock: "VirtualClock") -> None:
         self._clock = clock
@@ -55,7 +55,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """The time of one world: the session's and engine's clock, and the loop's, over as many loops as a test runs."""
+    """The clock of the code under test and of its loops, shared by all loops that a test runs."""
 
     def __init__(self, elapsed: float = 0.0) -> None:
         self.elapsed = elapsed
@@ -68,6 +68,6 @@ class VirtualClock:
 
 
 def run_virtually(main: Coroutine[Any, Any, T], clock: VirtualClock) -> T:
-    """Run a coroutine to its end on virtual time."""
+    """Run a coroutine to its end in virtual time."""
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(clock)) as runner:
         return runner.run(main)

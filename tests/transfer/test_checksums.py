@@ -38,14 +38,14 @@ def test_the_check_values(algorithm: str, data: bytes, step: int) -> None:
     ("algorithms", "expected"),
     [({"md5", "crc32c"}, "crc32c"), ({"crc32c", "crc64nvme"}, "crc64nvme"), ({"sha1", "md5"}, "sha1")],
 )
-def test_the_cheapest_is_taken(algorithms: set[str], expected: str) -> None:
+def test_the_cheapest_algorithm_is_chosen(algorithms: set[str], expected: str) -> None:
     chosen = cheapest(algorithms)
     assert chosen is not None
     assert chosen[0] == expected
 
 
 @pytest.mark.parametrize("algorithms", [set[str](), {"sha256"}, {"xxh3"}])
-def test_what_is_not_reckoned_here(algorithms: set[str]) -> None:
+def test_algorithms_that_cannot_be_computed(algorithms: set[str]) -> None:
     assert cheapest(algorithms) is None
 
 
@@ -58,7 +58,7 @@ def _without_library(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_without_library")
-def test_without_the_library_the_next_best_is_taken_if_there_is_one() -> None:
+def test_without_the_library_the_next_cheapest_is_chosen_if_there_is_one() -> None:
     assert cheapest({"crc32c", "crc64nvme"}) is None
     chosen = cheapest({"crc32c", "sha1"})
     assert chosen is not None

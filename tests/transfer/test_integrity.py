@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from dapkit.errors import IntegrityError
 from dapkit.model import Format
-from dapkit.sandbox.checksums import checksum as sandbox_checksum
+from dapkit.sandbox.service.checksums import checksum as sandbox_checksum
+from dapkit.storage.local import LocalFolder
 from dapkit.transfer import checksums
 from dapkit.transfer.integrity import (
     NOTHING_EXPECTED,
@@ -45,7 +46,8 @@ def checked(
     check = ObjectCheck(kind, expected)
     for start in range(0, len(data), step):
         check.update(memoryview(data)[start : start + step])
-    return check.finish(path)
+    with path.open("rb", buffering=0) as file:
+        return check.finish(file)
 
 
 def base64_of(digest: bytes) -> str:
@@ -57,14 +59,14 @@ def md5(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("step", [1, 7, 1 << 20])
-def test_a_whole_gzip_object(tmp_path: Path, step: int) -> None:
+def test_a_complete_gzip_object(tmp_path: Path, step: int) -> None:
     verification = checked(tmp_path, GZIP, Format.TSV, Expected(length=len(GZIP)), step)
     assert verification == Verification(
         size=len(GZIP), sha256=hashlib.sha256(GZIP).hexdigest(), rows=2, verified_by=("crc", "length")
     )
 
 
-def test_zeros_behind_gzip_are_borne_but_prove_nothing(tmp_path: Path) -> None:
+def test_zeros_after_gzip_are_accepted_but_prove_nothing(tmp_path: Path) -> None:
     verification = checked(tmp_path, GZIP + bytes(512), Format.TSV)
     assert (verification.rows, verification.verified_by, verification.complete) == (2, (), False)
     assert checked(tmp_path, GZIP, Format.TSV).complete
@@ -76,18 +78,18 @@ def test_rows_are_counted_as_the_format_says(tmp_path: Path, kind: Format, rows:
 
 
 @pytest.mark.parametrize("step", [1, 1 << 20])
-def test_a_whole_parquet_object(tmp_path: Path, step: int) -> None:
+def test_a_complete_parquet_object(tmp_path: Path, step: int) -> None:
     verification = checked(tmp_path, PARQUET, Format.PARQUET, NOTHING_EXPECTED, step)
     assert (verification.rows, verification.verified_by) == (3, ("structure",))
 
 
-def test_every_page_with_its_crc_is_said(tmp_path: Path) -> None:
+def test_page_crcs_count_as_crc(tmp_path: Path) -> None:
     out = io.BytesIO()
     pq.write_table(pa.table({"id": [1, 2, 3]}), out, write_page_checksum=True)
     assert checked(tmp_path, out.getvalue(), Format.PARQUET).verified_by == ("crc", "structure")
 
 
-def test_an_encrypted_parquet_proves_what_the_store_proves(tmp_path: Path) -> None:
+def test_an_encrypted_parquet_file_is_verified_by_the_store_only(tmp_path: Path) -> None:
     data = b"PARE" + b"x" * 50 + b"\4\0\0\0PARE"
     expected = Expected(length=len(data), checksums={"md5": md5(data)})
     verification = checked(tmp_path, data, Format.PARQUET, expected)
@@ -104,7 +106,7 @@ def digest_of(algorithm: str, data: bytes) -> bytes:
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha1", "md5", "crc32", "crc32c", "crc64nvme"])
 @pytest.mark.parametrize(("kind", "data"), [(Format.PARQUET, PARQUET), (Format.JSONL, GZIP)])
-def test_the_stores_checksum_proves_or_refuses(tmp_path: Path, algorithm: str, kind: Format, data: bytes) -> None:
+def test_the_checksum_of_the_store_is_verified(tmp_path: Path, algorithm: str, kind: Format, data: bytes) -> None:
     expected = Expected(checksums={algorithm: digest_of(algorithm, data)})
     assert checked(tmp_path, data, kind, expected).verified_by[0] == "checksum"
     other = Expected(checksums={algorithm: digest_of(algorithm, data + b"x")})
@@ -114,21 +116,23 @@ def test_the_stores_checksum_proves_or_refuses(tmp_path: Path, algorithm: str, k
 
 @given(pool=st.integers(0, len(PARQUET) - 1), change=st.integers(1, 255))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_changed_byte_of_parquet_is_found_by_the_stores_checksum(tmp_path: Path, pool: int, change: int) -> None:
-    harmed = bytearray(PARQUET)
-    harmed[pool] ^= change
+def test_a_changed_byte_of_parquet_is_found_by_the_checksum_of_the_store(
+    tmp_path: Path, pool: int, change: int
+) -> None:
+    damaged = bytearray(PARQUET)
+    damaged[pool] ^= change
     expected = Expected(checksums={"crc32": digest_of("crc32", PARQUET)})
     with pytest.raises(IntegrityError):
-        checked(tmp_path, bytes(harmed), Format.PARQUET, expected)
+        checked(tmp_path, bytes(damaged), Format.PARQUET, expected)
 
 
-def test_a_checksum_we_cannot_reckon_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checksum_that_cannot_be_computed_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checksums, "_awscrt", lambda: None)
     expected = Expected(checksums={"crc64nvme": bytes(8), "crc32c": bytes(4)})
     assert "checksum" not in checked(tmp_path, PARQUET, Format.PARQUET, expected).verified_by
 
 
-def test_an_etag_proves_when_it_is_the_md5_and_says_nothing_else(tmp_path: Path) -> None:
+def test_an_etag_counts_only_if_it_is_the_md5(tmp_path: Path) -> None:
     right, wrong = Expected(etag=f'"{md5(PARQUET).hex()}"'), Expected(etag=f'"{md5(b"").hex()}"')
     assert checked(tmp_path, PARQUET, Format.PARQUET, right).verified_by == ("checksum", "structure")
     assert checked(tmp_path, PARQUET, Format.PARQUET, wrong).verified_by == ("structure",)
@@ -136,17 +140,17 @@ def test_an_etag_proves_when_it_is_the_md5_and_says_nothing_else(tmp_path: Path)
 
 
 @pytest.mark.parametrize("etag", [None, "", '"abc"', f'W/"{md5(PARQUET).hex()}"', f'"{md5(PARQUET).hex()}-4"'])
-def test_other_etags_are_no_digest(etag: str | None) -> None:
+def test_other_etags_contain_no_digest(etag: str | None) -> None:
     assert Expected(etag=etag).etag_digest is None
 
 
 @pytest.mark.parametrize("announced", [len(GZIP) - 1, len(GZIP) + 1, 0])
-def test_another_length_is_refused(tmp_path: Path, announced: int) -> None:
+def test_a_wrong_length_is_an_error(tmp_path: Path, announced: int) -> None:
     with pytest.raises(IntegrityError, match=str(announced)):
         checked(tmp_path, GZIP, Format.TSV, Expected(length=announced))
 
 
-def test_a_body_without_end_is_refused_at_the_first_byte_too_many() -> None:
+def test_an_endless_body_fails_at_the_first_excess_byte() -> None:
     check = ObjectCheck(Format.PARQUET, Expected(length=10))
     check.update(b"PAR1567890")
     with pytest.raises(IntegrityError, match="10 bytes"):
@@ -155,13 +159,13 @@ def test_a_body_without_end_is_refused_at_the_first_byte_too_many() -> None:
 
 @pytest.mark.parametrize("kind", list(Format))
 @pytest.mark.parametrize("body", [b"<?xml version='1.0'?><Error/>", b'{"error": {}}', b"<"])
-def test_what_is_something_else_is_refused_at_once_and_named(kind: Format, body: bytes) -> None:
+def test_another_kind_of_content_fails_at_once_and_is_shown(kind: Format, body: bytes) -> None:
     with pytest.raises(IntegrityError, match="begins with b"):
         ObjectCheck(kind).update(body)
 
 
 @pytest.mark.parametrize("kind", list(Format))
-def test_an_empty_object_is_refused(tmp_path: Path, kind: Format) -> None:
+def test_an_empty_object_is_an_error(tmp_path: Path, kind: Format) -> None:
     with pytest.raises(IntegrityError):
         checked(tmp_path, b"", kind, Expected(length=0))
 
@@ -174,10 +178,10 @@ def test_every_truncation_is_found_without_an_announced_length(tmp_path: Path, k
         checked(tmp_path, whole[: kept % len(whole)], kind)
 
 
-def test_prove_reads_a_file_from_scratch(tmp_path: Path) -> None:
+def test_a_stored_file_is_verified_from_scratch(tmp_path: Path) -> None:
     path = tmp_path / "part-0.tsv.gz"
     path.write_bytes(gzip.compress(TEXT + b"row\n" * 2_000_000, 1))
-    verification = verify_file(path, Format.TSV)
+    verification = verify_file(LocalFolder(tmp_path), path.name, Format.TSV)
     assert (verification.size, verification.rows, verification.verified_by) == (
         path.stat().st_size,
         2_000_002,
@@ -186,14 +190,14 @@ def test_prove_reads_a_file_from_scratch(tmp_path: Path) -> None:
     assert verification.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_prove_refuses_a_harmed_file(tmp_path: Path) -> None:
+def test_a_damaged_stored_file_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "part-0.tsv.gz"
     path.write_bytes(GZIP[:-1])
     with pytest.raises(IntegrityError):
-        verify_file(path, Format.TSV)
+        verify_file(LocalFolder(tmp_path), path.name, Format.TSV)
 
 
-def test_headers_of_a_whole_answer() -> None:
+def test_headers_of_a_complete_response() -> None:
     headers = {
         "Content-Length": "120",
         "ETag": '"abc"',
@@ -246,10 +250,10 @@ def test_google_writes_its_hashes_in_one_header() -> None:
     ],
 )
 @pytest.mark.parametrize("status", [200, 206])
-def test_headers_that_say_nothing(headers: dict[str, str], status: int) -> None:
+def test_headers_without_information(headers: dict[str, str], status: int) -> None:
     assert expected_from_headers(headers, status) == NOTHING_EXPECTED
 
 
 @pytest.mark.parametrize("text", ["bytes 0-9/*", "bytes */", "nonsense"])
-def test_a_part_of_unknown_whole(text: str) -> None:
+def test_a_part_of_an_object_of_unknown_length(text: str) -> None:
     assert expected_from_headers({"content-length": "10", "content-range": text}, 206).length is None

@@ -1,4 +1,4 @@
-"""What a folder says of itself, and what later runs read from it."""
+"""What the manifest of a folder says, and what later runs read from it."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,13 +8,14 @@ import pytest
 
 from dapkit.errors import ManifestError
 from dapkit.model import Format, Job, JobStatus, Mode
+from dapkit.storage.local import LocalFolder
 from dapkit.transfer import manifest
 from dapkit.transfer.manifest import ExportSource, Manifest, ManifestObject, Watermarks
 
 
 @dataclass(frozen=True)
 class Result:
-    """The marks of one earlier result."""
+    """Source and times of one earlier result."""
 
     table: str = "users"
     at: str | None = None
@@ -25,7 +26,7 @@ class Result:
     mode: Mode | None = None
 
 
-ORIGIN = ExportSource(service="https://x", scope=None, namespace="canvas", format=Format.CSV, mode=Mode.EXPANDED)
+SOURCE = ExportSource(service="https://x", scope=None, namespace="canvas", format=Format.CSV, mode=Mode.EXPANDED)
 
 
 def put(output: Path, job_id: str, result: Result, *, size: int = 3) -> Manifest:
@@ -33,20 +34,20 @@ def put(output: Path, job_id: str, result: Result, *, size: int = 3) -> Manifest
     folder.mkdir(parents=True)
     (folder / "part").write_bytes(b"abc")
     item = ManifestObject(id="o", name="part", size=size, sha256="00", rows=1, verified_by=("crc", "length"))
-    whole = Manifest(
+    written = Manifest(
         written_by="dapkit", service=result.service, sandbox=False, scope=None, namespace=result.namespace,
         table=result.table, format=result.format, mode=result.mode, job_id=job_id, schema_version=1, at=result.at,
         since=None, until=result.until, rows=1, bytes=3, objects=(item,), completed_at="2024-01-01T00:00:00+00:00",
     )  # fmt: skip
-    manifest.write(folder, whole)
-    return whole
+    manifest.write(LocalFolder(folder), written)
+    return written
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
-    whole = put(tmp_path, "a", Result(at="2024-01-01T00:00:00Z"))
-    assert manifest.read(tmp_path / "job_a") == whole
-    assert manifest.read(tmp_path) is None
-    assert list(manifest.folders(tmp_path)) == [tmp_path / "job_a"]
+def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
+    written = put(tmp_path, "a", Result(at="2024-01-01T00:00:00Z"))
+    assert manifest.read(LocalFolder(tmp_path / "job_a")) == written
+    assert manifest.read(LocalFolder(tmp_path)) is None
+    assert [folder.path for folder in manifest.folders(tmp_path)] == [tmp_path / "job_a"]
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -54,73 +55,73 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_damage_is_an_error_that_names_the_file(tmp_path: Path, content: str) -> None:
     (tmp_path / ".manifest.json").write_text(content)
     with pytest.raises(ManifestError, match=r"\.manifest\.json is damaged"):
-        manifest.read(tmp_path)
+        manifest.read(LocalFolder(tmp_path))
 
 
-def test_a_later_version_is_refused_and_more_fields_are_not(tmp_path: Path) -> None:
+def test_a_later_version_is_an_error_and_unknown_fields_are_not(tmp_path: Path) -> None:
     put(tmp_path, "a", Result(at="2024-01-01T00:00:00Z"))
     path = tmp_path / "job_a" / ".manifest.json"
     content = msgspec.json.decode(path.read_bytes())
     path.write_bytes(msgspec.json.encode({**content, "new_field": 1}))
-    assert manifest.read(path.parent) is not None
+    assert manifest.read(LocalFolder(path.parent)) is not None
     path.write_bytes(msgspec.json.encode({**content, "manifest": 2}))
     with pytest.raises(ManifestError, match="version 2"):
-        manifest.read(path.parent)
+        manifest.read(LocalFolder(path.parent))
 
 
-def test_the_latest_watermark_counts_verbatim_over_snapshots_and_increments(tmp_path: Path) -> None:
+def test_the_latest_watermark_of_snapshots_and_increments_is_returned_verbatim(tmp_path: Path) -> None:
     put(tmp_path, "a", Result(at="2024-01-01T00:00:00Z"))
     put(tmp_path, "b", Result(until="2024-01-02T01:00:00.000+02:00"))
     put(tmp_path, "c", Result(until="2024-01-01T22:59:00Z"))
     put(tmp_path, "d", Result(table="courses", at="2023-01-01T00:00:00Z"))
     put(tmp_path, "e", Result(table="courses", at="2022-12-31T23:30:00"))  # without a zone it is UTC
-    marks = manifest.latest_watermarks(tmp_path, ORIGIN).marks
+    marks = manifest.latest_watermarks(tmp_path, SOURCE).marks
     assert marks == {"users": "2024-01-02T01:00:00.000+02:00", "courses": "2023-01-01T00:00:00Z"}
 
 
-def test_results_of_another_origin_or_without_files_do_not_count(tmp_path: Path) -> None:
+def test_results_of_another_source_or_without_files_do_not_count(tmp_path: Path) -> None:
     put(tmp_path, "a", Result(at="2024-01-01T00:00:00Z", service="sandbox:"))
     put(tmp_path, "b", Result(at="2024-01-01T00:00:00Z", namespace="catalog"))
     put(tmp_path, "c", Result(at="2024-01-01T00:00:00Z"), size=99)
     put(tmp_path, "d", Result(at="2024-01-01T00:00:00Z", format=Format.JSONL))
     put(tmp_path, "e", Result(at="2024-01-01T00:00:00Z", mode=Mode.CONDENSED))
-    assert manifest.latest_watermarks(tmp_path, ORIGIN) == Watermarks(marks={}, notices=())
+    assert manifest.latest_watermarks(tmp_path, SOURCE) == Watermarks(marks={}, notices=())
     put(tmp_path, "f", Result(at="2024-01-01T00:00:00Z", mode=Mode.EXPANDED))
-    assert manifest.latest_watermarks(tmp_path, ORIGIN).marks == {"users": "2024-01-01T00:00:00Z"}
+    assert manifest.latest_watermarks(tmp_path, SOURCE).marks == {"users": "2024-01-01T00:00:00Z"}
 
 
-def test_a_damaged_manifest_or_watermark_is_left_out_and_told(tmp_path: Path) -> None:
+def test_a_damaged_manifest_or_watermark_is_skipped_with_a_notice(tmp_path: Path) -> None:
     put(tmp_path, "a", Result(at="2024-01-01T00:00:00Z"))
     put(tmp_path, "b", Result(table="courses", at="banana"))
     put(tmp_path, "c", Result(table="wikis", at="2024-01-01T00:00:00Z"))
     (tmp_path / "job_c" / manifest.NAME).write_text("{")
-    found = manifest.latest_watermarks(tmp_path, ORIGIN)
+    found = manifest.latest_watermarks(tmp_path, SOURCE)
     assert found.marks == {"users": "2024-01-01T00:00:00Z"}
     assert [("banana" in notice, "job_c" in notice) for notice in found.notices] == [(True, False), (False, True)]
 
 
-def test_a_manifest_of_another_table_or_query_is_told_from_the_same_result(tmp_path: Path) -> None:
-    whole = put(tmp_path, "a", Result(at="2024-01-01T00:00:00Z"))
+def test_a_manifest_of_another_table_or_query_is_recognised(tmp_path: Path) -> None:
+    written = put(tmp_path, "a", Result(at="2024-01-01T00:00:00Z"))
     job = Job(id="a", status=JobStatus.COMPLETE, at="2024-01-01T00:00:00.000+00:00")
-    assert manifest.difference(whole, ORIGIN, "users", job) is None
-    assert manifest.difference(whole, replace(ORIGIN, scope="s"), "users", job) is None
-    assert manifest.difference(whole, ORIGIN, "courses", job) == "table users instead of courses"
+    assert manifest.difference(written, SOURCE, "users", job) is None
+    assert manifest.difference(written, replace(SOURCE, scope="s"), "users", job) is None
+    assert manifest.difference(written, SOURCE, "courses", job) == "table users instead of courses"
     for other in (
-        replace(ORIGIN, service="sandbox:"),
-        replace(ORIGIN, namespace="catalog"),
-        replace(ORIGIN, format=Format.TSV),
-        replace(ORIGIN, mode=Mode.CONDENSED),
+        replace(SOURCE, service="sandbox:"),
+        replace(SOURCE, namespace="catalog"),
+        replace(SOURCE, format=Format.TSV),
+        replace(SOURCE, mode=Mode.CONDENSED),
     ):
-        assert manifest.difference(whole, other, "users", job)
+        assert manifest.difference(written, other, "users", job)
     later = replace(job, at="2024-01-02T00:00:00Z")
     increment = replace(job, at=None, since="2024-01-01T00:00:00Z", until="2024-01-02T00:00:00Z")
-    assert manifest.difference(whole, ORIGIN, "users", later)
-    assert manifest.difference(whole, ORIGIN, "users", increment)
+    assert manifest.difference(written, SOURCE, "users", later)
+    assert manifest.difference(written, SOURCE, "users", increment)
 
 
-def test_proven_names_the_checks_that_every_file_passed(tmp_path: Path) -> None:
-    whole = put(tmp_path, "a", Result(at="2024-01-01T00:00:00Z"))
-    weaker = msgspec.structs.replace(whole.objects[0], verified_by=("length",))
-    assert whole.verified_by == "crc+length"
-    assert msgspec.structs.replace(whole, objects=(*whole.objects, weaker)).verified_by == "length"
-    assert msgspec.structs.replace(whole, objects=()).verified_by == "empty"
+def test_verified_by_contains_the_checks_that_every_file_passed(tmp_path: Path) -> None:
+    written = put(tmp_path, "a", Result(at="2024-01-01T00:00:00Z"))
+    weaker = msgspec.structs.replace(written.objects[0], verified_by=("length",))
+    assert written.verified_by == "crc+length"
+    assert msgspec.structs.replace(written, objects=(*written.objects, weaker)).verified_by == "length"
+    assert msgspec.structs.replace(written, objects=()).verified_by == "empty"

@@ -1,4 +1,4 @@
-"""Names from outside become one harmless path component."""
+"""Names from outside become one safe path component."""
 
 from pathlib import PurePosixPath, PureWindowsPath
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dapkit.errors import UnsafeNameError
-from dapkit.transfer.names import distinct_name, job_folder, object_name, schema_file
+from dapkit.transfer.names import distinct_name, job_folder_name, object_name, schema_file
 
 
 def test_a_name_as_served_is_kept() -> None:
@@ -33,7 +33,7 @@ def test_hostile_names_are_made_safe(path: str, name: str) -> None:
 
 
 @given(st.text(max_size=400), st.integers(0, 99999))
-def test_any_url_gives_one_visible_component(text: str, index: int) -> None:
+def test_any_url_results_in_one_visible_component(text: str, index: int) -> None:
     try:
         name = object_name(f"https://h/{text}", index, ".parquet")
     except ValueError:  # not a URL at all; the service's answer is refused before
@@ -44,18 +44,18 @@ def test_any_url_gives_one_visible_component(text: str, index: int) -> None:
 
 
 @given(st.lists(st.sampled_from(["a.csv.gz", "A.csv.gz", "b", "a-00001.csv.gz"]), max_size=8))
-def test_names_of_one_job_are_distinct_without_case(names: list[str]) -> None:
+def test_names_of_one_job_are_distinct_regardless_of_case(names: list[str]) -> None:
     given_names: list[str] = []
     for index, name in enumerate(names):
         given_names.append(distinct_name(name, index, {other.casefold() for other in given_names}))
     assert len({name.casefold() for name in given_names}) == len(names)
 
 
-def test_job_ids_must_be_harmless() -> None:
-    assert job_folder("0f9a-22_b") == "job_0f9a-22_b"
+def test_unsafe_job_ids_are_rejected() -> None:
+    assert job_folder_name("0f9a-22_b") == "job_0f9a-22_b"
     for bad in ("", "../x", "a/b", ".a", "a b", "x" * 300):
         with pytest.raises(UnsafeNameError):
-            job_folder(bad)
+            job_folder_name(bad)
 
 
 def test_a_schema_is_named_after_its_table() -> None:
@@ -63,6 +63,6 @@ def test_a_schema_is_named_after_its_table() -> None:
 
 
 @pytest.mark.parametrize("table", ["../../evil", "/tmp/x", "a\\b", "..", ".hidden", "a\0", "a:b", "x" * 300])
-def test_a_table_that_cannot_be_part_of_a_file_name_is_refused(table: str) -> None:
+def test_a_table_whose_name_cannot_be_part_of_a_file_name_is_rejected(table: str) -> None:
     with pytest.raises(UnsafeNameError):
         schema_file(table, 1)

@@ -1,4 +1,4 @@
-"""How often, and for how long, one object is tried; with which URL; and what is built on that was there before."""
+"""How often and for how long one object is tried, with which URL, and what of an earlier attempt is kept."""
 
 import asyncio
 import io
@@ -17,47 +17,48 @@ from tests.support.virtual_time import VirtualClock, run_virtually
 
 from dapkit.client.session import Session
 from dapkit.errors import DapError, DiskFullError, IntegrityError, NetworkError, RateLimitedError, ServerError, TlsError
-from dapkit.export.run import ExportOptions, export
+from dapkit.export.options import ExportRequest
+from dapkit.export.run import export
 from dapkit.model import Format, Query
 from dapkit.protocol.retry import FailedAttempt as Failure
 from dapkit.protocol.retry import RetryPolicy
-from dapkit.transfer import object_download as fetch
+from dapkit.transfer import object_download
 from dapkit.transfer.object_download import MOST_CORRUPT, MOST_REFUSALS, RefusedUrlError, RetryDownload, RetryState
 
 
 def attempts(error: DapError, *, demand: float | None = None) -> list[RetryDownload]:
-    trouble, seen = RetryState(RetryPolicy()), list[RetryDownload]()
-    while isinstance(again := trouble.next(Failure(error=error, demand=demand), 0.0, 0.0), RetryDownload):
+    retries, seen = RetryState(RetryPolicy()), list[RetryDownload]()
+    while isinstance(again := retries.next(Failure(error=error, retry_after=demand), 0.0, 0.0), RetryDownload):
         seen.append(again)
         assert len(seen) < 1000
     return seen
 
 
 @pytest.mark.parametrize("error", [NetworkError("x"), ServerError("x")])
-def test_what_may_pass_is_tried_with_growing_pauses_while_patience_lasts(error: DapError) -> None:
+def test_temporary_errors_are_retried_with_growing_pauses_until_the_timeout(error: DapError) -> None:
     pauses = [again.pause for again in attempts(error)]
     assert pauses[:3] == [0.5, 0.75, 1.125]
     assert max(pauses) == 60
     assert 900 <= sum(pauses) <= 960
 
 
-def test_progress_renews_patience_but_coming_as_far_as_before_does_not() -> None:
-    trouble = RetryState(RetryPolicy())
+def test_only_progress_beyond_the_furthest_byte_restarts_the_timeout() -> None:
+    retries = RetryState(RetryPolicy())
     failure = Failure(error=NetworkError("x"))
     pauses = []
     for reached in (0, 100, 100, 200):
-        trouble.reached(reached)
-        again = trouble.next(failure, 1.0, 0.0)
+        retries.progress(reached)
+        again = retries.next(failure, 1.0, 0.0)
         assert isinstance(again, RetryDownload)
         pauses.append(again.pause)
     assert pauses == [0.5, 0.5, 0.75, 0.5]
-    assert trouble.trail.spent == 1.5
+    assert retries.history.seconds == 1.5
 
 
-def test_corruption_refusals_and_what_cannot_pass_are_bounded() -> None:
+def test_corruption_refusals_and_permanent_errors_are_limited() -> None:
     assert len(attempts(IntegrityError("x"))) == MOST_CORRUPT - 1
     refused = attempts(RefusedUrlError("x"))
-    assert refused[0] == RetryDownload(0.0, fresh_url=True), "it had expired, most likely"
+    assert refused[0] == RetryDownload(0.0, fresh_url=True), "most likely it had expired"
     assert len(refused) == MOST_REFUSALS - 1
     assert [each.pause for each in refused] == sorted(each.pause for each in refused)
     assert 5 < sum(each.pause for each in refused) < 60
@@ -65,22 +66,22 @@ def test_corruption_refusals_and_what_cannot_pass_are_bounded() -> None:
     assert attempts(DiskFullError("x")) == []
 
 
-def test_a_429_is_obeyed_and_takes_nothing_of_the_patience() -> None:
+def test_a_pause_after_429_is_respected_and_does_not_count_towards_the_timeout() -> None:
     seen = attempts(RateLimitedError("x"), demand=100.0)
     assert seen == [RetryDownload(100.0)] * 29
-    final = RetryState(RetryPolicy()).next(Failure(error=RateLimitedError("x"), demand=7200.0), 0.0, 0.0)
+    final = RetryState(RetryPolicy()).next(Failure(error=RateLimitedError("x"), retry_after=7200.0), 0.0, 0.0)
     assert isinstance(final, RateLimitedError)
     assert "7200 seconds" in final.message
 
 
-def test_only_what_may_be_the_url_s_fault_gets_another_one() -> None:
+def test_only_errors_that_the_url_may_cause_get_a_fresh_one() -> None:
     assert all(again.fresh_url for again in attempts(IntegrityError("x")))
     assert not any(again.fresh_url for again in attempts(NetworkError("x")))
     assert not any(again.fresh_url for again in attempts(ServerError("x")))
 
 
 class Store(FakeService):
-    """Answers the first requests for objects with these statuses and headers."""
+    """Answers the first requests for objects with given statuses and headers."""
 
     def __init__(self, *first: tuple[int, dict[str, str]], objects: int = 1) -> None:
         super().__init__(VirtualClock(), {"users": objects}, job_seconds=0.0)
@@ -93,9 +94,7 @@ class Store(FakeService):
         return super().open(url, **more) if not self.first else _Refusal(FakeStream(*self.first.pop(0), b""))
 
     def run(self, output: Path) -> None:
-        wanted = ExportOptions(
-            namespace="canvas", tables=("users",), query=Query(format=Format.JSONL), output=output, concurrency=2
-        )
+        wanted = ExportRequest(namespace="canvas", tables=("users",), format=Format.JSONL, output=output, concurrency=2)
         result = run_virtually(export(cast(Session, self), wanted, lambda _: None), self.clock)
         assert result.failed == ()
 
@@ -111,17 +110,15 @@ class _Refusal:
         """Nothing to close."""
 
 
-@pytest.mark.parametrize(
-    ("status", "urls"), [(429, 1), (503, 1), (403, 2)], ids=["too often", "busy", "the URL is refused"]
-)
-def test_a_url_is_used_again_unless_it_is_at_fault(tmp_path: Path, status: int, urls: int) -> None:
+@pytest.mark.parametrize(("status", "urls"), [(429, 1), (503, 1), (403, 2)], ids=["rate limit", "busy", "URL refused"])
+def test_a_url_is_used_again_unless_it_may_be_the_cause(tmp_path: Path, status: int, urls: int) -> None:
     store = Store((status, {}))
     store.run(tmp_path)
     assert (len(store.opened), store.asked["url"]) == (2, urls)
 
 
 @pytest.mark.parametrize("demand", ["45", "Tue, 14 Nov 2023 22:14:05 GMT"])
-def test_the_store_is_left_alone_for_as_long_as_its_429_says(tmp_path: Path, demand: str) -> None:
+def test_no_object_is_requested_until_the_pause_after_429_is_over(tmp_path: Path, demand: str) -> None:
     headers = {"Retry-After": demand, "Date": "Tue, 14 Nov 2023 22:13:20 GMT"}
     store = Store((429, headers), objects=10)
     store.run(tmp_path)
@@ -131,35 +128,35 @@ def test_the_store_is_left_alone_for_as_long_as_its_429_says(tmp_path: Path, dem
     assert store.asked["url"] == 1
 
 
-def test_a_store_that_is_busy_keeps_only_the_object_it_spoke_of(tmp_path: Path) -> None:
+def test_a_busy_store_delays_only_the_requested_object(tmp_path: Path) -> None:
     store = Store((503, {"Retry-After": "30"}), objects=10)
     store.run(tmp_path)
     assert len(store.opened) == 11
     assert store.opened[-2] < 30 <= store.opened[-1]
 
 
-def test_a_refusal_counts_anew_once_more_of_the_object_came() -> None:
-    trouble = RetryState(RetryPolicy())
+def test_refusals_are_counted_again_from_zero_after_progress() -> None:
+    retries = RetryState(RetryPolicy())
     for total in range(1, 50):
-        again = trouble.next(Failure(error=RefusedUrlError("x")), 0.0, 0.0)
+        again = retries.next(Failure(error=RefusedUrlError("x")), 0.0, 0.0)
         assert again == RetryDownload(0.0, fresh_url=True)
-        trouble.reached(total)
+        retries.progress(total)
 
 
 @pytest.mark.parametrize("status", [403, 404, 408, 409, 425, 500, 503])
-def test_what_the_store_refuses_for_a_moment_is_borne(tmp_path: Path, status: int) -> None:
+def test_temporary_refusals_of_the_store_are_retried(tmp_path: Path, status: int) -> None:
     fake = FakeService(clock=VirtualClock(), tables_objects={"users": 1}, job_seconds=0.0, refusals=[status] * 3)
     result = exported(fake, wanted(tmp_path))
     assert result.failed == ()
     assert 0.5 < result.seconds < 10
 
 
-def test_a_body_of_unknown_length_without_end_is_given_up_at_once_and_leaves_nothing(
+def test_an_endless_body_of_unknown_length_is_given_up_at_once_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = Unannounced(clock=VirtualClock(), tables_objects={"users": 1}, job_seconds=0.0)
     assert exported(fake, wanted(tmp_path / "right")).failed == ()
-    monkeypatch.setattr(fetch, "MOST_UNANNOUNCED", 100)
+    monkeypatch.setattr(object_download, "MOST_UNANNOUNCED", 100)
     result = exported(fake, wanted(tmp_path / "endless"))
     assert result.failed[0].error.code == "unexpected-response"
     assert fake.asked["object"] == 2
@@ -167,7 +164,7 @@ def test_a_body_of_unknown_length_without_end_is_given_up_at_once_and_leaves_not
 
 
 class Unannounced(FakeService):
-    """A store that says nothing of its objects."""
+    """A store that sends no headers."""
 
     @asynccontextmanager
     async def open(self, url: str, *, offset: int = 0, etag: str | None = None) -> AsyncIterator[FakeStream]:
@@ -180,13 +177,13 @@ PARQUET = Query(format=Format.PARQUET)
 
 @dataclass
 class ParquetStore(FakeService):
-    """Parquet objects, large enough to be continued, of which the first one stops half way."""
+    """Parquet objects that are large enough to be continued. While `stops` is set, they stop half way."""
 
     suffix: str = ".parquet"
     page_crcs: bool = False
     stops: bool = True
 
-    def truth(self, object_id: str) -> bytes:
+    def content(self, object_id: str) -> bytes:
         out = io.BytesIO()
         numbers = pa.py_buffer(random.Random(7).randbytes(8 * 300_000))
         column = pa.Array.from_buffers(pa.int64(), 300_000, [None, numbers])
@@ -201,7 +198,7 @@ class ParquetStore(FakeService):
 
 
 class Stopping(FakeStream):
-    """A body of which nothing comes after its first half."""
+    """A body that stalls after its first half."""
 
     async def chunks(self) -> AsyncIterator[bytes]:
         half = len(self.body) // 2
@@ -223,7 +220,7 @@ def store(verification: str, *, stops: bool) -> ParquetStore:
 
 @pytest.mark.parametrize("hole", [False, True])
 @pytest.mark.parametrize(("verification", "continued"), [("checksum", True), ("page CRCs", True), ("none", False)])
-def test_an_interrupted_parquet_file_is_continued_only_where_a_hole_in_it_would_be_found(
+def test_an_interrupted_parquet_file_is_continued_only_if_a_hole_in_it_would_be_found(
     tmp_path: Path, verification: str, continued: bool, hole: bool
 ) -> None:
     fake = store(verification, stops=True)
@@ -237,25 +234,25 @@ def test_an_interrupted_parquet_file_is_continued_only_where_a_hole_in_it_would_
     fake.stops = False
     fake.sent.clear()
     assert exported(fake, wanted(tmp_path, query=PARQUET)).failed == ()
-    whole = fake.truth("")
+    whole = fake.content("")
     assert (tmp_path / "job_users-0" / "users-0.0.parquet").read_bytes() == whole
     assert (fake.sent.total() < len(whole)) == (continued and not hole)
 
 
 @pytest.mark.parametrize("verification", ["checksum", "page CRCs", "none"])
 @pytest.mark.parametrize("hole", [False, True])
-def test_a_parquet_file_that_is_not_ours_is_kept_only_where_a_hole_in_it_would_be_found(
+def test_an_unrecorded_parquet_file_is_kept_only_if_a_hole_in_it_would_be_found(
     tmp_path: Path, verification: str, hole: bool
 ) -> None:
     fake = store(verification, stops=False)
-    whole = fake.truth("")
+    whole = fake.content("")
     found = bytearray(whole)
     if hole:
         found[500_000:504_096] = bytes(4096)
-    pool = tmp_path / "job_users-0" / "users-0.0.parquet"
-    pool.parent.mkdir()
-    pool.write_bytes(found)
-    before = pool.stat().st_ino
+    path = tmp_path / "job_users-0" / "users-0.0.parquet"
+    path.parent.mkdir()
+    path.write_bytes(found)
+    before = path.stat().st_ino
     assert exported(fake, wanted(tmp_path, query=PARQUET)).failed == ()
-    assert pool.read_bytes() == whole
-    assert (pool.stat().st_ino == before) == (verification != "none" and not hole)
+    assert path.read_bytes() == whole
+    assert (path.stat().st_ino == before) == (verification != "none" and not hole)

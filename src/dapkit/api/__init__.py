@@ -1,1 +1,1 @@
-"""The public library: `AsyncClient`, `Client`, and the connection that both share with the command."""
+"""The public library: `AsyncClient` and `Client`, and the connection that they share with the command."""

@@ -1,7 +1,7 @@
-"""dapkit without `await`: `Client` runs an `AsyncClient` in a thread of its own.
+"""The client without `await`: it runs an `AsyncClient` in a separate thread.
 
-So it works in scripts and in notebooks, where an event loop is running already. A call that is interrupted has ended
-when it raises.
+It therefore works in scripts, and in notebooks, where an event loop is already running. When an interrupted call
+raises, its work has ended.
 """
 
 import asyncio
@@ -11,23 +11,30 @@ from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from dapkit.api.async_client import AsyncClient, ClientOptions, Delivery, SyncOptions
-from dapkit.decode.jsonl import Record
+from dapkit.api.async_client import AsyncClient
+from dapkit.config.settings import ClientOptions
 from dapkit.errors import InterruptedRunError, UsageError
-from dapkit.model import Job, Query, VersionedSchema
-from dapkit.replication.reconcile import ReconcileResult
-from dapkit.replication.run import SyncResult
-from dapkit.results import RunResult
+
+if TYPE_CHECKING:
+    from dapkit.decode.jsonl import Record
+    from dapkit.export.options import ExportOptions
+    from dapkit.model import Job, Query, VersionedSchema
+    from dapkit.replication.options import SyncOptions
+    from dapkit.replication.reconcile import ReconcileResult
+    from dapkit.replication.run import SyncResult
+    from dapkit.results import RunResult
 
 T = TypeVar("T")
 GRACE: Final = 10.0
-"""Seconds that a call which was interrupted has to end: to close its files and to let its locks go."""
+"""Seconds that an interrupted call has to close its files and release its locks."""
 
 
 class Client:
-    """The client without `await`: an `AsyncClient` in a thread of its own.
+    """The client for scripts and notebooks. Use it as a context manager.
+
+    The methods are those of `AsyncClient`, without `await`.
 
     Example:
         with Client(ClientOptions(sandbox=True)) as dap:
@@ -58,43 +65,44 @@ class Client:
         try:
             self._wait(self._end_calls())
             for stream in tuple(self._streams):
-                self._give_up(stream)
+                self._close(stream)
             self._wait(self._client.__aexit__(kind, error, trace))
         finally:
             self._stop()
 
     def _wait(self, call: Coroutine[Any, Any, T]) -> T:
-        """Return what a call in the client's thread comes to; one that is interrupted has ended when this raises."""
+        """Run a call in the client's thread and return its result. When this raises, the call has ended."""
         loop = self._loop
         if loop is None:
             call.close()
             raise UsageError("The client is not open", hint="Use it as a context manager: with Client(…) as dap: …")
-        begun: list[asyncio.Task[T]] = []
-        answer: Future[T] = Future()
+        started: list[asyncio.Task[T]] = []
+        outcome: Future[T] = Future()
 
-        def begin() -> None:
+        def start() -> None:
             task = loop.create_task(call)
-            begun.append(task)
+            started.append(task)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            task.add_done_callback(lambda _: _pass_on(task, answer))
+            task.add_done_callback(lambda _: _pass_on(task, outcome))
 
         def cancel() -> None:
-            for task in begun:
+            for task in started:
                 task.cancel()
 
         try:
-            loop.call_soon_threadsafe(begin)
-            return answer.result()
+            loop.call_soon_threadsafe(start)
+            return outcome.result()
         except BaseException:
-            if not answer.done():
+            # Ctrl-C: the call must not continue in the other thread, so wait until it has released everything.
+            if not outcome.done():
                 loop.call_soon_threadsafe(cancel)
-                wait_for([answer], GRACE)
+                wait_for([outcome], GRACE)
             raise
 
     async def _end_calls(self) -> None:
-        """End what other threads still wait for."""
-        others = self._tasks - {asyncio.current_task()}
+        """Cancel the calls that other threads are waiting for."""
+        others = self._tasks - {asyncio.current_task()}  # without this call itself
         for task in others:
             task.cancel()
         if others:
@@ -103,40 +111,44 @@ class Client:
     def _stop(self) -> None:
         assert self._loop is not None
         assert self._thread is not None
+        # `stop` lets callbacks that are already scheduled run first.
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
         self._loop = None
 
-    def _iterate(self, stream: AsyncGenerator[T, None], most: int) -> Iterator[T]:
+    def _iterate(self, stream: AsyncGenerator[T, None], batch_size: int) -> Iterator[T]:
         self._streams.add(stream)
         try:
-            while batch := self._wait(_next(stream, most)):
+            while batch := self._wait(_next(stream, batch_size)):
                 yield from batch
         finally:
-            self._give_up(stream)
+            self._close(stream)
 
-    def _give_up(self, stream: AsyncGenerator[Any, None]) -> None:
-        """Close a stream, which may have been closed with the client already."""
+    def _close(self, stream: AsyncGenerator[Any, None]) -> None:
+        """Close a stream, unless it was closed with the client."""
         if stream not in self._streams:
             return
         self._streams.discard(stream)
         if threading.current_thread() is not self._thread:
             self._wait(stream.aclose())
-        elif self._loop is not None:  # the garbage collector may call from any thread, and this one must not wait
+        elif self._loop is not None:
+            # The garbage collector may close the iterator in any thread, and the client's own must not wait for itself.
             self._loop.create_task(stream.aclose())
 
     def tables(self, namespace: str) -> tuple[str, ...]:
         """See `AsyncClient.tables`."""
         return self._wait(self._client.tables(namespace))
 
-    def schema(self, namespace: str, table: str) -> VersionedSchema:
+    def schema(self, namespace: str, table: str) -> "VersionedSchema":
         """See `AsyncClient.schema`."""
         return self._wait(self._client.schema(namespace, table))
 
-    def snapshot(self, namespace: str, tables: Sequence[str] = ("all",), delivery: Delivery | None = None) -> RunResult:
+    def snapshot(
+        self, namespace: str, tables: Sequence[str] = ("all",), options: "ExportOptions | None" = None
+    ) -> "RunResult":
         """See `AsyncClient.snapshot`."""
-        return self._wait(self._client.snapshot(namespace, tables, delivery))
+        return self._wait(self._client.snapshot(namespace, tables, options))
 
     def incremental(
         self,
@@ -145,12 +157,14 @@ class Client:
         since: str | Path,
         *,
         until: str | None = None,
-        delivery: Delivery | None = None,
-    ) -> RunResult:
+        options: "ExportOptions | None" = None,
+    ) -> "RunResult":
         """See `AsyncClient.incremental`."""
-        return self._wait(self._client.incremental(namespace, tables, since, until=until, delivery=delivery))
+        return self._wait(self._client.incremental(namespace, tables, since, until=until, options=options))
 
-    def sync(self, namespace: str, tables: Sequence[str], to: str, options: SyncOptions | None = None) -> SyncResult:
+    def sync(
+        self, namespace: str, tables: Sequence[str], to: str, options: "SyncOptions | None" = None
+    ) -> "SyncResult":
         """See `AsyncClient.sync`."""
         return self._wait(self._client.sync(namespace, tables, to, options))
 
@@ -159,23 +173,23 @@ class Client:
         namespace: str,
         tables: Sequence[str],
         to: str,
-        options: SyncOptions | None = None,
+        options: "SyncOptions | None" = None,
         *,
         sync: bool = True,
         sample: float | None = None,
-    ) -> ReconcileResult:
+    ) -> "ReconcileResult":
         """See `AsyncClient.reconcile`."""
         return self._wait(self._client.reconcile(namespace, tables, to, options, sync=sync, sample=sample))
 
-    def records(self, namespace: str, table: str, *, since: str | None = None) -> Iterator[Record]:
+    def records(self, namespace: str, table: str, *, since: str | None = None) -> "Iterator[Record]":
         """See `AsyncClient.records`."""
         return self._iterate(self._client.records(namespace, table, since=since), 1000)
 
-    def submit(self, namespace: str, table: str, query: Query) -> Job:
+    def submit(self, namespace: str, table: str, query: "Query") -> "Job":
         """See `AsyncClient.submit`."""
         return self._wait(self._client.submit(namespace, table, query))
 
-    def poll(self, job_id: str) -> Job:
+    def poll(self, job_id: str) -> "Job":
         """See `AsyncClient.poll`."""
         return self._wait(self._client.poll(job_id))
 
@@ -188,21 +202,21 @@ class Client:
         return self._iterate(self._client.open(url), 1)
 
 
-def _pass_on(task: "asyncio.Task[T]", answer: "Future[T]") -> None:
-    """Tell the thread that waits what its call came to."""
+def _pass_on(task: "asyncio.Task[T]", outcome: "Future[T]") -> None:
+    """Set the outcome that another thread is waiting for."""
     if task.cancelled():
-        answer.set_exception(InterruptedRunError("The client was closed meanwhile."))
+        outcome.set_exception(InterruptedRunError("The client was closed during the call"))
     elif error := task.exception():
-        answer.set_exception(error)
+        outcome.set_exception(error)
     else:
-        answer.set_result(task.result())
+        outcome.set_result(task.result())
 
 
-async def _next(rows: AsyncIterator[T], most: int) -> list[T]:
+async def _next(rows: AsyncIterator[T], batch_size: int) -> list[T]:
     batch: list[T] = []
     async for row in rows:
         batch.append(row)
-        if len(batch) == most:
+        if len(batch) == batch_size:
             break
     return batch
 
@@ -211,10 +225,10 @@ def sync(
     namespace: str,
     tables: Sequence[str],
     to: str,
-    options: SyncOptions | None = None,
+    options: "SyncOptions | None" = None,
     client: ClientOptions | None = None,
-) -> SyncResult:
-    """Make a database equal to the service in one call; see `AsyncClient.sync`."""
+) -> "SyncResult":
+    """Load tables into a database, or update them, in one call; see `AsyncClient.sync`."""
     with Client(client) as dap:
         return dap.sync(namespace, tables, to, options)
 
@@ -223,12 +237,12 @@ def reconcile(
     namespace: str,
     tables: Sequence[str],
     to: str,
-    options: SyncOptions | None = None,
+    options: "SyncOptions | None" = None,
     client: ClientOptions | None = None,
     *,
     sync: bool = True,
     sample: float | None = None,
-) -> ReconcileResult:
-    """Say in one call whether a database holds exactly what the service holds; see `AsyncClient.reconcile`."""
+) -> "ReconcileResult":
+    """Compare a database with the service in one call; see `AsyncClient.reconcile`."""
     with Client(client) as dap:
         return dap.reconcile(namespace, tables, to, options, sync=sync, sample=sample)

@@ -1,6 +1,6 @@
-"""A session with the service that the settings name, or with a sandbox inside this process.
+"""A session with the service, or with a sandbox inside this process.
 
-The sandbox is imported where it is started: what it needs takes a quarter of the time that a command starts in.
+The sandbox is imported only where it is started, because its imports take a quarter of a command's start-up time.
 """
 
 from collections.abc import AsyncIterator
@@ -11,35 +11,36 @@ from typing import TYPE_CHECKING
 from dapkit.client.credentials import Credentials, read_credentials
 from dapkit.client.http import AiohttpTransport
 from dapkit.client.session import Session, SessionOptions
-from dapkit.config.settings import ConnectionSettings, SandboxSettings
+from dapkit.config.settings import ConnectionSettings
 from dapkit.errors import DapError, OutputError
 from dapkit.events import Listener, Notice, Retrying
 from dapkit.model import SANDBOX_SERVICE
+from dapkit.protocol.budget import NO_RATE_LIMIT, PUBLISHED_RATE_LIMIT, RateLimit
 from dapkit.protocol.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from dapkit.sandbox.server import Sandbox
+    from dapkit.sandbox.service.server import Sandbox
 
 REFRESH_HOURS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
-    """A session, the sandbox it talks to when there is one, and who is told of it."""
+class ServiceConnection:
+    """An open session, the sandbox that it uses (if any), and the listener."""
 
     session: Session
     on_event: Listener
     sandbox: "Sandbox | None" = None
 
     def check(self) -> None:
-        """Raise OutputError when the sandbox's clock could not be moved on: better before the work than after it."""
+        """Raise OutputError if the sandbox's clock cannot be stored. Call it before the work, not after it."""
         if self.sandbox is not None:
             self.sandbox.check_clock()
 
-    def move_on(self) -> None:
-        """Move the sandbox's data clock to its next refresh, so that the next command sees changes.
+    def advance(self) -> None:
+        """Move the sandbox's data clock to its next refresh, so that the next command finds changes.
 
-        That it cannot be kept is told and spoils nothing: what was asked for is whole by now.
+        If the clock cannot be stored, that is only a notice, because the work is complete.
         """
         if self.sandbox is not None:
             try:
@@ -49,51 +50,50 @@ class Connection:
 
 
 @asynccontextmanager
-async def connect(settings: ConnectionSettings, on_event: Listener) -> AsyncIterator[Connection]:
-    """Open a session; retries are told to the listener.
+async def connect(settings: ConnectionSettings, on_event: Listener) -> AsyncIterator[ServiceConnection]:
+    """Open a session. The listener is also told about retries.
 
     Raises:
-        CredentialsError: credentials are missing or cannot be meant.
-        UsageError: the base URL is none.
+        CredentialsError: credentials are missing or invalid.
+        UsageError: the base URL is invalid.
     """
-    for message in settings.notices:
-        on_event(Notice(message=message))
     async with AsyncExitStack() as stack:
-        sandbox = None
-        if settings.sandbox is not None:
-            sandbox = await stack.enter_async_context(_sandbox(settings.sandbox))
-        options = session_options(settings, sandbox)
+        sandbox = await stack.enter_async_context(_sandbox(settings)) if settings.sandbox else None
+        options = session_options(settings, sandbox)  # after the sandbox has started, and knows its port
 
         def on_retry(error: DapError, pause: float, table: str | None) -> None:
             on_event(Retrying(table=table, error=error, pause=pause))
 
         transport = AiohttpTransport(ca_file=options.ca_file, read_timeout=settings.read_timeout)
         session = await stack.enter_async_context(Session(options, transport=transport, on_retry=on_retry))
-        yield Connection(session=session, on_event=on_event, sandbox=sandbox)
+        yield ServiceConnection(session=session, on_event=on_event, sandbox=sandbox)
 
 
-def _sandbox(settings: SandboxSettings) -> "Sandbox":
-    from dapkit.sandbox.server import Sandbox, SandboxOptions  # noqa: PLC0415, a large import that most never need
+def _sandbox(settings: ConnectionSettings) -> "Sandbox":
+    from dapkit.sandbox.service.server import Sandbox, SandboxOptions  # noqa: PLC0415, see the module
 
     options = SandboxOptions(
-        seed=settings.seed,
-        scale=settings.scale,
-        home=settings.home,
+        seed=settings.sandbox_seed,
+        scale=settings.sandbox_scale,
+        home=settings.sandbox_home,
         embedded=True,
-        job_seconds=settings.job_seconds,
+        job_seconds=settings.sandbox_job_seconds,
     )
     return Sandbox(options)
 
 
 def session_options(settings: ConnectionSettings, sandbox: "Sandbox | None") -> SessionOptions:
-    """Return the options of the session; with a sandbox, its address and credentials."""
+    """Return the options of the session; with a sandbox, with its address and credentials."""
+    # A sandbox has no rate limits unless they are asked for.
+    default = NO_RATE_LIMIT if settings.sandbox else PUBLISHED_RATE_LIMIT
+    pace = RateLimit.parse(settings.pace) if settings.pace else default
     if sandbox is not None:
         return SessionOptions(
             base_url=sandbox.base_url,
             credentials=Credentials(client_id=sandbox.client_id, client_secret=sandbox.client_secret),
             scope=settings.scope,
-            pace=settings.pace,
-            retry_timeout=RetryPolicy(seconds=settings.retry_timeout),
+            pace=pace,
+            retry_policy=RetryPolicy(seconds=settings.retry_timeout),
             identity=SANDBOX_SERVICE,
             data_clock=sandbox.data_seconds,
         )
@@ -101,18 +101,13 @@ def session_options(settings: ConnectionSettings, sandbox: "Sandbox | None") -> 
         base_url=settings.base_url,
         credentials=credentials_of(settings),
         scope=settings.scope,
-        pace=settings.pace,
-        retry_timeout=RetryPolicy(seconds=settings.retry_timeout),
+        pace=pace,
+        retry_policy=RetryPolicy(seconds=settings.retry_timeout),
         ca_file=settings.ca_file,
         state_folder=settings.state_folder,
     )
 
 
 def credentials_of(settings: ConnectionSettings) -> Credentials:
-    """Return the credentials; raises MissingCredentialsError when there are none."""
-    return read_credentials(
-        client_id=settings.client_id,
-        client_secret=settings.client_secret,
-        secret_file=settings.client_secret_file,
-        environ=settings.environ,
-    )
+    """Return the credentials. Raises CredentialsError if they are missing or invalid."""
+    return read_credentials(settings.client_id, settings.client_secret, settings.client_secret_file)

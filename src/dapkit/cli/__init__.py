@@ -1,1 +1,1 @@
-"""The command line: options to settings to one engine call to an exit code."""
+"""The command line: a command turns its options into settings, makes one call and returns an exit code."""

@@ -1,36 +1,36 @@
-"""What the installed command imports first: from here until a command begins, Ctrl-C ends it without a word.
+"""The entry point of the installed command. Until a command starts, Ctrl-C ends the process at once and silently.
 
-Importing takes a while, in which nothing has begun that would have to be told of. An exception is not good enough then:
-the import system may swallow it. So this module, and the packages that it lies in, import next to nothing themselves.
+Imports take a while, and there is nothing to clean up during them. Raising KeyboardInterrupt would not do, because the
+import system may swallow it. This module and the packages above it therefore import as little as possible.
 """
 
 import os
 
 STOPPED = 130
-"""As `InterruptedRunError.exit_code`, which is not imported yet when it is needed."""
+"""As `InterruptedRunError.exit_code`, which cannot be imported yet."""
 
 
 def run() -> None:
-    """Be the installed command; never returns."""
+    """Run the command; never returns."""
     try:
-        import signal  # noqa: PLC0415, takes long enough to be interrupted
+        import signal  # noqa: PLC0415, this import can be interrupted, too
 
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else somebody wants it to be ignored
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the caller wants it to be ignored
             signal.signal(signal.SIGINT, end)
         from dapkit.cli.main import run as command  # noqa: PLC0415, as above
 
-        command()
+        command(restore_interrupts)
     except KeyboardInterrupt:
         end()
 
 
 def end(*_: object) -> None:
-    """End the process at once, as a handler of signals or otherwise."""
+    """End the process at once; also a signal handler."""
     os._exit(STOPPED)
 
 
-def begin() -> None:
-    """Let Ctrl-C raise KeyboardInterrupt again, since a command begins."""
+def restore_interrupts() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt again, because a command starts."""
     import signal  # noqa: PLC0415, see the module
 
     if signal.getsignal(signal.SIGINT) is end:

@@ -1,4 +1,4 @@
-"""What a command tells and where: results on stdout; log lines, live progress and the summary on stderr."""
+"""What a command prints: results on stdout; log lines, live progress and the summary on stderr."""
 
 import json
 import logging
@@ -8,9 +8,8 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
-from dapkit.cli import logs
-from dapkit.cli import stdio as streams
-from dapkit.cli.settings import MessageSettings
+from dapkit.cli import logs, stdio
+from dapkit.config.settings import MessageSettings
 from dapkit.events import Event, Notice
 from dapkit.protocol.redaction import escaped, printable
 
@@ -18,20 +17,20 @@ LOGGER = "dapkit"
 
 
 class Console:
-    """The voice of one command, open while it runs.
+    """The output of one command, open while it runs.
 
-    `on_event` is the listener for the engine. Log lines go to stderr unless live progress shows the same; then
-    only notices, warnings and what was asked for by --loglevel appear above it.
+    `on_event` is the listener for events. Log lines go to stderr. While live progress is shown, only notices and
+    warnings appear above it, unless --loglevel is given.
 
     Example:
         with Console(settings.messages, live=True) as console:
-            console.listen(event)
+            console.on_event(event)
             console.result("one line on stdout")
     """
 
     def __init__(self, settings: MessageSettings, *, live: bool = False) -> None:
         self.settings = settings
-        self._live = live and settings.interactive and not settings.quiet and _can_draw(settings)
+        self._live = live and not settings.non_interactive and not settings.quiet and _can_draw(settings)
         self._stack = ExitStack()
         self._listeners: list[Callable[[Event], None]] = []
         self._drawing = ExitStack()
@@ -41,15 +40,16 @@ class Console:
         logger = logging.getLogger(LOGGER)
         self._stack.callback(logger.setLevel, logger.level)
         self._stack.callback(setattr, logger, "propagate", logger.propagate)
-        logger.propagate = False
+        logger.propagate = False  # else handlers of the root logger would print each line again
         logger.setLevel(logs.level_of(self.settings.log_level or "info"))
-        self._attach(logger, logging.NullHandler())  # without any handler, logging would write by itself
+        self._attach(logger, logging.NullHandler())  # without a handler, logging would write to stderr by itself
         if self.settings.log_file is not None:
-            self._attach(logger, logs.LogFile(self.settings.log_file, self._log_file_broke))
+            self._attach(logger, logs.LogFile(self.settings.log_file, self._on_log_failure))
+        # While progress is drawn, lines have to go through rich, which moves the progress below them.
         stream: Any = sys.stderr
         if self._live:
-            stream = self._begin_progress()
-        if self.settings.log_to_console:
+            stream = self._start_progress()
+        if not self.settings.no_log_to_console:
             handler = logs.ConsoleHandler(stream)
             handler.setLevel(self._console_level())
             self._attach(logger, handler)
@@ -59,13 +59,14 @@ class Console:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.still()
+        self.stop_progress()
+        # The error itself is printed by `main`; the traceback is for the log only.
         if isinstance(error, Exception):
-            logging.getLogger(LOGGER).debug("It ended with an error:", exc_info=error)
+            logging.getLogger(LOGGER).debug("The command failed:", exc_info=error)
         self._stack.close()
 
     def on_event(self, event: Event) -> None:
-        """Tell one event of the engine."""
+        """Show one event."""
         if isinstance(event, Notice):
             self._notices.append(event.message)
         for listener in self._listeners:
@@ -73,17 +74,17 @@ class Console:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What was told so far that a person should know, in order."""
+        """The notices shown so far, in order."""
         return tuple(self._notices)
 
-    def still(self) -> None:
-        """Stop the live progress and leave the terminal as it was; harmless when there is none."""
+    def stop_progress(self) -> None:
+        """End the live progress, if any, and restore the terminal."""
         self._drawing.close()
 
     def result(self, *cells: str) -> None:
         """Write one line of the command's result to stdout, with tabs between its cells.
 
-        What a terminal would obey, or what would break the line, is written out: a name may be anything.
+        Control characters are escaped, because a name may contain anything, even sequences that a terminal obeys.
         """
         sys.stdout.write("\t".join(map(escaped, cells)) + "\n")
 
@@ -91,29 +92,29 @@ class Console:
         """Write the command's result to stdout as one JSON object."""
         sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
-    def tell(self, lines: Iterable[str], *, failed: bool = False) -> None:
-        """Write lines for people to stderr, after the live progress is gone.
+    def print(self, lines: Iterable[str], *, failed: bool = False) -> None:
+        """End the live progress and write lines for people to stderr.
 
-        Lines that say why something failed are written in any case, others unless success is to be silent.
+        With `failed`, the lines are always written, else only if success is not to be silent.
         """
-        self.still()
+        self.stop_progress()
         if failed or not self.settings.silent:
             for line in lines:
-                streams.say(printable(line))
+                stdio.write_error(printable(line))
 
     def summary(self, lines: Iterable[str], *, failed: bool) -> None:
-        """Write how a run ended; failures, too, are silent only where log lines told them when they came."""
-        self.tell(["", *lines], failed=failed and not self.settings.log_to_console)
+        """Write the summary of a run. Failures are always shown, unless log lines have already shown them."""
+        self.print(["", *lines], failed=failed and self.settings.no_log_to_console)
 
     def notice(self, message: str) -> None:
-        """Tell something a person should know."""
+        """Show something worth knowing."""
         self.on_event(Notice(message=message))
 
-    def _log_file_broke(self, message: str) -> None:
-        if self.settings.log_to_console:
+    def _on_log_failure(self, message: str) -> None:
+        if not self.settings.no_log_to_console:
             logging.getLogger(LOGGER).warning("%s", message, extra={"fields": {"event": "log-file"}})
         else:
-            streams.say(message)
+            stdio.write_error(message)
 
     def _console_level(self) -> int:
         if self.settings.quiet:
@@ -128,12 +129,12 @@ class Console:
         self._stack.callback(handler.close)
         self._stack.callback(logger.removeHandler, handler)
 
-    def _begin_progress(self) -> Any:
+    def _start_progress(self) -> Any:
         from rich.console import Console as RichConsole  # noqa: PLC0415, only where progress is drawn
 
         from dapkit.cli.progress import Progress  # noqa: PLC0415, only where progress is drawn
 
-        drawn = RichConsole(stderr=True, no_color=not self.settings.color, highlight=False)
+        drawn = RichConsole(stderr=True, no_color=self.settings.no_color, highlight=False)
         progress = Progress(drawn, self.settings.theme)
         self._drawing.enter_context(progress)
         self._listeners.append(progress)

@@ -1,6 +1,7 @@
-"""What the doctor looks at: credentials, the way to the service, itself, the output folder, the installation.
+"""The checks of `dap doctor`: credentials, the way to the service, the service, the output folder, the installation.
 
-Each finding is yielded as soon as it is there; a probe whose ground has failed is skipped and says so.
+Each finding is yielded as soon as it is known. A check whose precondition has failed is skipped and says so. The
+functions `judge_…` are pure: they turn an observation into a finding with a hint.
 """
 
 import asyncio
@@ -10,72 +11,177 @@ import socket
 import ssl
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from dapkit.api.connection import connect, credentials_of
-from dapkit.cli.doctor_findings import (
-    OFFICIAL_PACKAGE,
-    Finding,
-    Verdict,
-    failed,
-    judge_installation,
-    judge_proxy,
-    judge_skew,
-    judge_space,
-    ok,
-    skipped,
-)
-from dapkit.cli.settings import other_commands
+from dapkit.cli.formatting import duration, size
 from dapkit.client.http import proxy_for, tls_context
-from dapkit.client.session import Session, normal_base_url
-from dapkit.config.settings import ConnectionSettings
+from dapkit.client.session import Session, normalize_base_url
+from dapkit.config.settings import ConnectionSettings, commands_on_path
 from dapkit.errors import DapError, UsageError
 from dapkit.events import Listener
 
 CONNECT_SECONDS = 10.0
 NAMESPACE = "canvas"
+SKEW_WARNING = 60.0
+SKEW_FAILURE = 300.0
+SPACE_WARNING = 10e9
+SPACE_FAILURE = 100e6
+OFFICIAL_PACKAGE = "instructure-dap-client"
+
+
+class Verdict(StrEnum):
+    """The outcome of a check; `skip` means that it was not possible."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The result of one check."""
+
+    check: str
+    verdict: Verdict
+    message: str
+    hint: str = ""
+
+    def as_dict(self) -> dict[str, str | None]:
+        """Return the finding as a JSON object."""
+        return {
+            "check": self.check,
+            "verdict": self.verdict.value,
+            "message": self.message,
+            "hint": self.hint or None,
+        }
+
+    def lines(self) -> list[str]:
+        """Return the finding as a line for people, and the hint as another one."""
+        lines = [f"{self.verdict.value:<5} {self.check:<13} {self.message}"]
+        if self.hint:
+            lines.append(f"{'':<20} -> {self.hint}")
+        return lines
+
+
+def ok(check: str, message: str) -> Finding:
+    """Return the finding of a check that passed."""
+    return Finding(check=check, verdict=Verdict.OK, message=message)
+
+
+def skipped(check: str, reason: str) -> Finding:
+    """Return the finding of a check that was not possible."""
+    return Finding(check=check, verdict=Verdict.SKIP, message=reason)
+
+
+def failed(check: str, error: DapError) -> Finding:
+    """Return the finding of a check that ended with an error."""
+    uuid = f" (uuid {error.uuid})" if error.uuid else ""
+    return Finding(check=check, verdict=Verdict.FAIL, message=f"{error.message}{uuid}", hint=error.hint)
+
+
+def judge_skew(skew: float | None) -> Finding:
+    """Judge by how many seconds this machine's clock is ahead of the service's; None if that is unknown."""
+    if skew is None:
+        return skipped("clock", "The service sent no date to compare with")
+    side = "ahead of" if skew > 0 else "behind"
+    message = f"This machine's clock is {duration(abs(skew))} {side} the service's"
+    if abs(skew) < SKEW_WARNING:
+        return ok("clock", message)
+    verdict = Verdict.WARN if abs(skew) < SKEW_FAILURE else Verdict.FAIL
+    hint = "Synchronize the clock with a time server; TLS and times without a zone depend on it."
+    return Finding(check="clock", verdict=verdict, message=message, hint=hint)
+
+
+def judge_space(free: int, folder: Path) -> Finding:
+    """Judge the number of free bytes in the output folder."""
+    message = f"{size(free)} free for {folder}"
+    if free >= SPACE_WARNING:
+        return ok("space", message)
+    verdict = Verdict.WARN if free >= SPACE_FAILURE else Verdict.FAIL
+    hint = "A snapshot of a large institution needs tens of GB: free some space, or use another folder."
+    return Finding(check="space", verdict=verdict, message=message, hint=hint)
+
+
+def judge_proxy(proxy: str | None, url: str) -> Finding:
+    """Say which proxy is used, without its credentials."""
+    host = urlsplit(url).hostname or url
+    if proxy is None:
+        return ok("proxy", f"No proxy for {host}")
+    return ok("proxy", f"{without_credentials(proxy)} for {host}")
+
+
+def without_credentials(url: str) -> str:
+    """Return a URL without user and password."""
+    head, separator, tail = url.partition("://")
+    rest = tail if separator else head
+    return (f"{head}://" if separator else "") + rest.rpartition("@")[2]
+
+
+def judge_installation(commands: Sequence[Path], own: Path, official_version: str | None) -> Finding:
+    """Judge which programs are called `dap`: `own` is ours, `commands` those on PATH, in its order."""
+    if official_version is not None:
+        return Finding(
+            check="installation",
+            verdict=Verdict.WARN,
+            message=f"{OFFICIAL_PACKAGE} {official_version} is installed in the same environment and also provides dap",
+            hint=f"Use the command dapkit, which is never replaced, or uninstall {OFFICIAL_PACKAGE}.",
+        )
+    others = [path for path in commands if path != own]
+    if not others:
+        return ok("installation", "No other command is called dap")
+    first = "comes first on PATH" if commands[0] != own else "comes later on PATH"
+    return Finding(
+        check="installation",
+        verdict=Verdict.WARN,
+        message=f"Another command called dap {first}: {others[0]}",
+        hint="Use the command dapkit, or put dapkit's folder first on PATH.",
+    )
 
 
 async def examine(settings: ConnectionSettings, folder: Path, on_event: Listener) -> AsyncIterator[Finding]:
-    """Look at everything, in the order in which one thing depends on another."""
+    """Run all checks; each comes after those that it depends on."""
     credentials = probe_credentials(settings)
     yield credentials
     reachable = True
-    if settings.sandbox is None:
-        async for finding in probe_way(settings.base_url, settings.ca_file):
+    if not settings.sandbox:
+        async for finding in probe_network(settings.base_url, settings.ca_file):
             reachable = reachable and finding.verdict is not Verdict.FAIL
             yield finding
     if credentials.verdict is Verdict.FAIL or not reachable:
-        reason = "Not tried, since what it needs has failed above."
-        for check in ("login", "clock", "answer"):
+        reason = "Skipped because a check above failed"
+        for check in ("login", "clock", "response"):
             yield skipped(check, reason)
     else:
         async for finding in probe_service(settings, on_event):
             yield finding
     for finding in probe_folder(folder):
         yield finding
-    yield probe_installation(settings)
+    yield probe_installation()
 
 
 def probe_credentials(settings: ConnectionSettings) -> Finding:
-    """Look whether there are credentials, without using them."""
-    if settings.sandbox is not None:
-        return ok("credentials", "The sandbox's own.")
+    """Check that there are credentials, without using them."""
+    if settings.sandbox:
+        return ok("credentials", "The sandbox has its own credentials")
     try:
         credentials = credentials_of(settings)
     except DapError as error:
         return failed("credentials", error)
-    return ok("credentials", f"A secret is given for the client id {credentials.client_id}.")
+    return ok("credentials", f"Client id {credentials.client_id}, with a secret")
 
 
-async def probe_way(base_url: str, ca_file: Path | None) -> AsyncIterator[Finding]:
-    """Look at the proxy, the name, and the TLS certificate of the service."""
+async def probe_network(base_url: str, ca_file: Path | None) -> AsyncIterator[Finding]:
+    """Check the proxy, the host name and the TLS certificate of the service."""
     try:
-        address = urlsplit(normal_base_url(base_url))
+        address = urlsplit(normalize_base_url(base_url))
     except UsageError as error:
         yield failed("address", error)
         return
@@ -89,30 +195,31 @@ async def probe_way(base_url: str, ca_file: Path | None) -> AsyncIterator[Findin
         return
     yield judge_proxy(proxy.url if proxy else None, base_url)
     if proxy is not None:
-        yield skipped("dns", "The proxy looks the name up.")
-        yield skipped("tls", "Looked at with the login, through the proxy.")
+        # Only the proxy resolves names and connects, so nothing can be said about either from here.
+        yield skipped("dns", "The proxy resolves the host name")
+        yield skipped("tls", "Checked with the login, through the proxy")
         return
     name = await probe_name(address)
     yield name
     if trust is not None and trust.verdict is Verdict.FAIL:
-        yield skipped("tls", "Not looked at, since the certificates to trust cannot be used.")
+        yield skipped("tls", "Skipped because the trusted certificates cannot be used")
     elif name.verdict is Verdict.OK:
         yield await probe_tls(address, ca_file)
 
 
 def probe_ca_file(ca_file: Path | None) -> Finding | None:
-    """Look whether the certificates to trust besides the system's can be used; None when there are none."""
+    """Check the certificates to trust in addition to the system's; return None if there are none."""
     if ca_file is None:
         return None
     try:
         tls_context(ca_file)
     except DapError as error:
         return failed("ca-file", error)
-    return ok("ca-file", f"{ca_file} is trusted besides the system's certificates.")
+    return ok("ca-file", f"{ca_file} is trusted in addition to the system's certificates")
 
 
 async def probe_name(address: SplitResult) -> Finding:
-    """Look the host's name up."""
+    """Resolve the host name."""
     host = address.hostname or ""
     loop = asyncio.get_running_loop()
     try:
@@ -122,14 +229,14 @@ async def probe_name(address: SplitResult) -> Finding:
         return Finding(
             check="dns",
             verdict=Verdict.FAIL,
-            message=f"The name {host} cannot be looked up: {_reason(error)}.",
-            advice="Check the base URL's spelling and this machine's DNS; behind a proxy set HTTPS_PROXY.",
+            message=f"Cannot resolve the host name {host}: {_reason(error)}",
+            hint="Check the spelling of the base URL and the DNS settings; behind a proxy, set HTTPS_PROXY.",
         )
-    return ok("dns", f"{host} is {found[0][4][0]}.")
+    return ok("dns", f"{host} is {found[0][4][0]}")
 
 
 async def probe_tls(address: SplitResult, ca_file: Path | None) -> Finding:
-    """Connect, and over https check the certificate against the trusted authorities."""
+    """Connect and, for https, check the certificate."""
     host, port = address.hostname or "", _port(address)
     try:
         context = tls_context(ca_file) if address.scheme == "https" else None
@@ -140,49 +247,52 @@ async def probe_tls(address: SplitResult, ca_file: Path | None) -> Finding:
         return Finding(
             check="tls",
             verdict=Verdict.FAIL,
-            message=f"The certificate of {host} is not trusted: {reason}.",
-            advice="If your network has an authority of its own, name it with --ca-file or SSL_CERT_FILE.",
+            message=f"The certificate of {host} is not trusted: {reason}",
+            hint="If your network uses its own certificate authority, set --ca-file or SSL_CERT_FILE.",
         )
     except (OSError, TimeoutError) as error:
         return Finding(
             check="connection",
             verdict=Verdict.FAIL,
-            message=f"No connection to {host}, port {port}: {_reason(error)}.",
-            advice="Check the base URL, firewalls, and whether a proxy is needed (HTTPS_PROXY).",
+            message=f"Cannot connect to {host}, port {port}: {_reason(error)}",
+            hint="Check the base URL, firewalls, and whether a proxy is required (HTTPS_PROXY).",
         )
     writer.close()
     if context is None:
-        message = "None: the base URL begins with http://."
-        return Finding(check="tls", verdict=Verdict.WARN, message=message, advice="Use https:// except on loopback.")
-    return ok("tls", f"The certificate of {host} is trusted.")
+        message = "No TLS, because the base URL begins with http://"
+        return Finding(
+            check="tls", verdict=Verdict.WARN, message=message, hint="Use https:// unless the host is local."
+        )
+    return ok("tls", f"The certificate of {host} is trusted")
 
 
 async def probe_service(settings: ConnectionSettings, on_event: Listener) -> AsyncIterator[Finding]:
-    """Log in, compare clocks, and ask for a list of tables."""
+    """Log in, compare the clocks, and request a list of tables."""
     try:
         async with connect(settings, on_event) as connection:
             login = await connection.session.check_login()
-            yield ok("login", "The service accepts the credentials.")
+            yield ok("login", "The service accepts the credentials")
             yield judge_skew(login.skew)
-            yield await probe_answer(connection.session)
+            yield await probe_response(connection.session)
     except DapError as error:
         yield failed("login", error)
-        for check in ("clock", "answer"):
-            yield skipped(check, "Not tried, since the login failed.")
+        for check in ("clock", "response"):
+            yield skipped(check, "Skipped because the login failed")
 
 
-async def probe_answer(session: Session) -> Finding:
-    """Ask for the tables of the namespace that every account has."""
+async def probe_response(session: Session) -> Finding:
+    """Request the tables of the namespace that every account has."""
     try:
         tables = await session.tables(NAMESPACE)
     except DapError as error:
-        return failed("answer", error)
-    return ok("answer", f"The service lists {len(tables)} tables of {NAMESPACE}.")
+        return failed("response", error)
+    return ok("response", f"The service lists {len(tables)} tables of {NAMESPACE}")
 
 
 def probe_folder(folder: Path) -> list[Finding]:
-    """Look whether the output folder can be written to and how much room it has; leaves no trace."""
+    """Check that the output folder can be written and has enough space; nothing is left behind."""
     try:
+        # The folder itself may not exist yet: then the nearest one above it decides.
         existing = folder.absolute()
         while not existing.exists() and existing != existing.parent:
             existing = existing.parent
@@ -195,23 +305,23 @@ def probe_folder(folder: Path) -> list[Finding]:
         finding = Finding(
             check="folder",
             verdict=Verdict.FAIL,
-            message=f"{folder} cannot be written to: {_reason(error)}.",
-            advice="Name a folder that you may write to with --output-directory.",
+            message=f"Cannot write to {folder}: {_reason(error)}",
+            hint="Use --output-directory to choose a folder that you can write to.",
         )
         return [finding]
-    return [ok("folder", f"{folder} can be written to."), judge_space(free, folder)]
+    return [ok("folder", f"{folder} can be written"), judge_space(free, folder)]
 
 
-def probe_installation(settings: ConnectionSettings) -> Finding:
+def probe_installation() -> Finding:
     """Look for other programs called dap."""
     try:
         official = version(OFFICIAL_PACKAGE)
     except PackageNotFoundError:
         official = None
     own = Path(sys.argv[0]).with_name("dap.exe" if sys.platform == "win32" else "dap")
-    with suppress(OSError):  # the current folder may be gone
+    with suppress(OSError):  # the current folder may have been removed
         own = own.absolute()
-    return judge_installation(other_commands(settings.environ, "dap"), own, official)
+    return judge_installation(commands_on_path("dap"), own, official)
 
 
 def _port(address: SplitResult) -> int:
@@ -220,7 +330,7 @@ def _port(address: SplitResult) -> int:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer within {CONNECT_SECONDS:.0f} s"
+        return f"no response within {CONNECT_SECONDS:.0f} s"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or os.strerror(getattr(error, "errno", None) or 5)

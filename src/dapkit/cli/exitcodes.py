@@ -1,31 +1,35 @@
-"""From how a run ended to the error that the command ends with. Pure.
+"""PURE. The error that a command ends with, from the result of its run.
 
-Exit codes belong to the error classes. One more is the command line's own: BROKEN_PIPE, when whoever read our
-output went away.
+Exit codes belong to the error classes. The command line adds BROKEN_PIPE, for when the reader of its output has ended.
 """
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from dapkit.cli import formatting as wording
+from dapkit.cli.formatting import count, names
 from dapkit.errors import DapError, PartialFailureError
-from dapkit.results import TableFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dapkit.results import TableFailed
 
 BROKEN_PIPE = 141
 
 
-def error_of(done: int, failed: Sequence[TableFailed]) -> DapError | None:
-    """Return what a run failed with: nothing, the error that all tables share, or that some failed.
+def error_of(done: int, failed: "Sequence[TableFailed]") -> DapError | None:
+    """Return None if no table failed, the first error if all tables failed alike, else a partial failure.
 
-    `done` counts the tables that are whole.
+    `done` is the number of complete tables.
     """
     if not failed:
         return None
     errors = [failure.error for failure in failed]
-    names = [failure.table for failure in failed]
+    tables = [failure.table for failure in failed]
+    # If all tables failed alike, for example because of the network, that error says more than "partial failure".
     if not done and len({error.exit_code for error in errors}) == 1:
         first = errors[0]
-        if first.table is None and names[0] not in first.message:
-            first.table = names[0]
+        if first.table is None and tables[0] not in first.message:
+            first.table = tables[0]
         return first
-    message = f"{len(names)} of {wording.count(done + len(names), 'table')} failed: {wording.names(names)}."
+    message = f"{len(tables)} of {count(done + len(tables), 'table')} failed: {names(tables)}"
     return PartialFailureError(message, retryable=any(error.retryable for error in errors))

@@ -1,4 +1,4 @@
-"""Sizes, counts, durations and tables of text as people read them. Pure."""
+"""PURE. Sizes, counts, durations, checks and tables of text, for people."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def size(count: float) -> str:
-    """Write a number of bytes in decimal units with about three digits: 999 B, 1.23 MB."""
+    """Format a number of bytes in decimal units with about three digits: 999 B, 1.23 MB."""
     value = float(count)
     for unit in _UNITS:
         if value < 999.5 or unit == _UNITS[-1]:
@@ -19,12 +19,12 @@ def size(count: float) -> str:
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
-    """Write a number with its noun: 1 file, 1,234 files."""
+    """Format a number with its noun: 1 file, 1,234 files."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def duration(seconds: float) -> str:
-    """Write a duration in its two greatest units: 0.4 s, 59 s, 2m 5s, 3h 5m, 2d 4h."""
+    """Format a duration in its two largest units: 0.4 s, 59 s, 2m 5s, 3h 5m, 2d 4h."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -37,19 +37,24 @@ def duration(seconds: float) -> str:
 
 
 def sentence(text: str) -> str:
-    """End a text with a full stop unless it ends with a mark of its own."""
+    """Add a full stop unless the text ends with punctuation."""
     return text if text.endswith((".", "!", "?", ":")) else f"{text}."
 
 
 def names(items: Sequence[str], limit: int = 8) -> str:
-    """Write a list of names, shortened after `limit`: a, b and 3 more."""
+    """Format a list of names, shortened after `limit`: a, b and 3 more."""
     if len(items) <= limit:
         return ", ".join(items)
     return f"{', '.join(items[:limit])} and {len(items) - limit} more"
 
 
+def checks(verified_by: str) -> str:
+    """Format the checks that files have passed, as a result names them: checksum, CRC, length."""
+    return ", ".join("CRC" if check == "crc" else check for check in verified_by.split("+"))
+
+
 def columns(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> list[str]:
-    """Align rows of cells, two spaces between columns; the columns numbered in `right` go to the right."""
+    """Align rows of cells, two spaces between columns; the columns numbered in `right` are right-aligned."""
     if not rows:
         return []
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]

@@ -1,7 +1,7 @@
-"""Log lines: where they go, how they look, and what each event of the engine says in one.
+"""Log lines: handlers, formats, and the text of each event.
 
-Everything is told through the standard logger `dapkit`. A notice is a level between info and warning:
-something a person should know although nothing is wrong.
+All log lines go through the standard logger `dapkit`. Its level `notice`, between info and warning, is for things worth
+knowing although nothing is wrong.
 """
 
 import json
@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_never
 
-from dapkit.cli import formatting as wording
-from dapkit.cli import stdio as streams
+from dapkit.cli import stdio
+from dapkit.cli.formatting import checks, count, duration, sentence, size
 from dapkit.cli.progress_state import ProgressState
 from dapkit.errors import DapError, OutputError
 from dapkit.events import (
@@ -33,11 +33,14 @@ from dapkit.events import (
     TablePhase,
     TablePhaseChanged,
 )
+from dapkit.model import format_utc
 from dapkit.protocol.redaction import printable, redact
 from dapkit.results import Comparison, SyncAction, TableFailed, TableLoaded, TableResult
 
 NOTICE = 25
 HEARTBEAT = 30.0
+"""Seconds between lines that report the progress of downloads."""
+
 _WORDS = {
     logging.DEBUG: "debug",
     logging.INFO: "info",
@@ -50,13 +53,13 @@ _LEVELS = {word: level for level, word in reversed(_WORDS.items())}
 ACTION_LABELS = {
     SyncAction.INITIAL_LOAD: "loaded",
     SyncAction.INCREMENTAL: "updated",
-    SyncAction.REPAIR: "repaired from a fresh snapshot",
-    SyncAction.FULL_REFRESH: "made equal to a fresh snapshot",
+    SyncAction.REPAIR: "reloaded from a new snapshot",
+    SyncAction.FULL_REFRESH: "refreshed from a new snapshot",
     SyncAction.SKIP: "up to date",
 }
-_MOVES = {
+_PHASES = {
     TablePhase.QUEUED: "queued",
-    TablePhase.RUNNING: "the service prepares it",
+    TablePhase.RUNNING: "waiting for the service",
     TablePhase.DOWNLOADING: "downloading",
     TablePhase.LOADING: "loading",
     TablePhase.DONE: "done",
@@ -70,7 +73,7 @@ def level_of(word: str) -> int:
 
 
 class PlainFormatter(logging.Formatter):
-    """One line for people: local time, level, message; an exception's trace follows at debug level."""
+    """One line for people: local time, level, message. A traceback may follow."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text."""
@@ -83,7 +86,7 @@ class PlainFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (UTC), level, message, and the fields of the event."""
+    """One JSON object per line: time (UTC), level, message, and the fields of the event."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON."""
@@ -105,206 +108,206 @@ def formatter_of(name: str) -> logging.Formatter:
 
 
 class ConsoleHandler(logging.StreamHandler[Any]):
-    """Log lines on stderr, or above the live progress there."""
+    """Log lines on stderr, above the live progress if there is one."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, logging's name
-        """Drop what cannot be written: nobody can be told."""
+        """Drop a line that cannot be written."""
         if isinstance(sys.exc_info()[1], OSError):
-            streams.give_up(sys.stderr)
+            stdio.discard(sys.stderr)
         else:
             super().handleError(record)
 
 
 class LogFile(logging.FileHandler):
-    """A log file to append to. That it cannot be written any more is told once, to `broke`, and stops nothing.
+    """A log file to append to. If writing fails later, `on_failure` is called once, and the command continues.
 
     Raises:
-        OutputError: it cannot be opened.
+        OutputError: the file cannot be opened.
     """
 
-    def __init__(self, path: Path, broke: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, on_failure: Callable[[str], None]) -> None:
         self._path = path
-        self._broke = broke
-        self._broken = False
+        self._on_failure = on_failure
+        self._failed = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             super().__init__(path, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
-            raise OutputError(self._trouble(error), hint="Name another file with --logfile.") from error
+            raise OutputError(self._message(error), hint="Use another file with --logfile.") from error
 
     def emit(self, record: logging.LogRecord) -> None:
         """Append a record."""
-        if not self._broken:
+        if not self._failed:
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, logging's name
-        """Tell that the file is full, or gone."""
+        """Report that the file cannot be written."""
         error = sys.exc_info()[1]
         if isinstance(error, OSError):
-            self._break(error)
+            self._report(error)
         else:
             super().handleError(record)
 
     def close(self) -> None:
-        """Write out what is held back, and close the file."""
+        """Write out the buffer and close the file."""
         try:
             super().close()
         except OSError as error:
-            self._break(error)
+            self._report(error)
 
-    def _break(self, error: OSError) -> None:
-        if not self._broken:
-            self._broken = True
-            self._broke(f"{self._trouble(error)} The command goes on without it.")
+    def _report(self, error: OSError) -> None:
+        if not self._failed:
+            self._failed = True
+            self._on_failure(f"{self._message(error)}; the command continues without it")
 
-    def _trouble(self, error: OSError) -> str:
-        return f"The log file {self._path} cannot be written: {error.strerror or error}."
+    def _message(self, error: OSError) -> str:
+        return f"Cannot write the log file {self._path}: {error.strerror or error}"
 
 
 class EventLog:
-    """A listener that turns the engine's events into log records.
+    """A listener that turns events into log records.
 
-    While files come, a line every half minute says how far it is, so that a log without a display shows life.
+    During downloads, a line every half minute reports the progress.
     """
 
     def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
         self._logger = logger
         self._clock = clock
-        self._tally = ProgressState()
-        self._told = clock()
+        self._progress = ProgressState()
+        self._last_report = clock()
 
     def __call__(self, event: Event) -> None:
-        """Take one event."""
-        self._tally.add(event)
+        """Log one event."""
+        self._progress.add(event)
+        # Chunks arrive many times a second: they are counted, not logged.
         if isinstance(event, BytesReceived):
-            self._beat()
+            self._report()
             return
         if isinstance(event, ObjectStarted | ObjectCompleted) and not self._logger.isEnabledFor(logging.DEBUG):
-            return  # there may be thousands, and describing them costs more than the rest of this class
+            return  # there may be thousands, and describing them is slow
         level, message, fields = describe(event)
         self._logger.log(level, "%s", message, extra={"fields": fields})
 
-    def _beat(self) -> None:
+    def _report(self) -> None:
         now = self._clock()
-        if now - self._told >= HEARTBEAT:
-            self._told = now
-            self._logger.info("%s", self._tally.sentence(), extra={"fields": {"event": "progress"}})
+        if now - self._last_report >= HEARTBEAT:
+            self._last_report = now
+            self._logger.info("%s", self._progress.sentence(), extra={"fields": {"event": "progress"}})
 
 
 def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PLR0912 - a case an event: a table
     """Return the level, the message and the fields of one event."""
     match event:
         case RunStarted():
-            return logging.INFO, run_sentence(event), {"event": "run-started", "namespace": event.namespace}
+            return logging.INFO, run_text(event), {"event": "run-started", "namespace": event.namespace}
         case SyncStarted():
-            return logging.INFO, sync_sentence(event), {"event": "sync-started", "namespace": event.namespace}
+            return logging.INFO, sync_text(event), {"event": "sync-started", "namespace": event.namespace}
         case TablePhaseChanged(table=table, phase=phase, job_id=job_id):
             level = logging.INFO if phase is TablePhase.RUNNING else logging.DEBUG
             tail = f" (job {job_id})" if job_id else ""
             return (
                 level,
-                f"{table}: {_MOVES[phase]}{tail}",
+                f"{table}: {_PHASES[phase]}{tail}",
                 {"event": phase.value, "table": table, "job_id": job_id},
             )
-        case ObjectsListed(table=table, objects=objects, whole=whole):
-            here = f", {whole:,} of them here already" if whole else ""
-            fields: dict[str, Any] = {"event": "objects", "table": table, "objects": objects, "whole": whole}
-            return logging.INFO, f"{table}: {wording.count(objects, 'file')}{here}", fields
-        case ObjectStarted(table=table, name=name, size=size):
-            fields = {"event": "object-began", "table": table, "file": name, "size": size}
-            return logging.DEBUG, f"{table}: fetching {name}", fields
-        case ObjectCompleted(table=table, name=name, size=size, rows=rows):
-            fields = {"event": "object-completed", "table": table, "file": name, "size": size, "rows": rows}
-            return logging.DEBUG, f"{table}: {name} is whole, {wording.size(size)}", fields
+        case ObjectsListed(table=table, objects=objects, complete=complete):
+            present = f", {complete:,} of them already downloaded" if complete else ""
+            fields: dict[str, Any] = {"event": "objects", "table": table, "objects": objects, "complete": complete}
+            return logging.INFO, f"{table}: {count(objects, 'file')}{present}", fields
+        case ObjectStarted(table=table, name=name, size=length):
+            fields = {"event": "object-started", "table": table, "file": name, "size": length}
+            return logging.DEBUG, f"{table}: downloading {name}", fields
+        case ObjectCompleted(table=table, name=name, size=length, rows=rows):
+            fields = {"event": "object-completed", "table": table, "file": name, "size": length, "rows": rows}
+            return logging.DEBUG, f"{table}: {name} complete, {size(length)}", fields
         case Retrying(table=table, error=error, pause=pause):
-            place = f"{table}: " if table else ""
-            message = f"{place}{wording.sentence(error.message)} Again in {wording.duration(pause)}."
+            prefix = f"{table}: " if table else ""
+            message = f"{prefix}{sentence(error.message)} Retrying in {duration(pause)}."
             return (
                 logging.WARNING,
                 message,
-                {"event": "retried", **_error_fields(error, table), "pause": pause},
+                {"event": "retry", **_error_fields(error, table), "pause": pause},
             )
         case Notice(message=message):
             return NOTICE, message, {"event": "notice"}
         case TableCompleted(result=result):
-            return logging.INFO, result_sentence(result), {"event": "table-done", "table": result.table}
+            return logging.INFO, result_text(result), {"event": "table-completed", "table": result.table}
         case TableLoaded():
-            return logging.INFO, loaded_sentence(event), {"event": "table-loaded", "table": event.table}
+            return logging.INFO, loaded_text(event), {"event": "table-loaded", "table": event.table}
         case TableCompared(table=table, comparison=comparison):
             level = logging.INFO if comparison.equal else logging.WARNING
-            return level, f"{table}: {comparison_sentence(comparison)}", {"event": "table-compared", "table": table}
+            return level, f"{table}: {comparison_text(comparison)}", {"event": "table-compared", "table": table}
         case TableFailed(table=table, error=error):
             return (
                 logging.ERROR,
                 f"{table}: failed: {error.message}",
                 {"event": "failed", **_error_fields(error, table)},
             )
-        case BytesReceived(table=table, count=count):
-            return logging.DEBUG, f"{table}: {wording.size(count)}", {"event": "bytes", "table": table}
+        case BytesReceived(table=table, count=received):
+            return logging.DEBUG, f"{table}: {size(received)} received", {"event": "bytes", "table": table}
     assert_never(event)
 
 
-def run_sentence(event: RunStarted) -> str:
-    """Say what a run is about, and whether it goes on from an interrupted one."""
+def run_text(event: RunStarted) -> str:
+    """Say what a run downloads, and whether it resumes an interrupted one."""
     kind = "changes" if event.incremental else "snapshot"
     source = ", from the sandbox" if event.sandbox else ""
-    what = wording.count(len(event.tables), "table")
-    sentence = f"{event.namespace}: {kind} of {what} as {event.query.format.value} into {event.output}{source}"
+    tables = count(len(event.tables), "table")
+    text = f"{event.namespace}: {kind} of {tables} as {event.query.format.value} into {event.output}{source}"
     if event.continued is None:
-        return f"{sentence}."
-    return f"{sentence}; continuing the run that was interrupted {wording.duration(event.continued)} ago."
+        return text
+    return f"{text}; resuming the run that was interrupted {duration(event.continued)} ago"
 
 
-def sync_sentence(event: SyncStarted) -> str:
-    """Say what is brought into which database."""
+def sync_text(event: SyncStarted) -> str:
+    """Say which tables are loaded into which database."""
     source = ", from the sandbox" if event.sandbox else ""
-    return f"{event.namespace}: {wording.count(len(event.tables), 'table')} into {event.target}{source}."
+    return f"{event.namespace}: {count(len(event.tables), 'table')} into {event.target}{source}"
 
 
-def loaded_sentence(event: TableLoaded) -> str:
+def loaded_text(event: TableLoaded) -> str:
     """Say what was done to one table of a database."""
-    mark = event.watermark.isoformat().replace("+00:00", "Z")
+    mark = format_utc(event.watermark)
     expired = [f"{event.counts.expired:,} expired"] if event.counts.expired else []
     if event.action is SyncAction.SKIP:
         return ", ".join([f"{event.table}: nothing new", *expired, f"at {mark}"])
-    parts = [f"{wording.count(event.counts.written, 'row')} written"]
+    parts = [f"{count(event.counts.written, 'row')} written"]
     if event.counts.deleted:
         parts.append(f"{event.counts.deleted:,} deleted")
     parts += expired
     if event.counts.repaired:
-        parts.append(f"{wording.count(sum(event.counts.repaired.values()), 'value')} repaired")
+        parts.append(f"{count(sum(event.counts.repaired.values()), 'value')} repaired")
     return f"{event.table}: {ACTION_LABELS[event.action]}, {', '.join(parts)}, at {mark}"
 
 
-def comparison_sentence(comparison: Comparison) -> str:
-    """Say how a table compares with what it should hold."""
-    rows = wording.count(comparison.rows, "row")
+def comparison_text(comparison: Comparison) -> str:
+    """Say how a table differs from the service."""
+    rows = count(comparison.rows, "row")
     partly = comparison.compared < comparison.rows
-    said = [f"{comparison.compared:,} of {rows} compared" if partly else rows]
-    said += [f"without {', '.join(comparison.columns_not_compared)}"] if comparison.columns_not_compared else []
+    scope = [f"{comparison.compared:,} of {rows} compared" if partly else rows]
+    scope += [f"without {', '.join(comparison.columns_not_compared)}"] if comparison.columns_not_compared else []
     if comparison.equal:
-        return f"equal, {', '.join(said)}"
-    kinds = (("missing", comparison.missing), ("too many", comparison.extra), ("repeated", comparison.repeated))
-    parts = [f"{wording.count(number, 'row')} {kind}" for kind, number in kinds if number]
-    parts += [f"{column} differs in {wording.count(rows, 'row')}" for column, rows in comparison.differing.items()]
-    return f"not equal: {', '.join(parts)} ({', '.join(said)})"
+        return f"equal, {', '.join(scope)}"
+    kinds = (("missing", comparison.missing), ("extra", comparison.extra), ("repeated", comparison.repeated))
+    parts = [f"{count(number, 'row')} {kind}" for kind, number in kinds if number]
+    parts += [f"{column} differs in {count(rows, 'row')}" for column, rows in comparison.differing.items()]
+    return f"not equal: {', '.join(parts)} ({', '.join(scope)})"
 
 
-def result_sentence(result: TableResult) -> str:
-    """Say what one whole table came to."""
-    parts = [wording.count(result.files, "file"), wording.size(result.bytes)]
+def result_text(result: TableResult) -> str:
+    """Describe one complete table."""
+    parts = [count(result.files, "file"), size(result.bytes)]
     if result.rows is not None:
-        parts.append(wording.count(result.rows, "row"))
+        parts.append(count(result.rows, "row"))
     if result.at or result.until:
         parts.append(f"at {result.at}" if result.at else f"until {result.until}")
-    parts.append(f"proven by {result.verified_by}")
-    if result.reused:
-        parts.append("was here already")
-    return f"{result.table}: whole, {', '.join(parts)}"
+    parts.append(f"verified: {checks(result.verified_by)}")
+    state = "already downloaded" if result.reused else "complete"
+    return f"{result.table}: {state}, {', '.join(parts)}"
 
 
 def _trace(record: logging.LogRecord) -> str:
-    # An exception of another library may quote a URL or a header: what it says is foreign text.
+    # The exception of another library may quote a URL or a header with secrets in it.
     error = record.exc_info[1] if record.exc_info else None
     return redact("".join(traceback.format_exception(error)))
 

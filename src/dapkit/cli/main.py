@@ -1,12 +1,12 @@
-"""The command's entry: a group that imports a command only when it runs, and the one place where errors end.
+"""The group of commands, each imported only when it runs, and the one place where errors are printed.
 
-`dap --help` must stay quick: nothing here imports the HTTP library, the codec, duckdb or rich.
+`dap --help` must stay fast: nothing here imports the HTTP library, msgspec, duckdb or rich.
 """
 
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from itertools import pairwise
@@ -15,26 +15,25 @@ from typing import Any, NoReturn
 import click
 
 from dapkit import __version__
-from dapkit.cli import bootstrap as entry
-from dapkit.cli import stdio as streams
+from dapkit.cli import stdio
 from dapkit.cli.exitcodes import BROKEN_PIPE
-from dapkit.cli.options import HELP_NAMES, global_options, write_sections
+from dapkit.cli.options import HELP_NAMES, global_options, help_sections
 from dapkit.errors import DapError, InternalError, InterruptedRunError, OutputError, UsageError
 
 COMMANDS = {
-    "snapshot": "Fetch full copies of tables.",
-    "incremental": "Fetch what changed in tables since a time.",
-    "sync": "Make a database equal to the service.",
-    "initdb": "Bring tables into a database for the first time.",
-    "syncdb": "Bring the tables of a database up to date.",
-    "listdb": "List what a database holds, and how old it is.",
+    "snapshot": "Download full copies of tables.",
+    "incremental": "Download the changes of tables since a time.",
+    "sync": "Load tables into a database and keep them up to date.",
+    "initdb": "Load tables into a database for the first time.",
+    "syncdb": "Update the tables in a database.",
+    "listdb": "List the tables in a database and the age of their data.",
     "dropdb": "Drop tables from a database.",
-    "reconcile": "Say whether a database holds exactly what the service holds.",
+    "reconcile": "Check whether a database matches the service exactly.",
     "list": "List the tables of a namespace.",
-    "schema": "Save the schemas of tables.",
-    "verify": "Check again that fetched files are what came.",
-    "doctor": "Find out what is wrong with credentials, network or disk.",
-    "sandbox": "Serve the API in miniature, with synthetic data of real shape.",
+    "schema": "Save the JSON Schemas of tables.",
+    "verify": "Verify downloaded files against their manifests.",
+    "doctor": "Check credentials, network, clock and disk.",
+    "sandbox": "Run the sandbox as a server.",
 }
 
 EPILOG = """\b
@@ -47,41 +46,47 @@ Examples:
 
 
 class LazyGroup(click.Group):
-    """The group of commands, each in a module of its own that is imported when it is used."""
+    """The group of commands; the module of a command is imported when the command is used.
+
+    The context's object, if there is one, is called before a command starts.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002, click's signature
         """Return the names in the order of the table."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002, as above
-        """Import and return a command; None when there is none of that name."""
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command, or None if there is no such command."""
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"dapkit.cli.commands.{cmd_name}")
         command: click.Command = module.command
-        entry.begin()
+        if ctx.obj is not None:
+            ctx.obj()
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; an unknown one is answered with the nearest names."""
+        """Find the command; for an unknown one, suggest similar names."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.UsageError(_no_such_command(args[0]), ctx)
         return super().resolve_command(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands first, then the options by section."""
+        """Write the commands, then all options by section."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
-        write_sections(self, ctx, formatter)
+        for title, records in help_sections(self, ctx).items():
+            with formatter.section(title):
+                formatter.write_dl(records)
 
 
 def _no_such_command(name: str) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415, only after a slip
+    from difflib import get_close_matches  # noqa: PLC0415, only after a typo
 
     near = get_close_matches(name.lower(), COMMANDS, n=2, cutoff=0.5)
-    suffix = f" Did you mean {' or '.join(near)}?" if near else f" There are {', '.join(COMMANDS)}."
+    suffix = f" Did you mean {' or '.join(near)}?" if near else f" Commands: {', '.join(COMMANDS)}."
     return f"No such command '{name}'.{suffix}"
 
 
@@ -96,34 +101,38 @@ def _no_such_command(name: str) -> str:
 @global_options
 @click.pass_context
 def dap(context: click.Context, /, **_given: Any) -> None:
-    """Fetch Canvas data from Instructure's Data Access Platform: whole, checked, many tables at once."""
+    """Download Canvas data from Instructure's Data Access Platform into files and databases."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code; errors are told on stderr, never as a traceback."""
+def main(arguments: Sequence[str], on_start: Callable[[], None] | None = None) -> int:
+    """Run one command and return its exit code. Errors are printed to stderr, never as a traceback.
+
+    `on_start` is called when imports are done and the command starts.
+    """
     as_json = wants_json(arguments)
     try:
-        code = dap.main(list(arguments), prog_name="dap", standalone_mode=False)
+        code = dap.main(list(arguments), prog_name="dap", standalone_mode=False, obj=on_start)
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
-        # click ends the process by itself only when the reader of our output went away.
-        streams.give_up(sys.stdout)
+        # Without this, the interpreter would try to flush stdout once more at exit, and complain.
+        # click raises SystemExit only if the reader of our output has ended.
+        stdio.discard(sys.stdout)
         return BROKEN_PIPE
     except click.ClickException as error:
-        return _tell(_usage(error), as_json=as_json)
+        return _print_error(_usage(error), as_json=as_json)
     except DapError as error:
-        return _tell(error, as_json=as_json)
+        return _print_error(error, as_json=as_json)
     except (KeyboardInterrupt, click.Abort):
-        return _tell(InterruptedRunError("Stopped.", hint="Run the command again."), as_json=as_json)
-    except Exception as error:  # noqa: BLE001, the last resort: no traceback reaches a person
-        return _tell(InternalError(f"Unexpected {type(error).__name__}: {_one_line(error)}"), as_json=as_json)
+        return _print_error(InterruptedRunError("Stopped", hint="Run the command again."), as_json=as_json)
+    except Exception as error:  # noqa: BLE001, a person never sees a traceback
+        return _print_error(InternalError(f"Unexpected {type(error).__name__}: {_one_line(error)}"), as_json=as_json)
     return code if isinstance(code, int) else 0
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Say whether errors are to be JSON, from the bare arguments, since parsing them may be what failed."""
+    """Return whether errors are to be printed as JSON. The arguments are not parsed, because that may have failed."""
     words = [word.lower() for word in arguments]
     return "--json" in words or "--logformat=json" in words or ("--logformat", "json") in pairwise(words)
 
@@ -135,36 +144,37 @@ def _usage(error: click.ClickException) -> DapError:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or "no further words"
+    return " ".join(str(error).split())[:300] or "no details"
 
 
-def _tell(error: DapError, *, as_json: bool) -> int:
+def _print_error(error: DapError, *, as_json: bool) -> int:
     from dapkit.protocol.redaction import printable  # noqa: PLC0415, only after a failure
 
     if as_json:
         text = json.dumps(error.as_dict())
     else:
-        place = f"{error.table}: " if error.table and error.table not in error.message else ""
-        lines = [f"Error: {place}{error.message}"]
+        prefix = f"{error.table}: " if error.table and error.table not in error.message else ""
+        lines = [f"Error: {prefix}{error.message}"]
         if error.uuid:
             lines.append(f"uuid for support: {error.uuid}")
         if error.hint:
             lines.append(f"Hint: {error.hint}")
         text = "\n".join(printable(line) for line in lines)
+    # What was printed so far comes first, even if both streams go to the same place.
     try:
         sys.stdout.flush()
     except (BrokenPipeError, OutputError):
-        streams.give_up(sys.stdout)
-    streams.say(text)
+        stdio.discard(sys.stdout)
+    stdio.write_error(text)
     return error.exit_code
 
 
-def run() -> NoReturn:
-    """Be the installed command."""
-    streams.prepare()
-    code = main(sys.argv[1:])
+def run(on_start: Callable[[], None] | None = None) -> NoReturn:
+    """Run the installed command; `on_start` as for `main`."""
+    stdio.prepare()
+    code = main(sys.argv[1:], on_start)
     if code == InterruptedRunError.exit_code:
-        # Threads may still be at work, and an ordinary exit would wait for them; what they leave is never final.
+        # An ordinary exit would wait for worker threads. Ending them is safe: what they write has no final name yet.
         with suppress(OSError):
             sys.stdout.flush()
         os._exit(code)

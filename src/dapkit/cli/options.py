@@ -1,21 +1,21 @@
 """The options that commands share, as decorators, and the classes that lay out their help.
 
-Connection and message options are accepted before and after the command's name; after wins.
+Connection, sandbox and message options are accepted before and after the command's name; after takes precedence. A
+command's own help shows only its own options and says where the shared ones are listed.
 """
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from dapkit.cli.settings import LOG_FORMATS, LOG_LEVELS, THEMES, Settings, read_settings
+from dapkit.cli.parameters import FiniteRange, not_empty, pace, table_names
+from dapkit.config.settings import LOG_FORMATS, LOG_LEVELS, THEMES, Settings, read_settings
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-Decorator = Callable[[Decorated], Decorated]
 
-HELP_NAMES = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+HELP_NAMES = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 CONNECTION = "Connection (before or after the command)"
 MESSAGES = "Messages (before or after the command)"
 SANDBOX = "Sandbox (before or after the command)"
@@ -23,43 +23,42 @@ FORMATS = ("jsonl", "csv", "tsv", "parquet")
 
 
 class SectionedOption(click.Option):
-    """An option that is listed under a heading of its own in the help."""
+    """An option listed under its own heading. Names in `unlisted` are accepted, but not shown."""
 
-    def __init__(self, *args: Any, section: str = "Options", **attributes: Any) -> None:
+    def __init__(self, *args: Any, section: str = "Options", unlisted: str = "", **attributes: Any) -> None:
         super().__init__(*args, **attributes)
         self.section = section
+        self._unlisted = unlisted
 
-
-class FiniteRange(click.FloatRange):
-    """A range of numbers that are numbers: without nan, which no comparison rules out, and infinity."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number; a UsageError says what is wrong with it."""
-        number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number.", param, ctx)
-        return number
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the names and the text, as click does."""
+        record = super().get_help_record(ctx)
+        return (record[0].replace(f", {self._unlisted}", ""), record[1]) if record and self._unlisted else record
 
 
 class SectionedCommand(click.Command):
-    """A command whose help lists options by section."""
+    """A command whose help shows its own options, and says where the shared ones are listed."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one block a section, its own options first."""
-        write_sections(self, ctx, formatter)
+        """Write the command's own options, and the names of the shared sections."""
+        sections = help_sections(self, ctx)
+        with formatter.section("Options"):
+            formatter.write_dl(sections.pop("Options"))
+        shared = [title.partition(" ")[0].lower() for title in sections]
+        if shared:
+            names = " and ".join([", ".join(shared[:-1]), shared[-1]] if len(shared) > 1 else shared)
+            formatter.write_paragraph()
+            formatter.write_text(f"Options for {names}: see dap --help.")
 
 
-def write_sections(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-    """Write the options of a command to the formatter, one block a section in order of appearance."""
+def help_sections(command: click.Command, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+    """Return the names and texts of a command's options by section; its own options come first."""
     sections: dict[str, list[tuple[str, str]]] = {"Options": []}
     for parameter in command.get_params(ctx):
         record = parameter.get_help_record(ctx)
         if record is not None:
             sections.setdefault(getattr(parameter, "section", "Options"), []).append(record)
-    for title, records in sections.items():
-        if records:
-            with formatter.section(title):
-                formatter.write_dl(records)
+    return sections
 
 
 def option(*names: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
@@ -68,11 +67,13 @@ def option(*names: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
 
 
 def flag(*names: str, **attributes: Any) -> Callable[[Decorated], Decorated]:
-    """Return the decorator of one on/off option that is off unless given."""
+    """Return the decorator of one on/off option that is off by default."""
     return option(*names, is_flag=True, default=False, **attributes)
 
 
-def _stack(*decorators: Callable[[Any], Any]) -> Callable[[Decorated], Decorated]:
+def stack(*decorators: Callable[[Any], Any]) -> Callable[[Decorated], Decorated]:
+    """Return a decorator that adds several options, in this order."""
+
     def apply(function: Decorated) -> Decorated:
         for decorator in reversed(decorators):
             function = decorator(function)
@@ -83,19 +84,19 @@ def _stack(*decorators: Callable[[Any], Any]) -> Callable[[Decorated], Decorated
 
 _FILE = click.Path(path_type=Path)
 
-connection_options = _stack(
+connection_options = stack(
     option(
         "--base-url",
         metavar="URL",
         section=CONNECTION,
-        help="Address of the service [DAP_API_URL; default: https://api-gateway.instructure.com].",
+        help="URL of the service [DAP_API_URL; default: https://api-gateway.instructure.com].",
     ),
     option("--client-id", metavar="ID", section=CONNECTION, help="Client id [DAP_CLIENT_ID]."),
     option(
         "--client-secret",
         metavar="SECRET",
         section=CONNECTION,
-        help="Client secret [DAP_CLIENT_SECRET]. Others on the machine can see it while the command runs: "
+        help="Client secret [DAP_CLIENT_SECRET]. Other users of the machine can see it on the command line: "
         "prefer the variable or a file.",
     ),
     option(
@@ -103,27 +104,30 @@ connection_options = _stack(
         type=_FILE,
         metavar="FILE",
         section=CONNECTION,
-        help="File that holds the client secret [DAP_CLIENT_SECRET_FILE].",
+        help="File that contains the client secret [DAP_CLIENT_SECRET_FILE].",
     ),
     option(
         "--scope",
         metavar="SCOPE",
         section=CONNECTION,
-        help="Root account to ask for, when the credentials reach several [DAP_SCOPE].",
+        help="Root account, if the credentials give access to several [DAP_SCOPE].",
     ),
     option(
         "--pace",
+        callback=pace,
         metavar="published|none|N",
         section=CONNECTION,
-        help="Keep the published request budgets, none, or budgets in proportion to N new jobs a minute "
-        "[DAP_PACE; default: published, which is 5].",
+        help="Rate limits: the published ones, none, or limits in proportion to N new jobs per minute "
+        "[DAP_PACE; default: published, with 5 new jobs per minute].",
     ),
     option(
         "--retry-timeout",
+        "--patience",
         type=FiniteRange(min=0),
         metavar="SECONDS",
         section=CONNECTION,
-        help="How long failures that may pass are borne: failed jobs, outages of service and database, server errors "
+        unlisted="--patience",
+        help="How long to keep retrying temporary failures: failed jobs, outages, server errors "
         "[DAP_RETRY_TIMEOUT; default: 900].",
     ),
     option(
@@ -131,71 +135,75 @@ connection_options = _stack(
         type=FiniteRange(min=0, min_open=True),
         metavar="SECONDS",
         section=CONNECTION,
-        help="How long nothing may come before a connection counts as stalled [DAP_READ_TIMEOUT; default: 60].",
+        help="Seconds without data before a connection counts as stalled [DAP_READ_TIMEOUT; default: 60].",
     ),
     option(
         "--ca-file",
         type=_FILE,
         metavar="FILE",
         section=CONNECTION,
-        help="Certificates (PEM) to trust besides the system's.",
+        help="Certificates (PEM) to trust in addition to the system's.",
     ),
 )
 
-sandbox_options = _stack(
+sandbox_options = stack(
     flag(
         "--sandbox",
         section=SANDBOX,
-        help="Ask a sandbox inside this command, with synthetic data; needs no credentials.",
+        help="Use the built-in sandbox with synthetic data; needs no credentials.",
     ),
     option(
         "--sandbox-scale",
         type=FiniteRange(min=0, min_open=True),
         metavar="X",
         section=SANDBOX,
-        help="Size of its data: 1 is a small college [DAP_SANDBOX_SCALE; default: 1].",
+        help="Amount of data: 1 is a small college [DAP_SANDBOX_SCALE; default: 1].",
     ),
     option(
         "--sandbox-seed",
         type=click.IntRange(min=0),
         metavar="N",
         section=SANDBOX,
-        help="Which of its colleges: the same seed gives the same rows [DAP_SANDBOX_SEED; default: 1].",
+        help="Seed for the synthetic data [DAP_SANDBOX_SEED; default: 1].",
     ),
     option(
         "--sandbox-job-seconds",
         type=FiniteRange(min=0),
         metavar="SECONDS",
         section=SANDBOX,
-        help="How long its jobs take [DAP_SANDBOX_JOB_SECONDS; default: 2].",
+        help="Duration of the sandbox's jobs [DAP_SANDBOX_JOB_SECONDS; default: 2].",
     ),
 )
 
-message_options = _stack(
+message_options = stack(
     option(
         "--loglevel",
+        "log_level",
         type=click.Choice(LOG_LEVELS, case_sensitive=False),
         section=MESSAGES,
-        help="Least level of messages to tell [default: info].",
+        help="Minimum log level [default: info].",
     ),
     option(
         "--logfile",
+        "log_file",
         type=_FILE,
         metavar="FILE",
         section=MESSAGES,
-        help="Append messages to this file as well.",
+        help="Also append log lines to this file.",
     ),
     option(
         "--logformat",
+        "log_format",
         type=click.Choice(LOG_FORMATS, case_sensitive=False),
         section=MESSAGES,
-        help="Messages as lines for people or as one JSON object a line [default: plain].",
+        help="Log lines as text or as one JSON object per line [default: plain].",
     ),
-    flag("--no-log-to-console", section=MESSAGES, help="No log lines on the console, only in the log file."),
-    flag("--quiet", section=MESSAGES, help="Tell only warnings and errors: no progress, no summary."),
-    flag("--non-interactive", section=MESSAGES, help="Plain log lines instead of live progress."),
+    flag("--no-log-to-console", section=MESSAGES, help="Write log lines only to the log file, not to the console."),
+    flag("--quiet", section=MESSAGES, help="Show only warnings and errors: no progress, no summary."),
+    flag("--non-interactive", section=MESSAGES, help="Show log lines instead of live progress; do not ask questions."),
     option(
         "--console-theme",
+        "theme",
         type=click.Choice(THEMES, case_sensitive=False),
         section=MESSAGES,
         help="Colours of the live progress [DAP_CONSOLE_THEME; default: dark].",
@@ -203,59 +211,64 @@ message_options = _stack(
     flag(
         "--no-tracking",
         section=MESSAGES,
-        help="Accepted for scripts of the official command; dapkit never tracks [DAP_TRACKING].",
+        help="Accepted for compatibility with the official client; dapkit never tracks [DAP_TRACKING].",
     ),
 )
 
-global_options = _stack(connection_options, sandbox_options, message_options)
+global_options = stack(connection_options, sandbox_options, message_options)
 
-json_option = flag("--json", help="Print the result as one JSON object on stdout, an error as one on stderr.")
-
-
-def _not_empty(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    if not value.strip():
-        raise click.BadParameter("it is empty.")
-    return value.strip()
-
+json_option = flag("--json", help="Print the result as JSON on stdout, and an error as JSON on stderr.")
 
 namespace_option = option(
     "--namespace",
     required=True,
-    callback=_not_empty,
-    help="Namespace to ask, such as canvas, canvas_logs, catalog, new_quizzes.",
+    callback=not_empty,
+    help="Namespace to query, such as canvas or canvas_logs.",
 )
 
-table_options = _stack(
+table_options = stack(
     namespace_option,
     option(
         "--table",
+        "tables",
         required=True,
         multiple=True,
         metavar="NAMES",
-        help="Table to fetch: one name, several with commas between, patterns such as 'course*', or all.",
+        callback=table_names,
+        help="Tables: names separated by commas, patterns such as 'course*', or all.",
     ),
-    option("--exclude", multiple=True, metavar="NAMES", help="Tables or patterns to leave out of these."),
+    option("--exclude", multiple=True, metavar="NAMES", callback=table_names, help="Tables or patterns to leave out."),
 )
 
 output_option = option(
     "--output-directory",
+    "output",
     type=click.Path(path_type=Path),
     default=Path("downloads"),
     show_default=True,
     metavar="DIR",
-    help="Folder to write into; it is made when it does not exist.",
+    help="Folder to write to; it is created if necessary.",
 )
 
-wait_option = flag("--wait", help="When the same run is going on already, wait for it instead of ending with an error.")
+concurrency_option = option(
+    "--concurrency",
+    type=click.IntRange(1, 64),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="How many files to download at once.",
+)
 
-export_options = _stack(
+wait_option = flag("--wait", help="If the same work is already in progress, wait for it instead of failing.")
+
+export_options = stack(
     table_options,
     option(
         "--format",
         type=click.Choice(FORMATS, case_sensitive=False),
         default="jsonl",
         show_default=True,
-        help="Format of the files.",
+        help="File format.",
     ),
     option(
         "--mode",
@@ -263,28 +276,22 @@ export_options = _stack(
         help="Nested fields as columns, or each as one JSON column [the service's default: expanded].",
     ),
     output_option,
-    option(
-        "--concurrency",
-        type=click.IntRange(1, 64),
-        default=8,
-        show_default=True,
-        metavar="N",
-        help="How many files to fetch at once.",
-    ),
-    flag("--new", help="Begin a new run even where an interrupted one could be continued."),
+    concurrency_option,
+    flag("--new", help="Start a new run even if an interrupted one could be resumed."),
     wait_option,
-    flag("--dry-run", help="Say what would be asked for, and ask for nothing but the list of tables."),
+    flag("--dry-run", help="Show what would be requested; request only the table list."),
     json_option,
 )
 
 
 def settings_of(context: click.Context) -> Settings:
-    """Return the settings of a command: its own options over those before its name over the environment."""
+    """Return the settings of a command: its own options, then those before its name, then the environment."""
     return read_settings(merged(context))
 
 
 def merged(context: click.Context) -> dict[str, Any]:
-    """Return the options of a command by parameter name, filled up with those before its name."""
+    """Return a command's options by parameter name, including those before its name."""
     before = context.find_root().params
+    # A flag that is not given is False, which must not hide the same flag before the command's name.
     after = {name: value for name, value in context.params.items() if value is not None and value is not False}
     return {**before, **after}

@@ -1,4 +1,4 @@
-"""Live progress on a terminal: what waits, runs, comes and is done, with rates. The only user of rich."""
+"""Live progress on a terminal. The only user of rich."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dapkit.cli import formatting as wording
+from dapkit.cli.formatting import count, duration, size
 from dapkit.cli.progress_state import ProgressState, TableProgressState
 from dapkit.events import Event, TablePhase
 
@@ -23,7 +23,7 @@ THEMES = {
     "high-contrast-bw": {"name": "bold", "good": "bold", "bad": "bold reverse", "dim": "none", "bar": "bold"},
 }
 RATE_WINDOW = 5.0
-_STATES = (
+_PHASES = (
     (TablePhase.QUEUED, "waiting", "dim"),
     (TablePhase.RUNNING, "running", "dim"),
     (TablePhase.DOWNLOADING, "downloading", "name"),
@@ -34,14 +34,14 @@ _STATES = (
 
 
 class RateMeter:
-    """The mean rate over the last few seconds, from totals seen at times."""
+    """The average rate over the last few seconds."""
 
     def __init__(self, window: float = RATE_WINDOW) -> None:
         self._window = window
         self._seen: deque[tuple[float, int]] = deque()
 
     def measure(self, now: float, total: int) -> float:
-        """Take the total at this time and return the rate per second."""
+        """Record the total at this time and return the rate per second."""
         self._seen.append((now, total))
         while len(self._seen) > 2 and now - self._seen[0][0] > self._window:
             self._seen.popleft()
@@ -50,7 +50,7 @@ class RateMeter:
 
 
 class Progress:
-    """A listener that shows the run on a terminal while it lasts.
+    """A listener that shows the run on a terminal.
 
     Example:
         with Progress(console, theme="dark") as progress:
@@ -61,16 +61,17 @@ class Progress:
         self.console = console
         self._style = THEMES[theme]
         self._clock = clock
-        self._began = clock()
-        self._tally = ProgressState()
+        self._started = clock()
+        self._progress = ProgressState()
         self._meter = RateMeter()
         self._lock = threading.Lock()
         self._live = Live(self, console=console, refresh_per_second=5, transient=True, redirect_stdout=False)
 
     def __call__(self, event: Event) -> None:
-        """Take one event; the drawing thread shows it at its own pace."""
+        """Record one event; rich's thread draws at its own rate."""
+        # rich draws in a thread of its own, so both sides take the lock.
         with self._lock:
-            self._tally.add(event)
+            self._progress.add(event)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -82,36 +83,36 @@ class Progress:
         self._live.stop()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw a head of two lines and as many busy tables as fit."""
+        """Draw two lines for the run and as many active tables as fit."""
         with self._lock:
-            if not self._tally.tables:
-                yield Text("Asking for the tables …", style=self._style["dim"])
+            if not self._progress.tables:
+                yield Text("Requesting the list of tables …", style=self._style["dim"])
                 return
-            yield self._head()
+            yield self._counts()
             yield self._bar()
-            yield from self._busy(max(3, min(12, console.height - 6)))
+            yield from self._active(max(3, min(12, console.height - 6)))
 
-    def _head(self) -> Text:
-        counts = self._tally.counts()
-        line = Text(f"{self._tally.namespace}  ", style=self._style["name"])
-        for state, word, style in _STATES:
-            if counts[state]:
-                line.append(f"{counts[state]:,} {word}  ", style=self._style[style])
+    def _counts(self) -> Text:
+        counts = self._progress.counts()
+        line = Text(f"{self._progress.namespace}  ", style=self._style["name"])
+        for phase, word, style in _PHASES:
+            if counts[phase]:
+                line.append(f"{counts[phase]:,} {word}  ", style=self._style[style])
         return line
 
     def _bar(self) -> Table:
-        whole, total, estimated = self._tally.files()
+        complete, total, estimated = self._progress.files()
         now = self._clock()
-        rate = self._meter.measure(now, self._tally.bytes)
+        rate = self._meter.measure(now, self._progress.bytes)
         mark = "~" if estimated else ""
         text = (
-            f"{whole:,} of {mark}{wording.count(total, 'file')}  {wording.size(self._tally.bytes)}  "
-            f"{wording.size(rate)}/s  {wording.duration(now - self._began)}"
+            f"{complete:,} of {mark}{count(total, 'file')}  {size(self._progress.bytes)}  "
+            f"{size(rate)}/s  {duration(now - self._started)}"
         )
         row = Table.grid(padding=(0, 2))
         bar = ProgressBar(
             total=max(total, 1),
-            completed=whole,
+            completed=complete,
             width=30,
             complete_style=self._style["bar"],
             finished_style=self._style["good"],
@@ -119,21 +120,21 @@ class Progress:
         row.add_row(bar, Text(text))
         return row
 
-    def _busy(self, limit: int) -> RenderResult:
-        busy = [(name, table) for name, table in self._tally.tables.items() if table.coming]
-        if not busy:
+    def _active(self, limit: int) -> RenderResult:
+        active = [(name, table) for name, table in self._progress.tables.items() if table.active]
+        if not active:
             return
         grid = Table.grid(padding=(0, 2))
-        for name, table in busy[:limit]:
+        for name, table in active[:limit]:
             grid.add_row(Text(f"  {name}", style=self._style["name"]), *_cells(table))
         yield grid
-        if len(busy) > limit:
-            yield Text(f"  and {len(busy) - limit} more", style=self._style["dim"])
+        if len(active) > limit:
+            yield Text(f"  and {len(active) - limit} more", style=self._style["dim"])
 
 
 def _cells(table: TableProgressState) -> tuple[Text, Text]:
-    files = f"{table.files:,} of {wording.count(table.total, 'file')}" if table.total is not None else ""
-    size = wording.size(table.bytes)
-    if table.total and 0 < table.files < table.total and table.sized:
-        size = f"{size} of ~{wording.size(table.sized / table.files * table.total)}"
-    return Text(files), Text(size)
+    files = f"{table.files:,} of {count(table.total, 'file')}" if table.total is not None else ""
+    received = size(table.bytes)
+    if table.total and 0 < table.files < table.total and table.complete_bytes:
+        received = f"{received} of ~{size(table.complete_bytes / table.files * table.total)}"
+    return Text(files), Text(received)

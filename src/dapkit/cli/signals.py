@@ -1,7 +1,7 @@
-"""Running a command's coroutine so that Ctrl-C and SIGTERM stop it cleanly, and soon.
+"""Runs a command's coroutine so that Ctrl-C and SIGTERM stop it cleanly and quickly.
 
-The first signal cancels the work, which then has `GRACE` seconds to close its files and say goodbye. After
-that, or at a second signal, the process ends at once. That is safe: what is on disk tells the truth.
+The first signal cancels the work, which then has `GRACE` seconds to close its files. After that, or at a second signal,
+the process ends at once. That is safe, because files on disk are valid at any moment.
 """
 
 import asyncio
@@ -18,25 +18,27 @@ T = TypeVar("T")
 GRACE = 1.8
 
 
-def run_until_stopped(work: Callable[[], Coroutine[Any, Any, T]], *, farewell: str, at_once: Callable[[], None]) -> T:
-    """Run the coroutine that `work` makes; `farewell` says how to go on after an interruption.
+def run_until_stopped(work: Callable[[], Coroutine[Any, Any, T]], *, hint: str, at_once: Callable[[], None]) -> T:
+    """Run the coroutine that `work` makes; `hint` says how to continue after an interruption.
 
-    `at_once` is called when the process must end without unwinding (to give the terminal back).
+    `at_once` is called if the process has to end without unwinding, to restore the terminal.
 
     Raises:
         InterruptedRunError: a signal stopped it.
     """
-    stop = _Stop(farewell, at_once)
+    stop = _Stop(hint, at_once)
 
     async def guarded() -> T:
         task = asyncio.current_task()
         assert task is not None
-        stop.aim(asyncio.get_running_loop(), task)
+        # From here on a signal can cancel the task; one that came earlier is honoured at once.
+        stop.attach(asyncio.get_running_loop(), task)
         try:
             return await work()
         except asyncio.CancelledError:
-            if stop.asked:
-                raise InterruptedRunError("Stopped.", hint=farewell) from None
+            # Only a cancellation that a signal caused is an interruption; others are errors of our own.
+            if stop.requested:
+                raise InterruptedRunError("Stopped", hint=hint) from None
             raise
 
     with _handling(stop.handle):
@@ -47,35 +49,37 @@ def run_until_stopped(work: Callable[[], Coroutine[Any, Any, T]], *, farewell: s
 
 
 class _Stop:
-    def __init__(self, farewell: str, at_once: Callable[[], None]) -> None:
-        self.asked = False
+    def __init__(self, hint: str, at_once: Callable[[], None]) -> None:
+        self.requested = False
         self.watchdog = threading.Timer(GRACE, self._end_now)
-        self.watchdog.daemon = True
-        self._farewell = farewell
+        self.watchdog.daemon = True  # it must not keep a finished process alive
+        self._hint = hint
         self._at_once = at_once
         self._cancel: Callable[[], object] | None = None
 
-    def aim(self, loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any]") -> None:
+    def attach(self, loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any]") -> None:
+        # Signal handlers run between two bytecodes of any code, so the loop has to be woken up thread-safely.
         self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
-        if self.asked:
+        if self.requested:
             task.cancel()
 
     def handle(self, _number: int, _frame: FrameType | None) -> None:
-        if self.asked:
+        if self.requested:
             self._end_now()
-        self.asked = True
+        self.requested = True
         self.watchdog.start()
         if self._cancel is not None:
             self._cancel()
 
     def _end_now(self) -> None:
         self._at_once()
-        os.write(2, f"Error: Stopped.\nHint: {self._farewell}\n".encode())
+        # No print: the interpreter may be in the middle of another write to stderr.
+        os.write(2, f"Error: Stopped\nHint: {self._hint}\n".encode())
         os._exit(InterruptedRunError.exit_code)
 
 
 class _handling:  # noqa: N801, reads as a word at its one use
-    """Handle SIGINT and SIGTERM with `handler` meanwhile; elsewhere than in the main thread do nothing."""
+    """Handle SIGINT and SIGTERM with `handler`; outside the main thread, which alone gets signals, do nothing."""
 
     def __init__(self, handler: Callable[[int, FrameType | None], None]) -> None:
         self._handler = handler

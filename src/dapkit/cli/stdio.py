@@ -1,7 +1,7 @@
-"""The standard streams as a command may find them: closed, full, or in an encoding that lacks a letter.
+"""The standard streams, which may be closed, full, or in an encoding that lacks a character.
 
-What cannot be written to stderr is dropped, since nobody is left to be told. What cannot be written to stdout is an
-error: it was the result.
+What cannot be written to stderr is dropped, because there is no other place for it. If stdout cannot be written, that
+is an error, because it is the result.
 """
 
 import codecs
@@ -18,11 +18,12 @@ _ESCAPE = "dapkit-escape"
 
 
 def prepare() -> None:
-    """Stand in for streams that are closed, and let no letter be impossible.
+    """Replace closed streams, and make every character writable.
 
-    A file that the command opens could otherwise get the number of a closed stream, and with it what is written there.
-    Writing to a stdout that was closed fails as it does for other programs.
+    Otherwise a file that the command opens could get the descriptor of a closed stream, and with it the log lines.
+    Writing to a closed stdout fails, as in other programs: it is replaced by a descriptor that is only readable.
     """
+    # An encoding such as ASCII lacks most characters, and file names may contain bytes that are no text.
     codecs.register_error(_ESCAPE, _escape)
     for name, flags, mode in (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w")):
         if getattr(sys, name) is None:
@@ -30,26 +31,26 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_ESCAPE)
-    sys.stdout = cast(TextIO, _Results(sys.stdout))
+    sys.stdout = cast(TextIO, _CheckedStdout(sys.stdout))
 
 
-def say(text: str) -> None:
-    """Write a line, or several, to stderr."""
+def write_error(text: str) -> None:
+    """Write one or more lines to stderr."""
     try:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
     except OSError:
-        give_up(sys.stderr)
+        discard(sys.stderr)
 
 
-def give_up(stream: TextIO) -> None:
-    """Send all that a stream holds and will get to nowhere; else the interpreter would complain at its end."""
+def discard(stream: TextIO) -> None:
+    """Redirect a broken stream to nowhere; otherwise the interpreter would report an error when it exits."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-class _Results:
-    """Stdout that says of itself what is wrong with it; that its reader went away is for the caller to see."""
+class _CheckedStdout:
+    """Stdout that raises OutputError; a closed pipe stays a BrokenPipeError, which the caller handles."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -60,7 +61,7 @@ class _Results:
             return self._stream.write(text)
 
     def flush(self) -> None:
-        """Write out what is held back. Raises OutputError."""
+        """Write out the buffer. Raises OutputError."""
         with self._translated():
             self._stream.flush()
 
@@ -74,13 +75,13 @@ class _Results:
         except BrokenPipeError:
             raise
         except OSError as error:
-            message = f"The result cannot be written to stdout: {error.strerror or error}."
-            hint = "Send stdout to where it can be written. Files that were fetched are whole."
+            message = f"Cannot write the result to stdout: {error.strerror or error}"
+            hint = "Redirect stdout to a place that can be written. Downloaded files are complete."
             raise OutputError(message, hint=hint) from error
 
 
 def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Encode what an encoding lacks: bytes of a file's name as they are, other letters as Python writes them."""
+    """Encode characters that the encoding lacks: bytes of file names unchanged, others as Python escapes."""
     assert isinstance(error, UnicodeEncodeError)
     try:
         return error.object[error.start : error.end].encode("ascii", "surrogateescape"), error.end

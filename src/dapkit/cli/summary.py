@@ -1,25 +1,26 @@
-"""How a run ended: as a table for people and as one JSON object for programs. Pure."""
+"""PURE. The result of a run: a table for people, and a JSON object for programs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dapkit.cli import formatting as wording
+from dapkit.cli.formatting import checks, columns, count, duration, size
 from dapkit.errors import DapError
 from dapkit.model import Format, Query
 from dapkit.results import RunResult, TableFailed, TableResult
 
-_HEADINGS = ("table", "rows", "files", "size", "", "proven by", "note")
+_HEADINGS = ("table", "rows", "files", "size", "", "verified", "note")
 _RIGHT = frozenset({1, 2, 3})
 
 
 def summary_lines(result: RunResult) -> list[str]:
-    """Return the summary table of a run, its totals, and each failure with what to do."""
+    """Return the table of complete tables, the totals, and each failure with its hint."""
     lines: list[str] = []
     if result.done:
         heading = list(_HEADINGS)
         heading[4] = "until" if result.incremental else "at"
         done = sorted(result.done, key=lambda table: table.table)
-        lines += wording.columns([heading, *(_cells(table) for table in done)], _RIGHT)
+        lines += columns([heading, *(_cells(table) for table in done)], _RIGHT)
         lines.append("")
     lines.append(total_sentence(result))
     for failure in sorted(result.failed, key=lambda failed: failed.table):
@@ -28,26 +29,26 @@ def summary_lines(result: RunResult) -> list[str]:
 
 
 def total_sentence(result: RunResult) -> str:
-    """Say what the whole run came to."""
+    """Return the totals of a run in one sentence."""
     total = len(result.done) + len(result.failed)
     if result.failed:
-        began = f"{len(result.done):,} of {wording.count(total, 'table')} whole, {len(result.failed):,} failed"
+        state = f"{len(result.done):,} of {count(total, 'table')} complete, {len(result.failed):,} failed"
     else:
-        began = f"{wording.count(total, 'table')} whole"
+        state = f"{count(total, 'table')} complete"
     rows = [table.rows for table in result.done if table.rows is not None]
-    parts = [began]
+    parts = [state]
     if rows:
-        parts.append(wording.count(sum(rows), "row"))
-    parts.append(wording.count(sum(table.files for table in result.done), "file"))
-    parts.append(wording.size(sum(table.bytes for table in result.done)))
+        parts.append(count(sum(rows), "row"))
+    parts.append(count(sum(table.files for table in result.done), "file"))
+    parts.append(size(sum(table.bytes for table in result.done)))
     if result.refetched:
-        parts.append(f"{wording.size(result.refetched)} fetched twice")
+        parts.append(f"{size(result.refetched)} downloaded twice")
     source = ", from the sandbox" if result.sandbox else ""
-    return f"{', '.join(parts)}, in {wording.duration(result.seconds)}{source}. Folder: {result.output}"
+    return f"{', '.join(parts)}, in {duration(result.seconds)}{source}. Folder: {result.output}"
 
 
 def failure_lines(failure: TableFailed) -> list[str]:
-    """Say of one table why it failed, what to do, and what the service's support asks for."""
+    """Say why a table failed, with the hint, and the uuid that the service's support asks for."""
     error = failure.error
     lines = [f"Failed: {failure.table}: {error.message} [{error.code}]"]
     if error.uuid:
@@ -58,10 +59,11 @@ def failure_lines(failure: TableFailed) -> list[str]:
 
 
 def look_line(result: RunResult, python: str) -> str | None:
-    """Return one line for a shell that shows the first rows of the largest table; None without rows.
+    """Return a shell command that shows the first rows of the largest table, or None if there are no rows.
 
-    `python` is the interpreter to name, one that has duckdb.
+    `python` is an interpreter that has duckdb.
     """
+    # Empty files would show nothing; the number of rows is unknown if they could not be counted.
     filled = [table for table in result.done if table.files and table.rows != 0]
     if not filled:
         return None
@@ -75,11 +77,8 @@ def look_line(result: RunResult, python: str) -> str | None:
 
 
 def run_object(result: RunResult, error: DapError | None) -> dict[str, Any]:
-    """Return a run as the object that `--json` prints; the names of its fields only grow.
-
-    Sizes are bytes, times are as the service wrote them, `seconds` is the wall time of the run.
-    """
-    status = "whole" if not result.failed else "partly" if result.done else "failed"
+    """Return the object that `--json` prints. Sizes are in bytes; times are as the service wrote them."""
+    status = "complete" if not result.failed else "partial" if result.done else "failed"
     return {
         "command": "incremental" if result.incremental else "snapshot",
         "status": status,
@@ -89,10 +88,7 @@ def run_object(result: RunResult, error: DapError | None) -> dict[str, Any]:
         "output": str(result.output),
         "sandbox": result.sandbox,
         "tables": [table_object(table) for table in sorted(result.done, key=lambda table: table.table)],
-        "failed": [
-            {**failure.error.as_dict(), "table": failure.table}
-            for failure in sorted(result.failed, key=lambda failed: failed.table)
-        ],
+        "failed": failed_objects(sorted(result.failed, key=lambda failed: failed.table)),
         "rows": sum(table.rows or 0 for table in result.done),
         "files": sum(table.files for table in result.done),
         "bytes": sum(table.bytes for table in result.done),
@@ -103,8 +99,13 @@ def run_object(result: RunResult, error: DapError | None) -> dict[str, Any]:
     }
 
 
+def failed_objects(failed: Sequence[TableFailed]) -> list[dict[str, Any]]:
+    """Return the tables that failed as JSON objects."""
+    return [{**failure.error.as_dict(), "table": failure.table} for failure in failed]
+
+
 def query_object(query: Query) -> dict[str, Any]:
-    """Return a query as a JSON object; absent parts are null."""
+    """Return a query as a JSON object."""
     return {
         "format": query.format.value,
         "mode": query.mode.value if query.mode else None,
@@ -114,7 +115,7 @@ def query_object(query: Query) -> dict[str, Any]:
 
 
 def table_object(table: TableResult) -> dict[str, Any]:
-    """Return one whole table as a JSON object."""
+    """Return one complete table as a JSON object."""
     return {
         "table": table.table,
         "job_id": table.job_id,
@@ -132,7 +133,7 @@ def table_object(table: TableResult) -> dict[str, Any]:
 
 
 def shown_path(path: Path, current: Path | None) -> str:
-    """Write a path relative to the current folder, if there is one, where it lies in it."""
+    """Return a path relative to the current folder if it is inside it."""
     return str(path.relative_to(current)) if current and path.is_relative_to(current) else str(path)
 
 
@@ -141,8 +142,8 @@ def _cells(table: TableResult) -> tuple[str, ...]:
         table.table,
         "?" if table.rows is None else f"{table.rows:,}",
         f"{table.files:,}",
-        wording.size(table.bytes),
+        size(table.bytes),
         table.at or table.until or "",
-        table.verified_by,
-        "was here already" if table.reused else "",
+        checks(table.verified_by),
+        "already downloaded" if table.reused else "",
     )

@@ -1,153 +1,99 @@
-"""What the commands for databases have in common: their options, where the database is, the outcome for people."""
+"""What the commands for databases have in common: their options, the database, the result for people and programs."""
 
-import re
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import quote
+from typing import Any
 
 import click
 
-from dapkit.api.connection import connect
-from dapkit.cli import formatting as wording
 from dapkit.cli.console import Console
 from dapkit.cli.exitcodes import error_of
+from dapkit.cli.formatting import count, duration
 from dapkit.cli.logs import ACTION_LABELS
-from dapkit.cli.options import flag, json_option, option, settings_of, wait_option
-from dapkit.cli.settings import Settings
-from dapkit.cli.signals import run_until_stopped
-from dapkit.cli.summary import failure_lines
-from dapkit.config.settings import stage_root
-from dapkit.errors import UsageError
-from dapkit.export.selection import split_tables
+from dapkit.cli.options import concurrency_option, flag, json_option, option, settings_of, stack, wait_option
+from dapkit.cli.run_command import RESUME, run_and_advance, run_connected
+from dapkit.cli.summary import failed_objects, failure_lines
+from dapkit.config.settings import Settings, database_url, pick, staging_root
+from dapkit.model import format_utc
 from dapkit.replication.options import ReplicateOptions
 from dapkit.replication.preview import PlannedTable, preview
 from dapkit.replication.run import SyncResult, replicate
-from dapkit.results import SyncCommand
-from dapkit.targets.base import BadValues, LoadOptions, SyncState, Target
+from dapkit.results import SyncCommand, TableLoaded
+from dapkit.targets.base import BadValues, LoadOptions, SyncState
 from dapkit.targets.registry import target_of
-
-FAREWELL = "Run the same command again: it goes on from where it was."
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 connection_string_option = option(
     "--connection-string",
+    "to",
     metavar="DBCONNSTR",
-    help="The database, such as postgresql://user:password@host:port/database [DAP_CONNECTION_STRING].",
+    help="Database, such as postgresql://user:password@host:port/database [DAP_CONNECTION_STRING].",
 )
 
+to_option = option("--to", metavar="URL", help="Database, such as duckdb:FILE [DAP_CONNECTION_STRING].")
 
-def load_options(function: Decorated) -> Decorated:
-    """Add the options of the commands that load tables."""
-    for decorate in reversed(
-        (
-            option(
-                "--stage",
-                type=click.Path(path_type=Path),
-                metavar="DIR",
-                help="Folder for files on their way into the database [DAP_STAGE; default: in the user's cache].",
-            ),
-            option(
-                "--on-bad-value",
-                type=click.Choice([each.value for each in BadValues], case_sensitive=False),
-                default="repair",
-                show_default=True,
-                help="What becomes of a value that the database cannot hold; originals of repaired ones are kept.",
-            ),
-            flag("--drop-columns", help="Drop columns that the schema no longer has; by default they stay."),
-            option(
-                "--connections",
-                type=click.IntRange(1, 64),
-                default=4,
-                show_default=True,
-                metavar="N",
-                help="How many tables to load at once.",
-            ),
-            option(
-                "--concurrency",
-                type=click.IntRange(1, 64),
-                default=8,
-                show_default=True,
-                metavar="N",
-                help="How many files to fetch at once.",
-            ),
-            wait_option,
-            json_option,
-        )
-    ):
-        function = decorate(function)
-    return function
-
-
-repair_option = flag(
-    "--repair", help="Fill tables anew that the official client left half loaded: rows, but no line in its books."
+load_options = stack(
+    option(
+        "--stage",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Staging folder for downloaded files [DAP_STAGE; default: in the user's cache].",
+    ),
+    option(
+        "--on-bad-value",
+        "bad_values",
+        type=click.Choice([each.value for each in BadValues], case_sensitive=False),
+        default="repair",
+        show_default=True,
+        help="What to do with values the database cannot store.",
+    ),
+    flag("--drop-columns", help="Drop columns that the schema no longer has."),
+    option(
+        "--connections",
+        type=click.IntRange(1, 64),
+        default=4,
+        show_default=True,
+        metavar="N",
+        help="How many tables to load at once.",
+    ),
+    concurrency_option,
+    wait_option,
+    json_option,
 )
-dry_run_option = flag("--dry-run", help="Say what would be done with each table, DDL included, and change nothing.")
+
+repair_option = flag("--repair", help="Reload tables that the official client left half loaded.")
+dry_run_option = flag("--dry-run", help="Show what would be done, with the DDL; change nothing.")
 
 
-def target_from(given: Mapping[str, Any], environ: Mapping[str, str]) -> Target:
-    """Return the database that option or environment name.
+def sync_request(settings: Settings, command: SyncCommand, given: Mapping[str, Any]) -> ReplicateOptions:
+    """Make the request from the options of a command, by field name. Raises UsageError if one is invalid."""
+    values = {
+        **given,
+        "command": command,
+        "target": target_of(database_url(given["to"])),
+        "stage": staging_root(given["stage"]),
+        "load": LoadOptions(bad_values=BadValues(given["bad_values"]), drop_columns=given["drop_columns"]),
+        "retry_timeout": settings.connection.retry_timeout,
+    }
+    return ReplicateOptions(**pick(ReplicateOptions, values))
+
+
+def run_sync(context: click.Context, command: SyncCommand, given: Mapping[str, Any]) -> None:
+    """Sync, or with --dry-run show what would be done.
 
     Raises:
-        UsageError: none is named, or what is named is none.
+        DapError: the run failed, or some of its tables did; its summary has been printed.
     """
-    url = given.get("to") or given.get("connection_string") or environ.get("DAP_CONNECTION_STRING")
-    url = url or _from_parts(environ)
-    if not url:
-        raise UsageError("No database is named", hint="Use --connection-string or DAP_CONNECTION_STRING.")
-    return target_of(url)
-
-
-def _from_parts(environ: Mapping[str, str]) -> str | None:
-    """Put a PostgreSQL URL together from `DAP_DATABASE_*`, as the official library takes them."""
-    host, name = environ.get("DAP_DATABASE_HOST"), environ.get("DAP_DATABASE_NAME")
-    if not host or not name:
-        return None
-    user, password = (quote(environ.get(f"DAP_DATABASE_{part}", ""), safe="") for part in ("USERNAME", "PASSWORD"))
-    who = f"{user}:{password}@" if password else f"{user}@" if user else ""
-    port = f":{environ['DAP_DATABASE_PORT']}" if environ.get("DAP_DATABASE_PORT") else ""
-    ssl = f"?ssl={environ['DAP_DATABASE_SSL']}" if environ.get("DAP_DATABASE_SSL") else ""
-    return f"postgresql://{who}{host}{port}/{quote(name, safe='')}{ssl}"
-
-
-def replicate_options(settings: Settings, command: SyncCommand, given: Mapping[str, Any]) -> ReplicateOptions:
-    """Make the engine's options from the command's. Raises UsageError when they cannot be meant."""
-    environ = settings.connection.environ
-    return ReplicateOptions(
-        command=command,
-        namespace=given["namespace"],
-        tables=split_tables(given["table"]),
-        exclude=split_tables(given["exclude"]) if given.get("exclude") else (),
-        target=target_from(given, environ),
-        stage=stage_root(given["stage"], environ),
-        load=LoadOptions(bad_values=BadValues(given["on_bad_value"]), drop_columns=given["drop_columns"]),
-        if_stale=_age(given.get("if_stale")),
-        repair=given.get("repair", False),
-        expire_logs=_age(given.get("expire_logs")),
-        wait=given["wait"],
-        connections=given["connections"],
-        concurrency=given["concurrency"],
-        retry_timeout=settings.connection.retry_timeout,
-    )
-
-
-def run_replication(context: click.Context, command: SyncCommand, given: dict[str, Any]) -> None:
-    """Replicate, tell how it ended, and raise what it failed with."""
     settings = settings_of(context)
-    options = replicate_options(settings, command, given)
-    dry = bool(given["dry_run"])
-    with Console(settings.messages, live=not dry) as console:
-        if dry:
-            seen = run_until_stopped(
-                lambda: _preview(settings, options, console), farewell=FAREWELL, at_once=console.still
+    request = sync_request(settings, command, given)
+    dry_run = bool(given["dry_run"])
+    with Console(settings.messages, live=not dry_run) as console:
+        if dry_run:
+            planned = run_connected(
+                settings, console, lambda session: preview(session, request, console.on_event), hint=RESUME
             )
-            _show_preview(seen, console)
+            _show_preview(planned, console)
             return
-        result = run_until_stopped(
-            lambda: _replicate(settings, options, console), farewell=FAREWELL, at_once=console.still
-        )
+        result = run_and_advance(settings, console, lambda session: replicate(session, request, console.on_event))
         error = error_of(len(result.done), result.failed)
         console.summary(sync_lines(result), failed=bool(result.failed))
         if settings.messages.json:
@@ -157,90 +103,69 @@ def run_replication(context: click.Context, command: SyncCommand, given: dict[st
         raise error
 
 
-async def _replicate(settings: Settings, options: ReplicateOptions, console: Console) -> SyncResult:
-    async with connect(settings.connection, console.on_event) as connection:
-        connection.check()
-        result = await replicate(connection.session, options, console.on_event)
-        if not result.failed:
-            connection.move_on()
-        return result
-
-
-async def _preview(settings: Settings, options: ReplicateOptions, console: Console) -> tuple[PlannedTable, ...]:
-    async with connect(settings.connection, console.on_event) as connection:
-        return await preview(connection.session, options, console.on_event)
-
-
-def _show_preview(seen: Sequence[PlannedTable], console: Console) -> None:
+def _show_preview(planned: Sequence[PlannedTable], console: Console) -> None:
     if console.settings.json:
-        console.json_result([planned_object(table) for table in seen])
+        console.json_result([planned_object(table) for table in planned])
         return
-    for table in seen:
-        since = f" since {timestamp(table.since)}" if table.since else ""
-        expire = f", rows before {timestamp(table.expire_before)} expire" if table.expire_before else ""
-        trouble = f" ({table.error.message})" if table.error else ""
-        console.result(table.table, f"{table.action.value if table.action else 'fail'}{since}{expire}{trouble}")
-        for line in (line for statement in table.ddl for line in f"  {statement};".split("\n")):
-            console.result(line)
+    for table in planned:
+        since = f" since {format_utc(table.since)}" if table.since else ""
+        expire = f", rows before {format_utc(table.expire_before)} expire" if table.expire_before else ""
+        reason = f" ({table.error.message})" if table.error else ""
+        console.result(table.table, f"{table.action.value if table.action else 'fail'}{since}{expire}{reason}")
+        for statement in table.ddl:
+            for line in f"  {statement};".split("\n"):
+                console.result(line)
 
 
 def planned_object(table: PlannedTable) -> dict[str, Any]:
-    """Return what would be done with one table for programs."""
+    """Return what would be done with one table, for programs."""
     return {
         "table": table.table,
         "action": table.action.value if table.action else None,
-        "since": timestamp(table.since) if table.since else None,
+        "since": format_utc(table.since) if table.since else None,
         "ddl": list(table.ddl),
-        "expire_before": timestamp(table.expire_before) if table.expire_before else None,
+        "expire_before": format_utc(table.expire_before) if table.expire_before else None,
         "error": table.error.as_dict() if table.error else None,
     }
 
 
-def _age(text: str | None) -> timedelta | None:
-    if text is None:
-        return None
-    found = re.fullmatch(r"([0-9]{1,9})([mhd])", text)
-    if found is None:
-        raise UsageError(f"{text!r} is no age", hint="Write it like 90m, 4h or 1d.")
-    return timedelta(seconds=int(found[1]) * {"m": 60, "h": 3600, "d": 86_400}[found[2]])
-
-
 def sync_lines(result: SyncResult) -> list[str]:
-    """Return the summary of a replication for people: a line for each table that changed, then the whole."""
+    """Return the summary for people: a line for each table that changed or failed, then the totals."""
     lines: list[str] = []
     for loaded in result.done:
-        counts = loaded.counts
-        if counts.written or counts.deleted or counts.expired:
-            gone = f", {counts.deleted:,} deleted" if counts.deleted else ""
-            gone += f", {counts.expired:,} expired" if counts.expired else ""
-            lines.append(f"{loaded.table}: {ACTION_LABELS[loaded.action]}, {counts.written:,} written{gone}")
+        stats = loaded.counts
+        if stats.written or stats.deleted or stats.expired:
+            lines.append(f"{loaded.table}: {ACTION_LABELS[loaded.action]}, {stats.written:,} written{_removed(loaded)}")
         lines += [
-            f"{loaded.table}.{column}: {wording.count(values, 'value')} repaired"
-            for column, values in loaded.counts.repaired.items()
+            f"{loaded.table}.{column}: {count(values, 'value')} repaired" for column, values in stats.repaired.items()
         ]
-    for failed in result.failed:
-        lines += failure_lines(failed)
-    written = sum(loaded.counts.written for loaded in result.done)
-    deleted = sum(loaded.counts.deleted for loaded in result.done)
-    expired = sum(loaded.counts.expired for loaded in result.done)
-    removed = f"{deleted:,} deleted" + (f", {expired:,} expired" if expired else "")
+    for failure in result.failed:
+        lines += failure_lines(failure)
     if any(loaded.counts.repaired for loaded in result.done):
-        lines.append(f"Originals of repaired values: {result.originals}")
-    source = ", from the sandbox" if result.sandbox else ""
-    trouble = f", {len(result.failed):,} failed" if result.failed else ""
+        lines.append(f"Original values of repaired ones: {result.repaired_values_folder}")
+    written, deleted, expired = (
+        sum(getattr(loaded.counts, name) for loaded in result.done) for name in ("written", "deleted", "expired")
+    )
+    failed = f", {len(result.failed):,} failed" if result.failed else ""
     lines.append(
-        f"{wording.count(len(result.done), 'table')} up to date{trouble}: {wording.count(written, 'row')} written, "
-        f"{removed}, in {wording.duration(result.seconds)}{source}. Database: {result.target}"
+        f"{count(len(result.done), 'table')} up to date{failed}: {count(written, 'row')} written, "
+        f"{deleted:,} deleted{f', {expired:,} expired' if expired else ''}, in {duration(result.seconds)}"
+        f"{', from the sandbox' if result.sandbox else ''}. Database: {result.target}"
     )
     return lines
 
 
+def _removed(loaded: TableLoaded) -> str:
+    numbers = (("deleted", loaded.counts.deleted), ("expired", loaded.counts.expired))
+    return "".join(f", {number:,} {word}" for word, number in numbers if number)
+
+
 def sync_object(result: SyncResult) -> dict[str, Any]:
-    """Return the outcome of a replication for programs."""
+    """Return the result for programs."""
     return {
         "namespace": result.namespace,
         "target": result.target,
-        "repaired_values_file": str(result.originals),
+        "repaired_values_folder": str(result.repaired_values_folder),
         "sandbox": result.sandbox,
         "seconds": round(result.seconds, 3),
         "tables": [
@@ -251,26 +176,16 @@ def sync_object(result: SyncResult) -> dict[str, Any]:
                 "deleted": loaded.counts.deleted,
                 "expired": loaded.counts.expired,
                 "repaired": dict(loaded.counts.repaired),
-                "watermark": timestamp(loaded.watermark),
+                "watermark": format_utc(loaded.watermark),
                 "schema_version": loaded.schema_version,
             }
             for loaded in result.done
         ],
-        "gone": gone_objects(result.no_longer_in_service),
-        "failed": [{**failure.error.as_dict(), "table": failure.table} for failure in result.failed],
+        "no_longer_in_service": state_objects(result.no_longer_in_service),
+        "failed": failed_objects(result.failed),
     }
 
 
-def gone_objects(gone: Sequence[SyncState]) -> list[dict[str, Any]]:
-    """Return tables that the service no longer offers for programs."""
-    return [{"table": state.table, "watermark": timestamp(state.watermark)} for state in gone]
-
-
-def timestamp(moment: datetime) -> str:
-    """Return a time in UTC as text."""
-    return moment.isoformat().replace("+00:00", "Z")
-
-
-def is_terminal() -> bool:
-    """Whether a person can be asked."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+def state_objects(states: Sequence[SyncState]) -> list[dict[str, Any]]:
+    """Return tables with their watermarks, for programs."""
+    return [{"table": state.table, "watermark": format_utc(state.watermark)} for state in states]

@@ -1,1 +1,1 @@
-"""I/O with the service: the only place that knows the HTTP library."""
+"""Requests to the service, without files. Only `http` knows the HTTP library."""

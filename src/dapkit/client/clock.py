@@ -1,4 +1,4 @@
-"""Time as something that is passed in, so that whatever waits can be tried in virtual time."""
+"""Time as a parameter, so that tests run everything that waits in virtual time."""
 
 import asyncio
 import time
@@ -6,13 +6,13 @@ from typing import Final, Protocol
 
 
 class Clock(Protocol):
-    """What tells the time and lets it pass."""
+    """A source of time that can also wait."""
 
     def now(self) -> float:
         """Return the time in seconds since the epoch."""
 
     async def sleep(self, seconds: float) -> None:
-        """Return after so many seconds; at once, but not before others had their turn, for none or fewer."""
+        """Wait. With 0 or less, let other tasks run once and return."""
 
 
 class SystemClock:
@@ -23,7 +23,7 @@ class SystemClock:
         return time.time()
 
     async def sleep(self, seconds: float) -> None:
-        """Let other tasks run for so many seconds."""
+        """Wait with asyncio."""
         await asyncio.sleep(max(0.0, seconds))
 
 

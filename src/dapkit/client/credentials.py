@@ -1,6 +1,5 @@
-"""The client id and secret: where they come from, and what they may look like. The only reader of secrets."""
+"""The client id and secret. Nothing else in the program reads secrets."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,12 +10,12 @@ CLIENT_ID: Final = "DAP_CLIENT_ID"
 CLIENT_SECRET: Final = "DAP_CLIENT_SECRET"  # noqa: S105 -- the name of a variable
 CLIENT_SECRET_FILE: Final = "DAP_CLIENT_SECRET_FILE"  # noqa: S105 -- the name of a variable
 
-_LARGEST_FILE: Final = 64 * 1024
+_MAX_SECRET_FILE: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a client shows at the login. The secret is in no text form of it."""
+    """A client id and its secret. `repr` omits the secret."""
 
     client_id: str
     client_secret: str
@@ -25,83 +24,67 @@ class Credentials:
         _check("client id", self.client_id)
         _check("client secret", self.client_secret)
         if ":" in self.client_id:
-            raise CredentialsError("The client id holds a colon, which no client id does.")
+            raise CredentialsError("The client id contains a colon")
 
     def __repr__(self) -> str:
         return f"Credentials(client_id={self.client_id!r})"
 
 
-def read_credentials(
-    client_id: str | None, client_secret: str | None, secret_file: Path | None, environ: Mapping[str, str]
-) -> Credentials:
-    """Return the credentials: what is given, else the file that is given, else the environment.
-
-    Args:
-        client_id: as given on the command line, if so.
-        client_secret: as given on the command line, if so.
-        secret_file: a file that holds the secret and nothing else, if given.
-        environ: where DAP_CLIENT_ID, DAP_CLIENT_SECRET and DAP_CLIENT_SECRET_FILE are looked up.
+def read_credentials(client_id: str | None, client_secret: str | None, secret_file: Path | None) -> Credentials:
+    """Return the credentials; without a secret, it is read from the file, which contains nothing else.
 
     Raises:
-        MissingCredentialsError: one of the two is nowhere.
-        CredentialsError: a file cannot be read, or a value cannot be one.
+        MissingCredentialsError: the client id or the secret is missing.
+        CredentialsError: the file cannot be read, or a value is invalid.
     """
-    name = _given(client_id) or _given(environ.get(CLIENT_ID))
-    secret = _given(client_secret)
+    name, secret = _nonempty(client_id), _nonempty(client_secret)
     if secret is None and secret_file is not None:
         secret = _read_secret(secret_file)
-    if secret is None:
-        secret = _given(environ.get(CLIENT_SECRET))
-    named_file = _given(environ.get(CLIENT_SECRET_FILE))
-    if secret is None and named_file is not None:
-        secret = _read_secret(Path(named_file))
     if name is None or secret is None:
         raise _missing(id_missing=name is None, secret_missing=secret is None)
     return Credentials(name, secret)
 
 
-def _given(text: str | None) -> str | None:
+def _nonempty(text: str | None) -> str | None:
     return (text.strip() or None) if text is not None else None
 
 
 def _read_secret(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            content = file.read(_LARGEST_FILE)
+            content = file.read(_MAX_SECRET_FILE)
         text = content.decode("utf-8-sig").strip()
     except OSError as error:
         raise CredentialsError(
-            f"The file of the client secret cannot be read: {path}: {error.strerror or 'unknown reason'}.",
+            f"Cannot read the client secret file {path}: {error.strerror or 'unknown reason'}",
             hint=f"Check --client-secret-file or {CLIENT_SECRET_FILE}.",
         ) from error
     except UnicodeDecodeError:
-        raise CredentialsError(f"The file of the client secret does not hold text: {path}.") from None
+        raise CredentialsError(f"The client secret file is not UTF-8 text: {path}") from None
     if not text:
-        raise CredentialsError(f"The file of the client secret is empty: {path}.")
+        raise CredentialsError(f"The client secret file is empty: {path}")
     return text
 
 
 def _missing(*, id_missing: bool, secret_missing: bool) -> MissingCredentialsError:
-    which = {(True, True): "client id and no client secret", (True, False): "client id"}.get(
-        (id_missing, secret_missing), "client secret"
-    )
-    ways = []
+    names, settings = [], []
     if id_missing:
-        ways.append(f"{CLIENT_ID} (or --client-id)")
+        names.append("client id")
+        settings.append(f"{CLIENT_ID} (or --client-id)")
     if secret_missing:
-        ways.append(f"{CLIENT_SECRET} (or --client-secret-file, or --client-secret)")
-    return MissingCredentialsError(
-        f"There is no {which}.",
-        hint=f"Set {' and '.join(ways)}; keys come from the identity portal. Or try --sandbox.",
-    )
+        names.append("client secret")
+        settings.append(f"{CLIENT_SECRET} (or --client-secret-file, or --client-secret)")
+    message = f"No {' and no '.join(names)} given"
+    hint = f"Set {' and '.join(settings)}. You get both from the identity portal. Or try the sandbox with --sandbox."
+    return MissingCredentialsError(message, hint=hint)
 
 
-def _check(what: str, value: str) -> None:
-    """Refuse what no header could carry; the value itself is not repeated."""
+def _check(name: str, value: str) -> None:
+    """Reject what an HTTP header cannot carry. The message does not quote the value."""
     if not value:
-        raise CredentialsError(f"The {what} is empty.")
+        raise CredentialsError(f"The {name} is empty")
     if any(not "!" <= character <= "~" for character in value):
         raise CredentialsError(
-            f"The {what} holds a character that it cannot have (a space, a line break, a curly quote).",
-            hint="Copy it again, as plain text and without anything around it.",
+            f"The {name} contains an invalid character (a space, a line break or a curly quote)",
+            hint="Copy it again as plain text, without surrounding characters.",
         )

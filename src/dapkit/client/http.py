@@ -1,9 +1,8 @@
-"""The one seam over the HTTP library: requests and answers as values, its errors translated once.
+"""HTTP: requests and responses as values. The only module that imports the HTTP library.
 
-A transport sends what it is told and nothing else: it follows no redirect, keeps no cookie, reads no netrc,
-decodes no body and uses URLs as they are encoded. Proxies come from the environment; an address of this
-machine itself is never asked of a proxy. There is no limit on how long an answer may take in all, only on how
-long nothing may come.
+A transport sends a request as it is: it follows no redirects, stores no cookies, reads no netrc, does not decompress,
+and does not re-encode URLs. Proxies come from the environment, except for addresses of this machine. A response may
+take any time in all; only the time without any data is limited.
 """
 
 import base64
@@ -26,23 +25,23 @@ from dapkit.errors import (
     UnreachableError,
     UsageError,
 )
-from dapkit.protocol.redaction import excerpt, place
+from dapkit.protocol.redaction import display_url, excerpt
 
 if TYPE_CHECKING:
     import aiohttp
 
-LARGEST_RESPONSE: Final = 64 * 1024 * 1024
-"""Bytes beyond which the answer to `send` is refused."""
+MAX_RESPONSE_SIZE: Final = 64 * 1024 * 1024
+"""Bytes; `send` rejects a longer response."""
 
 _READ_BUFFER: Final = 256 * 1024
-_LONGEST_HEADER: Final = 64 * 1024
-_KEPT_ALIVE: Final = 30.0
-_THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_MAX_HEADER_SIZE: Final = 64 * 1024
+_KEEP_ALIVE: Final = 30.0  # seconds; below the usual idle timeouts of load balancers
+_LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """A request as it goes out."""
+    """A request as it is sent."""
 
     method: str
     url: str
@@ -52,7 +51,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpResponse:
-    """A whole answer; names of headers are looked up without regard to case."""
+    """A complete response. Header names are case-insensitive."""
 
     status: int
     headers: Mapping[str, str]
@@ -60,7 +59,7 @@ class HttpResponse:
 
 
 class HttpStream(Protocol):
-    """An answer whose body is still to come; names of headers are looked up without regard to case."""
+    """A response whose body has not been read yet. Header names are case-insensitive."""
 
     @property
     def status(self) -> int:
@@ -71,24 +70,24 @@ class HttpStream(Protocol):
         """The headers."""
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body as it comes. Raises NetworkError when it breaks off, StalledError when it stops."""
+        """Yield the body as it arrives. Raises NetworkError if the connection breaks, StalledError if it stalls."""
 
 
 class Transport(Protocol):
-    """What sends requests. Raises NetworkError and its kinds when no (whole) answer comes."""
+    """Sends requests. Raises NetworkError or a subclass if there is no complete response."""
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Return the whole answer; raises UnexpectedResponseError when it is far too long."""
+        """Return the complete response. Raises UnexpectedResponseError if it is too long."""
 
     def stream(self, request: HttpRequest) -> AbstractAsyncContextManager[HttpStream]:
-        """Return the answer with its body still to come; leaving the context gives the rest up."""
+        """Return the response before its body is read. Leaving the context discards the rest."""
 
     async def close(self) -> None:
-        """Give up all connections."""
+        """Close all connections."""
 
 
 class _AiohttpStream:
-    """The answer of aiohttp as ours."""
+    """An `HttpStream` over a response of aiohttp."""
 
     def __init__(self, response: "aiohttp.ClientResponse", url: str) -> None:
         self._response = response
@@ -97,10 +96,10 @@ class _AiohttpStream:
         self.headers: Mapping[str, str] = response.headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield whatever is there, in pieces as large as the network gave them."""
+        """Yield the data in the chunks in which the network delivers it."""
         content = self._response.content
         while True:
-            with _translated(self._url):
+            with _translate_errors(self._url):
                 chunk = await content.readany()
             if not chunk:
                 return
@@ -108,46 +107,47 @@ class _AiohttpStream:
 
 
 class AiohttpTransport:
-    """The transport that is used: aiohttp, which is imported with the first request.
+    """A transport that uses aiohttp and imports it with the first request.
 
     Args:
-        ca_file: certificates (PEM) to trust beside the system's.
-        read_timeout: seconds for which nothing may come before an answer counts as stalled.
-        connect_timeout: seconds that a connection, with its TLS, may take.
+        ca_file: certificates (PEM) to trust in addition to the system's.
+        read_timeout: seconds without data before a response counts as stalled.
+        connect_timeout: seconds to establish a connection, including TLS.
     """
 
     def __init__(
         self, *, ca_file: Path | None = None, read_timeout: float = 60.0, connect_timeout: float = 30.0
     ) -> None:
-        self._tls = tls_context(ca_file)
+        self._tls: ssl.SSLContext | bool = tls_context(ca_file) if ca_file is not None else True
         self._read_timeout = read_timeout
         self._connect_timeout = connect_timeout
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Return the whole answer."""
+        """Return the complete response."""
         body = bytearray()
         async with self.stream(request) as stream:
             async for chunk in stream.chunks():
                 body += chunk
-                if len(body) > LARGEST_RESPONSE:
-                    raise UnexpectedResponseError(f"The answer from {place(request.url)} does not end.")
+                if len(body) > MAX_RESPONSE_SIZE:
+                    raise UnexpectedResponseError(f"The response from {display_url(request.url)} is too long")
             return HttpResponse(status=stream.status, headers=stream.headers, body=bytes(body))
 
     @asynccontextmanager
     async def stream(self, request: HttpRequest) -> AsyncIterator[HttpStream]:
-        """Return the answer with its body still to come."""
-        from yarl import URL  # noqa: PLC0415 -- comes with aiohttp, whose import costs 0.3 s
+        """Return the response before its body is read."""
+        from yarl import URL  # noqa: PLC0415 -- imports aiohttp, which takes 0.3 s
 
         session = self._open_session()
         proxy = proxy_for(request.url)
-        with _translated(request.url):
+        with _translate_errors(request.url):
             response = await session.request(
                 request.method,
                 URL(request.url, encoded=True),
                 headers=request.headers,
                 data=request.body,
                 allow_redirects=False,
+                ssl=self._trust(request.url),
                 proxy=None if proxy is None else proxy.url,
                 proxy_headers=None if proxy is None else proxy.headers,
             )
@@ -157,20 +157,27 @@ class AiohttpTransport:
             response.close()
 
     async def close(self) -> None:
-        """Give up all connections."""
+        """Close all connections."""
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
 
+    def _trust(self, url: str) -> ssl.SSLContext | bool:
+        # Loading the system's certificates takes 0.1 s, which a sandbox, without TLS, does not need.
+        if self._tls is True and url.startswith("https:"):
+            self._tls = tls_context(None)
+        return self._tls
+
     def _open_session(self) -> "aiohttp.ClientSession":
         if self._session is None:
-            import aiohttp  # noqa: PLC0415 -- its import costs 0.3 s, which help need not pay
+            import aiohttp  # noqa: PLC0415 -- takes 0.3 s, which `--help` should not wait for
 
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._tls, limit=0, keepalive_timeout=_KEPT_ALIVE),
+                connector=aiohttp.TCPConnector(ssl=self._tls, limit=0, keepalive_timeout=_KEEP_ALIVE),
                 timeout=aiohttp.ClientTimeout(
                     total=None,
-                    # aiohttp waits for a proxy's answer to CONNECT under this one alone
+                    # The only timeout that aiohttp applies to a proxy's response to CONNECT, on top of the TCP
+                    # connection, so it has to be longer than `sock_connect`.
                     connect=2 * self._connect_timeout,
                     sock_connect=self._connect_timeout,
                     sock_read=self._read_timeout,
@@ -178,29 +185,30 @@ class AiohttpTransport:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 read_bufsize=_READ_BUFFER,
-                max_line_size=_LONGEST_HEADER,
-                max_field_size=_LONGEST_HEADER,
+                max_line_size=_MAX_HEADER_SIZE,
+                max_field_size=_MAX_HEADER_SIZE,
             )
         return self._session
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy, and the headers that it wants."""
+    """A proxy, and the headers to send to it."""
 
     url: str
     headers: Mapping[str, str] | None
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """Return the proxy that the environment (or the system's settings) names for a URL.
+    """Return the proxy for a URL from the environment or the system's settings.
 
     Raises:
-        ProxyError: what is named is not the address of a proxy.
+        ProxyError: the configured proxy has an invalid address.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if host in _THIS_MACHINE:
+    # A proxy cannot reach the sandbox on this machine, and NO_PROXY often does not list localhost.
+    if host in _LOCAL_HOSTS:
         return None
     proxies = urllib.request.getproxies()
     address = proxies.get(parts.scheme) or proxies.get("all")
@@ -212,7 +220,7 @@ def proxy_for(url: str) -> Proxy | None:
     except ValueError:
         proxy, port = urlsplit(""), None
     if proxy.scheme not in {"http", "https"} or not proxy.hostname:
-        raise ProxyError(f"The proxy that the environment names is not one that can be used: {place(address)!r}.")
+        raise ProxyError(f"Invalid proxy address {display_url(address)!r}")
     name = f"[{proxy.hostname}]" if ":" in proxy.hostname else proxy.hostname
     headers = None
     if proxy.username is not None:
@@ -222,89 +230,89 @@ def proxy_for(url: str) -> Proxy | None:
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Return what the system trusts (OpenSSL itself obeys SSL_CERT_FILE) and what the given file holds.
+    """Return a context that trusts the system's certificates (or SSL_CERT_FILE) and those in the given file.
 
     Raises:
-        UsageError: the file cannot be read, or holds no certificate.
+        UsageError: the file cannot be read or contains no certificate.
     """
     context = ssl.create_default_context()
     if ca_file is not None:
         try:
             context.load_verify_locations(cafile=str(ca_file))
         except (OSError, ssl.SSLError) as error:
-            reason = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
-            raise UsageError(
-                f"The certificates of {ca_file} cannot be used: {reason}.", hint="Check --ca-file."
-            ) from error
+            reason = "no certificate in PEM format" if isinstance(error, ssl.SSLError) else error.strerror
+            raise UsageError(f"Cannot read certificates from {ca_file}: {reason}", hint="Check --ca-file.") from error
     return context
 
 
 @contextmanager
-def _translated(url: str) -> Iterator[None]:
-    """Turn whatever the library raises while it talks to a URL's host into one of our errors."""
+def _translate_errors(url: str) -> Iterator[None]:
+    """Translate the exceptions of the HTTP library into our errors."""
     try:
         yield
     except Exception as error:
         import aiohttp  # noqa: PLC0415 -- loaded by now
 
         if isinstance(error, aiohttp.ClientError | OSError | UnicodeError):
-            raise _error_of(error, url) from None
+            raise _translated(error, url) from None
         raise
 
 
-def _error_of(error: Exception, url: str) -> DapError:
-    """Return what a failure of the library means, from the most to the least particular kind."""
+def _translated(error: Exception, url: str) -> DapError:
+    """Return an exception of the library as our error. The most specific classes come first."""
     import aiohttp  # noqa: PLC0415 -- loaded by now
 
     host = urlsplit(url).netloc.rpartition("@")[2]
     match error:
         case aiohttp.ClientHttpProxyError():
-            return ProxyError(f"The proxy refused the way to {host} with HTTP {error.status} {excerpt(error.message)}.")
+            return ProxyError(
+                f"The proxy rejected the connection to {host}: HTTP {error.status} {excerpt(error.message)}"
+            )
         case aiohttp.ClientConnectorError() | aiohttp.ClientConnectorCertificateError():
             return _connection_error(error, host, urlsplit(url).hostname)
         case aiohttp.ConnectionTimeoutError():
-            return UnreachableError(f"No connection to {host} came about in time.")
+            return UnreachableError(f"Connecting to {host} timed out")
         case TimeoutError():
-            return StalledError(f"Nothing more came from {host} for too long.")
+            return StalledError(f"{host} stopped sending data")
         case aiohttp.ClientPayloadError():
-            return NetworkError(f"The answer from {host} broke off before its end.")
+            return NetworkError(f"The response from {host} ended too early")
         case aiohttp.ServerDisconnectedError():
-            return NetworkError(f"{host} closed the connection without an answer.")
-        case aiohttp.InvalidURL() | UnicodeError():  # the latter of a host that no name can be
-            return UnexpectedResponseError(f"This is not an address that can be asked: {place(url)!r}.")
+            return NetworkError(f"{host} closed the connection without a response")
+        case aiohttp.InvalidURL() | UnicodeError():  # the latter for an invalid host name
+            return UnexpectedResponseError(f"Invalid URL: {display_url(url)!r}")
         case aiohttp.ClientResponseError():
-            # also what follows a body that is longer than announced
-            return NetworkError(f"{host} sent what is not HTTP, or more than it announced: {excerpt(error.message)}.")
-    return NetworkError(f"The connection to {host} failed: {_reason(error)}.")
+            # Also raised for what follows a body that is longer than its Content-Length.
+            return NetworkError(f"Invalid HTTP response from {host}: {excerpt(error.message)}")
+    return NetworkError(f"The connection to {host} failed: {_reason(error)}")
 
 
 def _connection_error(
     error: "aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError", host: str, name: str | None
 ) -> DapError:
-    """Return why no connection to a host came about; the trouble may be with the proxy in between."""
+    """Return why no connection could be made; the proxy may be the cause."""
     import aiohttp  # noqa: PLC0415 -- loaded by now
 
     match error:
         case aiohttp.ClientConnectorCertificateError():
             reason = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
-            return TlsError(f"The certificate of {error.host} is not trusted: {excerpt(reason)}.")
+            return TlsError(f"The certificate of {error.host} is not trusted: {excerpt(reason)}")
         case aiohttp.ClientSSLError():
             return _tls_error(error.os_error, error.host)
         case aiohttp.ClientProxyConnectionError():
-            return ProxyError(f"The proxy for {host} cannot be reached: {_reason(error.os_error)}.")
+            return ProxyError(f"The proxy for {host} cannot be reached: {_reason(error.os_error)}")
         case aiohttp.ClientConnectorDNSError() if error.host != name:
-            return ProxyError(f"The proxy {error.host} cannot be found: {_reason(error.os_error)}.")
+            return ProxyError(f"The proxy {error.host} was not found: {_reason(error.os_error)}")
         case aiohttp.ClientConnectorDNSError():
-            return UnreachableError(f"The host {host} cannot be found: {_reason(error.os_error)}.")
-    return UnreachableError(f"There is no connection to {host}: {_reason(error.os_error)}.")
+            return UnreachableError(f"The host {host} was not found: {_reason(error.os_error)}")
+    return UnreachableError(f"Cannot connect to {host}: {_reason(error.os_error)}")
 
 
 def _tls_error(error: OSError, host: str) -> DapError:
-    """Return what a failed handshake means: a connection that was cut in it may well stand the next time."""
+    # A connection that was cut during the handshake may succeed next time; a rejected certificate will not.
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return NetworkError(f"{host} closed the connection while it was being secured.")
+        return NetworkError(f"{host} closed the connection during the TLS handshake")
     reason = cast(str | None, getattr(error, "reason", None)) or str(error)
-    return TlsError(f"No secure connection to {host} came about: {excerpt(reason)}.")
+    return TlsError(f"The TLS connection to {host} failed: {excerpt(reason)}")
 
 
 def _reason(error: BaseException) -> str:

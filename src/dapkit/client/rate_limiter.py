@@ -1,9 +1,8 @@
-"""The limiter: lets each request go when its endpoint's budget allows, over all tables and all our processes.
+"""The rate limiter: each request waits until its endpoint's budget allows it, across all tables and processes.
 
-Requests of one endpoint go in the order in which they came, with repeated submissions behind first ones. What
-the processes of one client have spent lies in a file of the user's state folder, held for the moment of
-reading and writing it. The file is a help, not a condition: when it cannot be read, written or locked, each
-process keeps to the budget by itself.
+Requests to one endpoint are sent in the order in which they were made, resubmissions after first submissions. All
+processes of one client record their requests in a file of the user's state folder. The file helps, but is not required:
+if it cannot be read, written or locked, each process keeps to the budget by itself.
 """
 
 import asyncio
@@ -12,8 +11,8 @@ import heapq
 import itertools
 import logging
 import uuid
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -26,36 +25,41 @@ from dapkit.protocol.budget import (
     Budget,
     RateLimit,
     RequestSlot,
-    answered,
-    merged,
-    narrowed,
-    next_free,
-    pruned,
-    taken,
+    add_request,
+    apply_rate_limit,
+    complete_request,
+    merge,
+    next_request_time,
+    remove_expired,
 )
 from dapkit.protocol.error_response import Endpoint
 
 _LOG: Final = logging.getLogger(__name__)
-_LOOK_AGAIN: Final = 30.0
-"""Seconds after which the shared file is read again, since other processes may have had their answers."""
 
-_LOCK_TRIES: Final = 100
+# A wait is computed from requests that may still be in flight in other processes. Their responses come earlier than
+# assumed, so the file is read again after this many seconds.
+_REFRESH_INTERVAL: Final = 30.0
+
+# A process holds the lock for a millisecond. One that was suspended with it may hold it for hours: after a second in
+# all, go on without the file.
+_LOCK_ATTEMPTS: Final = 100
 _LOCK_PAUSE: Final = 0.01
 _VERSION: Final = 1
 
-Order = tuple[bool, int]
-"""The place of a request in its lane: first submissions before repeated ones, then as they came."""
+QueuePosition = tuple[bool, int]
+"""A request's position in its endpoint's queue: whether it is a resubmission, then its number."""
 
 
-class _Ledger(msgspec.Struct):
-    """What the file holds."""
-
+class _FileContent(msgspec.Struct):
     version: int
-    lanes: dict[str, Budget]
+    endpoints: dict[str, Budget]
 
 
 class RateLimitFile:
-    """The file in which all processes of one client write down their requests of the last minute."""
+    """The file in which all processes of one client record their requests of the last minutes.
+
+    Its lock is held from reading until writing, so that no two processes take the same slot.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -63,163 +67,167 @@ class RateLimitFile:
 
     @classmethod
     def of_client(cls, state_folder: Path, base_url: str, client_id: str) -> "RateLimitFile":
-        """Return the file of a client; its name tells nothing of either."""
+        """Return the file of a client. Its name, a hash, reveals neither the service nor the client."""
         name = hashlib.sha256(f"{base_url}\n{client_id}".encode()).hexdigest()[:32]
         return cls(state_folder / "pace" / f"{name}.json")
 
     def acquire(self) -> bool:
-        """Try once to get hold of the file. Raises OSError when there can be none."""
+        """Try once to lock the file. Raises OSError if there can be no such file."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         return self._lock.acquire()
 
     def release(self) -> None:
-        """Let others have it."""
+        """Unlock the file."""
         self._lock.release()
 
     def read(self) -> dict[str, Budget]:
-        """Return what is written; a file that is absent, torn or of another version counts as empty."""
+        """Return the recorded budgets; a missing or invalid file, or one of another version, counts as empty."""
         try:
-            ledger = msgspec.json.decode(self.path.read_bytes(), type=_Ledger)
+            content = msgspec.json.decode(self.path.read_bytes(), type=_FileContent)
         except (OSError, msgspec.DecodeError, RecursionError):
             return {}
-        return ledger.lanes if ledger.version == _VERSION else {}
+        return content.endpoints if content.version == _VERSION else {}
 
-    def write(self, lanes: Mapping[str, Budget]) -> None:
-        """Replace what is written. Raises OSError."""
-        fresh = self.path.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(_Ledger(_VERSION, dict(lanes))))
-        fresh.replace(self.path)
+    def write(self, endpoints: Mapping[str, Budget]) -> None:
+        """Replace the recorded budgets. Raises OSError."""
+        new = self.path.with_suffix(".new")
+        new.write_bytes(msgspec.json.encode(_FileContent(_VERSION, dict(endpoints))))
+        new.replace(self.path)
 
 
 @dataclass(slots=True)
 class EndpointQueue:
-    """One endpoint: who waits, and what this process has spent."""
+    """The requests to one endpoint.
 
+    Attributes:
+        limit: requests per minute, None if unlimited.
+        waiting: the positions of waiting requests, a heap.
+        own: what this process has used.
+        known: what all processes have used, as last read.
+        changed: set, and then replaced, whenever a waiting request may have become ready.
+    """
+
+    endpoint: Endpoint
     limit: int | None
-    waiting: list[Order] = field(default_factory=list)
-    mine: Budget = field(default_factory=Budget)
-    seen: Budget = field(default_factory=Budget)
+    waiting: list[QueuePosition] = field(default_factory=list)
+    own: Budget = field(default_factory=Budget)
+    known: Budget = field(default_factory=Budget)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def stir(self) -> None:
-        """Let everybody who waits look again."""
+    def notify(self) -> None:
+        """Wake all waiting requests, so that they check again."""
         self.changed.set()
         self.changed = asyncio.Event()
 
 
+@dataclass(slots=True)
 class Permit:
-    """A request that may go now, and what its answer said of the pace."""
+    """A request that may be sent now."""
 
-    def __init__(self, slot: RequestSlot) -> None:
-        self.slot = slot
-        self.demanded: float | None = None
+    slot: RequestSlot
+    pause: float | None = None
 
-    def refused(self, pause: float) -> None:
-        """Note that the answer was a 429 after which nothing may be sent for so many seconds."""
-        self.demanded = pause
+    def rate_limited(self, pause: float) -> None:
+        """Note that the response was a 429, after which nothing may be sent for so many seconds."""
+        self.pause = pause
 
 
 class RateLimiter:
-    """Gives each request its turn.
+    """Lets each request wait for its permit.
 
     Args:
-        pace: how fast.
-        clock: the time.
-        file: where the requests of all processes are written down; None for a pace that is not shared.
+        rate_limit: the allowed rates.
+        clock: the source of time.
+        file: where all processes record their requests; None to share nothing.
     """
 
-    def __init__(self, pace: RateLimit, clock: Clock, file: RateLimitFile | None = None) -> None:
+    def __init__(self, rate_limit: RateLimit, clock: Clock, file: RateLimitFile | None = None) -> None:
         self._clock = clock
         self._file = file
-        self._name = uuid.uuid4().hex[:12]
+        self._process = uuid.uuid4().hex[:12]
         self._numbers = itertools.count()
-        self._lanes = {endpoint: EndpointQueue(pace.limit(endpoint)) for endpoint in Endpoint}
+        self._queues = {each: EndpointQueue(each, rate_limit.requests_per_minute(each)) for each in Endpoint}
 
-    def order(self, *, again: bool = False) -> Order:
-        """Return a place in the lane: a request keeps the same one over all its attempts."""
-        return (again, next(self._numbers))
+    def queue_position(self, *, resubmit: bool = False) -> QueuePosition:
+        """Return a position in the queue, which a request keeps over all its attempts."""
+        return (resubmit, next(self._numbers))
 
     @asynccontextmanager
-    async def turn(self, endpoint: Endpoint, order: Order) -> AsyncIterator[Permit]:
-        """Wait until the request may go; leaving the context means that its answer came, or never will."""
-        lane = self._lanes[endpoint]
-        turn = Permit(await self._take(endpoint, lane, order))
+    async def permit(self, endpoint: Endpoint, position: QueuePosition) -> AsyncIterator[Permit]:
+        """Wait until the request may be sent. Leave the context when its response was received, or never will be."""
+        queue = self._queues[endpoint]
+        permit = Permit(await self._wait_for_slot(queue, position))
         try:
-            yield turn
+            yield permit
         finally:
-            self._settle(endpoint, lane, turn)
+            self._complete(queue, permit)
 
-    async def _take(self, endpoint: Endpoint, lane: EndpointQueue, order: Order) -> RequestSlot:
-        heapq.heappush(lane.waiting, order)
+    async def _wait_for_slot(self, queue: EndpointQueue, position: QueuePosition) -> RequestSlot:
+        heapq.heappush(queue.waiting, position)
         try:
             while True:
-                free = None
-                if lane.waiting[0] == order:
-                    outcome = await self._try(endpoint, lane, order)
+                ready_at = None
+                # Only the first in the queue looks at the budget; the others wait for it to leave.
+                if queue.waiting[0] == position:
+                    outcome = await self._take_slot(queue, position)
                     if isinstance(outcome, RequestSlot):
                         return outcome
-                    free = outcome
-                await self._wait(lane, free)
+                    ready_at = outcome
+                await self._wait_for_change(queue, ready_at)
         finally:
-            lane.waiting.remove(order)
-            heapq.heapify(lane.waiting)
-            lane.stir()
+            queue.waiting.remove(position)
+            heapq.heapify(queue.waiting)
+            queue.notify()
 
-    async def _try(self, endpoint: Endpoint, lane: EndpointQueue, order: Order) -> RequestSlot | float:
-        """Return the slot that was taken, or when to try again."""
-        shared = lane.limit is not None and await self._acquire()
-        try:
+    async def _take_slot(self, queue: EndpointQueue, position: QueuePosition) -> RequestSlot | float:
+        """Return the slot that was taken, or the time of the next try."""
+        shared = queue.limit is not None and await self._lock_file()
+        with self._released_file(shared=shared):
             now = self._clock.now()
-            if lane.waiting[0] != order:
-                return now
-            lane.seen = self._merged(endpoint, lane, now, shared=shared)
-            free = next_free(lane.seen, lane.limit, now)
-            if free > now:
-                return min(free, now + _LOOK_AGAIN) if self._file is not None else free
-            slot = RequestSlot(id=f"{self._name}-{next(self._numbers)}", taken=now)
-            lane.mine = taken(lane.mine, slot)
-            lane.seen = taken(lane.seen, slot)
+            if queue.waiting[0] != position:
+                return now  # a request with an earlier position came while we waited for the lock
+            queue.known = self._used(queue, now, shared=shared)
+            ready_at = next_request_time(queue.known, queue.limit, now)
+            if ready_at > now:
+                return min(ready_at, now + _REFRESH_INTERVAL) if self._file is not None else ready_at
+            slot = RequestSlot(id=f"{self._process}-{next(self._numbers)}", sent_at=now)
+            queue.own = add_request(queue.own, slot)
+            queue.known = add_request(queue.known, slot)
             if shared:
-                self._write(endpoint, lane.seen)
+                self._write(queue)
             return slot
-        finally:
-            if shared and self._file is not None:
-                self._file.release()
 
-    def _settle(self, endpoint: Endpoint, lane: EndpointQueue, turn: Permit) -> None:
-        """Write down that the answer came. If the file is busy, the next turn writes it."""
+    def _complete(self, queue: EndpointQueue, permit: Permit) -> None:
+        """Record that the response was received. If another process has the file, the next permit writes it."""
         now = self._clock.now()
-        shared = lane.limit is not None and self._acquire_at_once()
-        try:
-            if turn.demanded is not None:
-                known = self._merged(endpoint, lane, now, shared=shared)
-                told = narrowed(known, turn.slot, lane.limit, now, turn.demanded)
-                lane.mine = replace(told, slots=lane.mine.slots)
-            lane.mine = answered(lane.mine, turn.slot, lane.limit, now)
-            lane.seen = self._merged(endpoint, lane, now, shared=shared)
+        shared = queue.limit is not None and self._try_lock_file()
+        with self._released_file(shared=shared):
+            if permit.pause is not None:
+                used = self._used(queue, now, shared=shared)
+                limited = apply_rate_limit(used, permit.slot, queue.limit, now, permit.pause)
+                queue.own = replace(limited, slots=queue.own.slots)
+            queue.own = complete_request(queue.own, permit.slot, queue.limit, now)
+            queue.known = self._used(queue, now, shared=shared)
             if shared:
-                self._write(endpoint, lane.seen)
-        finally:
-            if shared and self._file is not None:
-                self._file.release()
-            lane.stir()
+                self._write(queue)
+        queue.notify()
 
-    def _merged(self, endpoint: Endpoint, lane: EndpointQueue, now: float, *, shared: bool) -> Budget:
-        """Return what all processes have spent, as far as it is known; our own requests are known best.
+    def _used(self, queue: EndpointQueue, now: float, *, shared: bool) -> Budget:
+        """Return what all processes have used, as far as this one knows.
 
-        Without a limit there is nothing to share: what is on its way of ours is all that counts.
+        Without a limit there is nothing to share: only our own requests in flight count.
         """
-        lane.mine = pruned(lane.mine, now)
-        if lane.limit is None:
-            return lane.mine
-        others = lane.seen
+        queue.own = remove_expired(queue.own, now)
+        if queue.limit is None:
+            return queue.own
+        others = queue.known
         if shared and self._file is not None:
-            others = self._file.read().get(endpoint.value, Budget())
-        return pruned(merged((others, lane.mine)), now)
+            others = self._file.read().get(queue.endpoint.value, Budget())
+        return remove_expired(merge((others, queue.own)), now)
 
-    async def _wait(self, lane: EndpointQueue, until: float | None) -> None:
-        """Wait for a change of the lane, or for a time."""
-        changed = lane.changed
+    async def _wait_for_change(self, queue: EndpointQueue, until: float | None) -> None:
+        """Wait until the queue changes, or until a time if one is given."""
+        changed = queue.changed
         if until is None:
             await changed.wait()
             return
@@ -233,33 +241,40 @@ class RateLimiter:
             for wait in waits:
                 wait.cancel()
 
-    async def _acquire(self) -> bool:
-        """Get hold of the file, or give it up after a second: its holder may have been stopped."""
-        for _ in range(_LOCK_TRIES):
-            if self._acquire_at_once():
+    async def _lock_file(self) -> bool:
+        for _ in range(_LOCK_ATTEMPTS):
+            if self._try_lock_file():
                 return True
             if self._file is None:
                 return False
             await self._clock.sleep(_LOCK_PAUSE)
         return False
 
-    def _acquire_at_once(self) -> bool:
+    def _try_lock_file(self) -> bool:
         try:
             return self._file is not None and self._file.acquire()
         except OSError as error:
-            self._unshare(error)
+            self._stop_sharing(error)
             return False
 
-    def _write(self, endpoint: Endpoint, budget: Budget) -> None:
+    @contextmanager
+    def _released_file(self, *, shared: bool) -> Iterator[None]:
+        """Release the file's lock at the end, if it is held."""
+        try:
+            yield
+        finally:
+            if shared and self._file is not None:
+                self._file.release()
+
+    def _write(self, queue: EndpointQueue) -> None:
         if self._file is None:
             return
         try:
-            self._file.write({**self._file.read(), endpoint.value: budget})
+            self._file.write({**self._file.read(), queue.endpoint.value: queue.known})
         except OSError as error:
             self._file.release()
-            self._unshare(error)
+            self._stop_sharing(error)
 
-    def _unshare(self, error: OSError) -> None:
-        """Go on alone: the budget is then this process's own."""
-        _LOG.debug("the pace is not shared with other processes: %s", error.strerror)
+    def _stop_sharing(self, error: OSError) -> None:
+        _LOG.debug("the rate limit is not shared with other processes: %s", error.strerror)
         self._file = None

@@ -1,9 +1,8 @@
-"""A session with the service: every call of its API, through one place.
+"""A session with the service: every request to its API.
 
-`Session.call` is that place: it brings the token, waits for the pace, sends, understands the answer and
-decides what a failure means, for every request, the login included. `Session.open` reads objects from the
-store, which gets no credentials and is not retried here, because only who writes the file knows from where to
-go on.
+All requests, the login included, go through `Session.call`: it gets the token, waits for the rate limiter, sends,
+decodes the response, and decides what a failure means. `Session.open` reads objects from the object store. It sends no
+credentials and does not retry: only the caller, who writes the file, knows from which byte to continue.
 """
 
 import base64
@@ -36,49 +35,51 @@ from dapkit.errors import (
 from dapkit.model import SANDBOX_SERVICE, Failure, Job, Query, VersionedSchema
 from dapkit.protocol import messages
 from dapkit.protocol.budget import PUBLISHED_RATE_LIMIT, RateLimit
-from dapkit.protocol.error_response import Endpoint, error_of, foreign_error, is_foreign
-from dapkit.protocol.redaction import excerpt, place, redact
+from dapkit.protocol.error_response import Endpoint, error_from_response, intermediary_error, is_from_intermediary
+from dapkit.protocol.redaction import display_url, excerpt, redact
 from dapkit.protocol.retry import (
     AttemptHistory,
     FailedAttempt,
     GiveUp,
-    Renew,
+    RenewToken,
     Retry,
     RetryPolicy,
+    add_failure,
     classify,
-    http_date,
-    lengthened,
-    retry_after,
+    parse_http_date,
+    parse_retry_after,
 )
-from dapkit.protocol.token import Token, token_of
+from dapkit.protocol.token import Token, token_from_response
 
 _LOG: Final = logging.getLogger(__name__)
 USER_AGENT: Final = f"dapkit/{__version__} (Python {platform.python_version()}; {platform.system()})"
 
-_MOST_REDIRECTS: Final = 5
-_SHORTEST_SECRET: Final = 8
+_MAX_REDIRECTS: Final = 5
+_MIN_SECRET_LENGTH: Final = 8
+"""Shorter texts are not hidden: a secret of a few characters would hide parts of ordinary words."""
+
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _T = TypeVar("_T")
 
 RetryListener = Callable[[DapError, float, str | None], None]
-"""Called before a request is repeated: why, after how many seconds, for which table."""
+"""Called before a request is repeated: with the error, the pause in seconds, and the table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOptions:
-    """What a session is made of.
+    """How to reach the service.
 
     Args:
-        base_url: the service's address, such as `https://api-gateway.instructure.com`.
-        credentials: what is shown at the login.
-        user_agent: what the service is told that we are.
+        base_url: the service's URL, such as `https://api-gateway.instructure.com`.
+        credentials: the client id and secret.
+        user_agent: the User-Agent header.
         scope: for users with several, for example a root account.
-        pace: how fast to ask.
-        state_folder: where the processes of one client share their pace; None shares nothing.
-        ca_file: certificates (PEM) to trust beside the system's.
-        retry_timeout: for how long a request may go on failing.
-        identity: what journals call the service; by default its address.
-        data_clock: what tells the time of the service's data in seconds since the epoch; by default the clock does.
+        pace: the rate limit to keep to.
+        state_folder: where the processes of one client share their rate limit; None to share nothing.
+        ca_file: certificates (PEM) to trust in addition to the system's.
+        retry_policy: how long a request is retried.
+        identity: the name of the service in journals and manifests; by default its URL.
+        data_clock: the time of the service's data in seconds since the epoch; by default the clock's.
     """
 
     base_url: str
@@ -88,13 +89,13 @@ class SessionOptions:
     pace: RateLimit = PUBLISHED_RATE_LIMIT
     state_folder: Path | None = None
     ca_file: Path | None = None
-    retry_timeout: RetryPolicy = field(default_factory=RetryPolicy)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     identity: str | None = None
     data_clock: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class ApiCall:
     """One call of the API. `path` is encoded and begins after the base URL."""
 
     endpoint: Endpoint
@@ -104,22 +105,22 @@ class Call:
     media_type: str = messages.JSON_MEDIA_TYPE
     table: str | None = None
     job_id: str | None = None
-    again: bool = False
+    resubmit: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginCheck:
-    """What a login shows: when its token ends, and how many seconds our clock is ahead of the service's."""
+    """The result of a login: when its token expires, and how many seconds our clock is ahead of the service's."""
 
     expires_at: float
     skew: float | None
 
 
-def normal_base_url(text: str) -> str:
-    """Return a base URL without trailing slashes.
+def normalize_base_url(text: str) -> str:
+    """Return a base URL with the host in lower case and without trailing slashes.
 
     Raises:
-        UsageError: it is not the address of a service.
+        UsageError: it is not a valid base URL.
     """
     url = text.strip().rstrip("/")
     try:
@@ -130,25 +131,25 @@ def normal_base_url(text: str) -> str:
         valid, parts = False, urlsplit("")
     if not valid or not url.isascii() or any(not "!" <= character <= "~" for character in url):
         raise UsageError(
-            f"{place(text)!r} is not the base URL of a service.",
-            hint="It is written like https://api-gateway.instructure.com (--base-url or DAP_API_URL).",
+            f"Invalid base URL {display_url(text)!r}",
+            hint="Use a URL such as https://api-gateway.instructure.com (--base-url or DAP_API_URL).",
         )
     if parts.query or parts.fragment or parts.username is not None:
         raise UsageError(
-            f"The base URL {place(text)!r} has more than a host and a path.",
-            hint="Credentials go into DAP_CLIENT_ID and DAP_CLIENT_SECRET, a scope into --scope.",
+            f"The base URL {display_url(text)!r} contains more than a host and a path",
+            hint="Put credentials into DAP_CLIENT_ID and DAP_CLIENT_SECRET, and a scope into --scope.",
         )
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path}"
 
 
 class Session:
-    """A session with the service; used as an asynchronous context manager.
+    """A session with the service. Use it as an asynchronous context manager.
 
     Args:
-        options: what it is made of.
-        clock: the time.
-        transport: what sends the requests; by default real HTTP.
-        on_retry: is told of every repetition.
+        options: how to reach the service.
+        clock: the source of time.
+        transport: sends the requests; by default over HTTP.
+        on_retry: called before each retry.
     """
 
     def __init__(
@@ -159,7 +160,7 @@ class Session:
         transport: Transport | None = None,
         on_retry: RetryListener | None = None,
     ) -> None:
-        self._base_url = normal_base_url(options.base_url)
+        self._base_url = normalize_base_url(options.base_url)
         self.identity: str = options.identity or self._base_url
         self._options = options
         self.clock = clock
@@ -167,22 +168,22 @@ class Session:
         self._transport = transport or AiohttpTransport(ca_file=options.ca_file)
         self._on_retry = on_retry
         file = None
-        if options.state_folder is not None and options.pace.submissions is not None:
+        if options.state_folder is not None and options.pace.jobs_per_minute is not None:
             file = RateLimitFile.of_client(options.state_folder, self._base_url, options.credentials.client_id)
-        self._pacer = RateLimiter(options.pace, clock, file)
+        self._rate_limiter = RateLimiter(options.pace, clock, file)
         self._tokens = TokenProvider(self._log_in, clock)
-        self._answered = False
-        self._understood = False
-        self._login: _LoginTimes | None = None
-        self._secrets = {options.credentials.client_secret, _pair(options.credentials)}
+        self._service_responded = False
+        self._response_understood = False
+        self._last_login: _LoginTimes | None = None
+        self._secrets = {options.credentials.client_secret, _basic_credentials(options.credentials)}
 
     @property
     def sandbox(self) -> bool:
-        """Whether the service is a sandbox inside this process, and the data so synthetic."""
+        """Whether the service is the sandbox inside this process, so that all data is synthetic."""
         return self.identity == SANDBOX_SERVICE
 
     def data_now(self) -> datetime:
-        """Return the time (UTC) by which the age of data is told: a sandbox's data has a clock of its own."""
+        """Return the time (UTC) to compare the age of data with: a sandbox's data has its own clock."""
         return datetime.fromtimestamp((self._options.data_clock or self.clock.now)(), UTC)
 
     async def __aenter__(self) -> Self:
@@ -194,177 +195,188 @@ class Session:
         await self.close()
 
     async def close(self) -> None:
-        """Give up whatever is under way and all connections."""
+        """Cancel a running login and close all connections."""
         await self._tokens.close()
         await self._transport.close()
 
     async def tables(self, namespace: str) -> tuple[str, ...]:
-        """Return the names of a namespace's tables, as the service orders them."""
-        call = Call(endpoint=Endpoint.TABLES, method="GET", path=self._query_path(namespace))
+        """Return the names of a namespace's tables, in the service's order."""
+        call = ApiCall(endpoint=Endpoint.TABLES, method="GET", path=self._query_path(namespace))
         return await self.call(call, messages.decode_tables)
 
     async def schema(self, namespace: str, table: str) -> VersionedSchema:
         """Return a table's schema with its version."""
         path = self._query_path(namespace, table, "schema")
-        call = Call(endpoint=Endpoint.SCHEMA, method="GET", path=path, table=table)
+        call = ApiCall(endpoint=Endpoint.SCHEMA, method="GET", path=path, table=table)
         return await self.call(call, lambda body: messages.decode_schema(body, namespace, table))
 
-    async def submit(self, namespace: str, table: str, query: Query, *, again: bool = False) -> Job:
-        """Ask for a table; the service may return a job that it already has, in any state.
+    async def submit(self, namespace: str, table: str, query: Query, *, resubmit: bool = False) -> Job:
+        """Submit a query. The service may return an existing job for an equal query, in any state.
 
         Args:
-            namespace: where the table is.
-            table: its name.
-            query: what is asked of it.
-            again: whether this repeats a query, which goes behind those that were not asked yet.
+            namespace: the table's namespace.
+            table: the table's name.
+            query: what to request.
+            resubmit: whether the query was submitted before; it then waits behind first submissions.
         """
-        call = Call(
+        call = ApiCall(
             endpoint=Endpoint.SUBMIT,
             method="POST",
             path=self._query_path(namespace, table, "data"),
             body=messages.encode_query(query),
             table=table,
-            again=again,
+            resubmit=resubmit,
         )
-        return self._shown(await self.call(call, messages.decode_job))
+        return self._with_redacted_failure(await self.call(call, messages.decode_job))
 
     async def poll(self, job_id: str) -> Job:
-        """Return how a job stands. Raises ExpiredError when the service knows it no more."""
-        path = f"/dap/job/{messages.segment(job_id)}"
-        call = Call(endpoint=Endpoint.POLL, method="GET", path=path, job_id=job_id)
-        return self._shown(await self.call(call, messages.decode_job))
+        """Return the current state of a job. Raises ExpiredError if the service no longer has it."""
+        path = f"/dap/job/{messages.path_segment(job_id)}"
+        call = ApiCall(endpoint=Endpoint.POLL, method="GET", path=path, job_id=job_id)
+        return self._with_redacted_failure(await self.call(call, messages.decode_job))
 
     async def sign(self, object_ids: Sequence[str]) -> dict[str, str]:
-        """Return a URL for each object, good for minutes. Raises ExpiredError when one is gone."""
+        """Return a URL for each object, valid for minutes. Raises ExpiredError if one no longer exists."""
         if not object_ids:
             return {}
         body = messages.encode_object_ids(object_ids)
-        call = Call(endpoint=Endpoint.SIGN, method="POST", path="/dap/object/url", body=body)
-        return await self.call(call, lambda answer: messages.decode_urls(answer, object_ids))
+        call = ApiCall(endpoint=Endpoint.SIGN, method="POST", path="/dap/object/url", body=body)
+        return await self.call(call, lambda response: messages.decode_urls(response, object_ids))
 
     async def check_login(self) -> LoginCheck:
-        """Log in anew and return what that shows."""
-        token = await self._tokens.fresh()
-        times = self._login
-        date = None if times is None else times.service_date
-        if times is None or date is None:
+        """Log in again and return the result."""
+        token = await self._tokens.renew()
+        login = self._last_login
+        if login is None or login.service_date is None:
             return LoginCheck(expires_at=token.expires_at, skew=None)
-        # the service wrote its date, cut to the second, some time between our sending and its arrival
-        return LoginCheck(expires_at=token.expires_at, skew=(times.asked_at + times.answered_at) / 2 - date - 0.5)
+        # The service wrote its date, truncated to a second, at some moment between our sending and our receiving.
+        # So take the middle of both, and half a second for the truncation.
+        skew = (login.requested_at + login.answered_at) / 2 - login.service_date - 0.5
+        return LoginCheck(expires_at=token.expires_at, skew=skew)
 
     @asynccontextmanager
     async def open(self, url: str, *, offset: int = 0, etag: str | None = None) -> AsyncIterator[HttpStream]:
-        """Open an object of the store, from a byte on; redirects are followed.
+        """Open an object of the store, starting at a byte, and follow redirects. Failures are not retried.
 
-        The caller looks at the status: 206 when the store gives just the rest, 200 when it gives everything
-        (also because the object is another by now), anything else when it refuses. A failure is not retried.
+        The caller checks the status: 206 if the store sends the rest, 200 if it sends everything (it ignores ranges, or
+        the object has changed), anything else if it rejects the request.
 
         Args:
             url: the object's signed URL.
-            offset: the first byte wanted.
-            etag: the strong entity tag that the bytes before came with.
+            offset: the first byte to read.
+            etag: the strong entity tag of the bytes before it.
 
         Raises:
-            NetworkError: no answer came, or it breaks off or stops while it is read.
-            UnexpectedResponseError: redirects without end or to where none may lead.
+            NetworkError: no response, or the connection broke or stalled while the body was read.
+            UnexpectedResponseError: too many redirects, or one to a URL that is not allowed.
         """
         headers = {"User-Agent": self._options.user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
         if offset:
             headers["Range"] = f"bytes={offset}-"
             if etag is not None:
                 headers["If-Range"] = etag
-        for _ in range(_MOST_REDIRECTS + 1):
+        for _ in range(_MAX_REDIRECTS + 1):
             async with self._transport.stream(HttpRequest(method="GET", url=url, headers=headers)) as stream:
                 location = stream.headers.get("Location") if stream.status in _REDIRECTS else None
                 if location is None:
                     yield stream
                     return
-            url = _redirected(url, location)
-        raise UnexpectedResponseError(f"The object store redirects without end, lastly to {place(url)}.")
+            url = _redirect_target(url, location)
+        raise UnexpectedResponseError(f"Too many redirects by the object store, the last one to {display_url(url)}")
 
-    async def call(self, call: Call, decode: Callable[[bytes], _T]) -> _T:
-        """Make one call of the API and return its decoded answer, however often it takes.
+    async def call(self, call: ApiCall, decode: Callable[[bytes], _T]) -> _T:
+        """Make one call of the API, with retries, and return its decoded response.
 
         Raises:
-            DapError: what finally went wrong, with the table or job that the call names.
+            DapError: the error of the last attempt, with the table or job of the call.
         """
-        order = self._pacer.order(again=call.again)
-        trail = AttemptHistory()
+        position = self._rate_limiter.queue_position(resubmit=call.resubmit)
+        history = AttemptHistory()
         while True:
             token = None if call.endpoint is Endpoint.LOGIN else await self._token(call)
-            async with self._pacer.turn(call.endpoint, order) as turn:
+            async with self._rate_limiter.permit(call.endpoint, position) as permit:
                 sent_at = self.clock.now()
                 outcome = await self._attempt(call, token, decode)
                 if not isinstance(outcome, FailedAttempt):
                     return outcome
-                self._hide_secrets(outcome.error)
-                trail = lengthened(trail, outcome.error, self.clock.now() - sent_at)
-                trail = replace(trail, answered=self._answered, understood=self._understood)
-                step = classify(outcome, trail, self._options.retry_timeout, random.random())
-                limited = isinstance(outcome.error, RateLimitedError)
-                if limited and isinstance(step, Retry):
-                    turn.refused(step.after)
+                self._redact_error(outcome.error)
+                history = replace(
+                    add_failure(history, outcome.error, self.clock.now() - sent_at),
+                    service_responded=self._service_responded,
+                    response_understood=self._response_understood,
+                )
+                step = classify(outcome, history, self._options.retry_policy, random.random())
+                rate_limited = isinstance(outcome.error, RateLimitedError)
+                if rate_limited and isinstance(step, Retry):
+                    permit.rate_limited(step.after)
             _LOG.debug("%s failed (%s): %s", call.endpoint, type(step).__name__, outcome.error.message)
             match step:
                 case Retry(after):
                     if self._on_retry is not None:
-                        self._on_retry(_placed(outcome.error, call), after, call.table)
-                    # a pause after a 429 is part of the pace now, which the next attempt waits for
-                    if not limited:
-                        trail = replace(trail, spent=trail.spent + after)
+                        self._on_retry(_with_context(outcome.error, call), after, call.table)
+                    # After a 429, the rate limiter makes all requests to this endpoint wait, the next attempt
+                    # included. Sleeping here too would double the pause.
+                    if not rate_limited:
+                        history = replace(history, seconds=history.seconds + after)
                         await self.clock.sleep(after)
-                case Renew():
-                    trail = replace(trail, renewals=trail.renewals + 1)
+                case RenewToken():
+                    history = replace(history, token_renewals=history.token_renewals + 1)
                     if token is not None:
-                        self._tokens.reject(token)
+                        self._tokens.discard(token)
                 case GiveUp(error):
-                    raise _placed(error, call)
+                    raise _with_context(error, call)
 
-    async def _attempt(self, call: Call, token: Token | None, decode: Callable[[bytes], _T]) -> _T | FailedAttempt:
-        """Send a call once; return its decoded answer or what went wrong."""
+    async def _attempt(self, call: ApiCall, token: Token | None, decode: Callable[[bytes], _T]) -> _T | FailedAttempt:
+        """Send a call once; return its decoded response or the failure."""
         sent_at = self.clock.now()
         try:
-            answer = await self._transport.send(self._request(call, token))
+            response = await self._transport.send(self._request(call, token))
         except (NetworkError, UnexpectedResponseError) as error:
-            return FailedAttempt(error=error, garbled=True)
-        self._answered = True
-        date = http_date(answer.headers.get("Date"))
+            return FailedAttempt(error=error, unreadable=True)
+        self._service_responded = True
+        date = parse_http_date(response.headers.get("Date"))
         if call.endpoint is Endpoint.LOGIN:
-            self._login = _LoginTimes(sent_at, self.clock.now(), date)
-        if answer.status in {200, 202}:
+            self._last_login = _LoginTimes(sent_at, self.clock.now(), date)
+        if response.status in {200, 202}:
             try:
-                value = decode(answer.body)
+                value = decode(response.body)
             except UnexpectedResponseError as error:
-                return FailedAttempt(error=error, garbled=messages.garbled(answer.body))
-            self._understood = True
+                return FailedAttempt(error=error, unreadable=not messages.is_json(response.body))
+            self._response_understood = True
             return value
-        if self._understood and is_foreign(answer.status, answer.body):
-            return FailedAttempt(error=foreign_error(call.endpoint, answer.status, answer.body), garbled=True)
+        # Before the first readable response, an HTML error page means a wrong URL and is final. Afterwards, it is a
+        # temporary failure of something in between.
+        if self._response_understood and is_from_intermediary(response.status, response.body):
+            page = intermediary_error(call.endpoint, response.status, response.body)
+            return FailedAttempt(error=page, unreadable=True)
+        now = self.clock.now() if date is None else date
         return FailedAttempt(
-            error=error_of(call.endpoint, answer.status, answer.body, answer.headers.get("Location")),
-            demand=retry_after(answer.headers.get("Retry-After"), self.clock.now() if date is None else date),
-            renewable=token is not None,
+            error=error_from_response(call.endpoint, response.status, response.body, response.headers.get("Location")),
+            retry_after=parse_retry_after(response.headers.get("Retry-After"), now),
+            token_sent=token is not None,
         )
 
-    def _request(self, call: Call, token: Token | None) -> HttpRequest:
+    def _request(self, call: ApiCall, token: Token | None) -> HttpRequest:
         headers = {
             "User-Agent": self._options.user_agent,
             "Accept": messages.JSON_MEDIA_TYPE,
             "Accept-Encoding": "identity",
-            "Authorization": f"Basic {_pair(self._options.credentials)}" if token is None else f"Bearer {token.text}",
+            "Authorization": f"Basic {_basic_credentials(self._options.credentials)}"
+            if token is None
+            else f"Bearer {token.text}",
         }
         if call.body is not None:
             headers["Content-Type"] = call.media_type
         return HttpRequest(method=call.method, url=self._base_url + call.path, headers=headers, body=call.body)
 
-    def _hide_secrets(self, error: DapError) -> None:
-        """Take out of an error what the service may have echoed of ours."""
+    def _redact_error(self, error: DapError) -> None:
+        """Remove our secrets from an error: the service may have echoed them."""
         message = self._redacted(error.message)
         error.message, error.args = message, (message,)
         error.hint, error.uuid = self._redacted(error.hint), error.uuid and self._redacted(error.uuid)
 
-    def _shown(self, job: Job) -> Job:
-        """Return a job whose failure may be told: the service may have echoed of ours there, too."""
+    def _with_redacted_failure(self, job: Job) -> Job:
+        """Return the job with our secrets removed from its failure."""
         if job.failure is None:
             return job
         failure = Failure(
@@ -375,33 +387,32 @@ class Session:
         return replace(job, failure=failure)
 
     def _redacted(self, text: str) -> str:
-        """Return a text without the secrets of this session; what is too short to be one stays."""
-        return redact(text, *(secret for secret in self._secrets if len(secret) >= _SHORTEST_SECRET))
+        return redact(text, *(secret for secret in self._secrets if len(secret) >= _MIN_SECRET_LENGTH))
 
-    async def _token(self, call: Call) -> Token:
+    async def _token(self, call: ApiCall) -> Token:
         try:
             return await self._tokens.current()
         except DapError as error:
-            # the login's error is shared by all who waited for it: each gets one of its own
-            raise _placed(copy.copy(error), call) from error
+            # All requests that waited for the login share its error, but each adds its own table or job.
+            raise _with_context(copy.copy(error), call) from error
 
     async def _log_in(self) -> Token:
-        call = Call(
+        call = ApiCall(
             endpoint=Endpoint.LOGIN,
             method="POST",
             path="/ids/auth/login",
             body=messages.LOGIN_BODY,
             media_type=messages.FORM_MEDIA_TYPE,
         )
-        grant = await self.call(call, messages.decode_token_response)
-        self._secrets.add(grant.access_token)
-        times = self._login
-        assert times is not None, "an answer to a login leaves its times"
-        return token_of(grant, asked_at=times.asked_at, service_date=times.service_date)
+        response = await self.call(call, messages.decode_token_response)
+        self._secrets.add(response.access_token)
+        login = self._last_login
+        assert login is not None, "_attempt records the times of each login"
+        return token_from_response(response, requested_at=login.requested_at, service_date=login.service_date)
 
     def _query_path(self, namespace: str, *rest: str) -> str:
-        """Return the path of a `/query` call: `rest` is a table and what is wanted of it."""
-        parts = [messages.segment(namespace), "table", *(messages.segment(part) for part in rest)]
+        """Return the path of a `/query` call; `rest` is a table and its subresource."""
+        parts = [messages.path_segment(namespace), "table", *(messages.path_segment(part) for part in rest)]
         scope = self._options.scope
         query = f"?scope={quote(scope, safe='')}" if scope else ""
         return f"/dap/query/{'/'.join(parts)}{query}"
@@ -409,40 +420,40 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class _LoginTimes:
-    """When the last login was sent and answered on our clock, and what the service's clock said then."""
+    """When the last login was sent and answered on our clock, and the service's clock at that time."""
 
-    asked_at: float
+    requested_at: float
     answered_at: float
     service_date: float | None
 
 
-def _pair(credentials: Credentials) -> str:
-    """Return id and secret as the login sends them."""
+def _basic_credentials(credentials: Credentials) -> str:
     pair = f"{credentials.client_id}:{credentials.client_secret}".encode("ascii")
     return base64.b64encode(pair).decode("ascii")
 
 
-def _placed(error: DapError, call: Call) -> DapError:
-    """Return the error with the table or job that its call was about."""
+def _with_context(error: DapError, call: ApiCall) -> DapError:
+    """Return the error with the table and job of its call."""
     error.table = error.table or call.table
     error.job_id = error.job_id or call.job_id
     return error
 
 
-def _redirected(url: str, location: str) -> str:
-    """Return where a redirect of the object store leads.
+def _redirect_target(url: str, location: str) -> str:
+    """Return the URL that a redirect of the object store points to.
 
     Raises:
-        UnexpectedResponseError: to where no redirect may lead.
+        UnexpectedResponseError: it is not a valid HTTP URL, or drops encryption.
     """
     try:
         target = urljoin(url, location)
         parts = urlsplit(target)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        target, parts, usable = location, urlsplit(""), False
-    if not usable or "@" in parts.netloc or any(not "!" <= character <= "~" for character in target):
-        raise UnexpectedResponseError(f"The object store redirects to what is no address for HTTP: {place(target)!r}.")
+        target, parts, valid = location, urlsplit(""), False
+    if not valid or "@" in parts.netloc or any(not "!" <= character <= "~" for character in target):
+        raise UnexpectedResponseError(f"The object store redirects to an invalid URL: {display_url(target)!r}")
+    # The signature in the URL would be sent unencrypted.
     if parts.scheme == "http" and urlsplit(url).scheme == "https":
-        raise UnexpectedResponseError(f"The object store redirects to an insecure address: {place(target)!r}.")
+        raise UnexpectedResponseError(f"The object store redirects from HTTPS to HTTP: {display_url(target)!r}")
     return target

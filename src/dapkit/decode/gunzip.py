@@ -1,9 +1,8 @@
-"""Gzip, taken apart as it arrives: every member to its checksum, nothing skipped, nothing held.
+"""Gzip, decompressed while it arrives, in bounded memory and with every checksum verified.
 
-Uses isal where its wheel exists (about 2.8 times as fast) and zlib elsewhere; both check the CRC and the
-length that end a member. What they do not do by themselves, and this module does: go on to the next member,
-refuse what follows the last one (but for zeros, which gzip itself passes over), notice that the end is missing, and
-keep the output small.
+Uses isal where it has a wheel (about 2.8 times as fast) and zlib elsewhere. Both verify the CRC and the length at the
+end of a member, but neither continues with the next member, rejects garbage after the last one, or notices a missing
+end. This module does.
 """
 
 import zlib
@@ -26,17 +25,17 @@ crc32: Callable[[bytes | memoryview, int], int] = _codec.crc32
 _ERRORS: tuple[type[Exception], ...] = (zlib.error, _codec.error)
 
 _GZIP = 31
-"""The window size that asks the codec for a gzip header and trailer."""
+"""The window size that makes the codec expect a gzip header and trailer."""
 
-_SLICE = 32 * 1024
-"""Bytes handed to the codec at once: what it leaves over it copies, a large input many times."""
+# Bytes of input per call. The codec copies the input that it does not consume, so a large input is copied many times.
+_INPUT_SIZE = 32 * 1024
 
-_BLOCK = 64 * 1024
-"""Bytes of output at once: above it malloc maps fresh pages, which adds half to the cost of inflating."""
+# Bytes of output per call. For larger buffers, malloc maps fresh pages, which makes decompression half as slow again.
+_OUTPUT_SIZE = 64 * 1024
 
 
 class Inflater:
-    """One gzip file, fed in pieces of any size.
+    """Decompresses one gzip file that arrives in pieces of any size.
 
     Example:
         inflater = Inflater()
@@ -45,57 +44,60 @@ class Inflater:
         inflater.close()
 
     Attributes:
-        padded: whether zeros stood behind a member, where another one may have been.
+        padded: whether a member was followed by zeros.
     """
 
     def __init__(self) -> None:
         self._member = _codec.decompressobj(_GZIP)
-        self._members = 0
-        self._begun = False
+        self._complete_members = 0
+        self._in_member = False
         self.padded = False
 
     def feed(self, piece: bytes | memoryview) -> Iterator[bytes]:
-        """Yield what `piece` inflates to, in blocks of at most 64 KiB; to be read to its end.
+        """Yield the decompressed data in blocks of at most 64 KiB. The iterator must be consumed completely.
 
         Raises:
-            IntegrityError: the data is no gzip, is damaged, or has something else than zeros behind its last member.
+            IntegrityError: the data is not gzip, is corrupt, or is followed by anything other than zeros.
         """
         view = memoryview(piece)
         try:
-            for start in range(0, len(view), _SLICE):
-                yield from self._feed(view[start : start + _SLICE])
+            for start in range(0, len(view), _INPUT_SIZE):
+                yield from self._inflate(view[start : start + _INPUT_SIZE])
         except _ERRORS as error:
-            where = f" after {self._members} whole member(s)" if self._members else ""
-            raise IntegrityError(f"The gzip data is damaged{where}: {error}.") from error
+            position = f" after {self._complete_members} complete member(s)" if self._complete_members else ""
+            raise IntegrityError(f"The gzip data is corrupt{position}: {error}") from error
 
-    def _feed(self, data: bytes | memoryview) -> Iterator[bytes]:
+    def _inflate(self, data: bytes | memoryview) -> Iterator[bytes]:
         while True:
-            if self._members and not self._begun and data[:1] == b"\0":
+            # A gzip file is one or more members in sequence. Like gzip itself, ignore zeros between and after them
+            # (padding to a block size), but never before the first.
+            if self._complete_members and not self._in_member and data[:1] == b"\0":
                 data = bytes(data).lstrip(b"\0")
                 self.padded = True
-            self._begun = self._begun or len(data) > 0
-            block = self._member.decompress(data, _BLOCK)
+            self._in_member = self._in_member or len(data) > 0
+            block = self._member.decompress(data, _OUTPUT_SIZE)
             if block:
                 yield block
             if self._member.eof:
                 data = self._member.unused_data
                 self._member = _codec.decompressobj(_GZIP)
-                self._members += 1
-                self._begun = False
+                self._complete_members += 1
+                self._in_member = False
                 if not data:
                     return
             else:
                 data = self._member.unconsumed_tail
-                if not data and len(block) < _BLOCK:
+                # Even without input left, a full block may mean that there is more output.
+                if not data and len(block) < _OUTPUT_SIZE:
                     return
 
     def close(self) -> None:
-        """Say that nothing more comes.
+        """Declare the end of the data.
 
         Raises:
             IntegrityError: the file is empty or ends inside a member.
         """
-        if self._begun:
-            raise IntegrityError("The gzip data ends in the middle: the file is truncated or has garbage at its end.")
-        if not self._members:
-            raise IntegrityError("The file is empty, which no gzip file is.")
+        if self._in_member:
+            raise IntegrityError("The gzip data ends too early: the file is truncated or has garbage at its end")
+        if not self._complete_members:
+            raise IntegrityError("The file is empty, so it is not a gzip file")

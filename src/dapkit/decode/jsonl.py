@@ -1,4 +1,4 @@
-"""Rows out of a JSONL object: one record a line, read in bounded memory."""
+"""Records of a JSONL file, read in bounded memory."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from dapkit.errors import IntegrityError
 
 __all__ = ["Record", "records"]
 
-_PIECE = 128 * 1024
+_READ_SIZE = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row, as served.
+    """One row as the service sends it.
 
     Attributes:
-        key: the key's columns.
-        value: the other columns, nulls left out; None when the row was deleted.
-        ts: when the row last changed, the service's text.
+        key: the columns of the key.
+        value: the other columns, without nulls; None if the row was deleted.
+        ts: when the row last changed, as the service wrote it.
         action: `U` or `D` in an increment, None in a snapshot.
     """
 
@@ -44,34 +44,34 @@ class _Line(msgspec.Struct):
 
 
 def records(path: Path) -> Iterator[Record]:
-    """Yield the rows of a gzip JSONL file in its order.
+    """Yield the rows of a gzip JSONL file in the order of the file.
 
     Raises:
-        IntegrityError: the file is harmed, or a line is no record; rows before that have been yielded.
+        IntegrityError: the file is corrupt, or a line is not a record; the rows before it have been yielded.
         OSError: the file cannot be read.
     """
     decoder = msgspec.json.Decoder(_Line)
-    for lines in _whole_lines(path):
+    for lines in _complete_lines(path):
         try:
             rows = decoder.decode_lines(lines)
         except msgspec.DecodeError as error:
-            raise IntegrityError(f"{path.name} has a line that is no record: {error}.") from error
+            raise IntegrityError(f"{path.name} has a malformed line: {error}") from error
         for row in rows:
             yield Record(row.key, row.value, row.meta.ts, row.meta.action)
 
 
-def _whole_lines(path: Path) -> Iterator[bytes]:
+def _complete_lines(path: Path) -> Iterator[bytes]:
     inflater = Inflater()
-    begun: list[bytes] = []
+    incomplete: list[bytes] = []
     with path.open("rb", buffering=0) as file:
-        while piece := file.read(_PIECE):
+        while piece := file.read(_READ_SIZE):
             for block in inflater.feed(piece):
                 lines, newline, rest = block.rpartition(b"\n")
                 if newline:
-                    yield b"".join([*begun, lines])
-                    begun.clear()
+                    yield b"".join([*incomplete, lines])
+                    incomplete.clear()
                 if rest:
-                    begun.append(rest)
+                    incomplete.append(rest)
     inflater.close()
-    if begun:
-        yield b"".join(begun)
+    if incomplete:
+        yield b"".join(incomplete)

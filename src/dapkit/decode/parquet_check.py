@@ -1,27 +1,55 @@
-"""Whether a Parquet file holds together: magic, footer, and every page of every column where it should be.
+"""Structure of a Parquet file: magic, footer, and every page of every column in its place.
 
-Reads headers only, a few hundred bytes a page, unless a page carries its own CRC; then the page is read once,
-in pieces, and the CRC checked. Damage inside the data of a page without CRC cannot be seen from here: that
-takes the store's checksum. Text that Parquet repeats for people (statistics, comments) is not judged either.
+Only headers are read, a few hundred bytes per page. If a page carries a CRC, the page is read once, in pieces, and the
+CRC is checked. Damage inside a page without CRC cannot be found here; the object store's checksum finds it. Statistics
+and comments are not checked.
+
+Why not DuckDB, which is a dependency anyway? Measured with files of 5 columns and 200 rows, written by Arrow in 8 ways,
+with 40 damaged copies of each file for each kind of damage; the CPU time on a file of 10 MB with 24 columns. "Metadata"
+is `SELECT count(*) FROM parquet_metadata(...)`; "full read" is `SELECT bit_xor(hash(COLUMNS(*))) FROM
+read_parquet(...)`; DuckDB 2.0.1 with one thread.
+
+    found                                 this module   metadata   full read
+    truncated file                              100 %      100 %       100 %
+    bytes lost in a page                        100 %        0 %       100 %
+    bytes added in a page                        98 %        0 %       100 %
+    byte flipped in a page header                75 %        0 %        94 %
+    byte flipped in the footer                   43 %       38 %        36 %
+    byte flipped in a page with CRC             100 %        0 %        75 %
+    byte flipped in a page without CRC            0 %        0 %        68 %
+    CPU for 10 MB                              0.6 ms     0.9 ms     28.8 ms
+
+The metadata alone do not show damaged pages. A full read costs 48 times as much, two thirds of the CPU of the download
+itself, and ignores the pages' CRCs, so even then a damaged page may pass unnoticed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeAlias, Union
 
 from dapkit.decode.gunzip import crc32
-from dapkit.decode.thrift import BrokenThriftError, CompactReader, Struct, Wanted
 from dapkit.errors import IntegrityError
 
-__all__ = ["MAGICS", "ParquetStructure", "check_parquet"]
+__all__ = ["MAGICS", "CompactReader", "ParquetStructure", "Struct", "ThriftError", "Wanted", "check_parquet"]
+
+Form: TypeAlias = Union[type[int], type[bytes], "Wanted", "list[Form]", None]
+"""What a field must hold: an integer, bytes, a struct, a list of one of these, or (None) anything."""
+
+Wanted: TypeAlias = Mapping[int, Form]
+"""The fields of a struct to read, by their numbers."""
+
+Struct: TypeAlias = dict[int, Any]
+
+_TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
+_MAX_DEPTH = 32
+_NOTHING: Wanted = {}
 
 _PLAIN = b"PAR1"
 _ENCRYPTED = b"PARE"
 MAGICS = (_PLAIN, _ENCRYPTED)
 
 _SIGNATURE = 28
-"""Bytes of nonce and tag behind the footer of a file whose columns are encrypted while its footer is not."""
+"""Bytes of nonce and tag after a plain footer of a file with encrypted columns."""
 
 _PIECE = 256 * 1024
 _HEADER = 256
@@ -47,17 +75,17 @@ _PAGE: Wanted = {1: int, 2: int, 3: int, 4: int, 5: {1: int}, 7: {1: int}, 8: {1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParquetStructure:
-    """What a whole file says of itself.
+    """What is known of a valid file.
 
     Attributes:
-        rows: how many it holds; None when its footer is encrypted.
-        judged: whether there was a footer that could be read; False means that only the two magics were seen.
-        pages_proven: whether every page carried a CRC, and each was right.
+        rows: how many it contains; None if its footer is encrypted.
+        readable: whether the footer could be read; if not, only the magic at both ends was checked.
+        all_pages_verified: whether every page carries a CRC, and all are correct.
     """
 
     rows: int | None
-    judged: bool
-    pages_proven: bool
+    readable: bool
+    all_pages_verified: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,44 +104,47 @@ class _Chunk:
     values: int
 
 
-def check_parquet(path: Path) -> ParquetStructure:
-    """Check the file and return what it says of itself.
+def check_parquet(file: BinaryIO) -> ParquetStructure:
+    """Check a file and return what is known of it.
+
+    Args:
+        file: seekable and unbuffered.
 
     Raises:
-        IntegrityError: the file does not hold together; the message says where.
+        IntegrityError: the file is damaged; the message says where.
         OSError: the file cannot be read.
     """
-    with path.open("rb", buffering=0) as file:
-        try:
-            return _check(file)
-        except BrokenThriftError as error:
-            raise _broken(f"its metadata cannot be read: {error}") from error
+    try:
+        return _check(file)
+    except ThriftError as error:
+        raise _invalid(f"its metadata cannot be read: {error}") from error
 
 
 def _check(file: BinaryIO) -> ParquetStructure:
     size = file.seek(0, 2)
     if size < 12:
-        raise _broken(f"it has {size} bytes, too few for any")
+        raise _invalid(f"it has only {size} bytes")
     head, (footer_size, tail) = _read(file, 0, 4), _trailer(_read(file, size - 8, 8))
     if head not in MAGICS or tail != head:
-        raise _broken(f"it begins with {head!r} and ends with {tail!r}")
+        raise _invalid(f"it begins with {head!r} and ends with {tail!r}")
     if footer_size > size - 12:
-        raise _broken(f"its footer is said to have {footer_size} bytes, more than there are")
+        raise _invalid(f"the announced size of its footer, {footer_size} bytes, exceeds the file")
     if head == _ENCRYPTED:
-        return ParquetStructure(rows=None, judged=False, pages_proven=False)
+        return ParquetStructure(rows=None, readable=False, all_pages_verified=False)
+    # The file ends with: footer, its length in 4 bytes, magic. The footer locates everything else.
     footer_start = size - 8 - footer_size
     reader = CompactReader(_read(file, footer_start, footer_size))
     footer = reader.read(_FOOTER)
     left = footer_size - reader.position
     if left != (_SIGNATURE if 8 in footer else 0):
-        raise _broken(f"its footer has {left} bytes too many")
+        raise _invalid(f"{left} unexpected bytes follow its footer")
     rows = _number(footer, 3, "number of rows")
     pages = crcs = 0
     for chunk in _laid_out(_chunks(footer, rows), footer_start):
         chunk_pages, chunk_crcs = _check_chunk(file, chunk)
         pages += chunk_pages
         crcs += chunk_crcs
-    return ParquetStructure(rows=rows, judged=True, pages_proven=0 < pages == crcs)
+    return ParquetStructure(rows=rows, readable=True, all_pages_verified=0 < pages == crcs)
 
 
 def _trailer(data: bytes) -> tuple[int, bytes]:
@@ -121,28 +152,29 @@ def _trailer(data: bytes) -> tuple[int, bytes]:
 
 
 def _chunks(footer: Struct, rows: int) -> Iterator[_Chunk | None]:
-    """Yield every column chunk; None for one that is encrypted and cannot be judged."""
+    """Yield every column chunk; None for one that is encrypted."""
     leaves = _leaves(_entries(footer, 2, "schema"))
     groups = _entries(footer, 4, "row groups")
     if rows != sum(_number(group, 3, "number of rows") for group in groups):
-        raise _broken("the rows of its row groups do not add up")
+        raise _invalid("the rows of its row groups do not add up")
     for group in groups:
         columns = _entries(group, 1, "columns")
         if len(columns) != len(leaves):
-            raise _broken(f"a row group has {len(columns)} columns, its schema {len(leaves)}")
+            raise _invalid(f"a row group has {len(columns)} columns, its schema {len(leaves)}")
         for leaf, column in zip(leaves, columns, strict=True):
             yield _chunk(column, leaf, group[3])
 
 
 def _leaves(schema: Sequence[Struct]) -> list[_Leaf]:
-    """Return the columns that the schema, a tree written depth first, ends in."""
+    """Return the leaves of the schema, which are the columns. The schema is a tree, written depth first."""
     leaves: list[_Leaf] = []
+    # Groups whose children are not complete yet: number of missing children, path, whether any level is repeated.
     open_groups: list[tuple[int, list[bytes], bool]] = [(1, [], False)]
     for index, element in enumerate(schema):
         while open_groups and open_groups[-1][0] == 0:
             open_groups.pop()
         if not open_groups:
-            raise _broken("its schema has more elements than its tree")
+            raise _invalid("its schema has more elements than its tree")
         left, prefix, repeated = open_groups[-1]
         open_groups[-1] = (left - 1, prefix, repeated)
         path = [*prefix, element.get(4, b"")] if index else []
@@ -152,7 +184,7 @@ def _leaves(schema: Sequence[Struct]) -> list[_Leaf]:
         else:
             open_groups.append((element.get(5, 0), path, repeated))
     if any(left for left, _, _ in open_groups):
-        raise _broken("its schema has fewer elements than its tree")
+        raise _invalid("its schema has fewer elements than its tree")
     return leaves
 
 
@@ -162,13 +194,15 @@ def _chunk(column: Struct, leaf: _Leaf, rows: int) -> _Chunk | None:
     name = b".".join(leaf.path).decode("utf-8", "replace")
     metadata = column.get(3)
     if metadata is None or 1 in column:
-        raise _broken(f"column {name} is not in this file")
+        raise _invalid(f"column {name} is not in this file")
     if metadata.get(3) != leaf.path:
-        raise _broken(f"column {name} has another path in its row group")
+        raise _invalid(f"column {name} has another path in its row group")
     values = _number(metadata, 5, f"number of values of column {name}")
     if values < rows or (values > rows and not leaf.repeated):
-        raise _broken(f"column {name} has {values} values in {rows} rows")
+        # Nulls count as values, so only a column inside a list may have another number of values than rows.
+        raise _invalid(f"column {name} has {values} values in {rows} rows")
     start = _number(metadata, 9, f"offset of column {name}")  # 0 in a column without data pages
+    # The dictionary page comes before the data pages. Some writers set its offset to 0 if there is none.
     dictionary = metadata.get(11, 0)
     if dictionary > 0 and not 0 < start <= dictionary:
         start = dictionary
@@ -176,28 +210,32 @@ def _chunk(column: Struct, leaf: _Leaf, rows: int) -> _Chunk | None:
 
 
 def _laid_out(chunks: Iterator[_Chunk | None], limit: int) -> list[_Chunk]:
-    """Return the chunks in the file's order; refuse one that leaves the file or runs into the next."""
+    """Return the chunks in the order of the file. Raises IntegrityError if one overlaps the next or the footer."""
     ordered = sorted((chunk for chunk in chunks if chunk is not None), key=lambda chunk: chunk.start)
     end, before = 4, "the magic"
     for chunk in ordered:
         if chunk.end == chunk.start and not chunk.values:
             continue
         if chunk.start < end:
-            raise _broken(f"column {chunk.name} begins at {chunk.start}, inside {before}")
+            raise _invalid(f"column {chunk.name} begins at {chunk.start}, inside {before}")
         end, before = chunk.end, f"column {chunk.name}"
     if end > limit:
-        raise _broken(f"{before} ends at {end}, inside the footer")
+        raise _invalid(f"{before} ends at {end}, inside the footer")
     return ordered
 
 
 def _check_chunk(file: BinaryIO, chunk: _Chunk) -> tuple[int, int]:
-    """Walk the pages of a chunk; return how many there are and how many of them carry a CRC."""
+    """Follow the chain of pages through a chunk; return how many there are and how many of them carry a CRC.
+
+    Each header gives the size of its page, so the next header must follow exactly there, and the last page must end
+    with the chunk. Lost or added bytes break this chain.
+    """
     position, values, pages, crcs = chunk.start, 0, 0, 0
     while position < chunk.end:
         page, length = _page_header(file, position, chunk)
         size = _number(page, 3, f"size of a page of column {chunk.name}")
         if position + length + size > chunk.end:
-            raise _broken(f"the page of column {chunk.name} at {position} runs over the column's end")
+            raise _invalid(f"the page of column {chunk.name} at {position} exceeds the column")
         values += _page_values(page, chunk)
         pages += 1
         position += length
@@ -206,21 +244,21 @@ def _check_chunk(file: BinaryIO, chunk: _Chunk) -> tuple[int, int]:
             crcs += 1
         position += size
     if values != chunk.values:
-        raise _broken(f"the pages of column {chunk.name} hold {values} values, not {chunk.values}")
+        raise _invalid(f"the pages of column {chunk.name} hold {values} values, not {chunk.values}")
     return pages, crcs
 
 
 def _page_header(file: BinaryIO, position: int, chunk: _Chunk) -> tuple[Struct, int]:
-    """Return the header at `position` and its length; one with long statistics takes a longer look."""
+    """Return the header at `position` and its length. One with long statistics needs a second, larger read."""
     left = chunk.end - position
     span = _HEADER
     while True:
         reader = CompactReader(_read(file, position, min(span, left)))
         try:
             return reader.read(_PAGE), reader.position
-        except BrokenThriftError as error:
+        except ThriftError as error:
             if span >= min(left, _LONGEST_HEADER):
-                raise _broken(f"the page of column {chunk.name} at {position} has no header: {error}") from error
+                raise _invalid(f"the page of column {chunk.name} at {position} has no header: {error}") from error
         span *= 64
 
 
@@ -231,7 +269,7 @@ def _page_values(page: Struct, chunk: _Chunk) -> int:
         return 0
     header = page.get({_DATA_PAGE: 5, _DATA_PAGE_V2: 8}.get(kind, -1) if kind is not None else -1)
     if header is None:
-        raise _broken(f"a page of column {chunk.name} is of no known kind")
+        raise _invalid(f"a page of column {chunk.name} has an unknown type")
     return _number(header, 1, f"number of values of a page of column {chunk.name}")
 
 
@@ -240,30 +278,172 @@ def _check_crc(file: BinaryIO, position: int, size: int, expected: int) -> None:
     for start in range(position, end, _PIECE):
         crc = crc32(_read(file, start, min(_PIECE, end - start)), crc)
     if crc != expected & 0xFFFFFFFF:
-        raise _broken(f"the CRC of the page at {position} is wrong")
+        raise _invalid(f"the CRC of the page at {position} is wrong")
 
 
 def _read(file: BinaryIO, position: int, count: int) -> bytes:
     file.seek(position)
     data = file.read(count)
     if len(data) != count:
-        raise _broken(f"it ends before {position + count}")
+        raise _invalid(f"it ends before {position + count}")
     return data
 
 
 def _number(struct: Struct, field: int, what: str) -> int:
     number: int | None = struct.get(field)
     if number is None or number < 0:
-        raise _broken(f"the {what} is missing or wrong")
+        raise _invalid(f"the {what} is missing or negative")
     return number
 
 
 def _entries(struct: Struct, field: int, what: str) -> list[Struct]:
     entries: list[Struct] | None = struct.get(field)
     if entries is None:
-        raise _broken(f"the {what} is missing")
+        raise _invalid(f"the {what} is missing")
     return entries
 
 
-def _broken(reason: str) -> IntegrityError:
-    return IntegrityError(f"The file is no whole Parquet file: {reason}.")
+def _invalid(reason: str) -> IntegrityError:
+    return IntegrityError(f"Invalid Parquet file: {reason}")
+
+
+class ThriftError(Exception):
+    """The bytes are not Thrift, or end too early."""
+
+
+class CompactReader:
+    """Reads Thrift's compact protocol from `data`. `position` moves on to the first byte that was not read.
+
+    The caller names the fields that it needs (see `Wanted`). All others are skipped without being kept, so memory
+    depends on what is requested and not on what a damaged or hostile file contains.
+    """
+
+    __slots__ = ("_depth", "data", "position")
+
+    def __init__(self, data: bytes, position: int = 0) -> None:
+        self.data = data
+        self.position = position
+        self._depth = 0
+
+    def read(self, wanted: Wanted) -> Struct:
+        """Return the wanted fields of the struct at the position, as far as they are present.
+
+        Raises:
+            ThriftError: the bytes are not such a struct, or end before it does.
+        """
+        try:
+            found = self._struct(wanted)
+        except IndexError:
+            raise ThriftError("the data ends too early") from None
+        except RecursionError:
+            raise ThriftError("the data is nested too deeply") from None
+        if self.position > len(self.data):
+            raise ThriftError("the data ends too early")
+        return found
+
+    def _struct(self, wanted: Wanted) -> Struct:
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise ThriftError("the data is nested too deeply")
+        data = self.data
+        found: Struct = {}
+        field = 0
+        while head := data[self.position]:
+            self.position += 1
+            kind = head & 15
+            # A field header holds the difference to the previous field's number, or 0 and then the number itself.
+            field = field + (head >> 4) if head > 15 else self._integer()
+            if field not in wanted:
+                self._skip(kind)
+            elif kind <= _FALSE and wanted[field] is None:  # the type is the value, no byte follows
+                found[field] = kind == _TRUE
+            else:
+                found[field] = self._value(kind, wanted[field])
+        self.position += 1
+        self._depth -= 1
+        return found
+
+    def _value(self, kind: int, form: Form) -> Any:
+        if _I16 <= kind <= _I64 and form in (None, int):
+            return self._integer()
+        if kind == _BINARY and form in (None, bytes):
+            size = self._varint()
+            start = self.position
+            self.position = start + size
+            return self.data[start : self.position]
+        if kind == _STRUCT and (form is None or isinstance(form, Mapping)):
+            return self._struct(_NOTHING if form is None else form)
+        if kind in (_LIST, _SET) and (form is None or isinstance(form, list)):
+            size, element = self._list_head()
+            of = form[0] if form else None
+            return [self._value(element, of) for _ in range(size)]
+        if kind in (_TRUE, _FALSE, _BYTE) and form is None:
+            self.position += 1
+            return self.data[self.position - 1]
+        raise ThriftError(f"a field has type {kind} instead of the specified one")
+
+    def _skip(self, kind: int) -> None:
+        if _I16 <= kind <= _I64:
+            self._varint()
+        elif kind == _BINARY:
+            size = self._varint()
+            self.position += size
+        elif kind == _STRUCT:
+            self._struct(_NOTHING)
+        elif kind in (_LIST, _SET):
+            size, element = self._list_head()
+            self._skip_elements(element, size)
+        elif kind == _MAP:
+            self._skip_map()
+        elif kind == _DOUBLE:
+            self.position += 8
+        elif kind == _BYTE:
+            self.position += 1
+        elif kind not in (_TRUE, _FALSE):
+            raise ThriftError(f"type {kind} does not exist")
+
+    def _skip_map(self) -> None:
+        size = self._varint()
+        if size:
+            kinds = self.data[self.position]
+            self.position += 1
+            for _ in range(size):
+                self._skip_elements(kinds >> 4, 1)
+                self._skip_elements(kinds & 15, 1)
+                if self.position > len(self.data):
+                    raise ThriftError("the data ends too early")
+
+    def _skip_elements(self, kind: int, count: int) -> None:
+        if kind in (_TRUE, _FALSE, _BYTE):
+            self.position += count  # in one step: `count` may be huge, and is checked against the end only later
+            return
+        for _ in range(count):
+            self._skip(kind)
+            if self.position > len(self.data):
+                raise ThriftError("the data ends too early")
+
+    def _list_head(self) -> tuple[int, int]:
+        head = self.data[self.position]
+        self.position += 1
+        size = head >> 4
+        return (self._varint() if size == 15 else size), head & 15
+
+    def _varint(self) -> int:
+        data = self.data
+        position = self.position
+        byte = data[position]
+        value = byte & 127
+        shift = 7
+        while byte > 127:
+            if shift > 63:
+                raise ThriftError("a number does not end")
+            position += 1
+            byte = data[position]
+            value |= (byte & 127) << shift
+            shift += 7
+        self.position = position + 1
+        return value
+
+    def _integer(self) -> int:
+        value = self._varint()
+        return (value >> 1) ^ -(value & 1)  # zigzag: 0, -1, 1, -2, … are written as 0, 1, 2, 3, …

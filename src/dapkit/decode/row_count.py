@@ -1,34 +1,33 @@
-"""Rows counted in text as it passes, without decoding it.
+"""Rows counted in a text format while its bytes pass, without decoding them.
 
-A counter takes the inflated bytes of one object in order, cut anywhere, and says at the end how many rows
-they hold. No loop runs over characters: the work is done by a few calls per block that run at gigabytes a
-second.
+A counter takes the decompressed bytes of one object in order, in blocks of any size. No Python loop runs over
+characters: a few calls per block process gigabytes per second.
 """
 
 from typing import Protocol
 
 from dapkit.model import Format
 
-__all__ = ["CsvCounter", "LineCounter", "RowCounter", "counter_of"]
+__all__ = ["CsvCounter", "LineCounter", "RowCounter", "row_counter"]
 
 
 class RowCounter(Protocol):
     """Counts the rows of one object."""
 
     def update(self, block: bytes) -> None:
-        """Take the next bytes."""
+        """Count the next bytes."""
 
     def rows(self) -> int | None:
-        """Return the rows so far, as if the text ended here; None when that is inside a quoted field."""
+        """Return the rows so far, as if the text ended here; None if it would end inside a quoted field."""
 
 
 def _newlines(block: bytes) -> int:
-    # bytes.count looks at single bytes one by one before Python 3.13; replace searches with memchr.
+    # Before Python 3.13, bytes.count compares byte by byte; bytes.replace uses memchr, which is many times as fast.
     return len(block) - len(block.replace(b"\n", b""))
 
 
 class LineCounter:
-    """One row a line (JSONL; TSV, where newlines inside values are escaped), less the header lines."""
+    """Counts lines, except a header: JSONL, and TSV, in which newlines inside values are escaped."""
 
     def __init__(self, *, header: bool) -> None:
         self._header = header
@@ -36,22 +35,22 @@ class LineCounter:
         self._last = b"\n"
 
     def update(self, block: bytes) -> None:
-        """Take the next bytes."""
+        """Count the next bytes."""
         if block:
             self._lines += _newlines(block)
             self._last = block[-1:]
 
     def rows(self) -> int | None:
-        """Return the rows so far; a last line without newline counts."""
+        """Return the rows so far; a last line without a newline counts."""
         lines = self._lines + (self._last != b"\n")
         return max(0, lines - self._header)
 
 
 class CsvCounter:
-    """Records of CSV (RFC 4180) less the header: newlines inside quotes are data.
+    """Counts records of CSV (RFC 4180), except the header. Newlines inside quotes are data.
 
-    A quote inside a quoted field is doubled, so a newline is data exactly when an odd number of quotes is
-    before it.
+    A quote inside a quoted field is doubled. So a newline is data exactly if an odd number of quotes precedes it, and
+    it is enough to look at every second piece between quotes.
     """
 
     def __init__(self) -> None:
@@ -59,7 +58,7 @@ class CsvCounter:
         self._quoted = False
 
     def update(self, block: bytes) -> None:
-        """Take the next bytes."""
+        """Count the next bytes."""
         if b'"' not in block:
             if not self._quoted:
                 self._lines.update(block)
@@ -67,19 +66,19 @@ class CsvCounter:
         pieces = block.split(b'"')
         outside = pieces[1 if self._quoted else 0 :: 2]
         self._quoted ^= len(pieces) % 2 == 0
-        # A closing quote at the end stands for the field it closes: the text does not end with a newline.
+        # The block may end with a closing quote. Pass it on, so that the text does not seem to end with a newline.
         self._lines.update(b'"'.join(outside) + (b"" if pieces[-1] else b'"'))
 
     def rows(self) -> int | None:
-        """Return the records so far; a last one without newline counts."""
+        """Return the records so far; a last one without a newline counts."""
         return None if self._quoted else self._lines.rows()
 
 
-def counter_of(format: Format) -> RowCounter:  # noqa: A002 - the word of the service and of the whole package
+def row_counter(format: Format) -> RowCounter:  # noqa: A002 -- the service's name for it
     """Return a counter for a text format.
 
     Raises:
-        ValueError: the format is Parquet, whose footer says how many rows it holds.
+        ValueError: the format is Parquet, whose footer contains the number of rows.
     """
     match format:
         case Format.JSONL:
@@ -89,4 +88,4 @@ def counter_of(format: Format) -> RowCounter:  # noqa: A002 - the word of the se
         case Format.CSV:
             return CsvCounter()
         case Format.PARQUET:
-            raise ValueError("Parquet is not text")
+            raise ValueError("Parquet is not a text format")

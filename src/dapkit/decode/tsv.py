@@ -1,8 +1,8 @@
-r"""TSV objects as they come: PostgreSQL's COPY text in gzip, with a header line; `\N` is null.
+r"""TSV objects: gzip-compressed text in the format of PostgreSQL's COPY, with a header line.
 
-The header names columns as `meta.ts`, `meta.action`, `key.<column>`, `value.<column>`. Escapes keep a row on its
-line: `\b \f \n \r \t \v \\`. Databases that read COPY text take the blocks as they are, unless they hold an escape that
-COPY reads in another way.
+The header names columns as `meta.ts`, `meta.action`, `key.<column>`, `value.<column>`. `\N` is null. Escapes keep each
+row on one line: `\b \f \n \r \t \v \\`, and `\0`, which COPY does not know. A database that reads COPY text can take
+blocks unchanged unless they contain an escape that COPY reads differently.
 """
 
 import re
@@ -15,77 +15,93 @@ from dapkit.errors import IntegrityError
 from dapkit.model import Table
 
 __all__ = [
-    "META_ACTION", "META_TS", "Header", "blocks", "common_header", "fields", "foreign_escape", "header", "native",
-    "text_of",
-]  # fmt: skip
+    "META_ACTION",
+    "META_TS",
+    "Header",
+    "common_header",
+    "copy_field",
+    "decode_field",
+    "has_non_copy_escape",
+    "read_header",
+    "row_blocks",
+    "split_fields",
+]
 
 META_TS, META_ACTION = "meta.ts", "meta.action"
-_PIECE = 128 * 1024
-_LONGEST_HEADER = 4 << 20
-# From the first of a run of backslashes, which stand for themselves in pairs. The literal comes first and what must not
-# be before it second, since only so is the search for a backslash as fast as the machine can do it.
-_FOREIGN = re.compile(rb"\\(?<!\\\\)(?:\\\\)*[^\\bfnrtvN]")
+_READ_SIZE = 128 * 1024
+_MAX_HEADER_SIZE = 4 << 20
+# An escape that COPY does not know. The pattern starts at the first of a run of backslashes, because two backslashes
+# stand for one. The literal comes before the lookbehind that excludes a preceding backslash: only with a literal first
+# does the regular expression engine search with memchr.
+_NON_COPY_ESCAPE = re.compile(rb"\\(?<!\\\\)(?:\\\\)*[^\\bfnrtvN]")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
-_MEANING = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v", b"\\": b"\\", b"0": b"\0"}
+_CHARACTERS = {
+    b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v", b"\\": b"\\", b"0": b"\0"
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The columns of a file in its order, as its header names them."""
+    """The column names of a file, in the order of the file."""
 
     names: tuple[str, ...]
 
     @property
     def columns(self) -> tuple[str | None, ...]:
-        """The table's columns in the file's order; None where a `meta` column stands."""
+        """The table's columns in the order of the file; None for a `meta` column."""
         return tuple(None if name.startswith("meta.") else name.partition(".")[2] for name in self.names)
 
     def source(self, column: str) -> str | None:
-        """Return how the header names a column of the table; None when the files do not have it."""
-        return next((name for name, each in zip(self.names, self.columns, strict=True) if each == column), None)
+        """Return the name of a table's column in the header; None if the files do not have it."""
+        return next((name for name, known in zip(self.names, self.columns, strict=True) if known == column), None)
 
 
 def common_header(paths: Sequence[Path], table: Table, *, action: bool) -> Header:
-    """Return the header of files that are loaded together; there is at least one.
+    """Return the header that files have in common, for loading them together. There must be at least one file.
+
+    Args:
+        paths: the files.
+        table: the table to load them into.
+        action: whether they are an increment, which has the column `meta.action`.
 
     Raises:
-        IntegrityError: a file is harmed, the headers differ, lack a column of the key (or `meta.action`, which an
-            increment must have), or name one that the table's schema does not know: its values would be lost.
+        IntegrityError: a file is corrupt, or the headers differ, lack a required column, or contain a column that is
+            not in the table's schema, whose values would be lost.
         OSError: a file cannot be read.
     """
-    first = header(paths[0])
+    first = read_header(paths[0])
     for path in paths[1:]:
-        if header(path) != first:
-            raise IntegrityError(f"{path.name} has other columns than {paths[0].name}.", table=table.name)
-    there = {name for name in first.columns if name is not None}
-    unknown = sorted(there - {column.name for column in table.columns})
+        if read_header(path) != first:
+            raise IntegrityError(f"{path.name} and {paths[0].name} have different columns", table=table.name)
+    present = {name for name in first.columns if name is not None}
+    unknown = sorted(present - {column.name for column in table.columns})
     if unknown:
-        message = f"{paths[0].name} has columns that version {table.version} of the schema does not know: "
+        message = f"{paths[0].name} has columns that are not in version {table.version} of the schema: "
         raise IntegrityError(message + ", ".join(unknown), table=table.name)
-    needed = [META_TS, *([META_ACTION] if action else []), *(f"key.{column.name}" for column in table.key)]
-    lacking = [name for name in needed if name not in first.names]
-    if lacking:
-        raise IntegrityError(f"{paths[0].name} lacks {', '.join(lacking)}.", table=table.name)
+    required = [META_TS, *([META_ACTION] if action else []), *(f"key.{column.name}" for column in table.key)]
+    missing = [name for name in required if name not in first.names]
+    if missing:
+        raise IntegrityError(f"{paths[0].name} has no column {', '.join(missing)}", table=table.name)
     return first
 
 
-def header(path: Path) -> Header:
+def read_header(path: Path) -> Header:
     """Return the header of a file.
 
     Raises:
-        IntegrityError: the file is harmed, or does not begin with a header.
-        OSError: it cannot be read.
+        IntegrityError: the file is corrupt, or does not begin with a header.
+        OSError: the file cannot be read.
     """
     line, _ = next(_split(path))
     return Header(tuple(line.decode("utf-8").split("\t")))
 
 
-def blocks(path: Path) -> Iterator[bytes]:
-    """Yield the rows after the header as bytes, in blocks that end with whole lines.
+def row_blocks(path: Path) -> Iterator[bytes]:
+    """Yield the rows after the header as bytes, in blocks of complete lines.
 
     Raises:
-        IntegrityError: the file is harmed; what came before has been yielded.
-        OSError: it cannot be read.
+        IntegrityError: the file is corrupt; the data before has been yielded.
+        OSError: the file cannot be read.
     """
     for _, block in _split(path):
         if block:
@@ -93,60 +109,61 @@ def blocks(path: Path) -> Iterator[bytes]:
 
 
 def _split(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the header line with each block of whole lines after it, at least once."""
+    """Yield the header line together with each block of complete lines after it, at least once."""
     inflater = Inflater()
-    line: bytes | None = None
+    header: bytes | None = None
     rest = b""
     with path.open("rb", buffering=0) as file:
-        while piece := file.read(_PIECE):
+        while piece := file.read(_READ_SIZE):
             text = rest + b"".join(inflater.feed(piece))
-            if line is None:
+            if header is None:
                 first, newline, text = text.partition(b"\n")
                 if not newline:
                     rest = first
-                    if len(rest) > _LONGEST_HEADER:
+                    if len(rest) > _MAX_HEADER_SIZE:  # a file of another kind, which may have no newline at all
                         break
                     continue
-                line = _header_line(first, path)
-            whole, newline, rest = text.rpartition(b"\n")
-            yield line, whole + newline
-    if line is None:
-        yield _header_line(rest, path), b""
+                header = _check_header(first, path)
+            lines, newline, rest = text.rpartition(b"\n")
+            yield header, lines + newline
+    if header is None:
+        yield _check_header(rest, path), b""
     elif rest:
-        yield line, rest + b"\n"
+        yield header, rest + b"\n"
     inflater.close()
 
 
-def _header_line(line: bytes, path: Path) -> bytes:
+def _check_header(line: bytes, path: Path) -> bytes:
     if not line.startswith(b"meta."):
-        raise IntegrityError(f"{path.name} does not begin with a header: {line[:60]!r}.")
+        raise IntegrityError(f"{path.name} does not begin with a header: {line[:60]!r}")
     return line
 
 
-def foreign_escape(block: bytes) -> bool:
-    """Whether a block of whole lines holds an escape that the service writes and COPY reads in another way."""
-    return _FOREIGN.search(block) is not None
+def has_non_copy_escape(block: bytes) -> bool:
+    """Whether a block of complete lines contains an escape that COPY reads differently from the service."""
+    return _NON_COPY_ESCAPE.search(block) is not None
 
 
-def fields(line: bytes) -> list[bytes]:
-    """Return the fields of a line, escaped as they come."""
+def split_fields(line: bytes) -> list[bytes]:
+    """Return the fields of a line, still escaped."""
     return line.split(b"\t")
 
 
-def text_of(field: bytes) -> str | None:
-    """Return what a field says: its escapes taken back; an escape that nobody knows stands for itself."""
+def decode_field(field: bytes) -> str | None:
+    """Return the text of a field without escapes; None for null. An unknown escape stands for itself."""
     if field == b"\\N":
         return None
-    plain = _ESCAPE.sub(lambda found: _MEANING.get(found[1], found[0]), field) if b"\\" in field else field
-    return plain.decode("utf-8", "replace")
+    text = _ESCAPE.sub(lambda match: _CHARACTERS.get(match[1], match[0]), field) if b"\\" in field else field
+    return text.decode("utf-8", "replace")
 
 
-def native(field: bytes) -> bytes:
-    """Return a field as COPY reads it: without NUL characters, which no text of PostgreSQL may hold."""
-    return _ESCAPE.sub(_native, field)
+def copy_field(field: bytes) -> bytes:
+    """Return a field in COPY's escapes, without NUL characters: PostgreSQL cannot store them in a text."""
+    return _ESCAPE.sub(_copy_escape, field)
 
 
-def _native(found: re.Match[bytes]) -> bytes:
-    if found[1] == b"0":
+def _copy_escape(match: re.Match[bytes]) -> bytes:
+    if match[1] == b"0":
         return b""
-    return found[0] if found[1] in _MEANING or found[1] == b"N" else b"\\" + found[0]
+    # COPY drops the backslash of an unknown escape; double it, so that it stays.
+    return match[0] if match[1] in _CHARACTERS or match[1] == b"N" else b"\\" + match[0]

@@ -1,7 +1,7 @@
-r"""PURE: SQL by which DuckDB reads TSV objects, exactly: each column as text, nulls apart from empty texts.
+r"""PURE: SQL with which DuckDB reads TSV files exactly: every column as text, nulls distinct from empty texts.
 
-DuckDB's own reader splits the lines (no general CSV reader knows COPY's escapes, so quoting and escaping are off), and
-an expression takes the escapes of a column back.
+DuckDB's CSV reader splits lines and fields. No CSV reader knows COPY's escapes, so quoting and escaping are turned off,
+and an SQL expression decodes the escapes of each column.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,92 +9,107 @@ from collections.abc import Mapping, Sequence
 from dapkit.decode.tsv import Header
 from dapkit.model import Table
 
-__all__ = ["LINE_ROOMS", "LONGEST_LINE", "far_year", "originals", "quoted", "read_tsv", "text_literal", "unescaped"]
+__all__ = [
+    "LINE_SIZES",
+    "MAX_LINE_SIZE",
+    "has_unusual_year",
+    "original_values",
+    "quote_identifier",
+    "read_tsv",
+    "text_literal",
+    "unescape_sql",
+]
 
-LONGEST_LINE = 256 << 20
-"""Bytes of the longest line that is read, and of each buffer: DuckDB's own choice would be buffers of 16 lines."""
+MAX_LINE_SIZE = 256 << 20
+"""Bytes of the longest line that can be read. Also the size of each buffer: DuckDB's default is 16 such lines."""
 
-LINE_ROOMS = (2 << 20, 16 << 20, LONGEST_LINE)
-"""Longest lines to try one after another, where memory should be as little as the files allow.
+LINE_SIZES = (2 << 20, 16 << 20, MAX_LINE_SIZE)
+"""Maximum line sizes to try in turn, so as to use no more memory than the files need.
 
-Of a line that has far more bytes than there is room for, DuckDB may say anything, or leave it out in silence: only the
-number of rows tells that all are there.
+If a line is far longer than the maximum, DuckDB may raise any error or silently skip the line. Only the number of rows
+proves that all were read.
 """
 
-_ONE, _TWO = "\\", "\\\\"
-_ASIDE = "chr(57344)"  # of the private use area: no text should have it
-# The letters of COPY's escapes and what they stand for; a NUL has one of its own here.
+_BACKSLASH, _DOUBLED = "\\", "\\\\"
+_PLACEHOLDER = "chr(57344)"  # in the Unicode private use area, so texts hardly ever contain it
+# The letters of the escapes and the codes of their characters.
 _ESCAPES = (("b", 8), ("t", 9), ("n", 10), ("v", 11), ("f", 12), ("r", 13), ("0", 0))
 
 
-def read_tsv(paths: Sequence[str], header: Header, longest_line: int = LONGEST_LINE) -> str:
-    """Return a table function that reads the files, all with this header, into columns of text named as there.
+def read_tsv(paths: Sequence[str], header: Header, max_line_size: int = MAX_LINE_SIZE) -> str:
+    """Return a table function that reads files with this header into text columns of the same names.
 
-    The texts still bear their escapes; `unescaped` takes them back. Some buffers of `longest_line` bytes are needed.
+    The texts are still escaped; see `unescape_sql`. It needs a few buffers of `max_line_size` bytes.
     """
     files = ", ".join(map(text_literal, paths))
     columns = ", ".join(f"{text_literal(name)}: 'VARCHAR'" for name in header.names)
     return (
         f"read_csv([{files}], columns = {{{columns}}}, header = true, auto_detect = false, compression = 'gzip', "
         rf"delim = '\t', quote = '', escape = '', comment = '', new_line = '\n', nullstr = '\N', "
-        f"max_line_size = {longest_line}, buffer_size = {longest_line}, strict_mode = true)"
+        f"max_line_size = {max_line_size}, buffer_size = {max_line_size}, strict_mode = true)"
     )
 
 
-def unescaped(text: str) -> str:
-    """Return an expression for the text of a column without its escapes.
+def unescape_sql(text: str) -> str:
+    """Return an SQL expression for the text of a column without escapes.
 
-    Two backslashes stand for one; they are set apart first, so that the second is not taken for the beginning of
-    another escape: behind a character that the text does not have, or else by splitting it, which costs far more.
+    Two backslashes stand for one. They must be set aside first, or the second would be taken for the beginning of
+    another escape. A placeholder character does that cheaply; a text that contains the placeholder itself is split at
+    double backslashes instead, which costs far more. Most texts contain no backslash and stay as they are.
     """
-    aside = f"replace({text}, '{_TWO}', {_ASIDE})"
-    apart = f"replace({_replaced(aside)}, {_ASIDE}, '{_ONE}')"
-    split = f"list_transform(string_split({text}, '{_TWO}'), lambda piece: {_replaced('piece')})"
+    set_aside = f"replace({text}, '{_DOUBLED}', {_PLACEHOLDER})"
+    fast = f"replace({_replace_escapes(set_aside)}, {_PLACEHOLDER}, '{_BACKSLASH}')"
+    pieces = f"list_transform(string_split({text}, '{_DOUBLED}'), lambda piece: {_replace_escapes('piece')})"
     return (
-        f"CASE WHEN NOT contains({text}, '{_ONE}') THEN {text}"
-        f" WHEN contains({text}, {_ASIDE}) THEN array_to_string({split}, '{_ONE}') ELSE {apart} END"
+        f"CASE WHEN NOT contains({text}, '{_BACKSLASH}') THEN {text}"
+        f" WHEN contains({text}, {_PLACEHOLDER}) THEN array_to_string({pieces}, '{_BACKSLASH}') ELSE {fast} END"
     )
 
 
-def _replaced(text: str) -> str:
+def _replace_escapes(text: str) -> str:
     for letter, code in _ESCAPES:
-        text = f"replace({text}, '{_ONE}{letter}', chr({code}))"
+        text = f"replace({text}, '{_BACKSLASH}{letter}', chr({code}))"
     return text
 
 
-def far_year(text: str) -> str:
-    """Return a condition that holds for a date or date-time whose year has not four digits, or is 0."""
+def has_unusual_year(text: str) -> str:
+    """Return a condition that is true for a date or date-time whose year does not have four digits, or is 0."""
     return f"(starts_with({text}, '+') OR starts_with({text}, '-') OR starts_with({text}, '0000-'))"
 
 
-def originals(table: Table, header: Header, odd: Mapping[str, str]) -> str:
-    """Return an expression for the original texts of a row's odd values, null for a row that has none.
+def original_values(table: Table, header: Header, conditions: Mapping[str, str]) -> str:
+    """Return an expression for the original texts of values that are about to be repaired; null for other rows.
 
-    It is JSON: `{"key": {column: text}, "values": {column: text or null}}`. `odd` gives a condition by column.
+    It is JSON: `{"key": {column: text}, "values": {column: text or null}}`.
+
+    Args:
+        table: the table.
+        header: of the files.
+        conditions: by column, a condition that is true for values to repair.
     """
-    if not odd:
+    if not conditions:
         return "CAST(NULL AS VARCHAR)"
-    key = _json({name: _original(header, name) for name in (column.name for column in table.key)})
+    key = _json({column.name: _original(header, column.name) for column in table.key})
     values = _json(
-        {name: f"CASE WHEN {condition} THEN {_original(header, name)} END" for name, condition in odd.items()}
+        {name: f"CASE WHEN {condition} THEN {_original(header, name)} END" for name, condition in conditions.items()}
     )
     row = _json({"key": key, "values": values})
-    return f"CASE WHEN {' OR '.join(odd.values())} THEN CAST({row} AS VARCHAR) END"
+    return f"CASE WHEN {' OR '.join(conditions.values())} THEN CAST({row} AS VARCHAR) END"
 
 
 def _original(header: Header, column: str) -> str:
-    return unescaped(quoted(header.source(column) or column))
+    return unescape_sql(quote_identifier(header.source(column) or column))
 
 
 def _json(fields: Mapping[str, str]) -> str:
     return f"json_object({', '.join(f'{text_literal(name)}, {sql}' for name, sql in fields.items())})"
 
 
-def quoted(name: str) -> str:
-    """Return a name as SQL writes it."""
+def quote_identifier(name: str) -> str:
+    """Return a name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def text_literal(text: str) -> str:
-    """Return a text as SQL writes it."""
+    """Return a text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"

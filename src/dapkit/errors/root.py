@@ -1,17 +1,17 @@
-"""The root of the tree of errors."""
+"""The base class of all errors."""
 
 from typing import ClassVar
 
 
 class DapError(Exception):
-    """The root: whatever dapkit raises on purpose.
+    """The base class of all errors that dapkit raises on purpose.
 
     Args:
-        message: what is wrong, one or two sentences, without credentials or URL signatures.
-        hint: what to do about it.
-        table: the table it concerns, if one.
-        job_id: the service's job, if one.
-        uuid: the service's own identifier of the error, which its support asks for.
+        message: what happened, without a full stop at the end, and without credentials or URL signatures.
+        hint: what to do, in full sentences.
+        table: the table that it concerns.
+        job_id: the service's job that it concerns.
+        uuid: the service's identifier of the error, for Instructure support.
     """
 
     code: ClassVar[str] = "error"

@@ -1,1 +1,1 @@
-"""Tables into a folder: which tables, what an earlier run left, one task per table."""
+"""Tables into a folder: selection, what an earlier run left, one task for each table."""

@@ -1,21 +1,27 @@
-"""The append-only record of one run, and the state that replaying it gives.
+"""The journal of one run: an append-only file, and the state that replaying it gives.
 
-One JSON object a line. Workers only act and append; whoever comes next replays. What cannot be read at the end was
-cut short by a crash and is ignored; with readable lines after it, it means that the file was damaged: an error.
-Nothing here is needed for safety: files prove themselves, and a job asked for twice is the same job. The journal
-saves work.
+Each line is one JSON object. A run only appends; the next one replays. Unreadable lines at the end were cut short by a
+crash and are ignored. Readable lines after an unreadable one mean that the file was damaged, which is an error. Safety
+does not depend on the journal: files are verified, and a repeated query returns the same job. The journal saves work.
 """
 
+import inspect
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
 from dapkit.errors import JournalError
 from dapkit.model import Failure, Job, JobStatus, Query
 from dapkit.storage.atomic import disk_error, disk_errors
+from dapkit.transfer.manifest import ManifestObject
+from dapkit.transfer.object_download import ResumePoint
+
+T = TypeVar("T")
 
 VERSION = 1
 
@@ -27,7 +33,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", omit_d
 
 
 class RunStartedEntry(Entry, frozen=True, kw_only=True, tag="run-started"):
-    """What was asked, and what it was resolved to. `since` holds the starting point of each table, if it has one."""
+    """What was requested, and the selected tables. With `--since FOLDER`, `since` is the start of each table."""
 
     version: int = VERSION
     service: str
@@ -39,7 +45,7 @@ class RunStartedEntry(Entry, frozen=True, kw_only=True, tag="run-started"):
 
 
 class JobEntry(Entry, frozen=True, kw_only=True, tag="job"):
-    """The service described a job, and it was in a new state."""
+    """The service reported a job for the first time, or with a new status."""
 
     table: str
     id: str
@@ -54,16 +60,16 @@ class JobEntry(Entry, frozen=True, kw_only=True, tag="job"):
 
 
 class JobAbandonedEntry(Entry, frozen=True, kw_only=True, tag="job-abandoned"):
-    """A job that will not be finished; its files go when its successor is whole."""
+    """A job is given up. Its files are deleted when the job that replaces it is complete."""
 
     table: str
     job_id: str
 
 
 class ObjectStartedEntry(Entry, frozen=True, kw_only=True, tag="object-started"):
-    """A download began that is worth continuing: its announced size and strong ETag say whether it is the same.
+    """A download started that a later run can continue, if size and ETag of the object are still the same.
 
-    The checksums are those that came with the whole object: many stores send none with the rest of one.
+    `checksums` are those that the store sent with the complete object.
     """
 
     table: str
@@ -76,7 +82,7 @@ class ObjectStartedEntry(Entry, frozen=True, kw_only=True, tag="object-started")
 
 
 class ObjectCompletedEntry(Entry, frozen=True, kw_only=True, tag="object-completed"):
-    """A file is checked and bears its final name."""
+    """A file is complete: verified, and under its final name."""
 
     table: str
     job_id: str
@@ -89,14 +95,14 @@ class ObjectCompletedEntry(Entry, frozen=True, kw_only=True, tag="object-complet
 
 
 class TableCompletedEntry(Entry, frozen=True, kw_only=True, tag="table-completed"):
-    """Every object of the table's job is here and its manifest is written."""
+    """All files of the table are complete, and the manifest is written."""
 
     table: str
     job_id: str
 
 
 class TableFailedEntry(Entry, frozen=True, kw_only=True, tag="table-failed"):
-    """The table failed for good in this run."""
+    """The table failed in this run."""
 
     table: str
     code: str
@@ -104,14 +110,14 @@ class TableFailedEntry(Entry, frozen=True, kw_only=True, tag="table-failed"):
 
 
 class TableResetEntry(Entry, frozen=True, kw_only=True, tag="table-reset"):
-    """A run that ended is continued, and the table is asked anew; from a later starting point, if one is given."""
+    """A run that had ended is resumed, and the table is requested again, with a later start if `since` is present."""
 
     table: str
     since: str | None = None
 
 
 class RunEndedEntry(Entry, frozen=True, kw_only=True, tag="run-ended"):
-    """The run came to its end, with every table whole or failed."""
+    """The run ended: each table is complete or failed."""
 
     failed: int
 
@@ -130,31 +136,31 @@ AnyEntry = RunStartedEntry | TableEntry | RunEndedEntry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableProgress:
-    """How far one table has come: its latest job, the objects of that job, the jobs given up."""
+    """How far one table has come: its latest job, the objects of that job, and the jobs that were given up."""
 
     job: Job | None = None
     seen_at: float = 0.0
-    begun: dict[str, ObjectStartedEntry] = field(default_factory=dict)
-    done: dict[str, ObjectCompletedEntry] = field(default_factory=dict)
-    given_up: tuple[str, ...] = ()
+    started: dict[str, ResumePoint] = field(default_factory=dict)
+    completed: dict[str, ManifestObject] = field(default_factory=dict)
+    abandoned: tuple[str, ...] = ()
     completed_at: float | None = None
     failed: bool = False
 
     @property
-    def abandoned(self) -> tuple[str, ...]:
-        """The jobs whose files nobody wants, if the table is asked for anew: all but one that is whole."""
+    def incomplete_jobs(self) -> tuple[str, ...]:
+        """The jobs whose files become useless if the table is requested again: all except a complete one."""
         if self.job is None or self.completed_at is not None or self.job.status is JobStatus.FAILED:
-            return self.given_up
-        return (*self.given_up, self.job.id)
+            return self.abandoned
+        return (*self.abandoned, self.job.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """What a journal says: the run, its tables, the time of its last line, whether it came to its end."""
+    """What a journal says: how the run started, its tables, the time of its last entry, whether it ended."""
 
-    begun: RunStartedEntry
+    start: RunStartedEntry
     tables: dict[str, TableProgress]
-    last: float
+    last_entry_at: float
     ended: bool = False
 
 
@@ -171,21 +177,23 @@ def parse(content: bytes) -> tuple[list[AnyEntry], int]:
     """Return the entries of a journal and the length in bytes of its readable part.
 
     Raises:
-        JournalError: a line before a readable one cannot be read, or the file is of a later version.
+        JournalError: an unreadable line is followed by a readable one, or a later version wrote the file.
     """
     entries: list[AnyEntry] = []
     readable = position = 0
-    broken: int | None = None
+    unreadable: int | None = None
     for number, line in enumerate(content.splitlines(keepends=True), start=1):
         position += len(line)
         entry = _parse_line(line)
         if entry is None:
-            broken = broken or number
+            unreadable = unreadable or number
             continue
-        if broken is not None:
-            raise JournalError(f"Line {broken} of the record of an earlier run cannot be read")
+        if unreadable is not None:
+            raise JournalError(f"Line {unreadable} of the journal of an earlier run cannot be read")
         if isinstance(entry, RunStartedEntry) and entry.version > VERSION:
-            raise JournalError(f"The record of an earlier run is of version {entry.version}, later than ours")
+            raise JournalError(
+                f"The journal of an earlier run has version {entry.version}, but this dapkit supports up to {VERSION}"
+            )
         entries.append(entry)
         readable = position
     return entries, readable
@@ -201,90 +209,85 @@ def _parse_line(line: bytes) -> AnyEntry | None:
 
 
 def replay(entries: Iterable[AnyEntry]) -> RunState | None:
-    """Fold entries into the state they describe; None when no run had begun.
-
-    The dictionaries of the state being built are filled in place: nobody else has seen them yet.
-    """
+    """Return the state that the entries lead to; None if no run was started."""
     state: RunState | None = None
     for entry in entries:
         if isinstance(entry, RunStartedEntry):
             tables = {name: TableProgress() for name in entry.tables}
-            state = RunState(begun=entry, tables=tables, last=entry.time)
+            state = RunState(start=entry, tables=tables, last_entry_at=entry.time)
         elif state is not None:
             state = advance(state, entry)
     return state
 
 
 def advance(state: RunState, entry: TableEntry | RunEndedEntry) -> RunState:
-    """Return the state after one more entry; the tables of the old one are not to be used any more."""
+    """Return the state after one more entry. Do not use the old state's tables any more: they are changed in place."""
     if isinstance(entry, RunEndedEntry):
-        return replace(state, ended=True, last=entry.time)
-    begun = state.begun
+        return replace(state, ended=True, last_entry_at=entry.time)
+    start = state.start
     if isinstance(entry, TableResetEntry) and entry.since is not None:
-        begun = msgspec.structs.replace(begun, since={**begun.since, entry.table: entry.since})
+        start = msgspec.structs.replace(start, since={**start.since, entry.table: entry.since})
     before = state.tables.get(entry.table, TableProgress())
     state.tables[entry.table] = _table_step(before, entry)
-    # ended until work begins: all tables that are asked anew must be noted by then, or they are looked for once more
+    # Resets alone do not reopen a run: if it is interrupted between two of them, the next run must look again for
+    # tables to reset. It is open again with the first entry of real work.
     ended = state.ended and isinstance(entry, TableResetEntry)
-    return replace(state, begun=begun, ended=ended, last=entry.time)
+    return replace(state, start=start, ended=ended, last_entry_at=entry.time)
 
 
 def _table_step(before: TableProgress, entry: TableEntry) -> TableProgress:
     match entry:
         case JobEntry():
-            job = Job(
-                id=entry.id,
-                status=entry.status,
-                expires_at=entry.expires_at,
-                objects=entry.objects,
-                schema_version=entry.schema_version,
-                at=entry.at,
-                since=entry.since,
-                until=entry.until,
-                failure=entry.failure,
-            )
+            job = _convert(entry, Job)
             same = before.job is not None and before.job.id == job.id
-            base = before if same else TableProgress(given_up=before.given_up)
+            base = before if same else TableProgress(abandoned=before.abandoned)
             return replace(base, job=job, seen_at=entry.time, failed=False, completed_at=None)
         case JobAbandonedEntry():
             base = TableProgress() if before.job and before.job.id == entry.job_id else before
-            return replace(base, given_up=(*before.given_up, entry.job_id))
+            return replace(base, abandoned=(*before.abandoned, entry.job_id))
         case ObjectStartedEntry():
-            before.begun[entry.object_id] = entry
+            before.started[entry.object_id] = _convert(entry, ResumePoint)
             return before
         case ObjectCompletedEntry():
-            before.done[entry.object_id] = entry
+            before.completed[entry.object_id] = _convert(entry, ManifestObject, id=entry.object_id)
             return before
         case TableCompletedEntry():
             return replace(before, completed_at=entry.time, failed=False)
         case TableFailedEntry():
             return replace(before, failed=True, completed_at=None)
         case TableResetEntry():
-            return TableProgress(given_up=before.abandoned)
+            return TableProgress(abandoned=before.incomplete_jobs)
 
 
 def job_entry(table: str, job: Job, now: float) -> JobEntry:
-    """Return the entry that records this state of a job."""
-    return JobEntry(
-        time=now,
-        table=table,
-        id=job.id,
-        status=job.status,
-        expires_at=job.expires_at,
-        objects=job.objects,
-        schema_version=job.schema_version,
-        at=job.at,
-        since=job.since,
-        until=job.until,
-        failure=job.failure,
-    )
+    """Return the entry for what the service reported about a job."""
+    return _convert(job, JobEntry, time=now, table=table)
+
+
+def object_entry(
+    table: str, job_id: str, item: ResumePoint | ManifestObject, now: float
+) -> ObjectStartedEntry | ObjectCompletedEntry:
+    """Return the entry for what `download_job` reported about an object."""
+    if isinstance(item, ManifestObject):
+        return _convert(item, ObjectCompletedEntry, time=now, table=table, job_id=job_id, object_id=item.id)
+    return _convert(item, ObjectStartedEntry, time=now, table=table, job_id=job_id)
+
+
+def _convert(value: object, to: Callable[..., T], **others: Any) -> T:
+    """Return a value of another type whose fields have the same names, except for the `others`."""
+    return to(**{name: getattr(value, name) for name in _field_names(to) if name not in others}, **others)
+
+
+@cache
+def _field_names(of: Callable[..., object]) -> tuple[str, ...]:
+    return tuple(inspect.signature(of).parameters)
 
 
 def read(path: Path) -> tuple[RunState | None, int]:
-    """Return the state that a journal's file holds (None for no file or no run) and its readable length.
+    """Return the state of a journal file (None without a file or a run), and its readable length in bytes.
 
     Raises:
-        JournalError: the file was damaged.
+        JournalError: the file is damaged.
     """
     try:
         content = path.read_bytes()
@@ -300,7 +303,7 @@ def read(path: Path) -> tuple[RunState | None, int]:
 
 
 class Journal:
-    """The open file of one run. Only the holder of the run's lock may open it."""
+    """The open journal of one run. Only the process that holds the run's lock may open it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -308,31 +311,32 @@ class Journal:
         self._length = 0
 
     def resume(self) -> RunState | None:
-        """Return the state that the file holds, and open it for appending after its last readable line.
+        """Return the state of the file, and open it for appending after its last readable line.
 
         Raises:
-            JournalError: the file was damaged.
+            JournalError: the file is damaged.
         """
         state, readable = read(self.path)
         if state is not None:
             self._open(readable)
         return state
 
-    def begin(self, entry: RunStartedEntry, *, given_up: Iterable[JobAbandonedEntry] = ()) -> None:
-        """Start a new record; an earlier one is kept beside it as `<run>.previous.jsonl` until the next time."""
+    def start(self, entry: RunStartedEntry, *, abandoned: Iterable[JobAbandonedEntry] = ()) -> None:
+        """Start a new journal. The previous one is kept as `<run>.previous.jsonl`."""
         self.close()
         with disk_errors(self.path):
             if self.path.exists():
                 self.path.replace(self.path.with_suffix(".previous.jsonl"))
         self._open(0)
         self.append(entry)
-        for old in given_up:
-            self.append(old)
-        self.sync()
+        for job in abandoned:
+            self.append(job)
+        self.flush()
 
     def append(self, entry: AnyEntry) -> None:
-        """Add one line. Raises DiskFullError or OutputError; the file then ends with its last whole line."""
-        assert self._descriptor is not None, "a journal is resumed or begun before it is written"
+        """Append one line. Raises DiskFullError or OutputError; the file then ends with the line before."""
+        assert self._descriptor is not None, "resume or start comes before append"
+        # Not flushed: what a power loss takes from the end is only work that is done again.
         line = encode(entry)
         try:
             written = os.write(self._descriptor, line)
@@ -344,14 +348,14 @@ class Journal:
             raise disk_error(error, self.path) from error
         self._length += len(line)
 
-    def sync(self) -> None:
-        """Flush the file to disk."""
+    def flush(self) -> None:
+        """Wait until the file is on disk."""
         if self._descriptor is not None:
             with disk_errors(self.path):
                 os.fsync(self._descriptor)
 
     def close(self) -> None:
-        """Close the file; it can be resumed again."""
+        """Close the file."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             with disk_errors(self.path):

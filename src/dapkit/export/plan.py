@@ -1,26 +1,27 @@
-"""PURE: what to do about each table, from what is wanted, what the journal says, and the time.
+"""PURE: what to do about each table, from what is requested, what the journal says, and the time.
 
-First the run: is there an interrupted or partly failed one to go on with, or does a new one begin? Then the tables:
-which are kept as they are, and with what record does each of the others set out?
+First the run: is an interrupted or partly failed one resumed, or does a new one start? Then the tables: which are
+complete already, and at which point does each of the others continue?
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from dapkit.export.journal import RunState, TableProgress, TableResetEntry
-from dapkit.model import SANDBOX_SERVICE, Job, JobStatus, Query, instant
+from dapkit.model import SANDBOX_SERVICE, Job, JobStatus, Query, epoch_seconds
 from dapkit.protocol.job import JobRecord
-from dapkit.transfer.names import harmless
+from dapkit.transfer.names import safe_name
 
-CONTINUE_WITHIN = 20 * 3600.0  # jobs and objects live 24 hours; the rest is for bringing them here
+RESUME_WITHIN = 20 * 3600.0  # jobs and objects exist for 24 hours; the rest is for downloading them
 FRESH_FOR = 4 * 3600.0  # the service's data is refreshed every 4 hours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResumeRun:
-    """Go on with the run in the journal, whose last line is `age` seconds old."""
+    """Resume the run in the journal, whose last entry is `age` seconds old."""
 
     age: float
     state: RunState
@@ -28,23 +29,23 @@ class ResumeRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartRun:
-    """Begin a new run; `leftovers` are the unfinished jobs of the earlier one, by table."""
+    """Start a new run. `abandoned` are the incomplete jobs of the previous one, by table."""
 
-    leftovers: Mapping[str, tuple[str, ...]]
+    abandoned: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReuseTable:
-    """The table is whole already."""
+    """The table is complete already. If its files turn out to be missing, start from `record`."""
 
     table: str
     job: Job
-    record: JobRecord  # to set out with when its files turn out to be gone
+    record: JobRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadTable:
-    """The table is to be brought, from this record on; `progress` holds the objects that are here already."""
+    """Download the table, starting from this record. `progress` contains the objects that are complete already."""
 
     table: str
     record: JobRecord
@@ -54,25 +55,26 @@ class DownloadTable:
 Step = ReuseTable | DownloadTable
 
 
-def run_key(service: str, scope: str | None, namespace: str, asked: Iterable[object]) -> str:
-    """Return the name under which a run's journal and lock are kept; the same command gives the same name."""
-    identity = json.dumps([service, scope, namespace, *asked], sort_keys=True, default=str)
-    return f"{harmless(namespace, 40)}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+def run_key(service: str, scope: str | None, namespace: str, request: Iterable[object]) -> str:
+    """Return the name of a run's journal and lock. The same command gives the same name."""
+    identity = json.dumps([service, scope, namespace, *request], sort_keys=True, default=str)
+    return f"{safe_name(namespace, 40)}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
-def plan_run(state: RunState | None, now: float, *, anew: bool = False) -> ResumeRun | StartRun:
-    """Decide whether the journal's run is continued.
+def plan_run(state: RunState | None, now: float, *, new: bool = False) -> ResumeRun | StartRun:
+    """Decide whether the journal's run is resumed.
 
-    An interrupted run and a partly failed one are, while their last record is under 20 hours old and nobody wants to
-    begin anew; a run that ended with every table whole is left alone.
+    An interrupted or partly failed run is resumed, if its last entry is less than 20 hours old and no `new` run is
+    requested. A run in which all tables were completed is not: the user wants current data.
     """
     if state is None:
-        return StartRun(leftovers={})
+        return StartRun(abandoned={})
     unfinished = not state.ended or any(progress.completed_at is None for progress in state.tables.values())
-    if unfinished and not anew and 0 <= now - state.last < CONTINUE_WITHIN:
-        return ResumeRun(age=now - state.last, state=state)
+    # An entry from the future means that a clock was changed, so the age of the jobs is unknown.
+    if unfinished and not new and 0 <= now - state.last_entry_at < RESUME_WITHIN:
+        return ResumeRun(age=now - state.last_entry_at, state=state)
     tables = state.tables.items()
-    return StartRun(leftovers={table: progress.abandoned for table, progress in tables if progress.abandoned})
+    return StartRun(abandoned={table: jobs for table, progress in tables if (jobs := progress.incomplete_jobs)})
 
 
 def plan_tables(
@@ -81,74 +83,75 @@ def plan_tables(
     now: float,
     *,
     retry_timeout: float,
-    given_up: Mapping[str, tuple[str, ...]],
+    abandoned: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> tuple[Step, ...]:
-    """Decide for each table whether it is kept or taken.
+    """Decide for each table whether it is reused or downloaded.
 
     Args:
-        queries: what is asked of each table, in the order wanted.
-        state: the run that is continued, or None for a new one.
+        queries: what is requested of each table, in the order of the result.
+        state: the run that is resumed, or None for a new one.
         now: seconds since the epoch.
-        retry_timeout: seconds for which a job that fails is asked for again.
-        given_up: for a new run, the unfinished jobs of the one before it, by table.
+        retry_timeout: for how many seconds a job that fails is submitted again.
+        abandoned: for a new run, the incomplete jobs of the previous one, by table.
     """
     steps: list[Step] = []
     for table, query in queries.items():
         progress = state.tables.get(table, TableProgress()) if state else TableProgress()
-        lost = (*given_up.get(table, ()), *progress.given_up)
-        record = JobRecord(table=table, query=query, retry_timeout=retry_timeout, given_up=lost)
+        lost = (*abandoned.get(table, ()), *progress.abandoned)
+        record = JobRecord(table=table, query=query, retry_timeout=retry_timeout, abandoned_jobs=lost)
         if progress.completed_at is None or progress.job is None:
-            steps.append(DownloadTable(table=table, record=_set_out(record, progress, now), progress=progress))
+            steps.append(DownloadTable(table=table, record=_resumed(record, progress, now), progress=progress))
         else:
             steps.append(ReuseTable(table=table, job=progress.job, record=record))
     return tuple(steps)
 
 
-def _set_out(record: JobRecord, progress: TableProgress, now: float) -> JobRecord:
+def _resumed(record: JobRecord, progress: TableProgress, now: float) -> JobRecord:
     job = progress.job
     if job is None:
         return record
     if job.status is JobStatus.FAILED:
-        return replace(record, failed=(job.id,))
-    # A complete job is judged by what it has left now; one under way is due for a poll since it was last seen.
+        return replace(record, failed_jobs=(job.id,))
+    # A complete job is judged by the lifetime that it has left now. One in progress is due for a poll, since it was
+    # last seen long ago.
     seen_at = now if job.status is JobStatus.COMPLETE else progress.seen_at
-    return replace(record, job=job, asked_at=progress.seen_at, seen_at=seen_at)
+    return replace(record, job=job, submitted_at=progress.seen_at, updated_at=seen_at)
 
 
-def reopened(state: RunState, now: float, marks: Mapping[str, str]) -> tuple[TableResetEntry, ...]:
-    """Return which tables are asked anew when a run that ended is continued.
+def tables_to_reset(state: RunState, now: float, marks: Mapping[str, str]) -> tuple[TableResetEntry, ...]:
+    """Return which tables are requested again when a run that had ended is resumed.
 
-    Those whose result is too old, and those that failed and can by now start from later than then: `marks` holds the
-    latest starting points. The others that failed go on from where they were.
+    These are complete tables that are too old, and failed ones that can start at a later time now: `marks` contains the
+    latest start of each table. Other failed tables continue where they were.
     """
     if not state.ended:
         return ()
     entries: list[TableResetEntry] = []
     for table, progress in state.tables.items():
         mark = marks.get(table)
-        since = mark if mark != state.begun.since.get(table) else None
-        if _stale(table, state, now) if progress.completed_at is not None else since is not None:
+        since = mark if mark != state.start.since.get(table) else None
+        if _is_stale(table, state, now) if progress.completed_at is not None else since is not None:
             entries.append(TableResetEntry(time=now, table=table, since=since))
     return tuple(entries)
 
 
-def _stale(table: str, state: RunState, now: float) -> bool:
-    """Whether a whole result is older than the service's newest data may be.
+def _is_stale(table: str, state: RunState, now: float) -> bool:
+    """Return whether the service may have newer data than a complete result.
 
-    An increment is so only where it began from an earlier result in a folder, and can go on from itself. A sandbox has
-    a data clock of its own, so there the age is counted from when the table was whole.
+    An increment can only be stale if it started at an earlier result in a folder, because only then a new one continues
+    it. A sandbox has its own data clock, so its results age from the time of their completion.
     """
     progress = state.tables[table]
     assert progress.job is not None
     mark = progress.job.at
-    if table in state.begun.since and state.begun.query.until is None:
+    if table in state.start.since and state.start.query.until is None:
         mark = progress.job.until
     if mark is None:
         return False
     taken = progress.completed_at or 0.0
-    if state.begun.service != SANDBOX_SERVICE:
+    if state.start.service != SANDBOX_SERVICE:
         try:
-            taken = instant(mark)
+            taken = epoch_seconds(mark)
         except ValueError:
             return True
     return now - taken > FRESH_FOR

@@ -1,31 +1,19 @@
-"""Snapshots and increments of many tables at once, into a folder, from wherever an earlier run stopped.
+"""Snapshots and increments of many tables into a folder, resuming an earlier run.
 
-Every table is a task of its own (`delivery`). They share the request budgets (in the session), the download slots
-and the disk. One table's trouble is its own; only what concerns everybody (credentials, account, disk) stops the run.
+Every table is a task of its own (`table_export`). The tables share the rate limits (in the session), the download
+slots and the disk. One failing table does not stop the others; only errors that affect all of them (credentials,
+account, disk) stop the run.
 """
 
-import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
-from pathlib import Path
 
 from dapkit.client.session import Session
-from dapkit.errors import (
-    AccountError,
-    CredentialsError,
-    DapError,
-    DiskFullError,
-    ForbiddenError,
-    InternalError,
-    JournalError,
-    ManifestError,
-    NoBaselineError,
-    OutputError,
-)
+from dapkit.errors import DapError, JournalError, ManifestError, NoBaselineError
 from dapkit.events import Listener, Notice, RunStarted, TableCompleted, TablePhase, TablePhaseChanged
+from dapkit.export.isolation import isolate
 from dapkit.export.journal import (
     JobAbandonedEntry,
     Journal,
@@ -38,74 +26,59 @@ from dapkit.export.journal import (
     advance,
 )
 from dapkit.export.journal import read as read_journal
-from dapkit.export.plan import ResumeRun, ReuseTable, StartRun, Step, plan_run, plan_tables, reopened, run_key
+from dapkit.export.options import ExportRequest
+from dapkit.export.plan import ResumeRun, ReuseTable, Step, plan_run, plan_tables, run_key, tables_to_reset
 from dapkit.export.selection import KnownTables, resolve_tables
-from dapkit.export.table_export import TableExport, table_result
-from dapkit.model import Mode, Query
+from dapkit.export.table_export import ExportContext, TableExport, table_result
+from dapkit.model import Query
 from dapkit.results import RunResult, TableFailed, TableResult
-from dapkit.storage.atomic import make_folder, takes_files
+from dapkit.storage.atomic import make_folder
 from dapkit.transfer import manifest
-from dapkit.transfer.context import DiskSpace, Run, WorkerPool, worker_pool
-from dapkit.transfer.locking import holding, when_busy
+from dapkit.transfer.job_download import export_source, job_folder
+from dapkit.transfer.locking import busy_handler, hold_lock
 from dapkit.transfer.manifest import ExportSource, Watermarks, latest_watermarks
-from dapkit.transfer.names import job_folder
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportOptions:
-    """What is wanted.
-
-    `tables` holds names, globs or `all`. With `since_folder` each table's increment starts where its latest whole
-    result in that folder ends. `retry_timeout` is in seconds: how long failures that may pass are borne.
-    """
-
-    namespace: str
-    tables: tuple[str, ...]
-    query: Query
-    output: Path
-    exclude: tuple[str, ...] = ()
-    since_folder: Path | None = None
-    concurrency: int = 8
-    retry_timeout: float = 900.0
-    new: bool = False
-    wait: bool = False
-
-    @property
-    def incremental(self) -> bool:
-        """Whether changes are asked for instead of full copies."""
-        return self.query.incremental or self.since_folder is not None
+from dapkit.transfer.resources import DiskSpace, DownloadResources
+from dapkit.transfer.workers import WorkerPool, run_all, worker_pool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What a run would ask for: its tables, of which `whole` are kept, and where their increments start."""
+    """What a run would request: its tables, those that are `complete` already, and where increments would start.
+
+    `continued` is the age in seconds of the run that would be resumed, if there is one.
+    """
 
     namespace: str
     query: Query
     tables: tuple[str, ...]
-    whole: tuple[str, ...]
+    complete: tuple[str, ...]
     since: Mapping[str, str]
     continued: float | None
 
 
 async def export(
-    session: Session, options: ExportOptions, on_event: Listener, shared: WorkerPool | None = None
+    session: Session, options: ExportRequest, on_event: Listener, shared: WorkerPool | None = None
 ) -> RunResult:
-    """Bring the tables' files to the output folder.
+    """Export tables to the output folder.
 
-    Returns when every table is whole or has failed for good. May be cancelled at any time; the same call then goes
-    on from there. Several exports at once may work in one `shared` workshop.
+    Returns when every table is complete or failed. May be cancelled at any time; the same call then resumes.
+
+    Args:
+        session: with the service.
+        options: what to export.
+        on_event: called for everything that happens.
+        shared: worker threads and download slots, if several exports share them.
 
     Raises:
-        DapError: what concerns the whole run: credentials, account, the output folder, a lock.
+        DapError: an error that affects the whole run: credentials, account, the output folder, a lock.
     """
-    busy = when_busy(f"The same command is already running in {options.output}", on_event, wait=options.wait)
+    on_busy = busy_handler(f"The same command is already running in {options.output}", on_event, wait=options.wait)
     runs = options.output / ".dap" / "runs"
     make_folder(options.output)
     key = _run_key(session, options)
-    async with holding(runs / f"{key}.lock", session.clock, busy):
+    # The lock protects the journal: only one process may append to it or replace it. It is named after the request, so
+    # other commands can use the same output folder at the same time.
+    async with hold_lock(runs / f"{key}.lock", session.clock, on_busy):
         journal = Journal(runs / f"{key}.jsonl")
         try:
             with nullcontext(shared) if shared else worker_pool(options.concurrency) as pool:
@@ -114,206 +87,193 @@ async def export(
             journal.close()
 
 
-async def preview(session: Session, options: ExportOptions) -> Preview:
-    """Say what `export` would do now. Asks the service for nothing but its list of tables, and writes nothing."""
+async def preview(session: Session, options: ExportRequest) -> Preview:
+    """Return what `export` would do now. Requests only the list of tables, and writes nothing."""
     now = session.clock.now()
     path = options.output / ".dap" / "runs" / f"{_run_key(session, options)}.jsonl"
-    chosen = _set_out(session, options, _recorded(options, lambda: read_journal(path)[0]), now).chosen
-    begun, _ = await _what(session, options, chosen)
-    steps = _steps(options, chosen, begun, now)
+    prepared = await _prepare(session, options, lambda: read_journal(path)[0], now)
+    start = prepared.start
     return Preview(
-        namespace=begun.namespace,
-        query=begun.query,
-        tables=begun.tables,
-        whole=tuple(step.table for step in steps if isinstance(step, ReuseTable)),
-        since=begun.since,
-        continued=chosen.age if isinstance(chosen, ResumeRun) else None,
+        namespace=start.namespace,
+        query=start.query,
+        tables=start.tables,
+        complete=tuple(step.table for step in prepared.steps if isinstance(step, ReuseTable)),
+        since=start.since,
+        continued=prepared.age,
     )
 
 
 async def _export(
-    session: Session, options: ExportOptions, journal: Journal, on_event: Listener, pool: WorkerPool
+    session: Session, options: ExportRequest, journal: Journal, on_event: Listener, pool: WorkerPool
 ) -> RunResult:
-    started = session.clock.now()
-    start = _set_out(session, options, _recorded(options, journal.resume), started)
-    chosen = start.chosen
-    begun, notices = await _what(session, options, chosen)
-    if isinstance(chosen, StartRun):
-        journal.begin(begun, given_up=_leftovers(chosen, begun))
-    for entry in start.again:
+    started_at = session.clock.now()
+    prepared = await _prepare(session, options, journal.resume, started_at)
+    start = prepared.start
+    if prepared.age is None:
+        journal.start(start, abandoned=prepared.abandoned)
+    for entry in prepared.resets:
         journal.append(entry)
     on_event(
         RunStarted(
-            namespace=begun.namespace,
-            tables=begun.tables,
-            query=begun.query,
+            namespace=start.namespace,
+            tables=start.tables,
+            query=start.query,
             incremental=options.incremental,
             output=options.output,
-            continued=chosen.age if isinstance(chosen, ResumeRun) else None,
+            continued=prepared.age,
             sandbox=session.sandbox,
         )
     )
-    for notice in (*start.notices, *notices):
+    for notice in prepared.notices:
         on_event(Notice(message=notice))
-    run = Run(
+    resources = DownloadResources(
         session=session,
-        clock=session.clock,
+        worker_pool=pool,
+        disk_space=DiskSpace(options.output),
+        retry_timeout=options.retry_timeout,
+    )
+    context = ExportContext(
+        resources=resources,
+        namespace=start.namespace,
         output=options.output,
         journal=journal,
-        listener=on_event,
-        worker_pool=pool,
-        retry_timeout=options.retry_timeout,
-        source=_origin(session, begun.namespace, begun.query),
-        known=KnownTables(session, begun.namespace),
-        space=DiskSpace(options.output),
+        emit=on_event,
+        known_tables=KnownTables(session, start.namespace),
     )
-    outcomes = await _deliver_all(run, _steps(options, chosen, begun, started), begun)
+    outcomes = await _export_all(context, prepared.steps, start)
     done = tuple(outcome for outcome in outcomes if isinstance(outcome, TableResult))
     failed = tuple(outcome for outcome in outcomes if isinstance(outcome, TableFailed))
     journal.append(RunEndedEntry(time=session.clock.now(), failed=len(failed)))
-    journal.sync()
+    journal.flush()
     return RunResult(
-        namespace=begun.namespace,
-        query=begun.query,
+        namespace=start.namespace,
+        query=start.query,
         incremental=options.incremental,
         output=options.output,
         done=done,
         failed=failed,
-        fetched=run.stats.fetched,
-        refetched=run.stats.refetched,
-        seconds=session.clock.now() - started,
+        fetched=resources.stats.fetched,
+        refetched=resources.stats.refetched,
+        seconds=session.clock.now() - started_at,
         sandbox=session.sandbox,
     )
 
 
-async def _deliver_all(
-    run: Run, steps: Sequence[Step], begun: RunStartedEntry
+async def _export_all(
+    context: ExportContext, steps: Sequence[Step], start: RunStartedEntry
 ) -> tuple[TableResult | TableFailed, ...]:
-    """Deliver every table at once; the first error that concerns all of them stops the rest."""
-    unknown_start = tuple(table for table in begun.tables if all(step.table != table for step in steps))
+    """Export all tables at once; tables without a step have no earlier result to start from."""
+    results = await run_all(_export_table(context, step) for step in steps)
+    outcomes = {step.table: result for step, result in zip(steps, results, strict=True)}
+    source = export_source(context.resources.session, start.namespace, start.query)
+    for table in start.tables:
+        if table not in outcomes:
+            outcomes[table] = _failed(context, TableFailed(table=table, error=_no_baseline(table, source)))
+    return tuple(outcomes[table] for table in start.tables)
+
+
+async def _export_table(context: ExportContext, step: Step) -> TableResult | TableFailed:
+    outcome = await isolate(step.table, context.output, _result, context, step)
+    if isinstance(outcome, TableFailed):
+        return _failed(context, outcome)
+    context.emit(TablePhaseChanged(table=step.table, phase=TablePhase.DONE, job_id=outcome.job_id))
+    context.emit(TableCompleted(result=outcome))
+    return outcome
+
+
+async def _result(context: ExportContext, step: Step) -> TableResult:
+    if isinstance(step, ReuseTable):
+        existing = _existing_result(context, step)
+        return existing or await TableExport(context, step.record, TableProgress()).run()
+    return await TableExport(context, step.record, step.progress).run()
+
+
+def _existing_result(context: ExportContext, step: ReuseTable) -> TableResult | None:
+    """Return the result of a table that is complete according to the journal, if it is still there, unchanged."""
+    folder = job_folder(context.output, step.job.id)
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = {step.table: group.create_task(_deliver(run, step)) for step in steps}
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    missing = {table: _failed(run, table, _no_earlier_result(table, run.source)) for table in unknown_start}
-    return tuple(missing.get(table) or tasks[table].result() for table in begun.tables)
-
-
-async def _deliver(run: Run, step: Step) -> TableResult | TableFailed:
-    try:
-        result = _kept(run, step) if isinstance(step, ReuseTable) else None
-        if result is None:
-            progress = TableProgress() if isinstance(step, ReuseTable) else step.progress
-            result = await TableExport(run, step.record, progress).deliver()
-    except DapError as error:
-        if is_fatal(error, run.output):
-            raise
-        return _failed(run, step.table, error)
-    except Exception as error:
-        log.debug("table %s", step.table, exc_info=error)
-        return _failed(run, step.table, InternalError(f"{type(error).__name__}: {error}"))
-    run.tell(TablePhaseChanged(table=step.table, phase=TablePhase.DONE, job_id=result.job_id))
-    run.tell(TableCompleted(result=result))
-    return result
-
-
-def _kept(run: Run, step: ReuseTable) -> TableResult | None:
-    """Return the result of a table that the journal calls whole, if it is still there and nothing else."""
-    folder = run.output / job_folder(step.job.id)
-    try:
-        whole = manifest.read(folder)
+        found = manifest.read(folder)
     except ManifestError:
         return None
-    if whole is None or manifest.difference(whole, run.source, step.table, step.job) is not None:
+    source = export_source(context.resources.session, context.namespace, step.record.query)
+    if found is None or manifest.difference(found, source, step.table, step.job) is not None:
         return None
-    if not manifest.present(folder, whole):
+    if not manifest.has_all_files(folder, found):
         return None
-    run.hold(step.job.id, step.table)
-    return table_result(whole, run.output, reused=True)
+    context.claim_job(step.job.id, step.table)
+    return table_result(found, context.output, reused=True)
 
 
-def _failed(run: Run, table: str, error: DapError) -> TableFailed:
-    error.table = error.table or table
-    run.record(TableFailedEntry(time=run.clock.now(), table=table, code=error.code, message=error.message))
-    run.tell(TablePhaseChanged(table=table, phase=TablePhase.FAILED))
-    failure = TableFailed(table=table, error=error)
-    run.tell(failure)
+def _failed(context: ExportContext, failure: TableFailed) -> TableFailed:
+    table, error = failure.table, failure.error
+    now = context.resources.clock.now()
+    context.journal.append(TableFailedEntry(time=now, table=table, code=error.code, message=error.message))
+    context.emit(TablePhaseChanged(table=table, phase=TablePhase.FAILED))
+    context.emit(failure)
     return failure
 
 
-def is_fatal(error: DapError, output: Path) -> bool:
-    """Whether an error would meet every other table too."""
-    match error:
-        case ForbiddenError() | ManifestError():
-            return False
-        case CredentialsError() | AccountError() | DiskFullError() | JournalError():
-            return True
-        case OutputError():  # something may stand in the way of one table's files only
-            return not takes_files(output)
-    return False
-
-
-def _no_earlier_result(table: str, source: ExportSource) -> DapError:
+def _no_baseline(table: str, source: ExportSource) -> DapError:
     written = f"{source.format} ({source.mode})"
-    return NoBaselineError(f"There is no whole earlier result of table {table} as {written} to go on from", table=table)
-
-
-def _origin(session: Session, namespace: str, query: Query) -> ExportSource:
-    return ExportSource(
-        service=session.identity,
-        scope=session.scope,
-        namespace=namespace,
-        format=query.format,
-        mode=query.mode or Mode.EXPANDED,
-    )
+    return NoBaselineError(f"There is no complete earlier result of table {table} as {written}", table=table)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Start:
-    """How a run sets out: what it is, the tables of an ended one that are asked anew, and notices for a person."""
+class _PreparedRun:
+    """What a run is going to do. `age` is that of the run that is resumed, None for a new one."""
 
-    chosen: StartRun | ResumeRun
-    again: tuple[TableResetEntry, ...] = ()
+    start: RunStartedEntry
+    steps: tuple[Step, ...]
+    age: float | None = None
+    abandoned: tuple[JobAbandonedEntry, ...] = ()
+    resets: tuple[TableResetEntry, ...] = ()
     notices: tuple[str, ...] = ()
 
 
-def _recorded(options: ExportOptions, read: Callable[[], RunState | None]) -> RunState | None:
-    """Return what the journal says; one that is damaged does not stand in the way of beginning anew."""
+async def _prepare(
+    session: Session, options: ExportRequest, read: Callable[[], RunState | None], now: float
+) -> _PreparedRun:
+    """Plan a run from the journal and, for a new one, from the service's list of tables. Writes nothing."""
     try:
-        return read()
+        state = read()
     except JournalError:
-        if options.new:
-            return None
-        raise
+        if not options.new:
+            raise
+        state = None  # a damaged journal must not prevent a new run
+    plan = plan_run(state, now, new=options.new)
+    if isinstance(plan, ResumeRun):
+        found = Watermarks(marks={}, notices=())
+        if options.since_folder is not None and plan.state.ended:
+            start = plan.state.start
+            found = latest_watermarks(options.since_folder, export_source(session, start.namespace, start.query))
+        resets = tables_to_reset(plan.state, now, found.marks)
+        state = reduce(advance, resets, plan.state)
+        steps = plan_tables(_queries(options, state.start), state, now, retry_timeout=options.retry_timeout)
+        return _PreparedRun(start=state.start, steps=steps, age=plan.age, resets=resets, notices=found.notices)
+    start, notices = await _new_start(session, options)
+    steps = plan_tables(
+        _queries(options, start), None, now, retry_timeout=options.retry_timeout, abandoned=plan.abandoned
+    )
+    abandoned = tuple(
+        JobAbandonedEntry(time=start.time, table=table, job_id=job)
+        for table, jobs in plan.abandoned.items()
+        if table in start.tables
+        for job in jobs
+    )
+    return _PreparedRun(start=start, steps=steps, abandoned=abandoned, notices=notices)
 
 
-def _set_out(session: Session, options: ExportOptions, state: RunState | None, now: float) -> _Start:
-    chosen = plan_run(state, now, anew=options.new)
-    if isinstance(chosen, StartRun):
-        return _Start(chosen=chosen)
-    begun, found = chosen.state.begun, Watermarks(marks={}, notices=())
-    if options.since_folder is not None and chosen.state.ended:
-        found = latest_watermarks(options.since_folder, _origin(session, begun.namespace, begun.query))
-    again = reopened(chosen.state, now, found.marks)
-    continued = replace(chosen, state=reduce(advance, again, chosen.state))
-    return _Start(chosen=continued, again=again, notices=found.notices)
-
-
-async def _what(
-    session: Session, options: ExportOptions, chosen: StartRun | ResumeRun
-) -> tuple[RunStartedEntry, tuple[str, ...]]:
-    """Return what the run is about, as the journal has it or resolved against the service now, and notices."""
-    if isinstance(chosen, ResumeRun):
-        return chosen.state.begun, ()
+async def _new_start(session: Session, options: ExportRequest) -> tuple[RunStartedEntry, tuple[str, ...]]:
+    """Resolve with the service what a new run is about. Also returns notices for the user."""
     resolved = await resolve_tables(session, options.namespace, options.tables, options.exclude)
     notices: tuple[str, ...] = (resolved.notice,) if resolved.notice else ()
     since: dict[str, str] = {}
     if options.since_folder is not None:
-        found = latest_watermarks(options.since_folder, _origin(session, resolved.namespace, options.query))
+        source = export_source(session, resolved.namespace, options.query)
+        found = latest_watermarks(options.since_folder, source)
         since = {table: found.marks[table] for table in resolved.tables if table in found.marks}
         notices += found.notices
-    begun = RunStartedEntry(
+    start = RunStartedEntry(
         time=session.clock.now(),
         service=session.identity,
         scope=session.scope,
@@ -322,37 +282,23 @@ async def _what(
         query=options.query,
         since=since,
     )
-    return begun, notices
+    return start, notices
 
 
-def _steps(
-    options: ExportOptions, chosen: StartRun | ResumeRun, begun: RunStartedEntry, now: float
-) -> tuple[Step, ...]:
-    """Plan every table that has a starting point."""
-    queries: dict[str, Query] = dict.fromkeys(begun.tables, begun.query)
-    if options.since_folder is not None:
-        queries = {table: replace(begun.query, since=mark) for table, mark in begun.since.items()}
-    state = chosen.state if isinstance(chosen, ResumeRun) else None
-    given_up = chosen.leftovers if isinstance(chosen, StartRun) else {}
-    return plan_tables(queries, state, now, retry_timeout=options.retry_timeout, given_up=given_up)
+def _queries(options: ExportRequest, start: RunStartedEntry) -> dict[str, Query]:
+    """Return what is requested of each table. With --since FOLDER, one without an earlier result cannot start."""
+    if options.since_folder is None:
+        return dict.fromkeys(start.tables, start.query)
+    return {table: replace(start.query, since=mark) for table, mark in start.since.items()}
 
 
-def _leftovers(chosen: StartRun, begun: RunStartedEntry) -> list[JobAbandonedEntry]:
-    return [
-        JobAbandonedEntry(time=begun.time, table=table, job_id=job)
-        for table, jobs in chosen.leftovers.items()
-        if table in begun.tables
-        for job in jobs
-    ]
-
-
-def _run_key(session: Session, options: ExportOptions) -> str:
+def _run_key(session: Session, options: ExportRequest) -> str:
     query = options.query
     folder = options.since_folder.resolve() if options.since_folder else None
-    asked = (
+    request = (
         sorted(options.tables),
         sorted(options.exclude),
         [query.format, query.mode, query.since, query.until],
         folder,
     )
-    return run_key(session.identity, session.scope, options.namespace, asked)
+    return run_key(session.identity, session.scope, options.namespace, request)

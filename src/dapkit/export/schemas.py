@@ -1,4 +1,4 @@
-"""Schemas of many tables into files, one a table: `<table>_schema_version_<n>.json`."""
+"""Schemas of many tables into files, one for each table: `<table>_schema_version_<n>.json`."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,26 +8,21 @@ from pathlib import Path
 import msgspec
 
 from dapkit.client.session import Session
-from dapkit.errors import (
-    AccountError,
-    CredentialsError,
-    DapError,
-    ForbiddenError,
-    OutputError,
-    TableNotFoundError,
-)
+from dapkit.errors import TableNotFoundError
+from dapkit.export.isolation import isolate
 from dapkit.export.selection import KnownTables, resolve_tables
 from dapkit.model import VersionedSchema
 from dapkit.results import TableFailed
 from dapkit.storage.atomic import make_folder, replace_file
 from dapkit.transfer.names import schema_file
+from dapkit.transfer.workers import run_all
 
 AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedSchema:
-    """A schema on disk."""
+    """A schema and its file."""
 
     table: str
     version: int
@@ -36,7 +31,7 @@ class SavedSchema:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemasResult:
-    """What was saved, what failed, and a notice for a person, if there is one."""
+    """The saved schemas, the tables that failed, and a notice for the user, if there is one."""
 
     namespace: str
     saved: tuple[SavedSchema, ...]
@@ -50,35 +45,24 @@ async def save_schemas(
     """Save the current schema of each table.
 
     Raises:
-        DapError: what concerns all tables: credentials, account, the output folder.
+        DapError: an error that affects all tables: credentials, account, the output folder.
     """
     make_folder(output)
     resolved = await resolve_tables(session, namespace, tables, exclude)
     known = KnownTables(session, resolved.namespace)
     slots = asyncio.Semaphore(AT_ONCE)
 
-    async def save(table: str) -> SavedSchema | TableFailed:
+    async def save(table: str) -> SavedSchema:
+        schema_file(table, 0)  # rejects unsafe names before the request: they would not be part of its URL either
         try:
-            schema_file(table, 0)  # refused before it is asked for, since its address would not be a table's either
             async with slots:
                 schema = await session.schema(resolved.namespace, table)
-            return SavedSchema(table=table, version=schema.version, path=_write(schema, output))
         except TableNotFoundError as error:
             error.hint = await known.nearest(table)
-            return TableFailed(table=table, error=error)
-        except (CredentialsError, OutputError):
             raise
-        except DapError as error:
-            if isinstance(error, AccountError) and not isinstance(error, ForbiddenError):
-                raise
-            return TableFailed(table=table, error=error)
+        return SavedSchema(table=table, version=schema.version, path=_write(schema, output))
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(save(table)) for table in resolved.tables]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    outcomes = [task.result() for task in tasks]
+    outcomes = await run_all(isolate(table, output, save, table) for table in resolved.tables)
     return SchemasResult(
         namespace=resolved.namespace,
         saved=tuple(outcome for outcome in outcomes if isinstance(outcome, SavedSchema)),

@@ -1,4 +1,4 @@
-"""Which tables a person means: names, globs and `all`, less what is excluded, in a namespace that may be misspelt."""
+"""Which tables are selected: names, globs and `all`, less the excluded ones; in a namespace with two spellings."""
 
 import asyncio
 import difflib
@@ -16,9 +16,9 @@ ALIASES = {"canvas_log": "canvas_logs"}  # official pages spell it both ways; th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """The namespace as the service knows it and the tables in the order wanted, each once.
+    """The namespace as the service spells it, and the selected tables in order, each once.
 
-    `known` holds all that the service lists, if it was asked.
+    `known` contains all tables that the service lists, if it was asked. `notice` is for the user.
     """
 
     namespace: str
@@ -28,33 +28,38 @@ class Resolved:
 
 
 def split_tables(values: Iterable[str]) -> tuple[str, ...]:
-    """Split `a, b,c` into names; spaces are forgiven, duplicates dropped. Raises UsageError when nothing is left."""
+    """Split `a, b,c` into names, without spaces and duplicates. Raises UsageError if there is none."""
     names = [part.strip() for value in values for part in value.split(",")]
     wanted = tuple(dict.fromkeys(name for name in names if name))
     if not wanted:
-        raise UsageError("No table is named", hint="Use --table with a name, a list such as a,b,c, or all.")
+        raise UsageError("No table was given", hint="Use --table with a name, a list such as a,b,c, or all.")
     return wanted
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a name can only be resolved against the service's list."""
+    """Return whether a name can only be resolved with the service's list of tables."""
     return name == ALL or any(mark in name for mark in "*?[")
 
 
 def select(
-    wanted: Sequence[str], exclude: Sequence[str], known: Sequence[str] | None, held: Collection[str] = ()
+    wanted: Sequence[str],
+    exclude: Sequence[str],
+    known: Sequence[str] | None,
+    held: Collection[str] = (),
+    hint: str = "",
 ) -> tuple[str, ...]:
-    """PURE: resolve what is wanted against the known names (None when no pattern needs them).
+    """PURE: return the selected tables.
 
     Args:
         wanted: names, patterns or `all`.
         exclude: names or patterns.
-        known: what the service lists.
-        held: what a database has; a pattern that matches only such tables means none of the service's.
+        known: what the service lists; None if there is no pattern.
+        held: the tables in a database; a pattern that matches only these selects nothing, but is no error.
+        hint: of the error if a pattern matches nothing.
 
     Raises:
         TableNotFoundError: a pattern matches nothing.
-        UsageError: everything wanted is excluded.
+        UsageError: all selected tables are excluded.
     """
     chosen: dict[str, None] = {}
     for name in wanted:
@@ -64,21 +69,20 @@ def select(
         assert known is not None
         matches = [table for table in known if _matches(table, name)]
         if not matches and not any(_matches(table, name) for table in held):
-            hint = "`dap list --namespace …` shows the tables there are."
             raise TableNotFoundError(f"No table matches {name!r}", hint=hint)
         chosen.update(dict.fromkeys(matches))
     left = tuple(table for table in chosen if not any(fnmatchcase(table, pattern) for pattern in exclude))
     if chosen and not left:
-        raise UsageError("Every table that is wanted is excluded", hint="Check --table against --exclude.")
+        raise UsageError("All selected tables are excluded", hint="Compare --table and --exclude.")
     return left
 
 
-def vanished(
+def no_longer_listed(
     wanted: Sequence[str], exclude: Sequence[str], known: Sequence[str] | None, held: Iterable[str]
 ) -> tuple[str, ...]:
-    """PURE: of the tables that are held, those that a pattern means and the service no longer lists.
+    """PURE: return those of the `held` tables that a pattern selects and the service no longer lists.
 
-    What is wanted by its name is not among them: that the service does not know it is an error.
+    A table that is selected by its name is not among them: if the service does not know it, that is an error.
     """
     if known is None:
         return ()
@@ -100,9 +104,9 @@ def _matches(table: str, pattern: str) -> bool:
 async def resolve_tables(
     session: Session, namespace: str, wanted: Sequence[str], exclude: Sequence[str] = (), held: Held | None = None
 ) -> Resolved:
-    """Ask the service for its tables where a pattern or a doubtful namespace needs it, and resolve.
+    """Return the selected tables. The service is asked only if a pattern or an ambiguous namespace requires it.
 
-    `held` is asked, with the namespace, which tables are somewhere else when the service has none for a pattern.
+    If a pattern matches no table of the service, `held` is called with the namespace; see `select`.
     """
     if namespace not in ALIASES and not any(is_pattern(name) for name in wanted):
         return Resolved(namespace=namespace, tables=select(wanted, exclude, None))
@@ -114,27 +118,29 @@ async def resolve_tables(
         if alias is None:
             raise
         known = await session.tables(alias)
-        notice = f"The service does not know the namespace {namespace}; {alias} is taken instead."
+        notice = f"The service does not know the namespace {namespace}. Using {alias} instead."
         namespace = alias
     try:
-        tables = select(wanted, exclude, known)
+        tables = select(wanted, exclude, known, hint=_list_hint(namespace))
     except TableNotFoundError:
         if held is None:
             raise
-        tables = select(wanted, exclude, known, await held(namespace))
+        tables = select(wanted, exclude, known, await held(namespace), _list_hint(namespace))
     return Resolved(namespace=namespace, tables=tables, known=tuple(known), notice=notice)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """PURE: a sentence with the known names nearest to one that is not, or where to look them up."""
+def nearest(name: str, known: Iterable[str], namespace: str) -> str:
+    """PURE: return a hint with the known names most similar to an unknown one, or how to list them."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    if close:
-        return f"Did you mean {' or '.join(close)}?"
-    return "`dap list --namespace …` shows the tables there are."
+    return f"Did you mean {' or '.join(close)}?" if close else _list_hint(namespace)
+
+
+def _list_hint(namespace: str) -> str:
+    return f"`dap list --namespace {namespace}` shows all tables."
 
 
 class KnownTables:
-    """The names that the service lists in one namespace, asked for once and only when an error wants them."""
+    """The tables that the service lists in one namespace, requested once, and only if an error needs them."""
 
     def __init__(self, session: Session, namespace: str) -> None:
         self._session = session
@@ -143,11 +149,11 @@ class KnownTables:
         self._names: tuple[str, ...] | None = None
 
     async def nearest(self, name: str) -> str:
-        """Return a hint that names the tables nearest to one that does not exist."""
+        """Return a hint for the name of a table that does not exist."""
         async with self._lock:
             if self._names is None:
                 try:
                     self._names = await self._session.tables(self._namespace)
                 except DapError:
                     self._names = ()
-        return nearest(name, self._names)
+        return nearest(name, self._names, self._namespace)

@@ -1,165 +1,192 @@
-"""One table, from the first request to a whole folder.
+"""One table, from the first request to a complete folder, recorded in the journal.
 
-The loop is always the same: decide, act, note what came of it. All rules are in `protocol.job`; this is the part
-that acts and records.
+`client.jobs` gets the job, `transfer` downloads it. This module connects the two, and turns what they report into
+journal entries and events.
 """
 
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from dapkit.errors import DapError, ExpiredError, JobFailedError, NotFoundError, TableNotFoundError, UnsafeNameError
-from dapkit.events import Retrying, TablePhase, TablePhaseChanged
-from dapkit.export.journal import JobAbandonedEntry, TableCompletedEntry, TableProgress, job_entry
-from dapkit.locks import FileLock
-from dapkit.model import Job, JobStatus
-from dapkit.protocol.job import (
-    Done,
-    Downloaded,
-    Fail,
-    Fetch,
-    JobNotFound,
-    JobRecord,
-    JobUpdated,
-    Outcome,
-    Poll,
-    RequestFailed,
-    Submit,
-    Wait,
-    apply,
-    decide,
+from dapkit.client.jobs import finished_job, wait_for_job
+from dapkit.errors import (
+    DapError,
+    ExpiredError,
+    JobFailedError,
+    TableNotFoundError,
+    UnexpectedResponseError,
+    UnsafeNameError,
 )
+from dapkit.events import Listener, Retrying, TablePhase, TablePhaseChanged
+from dapkit.export.journal import (
+    JobAbandonedEntry,
+    Journal,
+    TableCompletedEntry,
+    TableProgress,
+    job_entry,
+    object_entry,
+)
+from dapkit.export.selection import KnownTables
+from dapkit.locks import FileLock
+from dapkit.model import JobStatus
+from dapkit.protocol.job import Downloaded, JobNotFound, JobRecord, JobUpdated, Outcome, RequestFailed, apply
 from dapkit.results import TableResult
-from dapkit.transfer.context import Run
-from dapkit.transfer.job_download import JobDownload
-from dapkit.transfer.locking import job_lock
-from dapkit.transfer.manifest import NAME, Manifest
-from dapkit.transfer.names import job_folder
+from dapkit.storage.local import LocalFolder
+from dapkit.transfer.job_download import KnownObjects, download_job, job_folder
+from dapkit.transfer.manifest import NAME, Manifest, ManifestObject
+from dapkit.transfer.object_download import ResumePoint
+from dapkit.transfer.resources import DownloadResources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportContext:
+    """What the tables of one run share. `job_owners` is the table of each job id."""
+
+    resources: DownloadResources
+    namespace: str
+    output: Path
+    journal: Journal
+    emit: Listener
+    known_tables: KnownTables
+    job_owners: dict[str, str] = field(default_factory=dict)
+
+    def claim_job(self, job_id: str, table: str) -> None:
+        """Note that a job belongs to a table. Raises UnexpectedResponseError if it belongs to another one already.
+
+        Otherwise a service that confuses its jobs could make one table's rows pass for another's.
+        """
+        owner = self.job_owners.setdefault(job_id, table)
+        if owner != table:
+            raise UnexpectedResponseError(f"The service returned job {job_id} of table {owner} for table {table} too")
 
 
 class TableExport:
-    """Brings one table to disk."""
+    """Exports one table."""
 
-    def __init__(self, run: Run, record: JobRecord, progress: TableProgress) -> None:
-        self._run = run
+    def __init__(self, context: ExportContext, record: JobRecord, progress: TableProgress) -> None:
+        self._context = context
         self._record = record
         self._progress = progress
-        self._transfer: JobDownload | None = None
         self._phase: TablePhase | None = None
-        self._result: TableResult | None = None
 
-    async def deliver(self) -> TableResult:
-        """Return when the table is whole. Raises DapError when it, or the run, cannot go on."""
-        clock = self._run.clock
+    async def run(self) -> TableResult:
+        """Return when the table is complete. Raises DapError if the table, or the run, cannot continue."""
+        context = self._context
         while True:
-            match decide(self._record, clock.now()):
-                case Wait(until):
-                    await clock.sleep(max(until - clock.now(), 0.0))
-                case Submit(again):
-                    self._moved(TablePhase.QUEUED)
-                    self._fold(await self._submit(again=again))
-                case Poll(job_id):
-                    self._fold(await self._poll(job_id))
-                case Fetch(job):
-                    self._moved(TablePhase.DOWNLOADING)
-                    self._fold(await self._fetch(job))
-                case Fail(error):
-                    error.table = error.table or self._record.table
-                    raise error
-                case Done():
-                    assert self._result is not None
-                    self._clear_given_up()
-                    return self._result
+            try:
+                self._record = await wait_for_job(
+                    context.resources.session,
+                    context.namespace,
+                    self._record,
+                    on_submit=lambda: self._set_phase(TablePhase.QUEUED),
+                    on_outcome=self._on_outcome,
+                )
+            except TableNotFoundError as error:
+                error.hint = await context.known_tables.nearest(self._record.table)
+                raise
+            self._set_phase(TablePhase.DOWNLOADING)
+            result: TableResult | None = None
+            outcome: Outcome
+            try:
+                result = await self._download()
+                outcome = Downloaded()
+            except ExpiredError:
+                outcome = JobNotFound()
+            except DapError as error:
+                outcome = RequestFailed(error)
+            after = apply(self._record, outcome, context.resources.clock.now())
+            self._on_outcome(self._record, outcome, after)
+            if result is not None:
+                self._delete_abandoned()
+                return result
 
-    async def _submit(self, *, again: bool) -> Outcome:
-        run, record = self._run, self._record
-        try:
-            return JobUpdated(await run.session.submit(run.namespace, record.table, record.query, again=again))
-        except TableNotFoundError as error:
-            error.hint = await run.known.nearest(record.table)
-            return RequestFailed(error)
-        except DapError as error:
-            return RequestFailed(error)
+    async def _download(self) -> TableResult:
+        context = self._context
+        finished = finished_job(context.namespace, self._record)
+        job, table = finished.job, finished.table
+        context.claim_job(job.id, table)
+        if self._progress.job is None or self._progress.job.id != job.id:
+            self._progress = TableProgress(job=job)
+        progress = self._progress
 
-    async def _poll(self, job_id: str) -> Outcome:
-        try:
-            return JobUpdated(await self._run.session.poll(job_id))
-        except NotFoundError:
-            return JobNotFound()
-        except DapError as error:
-            return RequestFailed(error)
+        def on_object(item: ResumePoint | ManifestObject) -> None:
+            # Kept here, too: the service may forget a job for a moment, and the next attempt continues from here.
+            if isinstance(item, ManifestObject):
+                progress.completed[item.id] = item
+            else:
+                progress.started[item.object_id] = item
+            context.journal.append(object_entry(table, job.id, item, context.resources.clock.now()))
 
-    async def _fetch(self, job: Job) -> Outcome:
-        record, transfer = self._record, self._transfer
-        if transfer is None or transfer.job.id != job.id:
-            known = self._progress.job is not None and self._progress.job.id == job.id
-            progress = self._progress if known else TableProgress()
-            transfer = self._transfer = JobDownload(self._run, record.table, record.query, job, progress)
-        try:
-            self._run.hold(job.id, record.table)
-            manifest, reused = await transfer.deliver()
-        except ExpiredError:
-            return JobNotFound()
-        except DapError as error:
-            return RequestFailed(error)
-        self._result = table_result(manifest, self._run.output, reused=reused)
-        self._run.record(TableCompletedEntry(time=self._run.clock.now(), table=record.table, job_id=job.id))
-        return Downloaded()
+        downloaded = await download_job(
+            context.resources,
+            finished,
+            job_folder(context.output, job.id),
+            known=KnownObjects(started=progress.started, completed=progress.completed),
+            on_event=context.emit,
+            on_object=on_object,
+        )
+        # After the manifest: a crash in between only costs a verification of the files.
+        context.journal.append(TableCompletedEntry(time=context.resources.clock.now(), table=table, job_id=job.id))
+        return table_result(downloaded.manifest, context.output, reused=downloaded.reused)
 
-    def _fold(self, outcome: Outcome) -> None:
-        """Take the outcome into the record, and tell and write down what is new in it."""
-        run, before, now = self._run, self._record, self._run.clock.now()
-        after = self._record = apply(before, outcome, now)
-        for lost in after.given_up[len(before.given_up) :]:
-            run.record(JobAbandonedEntry(time=now, table=after.table, job_id=lost))
+    def _on_outcome(self, before: JobRecord, outcome: Outcome, after: JobRecord) -> None:
+        """Record and report what a request or a download changed."""
+        self._record = after
+        context, now = self._context, self._context.resources.clock.now()
+        for job_id in after.abandoned_jobs[len(before.abandoned_jobs) :]:
+            context.journal.append(JobAbandonedEntry(time=now, table=after.table, job_id=job_id))
         if isinstance(outcome, JobNotFound) and after.error is None:
-            gone_id = before.job.id if before.job else None
-            gone = ExpiredError("The service does not know the job or its objects", table=after.table, job_id=gone_id)
-            run.tell(Retrying(table=after.table, error=gone, pause=after.pause))
+            expired_id = before.job.id if before.job else None
+            message = "The service no longer knows the job or its objects"
+            error = ExpiredError(message, table=after.table, job_id=expired_id)
+            context.emit(Retrying(table=after.table, error=error, pause=after.pause))
         if not isinstance(outcome, JobUpdated):
             return
         job = outcome.job
         if before.job is None or (before.job.id, before.job.status) != (job.id, job.status):
-            run.record(job_entry(after.table, job, now))
+            context.journal.append(job_entry(after.table, job, now))
         if job.status is JobStatus.FAILED:
             message = f"The service's job for table {after.table} failed"
-            error = JobFailedError(message, table=after.table, job_id=job.id)
-            run.tell(Retrying(table=after.table, error=error, pause=after.pause))
+            failure = JobFailedError(message, table=after.table, job_id=job.id)
+            context.emit(Retrying(table=after.table, error=failure, pause=after.pause))
         elif not job.status.terminal:
-            self._moved(TablePhase.RUNNING)
+            self._set_phase(TablePhase.RUNNING)
 
-    def _moved(self, phase: TablePhase) -> None:
+    def _set_phase(self, phase: TablePhase) -> None:
         if phase is not self._phase:
             self._phase = phase
             job_id = self._record.job.id if self._record.job else None
-            self._run.tell(TablePhaseChanged(table=self._record.table, phase=phase, job_id=job_id))
+            self._context.emit(TablePhaseChanged(table=self._record.table, phase=phase, job_id=job_id))
 
-    def _clear_given_up(self) -> None:
-        """Remove what was fetched for jobs that were given up, now that their successor is whole."""
+    def _delete_abandoned(self) -> None:
+        """Delete the files of jobs that were given up, now that their successor is complete."""
         job = self._record.job
-        for lost in set(self._record.given_up) - {job.id if job else ""}:
+        for job_id in set(self._record.abandoned_jobs) - {job.id if job else ""}:
             try:
-                folder = self._run.output / job_folder(lost)
+                folder = job_folder(self._context.output, job_id)
             except UnsafeNameError:
-                continue  # so it never had one
-            if folder.is_dir() and not (folder / NAME).exists():
-                _remove_unless_locked(folder, job_lock(self._run.output, lost))
+                continue  # it never had a folder
+            if folder.path.is_dir() and not (folder.path / NAME).exists():
+                _delete_unless_locked(folder)
 
 
-def _remove_unless_locked(folder: Path, lock_path: Path) -> None:
+def _delete_unless_locked(folder: LocalFolder) -> None:
+    assert folder.lock is not None
     try:
-        with FileLock(lock_path) as lock:
+        # Another run may be downloading this very job: then the folder is not ours to delete.
+        with FileLock(folder.lock) as lock:
             if lock.acquire():
-                shutil.rmtree(folder)
+                shutil.rmtree(folder.path)
     except OSError:
-        return  # left for a person to remove: nothing reads it, since it has no manifest
+        return  # nothing reads the folder, since it has no manifest
 
 
 def table_result(manifest: Manifest, output: Path, *, reused: bool) -> TableResult:
-    """Return what a manifest says of its table as a result."""
+    """Return what a manifest says about its table as a result."""
     return TableResult(
         table=manifest.table,
         job_id=manifest.job_id,
-        folder=output / job_folder(manifest.job_id),
+        folder=job_folder(output, manifest.job_id).path,
         files=len(manifest.objects),
         bytes=manifest.bytes,
         rows=manifest.rows,

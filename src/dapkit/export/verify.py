@@ -1,4 +1,4 @@
-"""Prove that the files under a folder are what their manifests say."""
+"""Verify the files in a folder against their manifests."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dapkit.errors import IntegrityError, ManifestError, VerificationError
+from dapkit.model import Format
+from dapkit.storage.local import LocalFolder
 from dapkit.transfer import manifest
 from dapkit.transfer.integrity import verify_file
 from dapkit.transfer.manifest import Manifest, ManifestObject
@@ -14,116 +16,114 @@ from dapkit.transfer.names import JOB_PREFIX
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong, and where."""
+    """One problem and where it is."""
 
     path: Path
-    what: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyResult:
-    """What was checked: whole jobs, files, bytes; and what is wrong.
+    """What was checked (complete jobs, files, bytes) and the problems that were found.
 
-    `unfinished` are the job folders without manifest: whatever lies in them is not vouched for, and not wrong either.
+    `incomplete` are the job folders without manifest. Nothing is known about their files, so they are no problem.
     """
 
     jobs: int
     files: int
     bytes: int
     problems: tuple[Problem, ...]
-    unfinished: tuple[Path, ...]
+    incomplete: tuple[Path, ...]
 
 
 def verify(folder: Path, on_file: Callable[[Path], None] = lambda _: None) -> VerifyResult:
-    """Re-check every file under a folder against its manifest, from the bytes on disk.
+    """Read every file in a folder and compare it with its manifest.
 
-    The folder may be one job's, an output folder, or any above; what is hidden in there is not looked at. `on_file` is
-    called after each file.
+    Args:
+        folder: a job folder, an output folder, or any folder that contains these. Hidden folders are skipped.
+        on_file: called after each file.
 
     Raises:
-        VerificationError: there is no such folder, or no manifest under it.
+        VerificationError: there is no such folder, or it contains no job folder.
     """
     if not folder.is_dir():
-        raise VerificationError(f"{folder} is not a folder", hint="Name the folder that a snapshot was written to.")
+        raise VerificationError(f"{folder} is not a folder", hint="Give the folder that a snapshot was written to.")
     problems: list[Problem] = []
-    jobs = sorted(_job_folders(folder, problems))
-    unfinished: list[Path] = []
-    whole = files = size = 0
+    jobs = [LocalFolder(path) for path in sorted(_job_folders(folder, problems))]
+    incomplete: list[Path] = []
+    complete = files = size = 0
     for job in jobs:
         try:
-            said = manifest.read(job)
+            expected = manifest.read(job)
         except ManifestError as error:
-            problems.append(Problem(path=job / manifest.NAME, what=f"{error.message} {error.hint}".strip()))
+            message = f"{error.message}. {error.hint}" if error.hint else error.message
+            problems.append(Problem(path=job.path / manifest.NAME, message=message))
             continue
-        if said is None:
-            unfinished.append(job)
+        if expected is None:
+            incomplete.append(job.path)
             continue
-        whole += 1
-        for item in said.objects:
-            wrong = _wrong(job / item.name, said, item)
-            if wrong:
-                problems.append(Problem(path=job / item.name, what=wrong))
+        complete += 1
+        for item in expected.objects:
+            if problem := _problem(job, expected.format, item):
+                problems.append(Problem(path=job.path / item.name, message=problem))
             files += 1
             size += item.size
-            on_file(job / item.name)
-        problems += _strangers(job, said)
+            on_file(job.path / item.name)
+        problems += _unknown_files(job, expected)
     if not jobs and not problems:
-        hint = "Name the folder that a snapshot was written to: it holds folders named job_…"
-        raise VerificationError(f"There is nothing to verify under {folder}", hint=hint)
-    return VerifyResult(jobs=whole, files=files, bytes=size, problems=tuple(problems), unfinished=tuple(unfinished))
+        hint = "Give the folder that a snapshot was written to. It contains folders named job_…"
+        raise VerificationError(f"There is nothing to verify in {folder}", hint=hint)
+    return VerifyResult(jobs=complete, files=files, bytes=size, problems=tuple(problems), incomplete=tuple(incomplete))
 
 
 def _job_folders(folder: Path, problems: list[Problem]) -> Iterator[Path]:
-    """Yield the folders that have a manifest or a job's name; add those that cannot be looked into to the problems."""
+    """Yield the folders with a manifest or the name of a job. Unreadable folders become problems."""
 
-    def unreadable(error: OSError) -> None:
-        problems.append(Problem(path=Path(error.filename), what=_unreadable(error)))
+    def on_error(error: OSError) -> None:
+        problems.append(Problem(path=Path(error.filename), message=_unreadable(error)))
 
-    for pool, names, files in os.walk(folder, onerror=unreadable):
+    for path, names, files in os.walk(folder, onerror=on_error):
         if manifest.NAME in files:
-            yield Path(pool)
+            yield Path(path)
             names.clear()
         visible = [name for name in names if not name.startswith(".")]
-        yield from (Path(pool) / name for name in visible if name.startswith(JOB_PREFIX))
-        names[:] = [name for name in visible if not name.startswith(JOB_PREFIX)]
+        yield from (Path(path) / name for name in visible if name.startswith(JOB_PREFIX))
+        names[:] = [name for name in visible if not name.startswith(JOB_PREFIX)]  # os.walk does not enter the others
 
 
 def _unreadable(error: OSError) -> str:
     return f"cannot be read: {error.strerror or type(error).__name__}"
 
 
-def _wrong(path: Path, said: Manifest, item: ManifestObject) -> str | None:
+def _problem(job: LocalFolder, format: Format, item: ManifestObject) -> str | None:  # noqa: A002 - the word of the service
     """Return what is wrong with one file, or None."""
     try:
-        size = path.stat().st_size
+        size = job.size(item.name)
+        if size != item.size:
+            return f"has {size:,} bytes instead of {item.size:,}"
+        verification = verify_file(job, item.name, format)
     except FileNotFoundError:
         return "is missing"
-    except OSError as error:
-        return _unreadable(error)
-    if size != item.size:
-        return f"has {size:,} bytes instead of {item.size:,}"
-    try:
-        verification = verify_file(path, said.format)
     except IntegrityError as error:
         return error.message
     except OSError as error:
         return _unreadable(error)
     if verification.sha256 != item.sha256:
-        return "has another SHA-256 than its manifest says"
+        return "has a different SHA-256 than its manifest says"
     if verification.rows != item.rows:
         return f"has {verification.rows} rows instead of {item.rows}"
     return None
 
 
-def _strangers(job: Path, said: Manifest) -> list[Problem]:
-    """Return the visible files of a job folder that its manifest does not name: a reader would count them in."""
-    named = {item.name for item in said.objects}
+def _unknown_files(job: LocalFolder, expected: Manifest) -> list[Problem]:
+    """Return the visible files that the manifest does not name. A reader of the folder would include their rows."""
+    known = {item.name for item in expected.objects}
     try:
-        present = sorted(job.iterdir())
+        names = job.names()
     except OSError as error:
-        return [Problem(path=job, what=_unreadable(error))]
+        return [Problem(path=job.path, message=_unreadable(error))]
     return [
-        Problem(path=path, what="is not named by the manifest")
-        for path in present
-        if not path.name.startswith(".") and path.name not in named
+        Problem(path=job.path / name, message="is not in the manifest")
+        for name in names
+        if not name.startswith(".") and name not in known
     ]

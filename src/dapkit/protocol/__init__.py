@@ -1,1 +1,4 @@
-"""PURE: what the service says and when. No clock, socket, file or log; the JSON codec is the only third party."""
+"""The service's protocol without I/O: messages, job states, retries and budgets.
+
+All modules here are pure: no clock, socket, file or log. msgspec is the only third-party library.
+"""

@@ -1,15 +1,15 @@
-"""How often the service may be asked, as a value over time.
+"""PURE: how many requests may be sent when, as a value over time.
 
-A budget is a number of requests in any 60 seconds. We count a request from the moment it is sent until 60
-seconds after its answer, since only then is it certain to have left the service's own window. A refusal for
-asking too often (429) blocks the lane for as long as the service says, and narrows it to half, from where it
-widens again in equal steps.
+A budget is a number of requests in any 60 seconds. The service counts a request at some moment between our sending it
+and our receiving its response. We therefore count it from the sending until 60 seconds after the response: only then
+has it certainly left the service's own window. A rejected request (429) blocks the endpoint for as long as the service
+says and halves the budget, which then recovers in equal steps.
 
-A lane without a budget knows only the requests that are on their way. A 429 halves how many may be so at once, though
-never to less than a handful, and every answer to a later request allows one more: enough to get along with a service
-that keeps a budget all the same, and little lost to one that refuses at random.
+An endpoint without a budget only limits the requests in flight, and only after a 429: it halves their number, though
+never below `MIN_CONCURRENT`, and each response to a later request allows one more. This adapts to a service that does
+enforce a budget, and costs little with one that rejects at random.
 
-Nothing here waits or keeps anything: `client/pace.py` does.
+`client/rate_limiter` waits and stores; this module only computes.
 """
 
 import math
@@ -23,17 +23,17 @@ from dapkit.protocol.error_response import Endpoint
 WINDOW: Final = 60.0
 """Seconds over which the service counts."""
 
-MARGIN: Final = 0.1
-"""Seconds added to the window, for clocks that do not tick alike."""
+CLOCK_TOLERANCE: Final = 0.1
+"""Seconds added to the window, because two clocks never run at exactly the same speed."""
 
-LEASE: Final = 120.0
-"""Seconds after which a request that another process never reported as answered is taken as answered."""
+RESPONSE_TIMEOUT: Final = 120.0
+"""Seconds after which a request counts as answered even if its process, perhaps killed, never recorded a response."""
 
-RECOVERY: Final = 600.0
-"""Seconds in which a narrowed lane widens to what it was."""
+RECOVERY_TIME: Final = 600.0
+"""Seconds in which a throttled endpoint returns to its full budget."""
 
-HANDFUL: Final = 8
-"""Requests that may always be on their way at once in a lane without a budget."""
+MIN_CONCURRENT: Final = 8
+"""Requests that may always be in flight at an endpoint without a budget."""
 
 PUBLISHED: Final = {
     Endpoint.TABLES: 5,
@@ -42,21 +42,21 @@ PUBLISHED: Final = {
     Endpoint.POLL: 500,
     Endpoint.SIGN: 200,
 }
-"""Requests a minute that the service's documentation allows; the login has no published budget."""
+"""Requests per minute that the service's documentation allows; it publishes no budget for the login."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """How fast a client asks: `submissions` new jobs a minute, all else in the published proportion.
+    """The rate of requests: new jobs per minute, and all other requests in the published proportion.
 
-    None means as fast as it likes, until the service says 429.
+    None: no limit until the service answers 429.
     """
 
-    submissions: int | None = PUBLISHED[Endpoint.SUBMIT]
+    jobs_per_minute: int | None = PUBLISHED[Endpoint.SUBMIT]
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `published`, `none` or a whole number of at least 1.
+        """Read `published`, `none` or a whole number from 1 to 1000.
 
         Raises:
             UsageError: anything else.
@@ -69,15 +69,15 @@ class RateLimit:
         if word.isascii() and word.isdigit() and 0 < int(word) <= 1000:
             return cls(int(word))
         raise UsageError(
-            f"{text!r} is not a pace.",
-            hint="Give published, none, or how many jobs may be created a minute (the service allows 5).",
+            f"Invalid pace {text!r}",
+            hint="Use published, none, or the number of jobs per minute, from 1 to 1000 (the service allows 5).",
         )
 
-    def limit(self, endpoint: Endpoint) -> int | None:
-        """Return how many requests a minute the endpoint gets; None for any number."""
-        if self.submissions is None or endpoint not in PUBLISHED:
+    def requests_per_minute(self, endpoint: Endpoint) -> int | None:
+        """Return the endpoint's budget; None means unlimited."""
+        if self.jobs_per_minute is None or endpoint not in PUBLISHED:
             return None
-        return max(1, PUBLISHED[endpoint] * self.submissions // PUBLISHED[Endpoint.SUBMIT])
+        return max(1, PUBLISHED[endpoint] * self.jobs_per_minute // PUBLISHED[Endpoint.SUBMIT])
 
 
 PUBLISHED_RATE_LIMIT: Final = RateLimit()
@@ -86,129 +86,123 @@ NO_RATE_LIMIT: Final = RateLimit(None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestSlot:
-    """One request: who sent it, when, and when its answer came (seconds since the epoch)."""
+    """One request that counts against a budget. Times are seconds since the epoch."""
 
     id: str
-    taken: float
-    answered: float | None = None
+    sent_at: float
+    answered_at: float | None = None
 
-    def frees(self) -> float:
-        """Return when it no longer counts; a lease stands in for an answer that did not come yet."""
-        return (self.taken + LEASE if self.answered is None else self.answered) + WINDOW + MARGIN
+    def expires_at(self) -> float:
+        """Return when the request stops counting."""
+        answered_at = self.sent_at + RESPONSE_TIMEOUT if self.answered_at is None else self.answered_at
+        return answered_at + WINDOW + CLOCK_TOLERANCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throttle:
-    """What the last 429 did, and when.
+    """The effect of the last 429.
 
     Args:
-        at: the time.
-        low: down to so many requests a minute; in a lane without a budget, so many on their way at once by now.
+        since: when it was received.
+        limit: requests per minute allowed then; at an endpoint without a budget, requests in flight allowed now.
     """
 
-    at: float
-    low: int
+    since: float
+    limit: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What one endpoint's lane has spent. `blocked_until` is what the service demanded."""
+    """What one endpoint has used. Nothing may be sent before `blocked_until`, which a 429 set."""
 
     slots: tuple[RequestSlot, ...] = ()
     blocked_until: float = 0.0
-    narrowing: Throttle | None = None
+    throttle: Throttle | None = None
 
 
-def pruned(budget: Budget, now: float) -> Budget:
-    """Return the budget without what no longer matters.
+def remove_expired(budget: Budget, now: float) -> Budget:
+    """Return the budget without requests and throttles that no longer count.
 
-    Times from the future, which a clock that was set back leaves behind, count as past.
+    Times in the future remain after a clock was set back; they are removed too, or they would block for hours.
     """
-    slots = tuple(slot for slot in budget.slots if now < slot.frees() and slot.taken <= now + MARGIN)
-    narrowing = budget.narrowing
-    if narrowing is not None and not 0 <= now - narrowing.at + MARGIN < RECOVERY:
-        narrowing = None
-    return replace(budget, slots=slots, narrowing=narrowing)
+    slots = tuple(slot for slot in budget.slots if now < slot.expires_at() and slot.sent_at <= now + CLOCK_TOLERANCE)
+    throttle = budget.throttle
+    if throttle is not None and not 0 <= now - throttle.since + CLOCK_TOLERANCE < RECOVERY_TIME:
+        throttle = None
+    return replace(budget, slots=slots, throttle=throttle)
 
 
-def width(budget: Budget, limit: int | None, now: float) -> int | None:
-    """Return how many slots there are right now; None for any number."""
-    narrowing = budget.narrowing
-    if narrowing is None or now - narrowing.at >= RECOVERY:
+def current_limit(budget: Budget, limit: int | None, now: float) -> int | None:
+    """Return how many slots there are at this time; None means any number."""
+    throttle = budget.throttle
+    if throttle is None or now - throttle.since >= RECOVERY_TIME:
         return limit
     if limit is None:
-        return narrowing.low
-    share = max(0.0, now - narrowing.at) / RECOVERY
-    return min(limit, narrowing.low + math.floor((limit - narrowing.low) * share))
+        return throttle.limit
+    recovered = max(0.0, now - throttle.since) / RECOVERY_TIME
+    return min(limit, throttle.limit + math.floor((limit - throttle.limit) * recovered))
 
 
-def next_free(budget: Budget, limit: int | None, now: float) -> float:
-    """Return when the next request may be sent, as far as is known; what is not after `now` means at once."""
-    allowed = width(budget, limit, now)
+def next_request_time(budget: Budget, limit: int | None, now: float) -> float:
+    """Return when the next request may be sent, as far as is known; a time that is not after `now` means at once."""
+    allowed = current_limit(budget, limit, now)
     if allowed is None or len(budget.slots) < allowed:
         return budget.blocked_until
-    over = len(budget.slots) - allowed
-    frees = sorted(slot.frees() for slot in budget.slots)[over]
-    return max(frees, budget.blocked_until)
+    excess = len(budget.slots) - allowed
+    return max(sorted(slot.expires_at() for slot in budget.slots)[excess], budget.blocked_until)
 
 
-def taken(budget: Budget, slot: RequestSlot) -> Budget:
-    """Return the budget with one more request on its way."""
+def add_request(budget: Budget, slot: RequestSlot) -> Budget:
+    """Return the budget with one more request in flight."""
     return replace(budget, slots=(*budget.slots, slot))
 
 
-def answered(budget: Budget, answer_to: RequestSlot, limit: int | None, now: float) -> Budget:
-    """Return the budget after the answer to a request, whatever it was; a 429 has narrowed it before."""
+def complete_request(budget: Budget, request: RequestSlot, limit: int | None, now: float) -> Budget:
+    """Return the budget after the response to a request. For a 429, call `apply_rate_limit` first."""
     if limit is not None:
-        return replace(
-            budget,
-            slots=tuple(replace(slot, answered=now) if slot.id == answer_to.id else slot for slot in budget.slots),
-        )
-    narrowing = budget.narrowing
-    if narrowing is not None and answer_to.taken > narrowing.at:
-        narrowing = replace(narrowing, low=narrowing.low + 1)
-    return replace(budget, slots=tuple(slot for slot in budget.slots if slot.id != answer_to.id), narrowing=narrowing)
+        slots = tuple(replace(slot, answered_at=now) if slot.id == request.id else slot for slot in budget.slots)
+        return replace(budget, slots=slots)
+    throttle = budget.throttle
+    if throttle is not None and request.sent_at > throttle.since:
+        throttle = replace(throttle, limit=throttle.limit + 1)
+    return replace(budget, slots=tuple(slot for slot in budget.slots if slot.id != request.id), throttle=throttle)
 
 
-def narrowed(budget: Budget, slot: RequestSlot, limit: int | None, now: float, pause: float) -> Budget:
+def apply_rate_limit(budget: Budget, request: RequestSlot, limit: int | None, now: float, pause: float) -> Budget:
     """Return the budget after a 429.
 
-    Requests that were on their way when the lane was narrowed say nothing new: they block it, but narrow no
-    further.
-
     Args:
-        budget: what is spent.
-        slot: the request that was refused.
-        limit: requests a minute that the lane has when nothing narrows it.
-        now: when the refusal came.
-        pause: seconds that the service demands.
+        budget: what has been used.
+        request: the request that was rejected.
+        limit: requests per minute without throttling.
+        now: when the response was received.
+        pause: seconds that the service asks for.
     """
     blocked = replace(budget, blocked_until=max(budget.blocked_until, now + pause))
-    if budget.narrowing is not None and slot.taken <= budget.narrowing.at:
+    # Requests that were in flight when the budget was halved belong to the old rate: their 429s say nothing about
+    # the new one. They prolong the block, but halving again would stop the run after one burst.
+    if budget.throttle is not None and request.sent_at <= budget.throttle.since:
         return blocked
-    before = width(budget, limit, now)
+    before = current_limit(budget, limit, now)
     if limit is None:
-        low = max(HANDFUL, min(len(budget.slots), before or len(budget.slots)) // 2)
+        reduced = max(MIN_CONCURRENT, min(len(budget.slots), before or len(budget.slots)) // 2)
     else:
-        low = max(1, (before or limit) // 2)
-    return replace(blocked, narrowing=Throttle(at=now, low=low))
+        reduced = max(1, (before or limit) // 2)
+    return replace(blocked, throttle=Throttle(since=now, limit=reduced))
 
 
-def merged(budgets: Iterable[Budget]) -> Budget:
-    """Return what several processes have spent together; of one request, what is known later wins."""
+def merge(budgets: Iterable[Budget]) -> Budget:
+    """Return what several processes have used together; a request that one of them saw answered is answered."""
     slots: dict[str, RequestSlot] = {}
     blocked_until = 0.0
-    narrowing: Throttle | None = None
+    throttle: Throttle | None = None
     for budget in budgets:
         for slot in budget.slots:
             known = slots.get(slot.id)
-            if known is None or known.answered is None:
+            if known is None or known.answered_at is None:
                 slots[slot.id] = slot
         blocked_until = max(blocked_until, budget.blocked_until)
-        if budget.narrowing is not None and (narrowing is None or budget.narrowing.at > narrowing.at):
-            narrowing = budget.narrowing
-    return Budget(
-        slots=tuple(sorted(slots.values(), key=lambda slot: slot.taken)),
-        blocked_until=blocked_until,
-        narrowing=narrowing,
-    )
+        if budget.throttle is not None and (throttle is None or budget.throttle.since > throttle.since):
+            throttle = budget.throttle
+    ordered = tuple(sorted(slots.values(), key=lambda slot: slot.sent_at))
+    return Budget(slots=ordered, blocked_until=blocked_until, throttle=throttle)

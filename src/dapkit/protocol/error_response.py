@@ -1,7 +1,7 @@
-"""What a refusal means: an answer's status and body as one error of our tree.
+"""PURE: an error response of the service as one error of our tree.
 
-The status and the fields decide first and the service's `type` second, because the types are not documented.
-An answer without an error object, or that is not JSON at all (a proxy's page), is told by its status alone.
+The HTTP status and the fields of the body decide first, the service's `type` second, because the types are not
+documented. If the body has no error object or is not JSON at all (an HTML page of a proxy), the status alone decides.
 """
 
 from collections.abc import Mapping
@@ -29,11 +29,11 @@ from dapkit.errors import (
     UnexpectedResponseError,
 )
 from dapkit.protocol.messages import as_object
-from dapkit.protocol.redaction import excerpt, place
+from dapkit.protocol.redaction import display_url, excerpt
 
 
 class Endpoint(StrEnum):
-    """A call of the service, as far as budgets and refusals tell calls apart."""
+    """The kinds of requests that have their own budgets and error messages."""
 
     LOGIN = "login"
     TABLES = "tables"
@@ -43,16 +43,18 @@ class Endpoint(StrEnum):
     SIGN = "sign"
 
 
-_PURPOSES: Final = {
+_REQUESTS: Final = {
     Endpoint.LOGIN: "the login",
-    Endpoint.TABLES: "the list of tables",
-    Endpoint.SCHEMA: "the schema",
+    Endpoint.TABLES: "the request for the list of tables",
+    Endpoint.SCHEMA: "the request for the schema",
     Endpoint.SUBMIT: "the query",
-    Endpoint.POLL: "the job",
-    Endpoint.SIGN: "the object URLs",
+    Endpoint.POLL: "the request for the job",
+    Endpoint.SIGN: "the request for object URLs",
 }
 
-_SAID_BY_OTHERS: Final = frozenset({400, 403, 404, 405, 406, 408, 409, 410, 418, 421, 425, 451})
+# Statuses that proxies, gateways and firewalls send on their own. The service sends some of them as well, but then
+# with a JSON body.
+_INTERMEDIARY_STATUSES: Final = frozenset({400, 403, 404, 405, 406, 408, 409, 410, 418, 421, 425, 451})
 _ACCOUNT_TYPES: Final[tuple[tuple[str, type[AccountError]], ...]] = (
     ("disabled", AccountDisabledError),
     ("notonboarded", AccountNotOnboardedError),
@@ -63,7 +65,7 @@ _ACCOUNT_TYPES: Final[tuple[tuple[str, type[AccountError]], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class _Details:
-    """The error object of a body, or what can be said in its place."""
+    """The error object of a body. If there is none, `message` shows the beginning of the body."""
 
     fields: Mapping[str, Any]
     documented: bool
@@ -78,117 +80,118 @@ class _Details:
         return (self.text("type") or "").replace("_", "").replace(" ", "").lower()
 
 
-def error_of(endpoint: Endpoint, status: int, body: bytes, location: str | None = None) -> DapError:
-    """Return the error that an answer other than success means.
+def error_from_response(endpoint: Endpoint, status: int, body: bytes, location: str | None = None) -> DapError:
+    """Return the error that a response other than a success means.
 
     Args:
-        endpoint: what was asked.
-        status: the answer's HTTP status, not 2xx.
-        body: the answer's body, whatever it is.
-        location: the `Location` header, if one came.
+        endpoint: the kind of request.
+        status: the HTTP status, not 2xx.
+        body: the response body, of any content.
+        location: the `Location` header, if there is one.
     """
     details = _details(body)
-    said = f" (HTTP {status}): {details.message}" if details.message else f" (HTTP {status})."
+    reason = f" (HTTP {status})" + (f": {details.message.rstrip('.')}" if details.message else "")
     uuid = details.text("uuid")
-    command = _PURPOSES[endpoint]
+    request = _REQUESTS[endpoint]
     account = _account_error(endpoint, status, details)
     if account is not None:
-        return account(f"The service refuses {command}{said}", uuid=uuid)
+        return account(f"The service rejected {request}{reason}", uuid=uuid)
     if 300 <= status < 400:
-        target = place(location) if location else "nowhere"
-        return UnexpectedResponseError(
-            f"The service sent {command} on to {target} (HTTP {status}); calls of the API never follow."
-        )
+        # The API does not redirect. Following would send the token to whoever answered.
+        target = display_url(location) if location else "nowhere"
+        return UnexpectedResponseError(f"The service redirected {request} to {target} (HTTP {status})")
     if status == 401 or (endpoint is Endpoint.LOGIN and status in {400, 403}):
-        return RejectedCredentialsError(f"The service does not accept the credentials{said}", uuid=uuid)
+        return RejectedCredentialsError(f"The service does not accept the credentials{reason}", uuid=uuid)
     if status == 403:
-        return ForbiddenError(f"The service forbids {command}{said}", uuid=uuid, hint=_scope_hint(details))
+        return ForbiddenError(f"The service does not permit {request}{reason}", uuid=uuid, hint=_scope_hint(details))
     if status == 404:
-        return _not_found(endpoint, details, said, uuid)
+        return _not_found(endpoint, details, reason, uuid)
     if status == 407:
-        return ProxyError(f"The proxy wants to know who asks{said}")
+        return ProxyError(f"The proxy requires authentication{reason}")
     if status == 429:
-        return RateLimitedError(f"The service says that {command} was asked for too often{said}", uuid=uuid)
+        return RateLimitedError(f"The service received {request} too often{reason}", uuid=uuid)
     if status >= 500 or status in {408, 425}:
-        return ServerError(f"The service failed at {command}{said}", uuid=uuid)
+        return ServerError(f"The service failed to process {request}{reason}", uuid=uuid)
     if 400 <= status < 500 and details.documented:
-        return _bad_request(details, said, uuid)
-    return UnexpectedResponseError(f"The service answered {command} in a way that is not known{said}", uuid=uuid)
+        return _bad_request(details, reason, uuid)
+    return UnexpectedResponseError(f"Unexpected response to {request}{reason}", uuid=uuid)
 
 
-def is_foreign(status: int, body: bytes) -> bool:
-    """Whether a refusal looks as if something in between spoke in the name of a service that was heard before."""
-    return status in _SAID_BY_OTHERS and as_object(body) is None
+def is_from_intermediary(status: int, body: bytes) -> bool:
+    """Whether an error response probably comes from a proxy or gateway, not from the service.
+
+    Only meaningful once the service has been reached: before, the base URL may simply be wrong.
+    """
+    return status in _INTERMEDIARY_STATUSES and as_object(body) is None
 
 
-def foreign_error(endpoint: Endpoint, status: int, body: bytes) -> UnexpectedResponseError:
-    """Return what such a refusal means."""
+def intermediary_error(endpoint: Endpoint, status: int, body: bytes) -> UnexpectedResponseError:
+    """Return the error for such a response."""
     details = _details(body)
-    said = f": {details.message}" if details.message else ""
-    return UnexpectedResponseError(
-        f"Something else than the service answered {_PURPOSES[endpoint]} (HTTP {status}){said}"
-    )
+    reason = f": {details.message}" if details.message else ""
+    request = _REQUESTS[endpoint]
+    return UnexpectedResponseError(f"A proxy or gateway, not the service, answered {request} (HTTP {status}){reason}")
 
 
 def _details(body: bytes) -> _Details:
     content = as_object(body)
     error = content.get("error") if content is not None else None
     if isinstance(error, dict):
-        message = error.get("message")
-        kind = error.get("type")
-        shown = " ".join(str(part) for part in (kind, message) if isinstance(part, str) and part)
-        return _Details(error, documented=True, message=excerpt(shown, 300))
-    if content is not None and isinstance(error, str):
+        parts = (error.get("type"), error.get("message"))
+        message = " ".join(part for part in parts if isinstance(part, str) and part)
+        return _Details(error, documented=True, message=excerpt(message, 300))
+    if content is not None and isinstance(error, str):  # the form of OAuth
         description = content.get("error_description")
-        shown = f"{error} {description}" if isinstance(description, str) else error
-        return _Details({}, documented=False, message=excerpt(shown, 300))
-    return _Details({}, documented=False, message=f"it said {excerpt(body)!r}" if body.strip() else "")
+        message = f"{error} {description}" if isinstance(description, str) else error
+        return _Details({}, documented=False, message=excerpt(message, 300))
+    return _Details({}, documented=False, message=f"the body is {excerpt(body)!r}" if body.strip() else "")
 
 
 def _account_error(endpoint: Endpoint, status: int, details: _Details) -> type[AccountError] | None:
-    """Return what the type says of the account: with 403 as seen, with 500 as documented."""
+    """Return the account error that the type means. The service sends these with 403; its documentation says 500."""
     if status not in {400, 401, 403, 500}:
         return None
-    for mark, kind in _ACCOUNT_TYPES:
-        if mark in details.type and (kind is not ForbiddenError or endpoint is not Endpoint.LOGIN):
-            return kind
+    for part, error_class in _ACCOUNT_TYPES:
+        # A forbidden login means wrong credentials, not a missing permission.
+        if part in details.type and (error_class is not ForbiddenError or endpoint is not Endpoint.LOGIN):
+            return error_class
     return None
 
 
-def _not_found(endpoint: Endpoint, details: _Details, said: str, uuid: str | None) -> DapError:
+def _not_found(endpoint: Endpoint, details: _Details, reason: str, uuid: str | None) -> DapError:
     if not details.documented:
-        return UnexpectedResponseError(f"There is no service at this address{said}", uuid=uuid)
+        return UnexpectedResponseError(f"No service was found at this address{reason}", uuid=uuid)
     kind = (details.text("kind") or "").lower()
-    name = details.text("id")
+    id_ = details.text("id")
+    name = f" {id_!r}" if id_ else ""
     if endpoint is Endpoint.POLL or "job" in kind:
-        return ExpiredError(f"The service knows no such job any more{said}", uuid=uuid)
+        return ExpiredError(f"The service no longer has the job{reason}", uuid=uuid)
     if endpoint is Endpoint.SIGN or "object" in kind:
-        return ExpiredError(f"The service knows no such object any more{said}", uuid=uuid)
-    what = f" {name!r}" if name else ""
+        return ExpiredError(f"The service no longer has the object{reason}", uuid=uuid)
     if "namespace" in kind or endpoint is Endpoint.TABLES:
-        return NotFoundError(f"The service knows no namespace{what}{said}", uuid=uuid)
+        return NotFoundError(f"The service has no namespace{name}{reason}", uuid=uuid)
     if endpoint in {Endpoint.SCHEMA, Endpoint.SUBMIT}:
-        return TableNotFoundError(f"The service knows no table{what}{said}", uuid=uuid)
-    return NotFoundError(f"The service does not know{what or ' it'}{said}", uuid=uuid)
+        return TableNotFoundError(f"The service has no table{name}{reason}", uuid=uuid)
+    return NotFoundError(f"The service did not find{name or ' what was requested'}{reason}", uuid=uuid)
 
 
-def _bad_request(details: _Details, said: str, uuid: str | None) -> DapError:
+def _bad_request(details: _Details, reason: str, uuid: str | None) -> DapError:
     since = details.text("since")
-    earliest = f" Changes are kept since {since}." if since else ""
+    earliest = f"; changes are available from {since}" if since and since not in reason else ""
     if "snapshot" in details.type:
         hint = f"{SnapshotRequiredError.default_hint} Increments are possible from {since}." if since else ""
-        return SnapshotRequiredError(
-            f"The table was reloaded: changes from before are void{said}{earliest}", uuid=uuid, hint=hint
-        )
+        message = f"The table was reloaded, so earlier changes are no longer available{reason}{earliest}"
+        return SnapshotRequiredError(message, uuid=uuid, hint=hint)
     if since or "range" in details.type:
-        hint = f"Ask from {since} on, or take a new snapshot." if since else "Take a new snapshot."
-        return OutOfRangeError(f"The service does not keep the range asked for{said}{earliest}", uuid=uuid, hint=hint)
-    place_in_body = details.fields.get("location")
+        hint = f"Start at {since} or later, or take a new snapshot." if since else "Take a new snapshot."
+        message = f"The service no longer keeps the requested time range{reason}{earliest}"
+        return OutOfRangeError(message, uuid=uuid, hint=hint)
+    position = details.fields.get("location")
     where = ""
-    if isinstance(place_in_body, dict):
-        where = f" At line {place_in_body.get('line')}, column {place_in_body.get('column')} of the request."
-    return RequestError(f"The service refuses the request{said}{where}", uuid=uuid, hint=_scope_hint(details))
+    if isinstance(position, dict):
+        where = f" at line {position.get('line')}, column {position.get('column')} of the request"
+    return RequestError(f"The service rejected the request{reason}{where}", uuid=uuid, hint=_scope_hint(details))
 
 
 def _scope_hint(details: _Details) -> str:
-    return "Name the scope (for example a root account) with --scope." if "scope" in details.message.lower() else ""
+    return "Specify the scope (for example a root account) with --scope." if "scope" in details.message.lower() else ""

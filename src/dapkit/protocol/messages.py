@@ -1,8 +1,8 @@
-"""What goes over the wire as values: bodies of requests encoded, bodies of answers decoded.
+"""PURE: the bodies of requests encoded, the bodies of successful responses decoded.
 
-Decoding is lenient where a newer service may say more (unknown fields are ignored) and strict where a wrong
-belief would make a wrong file (absent fields, wrong types, unknown job states): then an UnexpectedResponseError
-names what came. What a refusal says is in `refusal.py`.
+Decoding is lenient where a newer version of the service may send more (unknown fields are ignored) and strict where a
+wrong assumption would produce a wrong file (missing fields, wrong types, unknown job states): then it raises an
+UnexpectedResponseError that shows what was received. `error_response` decodes error responses.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,8 +13,8 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from dapkit.errors import UnexpectedResponseError, UsageError
-from dapkit.model import Failure, Job, JobStatus, Query, VersionedSchema, instant
-from dapkit.protocol.redaction import excerpt, place
+from dapkit.model import Failure, Job, JobStatus, Query, VersionedSchema, epoch_seconds
+from dapkit.protocol.redaction import display_url, excerpt
 
 JSON_MEDIA_TYPE: Final = "application/json"
 FORM_MEDIA_TYPE: Final = "application/x-www-form-urlencoded"
@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class TokenResponse:
-    """What the login gave: a bearer token, and for how many seconds, if it said so."""
+    """A bearer token, and its lifetime in seconds if the service states it."""
 
     access_token: str
     expires_in: float | None
@@ -75,19 +75,19 @@ class _Urls(msgspec.Struct):
     urls: dict[str, _Resource]
 
 
-def segment(name: str) -> str:
-    """Return a namespace, table or job id as one segment of a URL's path.
+def path_segment(name: str) -> str:
+    """Encode a namespace, table or job id as one segment of a URL's path.
 
     Raises:
-        UsageError: a name that no path can carry.
+        UsageError: the name would change the path.
     """
     if name in {"", ".", ".."}:
-        raise UsageError(f"{name!r} is not a name that the service could know.")
+        raise UsageError(f"Invalid name {name!r}")
     return quote(name, safe="")
 
 
 def encode_query(query: Query) -> bytes:
-    """Return the body that asks for a snapshot or an increment; what is not set is left out."""
+    """Return the body that requests a snapshot or an increment; fields that are not set are omitted."""
     fields = {"format": query.format.value}
     if query.mode is not None:
         fields["mode"] = query.mode.value
@@ -99,92 +99,90 @@ def encode_query(query: Query) -> bytes:
 
 
 def encode_object_ids(ids: Iterable[str]) -> bytes:
-    """Return the body that asks for the URLs of objects."""
+    """Return the body that requests the URLs of objects."""
     return msgspec.json.encode([{"id": name} for name in ids])
 
 
 def decode_token_response(body: bytes) -> TokenResponse:
-    """Read the answer to a login; its text is never repeated in an error."""
-    answer = _decode(body, _Login, "the login", shown=False)
-    token = answer.access_token.strip()
+    """Decode the response to a login. Errors never quote it: it may contain a token."""
+    response = _decode(body, _Login, "the login", quote_body=False)
+    token = response.access_token.strip()
     if not token or any(not "!" <= character <= "~" for character in token):
-        raise UnexpectedResponseError("The answer to the login holds no token that could be sent.")
+        raise UnexpectedResponseError("The response to the login has no valid token")
     try:
-        life = None if answer.expires_in is None else float(answer.expires_in)
+        expires_in = None if response.expires_in is None else float(response.expires_in)
     except ValueError:
-        life = None
-    return TokenResponse(access_token=token, expires_in=life)
+        expires_in = None
+    return TokenResponse(access_token=token, expires_in=expires_in)
 
 
 def decode_tables(body: bytes) -> tuple[str, ...]:
-    """Read the list of tables, in the service's order, each once."""
-    return tuple(dict.fromkeys(_decode(body, _Tables, "the list of tables").tables))
+    """Decode the list of tables: in the service's order, without duplicates."""
+    return tuple(dict.fromkeys(_decode(body, _Tables, "the request for the list of tables").tables))
 
 
 def decode_schema(body: bytes, namespace: str, table: str) -> VersionedSchema:
-    """Read a table's schema."""
-    answer = _decode(body, _Schema, f"the schema of {table}")
-    return VersionedSchema(namespace=namespace, table=table, version=answer.version, document=answer.schema)
+    """Decode a table's schema."""
+    response = _decode(body, _Schema, f"the request for the schema of {table}")
+    return VersionedSchema(namespace=namespace, table=table, version=response.version, document=response.schema)
 
 
 def decode_job(body: bytes) -> Job:
-    """Read a job in any state, each of its objects once.
+    """Decode a job in any state; its objects are without duplicates.
 
     Raises:
-        UnexpectedResponseError: an unknown state, or a complete job without what a complete job must say.
+        UnexpectedResponseError: the state is unknown, or a complete job lacks a required field.
     """
-    answer = _decode(body, _Job, "the job")
+    response = _decode(body, _Job, "the request for the job")
     try:
-        status = JobStatus(answer.status)
+        status = JobStatus(response.status)
     except ValueError:
-        raise UnexpectedResponseError(
-            f"The job is in a state that is not known: {excerpt(answer.status, 40)!r}."
-        ) from None
-    if not answer.id:
-        raise UnexpectedResponseError("The service named a job without an id.")
+        raise UnexpectedResponseError(f"Unknown job status: {excerpt(response.status, 40)!r}") from None
+    if not response.id:
+        raise UnexpectedResponseError("The service sent a job without an id")
     if status is JobStatus.COMPLETE:
-        _require_complete(answer)
+        _require_complete(response)
     failure = None
     if status is JobStatus.FAILED:
-        error = answer.error or _Error()
+        error = response.error or _Error()
         failure = Failure(type=error.type or "", uuid=error.uuid, message=excerpt(error.message or "", 500))
     return Job(
-        id=answer.id,
+        id=response.id,
         status=status,
-        expires_at=None if answer.expires_at is None else _epoch(answer.expires_at),
-        objects=tuple(dict.fromkeys(item.id for item in answer.objects or ())),
-        schema_version=answer.schema_version,
-        at=answer.at,
-        since=answer.since,
-        until=answer.until,
+        expires_at=None if response.expires_at is None else _epoch(response.expires_at),
+        objects=tuple(dict.fromkeys(item.id for item in response.objects or ())),
+        schema_version=response.schema_version,
+        at=response.at,
+        since=response.since,
+        until=response.until,
         failure=failure,
     )
 
 
 def decode_urls(body: bytes, ids: Iterable[str]) -> dict[str, str]:
-    """Read the URLs of the objects that were asked for.
+    """Decode the URLs of the requested objects.
 
     Raises:
-        UnexpectedResponseError: one is missing, or is not an address for HTTP.
+        UnexpectedResponseError: one is missing or is not an HTTP URL.
     """
     urls = _decode(body, _Urls, "the request for object URLs").urls
-    found = {}
+    decoded = {}
     for name in ids:
         if name not in urls:
-            raise UnexpectedResponseError(f"The service gave no URL for the object {excerpt(name, 100)!r}.")
-        found[name] = _http_url(urls[name].url)
-    return found
+            raise UnexpectedResponseError(f"The service sent no URL for object {excerpt(name, 100)!r}")
+        decoded[name] = _http_url(urls[name].url)
+    return decoded
 
 
 def _require_complete(job: _Job) -> None:
-    absent = [name for name in ("objects", "schema_version") if getattr(job, name) is None]
+    missing = [name for name in ("objects", "schema_version") if getattr(job, name) is None]
     if job.at is None and (job.since is None or job.until is None):
-        absent.append("at (or since and until)")
-    if absent:
-        raise UnexpectedResponseError(f"The job is complete, but does not say {', '.join(absent)}.")
-    for mark in (job.at, job.since, job.until):
-        if mark is not None:
-            _epoch(mark)  # kept as it is written, but the next increment must be able to start there
+        missing.append("at (or since and until)")
+    if missing:
+        raise UnexpectedResponseError(f"The service sent a complete job without {', '.join(missing)}")
+    for watermark in (job.at, job.since, job.until):
+        if watermark is not None:
+            _epoch(watermark)  # kept verbatim, but checked now: the next increment must be able to start there
 
 
 def _http_url(url: str) -> str:
@@ -195,40 +193,40 @@ def _http_url(url: str) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise UnexpectedResponseError(f"The service gave an object URL that is none: {place(url)!r}.")
+        raise UnexpectedResponseError(f"The service sent an invalid object URL: {display_url(url)!r}")
     return url
 
 
 def _epoch(text: str) -> float:
-    """Return an ISO 8601 time as seconds since the epoch. Raises UnexpectedResponseError when it is none."""
+    """Return an ISO 8601 time as seconds since the epoch. Raises UnexpectedResponseError if it is invalid."""
     try:
-        return instant(text)
+        return epoch_seconds(text)
     except ValueError:
-        raise UnexpectedResponseError(f"The service gave a time that is none: {excerpt(text, 40)!r}.") from None
+        raise UnexpectedResponseError(f"The service sent an invalid timestamp: {excerpt(text, 40)!r}") from None
 
 
-def _decode(body: bytes, kind: type[_T], what: str, *, shown: bool = True) -> _T:
+def _decode(body: bytes, kind: type[_T], request: str, *, quote_body: bool = True) -> _T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        seen = f"is not as promised: {excerpt(str(error), 160)}"
+        problem = f"is invalid: {excerpt(str(error), 160)}"
     except (msgspec.DecodeError, RecursionError):
-        seen = "is not JSON" if body else "is empty"
-    came = f" It began: {excerpt(body)!r}" if shown and body else ""
-    raise UnexpectedResponseError(f"The answer to {what} {seen}.{came}")
+        problem = "is not JSON" if body else "is empty"
+    received = f"; it begins with {excerpt(body)!r}" if quote_body and body else ""
+    raise UnexpectedResponseError(f"The response to {request} {problem}{received}")
 
 
-def garbled(body: bytes) -> bool:
-    """Whether a body is no message at all, as opposed to one that does not say what it should."""
+def is_json(body: bytes) -> bool:
+    """Whether a body is JSON, of whatever content."""
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError):
-        return True
-    return False
+        return False
+    return True
 
 
 def as_object(body: bytes) -> Mapping[str, Any] | None:
-    """Return a body as a JSON object, or None when it is anything else."""
+    """Return a body as a JSON object, or None if it is anything else."""
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError):

@@ -1,13 +1,9 @@
-"""Whether a request that failed is sent again, and when.
+"""PURE: whether a failed request is repeated, and after which pause.
 
-Every request of the service may be repeated: a query equal to that of a job returns that job. So the only
-question is for how long it makes sense, which `RetryPolicy` answers: briefly as long as no answer ever came from
-that address, since it is probably wrong; for a quarter of an hour afterwards, since a run of many hours must
-survive an outage.
-
-Pauses grow with each request's own failures, by half. So they stay short where only some requests fail (of which
-every second may: the pauses of one then add up to less than a second on average), and grow long for everything
-that is under way when nothing is answered, which is no more than the tables and downloads of a run.
+Every request to the service may be repeated: a query equal to that of an existing job returns that job. So the only
+question is how long to go on, and `RetryPolicy` answers it. As long as the service has never responded, its address is
+probably wrong, so a few attempts are enough. Once it has responded, requests are retried for a quarter of an hour,
+because a run of many hours must survive an outage.
 """
 
 from dataclasses import dataclass, replace
@@ -26,36 +22,41 @@ from dapkit.errors import (
 )
 from dapkit.protocol.redaction import excerpt
 
+# A service may reject every second request at random. With a first pause of half a second and growth by half, the
+# pauses of one request then add up to less than a second on average, while a real outage soon reaches one attempt a
+# minute for each table and download.
 FIRST_PAUSE: Final = 0.5
-LONGEST_PAUSE: Final = 60.0
+MAX_PAUSE: Final = 60.0
 _GROWTH: Final = 1.5
-_FEWEST_PAUSES: Final = 15
-"""Patience has room for so many of the longest pauses, so that a short one is not used up by waiting."""
 
-_FIRST_RATE_PAUSE: Final = 10.0
+# A short retry timeout would be used up by one or two long pauses: there must be room for at least this many.
+_MIN_PAUSES_PER_TIMEOUT: Final = 15
+
+# A 429 without Retry-After. Budgets are counted over a minute, so half a second later the answer would be the same.
+_FIRST_RATE_LIMIT_PAUSE: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How long one request may go on failing. Seconds; pauses for 429 and for the pace are not counted.
+    """How long one request is retried. Waiting because of a 429 or our own rate limit does not count.
 
     Args:
-        first_attempts: attempts while no answer ever came, or none that could be read.
-        first_seconds: seconds after which no further attempt is made while no answer ever came.
-        seconds: seconds of attempts and pauses once an answer came.
-        garbled: attempts of which what came was no message, once messages were read.
-        rate_limited: attempts that may end in a 429.
-        longest_demand: the longest pause demanded with a 429 that is obeyed; a longer one fails.
-        renewals: how often a rejected token is renewed.
+        initial_attempts: attempts as long as the service has never responded, or never with readable JSON.
+        initial_seconds: seconds after which no further attempt is made as long as the service has never responded.
+        seconds: seconds of attempts and pauses once the service has responded.
+        unreadable_attempts: attempts that may end in an unreadable response once readable ones have been received.
+        rate_limited_attempts: attempts that may end in a 429.
+        max_retry_after: the longest pause in seconds that a 429 may ask for; a longer one is an error.
+        token_renewals: how often a rejected token is renewed.
     """
 
-    first_attempts: int = 3
-    first_seconds: float = 20.0
+    initial_attempts: int = 3
+    initial_seconds: float = 20.0
     seconds: float = 900.0
-    garbled: int = 5
-    rate_limited: int = 30
-    longest_demand: float = 900.0
-    renewals: int = 1
+    unreadable_attempts: int = 5
+    rate_limited_attempts: int = 30
+    max_retry_after: float = 900.0
+    token_renewals: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,154 +65,160 @@ class FailedAttempt:
 
     Args:
         error: how it failed.
-        demand: the pause in seconds that the service demands, if it does.
-        renewable: whether it showed a token, in whose place another may be accepted.
-        garbled: whether what came was no message at all, as when something in between answers in the service's name.
+        retry_after: the pause in seconds that the service asks for, if it does.
+        token_sent: whether the request carried a token, which can be renewed.
+        unreadable: whether the response was no JSON at all, so that it probably comes from a proxy or gateway.
     """
 
     error: DapError
-    demand: float | None = None
-    renewable: bool = False
-    garbled: bool = False
+    retry_after: float | None = None
+    token_sent: bool = False
+    unreadable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptHistory:
-    """What one request went through, the present failure included.
+    """The attempts of one request so far, including the latest failure.
 
     Args:
-        failures: failed attempts, those that ended in a 429 or a renewal not counted.
+        failures: failed attempts, except those that ended in a 429 or a rejected token.
         rate_limited: attempts that ended in a 429.
-        renewals: times that its token was renewed for it.
-        spent: seconds of failed attempts and pauses.
-        answered: whether the service ever gave any answer, to this or another request.
-        understood: whether an answer could ever be read.
+        token_renewals: how often the token was renewed for this request.
+        seconds: duration of failed attempts and pauses.
+        service_responded: whether the service has ever responded, to this or another request.
+        response_understood: whether a response could ever be decoded.
     """
 
     failures: int = 0
     rate_limited: int = 0
-    renewals: int = 0
-    spent: float = 0.0
-    answered: bool = False
-    understood: bool = False
+    token_renewals: int = 0
+    seconds: float = 0.0
+    service_responded: bool = False
+    response_understood: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Send it again after so many seconds."""
+    """Repeat the request after this many seconds."""
 
     after: float
 
 
 @dataclass(frozen=True, slots=True)
-class Renew:
-    """Get a new token and send it again at once."""
+class RenewToken:
+    """Get a new token and repeat the request at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Give up with this error."""
+    """Fail with this error."""
 
     error: DapError
 
 
 def classify(
-    trouble: FailedAttempt, trail: AttemptHistory, retry_timeout: RetryPolicy, chance: float
-) -> Retry | Renew | GiveUp:
-    """Return what to do about a failed attempt.
+    attempt: FailedAttempt, history: AttemptHistory, policy: RetryPolicy, jitter: float
+) -> Retry | RenewToken | GiveUp:
+    """Decide what to do after a failed attempt.
 
     Args:
-        trouble: how it failed.
-        trail: what the request went through so far, this failure included.
-        retry_timeout: how long it may go on.
-        chance: a random number from 0 to 1 that spreads the pauses of many clients.
+        attempt: the failed attempt.
+        history: all attempts of the request, this one included.
+        policy: how long to go on.
+        jitter: a random number from 0 to 1, so that many clients do not return at the same moment.
     """
-    error = trouble.error
+    error = attempt.error
     match error:
         case RejectedCredentialsError():
-            return Renew() if trouble.renewable and trail.renewals < retry_timeout.renewals else GiveUp(error)
+            # Only a token may have expired; an id and secret that were rejected at the login are simply wrong.
+            renew = attempt.token_sent and history.token_renewals < policy.token_renewals
+            return RenewToken() if renew else GiveUp(error)
         case RateLimitedError():
-            return _after_rate_limit(trouble, trail, retry_timeout, chance)
+            return _after_rate_limit(attempt, history, policy, jitter)
         case TlsError():
             return GiveUp(error)
-        case NetworkError() if not trail.answered:
-            again = trail.failures < retry_timeout.first_attempts and trail.spent < retry_timeout.first_seconds
+        case NetworkError() if not history.service_responded:
+            retry = history.failures < policy.initial_attempts and history.seconds < policy.initial_seconds
         case NetworkError() | ServerError():
-            again = trail.spent < retry_timeout.seconds
-        case UnexpectedResponseError() if trouble.garbled:
-            again = trail.failures < (retry_timeout.garbled if trail.understood else retry_timeout.first_attempts)
+            retry = history.seconds < policy.seconds
+        case UnexpectedResponseError() if attempt.unreadable:
+            # Between two good responses, an error page of a proxy is a temporary failure. From the start, it means
+            # that the base URL or the proxy is wrong.
+            limit = policy.unreadable_attempts if history.response_understood else policy.initial_attempts
+            retry = history.failures < limit
         case _:
             return GiveUp(error)
-    if not again:
+    if not retry:
         return GiveUp(error)
-    pause = pause_after(trail.failures, retry_timeout.seconds, chance)
-    return Retry(pause if trouble.demand is None else max(pause, min(trouble.demand, LONGEST_PAUSE)))
+    pause = retry_pause(history.failures, policy.seconds, jitter)
+    return Retry(pause if attempt.retry_after is None else max(pause, min(attempt.retry_after, MAX_PAUSE)))
 
 
-def pause_after(failures: int, retry_timeout: float, chance: float) -> float:
-    """Return the seconds to wait before what failed is tried again.
+def retry_pause(failures: int, timeout: float, jitter: float) -> float:
+    """Return the seconds to wait after so many failures in a row.
 
     Args:
-        failures: how often it failed in a row.
-        retry_timeout: seconds for which it may go on failing.
-        chance: a random number from 0 to 1 that spreads the pauses of many.
+        failures: number of failures in a row.
+        timeout: seconds for which the work is retried in all.
+        jitter: a random number from 0 to 1 that shortens the pause by up to a half.
     """
-    longest = min(LONGEST_PAUSE, max(FIRST_PAUSE, retry_timeout / _FEWEST_PAUSES))
-    return _growing(FIRST_PAUSE, failures, longest, chance)
+    longest = min(MAX_PAUSE, max(FIRST_PAUSE, timeout / _MIN_PAUSES_PER_TIMEOUT))
+    return _exponential_pause(FIRST_PAUSE, failures, longest, jitter)
 
 
-def lengthened(trail: AttemptHistory, error: DapError, seconds: float) -> AttemptHistory:
-    """Return the trail with one more attempt that took so many seconds and failed like this."""
+def add_failure(history: AttemptHistory, error: DapError, seconds: float) -> AttemptHistory:
+    """Return the history with one more attempt that failed after so many seconds."""
     match error:
         case RateLimitedError():
-            return replace(trail, rate_limited=trail.rate_limited + 1)
+            # The service is well, it only wants us slower: this must not use up the time for outages.
+            return replace(history, rate_limited=history.rate_limited + 1)
         case RejectedCredentialsError():
-            return trail
+            return history
         case _:
-            return replace(trail, failures=trail.failures + 1, spent=trail.spent + max(0.0, seconds))
+            return replace(history, failures=history.failures + 1, seconds=history.seconds + max(0.0, seconds))
 
 
-def retry_after(header: str | None, now: float) -> float | None:
-    """Return the seconds that a `Retry-After` header demands, as a number or a date; None if neither.
+def parse_retry_after(header: str | None, now: float) -> float | None:
+    """Return the seconds that a `Retry-After` header (a number or a date) asks for; None if it is neither.
 
     Args:
         header: the header's value.
-        now: the time with which a date is compared: the answer's own `Date` where it has one.
+        now: the time to compare a date with: the response's own `Date` if it has one, since our clock may be wrong.
     """
     if header is None:
         return None
     text = header.strip()
     if text.isascii() and text.replace(".", "", 1).isdigit():
         return float(text)
-    moment = http_date(text)
-    return None if moment is None else max(0.0, moment - now)
+    date = parse_http_date(text)
+    return None if date is None else max(0.0, date - now)
 
 
-def http_date(text: str | None) -> float | None:
-    """Return an HTTP date as seconds since the epoch, or None for anything else."""
+def parse_http_date(text: str | None) -> float | None:
+    """Return an HTTP date as seconds since the epoch, or None if it is not one."""
     if not text:
         return None
     try:
-        moment = parsedate_to_datetime(text)
+        date = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
 
 
 def _after_rate_limit(
-    trouble: FailedAttempt, trail: AttemptHistory, retry_timeout: RetryPolicy, chance: float
+    attempt: FailedAttempt, history: AttemptHistory, policy: RetryPolicy, jitter: float
 ) -> Retry | GiveUp:
-    if trail.rate_limited >= retry_timeout.rate_limited:
-        return GiveUp(trouble.error)
-    if trouble.demand is None:
-        return Retry(_growing(_FIRST_RATE_PAUSE, trail.rate_limited, LONGEST_PAUSE, chance))
-    if trouble.demand > retry_timeout.longest_demand:
-        said = f"{trouble.error.message} It wants a pause of {trouble.demand:.0f} seconds."
-        return GiveUp(RateLimitedError(excerpt(said, 500), uuid=trouble.error.uuid))
-    return Retry(trouble.demand)
+    if history.rate_limited >= policy.rate_limited_attempts:
+        return GiveUp(attempt.error)
+    if attempt.retry_after is None:
+        return Retry(_exponential_pause(_FIRST_RATE_LIMIT_PAUSE, history.rate_limited, MAX_PAUSE, jitter))
+    if attempt.retry_after > policy.max_retry_after:
+        message = f"{attempt.error.message}; it asks for a pause of {attempt.retry_after:.0f} seconds"
+        return GiveUp(RateLimitedError(excerpt(message, 500), uuid=attempt.error.uuid))
+    # Exactly as long as the service says, without jitter: an earlier request would be rejected again.
+    return Retry(attempt.retry_after)
 
 
-def _growing(first: float, failures: int, longest: float, chance: float) -> float:
-    """Return a pause that grows by half with every failure, of which chance takes up to a half."""
-    full = min(longest, first * _GROWTH ** min(30, max(0, failures - 1)))
-    return full * (1.0 - chance / 2)
+def _exponential_pause(first: float, failures: int, longest: float, jitter: float) -> float:
+    exponent = min(30, max(0, failures - 1))  # beyond, the float would overflow; the maximum is reached long before
+    return min(longest, first * _GROWTH**exponent) * (1.0 - jitter / 2)

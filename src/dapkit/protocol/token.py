@@ -1,7 +1,7 @@
-"""A bearer token and when it is too old.
+"""PURE: a bearer token and when to renew it.
 
-The life of a token is reckoned on our own clock, from the moment when it was asked for, because that clock
-may be wrong by hours: the token's own times are only compared with each other or with the service's date.
+Our clock may be wrong by hours. So the lifetime of a token counts from the moment we requested it, on our own clock;
+the times in the token are only compared with each other or with the service's date.
 """
 
 import base64
@@ -13,10 +13,10 @@ import msgspec
 
 from dapkit.protocol.messages import TokenResponse
 
-RENEW_WITH_LEFT: Final = 300.0
-"""Seconds of life below which a token is renewed before it is used again."""
+RENEWAL_MARGIN: Final = 300.0
+"""A token is renewed this many seconds before it expires, so that a request under way does not lose it."""
 
-_UNKNOWN_LIFE: Final = 600.0
+_DEFAULT_LIFETIME: Final = 600.0
 
 
 class _Claims(msgspec.Struct):
@@ -35,35 +35,37 @@ class Token:
     def __repr__(self) -> str:
         return f"Token(expires_at={self.expires_at!r})"
 
-    def stale(self, now: float) -> bool:
+    def is_stale(self, now: float) -> bool:
         """Whether it must be renewed before the next request."""
         return now >= self.renew_at
 
 
-def token_of(grant: TokenResponse, *, asked_at: float, service_date: float | None = None) -> Token:
-    """Return the token that a login gave.
+def token_from_response(response: TokenResponse, *, requested_at: float, service_date: float | None = None) -> Token:
+    """Return the token of a login.
 
     Args:
-        grant: the login's answer.
-        asked_at: when the login was sent, on our clock.
-        service_date: what the service's clock said when it answered, if it did.
+        response: the response to the login.
+        requested_at: when the login was sent, on our clock.
+        service_date: the service's clock at the time of its response, if known.
     """
-    claims = _claims(grant.access_token)
-    lives = [] if grant.expires_in is None else [grant.expires_in]
+    claims = _claims(response.access_token)
+    lifetimes = [] if response.expires_in is None else [response.expires_in]
     if claims.exp is not None:
         if service_date is not None:
-            lives.append(claims.exp - service_date)
+            lifetimes.append(claims.exp - service_date)
         elif claims.iat is not None:
-            lives.append(claims.exp - claims.iat)
-        elif not lives:
-            lives.append(claims.exp - asked_at)
-    life = max(0.0, min(lives, default=_UNKNOWN_LIFE))
-    expires_at = asked_at + life
-    return Token(text=grant.access_token, expires_at=expires_at, renew_at=expires_at - min(RENEW_WITH_LEFT, life / 4))
+            lifetimes.append(claims.exp - claims.iat)
+        elif not lifetimes:
+            lifetimes.append(claims.exp - requested_at)
+    # Where two sources disagree, the shorter lifetime costs a login, the longer one a failed request.
+    lifetime = max(0.0, min(lifetimes, default=_DEFAULT_LIFETIME))
+    expires_at = requested_at + lifetime
+    renew_at = expires_at - min(RENEWAL_MARGIN, lifetime / 4)
+    return Token(text=response.access_token, expires_at=expires_at, renew_at=renew_at)
 
 
 def _claims(token: str) -> _Claims:
-    """Return the times that a JSON Web Token states; none for any other token. Nothing is verified."""
+    """Return the times in a JSON Web Token, unverified; none of any other token."""
     parts = token.split(".")
     if len(parts) != 3:
         return _Claims()

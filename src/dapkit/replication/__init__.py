@@ -1,1 +1,1 @@
-"""Tables into targets: planned, downloaded, loaded and compared."""
+"""Tables of the service in a database: loaded, kept up to date, compared."""

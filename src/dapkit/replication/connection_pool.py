@@ -1,4 +1,4 @@
-"""Connections to a target, lent to one table at a time and kept for the next."""
+"""A pool of connections to a target, each used by one table at a time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,64 +6,71 @@ from contextlib import asynccontextmanager
 
 from dapkit.errors import TargetBusyError, TargetUnreachableError
 from dapkit.targets.base import Target, TargetSession
-from dapkit.transfer.context import WorkerPool
+from dapkit.transfer.workers import WorkerPool
 
 __all__ = ["ConnectionPool"]
 
 
 class ConnectionPool:
-    """As many connections as are needed at once, but no more than the target takes."""
+    """Opens connections when they are needed, up to a limit, and keeps them for the next table.
 
-    def __init__(self, target: Target, pool: WorkerPool, most: int) -> None:
+    Args:
+        target: where to connect to.
+        workers: the threads in which connections are opened and closed.
+        limit: maximum number of connections; the target may allow fewer.
+    """
+
+    def __init__(self, target: Target, workers: WorkerPool, limit: int) -> None:
         self._target = target
-        self._place = pool
-        self._room = asyncio.Semaphore(min(most, target.capabilities.connections))
+        self._workers = workers
+        self._slots = asyncio.Semaphore(min(limit, target.capabilities.connections))
         self._idle: list[TargetSession] = []
-        self._lent = 0
+        self._in_use = 0
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[TargetSession]:
-        """Lend a connection; one that an error came from is not used again."""
-        session = await self._taken()
-        self._lent += 1
+        """Wait for a connection and use it. After an exception, it is closed and not used again."""
+        session = await self._take()
+        self._in_use += 1
         try:
             yield session
         except BaseException as error:
-            self._lent -= 1
-            await self._place.blocking(session.close)
+            self._in_use -= 1
+            await self._workers.run(session.close)
             if isinstance(error, TargetUnreachableError):
-                await self.close()  # what made this one break has probably broken those that are idle
+                await self.close()  # a restart of the server breaks the idle connections too
             raise
         else:
-            self._lent -= 1
+            self._in_use -= 1
             self._idle.append(session)
         finally:
-            self._room.release()
+            self._slots.release()
 
-    async def _taken(self) -> TargetSession:
-        """Return an idle connection, or a new one. Where the database takes no more, those that are there are shared.
+    async def _take(self) -> TargetSession:
+        """Return an idle connection or a new one.
 
-        The place of a connection that it did not take stays taken: fewer tables are loaded at once from then on.
+        If the server allows no more connections, wait for one of ours. The slot of the connection that it did not
+        allow is not released: from then on, fewer tables are loaded at the same time.
         """
         while True:
-            await self._room.acquire()
+            await self._slots.acquire()
             try:
                 while not self._idle:
-                    await self._place.blocking(self._open)
+                    await self._workers.run(self._open)
                 return self._idle.pop()
             except TargetBusyError:
-                if not (self._lent or self._idle):
-                    self._room.release()
+                if not (self._in_use or self._idle):
+                    self._slots.release()
                     raise
             except BaseException:
-                self._room.release()
+                self._slots.release()
                 raise
 
     def _open(self) -> None:
-        """Open a connection, idle at first, so that it is closed even if who wanted it is cancelled meanwhile."""
+        # First among the idle ones: if the task that wanted it is cancelled meanwhile, `close` still finds it.
         self._idle.append(self._target.open())
 
     async def close(self) -> None:
-        """Close all connections that are not lent."""
+        """Close all idle connections."""
         while self._idle:
-            await self._place.blocking(self._idle.pop().close)
+            await self._workers.run(self._idle.pop().close)

@@ -1,29 +1,35 @@
-"""What is on the books of a database, and taking tables off them: the work of `listdb` and `dropdb`."""
+"""The tables that dapkit manages in a database: listed and dropped, the work of `listdb` and `dropdb`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dapkit.errors import DapError, IncompatibleLayoutError, NotReplicatedError, TargetUnreachableError
+from dapkit.errors import DapError, NotReplicatedError, TargetUnreachableError
 from dapkit.export.selection import is_pattern, select
+from dapkit.replication.plan import not_a_table_error
 from dapkit.results import TableFailed
 from dapkit.targets.base import SyncState, TableInfo, TableStatus, Target, TargetSession, watermark_text
 
 __all__ = [
     "DropResult",
     "Listing",
-    "chosen_tables",
+    "StatusAndState",
     "drop_tables",
     "list_tables",
     "no_longer_in_service_hint",
     "no_longer_in_service_notice",
+    "read_sync_states",
     "require_database",
+    "select_managed_tables",
     "table_statuses",
-]  # fmt: skip
+]
+
+StatusAndState = tuple[TableStatus, SyncState | None]
+"""What is in the database under a table's name, and the table's sync state if it has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropResult:
-    """The tables that are gone, and those that the database did not drop."""
+    """The tables that were dropped, and those that could not be."""
 
     namespace: str
     target: str
@@ -33,14 +39,14 @@ class DropResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """The tables of a namespace on the books, and whether the database is marked as holding a sandbox's data."""
+    """The managed tables of a namespace. `sandbox`: whether the database contains synthetic data."""
 
     tables: tuple[TableInfo, ...]
     sandbox: bool
 
 
 def list_tables(target: Target, namespace: str, *, count: bool) -> Listing:
-    """Return the tables of a namespace on the books, with their rows counted when wanted. Blocks."""
+    """Return the managed tables of a namespace, with the number of their rows if `count`. Blocks."""
     session = (target.empty_substitute or target).open()
     try:
         return Listing(tables=session.list_tables(namespace, count=count), sandbox=session.holds_sandbox())
@@ -48,109 +54,119 @@ def list_tables(target: Target, namespace: str, *, count: bool) -> Listing:
         session.close()
 
 
-def chosen_tables(
+def read_sync_states(target: Target, namespace: str) -> dict[str, SyncState]:
+    """Return the sync states of a namespace by table, over a connection of its own. Blocks."""
+    session = (target.empty_substitute or target).open()
+    try:
+        return session.sync_states(namespace)
+    finally:
+        session.close()
+
+
+def select_managed_tables(
     session: TargetSession, namespace: str, wanted: Sequence[str], exclude: Sequence[str] = ()
 ) -> tuple[str, ...]:
-    """Return which tables on the books names, patterns and `all` mean, without those that are excluded.
+    """Return the managed tables that names, patterns and `all` select. Blocks.
 
     Raises:
-        NotReplicatedError: a name is not on the books.
+        NotReplicatedError: a name is not that of a managed table.
     """
     sync_states = session.sync_states(namespace)
     tables = select(wanted, exclude, tuple(sync_states)) if sync_states or "all" not in wanted else ()
     for table in tables:
         if table not in sync_states:
-            raise NotReplicatedError(f"Table {table} is not on the books", table=table)
+            raise NotReplicatedError(f"Table {table} is not managed by dapkit", table=table)
     return tables
 
 
-def drop_tables(target: Target, namespace: str, wanted: Sequence[str], *, unbooked: bool = False) -> DropResult:
-    """Remove tables and their lines; nothing is removed when one of them may not be. Blocks.
+def drop_tables(
+    target: Target, namespace: str, wanted: Sequence[str], *, include_unmanaged: bool = False
+) -> DropResult:
+    """Drop tables and their sync state. If one of them must not be dropped, none is. Blocks.
 
-    Each goes in a transaction of its own: one that the database refuses to drop does not hinder the others.
+    Each table has a transaction of its own, so that one that the database refuses to drop does not affect the others.
 
     Args:
         target: the database.
-        namespace: where the tables are.
-        wanted: names, patterns or `all`; the last two mean tables on the books.
-        unbooked: whether tables that are named, are there and are not on the books are removed too.
+        namespace: the tables' namespace.
+        wanted: names, patterns or `all`; patterns and `all` select managed tables only.
+        include_unmanaged: whether tables that are given by name are dropped even if they are not managed.
 
     Raises:
-        NotReplicatedError: there is no database, or a name is neither on the books nor, if `unbooked`, that of a
-            table that is there.
+        NotReplicatedError: there is no database, or a table is not managed.
+        IncompatibleLayoutError: a name is that of a view or the like.
     """
     require_database(target)
     session = target.open()
     try:
         session.require_version()
-        tables = _droppable(session, namespace, wanted, unbooked=unbooked)
-        failed = _dropped(session, namespace, tables)
+        tables = _droppable(session, namespace, wanted, include_unmanaged=include_unmanaged)
+        failed = _drop_each(session, namespace, tables)
     finally:
         session.close()
-    lost = {failure.table for failure in failed}
-    dropped = tuple(table for table in tables if table not in lost)
+    remaining = {failure.table for failure in failed}
+    dropped = tuple(table for table in tables if table not in remaining)
     return DropResult(namespace=namespace, target=target.name, dropped=dropped, failed=failed)
 
 
 def require_database(target: Target) -> None:
-    """Raise NotReplicatedError when there is nothing at the address yet."""
+    """Raise NotReplicatedError if there is no database at the target's address yet."""
     if target.empty_substitute is not None:
         raise NotReplicatedError(f"There is no database {target.name}")
 
 
-def _dropped(session: TargetSession, namespace: str, tables: Sequence[str]) -> tuple[TableFailed, ...]:
-    """Drop tables and return those that remain; none is tried any more once the database is away."""
+def _drop_each(session: TargetSession, namespace: str, tables: Sequence[str]) -> tuple[TableFailed, ...]:
+    """Drop tables and return those that failed. Once the database is unreachable, all others fail too."""
     failed: list[TableFailed] = []
-    for pool, table in enumerate(tables):
+    for number, table in enumerate(tables):
         try:
             session.drop(namespace, table)
         except TargetUnreachableError as error:
-            return (*failed, *(TableFailed(table=each, error=error) for each in tables[pool:]))
+            return (*failed, *(TableFailed(table=each, error=error) for each in tables[number:]))
         except DapError as error:
             failed.append(TableFailed(table=table, error=error))
     return tuple(failed)
 
 
-def _droppable(session: TargetSession, namespace: str, wanted: Sequence[str], *, unbooked: bool) -> tuple[str, ...]:
-    for name in wanted:
-        if not is_pattern(name):
-            _require_table(session, namespace, name)
-    strays = [name for name in wanted if not is_pattern(name) and session.is_unmanaged(namespace, name)]
-    if strays and not unbooked:
-        message = f"Table {strays[0]} is not on the books: a load of it broke off, or it is somebody's own"
-        raise NotReplicatedError(message, hint="With --yes it is dropped too, if it is named.", table=strays[0])
-    named = [name for name in wanted if name not in strays]
-    booked = chosen_tables(session, namespace, named) if named else ()
-    for name in booked:
+def _droppable(
+    session: TargetSession, namespace: str, wanted: Sequence[str], *, include_unmanaged: bool
+) -> tuple[str, ...]:
+    names = [name for name in wanted if not is_pattern(name)]
+    for name in names:
         _require_table(session, namespace, name)
-    return (*booked, *strays)
+    unmanaged = [name for name in names if session.is_unmanaged(namespace, name)]
+    if unmanaged and not include_unmanaged:
+        message = (
+            f"Table {unmanaged[0]} is not managed by dapkit: an interrupted load left it, or it is somebody else's"
+        )
+        raise NotReplicatedError(message, hint="Use --yes to drop it as well.", table=unmanaged[0])
+    others = [name for name in wanted if name not in unmanaged]
+    managed = select_managed_tables(session, namespace, others) if others else ()
+    for name in managed:
+        _require_table(session, namespace, name)
+    return (*managed, *unmanaged)
 
 
 def _require_table(session: TargetSession, namespace: str, name: str) -> None:
-    """Raise IncompatibleLayoutError when what stands there is a view or the like, which is never dropped."""
     if session.status(namespace, name, {}) is TableStatus.NOT_A_TABLE:
-        message = f"Where table {name} should be there is a view, or the like, which is not dropped"
-        hint = "Rename or drop it yourself; nothing was changed."
-        raise IncompatibleLayoutError(message, hint=hint, table=name)
+        raise not_a_table_error(name)
 
 
 def no_longer_in_service_notice(state: SyncState) -> str:
-    """Say that the service no longer offers a table."""
+    """Return the notice for a table that the service no longer offers."""
     return f"{state.table} is no longer offered by the service; it stays in the database {_as_of(state)}."
 
 
 def no_longer_in_service_hint(state: SyncState) -> str:
-    """Say what becomes of a table that was wanted by its name and that the service no longer offers."""
-    return f"It stays in the database {_as_of(state)}; `dap dropdb` removes it."
+    """Return the hint for a table that was requested by name, but that the service no longer offers."""
+    return f"It stays in the database {_as_of(state)}. Use `dap dropdb` to remove it."
 
 
 def _as_of(state: SyncState) -> str:
     return f"as of {watermark_text(state.watermark)}"
 
 
-def table_statuses(
-    session: TargetSession, namespace: str, tables: Sequence[str]
-) -> dict[str, tuple[TableStatus, SyncState | None]]:
-    """Return what stands where each table should be, and its line. Blocks."""
+def table_statuses(session: TargetSession, namespace: str, tables: Sequence[str]) -> dict[str, StatusAndState]:
+    """Return what is in the database under each table's name, and its sync state. Blocks."""
     sync_states = session.sync_states(namespace)
     return {name: (session.status(namespace, name, sync_states), sync_states.get(name)) for name in tables}

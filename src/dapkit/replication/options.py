@@ -1,42 +1,36 @@
-"""What is wanted of a database: the options of `initdb`, `syncdb`, `sync` and `reconcile`."""
+"""What a caller wants of a sync."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from dapkit.export.selection import ALIASES
-from dapkit.replication.plan import check_age, check_expiry
+from dapkit.replication.plan import check_age, check_expire_logs
 from dapkit.results import SyncCommand
 from dapkit.targets.base import LoadOptions, Target
 
-__all__ = ["ReplicateOptions"]
+__all__ = ["ReplicateOptions", "SyncOptions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReplicateOptions:
-    """What is wanted of a database.
+class SyncOptions:
+    """How tables are loaded into a database: the options of `dap sync`.
 
     Attributes:
-        command: which roads may be taken.
-        namespace, tables, exclude: as `ExportOptions` has them.
-        target: the database.
-        stage: the folder under which files are kept on their way.
-        load: how tables are loaded.
-        if_stale: leave tables that are younger than this.
-        repair: fill tables anew that the official client left half loaded.
-        expire_logs: delete rows of logs that are older than this, which no other option does.
-        wait: wait for another command that does the same, instead of ending with LockedError.
-        connections: how many tables are loaded at once, as far as the target takes them.
-        concurrency: of downloads, as `ExportOptions` has it.
-        retry_timeout: how long failures of the service, and of the database, are borne, in seconds.
+        exclude: tables or patterns that are left out.
+        stage: folder for files on their way into the database; `DAP_STAGE` or the user's cache by default.
+        load: what to do with values that the database cannot store, and with columns that the schema no longer has.
+        if_stale: skip tables updated more recently than this.
+        repair: reload tables that the official client left half loaded.
+        expire_logs: delete rows of `canvas_logs` older than this, at least 31 days.
+        wait: if another command is loading the namespace, wait for it instead of raising LockedError.
+        connections: how many tables are loaded at once, as far as the target allows it.
+        concurrency: how many files are downloaded at once.
     """
 
-    command: SyncCommand
-    namespace: str
-    tables: tuple[str, ...]
-    exclude: tuple[str, ...] = ()
-    target: Target
-    stage: Path
+    exclude: Sequence[str] = ()
+    stage: Path | str | None = None
     load: LoadOptions = field(default_factory=LoadOptions)
     if_stale: timedelta | None = None
     repair: bool = False
@@ -44,8 +38,26 @@ class ReplicateOptions:
     wait: bool = False
     connections: int = 4
     concurrency: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicateOptions(SyncOptions):
+    """Which tables to load into which database, and how.
+
+    `command` says which actions are allowed. `retry_timeout` is how long to keep retrying temporary failures of the
+    service and of the database, in seconds.
+
+    Raises:
+        UsageError: `if_stale` or `expire_logs` is out of range.
+    """
+
+    command: SyncCommand
+    namespace: str
+    tables: Sequence[str]
+    target: Target
+    stage: Path
     retry_timeout: float = 900.0
 
     def __post_init__(self) -> None:
         check_age(self.if_stale)
-        check_expiry(ALIASES.get(self.namespace, self.namespace), self.expire_logs)
+        check_expire_logs(ALIASES.get(self.namespace, self.namespace), self.expire_logs)

@@ -1,6 +1,7 @@
-"""PURE: by which road a table gets to be equal to the service, from what stands in the database and what was asked.
+"""PURE: what to do with a table: load it, update it, reload it, skip it or reject it.
 
-First the road to set out on; then, when the service or the database refuses it, the road that remains.
+`plan_action` decides from the command and from what is in the database. If the service or the database then rejects the
+action, `fallback` returns the one that remains.
 """
 
 from dataclasses import dataclass
@@ -21,42 +22,44 @@ from dapkit.results import SyncAction, SyncCommand
 from dapkit.targets.base import RetentionCutoff, SyncState, TableStatus, watermark_text
 
 __all__ = [
-    "EVENT_TIME",
+    "EVENT_TIME_COLUMN",
     "LOGS",
-    "REFRESH",
+    "REFRESH_INTERVAL",
     "Rejected",
     "check_age",
-    "check_expiry",
+    "check_expire_logs",
     "data_loss_warning",
-    "dropped_manually",
-    "expiry",
+    "dropped_table_message",
     "fallback",
     "is_stale_job",
+    "not_a_table_error",
     "plan_action",
+    "retention_cutoff",
     "staleness_warning",
 ]
 
 LOGS = "canvas_logs"
-"""The namespace whose rows outlive the service's memory of them."""
+"""The namespace of logs. The service deletes its rows after `LOG_RETENTION`; the database keeps them."""
 
-KEPT = timedelta(days=30)
-"""How long the service keeps rows of logs."""
+LOG_RETENTION = timedelta(days=30)
+"""How long the service keeps log rows."""
 
-NEAR = timedelta(days=21)
-"""The age from which on a table of logs is in danger: a week of failing runs, and rows begin to be lost."""
+WARNING_AGE = timedelta(days=21)
+"""Age from which a table of logs is reported: if runs fail for another week, rows begin to be lost."""
 
-EVENT_TIME = "timestamp"
-"""The column that says when a logged event was."""
+EVENT_TIME_COLUMN = "timestamp"
+"""The column of a table of logs that contains the time of the event."""
 
-LONGEST = timedelta(days=365_000)
-"""The longest age: longer than any data's, and short enough to be subtracted from a date."""
+MAX_AGE = timedelta(days=365_000)
+"""Longer than any data is old, and short enough to be subtracted from a date."""
 
-REFRESH = timedelta(hours=4)
+REFRESH_INTERVAL = timedelta(hours=4)
+"""The service's data is at most this old. Data that is older comes from an old job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The table is not touched, for this reason."""
+    """The table must not be changed, for this reason."""
 
     error: DapError
 
@@ -67,20 +70,20 @@ def plan_action(
     status: TableStatus,
     state: SyncState | None,
     *,
-    fresh_until: datetime | None = None,
+    skip_from: datetime | None = None,
     repair: bool = False,
-    again: bool = False,
+    retried: bool = False,
 ) -> SyncAction | Rejected:
-    """Decide how a table sets out.
+    """Decide what to do with a table.
 
     Args:
-        command: what the command is for.
-        table: its name.
-        status: what stands where it should be.
-        state: its line, if it has one.
-        fresh_until: a table whose watermark is not before this time is left as it is.
-        repair: whether a table that is not on the books may be one that was half loaded.
-        again: whether it was tried before in this run, so that what is on the books may be of our own making.
+        command: the command that runs.
+        table: the table's name.
+        status: what is in the database under this name.
+        state: the table's sync state, if it has one.
+        skip_from: skip the table if its watermark is at this time or later.
+        repair: whether an unmanaged table may be one that the official client left half loaded.
+        retried: whether this run has tried the table before, so that the sync state may be its own.
     """
     error = _obstacle(command, table, status, repair=repair)
     if error is not None:
@@ -89,44 +92,50 @@ def plan_action(
         return SyncAction.REPAIR
     if status in (TableStatus.ABSENT, TableStatus.DROPPED):
         return SyncAction.INITIAL_LOAD
-    assert state is not None, "what is booked has a line"
-    if command is SyncCommand.INIT and again:
-        return SyncAction.SKIP
+    assert state is not None, "a managed table has a sync state"
     if command is SyncCommand.INIT:
-        return Rejected(AlreadyReplicatedError(f"Table {table} is in the database already", table=table))
-    if fresh_until is not None and state.watermark >= fresh_until:
+        # The commit of the first try may have succeeded although its response was lost: then the table is done.
+        if retried:
+            return SyncAction.SKIP
+        return Rejected(AlreadyReplicatedError(f"Table {table} is already in the database", table=table))
+    if skip_from is not None and state.watermark >= skip_from:
         return SyncAction.SKIP
     return SyncAction.INCREMENTAL
 
 
 def _obstacle(command: SyncCommand, table: str, status: TableStatus, *, repair: bool) -> DapError | None:
-    """Return why what stands there is not touched; None when it is no obstacle."""
+    """Return why the table must not be changed; None if nothing prevents it."""
     match status:
         case TableStatus.UNMANAGED if not repair:
-            message = f"There is a table {table} that is not on the books"
+            message = f"Table {table} exists but is not managed by dapkit"
             hint = (
-                "If the official client left it half loaded, dap sync --repair fills it anew; else rename or drop it."
+                "If the official client left it half loaded, use `dap sync --repair` to reload it."
+                " Otherwise rename or drop it."
             )
             return IncompatibleLayoutError(message, hint=hint, table=table)
         case TableStatus.NOT_A_TABLE:
-            message = f"Where table {table} should be there is a view, or the like"
-            hint = "Rename or drop it, and run the same command again."
-            return IncompatibleLayoutError(message, hint=hint, table=table)
+            return not_a_table_error(table)
         case TableStatus.DROPPED if command is SyncCommand.UPDATE:
-            hint = "`dap sync` or `dap initdb` loads it anew; `dap dropdb` takes it off the books."
-            return NotReplicatedError(dropped_manually(table), hint=hint, table=table)
+            hint = "Use `dap sync` or `dap initdb` to load it again, or `dap dropdb` to remove its sync state."
+            return NotReplicatedError(dropped_table_message(table), hint=hint, table=table)
         case TableStatus.ABSENT if command is SyncCommand.UPDATE:
             return NotReplicatedError(f"Table {table} is not in the database", table=table)
     return None
 
 
-def dropped_manually(table: str) -> str:
-    """Say of a table that somebody dropped or renamed what is known of it."""
-    return f"Table {table} is on the books, but no longer in the database"
+def not_a_table_error(table: str) -> DapError:
+    """Return the error for a view or the like under the name of a table: it belongs to the user."""
+    hint = "Rename or drop it yourself, then run the same command again; nothing was changed."
+    return IncompatibleLayoutError(f"{table} exists but is not a table", hint=hint, table=table)
+
+
+def dropped_table_message(table: str) -> str:
+    """Return the message for a table that was dropped or renamed while it was managed."""
+    return f"Table {table} has a sync state, but is no longer in the database"
 
 
 def fallback(command: SyncCommand, error: DapError) -> SyncAction | None:
-    """Return the road that remains when changes were refused; None when the error is final."""
+    """Return what to do when an increment was rejected; None if the error is final."""
     if command is SyncCommand.SYNC and isinstance(
         error, SnapshotRequiredError | OutOfRangeError | SchemaChangeNotSupportedError
     ):
@@ -135,62 +144,61 @@ def fallback(command: SyncCommand, error: DapError) -> SyncAction | None:
 
 
 def is_stale_job(until: datetime, state: SyncState, now: datetime) -> bool:
-    """Whether an increment brings nothing although there must be news: the service gave an old job once more."""
-    return until <= state.watermark and now - until > REFRESH
+    """Whether the service returned an old job for an increment, although there must be newer data."""
+    return until <= state.watermark and now - until > REFRESH_INTERVAL
 
 
 def staleness_warning(state: SyncState, now: datetime) -> str | None:
-    """Return what is to be said of a table of logs whose age nears what the service keeps; None of any other."""
-    if state.namespace != LOGS or now - state.watermark < NEAR:
+    """Return a warning if a table of logs has not been updated for long; None otherwise."""
+    if state.namespace != LOGS or now - state.watermark < WARNING_AGE:
         return None
     days = (now - state.watermark).days
     return (
-        f"{state.table} was last brought up to date {days} days ago. The service keeps logs for {KEPT.days} days;"
-        " what is older and was not fetched is lost. Sync them at least weekly."
+        f"{state.table} was last updated {days} days ago. The service keeps logs for {LOG_RETENTION.days} days;"
+        " older rows that were not downloaded are lost. Sync them at least weekly."
     )
 
 
 def data_loss_warning(state: SyncState, until: datetime) -> str | None:
-    """Return what is to be said of a table of logs that was not brought up to date in time; None of any other.
+    """Return a warning if a table of logs was updated too late, so that rows are missing; None otherwise.
 
     Args:
-        state: its line as it was before.
-        until: the time of what the service had now.
+        state: its sync state before the update.
+        until: the watermark of the update.
     """
-    begin = until - KEPT
-    if state.namespace != LOGS or state.watermark >= begin:
+    earliest = until - LOG_RETENTION
+    if state.namespace != LOGS or state.watermark >= earliest:
         return None
     return (
-        f"{state.table} was not brought up to date for more than the {KEPT.days} days that the service keeps logs:"
-        f" rows between {watermark_text(state.watermark)} and {watermark_text(begin)} may be lost for good."
+        f"{state.table} was not updated within the {LOG_RETENTION.days} days for which the service keeps logs:"
+        f" rows between {watermark_text(state.watermark)} and {watermark_text(earliest)} may be lost permanently."
     )
 
 
 def check_age(age: timedelta | None) -> None:
-    """Raise UsageError when an age is longer than anything can be old."""
-    if age is not None and age > LONGEST:
-        raise UsageError(f"An age of {age.days:,} days is too long", hint="Write it in days, such as 400d.")
+    """Raise UsageError if an age is too long to be subtracted from a date."""
+    if age is not None and age > MAX_AGE:
+        raise UsageError(f"A duration of {age.days:,} days is too long", hint="Use a shorter one, such as 400d.")
 
 
-def check_expiry(namespace: str, age: timedelta | None) -> None:
+def check_expire_logs(namespace: str, age: timedelta | None) -> None:
     """Raise UsageError unless rows of this age may be deleted in the namespace."""
     check_age(age)
     if age is None:
         return
     if namespace != LOGS:
-        raise UsageError(f"Only rows of {LOGS} expire, not those of {namespace}", hint="Leave --expire-logs out.")
-    if age < KEPT + timedelta(days=1):
-        message = f"The service keeps logs for {KEPT.days} days, and would bring again what expires earlier"
-        raise UsageError(message, hint=f"Give --expire-logs at least {KEPT.days + 1}d.")
+        raise UsageError(f"Only rows of {LOGS} can expire, not those of {namespace}", hint="Omit --expire-logs.")
+    if age < LOG_RETENTION + timedelta(days=1):
+        # Rows that the service still has would come back with the next full refresh.
+        message = f"The service keeps logs for {LOG_RETENTION.days} days, so younger rows cannot expire"
+        raise UsageError(message, hint=f"Set --expire-logs to at least {LOG_RETENTION.days + 1}d.")
 
 
-def expiry(table: Table, watermark: datetime, now: datetime, age: timedelta) -> RetentionCutoff | None:
-    """Return which rows of a table are older than `age`; None when it does not say how old they are.
-
-    What is gone cannot be fetched again, so the service's time, in the watermark, and ours must both say so: one clock
-    that is wrong deletes nothing.
-    """
-    column = table.column(EVENT_TIME)
+def retention_cutoff(table: Table, watermark: datetime, now: datetime, age: timedelta) -> RetentionCutoff | None:
+    """Return which rows of a table are older than `age`; None if it has no time of the event."""
+    column = table.column(EVENT_TIME_COLUMN)
     if column is None or column.type.kind is not TypeKind.DATETIME:
         return None
+    # Deleted rows cannot be downloaded again. So both the service's clock (the watermark) and ours must agree that they
+    # are old: a single wrong clock deletes nothing.
     return RetentionCutoff(column=column.name, before=min(watermark, now) - age)

@@ -1,4 +1,4 @@
-"""What a replication would do now: the road of each table and the DDL, with nothing changed."""
+"""A dry run: what `replicate` would do with each table, without changing anything."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -6,25 +6,30 @@ from datetime import datetime
 from dapkit.client.session import Session
 from dapkit.errors import DapError
 from dapkit.events import Listener, Notice
-from dapkit.export.run import is_fatal
+from dapkit.export.isolation import is_fatal
 from dapkit.replication.connection_pool import ConnectionPool
-from dapkit.replication.managed_tables import no_longer_in_service_notice, table_statuses
+from dapkit.replication.managed_tables import StatusAndState, no_longer_in_service_notice, table_statuses
 from dapkit.replication.options import ReplicateOptions
-from dapkit.replication.plan import Rejected, expiry, fallback, plan_action
+from dapkit.replication.plan import Rejected, fallback, plan_action, retention_cutoff
 from dapkit.replication.run import no_longer_in_service, resolve
 from dapkit.results import SyncAction
 from dapkit.schema import read_table
-from dapkit.targets.base import SyncState, TableStatus, TargetSession
-from dapkit.transfer.context import worker_pool
+from dapkit.targets.base import TableStatus, TargetSession
+from dapkit.transfer.workers import worker_pool
 
 __all__ = ["PlannedTable", "preview"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedTable:
-    """What `replicate` would do with a table: its road (None: it would fail), from when on, and the DDL.
+    """What `replicate` would do with a table.
 
-    Rows from before `expire_before` would be deleted for their age, and some more as its watermark moves on.
+    Attributes:
+        action: what would be done; None if the table would fail.
+        since: the start of the increment.
+        ddl: the statements that would create or alter the table.
+        expire_before: log rows before this time would be deleted, and some more as the watermark moves on.
+        error: why the table would fail, or would need the fallback in `action`.
     """
 
     table: str
@@ -36,61 +41,50 @@ class PlannedTable:
 
 
 async def preview(session: Session, options: ReplicateOptions, on_event: Listener) -> tuple[PlannedTable, ...]:
-    """Say what `replicate` would do now. Asks the service for tables and schemas only, and changes nothing."""
+    """Return what `replicate` would do now. Requests only tables and schemas from the service."""
     resolved = await resolve(session, options)
+    options = replace(options, namespace=resolved.namespace)
     for notice in (resolved.notice, options.target.warning):
         if notice:
             on_event(Notice(message=notice))
-    with worker_pool(1) as pool:
-        sessions = ConnectionPool(options.target.empty_substitute or options.target, pool, 1)
+    with worker_pool(1) as workers:
+        connections = ConnectionPool(options.target.empty_substitute or options.target, workers, 1)
         try:
-            async with sessions.acquire() as target:
-                await pool.blocking(_require_origin, target, session.sandbox)
-                for state in await pool.blocking(no_longer_in_service, target, options, resolved):
+            async with connections.acquire() as target:
+                await workers.run(target.require_origin, sandbox=session.sandbox)
+                for state in await workers.run(no_longer_in_service, target, options, resolved):
                     on_event(Notice(message=no_longer_in_service_notice(state)))
-                found = await pool.blocking(table_statuses, target, resolved.namespace, resolved.tables)
-                known = replace(options, namespace=resolved.namespace)
-                return tuple([await _planned(session, known, target, name, found[name]) for name in resolved.tables])
+                found = await workers.run(table_statuses, target, options.namespace, resolved.tables)
+                return tuple([await _plan(session, options, target, name, found[name]) for name in resolved.tables])
         finally:
-            await sessions.close()
+            await connections.close()
 
 
-def _require_origin(target: TargetSession, sandbox: bool) -> None:
-    target.require_origin(sandbox=sandbox)
-
-
-async def _planned(
-    session: Session,
-    options: ReplicateOptions,
-    target: TargetSession,
-    name: str,
-    found: tuple[TableStatus, SyncState | None],
+async def _plan(
+    session: Session, options: ReplicateOptions, target: TargetSession, name: str, found: StatusAndState
 ) -> PlannedTable:
     status, state = found
     if status is TableStatus.DROPPED:
         state = None
-    limit = None if options.if_stale is None else session.data_now() - options.if_stale
-    way = plan_action(options.command, name, status, state, fresh_until=limit, repair=options.repair)
-    if isinstance(way, Rejected):
-        return PlannedTable(table=name, action=None, since=None, ddl=(), error=way.error)
+    skip_from = None if options.if_stale is None else session.data_now() - options.if_stale
+    action = plan_action(options.command, name, status, state, skip_from=skip_from, repair=options.repair)
+    if isinstance(action, Rejected):
+        return PlannedTable(table=name, action=None, since=None, ddl=(), error=action.error)
     try:
         table = read_table(await session.schema(options.namespace, name))
-        ddl = (
-            ()
-            if way in (SyncAction.SKIP, SyncAction.REPAIR)
-            else tuple(target.schema_change_sql(table, state, options.load))
-        )
+        needs_ddl = action not in (SyncAction.SKIP, SyncAction.REPAIR)
+        ddl = tuple(target.schema_change_sql(table, state, options.load)) if needs_ddl else ()
     except DapError as error:
         if is_fatal(error, options.stage):
             raise
         return PlannedTable(table=name, action=fallback(options.command, error), since=None, ddl=(), error=error)
-    expire = None
-    if options.expire_logs is not None and state is not None and way is not SyncAction.SKIP:
-        expire = expiry(table, state.watermark, session.data_now(), options.expire_logs)
+    cutoff = None
+    if options.expire_logs is not None and state is not None and action is not SyncAction.SKIP:
+        cutoff = retention_cutoff(table, state.watermark, session.data_now(), options.expire_logs)
     return PlannedTable(
         table=name,
-        action=way,
+        action=action,
         since=state.watermark if state else None,
         ddl=ddl,
-        expire_before=expire.before if expire else None,
+        expire_before=cutoff.before if cutoff else None,
     )

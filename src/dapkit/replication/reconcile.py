@@ -1,52 +1,41 @@
-"""Whether a database holds exactly what the service holds: the work of `dap reconcile`.
+"""Whether a database contains exactly what the service contains: the work of `dap reconcile`.
 
-A snapshot is taken (as of T) beside the live table (as of W). What changed from T to W is applied to the snapshot; keys
-that changed from W to T are left aside, since the live table cannot have their news yet. Both pass the database's own
-conversions; then the database compares them, in a transaction that is undone.
+A snapshot of each table (as of time S) is compared with the table in the database (as of its watermark W). If S is
+before W, the changes from S to W are applied to the snapshot. If S is after W, the keys that changed from W to S are
+left out: the database cannot have their changes yet. Both sides go through the database's own conversions, and the
+database compares them, in a transaction that is rolled back.
 """
 
-import asyncio
-import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dapkit.client.session import Session
-from dapkit.errors import DapError, InternalError, NotReplicatedError, TableNotFoundError
-from dapkit.events import Listener, Notice, TableCompared, TablePhase, TablePhaseChanged
-from dapkit.export.run import is_fatal
+from dapkit.errors import NotReplicatedError
+from dapkit.events import Listener, TableCompared, TablePhase, TablePhaseChanged
 from dapkit.export.selection import Resolved
 from dapkit.model import Query, VersionedSchema
-from dapkit.replication import staging as stage
-from dapkit.replication.connection_pool import ConnectionPool
-from dapkit.replication.download import SNAPSHOT, SyncResources, fetch_table
-from dapkit.replication.managed_tables import (
-    chosen_tables,
-    no_longer_in_service_hint,
-    no_longer_in_service_notice,
-    require_database,
-)
+from dapkit.replication import staging
+from dapkit.replication.managed_tables import no_longer_in_service_notice, require_database, select_managed_tables
 from dapkit.replication.options import ReplicateOptions
 from dapkit.replication.plan import LOGS
-from dapkit.replication.retry import TargetRetry
+from dapkit.replication.resources import SNAPSHOT, SyncResources, open_resources
 from dapkit.replication.run import no_longer_in_service, replicate, resolve
-from dapkit.replication.schema_versions import columns_of, common_table, schema_of_files
-from dapkit.results import Comparison, TableFailed
+from dapkit.replication.schema_versions import column_names, common_table, schema_of_files
+from dapkit.results import TableFailed
 from dapkit.schema import read_table
 from dapkit.targets.base import DataFiles, ExpectedTable, Load, Sample, SyncState, TargetSession, watermark_text
-from dapkit.transfer.context import worker_pool
-from dapkit.transfer.locking import holding, when_busy
+from dapkit.transfer.workers import run_all
 
 __all__ = ["ReconcileResult", "reconcile"]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileResult:
-    """How each table compares, and which could not be compared.
+    """The result of each table, and the tables that could not be compared.
 
-    `no_longer_in_service` holds the sync state of selected tables that the service no longer lists; they are not
-    compared.
+    Attributes:
+        no_longer_in_service: the sync states of selected tables that the service no longer lists; they are not
+            compared.
     """
 
     namespace: str
@@ -58,178 +47,136 @@ class ReconcileResult:
 
     @property
     def equal(self) -> bool:
-        """Whether every table was compared and nothing differs."""
+        """Whether every table was compared and no difference was found."""
         return not self.failed and all(each.comparison.equal for each in self.done)
 
 
 async def reconcile(
     session: Session, options: ReplicateOptions, on_event: Listener, *, sync: bool, sample: float | None = None
 ) -> ReconcileResult:
-    """Compare the tables of the database with the service.
+    """Compare the tables of a database with the service.
 
     Args:
         session: with the service.
-        options: what is compared with what.
-        on_event: is told of what happens.
-        sync: whether the tables are brought up to date first.
-        sample: of how many percent of the rows the values are compared; of all, when it is None. Every run of a table
-            that got a new watermark picks other rows; keys are always compared.
+        options: the tables and the database.
+        on_event: the listener.
+        sync: whether to bring the tables up to date first.
+        sample: the percentage of rows whose values are compared; None for all. Keys are always compared. The sample
+            changes with the table's watermark.
 
     Raises:
-        DapError: what concerns the whole: credentials, account, a database that is not there or holds other data.
+        DapError: an error that concerns the whole run: credentials, account, a missing database or one with data of
+            another origin.
     """
-    failed: dict[str, TableFailed] = {}
+    failed_syncs: dict[str, TableFailed] = {}
     if sync:
         synced = await replicate(session, options, on_event)
-        failed = {failure.table: failure for failure in synced.failed}
+        failed_syncs = {failure.table: failure for failure in synced.failed}
     require_database(options.target)
     resolved = await resolve(session, options)
     options = replace(options, namespace=resolved.namespace)
-    folder = stage.scratch_folder(options.stage, options.target.name, options.namespace)
-    message = f"Another command is comparing {options.namespace} with {options.target.name}"
-    busy = when_busy(message, on_event, wait=options.wait)
-    with stage.named():
-        async with holding(stage.lock_of(folder), session.clock, busy):
-            stage.private(folder)
-            with worker_pool(options.concurrency) as downloads, worker_pool(options.connections) as loads:
-                sessions = ConnectionPool(options.target, loads, options.connections)
-                resources = SyncResources(folder=folder, downloads=downloads, loads=loads, sessions=sessions)
-                try:
-                    work = Reconciliation(session, options, resources, on_event, sample)
-                    outcomes = await _compare_all(work, await work.sync_states(resolved, tell=not sync), failed)
-                finally:
-                    await sessions.close()
-            stage.clear(folder)
+    folder = staging.comparison_folder(options.stage, options.target.name, options.namespace)
+    activity = f"comparing {options.namespace} with {options.target.name}"
+    async with open_resources(session, options, folder, activity, on_event) as resources:
+        reconciliation = Reconciliation(resources, sample)
+        sync_states = await reconciliation.read_sync_states(resolved, notify=not sync)
+        if not (sync_states or reconciliation.no_longer_in_service or failed_syncs):
+            raise NotReplicatedError("The database has no managed tables to compare")
+        # A table whose sync failed is reported with that failure: comparing its old state would say nothing new.
+        compared = await run_all(
+            reconciliation.run_table(state) for name, state in sync_states.items() if name not in failed_syncs
+        )
+        staging.remove(folder)
+    outcomes = (*failed_syncs.values(), *compared)
     return ReconcileResult(
         namespace=options.namespace,
         target=options.target.name,
         done=tuple(outcome for outcome in outcomes if isinstance(outcome, TableCompared)),
         failed=tuple(outcome for outcome in outcomes if isinstance(outcome, TableFailed)),
-        no_longer_in_service=work.no_longer_in_service,
+        no_longer_in_service=reconciliation.no_longer_in_service,
         sandbox=session.sandbox,
     )
 
 
-async def _compare_all(
-    work: "Reconciliation", sync_states: dict[str, SyncState], failed: dict[str, TableFailed]
-) -> tuple[TableCompared | TableFailed, ...]:
-    if not (sync_states or work.no_longer_in_service or failed):
-        raise NotReplicatedError("There is nothing on the books of this database to compare")
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = {
-                name: group.create_task(work.deliver(state))
-                for name, state in sync_states.items()
-                if name not in failed
-            }
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return (*failed.values(), *(task.result() for task in tasks.values()))
-
-
 class Reconciliation:
-    """One comparison at work."""
+    """One comparison of all selected tables."""
 
-    def __init__(
-        self,
-        session: Session,
-        options: ReplicateOptions,
-        resources: SyncResources,
-        on_event: Listener,
-        sample: float | None,
-    ) -> None:
-        self._session = session
-        self._options = options
-        self._places = resources
-        self._listen = on_event
-        self._endurance = TargetRetry(session.clock, options.retry_timeout, on_event)
+    def __init__(self, resources: SyncResources, sample: float | None) -> None:
+        self._resources = resources
+        self._options = resources.options
         self._sample = sample
         self.no_longer_in_service: tuple[SyncState, ...] = ()
 
-    async def sync_states(self, resolved: Resolved, *, tell: bool) -> dict[str, SyncState]:
-        """Return the lines of the tables that are meant and that the service has.
+    async def read_sync_states(self, resolved: Resolved, *, notify: bool) -> dict[str, SyncState]:
+        """Return the sync states of selected tables that the service has.
 
         Args:
-            resolved: what the service knows.
-            tell: whether what a person should know of that was not told yet.
+            resolved: the selection.
+            notify: whether to send the notices about it, which a sync has already sent.
 
         Raises:
-            NotReplicatedError: a table has no line.
-            SandboxMismatchError: the database holds a sandbox's data and this is the service's, or the other way round.
+            NotReplicatedError: a table has no sync state.
+            SandboxMismatchError: the database contains sandbox data and this is the service, or vice versa.
         """
-        sync_states = await self._endurance.run(lambda _: self._places.run_in_session(self._look, resolved), start=True)
-        if tell:
+        resources = self._resources
+        sync_states = await resources.retry.run(
+            lambda _: resources.run_in_session(lambda target: self._select(target, resolved)), initial=True
+        )
+        if notify:
             notices = [resolved.notice] if resolved.notice else []
             for message in [*notices, *map(no_longer_in_service_notice, self.no_longer_in_service)]:
-                self._listen(Notice(message=message))
+                resources.notify(message)
         return sync_states
 
-    def _look(self, target: TargetSession, resolved: Resolved) -> dict[str, SyncState]:
+    def _select(self, target: TargetSession, resolved: Resolved) -> dict[str, SyncState]:
         options = self._options
-        target.require_origin(sandbox=self._session.sandbox)
+        target.require_origin(sandbox=self._resources.session.sandbox)
         self.no_longer_in_service = no_longer_in_service(target, options, resolved)
-        sync_states, gone = target.sync_states(options.namespace), {state.table for state in self.no_longer_in_service}
-        tables = chosen_tables(target, options.namespace, options.tables, options.exclude)
-        return {table: sync_states[table] for table in tables if table not in gone}
+        absent = {state.table for state in self.no_longer_in_service}
+        sync_states = target.sync_states(options.namespace)
+        tables = select_managed_tables(target, options.namespace, options.tables, options.exclude)
+        return {table: sync_states[table] for table in tables if table not in absent}
 
-    async def deliver(self, state: SyncState) -> TableCompared | TableFailed:
-        """Compare one table; its trouble is its own."""
-        try:
-            compared = await self._endurance.run(lambda _: self._compare(state), state.table)
-        except DapError as error:
-            if is_fatal(error, self._places.folder):
-                raise
-            if isinstance(error, TableNotFoundError):
-                error.hint = no_longer_in_service_hint(state)
-            return self._failed(state, error)
-        except Exception as error:
-            log.debug("table %s", state.table, exc_info=error)
-            return self._failed(state, InternalError(f"{type(error).__name__}: {error}"))
-        self._listen(TablePhaseChanged(table=state.table, phase=TablePhase.DONE))
-        self._listen(compared)
-        return compared
-
-    def _failed(self, state: SyncState, error: DapError) -> TableFailed:
-        error.table = error.table or state.table
-        failure = TableFailed(table=state.table, error=error)
-        self._listen(TablePhaseChanged(table=state.table, phase=TablePhase.FAILED))
-        self._listen(failure)
-        return failure
+    async def run_table(self, state: SyncState) -> TableCompared | TableFailed:
+        """Compare one table."""
+        return await self._resources.run_table(state.table, state, lambda _: self._compare(state))
 
     async def _compare(self, state: SyncState) -> TableCompared:
-        snapshot = await self._bring(state, SNAPSHOT)
+        snapshot = await self._download(state, SNAPSHOT)
         changes = stale = None
         if snapshot.watermark < state.watermark:
-            span = replace(SNAPSHOT, since=watermark_text(snapshot.watermark), until=watermark_text(state.watermark))
-            changes = await self._bring(state, span)
+            changes = await self._download_changes(state, snapshot.watermark, state.watermark)
         elif snapshot.watermark > state.watermark:
-            span = replace(SNAPSHOT, since=watermark_text(state.watermark), until=watermark_text(snapshot.watermark))
-            stale = await self._bring(state, span)
-        truth = self._truth(state, snapshot, changes, stale)
-        self._listen(TablePhaseChanged(table=state.table, phase=TablePhase.LOADING))
-        comparison = await self._places.run_in_session(_compare, truth)
+            stale = await self._download_changes(state, state.watermark, snapshot.watermark)
+        expected = self._expected_table(state, snapshot, changes, stale)
+        self._resources.on_event(TablePhaseChanged(table=state.table, phase=TablePhase.LOADING))
+        comparison = await self._resources.run_in_session(lambda target: target.compare(expected))
         if state.namespace == LOGS:
-            comparison = replace(comparison, extra=0, extra_keys=())  # they outlive the service's memory of them
+            # Rows that the service has deleted after 30 days are supposed to be in the database.
+            comparison = replace(comparison, extra=0, extra_keys=())
         return TableCompared(table=state.table, comparison=comparison, watermark=state.watermark)
 
-    async def _bring(self, state: SyncState, query: Query) -> "_Brought":
-        """Bring the answer to one query, with the schema that it follows, or a later one."""
-        result, watermark = await fetch_table(self._session, self._options, self._places, state.table, query)
-        parts, schema = stage.parts_of(result), state.schema
+    async def _download_changes(self, state: SyncState, since: datetime, until: datetime) -> "_TableFiles":
+        query = replace(SNAPSHOT, since=watermark_text(since), until=watermark_text(until))
+        return await self._download(state, query)
+
+    async def _download(self, state: SyncState, query: Query) -> "_TableFiles":
+        result, watermark = await self._resources.download(state.table, query)
+        files, schema = staging.data_files(result), state.schema
         if result.schema_version is not None and result.schema_version > schema.version:
-            schema = await schema_of_files(self._session, state.namespace, result, parts)
-        return _Brought(parts=parts, watermark=watermark, schema=schema)
+            schema = await schema_of_files(self._resources.session, state.namespace, result, files)
+        return _TableFiles(files=files, watermark=watermark, schema=schema)
 
-    def _truth(
-        self, state: SyncState, snapshot: "_Brought", changes: "_Brought | None", stale: "_Brought | None"
+    def _expected_table(
+        self, state: SyncState, snapshot: "_TableFiles", changes: "_TableFiles | None", stale: "_TableFiles | None"
     ) -> ExpectedTable:
-        """Return what there is to compare with, all of it as one table."""
-        brought = [each for each in (snapshot, changes, stale) if each is not None]
-        latest = max((each.schema for each in brought), key=lambda schema: schema.version)
-        table, incomplete_columns = common_table(read_table(latest), [columns_of(each.parts) for each in brought])
+        """Return what the table should contain. The downloads may follow different versions of the schema."""
+        downloads = [each for each in (snapshot, changes, stale) if each is not None]
+        latest = max((each.schema for each in downloads), key=lambda schema: schema.version)
+        table, incomplete_columns = common_table(read_table(latest), [column_names(each.files) for each in downloads])
 
-        def load(each: "_Brought") -> Load:
-            return Load(table=table, parts=each.parts, watermark=each.watermark, options=self._options.load)
+        def load(each: "_TableFiles") -> Load:
+            return Load(table=table, parts=each.files, watermark=each.watermark, options=self._options.load)
 
         return ExpectedTable(
             live=state,
@@ -242,13 +189,9 @@ class Reconciliation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Brought:
-    """The files of one job, the time that they lead to, and a schema that is not older than they are."""
+class _TableFiles:
+    """The files of one job, the time that they show, and a schema that is at least as new as they are."""
 
-    parts: DataFiles
+    files: DataFiles
     watermark: datetime
     schema: VersionedSchema
-
-
-def _compare(target: TargetSession, truth: ExpectedTable) -> Comparison:
-    return target.compare(truth)

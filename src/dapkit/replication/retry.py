@@ -1,7 +1,7 @@
-"""Outlasting a database that is away for a while: restarted, failed over, cut off, crowded.
+"""Retries while a database is unavailable: restarted, failed over, disconnected, or at its limit of connections.
 
-What was being done is done again on a new connection, until patience is over. A commit whose answer was lost may be
-there or not; so whoever tries again begins by looking what stands.
+The work of a table is repeated as a whole, on a new connection. If the connection was lost during COMMIT, the
+transaction may have been committed or not. So a retry must first read what is in the database.
 """
 
 import random
@@ -12,71 +12,75 @@ from typing import Final, TypeVar
 from dapkit.client.clock import Clock
 from dapkit.errors import ConcurrentUpdateError, TargetBusyError, TargetError, TargetUnreachableError
 from dapkit.events import Listener, Retrying
-from dapkit.protocol.retry import pause_after
+from dapkit.protocol.retry import retry_pause
 
-__all__ = ["START", "TargetRetry", "may_pass"]
+__all__ = ["INITIAL_TIMEOUT", "TargetRetry", "is_temporary"]
 
 R = TypeVar("R")
 
-START: Final = 20.0
-"""Seconds of patience with a database that never answered yet, since its address is probably wrong."""
+INITIAL_TIMEOUT: Final = 20.0
+"""Seconds of retries for a database that has never been reached: its address is probably wrong."""
 
 
-def may_pass(error: TargetError, *, start: bool, tried: bool) -> bool:
-    """Whether trying again makes sense.
+def is_temporary(error: TargetError, *, initial: bool, retried: bool) -> bool:
+    """Whether a retry makes sense.
 
     Args:
-        error: how it failed.
-        start: whether the database never answered yet. Later on, even a refusal to let us in may pass: it let us in.
-        tried: whether it failed before, so that somebody else who was quicker is probably our own lost connection.
+        error: the failure.
+        initial: whether the database has never been reached in this run.
+        retried: whether this is not the first failure.
     """
     match error:
         case TargetUnreachableError():
-            return error.retryable or not start
+            # A rejected connection (wrong password) is permanent at the start. Later on it is temporary, because the
+            # same credentials were accepted before: a server that is starting up rejects them for a while.
+            return error.retryable or not initial
         case TargetBusyError():
             return True
         case ConcurrentUpdateError():
-            return tried
+            # On a retry, "another process" is most likely our own connection, which was lost but then committed.
+            return retried
     return False
 
 
 @dataclass(frozen=True, slots=True)
 class TargetRetry:
-    """How the work of one run outlasts outages.
+    """How one run retries.
 
     Attributes:
-        clock: what lets the time pass.
-        retry_timeout: seconds after the first failure in which attempts begin.
-        on_event: is told of each failure that is borne.
+        clock: the source of time.
+        retry_timeout: seconds after the first failure in which a retry may start.
+        on_event: is sent a `Retrying` for each retry.
     """
 
     clock: Clock
     retry_timeout: float
     on_event: Listener
 
-    async def run(self, work: Callable[[bool], Awaitable[R]], table: str | None = None, *, start: bool = False) -> R:
-        """Return what comes of a piece of work, which is done again while its database is in trouble.
+    async def run(self, work: Callable[[bool], Awaitable[R]], table: str | None = None, *, initial: bool = False) -> R:
+        """Return the result of `work`, which is repeated while the database is unavailable.
 
         Args:
-            work: what is to be done; it is told whether it was tried before.
-            table: the table that it concerns, if one.
-            start: whether the database never answered yet.
+            work: is called with whether it has been tried before.
+            table: the table that it concerns, if it is only one.
+            initial: whether the database has never been reached in this run.
 
         Raises:
-            TargetError: the last failure, when it will not pass or patience is over.
+            TargetError: the last failure, if it is permanent or the timeout is over.
         """
-        retry_timeout = min(START, self.retry_timeout) if start else self.retry_timeout
-        failures, began = 0, 0.0
+        timeout = min(INITIAL_TIMEOUT, self.retry_timeout) if initial else self.retry_timeout
+        failures, first_failed_at = 0, 0.0
         while True:
             try:
                 return await work(failures > 0)
             except TargetError as error:
                 now = self.clock.now()
-                began = began if failures else now
-                left = began + retry_timeout - now
-                if left <= 0 or not may_pass(error, start=start, tried=failures > 0):
+                first_failed_at = first_failed_at if failures else now
+                remaining = first_failed_at + timeout - now
+                if remaining <= 0 or not is_temporary(error, initial=initial, retried=failures > 0):
                     raise
                 failures += 1
-                pause = min(left, pause_after(failures, self.retry_timeout, random.random()))
+                # Never sleep past the end of the timeout: it ends with an attempt, not with a pause.
+                pause = min(remaining, retry_pause(failures, self.retry_timeout, random.random()))
                 self.on_event(Retrying(table=table, error=error, pause=pause))
                 await self.clock.sleep(pause)

@@ -1,52 +1,43 @@
-"""Tables of the service into a database, and kept equal there: the work of `initdb`, `syncdb` and `sync`.
+"""Tables loaded into a database and kept up to date there: the work of `initdb`, `syncdb` and `sync`.
 
-Every table is a task of its own: its road is decided (`converge`), its files are brought (`export`, one run a table),
-then its change and the record of the change are committed together (`targets`). One table's trouble is its own.
+Each table is a task of its own: `plan` decides what to do, `export` downloads the files, the target commits the rows
+together with the sync state. One failing table does not stop the others.
 """
 
-import asyncio
-import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dapkit.client.session import Session
-from dapkit.errors import (
-    AlreadyReplicatedError,
-    DapError,
-    InternalError,
-    NotReplicatedError,
-    TableNotFoundError,
-    TargetUnreachableError,
+from dapkit.errors import AlreadyReplicatedError, NotReplicatedError, TargetUnreachableError
+from dapkit.events import Listener, SyncStarted
+from dapkit.export.selection import Resolved, no_longer_listed, resolve_tables
+from dapkit.replication import staging
+from dapkit.replication.managed_tables import (
+    StatusAndState,
+    no_longer_in_service_notice,
+    read_sync_states,
+    table_statuses,
 )
-from dapkit.events import Listener, Notice, SyncStarted, TablePhase, TablePhaseChanged
-from dapkit.export.run import is_fatal
-from dapkit.export.selection import Resolved, resolve_tables, vanished
-from dapkit.replication import staging as stage
-from dapkit.replication.connection_pool import ConnectionPool
-from dapkit.replication.download import SyncResources
-from dapkit.replication.managed_tables import no_longer_in_service_hint, no_longer_in_service_notice, table_statuses
 from dapkit.replication.options import ReplicateOptions
-from dapkit.replication.retry import TargetRetry
-from dapkit.replication.table_sync import FoundTable, TableSync
+from dapkit.replication.resources import SyncResources, open_resources
+from dapkit.replication.table_sync import TableSync
 from dapkit.results import SyncCommand, TableFailed, TableLoaded
-from dapkit.targets.base import SyncState, Target, TargetSession
-from dapkit.transfer.context import worker_pool
-from dapkit.transfer.locking import holding, when_busy
+from dapkit.targets.base import SyncState, TargetSession
+from dapkit.transfer.workers import run_all, worker_pool
 
 __all__ = ["SyncResult", "no_longer_in_service", "replicate", "resolve"]
 
-log = logging.getLogger(__name__)
-
-_UNREMARKABLE = (AlreadyReplicatedError, NotReplicatedError, TargetUnreachableError)
-"""Failures that are not written into the database: the command was not for this table, or nothing can be written."""
+_NOT_RECORDED = (AlreadyReplicatedError, NotReplicatedError, TargetUnreachableError)
+"""Failures without an entry in the history: the command is not for this table, or the database is unreachable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncResult:
-    """How it ended.
+    """How a replication run ended.
 
-    `no_longer_in_service` holds the sync state of selected tables that the service no longer lists; they are kept.
-    `originals` is the folder with the originals of values that were repaired.
+    Attributes:
+        no_longer_in_service: the sync states of selected tables that the service no longer lists; the tables are kept.
+        repaired_values_folder: the folder with the original values of repaired ones.
     """
 
     namespace: str
@@ -54,160 +45,104 @@ class SyncResult:
     done: tuple[TableLoaded, ...]
     failed: tuple[TableFailed, ...]
     no_longer_in_service: tuple[SyncState, ...] = ()
-    originals: Path
+    repaired_values_folder: Path
     seconds: float
     sandbox: bool
 
 
 async def replicate(session: Session, options: ReplicateOptions, on_event: Listener) -> SyncResult:
-    """Bring the tables of the database to where the service is.
+    """Make the tables of a database equal to the service.
 
-    Returns when every table is there or has failed for good. May be cancelled at any time; the same call then goes
-    on from there.
+    Returns when every table is up to date or has failed. It may be cancelled at any time; the same call then resumes.
 
     Raises:
-        DapError: what concerns the whole: credentials, account, the database itself, the stage's disk.
+        DapError: an error that concerns the whole run: credentials, account, the database, the staging folder.
     """
     started = session.clock.now()
     resolved = await resolve(session, options)
-    folder = stage.stage_folder(options.stage, options.target.name, resolved.namespace)
-    message = f"Another command is bringing {resolved.namespace} into {options.target.name}"
-    busy = when_busy(message, on_event, wait=options.wait)
-    with stage.named():
-        async with holding(stage.lock_of(folder), session.clock, busy):
-            stage.private(folder)
-            stage.abandoned(stage.scratch_folder(options.stage, options.target.name, resolved.namespace))
-            with worker_pool(options.concurrency) as downloads, worker_pool(options.connections) as loads:
-                sessions = ConnectionPool(options.target, loads, options.connections)
-                resources = SyncResources(folder=folder, downloads=downloads, loads=loads, sessions=sessions)
-                try:
-                    replication = Replication(session, options, resolved, resources, on_event)
-                    outcomes = await replication.run()
-                finally:
-                    await sessions.close()
-            done = tuple(outcome for outcome in outcomes if isinstance(outcome, TableLoaded))
-            failed = tuple(outcome for outcome in outcomes if isinstance(outcome, TableFailed))
-            if not failed:
-                stage.clear(folder)
+    options = replace(options, namespace=resolved.namespace)
+    target = options.target.name
+    folder = staging.staging_folder(options.stage, target, options.namespace)
+    activity = f"loading {options.namespace} into {target}"
+    async with open_resources(session, options, folder, activity, on_event) as resources:
+        # Only `reconcile` uses the other folder. If one was killed, its files would stay until the next one runs.
+        staging.remove_abandoned(staging.comparison_folder(options.stage, target, options.namespace))
+        replication = Replication(resources, resolved)
+        outcomes = await replication.run()
+        failed = tuple(outcome for outcome in outcomes if isinstance(outcome, TableFailed))
+        if not failed:
+            staging.remove(folder)
     return SyncResult(
-        namespace=resolved.namespace,
-        target=options.target.name,
-        done=done,
+        namespace=options.namespace,
+        target=target,
+        done=tuple(outcome for outcome in outcomes if isinstance(outcome, TableLoaded)),
         failed=failed,
         no_longer_in_service=replication.no_longer_in_service,
-        originals=stage.originals(options.stage),
+        repaired_values_folder=staging.repaired_values_folder(options.stage),
         seconds=session.clock.now() - started,
         sandbox=session.sandbox,
     )
 
 
 async def resolve(session: Session, options: ReplicateOptions) -> Resolved:
-    """Resolve what is wanted; a pattern that the service has no table for may mean tables that are gone from it."""
+    """Resolve names and patterns. A pattern that only matches tables in the database is not an error."""
 
-    async def held(namespace: str) -> dict[str, SyncState]:
+    async def managed_tables(namespace: str) -> dict[str, SyncState]:
         if options.command is SyncCommand.INIT:
             return {}
-        with worker_pool(1) as pool:
-            return await pool.blocking(_books, options.target, namespace)
+        with worker_pool(1) as workers:
+            return await workers.run(read_sync_states, options.target, namespace)
 
-    return await resolve_tables(session, options.namespace, options.tables, options.exclude, held)
+    return await resolve_tables(session, options.namespace, options.tables, options.exclude, managed_tables)
 
 
 class Replication:
-    """One run at work."""
+    """One run over all selected tables."""
 
-    def __init__(
-        self,
-        session: Session,
-        options: ReplicateOptions,
-        resolved: Resolved,
-        resources: SyncResources,
-        on_event: Listener,
-    ) -> None:
-        self._session = session
-        self._options = replace(options, namespace=resolved.namespace)
+    def __init__(self, resources: SyncResources, resolved: Resolved) -> None:
+        self._resources = resources
         self._resolved = resolved
-        self._places = resources
-        self._listen = on_event
-        self._endurance = TargetRetry(session.clock, options.retry_timeout, on_event)
         self.no_longer_in_service: tuple[SyncState, ...] = ()
 
     async def run(self) -> tuple[TableLoaded | TableFailed, ...]:
-        """Bring every table; the first error that concerns all of them stops the rest."""
-        options = self._options
-        self._listen(
+        """Run all tables. The first error that concerns the whole run stops the others and is raised."""
+        resources, options = self._resources, self._resources.options
+        resources.on_event(
             SyncStarted(
                 namespace=options.namespace,
                 tables=self._resolved.tables,
                 target=options.target.name,
                 command=options.command,
-                sandbox=self._session.sandbox,
+                sandbox=resources.session.sandbox,
             )
         )
         for notice in (self._resolved.notice, options.target.warning):
             if notice:
-                self._tell(notice)
-        found = await self._endurance.run(lambda _: self._begin(), start=True)
+                resources.notify(notice)
+        statuses = await resources.retry.run(lambda _: resources.run_in_session(self._prepare), initial=True)
         for state in self.no_longer_in_service:
-            self._tell(no_longer_in_service_notice(state))
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._deliver(name, found[name])) for name in self._resolved.tables]
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return tuple(task.result() for task in tasks)
+            resources.notify(no_longer_in_service_notice(state))
+        return await run_all(self._run_table(name, statuses[name]) for name in self._resolved.tables)
 
-    async def _begin(self) -> dict[str, FoundTable]:
-        """Make the books where they are missing, and look what stands for each table."""
-        return await self._places.run_in_session(self._look)
-
-    def _look(self, target: TargetSession) -> dict[str, FoundTable]:
-        options, namespace = self._options, self._options.namespace
-        target.prepare(namespace, sandbox=self._session.sandbox)
+    def _prepare(self, target: TargetSession) -> dict[str, StatusAndState]:
+        """Create the state tables if they are missing, and return the status of each table."""
+        options = self._resources.options
+        target.prepare(options.namespace, sandbox=self._resources.session.sandbox)
         self.no_longer_in_service = no_longer_in_service(target, options, self._resolved)
-        return table_statuses(target, namespace, self._resolved.tables)
+        return table_statuses(target, options.namespace, self._resolved.tables)
 
-    def _tell(self, message: str) -> None:
-        self._listen(Notice(message=message))
-
-    async def _deliver(self, name: str, found: FoundTable) -> TableLoaded | TableFailed:
-        table = TableSync(name, self._session, self._options, self._places, self._listen)
-        try:
-            loaded = await self._endurance.run(lambda again: table.run(None if again else found), name)
-        except DapError as error:
-            if is_fatal(error, self._places.folder):
-                raise
-            if isinstance(error, TableNotFoundError) and (state := found[1]):
-                error.hint = no_longer_in_service_hint(state)
-            return await self._failed(table, error)
-        except Exception as error:
-            log.debug("table %s", name, exc_info=error)
-            return await self._failed(table, InternalError(f"{type(error).__name__}: {error}"))
-        self._listen(TablePhaseChanged(table=name, phase=TablePhase.DONE))
-        self._listen(loaded)
-        return loaded
-
-    async def _failed(self, table: TableSync, error: DapError) -> TableFailed:
-        error.table = error.table or table.name
-        self._listen(TablePhaseChanged(table=table.name, phase=TablePhase.FAILED))
-        failure = TableFailed(table=table.name, error=error)
-        self._listen(failure)
-        if not isinstance(error, _UNREMARKABLE):
-            await table.record_event("failed", {"code": error.code, "message": error.message})
-        return failure
+    async def _run_table(self, name: str, found: StatusAndState) -> TableLoaded | TableFailed:
+        table = TableSync(name, self._resources)
+        outcome = await self._resources.run_table(name, found[1], lambda retried: table.run(None if retried else found))
+        if isinstance(outcome, TableFailed) and not isinstance(outcome.error, _NOT_RECORDED):
+            await table.record_event("failed", {"code": outcome.error.code, "message": outcome.error.message})
+        return outcome
 
 
 def no_longer_in_service(target: TargetSession, options: ReplicateOptions, resolved: Resolved) -> tuple[SyncState, ...]:
-    """Return the lines of tables that a pattern means and the service no longer lists. Blocks."""
+    """Return the sync states of tables that a pattern selects and that the service no longer lists. Blocks."""
     if options.command is SyncCommand.INIT:
         return ()
     sync_states = target.sync_states(resolved.namespace)
-    return tuple(sync_states[table] for table in vanished(options.tables, options.exclude, resolved.known, sync_states))
-
-
-def _books(target: Target, namespace: str) -> dict[str, SyncState]:
-    session = (target.empty_substitute or target).open()
-    try:
-        return session.sync_states(namespace)
-    finally:
-        session.close()
+    absent = no_longer_listed(options.tables, options.exclude, resolved.known, sync_states)
+    return tuple(sync_states[table] for table in absent)

@@ -1,8 +1,9 @@
-"""Which schema the files of a job follow, when the service's schema has changed around the time of the job.
+"""Which version of a schema downloaded files follow, if the schema changes around the time of their job.
 
-A job says by which version of the schema it was made, but the service serves only the current one. A column that files
-lack would come into the database as null, and what is there already would be lost without a word. So files are loaded
-by a schema that has no column which they lack, and the books say the job's version: the next run sees the change.
+A job states the version of the schema that its files follow, but the service serves only the current schema. If the
+files were loaded with a schema that has more columns than they do, those columns would be filled with nulls, and values
+already in the database would be lost silently. So files are always loaded with a schema without columns that they lack,
+and the sync state records the job's version: the next run then notices the change.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,103 +11,104 @@ from dataclasses import replace
 from typing import Any
 
 from dapkit.client.session import Session
-from dapkit.decode.tsv import header
+from dapkit.decode.tsv import read_header
 from dapkit.errors import IntegrityError
 from dapkit.model import Column, ColumnType, Table, TypeKind, VersionedSchema
 from dapkit.results import TableResult
 from dapkit.schema import read_table
 from dapkit.targets.base import DataFiles
 
-__all__ = ["columns_of", "common_table", "fitting", "schema_of_files"]
+__all__ = ["choose_schema", "column_names", "common_table", "schema_of_files"]
 
 PAUSES = (2.0, 10.0, 30.0)
-"""Seconds after which a schema that is older than its files is asked for again."""
+"""Seconds before the schema is requested again, if the service serves one that is older than the job's."""
 
 
 async def schema_of_files(
-    session: Session, namespace: str, result: TableResult, parts: DataFiles, booked: VersionedSchema | None = None
+    session: Session, namespace: str, result: TableResult, files: DataFiles, current: VersionedSchema | None = None
 ) -> VersionedSchema:
-    """Return the schema by which the files of a table are to be loaded.
+    """Return the schema with which to load downloaded files.
 
     Args:
         session: with the service.
-        namespace: where the table is.
-        result: what the job brought.
-        parts: its files.
-        booked: the schema that the table in the database follows.
+        namespace: the table's namespace.
+        result: the download.
+        files: its files.
+        current: the schema of the table in the database, if there is one.
 
     Raises:
-        IntegrityError: the files are of an older version than the table and lack columns of it.
+        IntegrityError: the files follow an older version than the table and lack some of its columns.
     """
     served = await session.schema(namespace, result.table)
-    made = served.version if result.schema_version is None else result.schema_version
+    version = served.version if result.schema_version is None else result.schema_version
     for pause in PAUSES:
-        if served.version >= made:
+        if served.version >= version:
             break
+        # The service's servers learn of a new schema one after another.
         await session.clock.sleep(pause)
         served = await session.schema(namespace, result.table)
-    return fitting(served, made, columns_of(parts), booked)
+    return choose_schema(served, version, column_names(files), current)
 
 
-def columns_of(parts: DataFiles) -> frozenset[str] | None:
-    """Return the names of the columns that files have; None when there are no files. Raises IntegrityError."""
-    if not parts.paths:
+def column_names(files: DataFiles) -> frozenset[str] | None:
+    """Return the names of the columns in the files; None if there are no files. Raises IntegrityError."""
+    if not files.paths:
         return None
-    return frozenset(name for name in header(parts.paths[0]).columns if name is not None)
+    return frozenset(name for name in read_header(files.paths[0]).columns if name is not None)
 
 
-def fitting(
-    served: VersionedSchema, made: int, columns: frozenset[str] | None, booked: VersionedSchema | None
+def choose_schema(
+    served: VersionedSchema, version: int, columns: frozenset[str] | None, current: VersionedSchema | None
 ) -> VersionedSchema:
-    """PURE: return the schema by which files are to be loaded.
+    """PURE: return the schema with which to load files.
 
     Args:
-        served: the schema that the service serves.
-        made: the version by which the files were made.
-        columns: those that the files have, None without files.
-        booked: the schema that the table in the database follows, if there is one.
+        served: the schema that the service serves now.
+        version: the version that the files follow.
+        columns: the columns in the files; None if there are no files.
+        current: the schema of the table in the database, if there is one.
 
     Raises:
-        IntegrityError: the files are of an older version than the table and lack columns of it.
+        IntegrityError: the files follow an older version than the table and lack some of its columns.
     """
-    known = frozenset(column.name for column in read_table(served).columns)
-    if made >= served.version or columns is None or columns == known:
+    served_columns = frozenset(column.name for column in read_table(served).columns)
+    if version >= served.version or columns is None or columns == served_columns:
         return served
-    if booked is not None and booked.version == made:
-        return booked
-    if columns >= known:
-        return served  # what it does not know, the load refuses
-    if booked is not None and booked.version > made:
-        message = f"The files are of version {made} of the schema, the table is of version {booked.version} already"
+    if current is not None and current.version == version:
+        return current
+    if columns >= served_columns:
+        return served  # nothing is missing; columns that it does not have make the load fail
+    if current is not None and current.version > version:
+        message = f"The files follow version {version} of the schema, but the table already follows {current.version}"
         raise IntegrityError(message, hint="Nothing was changed. Run the same command again in some hours.")
-    return _without(served, known - columns, made)
+    # The job's own version is no longer served anywhere. The served one without the missing columns describes the
+    # files, apart from changes of types, which the load checks.
+    return _without_columns(served, served_columns - columns, version)
 
 
 def common_table(table: Table, headers: Sequence[frozenset[str] | None]) -> tuple[Table, frozenset[str]]:
-    """PURE: return a table that takes files of several versions of its schema, and the columns that some of them lack.
+    """PURE: return a table for files of several versions of a schema, and the columns that some of the files lack.
 
-    Of those columns some rows have nothing. Columns that the table does not know, since they are gone from its
-    schema, become text.
+    Columns that have been removed from the table's schema are added as text.
     """
-    there = [columns for columns in headers if columns is not None]
+    present = [columns for columns in headers if columns is not None]
     known = frozenset(column.name for column in table.columns)
-    lacking = frozenset(name for columns in there for name in known - columns)
-    unknown = sorted(frozenset(name for columns in there for name in columns - known))
-    value = [replace(each, required=False, default=None) if each.name in lacking else each for each in table.value]
-    value += [Column(name=name, type=ColumnType(kind=TypeKind.TEXT), required=False) for name in unknown]
-    return replace(table, value=tuple(value)), lacking
+    missing = frozenset(name for columns in present for name in known - columns)
+    removed = sorted(frozenset(name for columns in present for name in columns - known))
+    value = [replace(each, required=False, default=None) if each.name in missing else each for each in table.value]
+    value += [Column(name=name, type=ColumnType(kind=TypeKind.TEXT), required=False) for name in removed]
+    return replace(table, value=tuple(value)), missing
 
 
-def _without(schema: VersionedSchema, lacking: frozenset[str], version: int) -> VersionedSchema:
-    """Return a schema as it was before it had some of the columns of its value."""
+def _without_columns(schema: VersionedSchema, columns: frozenset[str], version: int) -> VersionedSchema:
     properties = schema.document["properties"]
     value = properties["value"]
-    kept: dict[str, Any] = {**value, "properties": _omitted(value.get("properties", {}), lacking)}
+    kept: dict[str, Any] = {**value, "properties": _omit(value.get("properties", {}), columns)}
     if "required" in value:
-        kept["required"] = [name for name in value["required"] if name not in lacking]
+        kept["required"] = [name for name in value["required"] if name not in columns]
     document = {**schema.document, "properties": {**properties, "value": kept}}
     return VersionedSchema(namespace=schema.namespace, table=schema.table, version=version, document=document)
 
 
-def _omitted(nodes: Mapping[str, Any], lacking: frozenset[str]) -> dict[str, Any]:
-    return {name: node for name, node in nodes.items() if name not in lacking}
+def _omit(nodes: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    return {name: node for name, node in nodes.items() if name not in names}

@@ -1,6 +1,7 @@
-"""The files on their way into a database: a folder for each target and namespace, readable by its owner only.
+"""The staging folders: downloaded files on their way into a database.
 
-What a table's load needed goes when it is committed; what an interrupted run left is found by the next.
+Each target and namespace has a folder that only its owner can read. A table's files are removed once they have been
+committed; the files of an interrupted run are found and used by the next one.
 """
 
 import hashlib
@@ -13,83 +14,85 @@ from dapkit.errors import IntegrityError, OutputError
 from dapkit.locks import FileLock
 from dapkit.results import TableResult
 from dapkit.storage.atomic import disk_errors
+from dapkit.storage.local import LocalFolder
 from dapkit.targets.base import DataFiles
 from dapkit.transfer import manifest
 
 __all__ = [
-    "abandoned", "clear", "discard", "lock_of", "named", "originals", "parts_of", "private", "scratch_folder",
-    "side_file", "stage_folder",
-]  # fmt: skip
+    "comparison_folder",
+    "data_files",
+    "lock_path",
+    "make_private",
+    "remove",
+    "remove_abandoned",
+    "repaired_values_file",
+    "repaired_values_folder",
+    "stage_errors",
+    "staging_folder",
+]
 
 
-_ANOTHER = "Name a folder that you may write to with --stage or DAP_STAGE."
-
-
-def stage_folder(root: Path, target: str, namespace: str) -> Path:
-    """Return the folder for what goes from a namespace into a target."""
+def staging_folder(root: Path, target: str, namespace: str) -> Path:
+    """Return the folder for files to load into a target."""
     return root / hashlib.sha256(f"{target}\n{namespace}".encode()).hexdigest()[:16]
 
 
-def scratch_folder(root: Path, target: str, namespace: str) -> Path:
-    """Return the folder for what is only put beside the tables of a target, to compare them."""
-    return stage_folder(root, f"{target} reconcile", namespace)
+def comparison_folder(root: Path, target: str, namespace: str) -> Path:
+    """Return the folder for files to compare a target with; `sync` and `reconcile` may run at the same time."""
+    return staging_folder(root, f"{target} reconcile", namespace)
 
 
 @contextmanager
-def named() -> Iterator[None]:
-    """Let what the system says of a folder of the stage end in how another one is named."""
+def stage_errors() -> Iterator[None]:
+    """Make the hint of errors about the folder name the option that sets it: `--stage`, not `--output-directory`."""
     try:
         yield
     except OutputError as error:
         if error.hint == OutputError.default_hint:
-            error.hint = _ANOTHER
+            error.hint = "Use --stage or DAP_STAGE to choose a folder that you can write to."
         raise
 
 
-def private(folder: Path) -> None:
-    """Make a folder of the stage where it is missing. Raises OutputError."""
+def make_private(folder: Path) -> None:
+    """Create a folder that only its owner can read. Raises OutputError."""
     with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.mkdir(exist_ok=True, mode=0o700)
-        folder.chmod(0o700)
+        folder.chmod(0o700)  # it may have existed with other permissions
 
 
-def abandoned(folder: Path) -> None:
-    """Remove a folder that a command which was killed left, unless one is at work there."""
+def remove_abandoned(folder: Path) -> None:
+    """Remove a folder that a killed command left behind, unless another command holds its lock."""
     if folder.is_dir():
-        with disk_errors(folder), FileLock(lock_of(folder)) as lock:
+        with disk_errors(folder), FileLock(lock_path(folder)) as lock:
             if lock.acquire():
-                clear(folder)
+                remove(folder)
 
 
-def lock_of(folder: Path) -> Path:
-    """Return the lock of who works in a folder."""
+def lock_path(folder: Path) -> Path:
+    """Return the lock of a folder. It lies next to it, so that it stays when the folder is removed."""
     return folder.with_suffix(".lock")
 
 
-def originals(root: Path) -> Path:
-    """Return the folder for the originals of repaired values, which outlast the stage."""
+def repaired_values_folder(root: Path) -> Path:
+    """Return the folder for the original values of repaired ones, which are kept."""
     return root / "repaired"
 
 
-def side_file(root: Path, folder: Path, table: str) -> Path:
-    """Return where the originals of a table's repaired values are kept."""
-    return originals(root) / f"{folder.name}-{table}.jsonl"
+def repaired_values_file(root: Path, folder: Path, table: str) -> Path:
+    """Return the file for the original values of a table's repaired ones."""
+    return repaired_values_folder(root) / f"{folder.name}-{table}.jsonl"
 
 
-def parts_of(result: TableResult) -> DataFiles:
-    """Return the files of a whole table. Raises IntegrityError when they are not what the manifest says."""
-    said = manifest.read(result.folder)
-    if said is None or not manifest.present(result.folder, said) or said.rows is None:
-        raise IntegrityError(f"The files of table {result.table} are not as they were fetched", table=result.table)
-    return DataFiles(paths=tuple(result.folder / item.name for item in said.objects), rows=said.rows)
+def data_files(result: TableResult) -> DataFiles:
+    """Return the files of a complete table. Raises IntegrityError if they differ from the manifest."""
+    folder = LocalFolder(result.folder)
+    contents = manifest.read(folder)
+    if contents is None or not manifest.has_all_files(folder, contents) or contents.rows is None:
+        raise IntegrityError(f"The files of table {result.table} have changed since the download", table=result.table)
+    return DataFiles(paths=tuple(result.folder / item.name for item in contents.objects), rows=contents.rows)
 
 
-def discard(result: TableResult) -> None:
-    """Remove a table's files, which are in the database now."""
-    shutil.rmtree(result.folder, ignore_errors=True)
-
-
-def clear(folder: Path) -> None:
-    """Remove the folder, when every table is in the database."""
+def remove(folder: Path) -> None:
+    """Remove a folder as far as possible; what remains does no harm."""
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,34 +1,32 @@
-"""One table on its way into the database: its road is decided, its files are fetched, change and record committed."""
+"""One table made equal to the service: planned, downloaded, and loaded together with its sync state."""
 
 import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
-from dapkit.client.session import Session
 from dapkit.errors import DapError, TargetError
-from dapkit.events import Event, Listener, Notice, RunStarted, TableCompleted, TablePhase, TablePhaseChanged
-from dapkit.export.run import is_fatal
+from dapkit.events import Event, RunStarted, TableCompleted, TablePhase, TablePhaseChanged
+from dapkit.export.isolation import is_fatal
 from dapkit.model import Table
-from dapkit.replication import staging as stage
-from dapkit.replication.download import SNAPSHOT, SyncResources, fetch_table
-from dapkit.replication.managed_tables import table_statuses
-from dapkit.replication.options import ReplicateOptions
+from dapkit.replication import staging
+from dapkit.replication.managed_tables import StatusAndState, table_statuses
 from dapkit.replication.plan import (
-    EVENT_TIME,
+    EVENT_TIME_COLUMN,
     LOGS,
-    REFRESH,
+    REFRESH_INTERVAL,
     Rejected,
     data_loss_warning,
-    dropped_manually,
-    expiry,
+    dropped_table_message,
     fallback,
     is_stale_job,
     plan_action,
+    retention_cutoff,
     staleness_warning,
 )
+from dapkit.replication.resources import SNAPSHOT, SyncResources
 from dapkit.replication.schema_versions import schema_of_files
 from dapkit.results import LoadStats, SyncAction, SyncCommand, TableFailed, TableLoaded, TableResult
 from dapkit.schema import read_table
@@ -43,190 +41,200 @@ from dapkit.targets.base import (
     watermark_text,
 )
 
-__all__ = ["FoundTable", "TableSync"]
+__all__ = ["TableSync"]
 
 log = logging.getLogger(__name__)
 
-FoundTable: TypeAlias = tuple[TableStatus, SyncState | None]
-"""What stands in the database where a table should be, and its line in the books."""
-
-_EVERYBODYS = (RunStarted, TableCompleted, TableFailed)  # told of the whole, not of each table's own run
+_EVENTS_OF_RUN = (RunStarted, TableCompleted, TableFailed)
+"""Events of a table's download that are not forwarded: for the listener, all tables are one run."""
 
 
 class TableSync:
-    """One table on its way. `options.namespace` is the service's name of it."""
+    """The work on one table. It may be run again after a failure."""
 
-    def __init__(
-        self, name: str, session: Session, options: ReplicateOptions, resources: SyncResources, on_event: Listener
-    ) -> None:
+    def __init__(self, name: str, resources: SyncResources) -> None:
         self.name = name
-        self._session = session
-        self._options = options
-        self._places = resources
-        self._listen = on_event
-        self._continued = False
+        self._resources = resources
+        self._options = resources.options
+        self._session = resources.session
+        self._resumed = False
         self._loaded = False
 
     async def record_event(self, event: str, detail: Mapping[str, Any]) -> None:
-        """Add to the database's history; when that cannot be, the table's outcome stays what it is."""
+        """Add an event to the history in the database. If that fails, the result of the table stays the same."""
         try:
-            await self._places.run_in_session(_remember, self._options.namespace, self.name, event, detail)
+            await self._resources.run_in_session(
+                lambda target: target.record_event(self._options.namespace, self.name, event, detail)
+            )
         except Exception as error:
             log.debug("no history of table %s", self.name, exc_info=error)
 
-    async def run(self, found: FoundTable | None) -> TableLoaded:
-        """Bring the table from what was found; anew from what the books say now, when it was tried before.
+    async def run(self, found: StatusAndState | None) -> TableLoaded:
+        """Make the table equal to the service.
+
+        Args:
+            found: what is in the database; None on a retry, when the table may have changed and is read again.
 
         Raises:
-            DapError: it cannot be had, or not be brought.
+            DapError: the table cannot be downloaded or loaded.
         """
-        options = self._options
-        limit = None if options.if_stale is None else self._now() - options.if_stale
-        again = found is None
-        status, state = found or await self._found()
-        way = plan_action(
-            options.command, self.name, status, state, fresh_until=limit, repair=options.repair, again=again
+        options, now = self._options, self._session.data_now()
+        status, state = found or await self._read_status()
+        action = plan_action(
+            options.command,
+            self.name,
+            status,
+            state,
+            skip_from=None if options.if_stale is None else now - options.if_stale,
+            repair=options.repair,
+            retried=found is None,
         )
-        if isinstance(way, Rejected):
-            raise way.error
+        if isinstance(action, Rejected):
+            raise action.error
         if status is TableStatus.DROPPED:
             state = None
-            self._tell(f"{dropped_manually(self.name)}. It is loaded anew.")
-        if way is SyncAction.SKIP:
+            self._resources.notify(f"{dropped_table_message(self.name)}. It is loaded again.")
+        if action is SyncAction.SKIP:
             assert state is not None
-            return _left(state)
-        if state is not None and (warning := staleness_warning(state, self._now())):
-            self._tell(warning)
+            return _skipped(state)
+        if state is not None and (warning := staleness_warning(state, now)):
+            self._resources.notify(warning)
+        loaded = await self._load_or_fall_back(action, state)
+        if state is not None and (warning := data_loss_warning(state, loaded.watermark)):
+            self._resources.notify(warning)
+        return await self._catch_up(loaded) if options.command is SyncCommand.SYNC else loaded
+
+    async def _read_status(self) -> StatusAndState:
+        statuses = await self._resources.run_in_session(
+            lambda target: table_statuses(target, self._options.namespace, (self.name,))
+        )
+        return statuses[self.name]
+
+    async def _load_or_fall_back(self, action: SyncAction, state: SyncState | None) -> TableLoaded:
         try:
-            loaded = await self._go(way, state)
+            return await self._load(action, state)
         except DapError as error:
-            other = fallback(options.command, error)
+            other = fallback(self._options.command, error)
             if other is None:
                 raise
-            self._tell(f"{self.name}: {error.message.rstrip('.')}. A fresh snapshot is merged into it.")
-            loaded = await self._go(other, state)
-        if state is not None and (loss := data_loss_warning(state, loaded.watermark)):
-            self._tell(loss)
-        return await self._caught_up(loaded) if options.command is SyncCommand.SYNC else loaded
+            self._resources.notify(f"{self.name}: {error.message.rstrip('.')}. A new snapshot is merged instead.")
+            return await self._load(other, state)
 
-    async def _found(self) -> FoundTable:
-        found = await self._places.run_in_session(table_statuses, self._options.namespace, (self.name,))
-        return found[self.name]
+    async def _catch_up(self, loaded: TableLoaded) -> TableLoaded:
+        """Apply the changes since an old snapshot.
 
-    async def _caught_up(self, loaded: TableLoaded) -> TableLoaded:
-        """Add the changes since files that were made some time ago.
-
-        The service gives an equal job once more, and a run that was interrupted goes on with the job that it had.
+        A snapshot may be hours old: the service returns an existing job for an equal query, and a resumed run continues
+        with the job that it had.
         """
-        old = self._now() - loaded.watermark > REFRESH
-        may_be = (
-            loaded.action in (SyncAction.INITIAL_LOAD, SyncAction.REPAIR, SyncAction.FULL_REFRESH) or self._continued
-        )
-        if not may_be or not old:
+        from_snapshot = loaded.action in (SyncAction.INITIAL_LOAD, SyncAction.REPAIR, SyncAction.FULL_REFRESH)
+        is_old = self._session.data_now() - loaded.watermark > REFRESH_INTERVAL
+        if not is_old or not (from_snapshot or self._resumed):
             return loaded
-        _, state = await self._found()
+        _, state = await self._read_status()
         try:
-            later = await self._go(SyncAction.INCREMENTAL, state)
+            later = await self._load(SyncAction.INCREMENTAL, state)
         except DapError as error:
-            if isinstance(error, TargetError) or is_fatal(error, self._places.folder):
+            # The snapshot is committed: that the changes are not available yet does not make the table a failure.
+            if isinstance(error, TargetError) or is_fatal(error, self._resources.folder):
                 raise
-            self._tell(f"{self.name}: what changed since {watermark_text(loaded.watermark)} comes next time: {error}")
+            since = watermark_text(loaded.watermark)
+            self._resources.notify(f"{self.name}: changes since {since} will be loaded by the next run: {error}")
             return loaded
         return replace(loaded, watermark=later.watermark, counts=_sum(loaded.counts, later.counts))
 
-    async def _go(self, way: SyncAction, state: SyncState | None) -> TableLoaded:
+    async def _load(self, action: SyncAction, state: SyncState | None) -> TableLoaded:
         started = self._session.clock.now()
-        result, until = await self._fetch(way, state, timedelta())
-        if state is not None and way is SyncAction.INCREMENTAL and is_stale_job(until, state, self._now()):
-            stage.discard(result)
-            result, until = await self._fetch(way, state, timedelta(seconds=1))
-        if state is not None and way is SyncAction.INCREMENTAL:
-            until = max(until, state.watermark)
-            if not result.rows and until == state.watermark and result.schema_version == state.schema.version:
-                stage.discard(result)
+        result, watermark = await self._download(action, state)
+        if state is not None and action is SyncAction.INCREMENTAL:
+            # The service's data may be older than the sync state, if the last load came from a newer copy of it. Rows
+            # that are applied again do no harm, but the watermark must never go back.
+            watermark = max(watermark, state.watermark)
+            unchanged = watermark == state.watermark and result.schema_version == state.schema.version
+            if not result.rows and unchanged:
+                staging.remove(result.folder)
                 return await self._unchanged(state)
-        self._listen(TablePhaseChanged(table=self.name, phase=TablePhase.LOADING, job_id=result.job_id))
-        parts = stage.parts_of(result)
-        booked = state.schema if state else None
-        schema = await schema_of_files(self._session, self._options.namespace, result, parts, booked)
+        self._resources.on_event(TablePhaseChanged(table=self.name, phase=TablePhase.LOADING, job_id=result.job_id))
+        files = staging.data_files(result)
+        current = state.schema if state else None
+        schema = await schema_of_files(self._session, self._options.namespace, result, files, current)
         table = read_table(schema)
-        load = Load(table=table, parts=parts, watermark=until, options=self._load_options(table, until))
-        counts = await self._places.run_in_session(_apply, way, load, state)
+        load = Load(table=table, parts=files, watermark=watermark, options=self._load_options(table, watermark))
+        counts = await self._resources.run_in_session(lambda target: _apply(target, action, load, state))
         self._loaded = True
-        stage.discard(result)
+        staging.remove(result.folder)
         return TableLoaded(
             table=self.name,
-            action=way,
+            action=action,
             counts=counts,
-            watermark=until,
+            watermark=watermark,
             schema_version=schema.version,
             seconds=self._session.clock.now() - started,
         )
 
-    async def _fetch(
-        self, way: SyncAction, state: SyncState | None, earlier: timedelta
-    ) -> tuple[TableResult, datetime]:
-        query = SNAPSHOT
-        if state is not None and way is SyncAction.INCREMENTAL:
-            query = replace(SNAPSHOT, since=watermark_text(state.watermark - earlier))
-        return await fetch_table(self._session, self._options, self._places, self.name, query, self._hear)
+    async def _download(self, action: SyncAction, state: SyncState | None) -> tuple[TableResult, datetime]:
+        if state is None or action is not SyncAction.INCREMENTAL:
+            return await self._resources.download(self.name, SNAPSHOT, self._forward_event)
+        result, until = await self._download_since(state.watermark)
+        if is_stale_job(until, state, self._session.data_now()):
+            # An equal query returns the same old job until it expires. A start one second earlier is another query.
+            # The overlap is harmless: increments contain complete rows, so applying one twice changes nothing.
+            staging.remove(result.folder)
+            return await self._download_since(state.watermark - timedelta(seconds=1))
+        return result, until
 
-    def _hear(self, event: Event) -> None:
-        """Tell of a table's own run what concerns the whole."""
+    async def _download_since(self, since: datetime) -> tuple[TableResult, datetime]:
+        query = replace(SNAPSHOT, since=watermark_text(since))
+        return await self._resources.download(self.name, query, self._forward_event)
+
+    def _forward_event(self, event: Event) -> None:
+        """Forward those events of the table's download that also matter to the whole run."""
         if isinstance(event, RunStarted) and event.continued is not None:
-            self._continued = True
-        ends = isinstance(event, TablePhaseChanged) and event.phase in (TablePhase.DONE, TablePhase.FAILED)
-        if not ends and not isinstance(event, _EVERYBODYS):
-            self._listen(event)
+            self._resumed = True
+        is_end = isinstance(event, TablePhaseChanged) and event.phase in (TablePhase.DONE, TablePhase.FAILED)
+        if not is_end and not isinstance(event, _EVENTS_OF_RUN):
+            self._resources.on_event(event)
 
     async def _unchanged(self, state: SyncState) -> TableLoaded:
-        """Leave a table that has no news, but for rows that are too old."""
+        """Record that there are no changes; still delete rows that are too old."""
         if not self._loaded:
             await self.record_event("skip", {"watermark": state.watermark.isoformat()})
         table = read_table(state.schema)
         options = self._load_options(table, state.watermark)
         if options.expire is None:
-            return _left(state)
+            return _skipped(state)
         load = Load(table=table, parts=DataFiles(paths=(), rows=0), watermark=state.watermark, options=options)
-        return replace(_left(state), counts=await self._places.run_in_session(_expire, load, state))
+        counts = await self._resources.run_in_session(lambda target: target.delete_expired(load, state))
+        return replace(_skipped(state), counts=counts)
 
-    def _load_options(self, table: Table, until: datetime) -> LoadOptions:
-        side = stage.side_file(self._options.stage, self._places.folder, table.name)
+    def _load_options(self, table: Table, watermark: datetime) -> LoadOptions:
+        side_file = staging.repaired_values_file(self._options.stage, self._resources.folder, table.name)
+        options = replace(self._options.load, side_file=side_file)
         if self._options.namespace != LOGS:
-            return replace(self._options.load, side_file=side)
-        return replace(self._options.load, side_file=side, keep_missing=True, expire=self._expiry(table, until))
+            return options
+        # A snapshot of logs has only the rows of the last 30 days: a merge must not delete the older ones.
+        return replace(options, keep_missing=True, expire=self._retention_cutoff(table, watermark))
 
-    def _expiry(self, table: Table, until: datetime) -> RetentionCutoff | None:
+    def _retention_cutoff(self, table: Table, watermark: datetime) -> RetentionCutoff | None:
         age = self._options.expire_logs
         if age is None:
             return None
-        found = expiry(table, until, self._now(), age)
-        if found is None:
-            self._tell(f"{table.name} has no date-time in a column {EVENT_TIME}: none of its rows expire.")
-        return found
-
-    def _tell(self, message: str) -> None:
-        self._listen(Notice(message=message))
-
-    def _now(self) -> datetime:
-        return self._session.data_now()
+        cutoff = retention_cutoff(table, watermark, self._session.data_now(), age)
+        if cutoff is None:
+            self._resources.notify(
+                f"{table.name} has no date-time column {EVENT_TIME_COLUMN}: none of its rows expire."
+            )
+        return cutoff
 
 
-def _apply(target: TargetSession, way: SyncAction, load: Load, state: SyncState | None) -> LoadStats:
+def _apply(target: TargetSession, action: SyncAction, load: Load, state: SyncState | None) -> LoadStats:
     if state is None:
-        return target.repair(load) if way is SyncAction.REPAIR else target.initial_load(load)
-    return target.apply_increment(load, state) if way is SyncAction.INCREMENTAL else target.full_refresh(load, state)
+        return target.repair(load) if action is SyncAction.REPAIR else target.initial_load(load)
+    if action is SyncAction.INCREMENTAL:
+        return target.apply_increment(load, state)
+    return target.full_refresh(load, state)
 
 
-def _expire(target: TargetSession, load: Load, state: SyncState) -> LoadStats:
-    return target.delete_expired(load, state)
-
-
-def _remember(target: TargetSession, namespace: str, table: str, event: str, detail: Mapping[str, Any]) -> None:
-    target.record_event(namespace, table, event, detail)
-
-
-def _left(state: SyncState) -> TableLoaded:
+def _skipped(state: SyncState) -> TableLoaded:
     return TableLoaded(
         table=state.table,
         action=SyncAction.SKIP,
@@ -238,10 +246,9 @@ def _left(state: SyncState) -> TableLoaded:
 
 
 def _sum(first: LoadStats, second: LoadStats) -> LoadStats:
-    repaired = Counter(first.repaired) + Counter(second.repaired)
     return LoadStats(
         written=first.written + second.written,
         deleted=first.deleted + second.deleted,
         expired=first.expired + second.expired,
-        repaired=repaired,
+        repaired=Counter(first.repaired) + Counter(second.repaired),
     )

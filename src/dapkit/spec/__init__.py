@@ -1,7 +1,7 @@
-"""Facts about the service as package data: the API's structure, every known table and column.
+"""Facts about the service as package data: the structure of its API, all known tables and columns.
 
-`query-api.json` is the structure of the published OpenAPI description, `tables.csv` the catalogue of tables
-(its header explains its columns), `nested.json` the properties of nested columns.
+`query-api.json` is the structure of the published OpenAPI description, `tables.csv` the list of tables and columns (its
+header explains it), `nested.json` the properties of nested columns.
 """
 
 from importlib.resources import files

@@ -1,1 +1,1 @@
-"""Local files behind a small interface: written beside their names, flushed, renamed."""
+"""Files behind a small interface (`base`), and its implementation on local disks (`local`)."""

@@ -1,4 +1,4 @@
-"""Writing to disk so that a crash leaves the old state or the new one, never half of either."""
+"""Small building blocks for durable writes, and the meaning of the operating system's errors."""
 
 import errno
 import os
@@ -13,11 +13,11 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def disk_error(error: OSError, path: Path) -> DapError:
-    """Say what an operating system's error means for the output folder."""
+    """Return our error for an error of the operating system."""
     if error.errno in _FULL:
         return DiskFullError(f"The disk is full: {path} could not be written")
     reason = error.strerror or type(error).__name__
-    return OutputError(f"{path} cannot be used: {reason}")
+    return OutputError(f"Cannot access {path}: {reason}")
 
 
 @contextmanager
@@ -30,15 +30,15 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents. Raises OutputError when it cannot be, or cannot be written to."""
+    """Create a folder and its parents. Raises OutputError if that fails or the folder is not writable."""
     with disk_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     if not os.access(path, os.W_OK | os.X_OK):
         raise OutputError(f"The folder {path} is not writable")
 
 
-def takes_files(folder: Path) -> bool:
-    """Whether a file can be written into the folder now."""
+def is_writable(folder: Path) -> bool:
+    """Return whether a file can be written into the folder now; tries it."""
     try:
         with TemporaryFile(dir=folder) as file:
             file.write(b"\n")
@@ -49,7 +49,7 @@ def takes_files(folder: Path) -> bool:
 
 
 def sync_folder(path: Path) -> None:
-    """Flush a folder's entries to disk, where the system can (Windows cannot open a folder)."""
+    """Flush a folder's entries to disk where the system can do that (Windows cannot open a folder)."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except PermissionError:
@@ -61,12 +61,13 @@ def sync_folder(path: Path) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a small file whole: beside its name, flushed, renamed, the folder flushed."""
+    """Write a small file so that a crash leaves the old content or the new one, never a part."""
     partial = path.with_name(f".{path.name.lstrip('.')}.part")
     with disk_errors(path):
         with partial.open("wb") as file:
             file.write(content)
             file.flush()
+            # The content must be on disk before the rename, and the rename before the caller goes on.
             os.fsync(file.fileno())
         partial.replace(path)
         sync_folder(path.parent)

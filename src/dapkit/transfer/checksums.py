@@ -1,7 +1,7 @@
-"""The checksums that stores send with objects, reckoned while bytes pass.
+"""The checksums that object stores send, computed while bytes pass.
 
 CRC-32C and CRC-64/NVME, which the big stores send by default, need the library awscrt (`pip install
-dapkit[checksums]`). Without it they are not reckoned, and what they would prove is not claimed.
+dapkit[checksums]`). Without it they are not computed, and `checksum` is missing from the checks that a file passed.
 """
 
 import hashlib
@@ -16,34 +16,34 @@ __all__ = ["Digest", "cheapest", "md5"]
 
 
 class Digest(Protocol):
-    """What takes bytes as they come."""
+    """A running checksum."""
 
     def update(self, data: bytes | memoryview, /) -> None:
-        """Take the next bytes."""
+        """Add the next bytes."""
 
     def digest(self) -> bytes:
-        """Return the checksum of all bytes taken so far."""
+        """Return the checksum of all bytes so far."""
 
 
 class _Crc:
-    """A running CRC, as stores write it: with its highest byte first."""
+    """A running CRC. Stores write it with its highest byte first."""
 
-    def __init__(self, reckon: Callable[[bytes | memoryview, int], int], width: int) -> None:
-        self._reckon = reckon
+    def __init__(self, compute: Callable[[bytes | memoryview, int], int], width: int) -> None:
+        self._compute = compute
         self._width = width
         self._value = 0
 
     def update(self, data: bytes | memoryview, /) -> None:
-        self._value = self._reckon(data, self._value)
+        self._value = self._compute(data, self._value)
 
     def digest(self) -> bytes:
         return self._value.to_bytes(self._width, "big")
 
 
 def cheapest(algorithms: Collection[str]) -> tuple[str, Digest] | None:
-    """Return the algorithm that costs least of those given, ready to take bytes; None if none can be reckoned.
+    """Return the cheapest of these algorithms with a new digest; None if none of them can be computed.
 
-    SHA-256 is not among them: it is always reckoned.
+    SHA-256 is not considered: it is computed for the manifest anyway.
     """
     for algorithm in _CHEAPEST_FIRST:
         if algorithm in algorithms and (digest := _digest_of(algorithm)) is not None:
@@ -52,7 +52,7 @@ def cheapest(algorithms: Collection[str]) -> tuple[str, Digest] | None:
 
 
 def md5() -> Digest:
-    """Return a running MD5, as a checksum and no more."""
+    """Return a running MD5, used as a checksum only."""
     return hashlib.md5(usedforsecurity=False)
 
 
@@ -75,7 +75,7 @@ def _digest_of(algorithm: str) -> Digest | None:
 
 @cache
 def _awscrt() -> ModuleType | None:
-    """Return the library, imported when the first store sends a checksum that needs it; None when it is absent."""
+    """Import the library when a store sends the first checksum that needs it; None if it is not installed."""
     try:
         from awscrt import checksums  # noqa: PLC0415 - optional
     except ImportError:

@@ -1,9 +1,9 @@
-"""Whether an object is whole and unharmed, told while it arrives.
+"""Verification of objects while they arrive.
 
-An `ObjectCheck` follows one object beside the network: its length, the gzip CRC to the last member, the
-structure of a Parquet file, the checksum that the store sent, and the rows as they pass. It holds no more
-than a block. `verify_file` does the same for a file that is on disk already. What was found is a `Verification`; what
-could not be proven is absent from it, and never guessed.
+An `ObjectCheck` sees every byte of one object on its way to the disk. It checks the length, the CRC of each gzip
+member, the structure of a Parquet file and the checksum that the object store sent, and counts the rows. It holds no
+more than a block in memory. `verify_file` does the same for a file that is stored already. The result is a
+`Verification`; it claims only what was proven.
 """
 
 import base64
@@ -12,31 +12,29 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from dapkit.decode.gunzip import Inflater
 from dapkit.decode.parquet_check import MAGICS, check_parquet
-from dapkit.decode.row_count import counter_of
+from dapkit.decode.row_count import row_counter
 from dapkit.errors import IntegrityError
 from dapkit.model import Format
+from dapkit.storage.base import Folder
 from dapkit.transfer.checksums import Digest, cheapest, md5
 
 __all__ = ["NOTHING_EXPECTED", "Expected", "ObjectCheck", "Verification", "expected_from_headers", "verify_file"]
 
 _PIECE = 1 << 20
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What the store announced of an object.
+    """What the store's headers say about an object.
 
     Attributes:
-        length: of the whole object, in bytes.
-        checksums: digest by algorithm (crc32, crc32c, crc64nvme, md5, sha1, sha256), those of the whole
-            object.
-        etag: as sent, for `If-Range`.
+        length: of the complete object, in bytes.
+        checksums: digest of the complete object by algorithm (crc32, crc32c, crc64nvme, md5, sha1, sha256).
+        etag: as sent.
     """
 
     length: int | None = None
@@ -45,7 +43,7 @@ class Expected:
 
     @property
     def etag_digest(self) -> bytes | None:
-        """What may be the object's MD5: proof when it is; no verdict when not, for ETags are free."""
+        """The digest in the ETag, which may be the object's MD5. A match proves the object; a mismatch says nothing."""
         text = (self.etag or "").strip('"')
         return bytes.fromhex(text) if re.fullmatch("[0-9a-fA-F]{32}", text) else None
 
@@ -55,14 +53,14 @@ NOTHING_EXPECTED = Expected()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What is known of a whole object.
+    """What is known of a complete object.
 
     Attributes:
         size: in bytes.
         sha256: hexadecimal, of the bytes as served.
-        rows: None when they cannot be counted.
-        verified_by: which checks it passed, the strongest first: `checksum` (the store sent one), `crc` (gzip, or
-            every page of a Parquet file), `structure` (Parquet), `length` (as announced).
+        rows: None if they cannot be counted.
+        verified_by: the checks that it passed, the strongest first: `checksum` (sent by the store), `crc` (of gzip, or
+            of every page of a Parquet file), `structure` (of a Parquet file), `length` (as announced).
     """
 
     size: int
@@ -72,56 +70,70 @@ class Verification:
 
     @property
     def complete(self) -> bool:
-        """Whether no byte could be wrong unnoticed: also when not all of them came over the network just now."""
+        """Whether every byte is covered, so that no wrong byte could have gone unnoticed."""
         return "checksum" in self.verified_by or "crc" in self.verified_by
 
 
 class _Content(Protocol):
-    """What a format can say of its content; `finish` returns the rows and the checks passed."""
+    """The checks that one format allows; `finish` returns the rows and the checks that were passed."""
 
     magics: tuple[bytes, ...]
+    name: str
 
     def update(self, chunk: bytes | memoryview) -> None: ...
-    def finish(self, path: Path) -> tuple[int | None, tuple[str, ...]]: ...
+    def finish(self, file: BinaryIO) -> tuple[int | None, tuple[str, ...]]: ...
 
 
 class _GzipContent:
-    magics: tuple[bytes, ...] = (_GZIP_MAGIC,)
+    magics: tuple[bytes, ...] = (b"\x1f\x8b",)
+    name = "gzip"
 
     def __init__(self, format: Format) -> None:  # noqa: A002 - the word of the service
         self._inflater = Inflater()
-        self._counter = counter_of(format)
+        self._counter = row_counter(format)
 
     def update(self, chunk: bytes | memoryview) -> None:
         count = self._counter.update
         for block in self._inflater.feed(chunk):
             count(block)
 
-    def finish(self, path: Path) -> tuple[int | None, tuple[str, ...]]:  # noqa: ARG002 - all was seen in passing
+    def finish(self, file: BinaryIO) -> tuple[int | None, tuple[str, ...]]:  # noqa: ARG002 - all was seen in passing
         self._inflater.close()
+        # Zeros after the last member are allowed by gzip. But a member of which a power loss left only zeros looks
+        # the same, so such a file does not count as covered by its CRCs.
         return self._counter.rows(), () if self._inflater.padded else ("crc",)
 
 
 class _ParquetContent:
     magics: tuple[bytes, ...] = MAGICS
+    name = "Parquet"
 
     def update(self, chunk: bytes | memoryview) -> None:
-        """Nothing: where things are is known only once the footer, the end of the file, is here."""
+        """Do nothing: the pages can be located only with the footer, at the end of the file."""
 
-    def finish(self, path: Path) -> tuple[int | None, tuple[str, ...]]:
-        structure = check_parquet(path)
-        verified_by = (("crc",) if structure.pages_proven else ()) + (("structure",) if structure.judged else ())
+    def finish(self, file: BinaryIO) -> tuple[int | None, tuple[str, ...]]:
+        structure = check_parquet(file)
+        verified_by = (("crc",) if structure.all_pages_verified else ()) + (
+            ("structure",) if structure.readable else ()
+        )
         return structure.rows, verified_by
 
 
 class ObjectCheck:
-    """Follows one object while it arrives.
+    """Checks one object while it arrives (see `ContentCheck`).
 
-    Call `update` with its bytes in order, then `finish`: from any threads, but one call at a time.
+    Call `update` with its bytes in order, then `finish`: from any thread, but one call at a time.
+
+    Args:
+        format: of the object.
+        expected: what the store said about it.
+        inherited: whether the first bytes come from an earlier process. They were not flushed, so a power loss may
+            have left holes in them. The object is then accepted only if a check covers every byte.
     """
 
-    def __init__(self, format: Format, expected: Expected = NOTHING_EXPECTED) -> None:  # noqa: A002 - as above
+    def __init__(self, format: Format, expected: Expected = NOTHING_EXPECTED, *, inherited: bool = False) -> None:  # noqa: A002 - as above
         self._expected = expected
+        self._inherited = inherited
         self._content: _Content = _GzipContent(format) if format.gzipped else _ParquetContent()
         self._sha256 = hashlib.sha256()
         self._algorithm, self._digest = _chosen(expected, by_etag=not format.gzipped)
@@ -129,14 +141,10 @@ class ObjectCheck:
         self.size = 0
 
     def update(self, chunk: bytes | memoryview) -> None:
-        """Take the next bytes of the object.
-
-        Raises:
-            IntegrityError: they cannot belong to a whole object of this format and length.
-        """
+        """Take the next bytes. Raises IntegrityError if they cannot belong to an object of this format and length."""
         self.size += len(chunk)
         if self._expected.length is not None and self.size > self._expected.length:
-            raise IntegrityError(f"More came than the {self._expected.length} bytes that were announced.")
+            raise IntegrityError(f"More than the announced {self._expected.length} bytes were received")
         if len(self._head) < 4:
             self._head = (self._head + bytes(chunk[:16]))[:16]
             self._check_head()
@@ -145,35 +153,35 @@ class ObjectCheck:
             self._digest.update(chunk)
         self._content.update(chunk)
 
-    def finish(self, path: Path) -> Verification:
-        """Return what is proven of the object, all of whose bytes are in the file at `path`.
+    def finish(self, file: BinaryIO) -> Verification:
+        """Return what is proven.
 
         Raises:
-            IntegrityError: the object is truncated, harmed, or not what the store says it is.
+            IntegrityError: the object is truncated or corrupt, or does not match what the store said.
             OSError: the file cannot be read.
         """
         length = self._expected.length
         if length is not None and self.size != length:
-            raise IntegrityError(f"{self.size} of the {length} bytes that were announced came.")
-        checksum = self._verdict()
-        rows, verified_by = self._content.finish(path)
-        return Verification(
+            raise IntegrityError(f"Only {self.size} of the announced {length} bytes were received")
+        checksum = self._matches_checksum()
+        rows, verified_by = self._content.finish(file)
+        verification = Verification(
             size=self.size,
             sha256=self._sha256.hexdigest(),
             rows=rows,
             verified_by=(("checksum",) if checksum else ()) + verified_by + (("length",) if length is not None else ()),
         )
+        if self._inherited and not verification.complete:
+            raise IntegrityError("The part that an interrupted run left cannot be verified")
+        return verification
 
     def _check_head(self) -> None:
         magics = self._content.magics
         if self._head and not any(magic.startswith(self._head[: len(magic)]) for magic in magics):
-            raise IntegrityError(f"The object is no {self._named()} file: it begins with {self._head!r}.")
+            raise IntegrityError(f"The object is not a {self._content.name} file: it begins with {self._head!r}")
 
-    def _named(self) -> str:
-        return "gzip" if isinstance(self._content, _GzipContent) else "Parquet"
-
-    def _verdict(self) -> bool:
-        """Return whether the store's checksum proves the object; one that disagrees (no ETag) is an error."""
+    def _matches_checksum(self) -> bool:
+        """Return whether the store's checksum proves the object. A mismatch is an error, except for an ETag."""
         expected = self._expected
         if self._algorithm == "sha256":
             actual = self._sha256.digest()
@@ -184,12 +192,15 @@ class ObjectCheck:
         if self._algorithm == "etag":
             return actual == expected.etag_digest
         if actual != expected.checksums[self._algorithm]:
-            raise IntegrityError(f"The object does not match the {self._algorithm} checksum that the store sent.")
+            raise IntegrityError(f"The object does not match the {self._algorithm} checksum that the store sent")
         return True
 
 
 def _chosen(expected: Expected, *, by_etag: bool) -> tuple[str, Digest | None]:
-    """Return the one checksum to verify, and what reckons it; SHA-256 is reckoned anyway."""
+    """Return the one checksum to verify and the digest to compute for it. SHA-256 is computed in any case.
+
+    An ETag is tried only where nothing better covers the bytes: gzip has its own CRC, Parquet often has none.
+    """
     if "sha256" in expected.checksums:
         return "sha256", None
     if (chosen := cheapest(expected.checksums)) is not None:
@@ -199,27 +210,27 @@ def _chosen(expected: Expected, *, by_etag: bool) -> tuple[str, Digest | None]:
     return "", None
 
 
-def verify_file(path: Path, format: Format, expected: Expected = NOTHING_EXPECTED) -> Verification:  # noqa: A002 - as above
-    """Check a file on disk from its first byte to its last, in bounded memory.
+def verify_file(folder: Folder, name: str, format: Format, expected: Expected = NOTHING_EXPECTED) -> Verification:  # noqa: A002 - as above
+    """Check a stored file from its first byte to its last, in bounded memory.
 
     Raises:
-        IntegrityError: it is not whole, or harmed.
+        IntegrityError: it is truncated or corrupt.
         OSError: it cannot be read.
     """
     check = ObjectCheck(format, expected)
-    buffer = memoryview(bytearray(_PIECE))
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            check.update(buffer[:count])
-    return check.finish(path)
+    buffer = bytearray(_PIECE)
+    with folder.open(name) as file:
+        while count := file.readinto(buffer):  # type: ignore[attr-defined] # a raw file, see Folder.open
+            check.update(memoryview(buffer)[:count])
+        return check.finish(file)
 
 
 def expected_from_headers(headers: Mapping[str, str], status: int) -> Expected:
-    """Return what an answer of the object store says of the object; what cannot be understood is left out.
+    """Return what the headers of a response say about the object. What cannot be understood is left out.
 
     Args:
-        headers: of the answer, names in any case.
-        status: 200, or 206 when the body is a part: then only what concerns the whole object counts.
+        headers: of the response, names in any case.
+        status: 200; or 206 if the body is a part, so that some headers describe the part and not the object.
     """
     lower = {name.lower(): value.strip() for name, value in headers.items()}
     checksums: dict[str, bytes] = {}
@@ -247,11 +258,11 @@ _CHECKSUM_HEADERS: Mapping[str, int] = {
     "x-amz-checksum-sha1": 20,
     "x-amz-checksum-sha256": 32,
 }
-"""The header that ends in an algorithm's name, and the length of its digest."""
+"""Headers that end in the name of an algorithm, and the length of its digest in bytes."""
 
 
 def _add(checksums: dict[str, bytes], algorithm: str, length: int, text: str) -> None:
-    """Add a digest in base64; one of parts (`…-3`) or of another length says nothing of the whole object."""
+    """Add a base64 digest. One of a multipart upload (`…-3`) or of another length does not cover the object itself."""
     try:
         digest = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

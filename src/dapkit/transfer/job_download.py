@@ -1,190 +1,263 @@
-"""One complete job, from its object ids to a folder with checked files and a manifest.
+"""One finished job, from the ids of its objects to a folder of verified files with a manifest.
 
-    job_<id>/<name as served>    each file, under its final name only when it is checked and flushed
-    job_<id>/.<name>.part        a download in flight, or one that was cut and may be continued
-    job_<id>/.manifest.json      written last: the folder is whole
+    job_<id>/<name as served>    a complete file: verified, flushed, renamed
+    job_<id>/.<name>.part        a download that is running, or was interrupted and can be continued
+    job_<id>/.manifest.json      written last: the folder is complete
 
-A lock on each job keeps other runs from fetching the same one at the same time: they wait, then find it whole.
+Nothing here knows of journals. What an earlier run recorded comes in as `KnownObjects`; what is worth recording goes
+out through `on_object`.
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from dapkit import __version__
+from dapkit.client.jobs import FinishedJob
+from dapkit.client.session import Session
 from dapkit.errors import IntegrityError, ManifestError, UnexpectedResponseError
-from dapkit.events import Notice, ObjectCompleted, ObjectsListed
-from dapkit.export.journal import ObjectCompletedEntry, TableProgress
-from dapkit.model import Job, Query
-from dapkit.storage.atomic import disk_errors, make_folder, sync_folder
+from dapkit.events import Listener, Notice, ObjectCompleted, ObjectsListed
+from dapkit.model import Mode, Query
+from dapkit.storage.base import Folder
+from dapkit.storage.local import LocalFolder
 from dapkit.transfer import manifest
-from dapkit.transfer.context import Run, run_workers
 from dapkit.transfer.integrity import Verification, verify_file
-from dapkit.transfer.locking import holding, job_lock
-from dapkit.transfer.manifest import Manifest, ManifestObject
-from dapkit.transfer.names import distinct_name, job_folder, object_name
-from dapkit.transfer.object_download import ObjectDownload, ObjectTask
-from dapkit.transfer.signer import Signer
+from dapkit.transfer.locking import hold_lock
+from dapkit.transfer.manifest import ExportSource, Manifest, ManifestObject
+from dapkit.transfer.names import distinct_name, job_folder_name, object_name
+from dapkit.transfer.object_download import ObjectDownload, ObjectTask, ResumePoint
+from dapkit.transfer.resources import DownloadResources
+from dapkit.transfer.url_provider import UrlProvider
+from dapkit.transfer.workers import run_workers
+
+ObjectListener = Callable[[ResumePoint | ManifestObject], None]
+"""Called when a download starts that a later process could continue, and when an object is complete."""
 
 
-class JobDownload:
-    """Brings one complete job into its folder; a second time it goes on from where the first one broke off."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownObjects:
+    """What earlier calls reported to `on_object` for the same job, by the id of the object."""
 
-    def __init__(self, run: Run, table: str, query: Query, job: Job, progress: TableProgress) -> None:
-        self._run = run
-        self._table = table
-        self._query = query
-        self.job = job
-        self._folder = run.output / job_folder(job.id)
-        self._begun = progress.begun
-        self._done = _recorded(progress)
-        self._names: dict[str, str] = {}
-        self._taken: set[str] = set()
+    started: Mapping[str, ResumePoint] = field(default_factory=dict)
+    completed: Mapping[str, ManifestObject] = field(default_factory=dict)
 
-    async def deliver(self) -> tuple[Manifest, bool]:
-        """Return the manifest when every object is whole, and whether an earlier run had brought them all.
+
+NOTHING_KNOWN = KnownObjects()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadedJob:
+    """A complete folder. `reused`: everything had already been downloaded."""
+
+    manifest: Manifest
+    reused: bool
+
+
+def job_folder(output: Path, job_id: str) -> LocalFolder:
+    """Return the folder of a job in an output folder. Raises UnsafeNameError if the id cannot be part of a name."""
+    name = job_folder_name(job_id)
+    return LocalFolder(output / name, lock=output / ".dap" / "locks" / f"{name}.lock")
+
+
+def export_source(session: Session, namespace: str, query: Query) -> ExportSource:
+    """Return the source of the rows that a query returns in this session."""
+    return ExportSource(
+        service=session.identity,
+        scope=session.scope,
+        namespace=namespace,
+        format=query.format,
+        mode=query.mode or Mode.EXPANDED,
+    )
+
+
+async def download_job(
+    resources: DownloadResources,
+    finished: FinishedJob,
+    folder: Folder,
+    *,
+    known: KnownObjects = NOTHING_KNOWN,
+    on_event: Listener = lambda _: None,
+    on_object: ObjectListener = lambda _: None,
+) -> DownloadedJob:
+    """Download a finished job into a folder and write the manifest. May be cancelled; the next call resumes.
+
+    Args:
+        resources: shared by all downloads of the caller.
+        finished: the job, as `client.jobs` returns it.
+        folder: where its files are written, for example `job_folder(output, finished.job.id)`.
+        known: what earlier calls reported. Without it, files that exist are verified, and partial files are lost.
+        on_event: progress for people.
+        on_object: what the caller should record in order to resume later.
+
+    Raises:
+        ExpiredError: the service no longer knows the job or an object; submit the query again.
+        DapError: the job, or any job, cannot be downloaded.
+    """
+    download = _JobDownload(
+        resources=resources,
+        finished=finished,
+        folder=folder,
+        emit=on_event,
+        on_object=on_object,
+        started=known.started,
+        completed=dict(known.completed),
+    )
+    await resources.worker_pool.run(folder.create)
+    if folder.lock is None:
+        return await download.run()
+
+    def on_busy(_holder: str) -> None:
+        on_event(Notice(message=f"{finished.table}: another run is downloading this job. Waiting for it to finish."))
+
+    # Two runs may need the same job. The second one waits, and then finds a complete folder.
+    async with hold_lock(folder.lock, resources.clock, on_busy):
+        return await download.run()
+
+
+@dataclass(slots=True, kw_only=True)
+class _JobDownload:
+    """One call of `download_job`. `taken` are the casefolded names of its files."""
+
+    resources: DownloadResources
+    finished: FinishedJob
+    folder: Folder
+    emit: Listener
+    on_object: ObjectListener
+    started: Mapping[str, ResumePoint]
+    completed: dict[str, ManifestObject]
+    names: dict[str, str] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+
+    async def run(self) -> DownloadedJob:
+        earlier = await self._reuse()
+        if earlier is not None:
+            return DownloadedJob(manifest=earlier, reused=True)
+        await self._download_missing()
+        complete = self._manifest()
+        await self.resources.worker_pool.run(self._write_manifest, complete)
+        return DownloadedJob(manifest=complete, reused=False)
+
+    async def _reuse(self) -> Manifest | None:
+        """Return the manifest of an earlier run if all its files are intact; otherwise keep the intact files.
 
         Raises:
-            ExpiredError: the job or an object is gone; a new job is needed.
-            DapError: the table, or the run, cannot go on.
-        """
-        make_folder(self._folder)
-        async with holding(job_lock(self._run.output, self.job.id), self._run.clock, self._busy):
-            earlier = await self._adopt()
-            if earlier is not None:
-                return earlier, True
-            await self._fetch_missing()
-            return await self._run.blocking(self._write_manifest), False
-
-    def _busy(self, _holder: str) -> None:
-        self._run.tell(Notice(message=f"{self._table}: another run is fetching this job; waiting."))
-
-    async def _adopt(self) -> Manifest | None:
-        """Take over what an earlier run delivered, when its manifest stands and its files prove themselves.
-
-        Files that do not are forgotten here, and then fetched again.
-
-        Raises:
-            UnexpectedResponseError: what stands there is another table's, or the answer to another query.
+            UnexpectedResponseError: the folder contains the result of another table or query.
         """
         try:
-            earlier = manifest.read(self._folder)
+            earlier = manifest.read(self.folder)
         except ManifestError as error:
-            self._run.tell(Notice(message=f"{self._table}: {error.message}; its files are proven anew."))
+            self.emit(Notice(message=f"{self.finished.table}: {error.message}. Its files are verified again."))
             earlier = None
         if earlier is None:
-            self._done = {key: item for key, item in self._done.items() if self._on_disk(item)}
+            # The run was interrupted, and these files were verified and renamed in it. Their size tells whether they
+            # are still there; reading all of them again would make resuming slow.
+            self.completed = {key: item for key, item in self.completed.items() if manifest.has_file(self.folder, item)}
             return None
-        other = manifest.difference(earlier, self._run.source, self._table, self.job)
+        source = export_source(self.resources.session, self.finished.namespace, self.finished.query)
+        other = manifest.difference(earlier, source, self.finished.table, self.finished.job)
         if other is not None:
-            raise UnexpectedResponseError(f"The service gave a job that had another result before: {other}")
-        self._done = {}
-        await run_workers(earlier.objects, self._prove_again, self._run.worker_pool.concurrency)
-        if set(self.job.objects) == set(self._done):
+            raise UnexpectedResponseError(f"The service returned a job that had another result before: {other}")
+        self.completed = {}
+        await run_workers(earlier.objects, self._verify_again, self.resources.worker_pool.concurrency)
+        if set(self.finished.job.objects) == set(self.completed):
             return earlier
-        with disk_errors(self._folder):
-            (self._folder / manifest.NAME).unlink()
+        # A manifest promises complete files, so it must go before the first file is replaced.
+        self.folder.delete(manifest.NAME)
         return None
 
-    def _on_disk(self, item: ManifestObject) -> bool:
-        try:
-            return (self._folder / item.name).stat().st_size == item.size
-        except OSError:
-            return False
-
-    async def _prove_again(self, item: ManifestObject) -> None:
-        """Count the file among those that are done, if it is what the manifest says. One that cannot be read is not."""
-        if not self._on_disk(item):
+    async def _verify_again(self, item: ManifestObject) -> None:
+        """Keep the file if it still matches the manifest. Otherwise, or if unreadable, it is downloaded again."""
+        if not manifest.has_file(self.folder, item):
             return
+        verify, query = self.resources.worker_pool.run, self.finished.query
         try:
-            verification = await self._run.blocking(verify_file, self._folder / item.name, self._query.format)
+            verification = await verify(verify_file, self.folder, item.name, query.format)
         except (IntegrityError, OSError):
             return
         if verification.sha256 == item.sha256:
-            self._done[item.id] = item
+            self.completed[item.id] = item
 
-    async def _fetch_missing(self) -> None:
-        objects = dict.fromkeys(self.job.objects)
-        self._done = {key: item for key, item in self._done.items() if key in objects}
-        names = {key: begun.name for key, begun in self._begun.items() if key in objects}
-        self._names = names | self._names | {key: item.name for key, item in self._done.items()}
-        self._taken = {name.casefold() for name in self._names.values()}
-        missing = [(index, key) for index, key in enumerate(objects) if key not in self._done]
-        self._run.tell(ObjectsListed(table=self._table, objects=len(objects), whole=len(self._done)))
-        signer = Signer(self._run, [key for _, key in missing])
+    async def _download_missing(self) -> None:
+        objects = dict.fromkeys(self.finished.job.objects)
+        self.completed = {key: item for key, item in self.completed.items() if key in objects}
+        names = {key: started.name for key, started in self.started.items() if key in objects}
+        self.names = names | {key: item.name for key, item in self.completed.items()}
+        self.taken = {name.casefold() for name in self.names.values()}
+        missing = [(index, key) for index, key in enumerate(objects) if key not in self.completed]
+        self.emit(ObjectsListed(table=self.finished.table, objects=len(objects), complete=len(self.completed)))
+        urls = UrlProvider(self.resources.session, [key for _, key in missing])
 
-        async def fetch(pool: tuple[int, str]) -> None:
-            await self._fetch(*pool, signer)
+        async def download(item: tuple[int, str]) -> None:
+            await self._download(*item, urls)
 
-        await run_workers(missing, fetch, min(self._run.worker_pool.concurrency, len(missing)))
+        await run_workers(missing, download, min(self.resources.worker_pool.concurrency, len(missing)))
 
-    async def _fetch(self, index: int, object_id: str, signer: Signer) -> None:
-        """Attempt until the object is whole. A pause between attempts leaves its place to others.
-
-        So does a URL that the service lets us wait for; one that grows old in the queue is replaced in place.
-        """
-        run = self._run
-        fetcher: ObjectDownload | None = None
+    async def _download(self, index: int, object_id: str, urls: UrlProvider) -> None:
+        """Try until the object is complete. Pauses, and waiting for a URL, leave the download slot to other objects."""
+        resources, clock = self.resources, self.resources.clock
+        download: ObjectDownload | None = None
         while True:
-            await signer.url(object_id)
-            async with run.worker_pool.downloads:
-                while (quiet := run.store_backoff.until - run.clock.now()) > 0:
-                    await run.clock.sleep(quiet)
-                url = await signer.url(object_id)
-                fetcher = fetcher or ObjectDownload(run, self._task(index, object_id, url))
-                outcome = await fetcher.attempt(url)
+            await urls.url(object_id)
+            async with resources.worker_pool.downloads:
+                while (pause := resources.store_backoff.until - clock.now()) > 0:
+                    await clock.sleep(pause)
+                # Asked a second time: the URL may have become too old while the download waited for its turn.
+                url = await urls.url(object_id)
+                download = download or self._object_download(index, object_id, url)
+                outcome = await download.attempt(url)
             if isinstance(outcome, Verification):
-                signer.done(object_id)
-                self._keep(object_id, outcome)
+                urls.remove(object_id)
+                self._complete(object_id, outcome)
                 return
             if outcome.fresh_url:
-                signer.spoilt(object_id)
-            await run.clock.sleep(outcome.pause)
+                urls.invalidate(object_id)
+            await clock.sleep(outcome.pause)
 
-    def _task(self, index: int, object_id: str, url: str) -> ObjectTask:
-        name = self._names.get(object_id)
+    def _object_download(self, index: int, object_id: str, url: str) -> ObjectDownload:
+        query = self.finished.query
+        name = self.names.get(object_id)
         if name is None:
-            suffix = f".{self._query.format}" + (".gz" if self._query.format.gzipped else "")
-            name = distinct_name(object_name(url, index, suffix), index, self._taken)
-            self._names[object_id] = name
-            self._taken.add(name.casefold())
-        return ObjectTask(
-            table=self._table,
-            job_id=self.job.id,
+            suffix = f".{query.format}" + (".gz" if query.format.gzipped else "")
+            name = distinct_name(object_name(url, index, suffix), index, self.taken)
+            self.names[object_id] = name
+            self.taken.add(name.casefold())
+        task = ObjectTask(
+            table=self.finished.table,
+            job_id=self.finished.job.id,
             object_id=object_id,
-            format=self._query.format,
-            final=self._folder / name,
-            begun=self._begun.get(object_id),
-        )
-
-    def _keep(self, object_id: str, verification: Verification) -> None:
-        name = self._names[object_id]
-        entry = ObjectCompletedEntry(
-            time=self._run.clock.now(),
-            table=self._table,
-            job_id=self.job.id,
-            object_id=object_id,
+            format=query.format,
             name=name,
+            started=self.started.get(object_id),
+        )
+        return ObjectDownload(self.resources, task, self.folder, self.emit, self.on_object)
+
+    def _complete(self, object_id: str, verification: Verification) -> None:
+        item = ManifestObject(
+            id=object_id,
+            name=self.names[object_id],
             size=verification.size,
             sha256=verification.sha256,
             rows=verification.rows,
             verified_by=verification.verified_by,
         )
-        self._done[object_id] = _item(entry)
-        self._run.record(entry)
-        self._run.tell(ObjectCompleted(table=self._table, name=name, size=verification.size, rows=verification.rows))
+        self.completed[object_id] = item
+        self.on_object(item)
+        self.emit(ObjectCompleted(table=self.finished.table, name=item.name, size=item.size, rows=item.rows))
 
-    def _write_manifest(self) -> Manifest:
-        run, job, session = self._run, self.job, self._run.session
-        items = tuple(self._done[key] for key in job.objects)
+    def _manifest(self) -> Manifest:
+        finished, job, session = self.finished, self.finished.job, self.resources.session
+        items = tuple(self.completed[key] for key in job.objects)
         rows = [item.rows for item in items if item.rows is not None]
-        whole = Manifest(
+        return Manifest(
             written_by=f"dapkit {__version__}",
             service=session.identity,
-            sandbox=run.sandbox,
+            sandbox=session.sandbox,
             scope=session.scope,
-            namespace=run.namespace,
-            table=self._table,
-            format=self._query.format,
-            mode=self._query.mode,
+            namespace=finished.namespace,
+            table=finished.table,
+            format=finished.query.format,
+            mode=finished.query.mode,
             job_id=job.id,
             schema_version=job.schema_version,
             at=job.at,
@@ -193,24 +266,11 @@ class JobDownload:
             rows=sum(rows) if len(rows) == len(items) else None,
             bytes=sum(item.size for item in items),
             objects=items,
-            completed_at=datetime.fromtimestamp(run.clock.now(), UTC).isoformat(timespec="seconds"),
+            completed_at=datetime.fromtimestamp(self.resources.clock.now(), UTC).isoformat(timespec="seconds"),
         )
-        with disk_errors(self._folder):
-            sync_folder(self._folder)
-        manifest.write(self._folder, whole)
-        return whole
 
-
-def _recorded(progress: TableProgress) -> dict[str, ManifestObject]:
-    return {key: _item(entry) for key, entry in progress.done.items()}
-
-
-def _item(entry: ObjectCompletedEntry) -> ManifestObject:
-    return ManifestObject(
-        id=entry.object_id,
-        name=entry.name,
-        size=entry.size,
-        sha256=entry.sha256,
-        rows=entry.rows,
-        verified_by=entry.verified_by,
-    )
+    def _write_manifest(self, complete: Manifest) -> None:
+        # The names of the files must be on disk before the manifest. Otherwise a power loss could leave a manifest
+        # next to files whose rename was lost. One flush for the folder is enough, instead of one for each file.
+        self.folder.flush()
+        manifest.write(self.folder, complete)

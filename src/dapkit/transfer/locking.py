@@ -1,4 +1,4 @@
-"""Holding a file lock for as long as a block runs, and waiting for it where another process has it."""
+"""File locks between processes, held for as long as a block runs."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -9,50 +9,44 @@ from dapkit.errors import LockedError
 from dapkit.events import Listener, Notice
 from dapkit.locks import FileLock
 from dapkit.storage.atomic import disk_errors, make_folder
-from dapkit.transfer.names import job_folder
 
-LOCK_POLL = 0.5  # seconds between two looks at a lock that another process holds
-
-
-def job_lock(output: Path, job_id: str) -> Path:
-    """Return the lock that keeps two runs from fetching the same job at the same time."""
-    return output / ".dap" / "locks" / f"{job_folder(job_id)}.lock"
+LOCK_POLL = 0.5  # seconds between two attempts to take a lock that another process holds
 
 
-def when_busy(message: str, on_event: Listener, *, wait: bool) -> Callable[[str], None]:
-    """Return what `holding` calls when another process is at work: tell that it is waited for, or raise LockedError."""
+def busy_handler(message: str, on_event: Listener, *, wait: bool) -> Callable[[str], None]:
+    """Return an `on_busy` for `hold_lock` that sends a notice and waits, or raises LockedError."""
 
-    def busy(holder: str) -> None:
+    def on_busy(holder: str) -> None:
         if not wait:
             raise LockedError(f"{message} ({holder})")
-        on_event(Notice(message=f"{message} ({holder}): waiting for it."))
+        on_event(Notice(message=f"{message} ({holder}). Waiting for it to finish."))
 
-    return busy
+    return on_busy
 
 
 @asynccontextmanager
-async def holding(path: Path, clock: Clock, busy: Callable[[str], None]) -> AsyncIterator[None]:
-    """Hold the lock of this file, whose folder is made when it is missing.
+async def hold_lock(path: Path, clock: Clock, on_busy: Callable[[str], None]) -> AsyncIterator[None]:
+    """Hold a lock. Its file and folder are created if they do not exist.
 
     Args:
-        path: the lock's file.
-        clock: the time in which is waited.
-        busy: called once, with who holds the lock, before waiting for it; raises what is to be raised instead.
+        path: the file to lock.
+        clock: for waiting.
+        on_busy: called once, with the holder, if another process holds the lock. Waiting starts unless it raises.
 
     Raises:
-        OutputError: the file cannot be made.
+        OutputError: the file cannot be created.
     """
     make_folder(path.parent)
     with FileLock(path) as lock:
-        told = False
-        while not _acquired(lock):
-            if not told:
-                busy(lock.holder())
-                told = True
+        reported = False
+        while not _acquire(lock):
+            if not reported:
+                on_busy(lock.holder())
+                reported = True
             await clock.sleep(LOCK_POLL)
         yield
 
 
-def _acquired(lock: FileLock) -> bool:
+def _acquire(lock: FileLock) -> bool:
     with disk_errors(lock.path):
         return lock.acquire()

@@ -1,7 +1,6 @@
-"""What one job delivered, written into its folder when it is whole, and read back by verify and `--since FOLDER`.
+"""The manifest of a job folder: written when the folder is complete, read by later runs, `verify` and `--since FOLDER`.
 
-The file `job_<id>/.manifest.json` is the last thing written: where it stands, everything that it names was checked,
-flushed and renamed before.
+`.manifest.json` is written last. If it exists, all files that it names were verified, flushed and renamed before.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,8 +10,9 @@ from pathlib import Path
 import msgspec
 
 from dapkit.errors import ManifestError
-from dapkit.model import Format, Job, Mode, instant
-from dapkit.storage.atomic import replace_file
+from dapkit.model import Format, Job, Mode, epoch_seconds
+from dapkit.storage.base import Folder
+from dapkit.storage.local import LocalFolder
 
 NAME = ".manifest.json"
 VERSION = 1
@@ -20,7 +20,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportSource:
-    """Where rows come from and how they are written. Only results of one origin can go on from each other."""
+    """Where rows come from and how they are written. An increment can only continue a result of the same source."""
 
     service: str
     scope: str | None
@@ -30,7 +30,7 @@ class ExportSource:
 
 
 class ManifestObject(msgspec.Struct, frozen=True, kw_only=True):
-    """One file: the object's id, its name beside the manifest, bytes, digest, rows, and the checks it passed."""
+    """One complete file: the object's id, the name in this folder, size in bytes, and the checks that it passed."""
 
     id: str
     name: str
@@ -41,7 +41,7 @@ class ManifestObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """One job's delivery. `at` is a snapshot's watermark, `since` and `until` an increment's, verbatim."""
+    """Content of a job folder. `at` is the time of a snapshot, `since` and `until` those of an increment, as sent."""
 
     manifest: int = VERSION
     written_by: str
@@ -64,7 +64,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def watermark(self) -> str | None:
-        """Where the next increment starts."""
+        """The time at which the next increment starts."""
         return self.at if self.at is not None else self.until
 
     @property
@@ -91,21 +91,22 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 _decoder = msgspec.json.Decoder(Manifest)
 
 
-def write(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest of a whole folder, durably."""
+def write(folder: Folder, manifest: Manifest) -> None:
+    """Write the manifest of a complete folder, durably."""
     content = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-    replace_file(folder / NAME, content + b"\n")
+    folder.replace(NAME, content + b"\n")
 
 
-def read(folder: Path) -> Manifest | None:
-    """Return the folder's manifest, or None when it has none.
+def read(folder: Folder) -> Manifest | None:
+    """Return the folder's manifest, or None if it has none.
 
     Raises:
-        ManifestError: it is there, but cannot be read or is of a later version.
+        ManifestError: the manifest cannot be read, or a later version wrote it.
     """
-    path = folder / NAME
+    path = f"{folder}/{NAME}"
     try:
-        content = path.read_bytes()
+        with folder.open(NAME) as file:
+            content = file.read()
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -113,91 +114,92 @@ def read(folder: Path) -> Manifest | None:
     try:
         manifest = _decoder.decode(content)
     except msgspec.DecodeError as error:
-        hint = "Remove the damaged manifest and run the command again: the files beside it are then proven anew."
+        hint = "Delete the damaged manifest and run the command again: it verifies the files next to it."
         raise ManifestError(f"{path} is damaged: {error}", hint=hint) from error
     if manifest.manifest > VERSION:
         raise ManifestError(
-            f"{path} is of version {manifest.manifest}, later than this dapkit knows",
+            f"{path} has version {manifest.manifest}, but this dapkit supports versions up to {VERSION}",
             hint="Use the version of dapkit that wrote it, or a later one.",
         )
     return manifest
 
 
-def folders(output: Path) -> Iterator[Path]:
-    """Yield the job folders under an output folder that have a manifest, in the order of their names."""
+def folders(output: Path) -> Iterator[LocalFolder]:
+    """Yield the job folders in an output folder that have a manifest, sorted by name."""
     for path in sorted(output.glob(f"job_*/{NAME}")):
-        yield path.parent
+        yield LocalFolder(path.parent)
 
 
-def present(folder: Path, manifest: Manifest) -> bool:
-    """Return whether every file that the manifest names is there with the right size."""
-    return all(_size(folder / item.name) == item.size for item in manifest.objects)
+def has_all_files(folder: Folder, manifest: Manifest) -> bool:
+    """Return whether all files of the manifest exist with the right size. Their content is not read."""
+    return all(has_file(folder, item) for item in manifest.objects)
+
+
+def has_file(folder: Folder, item: ManifestObject) -> bool:
+    """Return whether a file exists with the right size."""
+    try:
+        return folder.size(item.name) == item.size
+    except OSError:
+        return False
 
 
 def difference(manifest: Manifest, source: ExportSource, table: str, job: Job) -> str | None:
-    """Return in what a manifest differs from a table's result as this job describes it, or None.
+    """Return how a manifest differs from the result that this job of a table describes, or None.
 
-    The scope does not count: the service's word that it is the same job is good enough there.
+    The scope is not compared: if the service returns the same job for another scope, the result is the same.
     """
-    said = manifest.source
+    found = manifest.source
     pairs = (
-        ("service", said.service, source.service),
-        ("namespace", said.namespace, source.namespace),
+        ("service", found.service, source.service),
+        ("namespace", found.namespace, source.namespace),
         ("table", manifest.table, table),
-        ("format", said.format, source.format),
-        ("mode", said.mode, source.mode),
-        ("at", _moment(manifest.at), _moment(job.at)),
-        ("since", _moment(manifest.since), _moment(job.since)),
-        ("until", _moment(manifest.until), _moment(job.until)),
+        ("format", found.format, source.format),
+        ("mode", found.mode, source.mode),
+        ("at", _comparable(manifest.at), _comparable(job.at)),
+        ("since", _comparable(manifest.since), _comparable(job.since)),
+        ("until", _comparable(manifest.until), _comparable(job.until)),
     )
-    return next((f"{name} {found} instead of {wanted}" for name, found, wanted in pairs if found != wanted), None)
+    return next((f"{name} {actual} instead of {wanted}" for name, actual, wanted in pairs if actual != wanted), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watermarks:
-    """The latest watermark of each table under a folder, verbatim, and what could not be counted, for a person."""
+    """The latest watermark of each table in a folder, as sent by the service, and notices about skipped results."""
 
     marks: Mapping[str, str]
     notices: tuple[str, ...]
 
 
 def latest_watermarks(output: Path, source: ExportSource) -> Watermarks:
-    """Return for each table the latest watermark of its whole results under a folder.
+    """Return the latest watermark of each table, from the complete results in a folder.
 
-    Only results of the same origin count, and only those whose files are still there. One whose manifest is damaged
-    is left out: its table then goes on from the one before it, which is safe.
+    Only results of the same source count, and only if all their files exist. A result with a damaged manifest is
+    skipped: the table's next increment then starts at the result before, which is safe.
     """
-    best: dict[str, tuple[float, str]] = {}
+    latest: dict[str, tuple[float, str]] = {}
     notices: list[str] = []
     for folder in folders(output):
         try:
             manifest = read(folder)
         except ManifestError as error:
-            notices.append(f"{error.message}; it is left out.")
+            notices.append(f"{error.message}. It is skipped.")
             continue
         mark = manifest.watermark if manifest is not None else None
-        if manifest is None or mark is None or manifest.source != source or not present(folder, manifest):
+        if manifest is None or mark is None or manifest.source != source or not has_all_files(folder, manifest):
             continue
         try:
-            when = instant(mark)
+            time = epoch_seconds(mark)
         except ValueError:
-            notices.append(f"{folder / NAME} holds a watermark that is no time, {mark[:40]!r}; it is left out.")
+            notices.append(f"{folder}/{NAME} has an invalid watermark: {mark[:40]!r}. It is skipped.")
             continue
-        if manifest.table not in best or when > best[manifest.table][0]:
-            best[manifest.table] = (when, mark)
-    return Watermarks(marks={table: mark for table, (_, mark) in best.items()}, notices=tuple(notices))
+        if manifest.table not in latest or time > latest[manifest.table][0]:
+            latest[manifest.table] = (time, mark)
+    return Watermarks(marks={table: mark for table, (_, mark) in latest.items()}, notices=tuple(notices))
 
 
-def _moment(text: str | None) -> float | str | None:
-    """Return what is compared of a time, however it is written."""
+def _comparable(text: str | None) -> float | str | None:
+    """Return a form of a time in which different spellings of the same time are equal."""
     try:
-        return None if text is None else instant(text)
+        return None if text is None else epoch_seconds(text)
     except ValueError:
         return text
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None

@@ -1,7 +1,7 @@
-"""PURE: the names that files get, from the URLs that the service gives.
+"""PURE: names of files and folders, made from what the service sends.
 
-A name from outside is never trusted: it becomes one harmless path component, distinct within its job on
-case-insensitive file systems too.
+A name from outside is never trusted. It becomes one safe path component, unique within its job, also on
+case-insensitive file systems.
 """
 
 import re
@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from dapkit.errors import UnsafeNameError
 
 JOB_PREFIX = "job_"
-_HARMLESS = re.compile(r"[^A-Za-z0-9._=+@~-]")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._=+@~-]")
 _RESERVED = re.compile(r"^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
 _LONGEST = 180
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,199}")
@@ -21,13 +21,13 @@ def object_name(url: str, index: int, suffix: str) -> str:
     """Return a safe file name for the object behind a signed URL.
 
     Args:
-        url: the signed URL; only the last component of its path counts.
-        index: the object's place in its job, for a name where the URL offers none.
-        suffix: the extension of the format, for example `.jsonl.gz`, for the same case.
+        url: the signed URL; the last component of its path is used.
+        index: position of the object in its job, for a name if the URL contains none.
+        suffix: extension of the format, for example `.jsonl.gz`, for the same case.
     """
     served = unquote(urlsplit(url).path.rsplit("/", 1)[-1])
     served = served.replace("\\", "/").rsplit("/", 1)[-1]
-    name = _HARMLESS.sub("_", served).lstrip(".")
+    name = _UNSAFE.sub("_", served).lstrip(".")
     if not name.strip("._"):
         return f"part-{index:05d}{suffix}"
     if _RESERVED.match(name):
@@ -38,7 +38,7 @@ def object_name(url: str, index: int, suffix: str) -> str:
 
 
 def distinct_name(name: str, index: int, taken: Collection[str]) -> str:
-    """Return the name itself, or one made distinct from those taken, which are given casefolded."""
+    """Return the name, changed if necessary so that it differs from the casefolded names in `taken`."""
     candidate, attempt = name, index
     while candidate.casefold() in taken:
         stem, dot, rest = name.partition(".")
@@ -47,28 +47,28 @@ def distinct_name(name: str, index: int, taken: Collection[str]) -> str:
     return candidate
 
 
-def harmless(text: str, longest: int) -> str:
-    """Return the text as a part of a file name, for a person to know it by; different texts may give the same."""
-    return _HARMLESS.sub("_", text[:longest]).lstrip(".")
+def safe_name(text: str, longest: int) -> str:
+    """Return the text as a recognisable part of a file name. Different texts may give the same part."""
+    return _UNSAFE.sub("_", text[:longest]).lstrip(".")
 
 
 def schema_file(table: str, version: int) -> str:
-    """Return the name of a schema's file. Raises UnsafeNameError for a table whose name cannot be part of one."""
-    if table.startswith(".") or len(table) > _LONGEST or harmless(table, _LONGEST) != table:
+    """Return the name of a schema file. Raises UnsafeNameError if the table's name cannot be part of a file name."""
+    if table.startswith(".") or len(table) > _LONGEST or safe_name(table, _LONGEST) != table:
         shown = table[:80].encode("unicode_escape").decode("ascii")
         raise UnsafeNameError(
-            f"The service named a table {shown!r}, which cannot be part of a file name",
-            hint="Check the base URL; the service's tables are named in letters, digits and underscores.",
+            f"The service sent the table name {shown!r}, which cannot be part of a file name",
+            hint="Check the base URL. Table names of the service consist of letters, digits and underscores.",
         )
     return f"{table}_schema_version_{version}.json"
 
 
-def job_folder(job_id: str) -> str:
-    """Return the folder's name of a job. Raises UnsafeNameError for an id that cannot be a file name."""
+def job_folder_name(job_id: str) -> str:
+    """Return the name of a job's folder. Raises UnsafeNameError if the id cannot be part of a file name."""
     if not _JOB_ID.fullmatch(job_id):
         shown = job_id[:80].encode("unicode_escape").decode("ascii")
         raise UnsafeNameError(
-            f"The service named a job {shown!r}, which cannot be the name of a folder",
-            hint="Check the base URL; the service's job ids are letters, digits and dashes.",
+            f"The service sent the job id {shown!r}, which cannot be part of a folder name",
+            hint="Check the base URL. Job ids of the service consist of letters, digits and dashes.",
         )
     return f"{JOB_PREFIX}{job_id}"

@@ -1,16 +1,15 @@
-"""One object of a job, from its signed URL to a checked file under its final name.
+"""One object of a job, from its signed URL to a verified file.
 
-What breaks is tried again from where it stands (by Range, when the store proves that the object is the same), with
-growing pauses; patience is counted from the last byte that came. What fails a check is discarded and fetched anew,
-with a fresh URL. Nothing wrong ever bears the final name.
+A download that breaks off is continued where it stopped, if the store proves that the object is still the same, with
+growing pauses. The retry timeout starts again whenever more of the object arrives. A file that fails a check is
+discarded and downloaded again, with a fresh URL. A wrong file never gets the final name.
 """
 
 import asyncio
 import random
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from dapkit.client.http import HttpStream
 from dapkit.errors import (
@@ -21,8 +20,7 @@ from dapkit.errors import (
     ServerError,
     UnexpectedResponseError,
 )
-from dapkit.events import BytesReceived, ObjectStarted, Retrying
-from dapkit.export.journal import ObjectStartedEntry
+from dapkit.events import BytesReceived, Listener, ObjectStarted, Retrying
 from dapkit.model import Format
 from dapkit.protocol.retry import (
     AttemptHistory,
@@ -30,47 +28,63 @@ from dapkit.protocol.retry import (
     GiveUp,
     Retry,
     RetryPolicy,
+    add_failure,
     classify,
-    http_date,
-    lengthened,
-    pause_after,
-    retry_after,
+    parse_http_date,
+    parse_retry_after,
+    retry_pause,
 )
-from dapkit.storage.partial_file import PartialFile
-from dapkit.transfer.context import Run, settled
-from dapkit.transfer.integrity import Expected, Verification, expected_from_headers, verify_file
+from dapkit.storage.base import Folder, PartialFile
+from dapkit.transfer.integrity import Expected, ObjectCheck, Verification, expected_from_headers, verify_file
+from dapkit.transfer.resources import DownloadResources
+from dapkit.transfer.workers import wait_until_done
 
 BATCH = 1 << 19  # bytes handed to a worker thread at once
-SMALL = 1 << 18  # bytes that are sooner checked and written where they arrive than handed to a worker thread
-WORTH_RESUMING = 1 << 20  # a smaller object is fetched anew rather than continued by a later process
-MOST_UNANNOUNCED = 64 << 30  # a body of unknown length ends here, lest it never ends
+SMALL = 1 << 18  # up to this many bytes, checking and writing costs less than handing them to a worker thread
+WORTH_RESUMING = 1 << 20  # smaller objects are downloaded again by a later process rather than continued
+MOST_UNANNOUNCED = 64 << 30  # a body of unknown length is given up after this many bytes, in case it never ends
 MOST_CORRUPT = 5  # times that one object may fail its checks
 MOST_REFUSALS = 8  # times that the store may refuse a fresh URL of one object
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _STRONG_ETAG = re.compile(r'"[^"]*"')
-_UNTROUBLED = AttemptHistory(answered=True, understood=True)  # the service did answer: it signed the URL
+_NO_FAILURES = AttemptHistory(service_responded=True, response_understood=True)  # the service signed the URL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumePoint:
+    """What a later process needs in order to continue a download.
+
+    Size and strong ETag tell whether the object is still the same. The checksums are those that were sent with the
+    complete object: many stores send none with a part of it.
+    """
+
+    object_id: str
+    name: str
+    size: int
+    etag: str
+    checksums: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectTask:
-    """One object to be fetched. `begun` is what an earlier process noted of it, `final` its place on disk."""
+    """One object to download. `name` is the name of its file, `started` what an earlier process reported."""
 
     table: str
     job_id: str
     object_id: str
     format: Format
-    final: Path
-    begun: ObjectStartedEntry | None = None
+    name: str
+    started: ResumePoint | None = None
 
 
 class RefusedUrlError(ServerError):
-    """The store does not accept the signed URL: it has expired, most likely."""
+    """The store does not accept the signed URL, most likely because it has expired."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryDownload:
-    """Try again after a pause in seconds, with a fresh URL or the same."""
+    """Try again after a pause in seconds, with a fresh URL or the same one."""
 
     pause: float
     fresh_url: bool = False
@@ -78,205 +92,229 @@ class RetryDownload:
 
 @dataclass(slots=True)
 class RetryState:
-    """What one object went through: what may pass is judged as it is for every other request."""
+    """The failures of one object so far. Temporary errors follow the same rules as all other requests."""
 
-    retry_timeout: RetryPolicy
-    trail: AttemptHistory = _UNTROUBLED
+    retry_policy: RetryPolicy
+    history: AttemptHistory = _NO_FAILURES
     furthest: int = 0
     corrupt: int = 0
     refused: int = 0
 
-    def reached(self, total: int) -> None:
-        """So many bytes of the object came; when it was never further, patience and pauses begin anew."""
+    def progress(self, total: int) -> None:
+        """Note that this many bytes of the object have arrived.
+
+        Only more than ever before counts. A store that always breaks off at the same byte must not be asked forever.
+        """
         if total > self.furthest:
             self.furthest = total
-            self.trail = _UNTROUBLED
+            self.history = _NO_FAILURES
             self.refused = 0
 
-    def next(self, failure: FailedAttempt, seconds: float, chance: float) -> RetryDownload | DapError:
-        """Return when to try again after an attempt of so many seconds, or the error that is final."""
-        self.trail = lengthened(self.trail, failure.error, seconds)
+    def next(self, failure: FailedAttempt, seconds: float, jitter: float) -> RetryDownload | DapError:
+        """Return when to try again after an attempt that took this many seconds, or the error if it is final.
+
+        Args:
+            failure: of the attempt.
+            seconds: that the attempt took.
+            jitter: a random number from 0 to 1 that spreads the pauses of many downloads.
+        """
+        self.history = add_failure(self.history, failure.error, seconds)
         match failure.error:
             case IntegrityError():
+                # Damage on the way usually disappears with a new download, damage in the store does not. So a few
+                # attempts, counted instead of timed, because every one costs a whole download.
                 self.corrupt += 1
-                pause = pause_after(self.corrupt, self.retry_timeout.seconds, chance)
+                pause = retry_pause(self.corrupt, self.retry_policy.seconds, jitter)
                 return RetryDownload(pause, fresh_url=True) if self.corrupt < MOST_CORRUPT else failure.error
             case RefusedUrlError():
                 self.refused += 1
-                return self._refused(failure.error, chance)
-        match classify(failure, self.trail, self.retry_timeout, chance):
+                return self._after_refusal(failure.error, jitter)
+        match classify(failure, self.history, self.retry_policy, jitter):
             case Retry(pause):
                 if not isinstance(failure.error, RateLimitedError):
-                    self._spend(pause)
+                    self._add_pause(pause)
                 return RetryDownload(pause)
             case GiveUp(error):
                 return error
         return failure.error
 
-    def _refused(self, error: DapError, chance: float) -> RetryDownload | DapError:
-        """Ask for a fresh URL at once, for the first had expired most likely; then with growing pauses."""
-        pause = 0.0 if self.refused == 1 else pause_after(self.refused - 1, self.retry_timeout.seconds, chance)
-        if self.refused >= MOST_REFUSALS or self.trail.spent + pause > self.retry_timeout.seconds:
+    def _after_refusal(self, error: DapError, jitter: float) -> RetryDownload | DapError:
+        """Request a fresh URL at once, because the first one has probably expired; then with growing pauses."""
+        pause = 0.0 if self.refused == 1 else retry_pause(self.refused - 1, self.retry_policy.seconds, jitter)
+        if self.refused >= MOST_REFUSALS or self.history.seconds + pause > self.retry_policy.seconds:
             return error
-        self._spend(pause)
+        self._add_pause(pause)
         return RetryDownload(pause, fresh_url=True)
 
-    def _spend(self, pause: float) -> None:
-        self.trail = replace(self.trail, spent=self.trail.spent + pause)
+    def _add_pause(self, pause: float) -> None:
+        self.history = replace(self.history, seconds=self.history.seconds + pause)
 
 
 class ObjectDownload:
-    """Fetches one object with as many attempts as it takes."""
+    """Downloads one object with as many attempts as it takes."""
 
-    def __init__(self, run: Run, task: ObjectTask) -> None:
-        self._run = run
+    def __init__(
+        self,
+        resources: DownloadResources,
+        task: ObjectTask,
+        folder: Folder,
+        on_event: Listener,
+        on_start: Callable[[ResumePoint], None],
+    ) -> None:
+        self._resources = resources
         self._task = task
-        self._part = PartialFile(task.final, task.format)
-        self._etag = task.begun.etag if task.begun else ""
-        self._size = task.begun.size if task.begun else 0
-        self._checksums = task.begun.checksums if task.begun else {}
-        self._promised = 0
-        self._trouble = RetryState(RetryPolicy(seconds=run.retry_timeout))
-        self._demand: float | None = None
+        self._folder = folder
+        self._emit = on_event
+        self._on_start = on_start
+        self._part: PartialFile[Verification] = folder.partial(task.name)
+        started = task.started
+        self._etag = started.etag if started else ""
+        self._size = started.size if started else 0
+        self._checksums = started.checksums if started else {}
+        self._inherited = True  # until an attempt starts at the first byte: a partial file is an earlier process's
+        self._reserved = 0
+        self._retry = RetryState(RetryPolicy(seconds=resources.retry_timeout))
+        self._retry_after: float | None = None
 
     async def attempt(self, url: str) -> Verification | RetryDownload:
-        """Try once; return the proof, or when to try again.
+        """Try once. Return what is proven of the complete file, or when to try again.
 
         Raises:
-            DapError: the object cannot be had; its file does not exist under the final name.
+            DapError: the object cannot be downloaded; no file has its final name.
         """
-        began, self._demand = self._run.clock.now(), None
+        started_at, self._retry_after = self._resources.clock.now(), None
         try:
             return await self._attempt(url)
         except IntegrityError as error:
-            self._run.stats.refetched += await self._run.blocking(self._part.discard)
+            self._resources.stats.refetched += await self._resources.worker_pool.run(self._part.discard)
             self._etag = ""
-            return self._again(error, began)
+            return self._after_failure(error, started_at)
         except (NetworkError, RateLimitedError, ServerError) as error:
-            return self._again(error, began)
+            return self._after_failure(error, started_at)
 
-    def _again(self, error: DapError, began: float) -> RetryDownload:
-        run, now = self._run, self._run.clock.now()
-        failure = FailedAttempt(error=error, demand=self._demand)
-        error.table = self._task.table
-        error.job_id = self._task.job_id
-        again = self._trouble.next(failure, now - began, random.random())
-        if isinstance(again, DapError):
-            again.table, again.job_id = error.table, error.job_id
-            raise again
-        if isinstance(error, RateLimitedError) and self._demand is not None:
-            run.store_backoff.demand(now + again.pause)
-        run.tell(Retrying(table=self._task.table, error=error, pause=again.pause))
-        return again
+    def _after_failure(self, error: DapError, started_at: float) -> RetryDownload:
+        now = self._resources.clock.now()
+        failure = FailedAttempt(error=error, retry_after=self._retry_after)
+        outcome = self._retry.next(failure, now - started_at, random.random())
+        for each in (error, outcome):
+            if isinstance(each, DapError):
+                each.table, each.job_id = self._task.table, self._task.job_id
+        if isinstance(outcome, DapError):
+            raise outcome
+        if isinstance(error, RateLimitedError) and self._retry_after is not None:
+            # A 429 with a pause is meant for all requests to the store. Other errors concern this object only.
+            self._resources.store_backoff.extend(now + outcome.pause)
+        self._emit(Retrying(table=self._task.table, error=error, pause=outcome.pause))
+        return outcome
 
     async def _attempt(self, url: str) -> Verification:
-        run = self._run
-        offset = self._offset()
-        async with run.session.open(url, offset=offset, etag=self._etag if offset else None) as stream:
-            offset = self._accept(stream, offset)
+        resources, part = self._resources, self._part
+        offset = self._resume_offset()
+        # If-Range with the ETag: the store sends the rest only if the object has not changed, otherwise all of it.
+        async with resources.session.open(url, offset=offset, etag=self._etag if offset else None) as stream:
+            offset = self._body_offset(stream, offset)
             expected = expected_from_headers(stream.headers, stream.status)
             if offset == 0:
-                # Before anything is noted: bytes of another attempt must never pass for bytes of this one.
-                run.stats.refetched += self._part.discard()
-            expected = self._note(stream.headers, expected, offset)
-            if offset == 0 and self._stands(expected):
-                present = await run.blocking(self._present, expected)
-                if present is not None:
-                    return present
-            self._promised = max((expected.length or 0) - offset, 0)
-            run.space.reserve(self._promised)
+                # Before the new ETag is recorded. Otherwise, after a crash in between, bytes of the old object would
+                # be taken for the beginning of the new one.
+                resources.stats.refetched += part.discard()
+                self._inherited = False
+            expected = self._remember(stream.headers, expected, offset)
+            if offset == 0 and self._file_exists(expected):
+                verification = await resources.worker_pool.run(self._verify_existing, expected)
+                if verification is not None:
+                    return verification
+            self._reserved = max((expected.length or 0) - offset, 0)
+            resources.disk_space.reserve(self._reserved)
             try:
-                self._part.begin(expected, offset)
-                return await self._pour(stream, offset)
+                # An inherited part was not flushed by the process that wrote it, so after a power loss it may contain
+                # holes. It is only used if a check covers every byte.
+                part.start(ObjectCheck(self._task.format, expected, inherited=self._inherited), offset)
+                return await self._receive(stream, offset)
             finally:
-                run.space.release(self._promised)
+                resources.disk_space.release(self._reserved)
 
-    def _offset(self) -> int:
-        """How many bytes of an earlier attempt can be built on: never all, so that the store is heard once more."""
-        have = self._part.size()
-        return min(have, self._size - 1) if self._etag and have else 0
+    def _resume_offset(self) -> int:
+        """Return how many bytes of an earlier attempt to keep.
 
-    def _accept(self, stream: HttpStream, offset: int) -> int:
-        """Return the offset at which the body begins.
+        Never all of them: a request for zero bytes is an error (416), and the response's headers are needed.
+        """
+        size = self._part.size()
+        return min(size, self._size - 1) if self._etag and size else 0
+
+    def _body_offset(self, stream: HttpStream, offset: int) -> int:
+        """Return the position in the object at which the body begins.
 
         Raises:
-            RefusedUrlError, ServerError, RateLimitedError: there is none, but may be another time.
-            UnexpectedResponseError: there is none.
+            RefusedUrlError, ServerError, RateLimitedError: there is no usable body, but there may be one later.
+            UnexpectedResponseError: there is no usable body.
         """
         status = stream.status
-        if status == 200:
+        if status == 200:  # the complete object, even if a part was requested
             return 0
         if status == 206 and offset:
             match = _CONTENT_RANGE.fullmatch(stream.headers.get("Content-Range", ""))
             same = stream.headers.get("ETag", self._etag) == self._etag
             if match and same and (int(match[1]), int(match[2])) == (offset, self._size):
                 return offset
-            self._etag = ""
-            raise ServerError("The store answered with another range than the one asked for")
+            self._etag = ""  # start again from the first byte
+            raise ServerError("The store sent another range than the one requested")
         if status == 416:
             self._etag = ""
             raise ServerError("The store cannot continue the object (416)")
         if status in (400, 401, 403, 404, 410):
             raise RefusedUrlError(f"The store refused a signed URL ({status})")
-        date = http_date(stream.headers.get("Date"))
-        self._demand = retry_after(stream.headers.get("Retry-After"), self._run.clock.now() if date is None else date)
+        date = parse_http_date(stream.headers.get("Date"))
+        now = self._resources.clock.now() if date is None else date
+        self._retry_after = parse_retry_after(stream.headers.get("Retry-After"), now)
         if status == 429:
-            raise RateLimitedError("The store was asked too often (429)")
+            raise RateLimitedError("The store received too many requests (429)")
         if status in (408, 409, 425) or status >= 500:
             raise ServerError(f"The store answered {status}")
         raise UnexpectedResponseError(f"The store answered {status} instead of an object", table=self._task.table)
 
-    def _note(self, headers: Mapping[str, str], expected: Expected, offset: int) -> Expected:
-        """Remember, here and in the journal, what lets a later attempt continue this download.
+    def _remember(self, headers: Mapping[str, str], expected: Expected, offset: int) -> Expected:
+        """Remember what lets a later attempt continue, and report it if that is worthwhile for a later process.
 
-        Returns what is expected of the object, with what the store said of it when it gave the beginning.
+        Returns what is expected of the object, including what the store said when it sent the beginning.
         """
-        size = expected.length or 0
-        etag = headers.get("ETag", "") if size else ""
+        task, size = self._task, expected.length or 0
+        etag = headers.get("ETag", "") if size and self._folder.resumable else ""
         if not _STRONG_ETAG.fullmatch(etag):
-            etag = ""
+            etag = ""  # a weak ETag may stay the same although bytes differ
         if offset:
             expected = replace(expected, checksums={**expected.checksums, **self._checksums})
         if etag and size >= WORTH_RESUMING and (etag, size) != (self._etag, self._size):
-            task = self._task
-            self._run.record(
-                ObjectStartedEntry(
-                    time=self._run.clock.now(),
-                    table=task.table,
-                    job_id=task.job_id,
-                    object_id=task.object_id,
-                    name=task.final.name,
-                    size=size,
-                    etag=etag,
-                    checksums=expected.checksums,
+            self._on_start(
+                ResumePoint(
+                    object_id=task.object_id, name=task.name, size=size, etag=etag, checksums=expected.checksums
                 )
             )
         self._etag, self._size, self._checksums = etag, size, expected.checksums
-        self._run.tell(ObjectStarted(table=self._task.table, name=self._task.final.name, size=expected.length))
+        self._emit(ObjectStarted(table=task.table, name=task.name, size=expected.length))
         return expected
 
-    def _stands(self, expected: Expected) -> bool:
-        """Whether a file of the announced length stands under the final name, without a record of ours."""
-        final = self._task.final
+    def _file_exists(self, expected: Expected) -> bool:
+        """Return whether a file of the announced length has the final name, although nothing is recorded about it."""
         try:
-            return expected.length is not None and final.stat().st_size == expected.length and final.is_file()
+            return expected.length is not None and self._folder.size(self._task.name) == expected.length
         except OSError:
             return False
 
-    def _present(self, expected: Expected) -> Verification | None:
-        """Prove the file that stands under the final name against what the store says of the object.
+    def _verify_existing(self, expected: Expected) -> Verification | None:
+        """Verify the file that has the final name already.
 
-        We did not note to have flushed it, so it may have holes: it is good only where such would have been found.
+        Nothing tells whether it was flushed, so it is only used if a check covers every byte.
         """
         try:
-            verification = verify_file(self._task.final, self._task.format, expected)
+            verification = verify_file(self._folder, self._task.name, self._task.format, expected)
         except (IntegrityError, OSError):
             return None
         return verification if verification.complete else None
 
-    async def _pour(self, stream: HttpStream, offset: int) -> Verification:
-        """Hand the body to the part file in batches, the next arriving while the last is checked and written."""
-        run, part = self._run, self._part
+    async def _receive(self, stream: HttpStream, offset: int) -> Verification:
+        """Pass the body to the partial file in batches: one is checked and written while the next one arrives."""
+        pool, part = self._resources.worker_pool, self._part
         batch: list[bytes] = []
         size, total = 0, offset
         writing: asyncio.Future[None] | None = None
@@ -288,53 +326,69 @@ class ObjectDownload:
                     continue
                 if writing is not None:
                     await writing
-                writing = asyncio.ensure_future(run.blocking(part.write, batch))
+                writing = asyncio.ensure_future(pool.run(part.write, batch))
                 total += size
-                self._came(size, total)
+                self._count(size, total)
                 batch, size = [], 0
             if writing is not None:
                 await writing
-            self._came(size, total + size)
+            self._count(size, total + size)
             last, batch = batch, []
             if writing is not None or size > SMALL:
-                return await run.blocking(part.finish, last)
-            return await self._finish_here(last)
+                return await pool.run(self._finish, last)
+            return await self._finish_small(last)
         except BaseException as error:
             await self._stop(writing, [] if isinstance(error, IntegrityError) else batch)
             if isinstance(error, NetworkError):
-                self._came(size, total + size)
+                self._count(size, total + size)
             raise
 
-    async def _finish_here(self, chunks: Sequence[bytes]) -> Verification:
-        """Finish a small object on the spot; only the flush waits for the disk, and so does not hold up the rest."""
-        verification = self._part.verify_file(chunks)
-        await self._run.blocking(self._part.flush)
-        self._part.place()
+    def _finish(self, chunks: Sequence[bytes]) -> Verification:
+        """Verify, flush, rename: in this order, so that the final name only ever means a correct file on disk."""
+        verification = self._part.verify(chunks)
+        self._part.flush()
+        self._commit()
         return verification
 
-    async def _stop(self, writing: asyncio.Future[None] | None, batch: Sequence[bytes]) -> None:
-        """Let the worker thread end, and save what came before the connection was lost or the run was stopped.
+    async def _finish_small(self, chunks: Sequence[bytes]) -> Verification:
+        """Do the same for a small object: checking and writing it here costs less than handing it to a thread.
 
-        What the store gives no means to continue would only fill the disk: it goes.
+        Only the flush waits for the disk, and must not hold up the other downloads.
+        """
+        verification = self._part.verify(chunks)
+        await self._resources.worker_pool.run(self._part.flush)
+        self._commit()
+        return verification
+
+    def _commit(self) -> None:
+        if not self._folder.atomic_replace:
+            self._folder.delete(self._task.name)
+        self._part.commit()
+
+    async def _stop(self, writing: asyncio.Future[None] | None, batch: Sequence[bytes]) -> None:
+        """Wait for the worker thread, and keep what arrived before the connection was lost or the run was stopped.
+
+        What cannot be continued later would only fill the disk, so it is deleted.
         """
         try:
             if writing is not None:
-                await settled(writing)
+                await wait_until_done(writing)
         finally:
             if not self._etag:
-                self._run.stats.refetched += self._part.discard()
+                self._resources.stats.refetched += self._part.discard()
             elif writing is not None and (writing.cancelled() or writing.exception() is not None):
                 self._part.close()
             else:
-                self._part.pause(batch)
+                self._part.suspend(batch)
 
-    def _came(self, count: int, total: int) -> None:
-        run = self._run
-        written = min(count, self._promised)
-        self._promised -= written
-        run.space.release(written)
-        run.stats.fetched += count
-        self._trouble.reached(total)
-        run.tell(BytesReceived(table=self._task.table, count=count))
+    def _count(self, count: int, total: int) -> None:
+        """Account for bytes that arrived; `total` is the position in the object after them."""
+        resources = self._resources
+        released = min(count, self._reserved)
+        self._reserved -= released
+        resources.disk_space.release(released)
+        resources.stats.fetched += count
+        self._retry.progress(total)
+        self._emit(BytesReceived(table=self._task.table, count=count))
         if not self._size and total > MOST_UNANNOUNCED:
             raise UnexpectedResponseError(f"An object of unknown length did not end after {total:,} bytes")

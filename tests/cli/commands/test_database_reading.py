@@ -1,4 +1,4 @@
-"""What only reads a database makes nothing, and knows whose data it holds."""
+"""Commands that only read a database create nothing, and know whose data it holds."""
 
 import json
 from collections.abc import Callable
@@ -30,7 +30,7 @@ Dap = Callable[..., Any]
         (("reconcile",), "usres*", 30),
     ],
 )
-def test_who_only_reads_makes_no_file(
+def test_commands_that_only_read_create_no_file(
     db: Dap,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -58,7 +58,7 @@ def test_who_only_reads_makes_no_file(
 
 
 @pytest.mark.parametrize("scheme", ["duckdb", "sqlite"])
-def test_a_file_that_is_there_is_read(db: Dap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+def test_an_existing_file_is_read(db: Dap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     monkeypatch.setenv("DAP_CONNECTION_STRING", f"{scheme}:{tmp_path / 'other'}")
     db("sync", tables="users")
     (planned,) = json.loads(db("sync", "--dry-run", "--json", tables="users").out)
@@ -68,32 +68,30 @@ def test_a_file_that_is_there_is_read(db: Dap, tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("words", [("reconcile", "--no-sync"), ("sync", "--dry-run")])
 def test_the_service_is_not_compared_with_a_sandboxs_database(
-    db: Dap, monkeypatch: pytest.MonkeyPatch, file: Path, words: tuple[str, ...]
+    loaded: Dap, monkeypatch: pytest.MonkeyPatch, file: Path, words: tuple[str, ...]
 ) -> None:
-    db("sync")
     before = file.read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(Session, "sandbox", False)
-        marked = db(*words)
+        marked = loaded(*words)
     assert marked.code == 54
     assert "holds a sandbox's data" in marked.err
     assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("words", [("reconcile", "--no-sync"), ("sync", "--dry-run")])
-def test_a_sandbox_is_not_compared_with_the_services_database(db: Dap, file: Path, words: tuple[str, ...]) -> None:
-    db("sync")
+def test_a_sandbox_is_not_compared_with_the_services_database(loaded: Dap, file: Path, words: tuple[str, ...]) -> None:
     for statement in ("DELETE FROM instructure_dap.dapkit_origin", "DROP TABLE instructure_dap.dapkit_origin"):
         with duckdb.connect(str(file)) as connection:
             connection.execute(statement)
         before = file.read_bytes()
-        refused = db(*words)
+        refused = loaded(*words)
         assert refused.code == 54
         assert "holds the service's data" in refused.err
         assert file.read_bytes() == before
 
 
-def test_by_the_machines_clock_a_sandboxs_logs_are_not_warned_of(db: Dap, dap: Dap, file: Path) -> None:
+def test_the_age_of_a_sandboxs_logs_is_not_measured_by_the_machines_clock(db: Dap, dap: Dap, file: Path) -> None:
     db("sync", namespace="canvas_logs", tables="web_logs")
     with duckdb.connect(str(file)) as connection:
         connection.execute("UPDATE instructure_dap.table_sync SET timestamp = timestamp - INTERVAL 900 DAY")

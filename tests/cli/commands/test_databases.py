@@ -1,4 +1,4 @@
-"""`sync`, `initdb`, `syncdb`, `listdb` and `dropdb`, from words to exit code, with a DuckDB file."""
+"""`sync`, `initdb`, `syncdb`, `listdb` and `dropdb`, from arguments to exit code, with a DuckDB file."""
 
 import json
 from collections.abc import Callable
@@ -13,6 +13,7 @@ import pytest
 from dapkit.cli.commands.listdb import result_sentence, staleness
 from dapkit.client.session import Session
 from dapkit.errors import LockedError, TableNotFoundError, TargetError, TargetUnreachableError
+from dapkit.replication.managed_tables import DropResult
 from dapkit.replication.options import ReplicateOptions
 from dapkit.targets.duckdb import target as duckdb_target
 from dapkit.targets.duckdb.target import duckdb_file
@@ -23,12 +24,12 @@ Dap = Callable[..., Any]
 
 
 def listed(db: Dap) -> list[dict[str, Any]]:
-    """Return what the books say."""
+    """Return the tables that are managed by dapkit."""
     lines: list[dict[str, Any]] = json.loads(db("listdb", "--omit-not-replicated", "--json").out)
     return lines
 
 
-def test_a_life_of_a_database(db: Dap) -> None:
+def test_initial_load_updates_and_drop(db: Dap) -> None:
     assert db("syncdb").code == 58
     first = db("initdb", "--json")
     made = json.loads(first.out)
@@ -37,8 +38,8 @@ def test_a_life_of_a_database(db: Dap) -> None:
         ("users", "initial-load"), ("courses", "initial-load"),
     ]  # fmt: skip
     assert db("initdb").code == 59
-    assert db("syncdb").code == 0
-    assert db("sync", tables="users,courses,wikis").code == 0
+    assert db("syncdb", tables="users").code == 0
+    assert db("sync", tables="courses,wikis").code == 0
     listed = json.loads(db("listdb", "--omit-not-replicated", "--json").out)
     assert [(line["name"], line["command"]) for line in listed] == [
         ("courses", "syncdb"), ("users", "syncdb"), ("wikis", "syncdb"),
@@ -48,8 +49,8 @@ def test_a_life_of_a_database(db: Dap) -> None:
     assert json.loads(db("listdb", "--omit-not-replicated", "--json").out) == []
 
 
-def test_tables_that_are_not_there_are_listed_with_nulls(db: Dap) -> None:
-    db("initdb", tables="users")
+def test_tables_that_are_not_in_the_database_are_listed_with_nulls(loaded: Dap) -> None:
+    db = loaded
     lines = {line["name"]: line for line in json.loads(db("listdb", "--non-interactive").out)}
     assert lines["wikis"] == {
         "name": "wikis", "timestamp": None, "staleness": None, "schema": None, "command": "initdb", "records": None,
@@ -67,9 +68,8 @@ def test_a_dry_run_changes_nothing(db: Dap) -> None:
     assert json.loads(db("listdb", "--omit-not-replicated", "--json").out) == []
 
 
-def test_tables_young_enough_are_left_alone(db: Dap) -> None:
-    db("sync")
-    made = json.loads(db("sync", "--if-stale", "100000d", "--json").out)
+def test_recently_updated_tables_are_skipped(loaded: Dap) -> None:
+    made = json.loads(loaded("sync", "--if-stale", "100000d", "--json").out)
     assert {table["action"] for table in made["tables"]} == {"skip"}
 
 
@@ -86,7 +86,7 @@ def test_tables_young_enough_are_left_alone(db: Dap) -> None:
         (("sync", "--on-bad-value", "ignore"), "--on-bad-value"),
     ],
 )
-def test_what_is_written_wrongly(db: Dap, words: tuple[str, ...], word: str) -> None:
+def test_invalid_arguments(db: Dap, words: tuple[str, ...], word: str) -> None:
     outcome = db(*words)
     assert outcome.code == 2
     assert word in outcome.err
@@ -99,23 +99,24 @@ def test_without_a_database_the_error_says_how_to_name_one(db: Dap, monkeypatch:
     assert "DAP_CONNECTION_STRING" in outcome.err
 
 
-def test_a_file_that_is_no_database(db: Dap, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_not_changed(db: Dap, tmp_path: Path) -> None:
     (tmp_path / "college.duckdb").write_text("mine" * 5000)
     outcome = db("sync")
     assert outcome.code == 51
     assert (tmp_path / "college.duckdb").read_text() == "mine" * 5000
 
 
-def test_dropping_what_is_not_there(db: Dap) -> None:
-    db("sync", tables="users")
+def test_if_one_table_does_not_exist_nothing_is_dropped(loaded: Dap) -> None:
     for words in ((), ("--yes",)):
-        outcome = db("dropdb", *words, tables="users,courses")
+        outcome = loaded("dropdb", *words, tables="users,wikis")
         assert outcome.code == 58
-        assert [line["name"] for line in listed(db)] == ["users"], "nothing was dropped"
+        assert "Nothing was dropped" in outcome.err
+        assert "initdb" not in outcome.err, "that hint is about loading"
+    assert [line["name"] for line in listed(loaded)] == ["courses", "users"]
 
 
-def test_a_table_that_is_not_on_the_books_is_filled_anew_when_that_is_asked_for(db: Dap, file: Path) -> None:
-    db("sync", tables="users")
+def test_a_half_loaded_table_is_reloaded_with_repair(loaded: Dap, file: Path) -> None:
+    db = loaded
     with duckdb.connect(str(file)) as connection:
         connection.execute("DELETE FROM instructure_dap.table_sync")
         connection.execute("DELETE FROM canvas.users WHERE id % 2 = 0")
@@ -127,15 +128,15 @@ def test_a_table_that_is_not_on_the_books_is_filled_anew_when_that_is_asked_for(
     assert db("reconcile", "--no-sync", tables="users").code == 0
 
 
-def test_dropping_all_of_nothing(db: Dap) -> None:
-    db("sync", tables="users")
-    assert json.loads(db("dropdb", "--json", tables="all").out)["dropped"] == ["users"]
-    again = db("dropdb", "--json", tables="all")
+def test_dropping_all_of_nothing_succeeds(loaded: Dap) -> None:
+    assert set(json.loads(loaded("dropdb", "--json", tables="all").out)["dropped"]) == {"courses", "users"}
+    again = loaded("dropdb", "--json", tables="all")
     assert (again.code, json.loads(again.out)["dropped"]) == (0, [])
 
 
-def test_what_the_database_does_not_drop_hinders_nothing_else(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
-    db("sync", tables="users,courses,wikis")
+def test_a_table_that_cannot_be_dropped_does_not_stop_the_others(loaded: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
+    db = loaded
+    db("sync", tables="wikis")
     drop = SqlTargetSession.drop
 
     def refusing(self: SqlTargetSession, namespace: str, table: str) -> None:
@@ -156,8 +157,9 @@ def test_what_the_database_does_not_drop_hinders_nothing_else(db: Dap, monkeypat
     assert "a view depends on it" in alone.err
 
 
-def test_nothing_more_is_tried_when_the_database_went_away(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
-    db("sync")
+def test_no_more_tables_are_tried_once_the_database_is_unreachable(
+    loaded: Dap, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tried: list[str] = []
 
     def away(_: SqlTargetSession, __: str, table: str) -> None:
@@ -165,22 +167,22 @@ def test_nothing_more_is_tried_when_the_database_went_away(db: Dap, monkeypatch:
         raise TargetUnreachableError("it is gone")
 
     monkeypatch.setattr(SqlTargetSession, "drop", away)
-    outcome = db("dropdb", "--json")
+    outcome = loaded("dropdb", "--json")
     assert (outcome.code, tried) == (51, ["users"])
     assert [each["table"] for each in json.loads(outcome.out)["failed"]] == ["users", "courses"]
 
 
-def test_a_table_that_is_not_on_the_books_is_dropped_when_it_is_named_and_meant(db: Dap, file: Path) -> None:
-    db("sync", tables="users,courses")
+def test_an_unmanaged_table_is_dropped_only_if_it_is_named_with_yes(loaded: Dap, file: Path) -> None:
+    db = loaded
     with duckdb.connect(str(file)) as connection:
         connection.execute("DELETE FROM instructure_dap.table_sync WHERE source_table = 'users'")
         connection.execute("CREATE VIEW canvas.seen AS FROM canvas.users")
     refused = db("dropdb", tables="courses,users")
     assert refused.code == 58
-    assert "users is not on the books" in refused.err
+    assert "users is not managed by dapkit" in refused.err
     assert "--yes" in refused.err
-    assert db("dropdb", "--yes", tables="courses,seen").code == 53, "a view is no table"
-    assert db("dropdb", "--yes", tables="user*").code == 30, "a pattern means the books"
+    assert db("dropdb", "--yes", tables="courses,seen").code == 53, "a view is not a table"
+    assert db("dropdb", "--yes", tables="user*").code == 30, "a pattern selects managed tables only"
     assert [line["name"] for line in listed(db)] == ["courses"]
     assert json.loads(db("dropdb", "--yes", "--json", tables="courses,users").out)["dropped"] == ["courses", "users"]
     with duckdb.connect(str(file)) as connection:
@@ -189,8 +191,8 @@ def test_a_table_that_is_not_on_the_books_is_dropped_when_it_is_named_and_meant(
     assert sync_states.code == 58
 
 
-def test_a_table_that_somebody_dropped_is_told_and_loaded_anew(db: Dap, file: Path) -> None:
-    db("sync", tables="users,courses")
+def test_a_manually_dropped_table_is_reported_and_loaded_again(loaded: Dap, file: Path) -> None:
+    db = loaded
     with duckdb.connect(str(file)) as connection:
         connection.execute("DROP TABLE canvas.users")
     rows = {line["name"]: line for line in listed(db)}
@@ -200,42 +202,45 @@ def test_a_table_that_somebody_dropped_is_told_and_loaded_anew(db: Dap, file: Pa
     assert refused.code == 58
     assert "no longer in the database" in refused.err
     assert "CREATE TABLE" in db("sync", "--dry-run", tables="users").out
-    assert db("sync", tables="users,courses").code == 0
+    assert db("sync", tables="users").code == 0
     assert {line["name"]: line["command"] for line in listed(db)} == {"users": "syncdb", "courses": "syncdb"}
 
 
 @pytest.mark.parametrize("answer", [True, False])
-def test_a_person_is_asked(db: Dap, monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
+def test_a_person_is_asked_before_tables_are_dropped(db: Dap, monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
     asked: list[str] = []
+    dropped: list[tuple[str, ...]] = []
 
     def confirm(question: str, **_: object) -> bool:
         asked.append(question)
         return answer
 
-    db("sync", tables="users")
+    def drop(target: FileTarget, namespace: str, tables: tuple[str, ...], **_: object) -> DropResult:
+        dropped.append(tables)
+        return DropResult(namespace=namespace, target=target.name, dropped=tables)
+
+    monkeypatch.setattr("dapkit.cli.commands.dropdb.drop_tables", drop)
     monkeypatch.setattr("dapkit.cli.commands.dropdb.is_terminal", lambda: True)
     monkeypatch.setattr("click.confirm", confirm)
     assert db("dropdb", tables="users").code == (0 if answer else 130)
     assert "users" in asked[0]
-    assert len(listed(db)) == (0 if answer else 1)
-    db("sync", tables="users")
+    assert dropped == ([("users",)] if answer else [])
     for words in (("--yes",), ("--non-interactive",)):
         assert db("dropdb", *words, tables="users").code == 0
-        db("sync", tables="users")
-    assert len(asked) == 1
+    assert (len(asked), len(dropped)) == (1, 3 if answer else 2)
 
 
-def test_for_scripts_of_the_official_client_the_list_is_what_that_prints(db: Dap) -> None:
-    db("sync", tables="users")
-    (line,) = json.loads(db("listdb", "--omit-not-replicated", "--non-interactive").out)
+def test_for_scripts_the_list_is_what_the_official_client_prints(loaded: Dap) -> None:
+    db = loaded
+    line, _ = json.loads(db("listdb", "--omit-not-replicated", "--non-interactive").out)
     assert list(line) == ["name", "timestamp", "staleness", "schema", "command", "records"]
-    (line,) = json.loads(db("listdb", "--omit-not-replicated", "--omit-record-count", "--non-interactive").out)
+    line, _ = json.loads(db("listdb", "--omit-not-replicated", "--omit-record-count", "--non-interactive").out)
     assert list(line) == ["name", "timestamp", "staleness", "schema", "command"]
 
 
-def test_the_list_tells_size_last_result_and_what_a_table_keeps(db: Dap, file: Path) -> None:
-    db("sync", tables="users")
-    (line,) = listed(db)
+def test_the_list_shows_size_last_result_and_extra_columns(loaded: Dap, file: Path) -> None:
+    db = loaded
+    _, line = listed(db)
     assert line["bytes"] > 0
     assert line["kept_columns"] == []
     last = line["last_result"]
@@ -248,9 +253,9 @@ def test_the_list_tells_size_last_result_and_what_a_table_keeps(db: Dap, file: P
             f" (now() AT TIME ZONE 'UTC', 'canvas', 'users', 'failed', '{failed}')"
         )
     shown = db("listdb", "--omit-not-replicated")
-    assert shown.out.splitlines()[1].endswith("failed: out-of-range, just now")
-    assert "users keeps mine" in shown.err
-    (line,) = listed(db)
+    assert shown.out.splitlines()[2].endswith("failed: out-of-range, just now")
+    assert "users has columns that its schema does not have: mine" in shown.err
+    _, line = listed(db)
     assert line["kept_columns"] == ["mine"]
     assert (line["last_result"]["code"], line["last_result"]["message"]) == ("out-of-range", "too long ago")
 
@@ -280,14 +285,14 @@ def test_staleness_is_written_as_the_official_client_does(seconds: float, text: 
         ({"event": "odd", "written": "many"}, -3, "odd, just now"),
     ],
 )
-def test_what_was_last_done_in_a_sentence(more: dict[str, Any], seconds: float, text: str) -> None:
+def test_the_last_result_in_words(more: dict[str, Any], seconds: float, text: str) -> None:
     now = datetime(2024, 3, 1, tzinfo=UTC)
     at = (now - timedelta(seconds=seconds)).isoformat()
     last = {"at": at, "written": None, "deleted": None, "code": None, "message": None} | more
     assert result_sentence(last, now) == text
 
 
-def test_without_a_home_the_stage_wants_a_name(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_folder_the_staging_folder_must_be_set(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -313,7 +318,7 @@ def at(folder: Path, moment: str) -> None:
     (folder / "home" / "clock.json").write_text(json.dumps({"data_time": moment}))
 
 
-def test_logs_expire_where_that_is_asked_for(db: Dap, tmp_path: Path) -> None:
+def test_logs_expire_with_expire_logs(db: Dap, tmp_path: Path) -> None:
     logs = {"namespace": "canvas_logs", "tables": "all"}
     db("sync", **logs)
     assert db("sync", "--expire-logs", "30d", **logs).code == 2
@@ -325,12 +330,12 @@ def test_logs_expire_where_that_is_asked_for(db: Dap, tmp_path: Path) -> None:
     done = db("sync", "--expire-logs", "31d", "--json", **logs)
     made = json.loads(done.out)
     (table,) = made["tables"]
-    assert (done.code, table["deleted"], made["gone"]) == (0, 0, [])
+    assert (done.code, table["deleted"], made["no_longer_in_service"]) == (0, 0, [])
     assert table["expired"] > 0
     assert f"{table['expired']:,} expired" in done.err
 
 
-def test_logs_that_were_left_too_long_are_told_of(db: Dap, tmp_path: Path) -> None:
+def test_stale_logs_are_reported(db: Dap, tmp_path: Path) -> None:
     logs = {"namespace": "canvas_logs", "tables": "web_logs"}
     db("sync", **logs)
     listing = ("listdb", "--omit-not-replicated", "--json")
@@ -344,8 +349,10 @@ def test_logs_that_were_left_too_long_are_told_of(db: Dap, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("verb", ["sync", "syncdb"])
-def test_a_table_that_is_gone_is_told_of(db: Dap, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
-    db("sync")
+def test_a_table_that_the_service_no_longer_has_is_reported(
+    loaded: Dap, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    db = loaded
 
     async def tables(*_: object) -> tuple[str, ...]:
         return ("courses",)
@@ -354,17 +361,19 @@ def test_a_table_that_is_gone_is_told_of(db: Dap, monkeypatch: pytest.MonkeyPatc
     result = db(verb, "--json", tables="all")
     made = json.loads(result.out)
     assert (result.code, [table["table"] for table in made["tables"]]) == (0, ["courses"])
-    assert made["gone"] == [{"table": "users", "watermark": "2026-09-01T00:00:00Z"}]
-    told = "users is no longer offered by the service"
-    assert told in result.err
+    assert made["no_longer_in_service"] == [{"table": "users", "watermark": "2026-09-01T00:00:00Z"}]
+    notice = "users is no longer offered by the service"
+    assert notice in result.err
     planned = db(verb, "--dry-run", "--json", tables="all")
     assert [table["table"] for table in json.loads(planned.out)] == ["courses"]
-    assert told in planned.err
+    assert notice in planned.err
 
 
 @pytest.mark.parametrize("words", [(), ("--no-sync",)])
-def test_a_table_that_is_gone_is_not_compared(db: Dap, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
-    db("sync")
+def test_a_table_that_the_service_no_longer_has_is_not_compared(
+    loaded: Dap, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    db = loaded
     submit = Session.submit
 
     async def tables(*_: object) -> tuple[str, ...]:
@@ -380,26 +389,30 @@ def test_a_table_that_is_gone_is_not_compared(db: Dap, monkeypatch: pytest.Monke
     result = db("reconcile", "--json", *words, tables="all")
     made = json.loads(result.out)
     assert (result.code, [table["table"] for table in made["tables"]], made["failed"]) == (0, ["courses"], [])
-    assert made["gone"] == [{"table": "users", "watermark": "2026-09-01T00:00:00Z"}]
+    assert made["no_longer_in_service"] == [{"table": "users", "watermark": "2026-09-01T00:00:00Z"}]
     assert result.err.count("users is no longer offered by the service") == 1
     only = json.loads(db("reconcile", "--json", *words, tables="use*").out)
-    assert (only["exit_code"], only["tables"], [table["table"] for table in only["gone"]]) == (0, [], ["users"])
+    assert (only["exit_code"], only["tables"], [table["table"] for table in only["no_longer_in_service"]]) == (
+        0,
+        [],
+        ["users"],
+    )
     named = db("reconcile", "--json", *words, tables="users")
     (failed,) = json.loads(named.out)["failed"]
     assert (named.code, failed["code"]) == (30, "table-not-found")
     assert "It stays in the database as of" in failed["hint"]
 
 
-def test_what_a_database_has_to_say_is_told_by_a_dry_run(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dry_run_shows_the_warning_of_a_target(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
     def with_warning(url: str) -> FileTarget:
         return replace(duckdb_file(Path(url.removeprefix("duckdb:"))), warning="Try it on a copy.")
 
     monkeypatch.setattr(duckdb_target, "target_of", with_warning)
-    assert "Try it on a copy." in db("sync", "--dry-run").err
+    assert "Try it on a copy." in db("sync", "--dry-run", tables="users").err
 
 
 @pytest.mark.parametrize("verb", ["sync", "initdb", "syncdb", "reconcile"])
-def test_waiting_reaches_the_engine(db: Dap, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+def test_wait_is_passed_on(db: Dap, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
     asked: list[ReplicateOptions] = []
 
     async def stopping(_: object, options: ReplicateOptions, *__: object, **___: object) -> None:

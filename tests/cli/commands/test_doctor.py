@@ -17,8 +17,8 @@ def test_with_the_sandbox_all_is_well(dap: Callable[..., Any], monkeypatch: pyte
     verdicts = {finding["check"]: finding["verdict"] for finding in made["findings"]}
     assert outcome.code == 0
     assert made["healthy"] is True
-    assert {"credentials", "login", "clock", "answer", "folder"} <= set(verdicts)
-    assert {verdicts[check] for check in ("credentials", "login", "clock", "answer", "folder")} == {"ok"}
+    assert {"credentials", "login", "clock", "response", "folder"} <= set(verdicts)
+    assert {verdicts[check] for check in ("credentials", "login", "clock", "response", "folder")} == {"ok"}
     assert not Path("downloads").exists()
 
 
@@ -26,7 +26,7 @@ def test_what_fails_is_a_line_with_what_to_do(dap: Callable[..., Any]) -> None:
     Path("downloads").touch()
     outcome = dap("doctor", "--base-url", "nonsense")
     assert outcome.code == 48
-    assert "Not well: credentials, address, folder." in outcome.err
+    assert "3 checks failed: credentials, address, folder" in outcome.err
     lines = outcome.out.splitlines()
     (place,) = (index for index, line in enumerate(lines) if line.startswith("fail  credentials"))
     assert "DAP_CLIENT_ID" in lines[place + 1]

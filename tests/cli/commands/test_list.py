@@ -39,7 +39,7 @@ def test_a_name_that_a_terminal_would_obey_is_written_out(
 def test_the_misspelt_namespace_of_the_official_pages_is_understood(dap: Callable[..., Any]) -> None:
     outcome = dap(*SANDBOX, "list", "--namespace", "canvas_log")
     assert (outcome.code, outcome.out) == (0, "web_logs\n")
-    assert "canvas_logs is taken instead" in outcome.err
+    assert "Using canvas_logs instead" in outcome.err
 
 
 def test_an_unknown_namespace_is_not_found(dap: Callable[..., Any]) -> None:

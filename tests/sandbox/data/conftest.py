@@ -1,4 +1,4 @@
-"""A small college, and its tables at chosen times."""
+"""A small dataset, and its tables at given times."""
 
 from collections.abc import Callable
 from functools import cache
@@ -28,7 +28,7 @@ def now() -> int:
 
 @pytest.fixture(scope="session")
 def rows(college: Dataset) -> Rows:
-    """Rows of a snapshot (since None) or an increment: ts, action, keys, values. Asked once, kept for all."""
+    """Return rows of a snapshot (since None) or an increment: ts, action, keys, values. Cached for the session."""
 
     @cache
     def fetch(table: Table, since: int | None, until: int) -> tuple[Row, ...]:

@@ -7,6 +7,8 @@ from dapkit.sandbox.data.catalogue import Catalogue, Column, Kind, parse_tables,
 
 LINES = [text for text in spec.read("tables.csv").splitlines() if not text.startswith("#")]
 HEADER = LINES[0].split(",")
+TABLES = spec_tables()
+CATALOGUE = Catalogue(TABLES)
 
 
 def line(**facts: str) -> dict[str, str]:
@@ -15,13 +17,13 @@ def line(**facts: str) -> dict[str, str]:
 
 def test_every_line_of_the_catalogue_becomes_a_column() -> None:
     columns = [(row["namespace"], row["table"], row["column"]) for row in csv.DictReader(LINES)]
-    parsed = [(table.namespace, table.name, column.name) for table in spec_tables() for column in table.columns]
+    parsed = [(table.namespace, table.name, column.name) for table in TABLES for column in table.columns]
     assert sorted(parsed) == sorted(columns)
     assert len(set(columns)) == len(columns)
 
 
 def test_namespaces_and_tables_are_found() -> None:
-    catalogue = Catalogue(spec_tables())
+    catalogue = CATALOGUE
     assert catalogue.namespaces() == ("canvas", "canvas_logs", "catalog", "new_quizzes")
     assert catalogue.tables("canvas_logs") == ("web_logs",)
     assert len(catalogue.tables("canvas")) == 93
@@ -49,21 +51,21 @@ def test_namespaces_and_tables_are_found() -> None:
         ("canvas_logs.web_logs.web_application_action", Kind.OPEN_ENUM),
     ],
 )
-def test_words_become_kinds(name: str, kind: Kind) -> None:
+def test_kinds_of_columns(name: str, kind: Kind) -> None:
     namespace, table, column = name.split(".")
-    columns = {each.name: each for each in Catalogue(spec_tables()).table(namespace, table).columns}
+    columns = {each.name: each for each in CATALOGUE.table(namespace, table).columns}
     assert columns[column].kind is kind
 
 
 def test_an_array_s_limits_belong_to_its_items() -> None:
-    keys = {column.name: column for column in Catalogue(spec_tables()).table("canvas", "developer_keys").columns}
+    keys = {column.name: column for column in CATALOGUE.table("canvas", "developer_keys").columns}
     uris = keys["redirect_uris"]
     assert uris.items == Column(name="", kind=Kind.STRING, max_length=255)
     assert uris.max_length is None
 
 
 def test_nested_properties_keep_their_order_and_requirement() -> None:
-    groups = Catalogue(spec_tables()).table("canvas", "assignment_groups")
+    groups = CATALOGUE.table("canvas", "assignment_groups")
     rules = next(column for column in groups.value if column.name == "rules")
     assert [field.name for field in rules.fields] == ["drop_highest", "drop_lowest", "never_drop"]
     assert [field.nullable for field in rules.fields] == [True, True, False]
@@ -76,6 +78,6 @@ def test_the_unspecified_marker_is_not_a_value() -> None:
     assert table.value[0].values == ("a", "b")
 
 
-def test_an_unknown_type_is_named() -> None:
+def test_an_unknown_type_is_reported() -> None:
     with pytest.raises(ValueError, match=r"'string' with format 'colour'"):
         parse_tables([line(column="c", type="string", format="colour")], {})

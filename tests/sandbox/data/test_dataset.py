@@ -1,4 +1,4 @@
-"""The law, snapshot(t1) + increment(t1, t2) = snapshot(t2), and what the façade promises."""
+"""snapshot(t1) + increment(t1, t2) = snapshot(t2), and the other guarantees of the dataset."""
 
 import datetime
 import hashlib
@@ -11,15 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dapkit.sandbox.data import edge
+from dapkit.sandbox.data import edge_cases
 from dapkit.sandbox.data.catalogue import Catalogue, Table, spec_tables
 from dapkit.sandbox.data.dataset import DataQuery, Dataset, Part
 from dapkit.sandbox.data.timeline import DAY, DECADE, ORIGIN, REFRESH
 
 Row = tuple[Any, ...]
 Rows = Callable[[Table, int | None, int], tuple[Row, ...]]
-CATALOGUE = Catalogue((*spec_tables(), *edge.TABLES))
-LOG_LIFE = 30 * DAY
+CATALOGUE = Catalogue((*spec_tables(), *edge_cases.TABLES))
+LOG_RETENTION = 30 * DAY
 REFRESHES = DECADE // REFRESH
 
 
@@ -28,14 +28,14 @@ def moment(milliseconds: int) -> datetime.datetime:
 
 
 def keyed(table: Table, found: tuple[Row, ...]) -> dict[Row, Row]:
-    """Return ts and values by key; no key may come twice."""
+    """Return ts and values by key. Keys must be unique."""
     width = 2 + len(table.key)
     state = {row[2:width]: (row[0], *row[width:]) for row in found}
     assert len(state) == len(found)
     return state
 
 
-def applied(table: Table, state: dict[Row, Row], increment: tuple[Row, ...]) -> dict[Row, Row]:
+def apply(table: Table, state: dict[Row, Row], increment: tuple[Row, ...]) -> dict[Row, Row]:
     changes = keyed(table, increment)
     after = dict(state)
     for row in increment:
@@ -49,61 +49,82 @@ def applied(table: Table, state: dict[Row, Row], increment: tuple[Row, ...]) -> 
     return after
 
 
-def check_law(table: Table, rows: Rows, since: int, until: int) -> None:
+def check_snapshot_plus_increment(table: Table, rows: Rows, since: int, until: int) -> None:
     before, after = keyed(table, rows(table, None, since)), keyed(table, rows(table, None, until))
     increment = rows(table, since, until)
     assert all(moment(since) < row[0] <= moment(until) for row in increment)
     if table.namespace == "canvas_logs":
-        before = {key: row for key, row in before.items() if row[0] > moment(until - LOG_LIFE)}
-    # By their texts, since NaN is not equal to itself.
-    assert repr(sorted(applied(table, before, increment).items(), key=repr)) == repr(sorted(after.items(), key=repr))
+        before = {key: row for key, row in before.items() if row[0] > moment(until - LOG_RETENTION)}
+    # Compare texts, because NaN is not equal to itself.
+    assert repr(sorted(apply(table, before, increment).items(), key=repr)) == repr(sorted(after.items(), key=repr))
 
 
-@pytest.mark.parametrize("table", tuple(CATALOGUE), ids=lambda table: table.qualified)
-def test_snapshot_and_increment_make_the_next_snapshot(table: Table, rows: Rows, now: int) -> None:
-    check_law(table, rows, now - 250 * DAY, now)
+# One table for each way in which rows are created, change and disappear, and for each kind of key. The others are slow
+# because there are many of them.
+VARIETY = {
+    *("canvas.roles", "canvas.users", "catalog.orders", "canvas.enrollments", "canvas.favorites"),
+    *("canvas.submission_versions", "canvas.score_statistics", "canvas.assignment_overrides", "canvas_logs.web_logs"),
+    *("catalog.order_items", "new_quizzes.quiz_submissions", "edge.composite_keys", "edge.text_keys"),
+    *("edge.identifiers", "edge.float_specials", "edge.nested", "edge.single", "edge.empty"),
+}
 
 
-LIVELY = (
-    *("canvas.submissions", "canvas.enrollments", "canvas.favorites", "canvas.submission_versions"),
-    *("canvas_logs.web_logs", "catalog.orders", "edge.many_parts", "edge.composite_keys"),
+@pytest.mark.parametrize(
+    "table",
+    [
+        pytest.param(table, id=table.qualified, marks=() if table.qualified in VARIETY else pytest.mark.slow)
+        for table in CATALOGUE
+    ],
 )
+def test_snapshot_plus_increment_is_the_next_snapshot(table: Table, rows: Rows, now: int) -> None:
+    check_snapshot_plus_increment(table, rows, now - 250 * DAY, now)
 
 
-@pytest.mark.parametrize("name", LIVELY)
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("canvas.submission_versions", "canvas.favorites"),
+        pytest.param("canvas_logs.web_logs", marks=pytest.mark.slow),
+        pytest.param("canvas.submissions", marks=pytest.mark.slow),
+        pytest.param("catalog.orders", marks=pytest.mark.slow),
+        pytest.param("edge.many_parts", marks=pytest.mark.slow),
+    ],
+)
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, REFRESHES), st.integers(0, REFRESHES))
-def test_the_law_holds_between_any_refreshes(name: str, rows: Rows, first: int, second: int) -> None:
+def test_snapshot_plus_increment_between_any_refreshes(name: str, rows: Rows, first: int, second: int) -> None:
     table = CATALOGUE.table(*name.split("."))
-    check_law(table, rows, ORIGIN + min(first, second) * REFRESH, ORIGIN + max(first, second) * REFRESH)
+    check_snapshot_plus_increment(
+        table, rows, ORIGIN + min(first, second) * REFRESH, ORIGIN + max(first, second) * REFRESH
+    )
 
 
 @pytest.mark.parametrize("name", ["canvas.users", "canvas.submissions", "canvas.favorites"])
-def test_a_change_is_in_the_increment_that_ends_with_it(name: str, rows: Rows, now: int) -> None:
+def test_an_increment_includes_its_end_and_excludes_its_start(name: str, rows: Rows, now: int) -> None:
     table = CATALOGUE.table(*name.split("."))
     changes = rows(table, now - 400 * DAY, now)
-    for row in changes[:: max(1, len(changes) // 12)]:
+    for row in changes[:: max(1, len(changes) // 2)]:
         last = round((row[0] - moment(0)) / datetime.timedelta(milliseconds=1))
         key = row[2 : 2 + len(table.key)]
         assert key in keyed(table, rows(table, last - 1, last))
         assert key not in keyed(table, rows(table, last, last + 1))
 
 
-def test_rows_are_made_changed_and_deleted(rows: Rows, now: int) -> None:
+def test_rows_are_updated_and_deleted(rows: Rows, now: int) -> None:
     versions = CATALOGUE.table("canvas", "submission_versions")
     actions = [row[1] for row in rows(versions, now - 2000 * DAY, now)]
     assert {"U", "D"} == set(actions)
     users = CATALOGUE.table("canvas", "users")
     place = 2 + [column.name for column in users.columns].index("deleted_at")
-    gone = [row for row in rows(users, None, now) if row[place] is not None]
-    assert gone
-    assert all(row[place] == row[0] for row in gone)
+    deleted = [row for row in rows(users, None, now) if row[place] is not None]
+    assert deleted
+    assert all(row[place] == row[0] for row in deleted)
 
 
-def test_a_day_brings_changes_to_a_small_college() -> None:
+def test_each_refresh_changes_a_small_college() -> None:
     college = Dataset()
     changed = 0
-    for name in college.tables("canvas"):
+    for name in ("users", "enrollments", "submissions", "discussion_entries", "asset_user_accesses"):
         query = DataQuery(
             namespace="canvas",
             table=name,
@@ -112,7 +133,7 @@ def test_a_day_brings_changes_to_a_small_college() -> None:
             until_ms=ORIGIN + DECADE,
         )
         changed += sum(map(college.count, college.parts(query)))
-    assert changed > 100
+    assert changed > 50
 
 
 def ask(table: str, **facts: Any) -> DataQuery:
@@ -120,23 +141,22 @@ def ask(table: str, **facts: Any) -> DataQuery:
     return DataQuery(**{"namespace": namespace, "table": name, "format": "jsonl", **facts})
 
 
-def test_parts_are_full_and_count_themselves(now: int) -> None:
-    college = Dataset(scale=0.03, part_rows=300)
-    query = ask("canvas.submissions", until_ms=now)
-    parts = college.parts(query)
+def test_parts_are_full_and_count_themselves(rows: Rows, now: int) -> None:
+    college = Dataset(scale=0.03, part_rows=15)
+    parts = college.parts(ask("canvas.favorites", until_ms=now))
     assert len(parts) > 3
     assert [part.index for part in parts] == list(range(len(parts)))
     assert {part.count for part in parts} == {len(parts)}
-    whole = Dataset(scale=0.03).rows(Dataset(scale=0.03).parts(query)[0])
-    assert [row for part in parts for row in college.rows(part)] == whole
-    assert sum(map(college.count, parts)) == len(whole)
+    complete = rows(CATALOGUE.table("canvas", "favorites"), None, now)
+    assert tuple(row for part in parts for row in college.rows(part)) == complete
+    assert sum(map(college.count, parts)) == len(complete)
 
 
-def test_a_table_may_ask_for_more_parts(college: Dataset, now: int) -> None:
+def test_a_table_may_have_more_parts(college: Dataset, now: int) -> None:
     assert len(college.parts(ask("edge.many_parts", until_ms=now))) > 10
 
 
-def test_nothing_is_one_part_of_a_snapshot_and_none_of_an_increment(college: Dataset, now: int, tmp_path: Path) -> None:
+def test_an_empty_snapshot_has_one_part_and_an_empty_increment_none(college: Dataset, now: int, tmp_path: Path) -> None:
     query = ask("edge.empty", until_ms=now)
     assert college.parts(query) == (Part(query=query, index=0, count=1, ranges=()),)
     assert college.write(college.parts(query)[0], tmp_path / "empty.gz") == 0
@@ -145,7 +165,7 @@ def test_nothing_is_one_part_of_a_snapshot_and_none_of_an_increment(college: Dat
     assert len(college.rows(college.parts(ask("edge.single", until_ms=now))[0])) == 1
 
 
-def test_names_that_are_not_known(college: Dataset, now: int) -> None:
+def test_unknown_names(college: Dataset, now: int) -> None:
     for call in (
         lambda: college.tables("canvas_log"),
         lambda: college.schema("canvas", "web_logs", 0),
@@ -156,32 +176,31 @@ def test_names_that_are_not_known(college: Dataset, now: int) -> None:
             call()
 
 
-def test_what_there_is(college: Dataset, now: int) -> None:
+def test_namespaces_tables_and_schemas(college: Dataset, now: int) -> None:
     assert college.namespaces() == ("canvas", "canvas_logs", "catalog", "new_quizzes", "edge")
     assert "composite_keys" in college.tables("edge")
     schema, version = college.schema("canvas", "users", 0)
     assert "sortable_name" in schema["properties"]["value"]["properties"]
     assert version >= 1
     assert college.earliest("canvas", "users", now) == ORIGIN
-    assert college.earliest("canvas_logs", "web_logs", now) == now - LOG_LIFE
+    assert college.earliest("canvas_logs", "web_logs", now) == now - LOG_RETENTION
 
 
-@pytest.mark.parametrize("format", ["jsonl", "csv", "tsv", "parquet"])
-def test_a_part_is_the_same_bytes_anywhere(format: str, now: int, tmp_path: Path) -> None:  # noqa: A002 - the service's word
-    query = ask("canvas.discussion_topics", format=format, until_ms=now)
+@pytest.mark.parametrize("format", ["jsonl", "parquet"])
+def test_a_part_has_the_same_bytes_in_every_process_and_thread(format: str, now: int, tmp_path: Path) -> None:  # noqa: A002 - the service's word
+    query = ask("edge.many_parts", format=format, until_ms=now)
 
     def digest(number: int) -> str:
-        college = Dataset(scale=0.05) if number % 2 else shared
         path = tmp_path / str(number)
-        assert college.write(college.parts(query)[0], path) > 50
+        assert datasets[number % 2].write(datasets[0].parts(query)[0], path) > 10
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
-    shared = Dataset(scale=0.05)
+    datasets = [Dataset(), Dataset()]
     with ThreadPoolExecutor(4) as pool:
-        assert len(set(pool.map(digest, range(6)))) == 1
+        assert len(set(pool.map(digest, range(4)))) == 1
 
 
-def test_another_seed_is_another_college(now: int) -> None:
+def test_another_seed_gives_other_values(now: int) -> None:
     query = ask("canvas.users", until_ms=now)
     first, second = Dataset(scale=0.01), Dataset(scale=0.01, seed=2)
     ours, theirs = (each.rows(each.parts(query)[0]) for each in (first, second))

@@ -1,18 +1,18 @@
 import json
 
-from dapkit.sandbox.data import edge
+from dapkit.sandbox.data import edge_cases
 from dapkit.sandbox.data.catalogue import Catalogue, Column, Kind, Table, spec_tables
 from dapkit.sandbox.data.json_schema import json_schema
 
 
 def schema_of(**facts: object) -> dict[str, object]:
-    column = Column(name="c", **facts)  # type: ignore[arg-type]  # the facts of one column, as the test has them
+    column = Column(name="c", **facts)  # type: ignore[arg-type]  # the arguments come from the test
     table = Table(namespace="n", name="t", key=(), value=(column,))
     properties = json_schema(table)["properties"]["value"]["properties"]["c"]
     return {name: value for name, value in properties.items() if name != "description"}
 
 
-def test_a_whole_schema() -> None:
+def test_a_complete_schema() -> None:
     table = Table(
         namespace="canvas",
         name="user_notes",
@@ -101,7 +101,7 @@ def test_kinds_that_are_more_than_type_and_format() -> None:
 
 
 def test_every_table_has_a_schema_of_its_columns() -> None:
-    for table in Catalogue((*spec_tables(), *edge.TABLES)):
+    for table in Catalogue((*spec_tables(), *edge_cases.TABLES)):
         schema = json.loads(json.dumps(json_schema(table)))
         properties = schema["properties"]
         assert list(properties["key"]["properties"]) == [column.name for column in table.key]

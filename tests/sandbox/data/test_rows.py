@@ -1,4 +1,4 @@
-"""Rows stay the same across versions of DuckDB, seeds of the process and order of asking."""
+"""Rows are the same for all versions of DuckDB, all processes and any order of requests."""
 
 import hashlib
 from collections.abc import Callable
@@ -19,26 +19,26 @@ GOLDEN = {
     "edge.texts": "b8b83ddcee52dc4ae442beb73270a6542e2cc344d7d59083f2c2214883a9fb64",
     "edge.nested": "52c60954a0aeda8f18268ca9faf92b93559f1b66eafa79fc4ac0c1ca448230f0",
 }
-"""SHA-256 of the rows' texts. They change when the shape of the college changes, and only then: resuming a run of
-the sandbox, and its published figures, rely on it."""
+"""SHA-256 of the texts of the rows. Change a digest only if the data is meant to change: resuming a run against the
+sandbox, and published figures, rely on the same rows."""
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_rows_are_these(name: str, college: Dataset, rows: Rows) -> None:
+def test_golden_digests(name: str, college: Dataset, rows: Rows) -> None:
     namespace, _, table = name.partition(".")
     found = rows(college.catalogue.table(namespace, table), None, ORIGIN + 3000 * DAY)
     text = "\n".join(map(repr, found))
     assert hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() == GOLDEN[name]
 
 
-def test_rows_come_in_the_order_of_their_numbers(college: Dataset, rows: Rows, now: int) -> None:
+def test_rows_are_ordered_by_number(college: Dataset, rows: Rows, now: int) -> None:
     keys = [row[2] for row in rows(college.catalogue.table("canvas", "enrollments"), None, now)]
     assert keys == sorted(keys)
 
 
 def test_a_part_s_rows_do_not_depend_on_the_parts_before(college: Dataset, now: int) -> None:
     query = DataQuery(namespace="edge", table="many_parts", format="jsonl", until_ms=now)
-    parts = college.parts(query)
+    parts = college.parts(query)[:4]
     assert [college.rows(part) for part in reversed(parts)] == [college.rows(part) for part in parts][::-1]
 
 

@@ -1,4 +1,4 @@
-"""Every value of every table against what its schema promises."""
+"""Every value of every table fits its schema."""
 
 import datetime
 import ipaddress
@@ -6,16 +6,17 @@ import json
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
 
-from dapkit.sandbox.data import edge
+from dapkit.sandbox.data import edge_cases
 from dapkit.sandbox.data.catalogue import TRUNCATED, UNSPECIFIED, Catalogue, Column, Kind, Table, spec_tables
 from dapkit.sandbox.data.values import class_name, physical_type, table_name
 
 Rows = Callable[[Table, int | None, int], tuple[tuple[Any, ...], ...]]
-TABLES = tuple(Catalogue((*spec_tables(), *edge.TABLES)))
+TABLES = tuple(Catalogue((*spec_tables(), *edge_cases.TABLES)))
 BITS = {Kind.INT16: 15, Kind.INT32: 31, Kind.INT64: 63}
 
 
@@ -84,17 +85,22 @@ def fits(column: Column, value: Any) -> bool:
 
 
 @pytest.mark.parametrize(
-    "table", [table for table in TABLES if table.name != "far_years"], ids=lambda table: table.qualified
+    "pattern",
+    ["canvas*.*", "catalog.*", "new_quizzes.*", "edge.[!w]*", pytest.param("edge.wide", marks=pytest.mark.slow)],
 )
-def test_every_value_keeps_the_promises_of_its_column(table: Table, rows: Rows, now: int) -> None:
-    for row in rows(table, None, now):
-        for column, value in zip(table.columns, row[2:], strict=True):
-            assert fits(column, value), (column, value)
+def test_every_value_fits_its_column(pattern: str, rows: Rows, now: int) -> None:
+    for table in TABLES:
+        if fnmatchcase(table.qualified, pattern) and table.name != "far_years":
+            for position, column in enumerate(table.columns, start=2):
+                # Equal values are checked only once.
+                values = {repr(row[position]): row[position] for row in rows(table, None, now)}
+                for value in values.values():
+                    assert fits(column, value), (table.qualified, column, value)
 
 
-def test_far_years_are_there_which_python_cannot_hold() -> None:
-    assert "12024" in edge.VALUES["edge.far_years.a_date_time"]
-    assert "-43" in edge.VALUES["edge.far_years.a_date_time"]
+def test_there_are_years_that_python_cannot_represent() -> None:
+    assert "12024" in edge_cases.VALUES["edge.far_years.a_date_time"]
+    assert "-43" in edge_cases.VALUES["edge.far_years.a_date_time"]
 
 
 def column_values(rows: Rows, now: int, kind: Kind, *, nullable: bool | None = None) -> list[Any]:
@@ -107,7 +113,7 @@ def column_values(rows: Rows, now: int, kind: Kind, *, nullable: bool | None = N
     return found
 
 
-def test_the_known_tables_too_hold_what_breaks_careless_readers(rows: Rows, now: int) -> None:
+def test_known_tables_have_difficult_values_at_low_rates(rows: Rows, now: int) -> None:
     texts = column_values(rows, now, Kind.STRING) + column_values(rows, now, Kind.TRUNCATABLE)
     shares = {text: texts.count(text) / len(texts) for text in ("", "NULL", "\\N", TRUNCATED)}
     assert all(0 < share < 0.01 for share in shares.values()), shares
@@ -119,8 +125,8 @@ def test_the_known_tables_too_hold_what_breaks_careless_readers(rows: Rows, now:
     assert 0.05 < sum(nulls) / len(nulls) < 0.6
 
 
-def test_open_enums_hold_other_values_too(rows: Rows, now: int) -> None:
-    catalogue = Catalogue((*spec_tables(), *edge.TABLES))
+def test_open_enums_have_other_values_too(rows: Rows, now: int) -> None:
+    catalogue = Catalogue((*spec_tables(), *edge_cases.TABLES))
     for namespace, name, column in (
         ("edge", "enumerations", "open"),
         ("canvas_logs", "web_logs", "web_application_controller"),
@@ -134,13 +140,13 @@ def test_open_enums_hold_other_values_too(rows: Rows, now: int) -> None:
 
 
 def test_nested_values_are_sometimes_null_as_a_whole(rows: Rows, now: int) -> None:
-    table = Catalogue(edge.TABLES).table("edge", "nested")
+    table = Catalogue(edge_cases.TABLES).table("edge", "nested")
     settings = [row[3] for row in rows(table, None, now)]
     assert None in settings
     assert any(value and not all(value.values()) for value in settings)
 
 
-def test_classes_and_tables_have_each_other_s_names() -> None:
+def test_class_names_and_table_names() -> None:
     for name in ("WikiPage", "DiscussionTopic", "Quiz", "CourseSection", "Category"):
         assert class_name(f"canvas.{table_name(name)}") in (name, f"{name}ze")
     assert table_name("QuizSubmission") == "quiz_submissions"

@@ -11,7 +11,7 @@ from tests.contract.values import FAMILIES
 from tests.support.table_schemas import TEXT, Node, table_of
 from tests.support.tsv_parts import Layout, Row, write_parts
 
-from dapkit.decode.tsv import Header, blocks, common_header
+from dapkit.decode.tsv import Header, common_header, row_blocks
 from dapkit.errors import BadValueError, IntegrityError
 from dapkit.targets.base import BadValues, DataFiles, Load, LoadOptions
 from dapkit.targets.mssql.row_conversion import UTF8, RowConverter, codec_of
@@ -37,7 +37,7 @@ def read(
     header = common_header(parts.paths, table, action=True)
     repairs = ValueRepairs(load, "SQL Server")
     converter = RowConverter(table, header, pages or {}, repairs)
-    made = [row for path in parts.paths for row in converter.rows(blocks(path))]
+    made = [row for path in parts.paths for row in converter.rows(row_blocks(path))]
     repairs.save()
     assert [row[:3] for row in made] == [(MOMENT, "U", number) for number in range(len(values))]
     return [row[3] for row in made], dict(repairs.counts)

@@ -147,7 +147,7 @@ def test_rows_longer_than_the_first_room_are_loaded_once(fixture: TableFixture, 
 
 
 def test_a_row_longer_than_there_is_room_for_is_refused(fixture: TableFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LINE_ROOMS", (1 << 20, 2 << 20))
+    monkeypatch.setattr(module, "LINE_SIZES", (1 << 20, 2 << 20))
     for length in (3_000_000, 9_000_000):
         with pytest.raises(IntegrityError):
             fixture.initial_load(TABLE, [{"id": 1, "name": "x" * length}])

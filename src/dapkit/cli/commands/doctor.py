@@ -1,14 +1,12 @@
-"""`dap doctor`: what is wrong, and what to do."""
+"""`dap doctor`: checks that find the cause of problems."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.doctor_checks import examine
-from dapkit.cli.doctor_findings import Finding, Verdict
-from dapkit.cli.formatting import names
+from dapkit.cli.doctor_checks import Finding, Verdict, examine
+from dapkit.cli.formatting import count, names
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -17,7 +15,7 @@ from dapkit.cli.options import (
     output_option,
     settings_of,
 )
-from dapkit.cli.settings import Settings
+from dapkit.cli.run_command import RUN_AGAIN
 from dapkit.cli.signals import run_until_stopped
 from dapkit.errors import DiagnosisError
 
@@ -34,31 +32,29 @@ Examples:
 @global_options
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
-    """Find out what is wrong with credentials, network or disk.
+    """Check credentials, network, clock and disk.
 
-    Looks at credentials, proxy, name, certificate, login, clock, the service's answer, the output folder and
-    the installation; says of each what to do. Nothing is changed.
+    Checks the credentials, proxy, host name, certificate, login, clock, the service's response, the output folder
+    and the installation, and shows how to fix each problem. Changes nothing.
     """
     settings = settings_of(context)
     with Console(settings.messages) as console:
-        findings = run_until_stopped(
-            lambda: _examine(settings, given["output_directory"], console),
-            farewell="Run the command again.",
-            at_once=console.still,
-        )
-        bad = [finding.check for finding in findings if finding.verdict is Verdict.FAIL]
+
+        async def show() -> list[Finding]:
+            findings = []
+            async for finding in examine(settings.connection, given["output"], console.on_event):
+                findings.append(finding)
+                if not settings.messages.json:
+                    for line in finding.lines():
+                        console.result(line)
+            return findings
+
+        for notice in settings.notices:
+            console.notice(notice)
+        findings = run_until_stopped(show, hint=RUN_AGAIN, at_once=console.stop_progress)
+        failed = [finding.check for finding in findings if finding.verdict is Verdict.FAIL]
         if settings.messages.json:
-            console.json_result({"healthy": not bad, "findings": [finding.as_dict() for finding in findings]})
-    if bad:
-        message = f"Not well: {names(bad)}."
-        raise DiagnosisError(message, hint="Do what stands beside each, then run dap doctor again.")
-
-
-async def _examine(settings: Settings, folder: Path, console: Console) -> list[Finding]:
-    findings = []
-    async for finding in examine(settings.connection, folder, console.on_event):
-        findings.append(finding)
-        if not settings.messages.json:
-            for line in finding.lines():
-                console.result(line)
-    return findings
+            console.json_result({"healthy": not failed, "findings": [finding.as_dict() for finding in findings]})
+    if failed:
+        message = f"{count(len(failed), 'check')} failed: {names(failed)}"
+        raise DiagnosisError(message, hint="Follow the hint next to each check, then run dap doctor again.")

@@ -1,5 +1,6 @@
-"""`dap dropdb`: tables taken out of a database."""
+"""`dap dropdb`: tables dropped from a database."""
 
+import sys
 from typing import Any
 
 import click
@@ -17,44 +18,62 @@ from dapkit.cli.options import (
     option,
     settings_of,
 )
-from dapkit.cli.summary import failure_lines
-from dapkit.cli.sync_command import connection_string_option, is_terminal, target_from
-from dapkit.errors import InterruptedRunError
-from dapkit.export.selection import split_tables
+from dapkit.cli.parameters import table_names
+from dapkit.cli.summary import failed_objects, failure_lines
+from dapkit.cli.sync_command import connection_string_option
+from dapkit.config.settings import database_url
+from dapkit.errors import InterruptedRunError, NotReplicatedError
 from dapkit.replication.managed_tables import DropResult, drop_tables
+from dapkit.targets.registry import target_of
 
 EPILOG = """\b
 Examples:
-  dap dropdb --namespace canvas --table 'quiz*' --connection-string duckdb:college.duckdb
-  dap dropdb --namespace canvas --table courses --connection-string postgresql://user:password@host/database
+  dap dropdb --namespace canvas --table 'quiz*' \\
+      --connection-string duckdb:college.duckdb
+  dap dropdb --namespace canvas --table courses \\
+      --connection-string postgresql://user:password@host/database
 \b
-Patterns and all mean tables on the books. One that is there without being on them (a load broke off) is
-dropped if it is named and --yes is given. No credentials are needed.
+Patterns and all select only tables managed by dapkit. A table that is not
+managed, for example after an interrupted load, is dropped only if you name it
+and use --yes. No credentials are needed.
 """
 
 
 @click.command("dropdb", cls=SectionedCommand, context_settings=HELP_NAMES, epilog=EPILOG)
 @namespace_option
-@option("--table", required=True, multiple=True, metavar="NAMES", help="Tables to drop: names, patterns, or all.")
+@option(
+    "--table",
+    "tables",
+    required=True,
+    multiple=True,
+    metavar="NAMES",
+    callback=table_names,
+    help="Tables to drop: names, patterns, or all.",
+)
 @connection_string_option
-@flag("--yes", help="Do not ask, and drop tables too that are named and not on the books.")
+@flag("--yes", help="Do not ask; also drop named tables that are not managed by dapkit.")
 @json_option
 @global_options
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
     """Drop tables from a database.
 
-    They are taken off its books, with the enum types and lookup tables that were made for them.
+    This also removes their sync state, and the enum types and lookup tables that were created for them.
     """
     settings = settings_of(context)
-    target = target_from(given, settings.connection.environ)
-    wanted = split_tables(given["table"])
-    if is_terminal() and settings.messages.interactive and not given["yes"]:
-        question = f"Drop {names(wanted)} of {given['namespace']} from {target.name}?"
+    target, tables = target_of(database_url(given["to"])), given["tables"]
+    # Scripts are not asked: they have no terminal, or use --non-interactive, as with the official client.
+    if is_terminal() and not settings.messages.non_interactive and not given["yes"]:
+        question = f"Drop {names(tables)} of {given['namespace']} from {target.name}?"
         if not click.confirm(question, err=True):
-            raise InterruptedRunError("Nothing was dropped.", hint="Use --yes to drop without being asked.")
+            raise InterruptedRunError("Nothing was dropped", hint="Use --yes to drop tables without confirmation.")
     with Console(settings.messages) as console:
-        result = drop_tables(target, given["namespace"], wanted, unbooked=given["yes"])
+        try:
+            result = drop_tables(target, given["namespace"], tables, include_unmanaged=given["yes"])
+        except NotReplicatedError as refused:
+            if refused.hint == NotReplicatedError.default_hint:  # which is about loading
+                refused.hint = "Nothing was dropped. `dap listdb` lists the tables that are managed by dapkit."
+            raise
         error = error_of(len(result.dropped), result.failed)
         if settings.messages.json:
             console.json_result(
@@ -63,16 +82,21 @@ def command(context: click.Context, /, **given: Any) -> None:
                     "exit_code": error.exit_code if error else 0,
                     "target": result.target,
                     "dropped": list(result.dropped),
-                    "failed": [{**failure.error.as_dict(), "table": failure.table} for failure in result.failed],
+                    "failed": failed_objects(result.failed),
                 }
             )
-        console.tell(lines(result), failed=bool(result.failed))
+        console.print(lines(result), failed=bool(result.failed))
     if error is not None:
         raise error
 
 
+def is_terminal() -> bool:
+    """Whether a person can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def lines(result: DropResult) -> list[str]:
-    """Return the outcome for people; when not all went, which did."""
+    """Return the result for people; the dropped tables are named if others failed."""
     which = f": {names(result.dropped)}" if result.dropped and result.failed else ""
-    told = [line for failure in result.failed for line in failure_lines(failure)]
-    return [*told, f"{count(len(result.dropped), 'table')} dropped from {result.target}{which}."]
+    failures = [line for failure in result.failed for line in failure_lines(failure)]
+    return [*failures, f"{count(len(result.dropped), 'table')} dropped from {result.target}{which}."]

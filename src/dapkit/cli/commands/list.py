@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from dapkit.api.connection import connect
 from dapkit.cli.console import Console
 from dapkit.cli.options import (
     HELP_NAMES,
@@ -14,8 +13,7 @@ from dapkit.cli.options import (
     namespace_option,
     settings_of,
 )
-from dapkit.cli.settings import Settings
-from dapkit.cli.signals import run_until_stopped
+from dapkit.cli.run_command import run_connected
 from dapkit.export.selection import ALL, resolve_tables
 
 EPILOG = """\b
@@ -33,25 +31,15 @@ Examples:
 def command(context: click.Context, /, **given: Any) -> None:
     """List the tables of a namespace.
 
-    Names go to stdout, one a line; with --json as one array.
+    The names are printed to stdout, one per line; with --json, as one array.
     """
     settings = settings_of(context)
     with Console(settings.messages) as console:
-        tables = run_until_stopped(
-            lambda: _tables(settings, given["namespace"], console),
-            farewell="Run the command again.",
-            at_once=console.still,
-        )
+        resolved = run_connected(settings, console, lambda session: resolve_tables(session, given["namespace"], (ALL,)))
+        if resolved.notice:
+            console.notice(resolved.notice)
         if settings.messages.json:
-            console.json_result(tables)
+            console.json_result(sorted(resolved.tables))
             return
-        for table in tables:
+        for table in sorted(resolved.tables):
             console.result(table)
-
-
-async def _tables(settings: Settings, namespace: str, console: Console) -> list[str]:
-    async with connect(settings.connection, console.on_event) as connection:
-        resolved = await resolve_tables(connection.session, namespace, (ALL,))
-    if resolved.notice:
-        console.notice(resolved.notice)
-    return sorted(resolved.tables)

@@ -1,4 +1,4 @@
-"""`dap listdb`: what of a namespace is in a database, and how old it is."""
+"""`dap listdb`: the tables of a namespace in a database, and the age of their data."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -6,9 +6,8 @@ from typing import Any
 
 import click
 
-from dapkit.api.connection import connect
-from dapkit.cli import formatting as wording
 from dapkit.cli.console import Console
+from dapkit.cli.formatting import columns, names, size
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -18,21 +17,27 @@ from dapkit.cli.options import (
     namespace_option,
     settings_of,
 )
-from dapkit.cli.settings import Settings
-from dapkit.cli.signals import run_until_stopped
-from dapkit.cli.sync_command import connection_string_option, target_from, timestamp
+from dapkit.cli.run_command import run_connected
+from dapkit.cli.sync_command import connection_string_option
+from dapkit.client.session import Session
+from dapkit.config.settings import database_url
 from dapkit.export.selection import ALL, resolve_tables
+from dapkit.model import format_utc
 from dapkit.replication.managed_tables import list_tables
-from dapkit.replication.plan import dropped_manually, staleness_warning
+from dapkit.replication.plan import dropped_table_message, staleness_warning
 from dapkit.targets.base import TableInfo
+from dapkit.targets.registry import target_of
 
 EPILOG = """\b
 Examples:
-  dap listdb --namespace canvas --connection-string duckdb:college.duckdb --omit-not-replicated
-  dap listdb --namespace canvas --connection-string postgresql://user:password@host/database
+  dap listdb --namespace canvas --omit-not-replicated \\
+      --connection-string duckdb:college.duckdb
+  dap listdb --namespace canvas \\
+      --connection-string postgresql://user:password@host/database
 \b
-With --non-interactive the list is one JSON array, as the official client prints it; --json adds size, last
-result and kept columns. With --omit-not-replicated no credentials are needed.
+With --non-interactive, the output is the JSON of the official client. --json
+adds the size, the last result and extra columns. With --omit-not-replicated,
+no credentials are needed.
 """
 HEADINGS = {
     "name": "name",
@@ -49,87 +54,85 @@ HEADINGS = {
 @click.command("listdb", cls=SectionedCommand, context_settings=HELP_NAMES, epilog=EPILOG)
 @namespace_option
 @connection_string_option
-@flag("--omit-not-replicated", help="Leave tables out that are not in the database.")
+@flag("--omit-not-replicated", help="List only tables that are in the database.")
 @flag("--omit-record-count", help="Do not count rows.")
 @json_option
 @global_options
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
-    """List what a database holds, and how old it is."""
+    """List the tables in a database and the age of their data."""
     settings = settings_of(context)
-    target = target_from(given, settings.connection.environ)
+    target = target_of(database_url(given["to"]))
     count = not given["omit_record_count"]
+    omit, sandbox = bool(given["omit_not_replicated"]), settings.connection.sandbox
     with Console(settings.messages) as console:
         listing = list_tables(target, given["namespace"], count=count)
         listed = {each.state.table: each for each in listing.tables}
-        names, now = set(listed), datetime.now(UTC)
-        if not given["omit_not_replicated"] or settings.connection.sandbox is not None:
-            known, now = run_until_stopped(
-                lambda: _known(settings, given["namespace"], console, ask=not given["omit_not_replicated"]),
-                farewell="Run the command again.",
-                at_once=console.still,
+        known, now = set(listed), datetime.now(UTC)
+        if not omit or sandbox:
+            # The age of a sandbox's data is measured by the sandbox's clock, which only a session knows.
+            tables, now = run_connected(
+                settings, console, lambda session: _service_tables(session, given["namespace"], omit=omit)
             )
-            names |= known
-        knows_age = settings.connection.sandbox is not None or not listing.sandbox  # a sandbox has its own clock
+            known |= tables
         for each in listed.values():
             if each.lost:
-                console.notice(
-                    f"{dropped_manually(each.state.table)}: `dap sync` loads it anew, `dap dropdb` forgets it."
-                )
-            elif knows_age and (warning := staleness_warning(each.state, now)):
+                hint = "`dap sync` loads it again, `dap dropdb` removes its sync state."
+                console.notice(f"{dropped_table_message(each.state.table)}: {hint}")
+            # The age of sandbox data is only meaningful by the sandbox's clock.
+            elif (sandbox or not listing.sandbox) and (warning := staleness_warning(each.state, now)):
                 console.notice(warning)
         rows = [
             line(name, listed.get(name), now, count=count)
-            for name in sorted(names, key=lambda name: (name not in listed, name))
+            for name in sorted(known, key=lambda name: (name not in listed, name))
         ]
-        if not settings.messages.json and not settings.messages.interactive:
+        if settings.messages.non_interactive and not settings.messages.json:
             console.json_result(rows)
             return
-        more = [row | added(listed.get(row["name"])) for row in rows]
+        extended = [row | extra_fields(listed.get(row["name"])) for row in rows]
         if settings.messages.json:
-            console.json_result(more)
+            console.json_result(extended)
             return
-        for text in table_lines(more, now):
+        for text in table_lines(extended, now):
             console.result(text)
         for each in listed.values():
             if each.kept_columns:
-                console.notice(kept_sentence(each))
+                console.notice(kept_columns_notice(each))
 
 
-async def _known(settings: Settings, namespace: str, console: Console, *, ask: bool) -> tuple[set[str], datetime]:
-    """Return the tables of the service, if it is to be asked, and the time by which the age of its data is told."""
-    async with connect(settings.connection, console.on_event) as connection:
-        session = connection.session
-        tables = (await resolve_tables(session, namespace, (ALL,))).tables if ask else ()
-        return set(tables), session.data_now()
+async def _service_tables(session: Session, namespace: str, *, omit: bool) -> tuple[set[str], datetime]:
+    """Return the tables of the service, unless they are omitted, and the time by which their age is measured."""
+    tables = () if omit else (await resolve_tables(session, namespace, (ALL,))).tables
+    return set(tables), session.data_now()
 
 
 def line(name: str, listed: TableInfo | None, now: datetime, *, count: bool) -> dict[str, Any]:
-    """Return what the official client says of one table, word for word; nulls for one that is not in the database."""
+    """Return exactly what the official client prints for a table; nulls for one that is not in the database."""
     state = listed.state if listed else None
     return {
         "name": name,
         "timestamp": state.watermark.astimezone().isoformat() if state else None,
         "staleness": staleness((now - state.watermark).total_seconds()) if state else None,
         "schema": state.schema.version if state else None,
+        # A table that was dropped manually has to be loaded again, as the official client would say.
         "command": "syncdb" if listed and not listed.lost else "initdb",
         **({"records": listed.rows if listed else None} if count else {}),
     }
 
 
-def added(listed: TableInfo | None) -> dict[str, Any]:
-    """Return what is said of one table beyond the official client; nulls for one that is not in the database."""
+def extra_fields(listed: TableInfo | None) -> dict[str, Any]:
+    """Return the fields that the official client does not have; nulls for a table that is not in the database."""
     if listed is None:
         return {"bytes": None, "last_result": None, "kept_columns": None}
     last = None
     if listed.last is not None:
-        told = {key: listed.last.detail.get(key) for key in ("written", "deleted", "code", "message")}
-        last = {"event": listed.last.event, "at": timestamp(listed.last.time), **told}
+        detail = {key: listed.last.detail.get(key) for key in ("written", "deleted", "code", "message")}
+        last = {"event": listed.last.event, "at": format_utc(listed.last.time), **detail}
     return {"bytes": listed.bytes, "last_result": last, "kept_columns": list(listed.kept_columns)}
 
 
 def staleness(seconds: float) -> str:
-    """Return an age in its greatest unit and the next, such as 2d 4h, 3h 5m or 7m, as the official client writes it."""
+    """Return an age as the official client writes it: its largest unit and the next, such as 2d 4h, 3h 5m or 7m."""
     whole = max(0, int(seconds))
     for unit, length, below, part in (("d", 86_400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
         if whole >= length:
@@ -143,9 +146,9 @@ def table_lines(rows: Sequence[Mapping[str, Any]], now: datetime) -> list[str]:
     if not rows:
         return []
     keys = [key for key in HEADINGS if key in rows[0]]
-    numbers = frozenset(place for place, key in enumerate(keys) if key in ("records", "bytes"))
+    numbers = frozenset(index for index, key in enumerate(keys) if key in ("records", "bytes"))
     cells = [[_cell(key, row[key], now) for key in keys] for row in rows]
-    return wording.columns([[HEADINGS[key] for key in keys], *cells], numbers)
+    return columns([[HEADINGS[key] for key in keys], *cells], numbers)
 
 
 def _cell(key: str, value: Any, now: datetime) -> str:
@@ -155,14 +158,14 @@ def _cell(key: str, value: Any, now: datetime) -> str:
         case "records":
             return f"{value:,}"
         case "bytes":
-            return wording.size(value)
+            return size(value)
         case "last_result":
             return result_sentence(value, now)
     return str(value)
 
 
 def result_sentence(last: Mapping[str, Any], now: datetime) -> str:
-    """Say what was last done to a table, such as: changed, 1,204 written, 3 deleted, 2 h ago."""
+    """Return the last result in words, such as: incremental, 1,204 written, 3 deleted, 2 h ago."""
     first = last["event"] if last["code"] is None else f"{last['event']}: {last['code']}"
     counts = [f"{last[key]:,} {key}" for key in ("written", "deleted") if isinstance(last[key], int) and last[key]]
     return ", ".join([first, *counts, ago((now - datetime.fromisoformat(last["at"])).total_seconds())])
@@ -176,8 +179,7 @@ def ago(seconds: float) -> str:
     return "just now"
 
 
-def kept_sentence(listed: TableInfo) -> str:
-    """Say which columns a table keeps that its schema no longer has, or never had."""
-    what = wording.names(listed.kept_columns)
-    table = listed.state.table
-    return f"{table} keeps {what}, which its schema does not have: the official client's next run would drop that."
+def kept_columns_notice(listed: TableInfo) -> str:
+    """Say which columns a table has that its schema does not have."""
+    extra, table = names(listed.kept_columns), listed.state.table
+    return f"{table} has columns that its schema does not have: {extra}; the official client's next run would drop them"

@@ -1,4 +1,4 @@
-"""`dap sandbox`: the service in miniature, for programs that are not this one."""
+"""`dap sandbox`: the sandbox as a server, for any client."""
 
 import asyncio
 import sys
@@ -8,42 +8,44 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.options import HELP_NAMES, FiniteRange, SectionedCommand, flag, message_options, option, settings_of
+from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, message_options, option, settings_of
+from dapkit.cli.parameters import TIME_HINT, FiniteRange, parse_time
 from dapkit.cli.signals import run_until_stopped
-from dapkit.cli.timestamps import parse_moment
 from dapkit.errors import InterruptedRunError, UsageError
-from dapkit.sandbox.checksums import ALGORITHMS, NONE
 from dapkit.sandbox.data.dataset import PART_ROWS
-from dapkit.sandbox.faults import ENDPOINTS, KINDS
-from dapkit.sandbox.server import Sandbox, SandboxOptions
+from dapkit.sandbox.faults.rules import ENDPOINTS, KINDS
+from dapkit.sandbox.service.checksums import ALGORITHMS, NONE
+from dapkit.sandbox.service.server import Sandbox, SandboxOptions
 
-_KINDS = "\n".join(f"  {kind:<22} {meaning}" for kind, (_, _, meaning) in KINDS.items())
+_KINDS = "\n".join(f"  {kind:<22} {facts.effect}" for kind, facts in KINDS.items())
 EPILOG = f"""\b
 Examples:
   dap sandbox
   dap sandbox --port 8080 --scale 0.1 --job-seconds 0
   dap sandbox --fault cut:20% --fault 503:10%@job --budgets
 \b
-It prints what to paste into another shell, then serves until Ctrl-C. On loopback only.
+It prints the variables to paste into another shell, and serves on the
+loopback interface until Ctrl-C.
 \b
-A fault is KIND[:HOW]...[@ENDPOINT,...]. HOW may be a probability (20%), a time (5s), at most so
-often (x3), sticky (of failed-job), or a table; endpoints are {", ".join(ENDPOINTS)}.
+A fault has the form KIND[:HOW]...[@ENDPOINT,...]. HOW is a probability (20%),
+a duration (5s), a maximum number of times (x3), sticky (for failed-job), or a
+table pattern. Endpoints: {", ".join(ENDPOINTS)}.
 Kinds:
 {_KINDS}
 """
 _SECONDS = FiniteRange(min=0)
-_WHOLE = click.IntRange(min=1)
+_POSITIVE = click.IntRange(min=1)
 
 
 @click.command("sandbox", cls=SectionedCommand, context_settings=HELP_NAMES, epilog=EPILOG)
-@option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port [default: a free one].")
+@option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Port [default: any free port].")
 @option(
     "--scale",
     type=FiniteRange(min=0, min_open=True),
     default=1.0,
     show_default=True,
     metavar="X",
-    help="Size of the data: 1 is a small college.",
+    help="Amount of data: 1 is a small college.",
 )
 @option(
     "--seed",
@@ -51,40 +53,40 @@ _WHOLE = click.IntRange(min=1)
     default=1,
     show_default=True,
     metavar="N",
-    help="Which college: the same seed gives the same rows.",
+    help="Seed for the synthetic data.",
 )
-@option("--job-seconds", type=_SECONDS, default=2.0, show_default=True, metavar="S", help="How long a job takes.")
+@option("--job-seconds", type=_SECONDS, default=2.0, show_default=True, metavar="S", help="Duration of a job.")
 @option(
     "--token-seconds",
-    type=_WHOLE,
+    type=_POSITIVE,
     default=3600,
     show_default=True,
     metavar="S",
-    help="How long a token lives.",
+    help="Lifetime of a token.",
 )
 @option(
     "--url-seconds",
-    type=_WHOLE,
+    type=_POSITIVE,
     default=900,
     show_default=True,
     metavar="S",
-    help="How long a signed URL lives.",
+    help="Lifetime of a signed URL.",
 )
 @option(
     "--job-life-seconds",
-    type=_WHOLE,
+    type=_POSITIVE,
     default=86_400,
     show_default=True,
     metavar="S",
-    help="How long a job and its objects live.",
+    help="Lifetime of a job and its objects.",
 )
 @option(
     "--part-rows",
-    type=_WHOLE,
+    type=_POSITIVE,
     default=PART_ROWS,
     show_default=True,
     metavar="N",
-    help="Most rows of one object.",
+    help="Maximum rows per object.",
 )
 @option(
     "--offer-scope",
@@ -92,54 +94,56 @@ _WHOLE = click.IntRange(min=1)
     default=("sandbox",),
     show_default=True,
     metavar="NAME",
-    help="A scope that the credentials reach. May be repeated; a caller must then name one.",
+    help="Scope that the credentials give access to. Can be repeated; clients must then select one.",
 )
 @option(
     "--data-time",
     metavar="TIME",
-    help="Where the data clock starts (ISO 8601) [default: the latest refresh].",
+    help="Initial time of the data clock (ISO 8601) [default: the latest refresh].",
 )
-@flag("--budgets", help="Keep the published request budgets and answer 429 beyond them.")
+@flag("--budgets", help="Enforce the published rate limits with status 429.")
 @option(
     "--checksum",
     type=click.Choice([*ALGORITHMS, NONE]),
     default=ALGORITHMS[0],
     show_default=True,
-    help="The checksum to send with objects.",
+    help="Checksum to send with objects.",
 )
-@flag("--no-checksums", help="Send no checksum headers with objects: --checksum none.")
+@flag("--no-checksums", help="Send no checksums, like --checksum none.")
 @flag("--no-ranges", help="Ignore Range requests.")
 @option(
     "--fault",
     multiple=True,
     metavar="FAULT",
-    help="Misbehave, such as cut:20% or 500:10%@job; see below. May be repeated.",
+    help="Simulate a failure, such as cut:20% or 500:10%@job; see below. Can be repeated.",
 )
 @message_options
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
-    """Serve the API in miniature, with synthetic data of real shape.
+    """Run the sandbox as a server.
 
-    Log in, tables, schemas, jobs, objects: for tests and demonstrations without credentials.
+    It serves the complete API (login, tables, schemas, jobs, objects) with realistic synthetic data, for tests and
+    demonstrations without credentials.
     """
     settings = settings_of(context)
     options = read_sandbox_options(given)
     with Console(settings.messages) as console:
         try:
-            run_until_stopped(lambda: _serve(options, console), farewell="Bye.", at_once=console.still)
+            run_until_stopped(
+                lambda: _serve(options, console), hint="The sandbox is stopped.", at_once=console.stop_progress
+            )
         except InterruptedRunError:
-            console.tell(["The sandbox is gone."])
+            console.print(["Sandbox stopped."])
 
 
 def read_sandbox_options(given: dict[str, Any]) -> SandboxOptions:
-    """Make the sandbox's options from the command's; raises UsageError when --data-time is no time."""
+    """Make the sandbox's options from the command's. Raises UsageError if --data-time is invalid."""
     data_time = None
     if given["data_time"] is not None:
-        moment = parse_moment(given["data_time"], zone=UTC)
-        if moment is None:
-            message = f"--data-time {given['data_time']!r} is no time."
-            raise UsageError(message, hint="Use ISO 8601, such as 2026-09-01T00:00:00Z.")
-        data_time = moment.utc
+        time = parse_time(given["data_time"], zone=UTC)
+        if time is None:
+            raise UsageError(f"Invalid time {given['data_time']!r} for --data-time", hint=TIME_HINT)
+        data_time = time.utc
     return SandboxOptions(
         seed=given["seed"],
         scale=given["scale"],
@@ -167,6 +171,6 @@ async def _serve(options: SandboxOptions, console: Console) -> None:
             ("DAP_PACE", "none"),
         ):
             console.result(f"export {name}='{value}'")
-        sys.stdout.flush()
-        console.tell(["Serving on loopback until Ctrl-C."])
+        sys.stdout.flush()  # a program that starts the sandbox waits for these lines
+        console.print(["The sandbox is running. Press Ctrl-C to stop it."])
         await asyncio.Event().wait()

@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from dapkit.api.connection import connect
 from dapkit.cli.console import Console
 from dapkit.cli.exitcodes import error_of
 from dapkit.cli.options import (
@@ -16,12 +15,10 @@ from dapkit.cli.options import (
     settings_of,
     table_options,
 )
-from dapkit.cli.settings import Settings
-from dapkit.cli.signals import run_until_stopped
-from dapkit.cli.summary import failure_lines
+from dapkit.cli.run_command import run_connected
+from dapkit.cli.summary import failed_objects, failure_lines
 from dapkit.errors import DapError
 from dapkit.export.schemas import SchemasResult, save_schemas
-from dapkit.export.selection import split_tables
 
 EPILOG = """\b
 Examples:
@@ -39,14 +36,18 @@ Each schema is written to DIR/<table>_schema_version_<n>.json.
 @global_options
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
-    """Save the schemas of tables.
+    """Save the JSON Schemas of tables.
 
-    The files' names go to stdout, one a line.
+    The paths of the files are printed to stdout, one per line.
     """
     settings = settings_of(context)
     with Console(settings.messages) as console:
-        result = run_until_stopped(
-            lambda: _save(settings, given, console), farewell="Run the command again.", at_once=console.still
+        result = run_connected(
+            settings,
+            console,
+            lambda session: save_schemas(
+                session, given["namespace"], given["tables"], given["exclude"], given["output"]
+            ),
         )
         if result.notice:
             console.notice(result.notice)
@@ -56,16 +57,9 @@ def command(context: click.Context, /, **given: Any) -> None:
         else:
             for saved in result.saved:
                 console.result(str(saved.path))
-        console.tell((line for failure in result.failed for line in failure_lines(failure)), failed=True)
+        console.print((line for failure in result.failed for line in failure_lines(failure)), failed=True)
     if error is not None:
         raise error
-
-
-async def _save(settings: Settings, given: dict[str, Any], console: Console) -> SchemasResult:
-    tables = split_tables(given["table"])
-    exclude = split_tables(given["exclude"]) if given["exclude"] else ()
-    async with connect(settings.connection, console.on_event) as connection:
-        return await save_schemas(connection.session, given["namespace"], tables, exclude, given["output_directory"])
 
 
 def _as_object(result: SchemasResult, error: DapError | None) -> dict[str, Any]:
@@ -76,5 +70,5 @@ def _as_object(result: SchemasResult, error: DapError | None) -> dict[str, Any]:
         "schemas": [
             {"table": saved.table, "version": saved.version, "path": str(saved.path)} for saved in result.saved
         ],
-        "failed": [{**failure.error.as_dict(), "table": failure.table} for failure in result.failed],
+        "failed": failed_objects(result.failed),
     }

@@ -4,17 +4,18 @@ from typing import Any
 
 import click
 
-from dapkit.cli.export_command import read_options, read_query, run_export
+from dapkit.cli.export_command import run_export
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, export_options, global_options
 
 EPILOG = """\b
 Examples:
   dap snapshot --namespace canvas --table courses
-  dap snapshot --namespace canvas --table courses,users,wikis --format csv
-  dap snapshot --namespace canvas --table all --exclude 'quiz*' --format parquet --output-directory out
+  dap snapshot --namespace canvas --table courses,users --format csv
+  dap snapshot --namespace canvas --table all --exclude 'quiz*'
   dap --sandbox snapshot --namespace canvas --table all
 \b
-Files lie in DIR/job_<id>/. The same command again continues an interrupted run.
+The files are written to DIR/job_<id>/. Run the same command again to resume
+an interrupted run.
 """
 
 
@@ -23,8 +24,9 @@ Files lie in DIR/job_<id>/. The same command again continues an interrupted run.
 @global_options
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
-    """Fetch full copies of tables.
+    """Download full copies of tables.
 
-    Many tables at once, within the service's request budgets; every file is checked before it bears its name.
+    Many tables are downloaded at once, within the service's rate limits. A file gets its final name only once it is
+    complete and verified.
     """
-    run_export(context, read_options(given, read_query(given)))
+    run_export(context, given)

@@ -1,20 +1,22 @@
-"""`dap syncdb`: tables of a database brought up to date."""
+"""`dap syncdb`: updates of tables in a database."""
 
 from typing import Any
 
 import click
 
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, global_options, table_options
-from dapkit.cli.sync_command import connection_string_option, dry_run_option, load_options, run_replication
+from dapkit.cli.sync_command import connection_string_option, dry_run_option, load_options, run_sync
 from dapkit.results import SyncCommand
 
 EPILOG = """\b
 Examples:
-  dap syncdb --namespace canvas --table users,courses --connection-string duckdb:college.duckdb
-  dap syncdb --namespace canvas --table all --connection-string postgresql://user:password@host/database
+  dap syncdb --namespace canvas --table users,courses \\
+      --connection-string duckdb:college.duckdb
+  dap syncdb --namespace canvas --table all \\
+      --connection-string postgresql://user:password@host/database
 \b
-A table that is not in the database is an error: `dap initdb` brings it there. `dap sync` does both, and takes
-a fresh snapshot where the service demands one.
+A table that is not in the database is an error. dap initdb loads it; dap sync
+does both, and takes a new snapshot where the service requires one.
 """
 
 
@@ -26,5 +28,5 @@ a fresh snapshot where the service demands one.
 @global_options
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
-    """Bring the tables of a database up to date."""
-    run_replication(context, SyncCommand.UPDATE, given)
+    """Update the tables in a database."""
+    run_sync(context, SyncCommand.UPDATE, given)

@@ -1,4 +1,4 @@
-"""`dap verify`: check files against what their manifests say."""
+"""`dap verify`: files compared with their manifests."""
 
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ Examples:
 @message_options
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
-    """Check again that fetched files are what came.
+    """Verify downloaded files against their manifests.
 
-    Every file under DIR is read and compared with its manifest; each thing wrong is one line on stdout.
+    Every file below DIR is read and compared with its manifest. Each problem is printed to stdout as one line.
     """
     settings = settings_of(context)
     folder: Path = given["folder"]
@@ -36,17 +36,18 @@ def command(context: click.Context, /, **given: Any) -> None:
             console.json_result(_as_object(folder, result))
         else:
             for problem in result.problems:
-                console.result(f"{problem.path}: {problem.what}")
-        for path in result.unfinished:
-            console.notice(f"{path} has no manifest: it is not finished, or another program wrote it.")
+                console.result(f"{problem.path}: {problem.message}")
+        for path in result.incomplete:
+            console.notice(f"{path} has no manifest: it is incomplete, or was written by another program")
         if not result.problems and result.jobs:
-            console.tell([f"{count(result.files, 'file')}, {size(result.bytes)}: all as their manifests say."])
+            console.print([f"{count(result.files, 'file')}, {size(result.bytes)}: no problems found."])
     if result.problems:
-        message = f"{count(len(result.problems), 'thing')} wrong under {folder}."
-        raise VerificationError(message, hint="Run the command that fetched it again: what is wrong is fetched anew.")
+        message = f"{count(len(result.problems), 'problem')} found in {folder}"
+        hint = "Run the command that downloaded it again: it downloads damaged and missing files again."
+        raise VerificationError(message, hint=hint)
     if not result.jobs:
-        message = f"Nothing under {folder} is finished, so nothing could be checked."
-        raise VerificationError(message, hint="Run the command that began it again: it goes on from where it was.")
+        message = f"Nothing below {folder} is complete, so nothing could be verified"
+        raise VerificationError(message, hint="Run the command that wrote it again: it resumes where it stopped.")
 
 
 def _as_object(folder: Path, result: VerifyResult) -> dict[str, Any]:
@@ -55,6 +56,6 @@ def _as_object(folder: Path, result: VerifyResult) -> dict[str, Any]:
         "jobs": result.jobs,
         "files": result.files,
         "bytes": result.bytes,
-        "problems": [{"path": str(problem.path), "what": problem.what} for problem in result.problems],
-        "unfinished": [str(path) for path in result.unfinished],
+        "problems": [{"path": str(problem.path), "message": problem.message} for problem in result.problems],
+        "incomplete": [str(path) for path in result.incomplete],
     }

@@ -1,7 +1,7 @@
-"""What the sandbox knows of every table: its columns, their kinds, limits and references.
+"""The known tables: their columns with kinds, limits and references.
 
-The facts come from `dapkit.spec` (`tables.csv`, `nested.json`); where the service is known to say more than
-they do, the few corrections stand here. The namespace `edge`, which no service has, is `edge.py`'s.
+The facts come from `dapkit.spec` (`tables.csv`, `nested.json`), with a few corrections where the service is known to
+differ. The tables of the namespace `edge` are in the module `edge_cases`.
 """
 
 import csv
@@ -18,7 +18,7 @@ TRUNCATED = "__dap_oversized_truncated__"
 
 
 class Kind(StrEnum):
-    """What a column holds, in the terms of the service's schemas."""
+    """What a column contains, in the terms of the service's schemas."""
 
     INT16 = "int16"
     INT32 = "int32"
@@ -31,7 +31,7 @@ class Kind(StrEnum):
     BOOLEAN = "boolean"
     STRING = "string"
     TRUNCATABLE = "truncatable"
-    """A string instead of which the truncation marker may stand."""
+    """A string that may be replaced by the truncation marker."""
     ENUM = "enum"
     OPEN_ENUM = "open-enum"
     INTEGER_ENUM = "integer-enum"
@@ -42,23 +42,23 @@ class Kind(StrEnum):
     IPV4 = "ipv4"
     IPV6 = "ipv6"
     IP = "ip"
-    """An address of either kind."""
+    """An IPv4 or IPv6 address."""
     JSON = "json"
-    """A string that holds JSON."""
+    """A string that contains JSON."""
     ARRAY = "array"
     OBJECT = "object"
     FREE_OBJECT = "free-object"
     """An object schema without properties."""
     ANY = "any"
-    """A schema without type."""
+    """A schema without a type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """A column, an array's item or an object's field.
 
-    `values` are the known values of an enum; the unspecified marker, which may always occur in a string enum,
-    is not among them. `precision` and `scale` belong to DECIMAL, `items` to ARRAY, `fields` to OBJECT, `integer`
+    `values` are the known values of an enum, without the marker for unspecified values, which may always occur in a
+    string enum. `precision` and `scale` belong to DECIMAL, `items` to ARRAY, `fields` to OBJECT, `integer`
     (one of the integer kinds) to INTEGER_ENUM. `references` names tables as "namespace.table".
     """
 
@@ -77,7 +77,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table: key columns and value columns, each in the order in which the service names them."""
+    """A table with its key columns and value columns, both in the order of the service."""
 
     namespace: str
     name: str
@@ -86,7 +86,7 @@ class Table:
 
     @property
     def qualified(self) -> str:
-        """The name with its namespace, as `Column.references` writes it."""
+        """The name with its namespace, as in `Column.references`."""
         return f"{self.namespace}.{self.name}"
 
     @property
@@ -105,7 +105,7 @@ class Catalogue:
         return iter(self._tables.values())
 
     def namespaces(self) -> tuple[str, ...]:
-        """Return the names of all namespaces, in the order of the catalogue."""
+        """Return all namespaces, in the order of the catalogue."""
         return tuple(dict.fromkeys(table.namespace for table in self))
 
     def tables(self, namespace: str) -> tuple[str, ...]:
@@ -116,15 +116,15 @@ class Catalogue:
         return names
 
     def table(self, namespace: str, name: str) -> Table:
-        """Return one table. Raises KeyError when there is none of that name."""
+        """Return one table. Raises KeyError for an unknown one."""
         return self._tables[f"{namespace}.{name}"]
 
     def find(self, qualified: str) -> Table | None:
-        """Return the table of a reference, or None for one that the service does not publish."""
+        """Return the table of a reference, or None if the service does not publish it."""
         return self._tables.get(qualified)
 
 
-_PLAIN = {
+_KINDS = {
     ("integer", ""): Kind.INT64,
     ("integer", "int16"): Kind.INT16,
     ("integer", "int32"): Kind.INT32,
@@ -150,64 +150,22 @@ _PLAIN = {
 
 _HTTP_STATUSES = (
     *(100, 101, 200, 201, 202, 203, 204, 205, 206, 300, 301, 302, 303, 304, 305, 307, 308),
-    *(
-        400,
-        401,
-        402,
-        403,
-        404,
-        405,
-        406,
-        407,
-        408,
-        409,
-        410,
-        411,
-        412,
-        413,
-        414,
-        415,
-        416,
-        417,
-        422,
-        423,
-        426,
-        428,
-    ),
-    *(429, 431, 451, 500, 501, 502, 503, 504, 505, 507, 511),
+    *range(400, 418),
+    *(422, 423, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505, 507, 511),
 )
 _CONTROLLERS = (
     *("accounts", "announcements", "assignments", "calendars", "context_modules", "conversations", "courses"),
-    *(
-        "dashboard",
-        "discussion_topics",
-        "external_tools",
-        "files",
-        "gradebooks",
-        "groups",
-        "login",
-        "quizzes",
-    ),
+    *("dashboard", "discussion_topics", "external_tools", "files", "gradebooks", "groups", "login", "quizzes"),
     *("submissions", "users", "wiki_pages"),
 )
-_ACTIONS = (
-    "index",
-    "show",
-    "create",
-    "update",
-    "destroy",
-    "new",
-    "edit",
-    "user_dashboard",
-    "api_show",
-    "stats",
-)
+_ACTIONS = ("index", "show", "create", "update", "destroy", "new", "edit", "user_dashboard", "api_show", "stats")
 
 _CORRECTIONS: Mapping[str, Mapping[str, Any]] = {
     "canvas_logs.web_logs.web_application_controller": {"kind": Kind.OPEN_ENUM, "values": _CONTROLLERS},
     "canvas_logs.web_logs.web_application_action": {"kind": Kind.OPEN_ENUM, "values": _ACTIONS},
     "canvas_logs.web_logs.http_status": {"kind": Kind.INTEGER_ENUM, "values": _HTTP_STATUSES},
-    # An enum needs a value beside the unspecified one, without which the official client could not load it.
+    # Values for enums whose values are not known. An enum with nothing but the unspecified marker would have a single
+    # value, and the official client cannot load such an enum.
     "canvas.groups.default_view": {"values": ("feed",)},
     "canvas.master_courses_migration_results.import_type": {"values": ("full", "selective")},
     "canvas.web_conference_participants.participation_type": {"values": ("initiator", "invitee", "attendee")},
@@ -216,13 +174,13 @@ _CORRECTIONS: Mapping[str, Mapping[str, Any]] = {
 
 
 def spec_tables() -> tuple[Table, ...]:
-    """Return every table of `tables.csv`, in its order. Raises ValueError for a type it does not explain."""
+    """Return all tables of `tables.csv`, in its order. Raises ValueError for an unknown type."""
     lines = (line for line in spec.read("tables.csv").splitlines() if not line.startswith("#"))
     return parse_tables(csv.DictReader(lines), json.loads(spec.read("nested.json"))["columns"])
 
 
 def parse_tables(rows: Iterable[Mapping[str, str]], nested: Mapping[str, Mapping[str, Any]]) -> tuple[Table, ...]:
-    """Read rows as `tables.csv` has them, and the properties of nested columns by qualified name."""
+    """Parse rows of `tables.csv`, given the properties of nested columns by qualified name."""
     keys: dict[tuple[str, str], list[Column]] = {}
     values: dict[tuple[str, str], list[Column]] = {}
     for row in rows:
@@ -267,13 +225,13 @@ def _scalar(word: str, form: str, listed: bool) -> Kind:
     if listed and word == "string":
         return Kind.ENUM
     try:
-        return _PLAIN[word, form]
+        return _KINDS[word, form]
     except KeyError:
-        raise ValueError(f"the catalogue does not explain the type {word!r} with format {form!r}") from None
+        raise ValueError(f"unknown type {word!r} with format {form!r}") from None
 
 
 def _field(name: str, facts: Mapping[str, Any]) -> Column:
-    """Read a property of `nested.json`, which is JSON Schema but for its own word `required`."""
+    """Parse a property of `nested.json`: JSON Schema, except that `required` is a property of each field."""
     values = tuple(value for value in facts.get("enum", ()) if value != UNSPECIFIED)
     nullable = not facts.get("required", False)
     if facts["type"] == "array":

@@ -1,6 +1,6 @@
-"""The façade of the synthetic data: what there is, which parts answer a query, the bytes of one part.
+"""The synthetic dataset: its tables and schemas, the parts of a query's result, and the bytes of a part.
 
-Nothing is stored: a part is a range of row numbers, and its rows follow from seed, scale, table and time.
+Nothing is stored. A part is a range of row numbers, and its rows follow from seed, scale, table and time.
 """
 
 import zlib
@@ -10,14 +10,14 @@ from typing import Any
 
 import duckdb
 
-from dapkit.sandbox.data import edge, evolving
+from dapkit.sandbox.data import edge_cases, schema_evolution
 from dapkit.sandbox.data.catalogue import Catalogue, Table, spec_tables
-from dapkit.sandbox.data.college import population
 from dapkit.sandbox.data.formats import write_format
 from dapkit.sandbox.data.json_schema import json_schema
+from dapkit.sandbox.data.population import population
 from dapkit.sandbox.data.relations import Relations
-from dapkit.sandbox.data.rows import Span, count_sql, rows_sql
-from dapkit.sandbox.data.texts import macros
+from dapkit.sandbox.data.rows import Interval, count_sql, rows_sql
+from dapkit.sandbox.data.text_macros import macros
 from dapkit.sandbox.data.timeline import ORIGIN, Range, split
 from dapkit.sandbox.data.values import Values
 
@@ -26,7 +26,7 @@ PART_ROWS = 200_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataQuery:
-    """What is asked of one table. Times: milliseconds since 1970, UTC; `until_ms` is a snapshot's `at`."""
+    """A query for one table. Times are milliseconds since 1970 in UTC; for a snapshot, `until_ms` is its `at`."""
 
     namespace: str
     table: str
@@ -38,7 +38,7 @@ class DataQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One object of an answer: number `index` of `count`, for ranges [low, high) of row numbers."""
+    """One object of a result: number `index` of `count`, with ranges of row numbers."""
 
     query: DataQuery
     index: int
@@ -47,13 +47,13 @@ class Part:
 
 
 class Dataset:
-    """Synthetic data of every known table: the same for the same seed and scale, anywhere.
+    """Synthetic data of all known tables. The same seed and scale give the same data everywhere.
 
     Args:
-        seed: which college it is.
-        scale: how many people and courses it has; 1 is a small college.
-        part_rows: rows that one part of an answer has at most, before those are left out that did not change.
-        catalogue: the tables; by default all that are known, and `edge`.
+        seed: selects one of many datasets of the same shape.
+        scale: how many people and courses there are; 1 is a small college.
+        part_rows: the maximum rows per part, counted before rows that did not change are left out.
+        catalogue: the tables; by default all known ones and those of `edge`.
     """
 
     def __init__(
@@ -66,13 +66,13 @@ class Dataset:
     ) -> None:
         self.seed = seed
         self.scale = scale
-        self.catalogue = catalogue or Catalogue((*spec_tables(), *edge.TABLES))
+        self.catalogue = catalogue or Catalogue((*spec_tables(), *edge_cases.TABLES))
         self._part_rows = part_rows
         self._relations = Relations(self.catalogue, population, scale=scale, seed=seed)
         self._database = _open_database()
 
     def namespaces(self) -> tuple[str, ...]:
-        """Return the names of all namespaces."""
+        """Return all namespaces."""
         return self.catalogue.namespaces()
 
     def tables(self, namespace: str) -> tuple[str, ...]:
@@ -82,19 +82,20 @@ class Dataset:
     def schema(self, namespace: str, table: str, at_ms: int) -> tuple[dict[str, Any], int]:
         """Return a table's JSON Schema at a data time, and its version. Raises KeyError for an unknown table."""
         known = self._table(namespace, table, at_ms)
-        version = evolving.version_at(at_ms) if _evolves(known) else 1
+        version = schema_evolution.version_at(at_ms) if _evolves(known) else 1
+        # Different tables start with different versions, so that a client that mixes them up is noticed.
         return json_schema(known), version + zlib.crc32(known.qualified.encode()) % 4
 
     def earliest(self, namespace: str, table: str, now_ms: int) -> int:
-        """Return the earliest `since` that can be answered. Raises KeyError for an unknown table."""
-        kept = self._relations.timeline(self.catalogue.table(namespace, table).qualified).kept
-        return ORIGIN if kept is None else now_ms - kept
+        """Return the earliest possible start of an increment. Raises KeyError for an unknown table."""
+        retention = self._relations.timeline(self.catalogue.table(namespace, table).qualified).retention
+        return ORIGIN if retention is None else now_ms - retention
 
     def parts(self, query: DataQuery) -> tuple[Part, ...]:
-        """Return the parts of an answer; cheap and always the same. Raises KeyError for an unknown table.
+        """Return the parts of a result; cheap and always the same. Raises KeyError for an unknown table.
 
-        No rows are computed: a part of an increment may turn out to be empty. An increment for which there is
-        nothing to look at has no parts; the snapshot of an empty table has one, empty.
+        No rows are computed, so a part of an increment may turn out to be empty. An increment without any candidate
+        rows has no parts; the snapshot of an empty table has one empty part.
         """
         table = self.catalogue.table(query.namespace, query.table)
         timeline = self._relations.timeline(table.qualified)
@@ -102,7 +103,7 @@ class Dataset:
             ranges = timeline.present(query.until_ms)
         else:
             ranges = timeline.changed(query.since_ms, query.until_ms)
-        groups = split(ranges, min(self._part_rows, edge.PART_ROWS.get(table.qualified, self._part_rows)))
+        groups = split(ranges, min(self._part_rows, edge_cases.PART_ROWS.get(table.qualified, self._part_rows)))
         if not groups and query.since_ms is None:
             groups = ((),)
         return tuple(
@@ -110,7 +111,7 @@ class Dataset:
         )
 
     def write(self, part: Part, path: Path) -> int:
-        """Write one part's bytes to a file, blocking; return its rows. May be called from several threads."""
+        """Write one part to a file and return its rows. Blocks; may be called from several threads at once."""
         query = part.query
         table = self._table(query.namespace, query.table, query.until_ms)
         with self._database.cursor() as connection:
@@ -131,35 +132,34 @@ class Dataset:
             return connection.execute(self._rows_sql(table, part)).fetchall()
 
     def count(self, part: Part) -> int:
-        """Return how many rows a part has, without their values."""
+        """Return how many rows a part has, without computing their values."""
         table = self.catalogue.table(part.query.namespace, part.query.table)
         with self._database.cursor() as connection:
-            counted = connection.execute(count_sql(table, self._relations, part.ranges, _span(part))).fetchone()
+            counted = connection.execute(count_sql(table, self._relations, part.ranges, _interval(part))).fetchone()
         assert counted is not None
         return int(counted[0])
 
     def _table(self, namespace: str, name: str, at_ms: int) -> Table:
         known = self.catalogue.table(namespace, name)
-        return evolving.columns_at(at_ms) if _evolves(known) else known
+        return schema_evolution.table_at(at_ms) if _evolves(known) else known
 
     def _rows_sql(self, table: Table, part: Part) -> str:
-        values = Values(table, self.catalogue, self._relations, edge.VALUES)
-        return rows_sql(table, self._relations, values, part.ranges, _span(part))
+        values = Values(table, self.catalogue, self._relations, edge_cases.VALUES)
+        return rows_sql(table, self._relations, values, part.ranges, _interval(part))
 
 
 def _evolves(table: Table) -> bool:
-    return table.qualified == evolving.EVOLVING.qualified
+    return table.qualified == schema_evolution.EVOLVING.qualified
 
 
-def _span(part: Part) -> Span:
-    return Span(until=part.query.until_ms, since=part.query.since_ms)
+def _interval(part: Part) -> Interval:
+    return Interval(until=part.query.until_ms, since=part.query.since_ms)
 
 
 def _open_database() -> duckdb.DuckDBPyConnection:
-    """Open a database in memory that holds the text macros and no rows; each call works on a cursor of its own.
-
-    One thread a call keeps the order of rows, and so the bytes, the same; what runs at once is the caller's.
-    """
+    """Open a database in memory that contains the text macros and no rows. Each call uses its own cursor."""
+    # With one thread per query, the order of rows and so the bytes are always the same. Callers run several queries at
+    # once instead. Without a temporary folder, a query that needs too much memory fails instead of filling the disk.
     database = duckdb.connect(":memory:", config={"threads": 1, "memory_limit": "1GB", "temp_directory": ""})
     for statement in macros():
         database.execute(statement)

@@ -6,7 +6,7 @@ from typing import Any
 
 from dapkit.sandbox.data.catalogue import TRUNCATED, UNSPECIFIED, Column, Kind, Table
 
-_PLAIN: dict[Kind, dict[str, Any]] = {
+_SIMPLE: dict[Kind, dict[str, Any]] = {
     Kind.INT16: {"type": "integer", "format": "int16"},
     Kind.INT32: {"type": "integer", "format": "int32"},
     Kind.INT64: {"type": "integer", "format": "int64"},
@@ -28,7 +28,7 @@ _PLAIN: dict[Kind, dict[str, Any]] = {
 
 
 def json_schema(table: Table) -> dict[str, Any]:
-    """Return the schema of a table's records: `meta`, `key` and `value`."""
+    """Return the schema of a table's records, which consist of `meta`, `key` and `value`."""
     title = f"The {table.name.replace('_', ' ')} of {table.namespace}."
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -78,12 +78,13 @@ def _column(column: Column) -> dict[str, Any]:
         case Kind.TRUNCATABLE:
             return {"oneOf": [{"type": "string", "const": TRUNCATED}, _text(column)]}
         case Kind.ENUM:
-            return _enumeration(column)
+            return {"type": "string", "enum": [*column.values, UNSPECIFIED]}
         case Kind.OPEN_ENUM:
-            # With two values or more the official client makes a type and a table of one name, and fails.
+            # Lists only the marker: with two or more values, the official client creates a type and a table of the same
+            # name, and fails.
             return {"oneOf": [{"type": "string", "enum": [UNSPECIFIED]}, _text(column)]}
         case Kind.INTEGER_ENUM:
-            return {**_PLAIN[column.integer], "enum": list(column.values)}
+            return {**_SIMPLE[column.integer], "enum": list(column.values)}
         case Kind.DECIMAL:
             return _decimal(column)
         case Kind.ARRAY:
@@ -93,15 +94,11 @@ def _column(column: Column) -> dict[str, Any]:
             title = f"Type extracted from column {column.name}"
             return {"title": title, **_record(column.fields, described=False)}
         case _:
-            return dict(_PLAIN[column.kind])
+            return dict(_SIMPLE[column.kind])
 
 
 def _text(column: Column) -> dict[str, Any]:
     return {"type": "string"} if column.max_length is None else {"type": "string", "maxLength": column.max_length}
-
-
-def _enumeration(column: Column) -> dict[str, Any]:
-    return {"type": "string", "enum": [*column.values, UNSPECIFIED]}
 
 
 def _decimal(column: Column) -> dict[str, Any]:

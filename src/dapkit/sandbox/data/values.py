@@ -1,7 +1,11 @@
-"""What the columns of a row hold, as SQL over the row's number, birth, last change and hashes.
+"""The values of a row's columns, as SQL over the row's number, birth, last change and hashes.
 
-A column's value follows from its kind, within which its name says more (`meanings.py`); keys and references from
-`relations.py`. Nulls, nasty texts, truncation markers and unspecified enum values are mixed in at low rates.
+A value follows from the kind of its column and from the column's name (see `column_generators`); keys and references
+follow from `relations`. Nulls, difficult texts, truncation markers and unspecified enum values are mixed in at low
+rates.
+
+Each decision uses other bits of a hash, for example `>> 40` for null and `>> 46` for a difficult text. With the same
+bits, the decisions would depend on each other, and some combinations would never occur.
 """
 
 import re
@@ -11,9 +15,9 @@ from dataclasses import replace
 from string import Template
 
 from dapkit.sandbox.data.catalogue import TRUNCATED, UNSPECIFIED, Catalogue, Column, Kind, Table
-from dapkit.sandbox.data.meanings import COLUMNS, MOMENTS, TARGETS, TEXTS, WHOLE_NUMBERS, meaning
+from dapkit.sandbox.data.column_generators import COLUMNS, DATES, INTEGERS, TARGET_ROWS, TEXTS, template_for
 from dapkit.sandbox.data.relations import USERS, Relations
-from dapkit.sandbox.data.texts import pick, quoted
+from dapkit.sandbox.data.sql import identifier, literal, pick
 
 PHYSICAL: Mapping[Kind, str] = {
     Kind.INT16: "SMALLINT",
@@ -27,12 +31,13 @@ PHYSICAL: Mapping[Kind, str] = {
     Kind.DATE: "DATE",
     Kind.TIME: "TIME",
 }
-"""The types of DuckDB that hold the kinds; those not named are VARCHAR, or made up of others."""
+"""The DuckDB types of simple kinds. All other kinds are VARCHAR or composed of other types."""
 
-_WHOLE = (Kind.INT16, Kind.INT32, Kind.INT64)
-_PREFERRED = ("active", "available", "registered", "published", "completed")
-_MARKERS_IN = 512
-_NASTY_IN = 64
+_INTEGER_KINDS = (Kind.INT16, Kind.INT32, Kind.INT64)
+_USUAL_STATES = ("active", "available", "registered", "published", "completed")
+# One value in so many.
+_MARKER_RATE = 512
+_NASTY_RATE = 64
 
 
 def physical_type(column: Column) -> str:
@@ -46,14 +51,14 @@ def physical_type(column: Column) -> str:
             assert column.items is not None
             return f"{physical_type(column.items)}[]"
         case Kind.OBJECT:
-            fields = ", ".join(f'"{field.name}" {physical_type(field)}' for field in column.fields)
+            fields = ", ".join(f"{identifier(field.name)} {physical_type(field)}" for field in column.fields)
             return f"STRUCT({fields})"
         case _:
             return PHYSICAL.get(column.kind, "VARCHAR")
 
 
 class Values:
-    """The columns of one table as SQL; `hashes` are the definitions that their SQL goes by."""
+    """The columns of one table as SQL. `hashes` are the definitions of the hashes that this SQL uses, by name."""
 
     def __init__(self, table: Table, catalogue: Catalogue, relations: Relations, special: Mapping[str, str]) -> None:
         self._table = table
@@ -64,12 +69,12 @@ class Values:
         self.hashes: dict[str, str] = {}
 
     def key(self, position: int) -> str:
-        """Return SQL for a key column; the first alone tells the rows apart."""
+        """Return SQL for a key column, in its physical type. Without a template, the first column alone is unique."""
         column = self._table.key[position]
         special = self._special.get(f"{self._table.qualified}.{column.name}")
         if special is not None:
             sql = self._fill(special, column.name)
-        elif column.kind in _WHOLE and position == 0:
+        elif column.kind in _INTEGER_KINDS and position == 0:
             sql = self._relations.key_sql(self._table.qualified, "i")
         elif position == 0 and column.kind is not Kind.UUID:
             sql = "'key-' || i"
@@ -86,7 +91,7 @@ class Values:
         if special is not None:
             return self._text_limit(column, self._fill(special, column.name))
         if column.name == "deleted_at" and column.nullable:
-            return "CASE WHEN gone THEN make_timestamp(ts * 1000) END"
+            return "CASE WHEN deleted THEN make_timestamp(ts * 1000) END"
         if column.name == "workflow_state" and column.values:
             return self._state(column)
         if column.name == "context_code" and self._options("context_id"):
@@ -100,8 +105,13 @@ class Values:
         return self._nullable(column, self._bare(column, column.name))
 
     def _hash(self, path: str, *, changing: bool = False) -> str:
-        """Return the name of a hash of row and path, a BIGINT and not negative."""
+        """Return the name of a hash of row and path, a BIGINT that is not negative.
+
+        With `changing`, the hash is different after every change of the row.
+        """
         source = "changing" if changing else "seed"
+        # One hash of one integer: see `Relations.seed_sql`. The path keeps the hashes of different columns independent,
+        # and stays the same when columns are added to the table.
         slot = zlib.crc32(path.encode())
         definition = f"(hash(xor({source}, {slot}::BIGINT)) >> 2)::BIGINT"
         for name, known in self.hashes.items():
@@ -112,16 +122,16 @@ class Values:
         return name
 
     def _fill(self, template: str, path: str) -> str:
-        """Put the names of hashes into a template of `meanings.py`."""
-        words: dict[str, str] = {}
+        """Replace the placeholders of a template of `column_generators`."""
+        names: dict[str, str] = {}
         if "$h" in template:
-            words["h"] = self._hash(path)
+            names["h"] = self._hash(path)
         if "$v" in template:
-            words["v"] = self._hash(path, changing=True)
+            names["v"] = self._hash(path, changing=True)
         if "$p" in template or "$n" in template:
-            words["n"] = "i" if self._people is None else self._people
-            words["p"] = self._person()
-        return Template(template).substitute(words)
+            names["n"] = "i" if self._people is None else self._people
+            names["p"] = self._person()
+        return Template(template).substitute(names)
 
     def _person(self) -> str:
         people = self._table.qualified if self._people is None else USERS
@@ -135,15 +145,15 @@ class Values:
         return f"CASE WHEN ({self._hash(column.name)} >> 40) % 8 > 0 THEN {sql} END"
 
     def _state(self, column: Column) -> str:
-        living = [str(value) for value in column.values if value != "deleted"] or [str(column.values[0])]
-        usual = next((value for value in _PREFERRED if value in living), None)
-        weighted = [*living, *[usual] * (6 * len(living))] if usual else living
+        alive = [str(value) for value in column.values if value != "deleted"] or [str(column.values[0])]
+        usual = next((value for value in _USUAL_STATES if value in alive), None)
+        weighted = [*alive, *[usual] * (6 * len(alive))] if usual else alive
         chosen = self._unspecified(pick(weighted, self._hash(column.name, changing=True)), column.name)
-        return f"CASE WHEN gone THEN 'deleted' ELSE {chosen} END" if "deleted" in column.values else chosen
+        return f"CASE WHEN deleted THEN 'deleted' ELSE {chosen} END" if "deleted" in column.values else chosen
 
     def _unspecified(self, sql: str, path: str) -> str:
-        rare = f"({self._hash(path)} >> 30) % {_MARKERS_IN} = 0"
-        return f"CASE WHEN {rare} THEN {quoted(UNSPECIFIED)} ELSE {sql} END"
+        rare = f"({self._hash(path)} >> 30) % {_MARKER_RATE} = 0"
+        return f"CASE WHEN {rare} THEN {literal(UNSPECIFIED)} ELSE {sql} END"
 
     def _reference(self, column: Column) -> str:
         row_hash = self._hash(column.name)
@@ -151,9 +161,9 @@ class Values:
         target = next((name for name in column.references if self._catalogue.find(name)), None)
         if target is None:
             return self._nullable(column, f"1 + {row_hash} % 500")
-        certain = TARGETS.get(f"{source}.{column.name}")
-        if certain is not None:
-            return self._relations.key_sql(target, f"({certain})")
+        row = TARGET_ROWS.get(f"{source}.{column.name}")
+        if row is not None:
+            return self._relations.key_sql(target, f"({row})")
         main = column.name in ("user_id", "canvas_user_id", "author_id")
         sql = self._relations.reference_sql(source, target, row_hash, main=main)
         if not column.nullable or (target != source and self._relations.ancestor_row(source, target)):
@@ -172,17 +182,18 @@ class Values:
         stem = name.removesuffix("_id").removesuffix("_type")
         columns = {column.name: column for column in self._table.value}
         holder, kind = columns.get(f"{stem}_id"), columns.get(f"{stem}_type")
-        if stem == name or holder is None or kind is None or holder.kind not in _WHOLE:
+        if stem == name or holder is None or kind is None or holder.kind not in _INTEGER_KINDS:
             return ()
         if not kind.values:
             return tuple((class_name(table), table) for table in holder.references)
+        # Values that name no known table are possible as long as the key may be null.
         options = tuple((str(value), self._class_table(str(value), holder.references)) for value in kind.values)
         if holder.nullable or not any(table for _, table in options):
             return options
         return tuple(option for option in options if option[1])
 
     def _class_table(self, name: str, references: Sequence[str]) -> str | None:
-        """Return the table that holds the rows of a class, as far as the catalogue has it."""
+        """Return the table that contains the rows of a class, or None if the catalogue does not have it."""
         for named in (table_name(name.replace("::", "")), table_name(name.rpartition("::")[2])):
             known = [*references] or [f"{space}.{named}" for space in (self._table.namespace, "canvas")]
             for table in known:
@@ -191,7 +202,7 @@ class Values:
         return None
 
     def _polymorphic(self, column: Column, options: tuple[tuple[str, str | None], ...]) -> str:
-        """Return SQL for one column of a pair; both choose the same option by the same hash."""
+        """Return SQL for one column of a pair. Both use the same hash, so that they choose the same option."""
         source = self._table.qualified
         stem = column.name.removesuffix("_id").removesuffix("_type")
         row_hash = self._hash(f"{stem}_type")
@@ -201,11 +212,12 @@ class Values:
             for number, (_, table) in enumerate(options)
             if table not in (None, source) and self._relations.ancestor_row(source, str(table))
         ]
+        # The class of an ancestor comes first and most often, so that most rows refer to what they belong to.
         order = [*owned[:1] * (7 * len(options)), *range(len(options))]
         cases = []
         for number, (name, table) in enumerate(options):
             if column.name.endswith("_type"):
-                result = quoted(name)
+                result = literal(name)
             elif table is None:
                 result = "NULL" if column.nullable else f"1 + {row_hash} % 500"
             else:
@@ -220,7 +232,7 @@ class Values:
         return sql
 
     def _bare(self, column: Column, path: str) -> str:
-        """Return SQL for a column by its kind, never null."""
+        """Return SQL for a column according to its kind; never null."""
         name = column.name or path
         match column.kind:
             case Kind.STRING | Kind.TRUNCATABLE:
@@ -231,25 +243,25 @@ class Values:
                 values = ", ".join(map(str, column.values))
                 return f"([{values}])[1 + {self._hash(path)} % {len(column.values)}]"
             case Kind.INT16 | Kind.INT32 | Kind.INT64:
-                return self._fill(meaning(WHOLE_NUMBERS, name), path)
+                return self._fill(template_for(INTEGERS, name), path)
             case Kind.DATETIME | Kind.DATE | Kind.TIME:
-                return self._moment(column, path)
+                return self._date_time(column, path)
             case Kind.ARRAY:
                 return self._array(column, path)
             case Kind.OBJECT:
-                fields = (f'"{field.name}" := {self._field(field, path)}' for field in column.fields)
+                fields = (f"{identifier(field.name)} := {self._field(field, path)}" for field in column.fields)
                 return f"struct_pack({', '.join(fields)})"
             case _:
                 return self._fill(_BY_KIND[column.kind], path)
 
     def _text(self, column: Column, path: str) -> str:
         row_hash = self._hash(path)
-        usual = self._fill(meaning(TEXTS, column.name or path), path)
-        sql = f"CASE WHEN ({row_hash} >> 46) % {_NASTY_IN} = 0 THEN nasty({row_hash} >> 24) ELSE {usual} END"
+        usual = self._fill(template_for(TEXTS, column.name or path), path)
+        sql = f"CASE WHEN ({row_hash} >> 46) % {_NASTY_RATE} = 0 THEN nasty({row_hash} >> 24) ELSE {usual} END"
         sql = self._text_limit(column, sql)
         if column.kind is Kind.TRUNCATABLE:
-            rare = f"({row_hash} >> 34) % {_MARKERS_IN} = 0"
-            return f"CASE WHEN {rare} THEN {quoted(TRUNCATED)} ELSE {sql} END"
+            rare = f"({row_hash} >> 34) % {_MARKER_RATE} = 0"
+            return f"CASE WHEN {rare} THEN {literal(TRUNCATED)} ELSE {sql} END"
         return sql
 
     def _text_limit(self, column: Column, sql: str) -> str:
@@ -257,15 +269,15 @@ class Values:
 
     def _enumeration(self, column: Column, path: str) -> str:
         if not column.values:
-            return quoted(UNSPECIFIED)
+            return literal(UNSPECIFIED)
         sql = pick([str(value) for value in column.values], self._hash(path))
         if column.kind is Kind.OPEN_ENUM:
             other = self._text_limit(column, f"'other_' || ({self._hash(path)} >> 8) % 20")
             sql = f"CASE WHEN ({self._hash(path)} >> 20) % 16 = 0 THEN {other} ELSE {sql} END"
         return self._unspecified(sql, path)
 
-    def _moment(self, column: Column, path: str) -> str:
-        moment = self._fill(meaning(MOMENTS, column.name or path), path)
+    def _date_time(self, column: Column, path: str) -> str:
+        moment = self._fill(template_for(DATES, column.name or path), path)
         micros = f"CASE WHEN {self._hash(path)} % 8 = 0 THEN ({self._hash(path)} >> 8) % 1000 ELSE 0 END"
         exact = column.name in ("created_at", "updated_at") or column.kind is Kind.DATE
         return f"make_timestamp(({moment}) * 1000{'' if exact else ' + ' + micros})"
@@ -301,14 +313,14 @@ _BY_KIND: Mapping[Kind, str] = {
 
 
 def class_name(table: str) -> str:
-    """Return the class whose rows a table holds: `Account` for catalog.accounts."""
+    """Return the class whose rows a table contains: `Account` for catalog.accounts."""
     words = table.partition(".")[2]
     singular = f"{words[:-3]}y" if words.endswith("ies") else words.removesuffix("s")
     return "".join(word.capitalize() for word in singular.split("_"))
 
 
 def table_name(name: str) -> str:
-    """Return the table, without namespace, that holds the rows of a class: `wiki_pages` for WikiPage."""
+    """Return the table, without namespace, that contains the rows of a class: `wiki_pages` for WikiPage."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
     for ending, plural in (("quiz", "quizzes"), ("y", "ies")):
         if words.endswith(ending):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
-from dapkit.decode.tsv_sql import LONGEST_LINE, far_year, originals, read_tsv, unescaped
+from dapkit.decode.tsv_sql import MAX_LINE_SIZE, has_unusual_year, original_values, read_tsv, unescape_sql
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import widens
 from dapkit.targets.sql.dialect import (
@@ -27,7 +27,7 @@ __all__ = ["ORIGINALS", "STAGING", "DuckDbDialect", "FileReader"]
 
 STAGING = '"dapkit_staging"'
 ORIGINALS = "dapkit_originals"
-"""A column of the staging table: what `dapkit.decode.tsv_sql.originals` says of the row."""
+"""A column of the staging table: what `dapkit.decode.tsv_sql.original_values` says of the row."""
 
 _TYPES = {
     TypeKind.INT16: "SMALLINT",
@@ -282,7 +282,7 @@ class FileReader:
     table: Table
     header: Header
     paths: Sequence[str]
-    longest_line: int = LONGEST_LINE
+    longest_line: int = MAX_LINE_SIZE
 
     def stage(self, staging: str) -> str:
         """Read the files into a staging table, with the originals of values that are repaired."""
@@ -321,11 +321,11 @@ class FileReader:
 
     def _originals(self) -> str:
         odd = {
-            column.name: far_year(identifier(source))
+            column.name: has_unusual_year(identifier(source))
             for column in self.table.columns
             if column.type.kind in _ENDS and (source := self.header.source(column.name))
         }
-        return originals(self.table, self.header, odd)
+        return original_values(self.table, self.header, odd)
 
     def _values(self) -> list[str]:
         return [_converted(column, self.header.source(column.name)) for column in self.table.columns]
@@ -340,9 +340,9 @@ def _converted(column: Column, source: str | None) -> str:
     if column.type.kind in _ENDS:
         first, last = _ENDS[column.type.kind]
         clamped = f"CASE WHEN starts_with({text}, '+') THEN {last} ELSE {first} END"
-        return f"CASE WHEN {far_year(text)} THEN {clamped} ELSE CAST({text} AS {type_}) END"
+        return f"CASE WHEN {has_unusual_year(text)} THEN {clamped} ELSE CAST({text} AS {type_}) END"
     if column.type.kind is TypeKind.ARRAY and type_ != "JSON":
-        return f"CAST(CAST({unescaped(text)} AS JSON) AS {type_})"
+        return f"CAST(CAST({unescape_sql(text)} AS JSON) AS {type_})"
     if type_ in ("VARCHAR", "JSON"):
-        return unescaped(text)
+        return unescape_sql(text)
     return f"CAST({text} AS {type_})"

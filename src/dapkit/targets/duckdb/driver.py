@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dapkit.decode.tsv import common_header
-from dapkit.decode.tsv_rows import unfit
-from dapkit.decode.tsv_sql import LONGEST_LINE
+from dapkit.decode.tsv_rows import bad_value_error
+from dapkit.decode.tsv_sql import MAX_LINE_SIZE
 from dapkit.errors import BadValueError, ConcurrentUpdateError, TargetError, TargetRejectedError
 from dapkit.model import Table
 from dapkit.targets.base import Capabilities, Load, Merge
@@ -56,8 +56,8 @@ class DuckDbDriver:
         self._connection = connection
         self.catalog = DuckDbCatalog(self.query)
         ((limit,),) = self.query("SELECT current_setting('memory_limit')")
-        room = (bytes_of(limit) or LONGEST_LINE * _BUFFERS) // _BUFFERS
-        self._longest_line = min(LONGEST_LINE, max(room, _SHORTEST_LINE))
+        room = (bytes_of(limit) or MAX_LINE_SIZE * _BUFFERS) // _BUFFERS
+        self._longest_line = min(MAX_LINE_SIZE, max(room, _SHORTEST_LINE))
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute a statement and return its rows."""
@@ -150,7 +150,7 @@ def _translated(error: "duckdb.Error") -> TargetError:
     if isinstance(error, duckdb.TransactionException) and "conflict" in str(error).lower():
         return ConcurrentUpdateError(f"The same was changed by another process: {_first_line(error)}")
     if isinstance(error, duckdb.ConversionException):
-        return unfit(error)
+        return bad_value_error(error)
     if "Maximum line size" in str(error) or "Parallel CSV Reader" in str(error):
         return TargetError("A row of the files is longer than DuckDB has memory for", hint=_MORE)
     if isinstance(error, duckdb.OutOfMemoryException):

@@ -15,7 +15,7 @@ from decimal import Context, Decimal, InvalidOperation
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
-from dapkit.decode.tsv import META_ACTION, META_TS, Header, fields, text_of
+from dapkit.decode.tsv import META_ACTION, META_TS, Header, decode_field, split_fields
 from dapkit.errors import BadValueError, IntegrityError
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.mssql.table_ddl import LOOKUPS
@@ -98,16 +98,16 @@ class RowConverter:
         """
         for block in blocks:
             for line in block.removesuffix(b"\n").split(b"\n"):
-                yield self._row(fields(line))
+                yield self._row(split_fields(line))
 
     def _row(self, line: list[bytes]) -> tuple[Any, ...]:
         if len(line) != self._width:
             message = f"A downloaded file has a malformed line: {len(line)} fields instead of {self._width}"
             raise IntegrityError(message, table=self._table.name)
-        action = None if self._action is None else text_of(line[self._action])
-        row: list[Any] = [self._time_of(text_of(line[self._time]) or ""), action]
+        action = None if self._action is None else decode_field(line[self._action])
+        row: list[Any] = [self._time_of(decode_field(line[self._time]) or ""), action]
         for each in self._fields:
-            text = None if each.place is None else text_of(line[each.place])
+            text = None if each.place is None else decode_field(line[each.place])
             row.append(None if text is None else self._value(each, text, line))
         return tuple(row)
 
@@ -133,7 +133,7 @@ class RowConverter:
     def _key(self, line: list[bytes]) -> dict[str, str | None]:
         names = {column.name for column in self._table.key}
         there = [each for each in self._fields if each.column.name in names and each.place is not None]
-        return {each.column.name: text_of(line[each.place or 0]) for each in there}
+        return {each.column.name: decode_field(line[each.place or 0]) for each in there}
 
 
 def _conversion(column: Column, codec: str | None, *, key: bool) -> Callable[[str], Any]:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
-from dapkit.decode.tsv import blocks, common_header
+from dapkit.decode.tsv import common_header, row_blocks
 from dapkit.errors import TargetError
 from dapkit.targets.base import Load
 from dapkit.targets.mssql.connection import MsSqlConnection
@@ -93,7 +93,7 @@ class BulkStaging:
             return
         header = common_header(load.parts.paths, load.table, action=action)
         converter = RowConverter(load.table, header, codecs, repairs)
-        self._connection.copy(into, (row for path in load.parts.paths for row in converter.rows(blocks(path))))
+        self._connection.copy(into, (row for path in load.parts.paths for row in converter.rows(row_blocks(path))))
 
 
 def drop_abandoned(connection: MsSqlConnection, dialect: MsSqlDialect) -> None:

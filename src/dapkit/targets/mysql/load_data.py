@@ -8,7 +8,7 @@ column cannot hold either, so that the server says so.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from dapkit.decode.tsv import META_TS, Header, fields, text_of
+from dapkit.decode.tsv import META_TS, Header, decode_field, split_fields
 from dapkit.errors import IntegrityError
 from dapkit.model import Column, Table, TypeKind
 from dapkit.targets.mysql.dialect import MySqlDialect
@@ -107,7 +107,7 @@ class Inserting:
         Raises:
             IntegrityError: the line is malformed.
         """
-        there = fields(line)
+        there = split_fields(line)
         if len(there) != self._width:
             raise IntegrityError("A downloaded file has a malformed line", table=self._table)
         values = (value.replace(_SLOT, _text(there[place], quoted)) for place, value in self._taken)
@@ -119,5 +119,5 @@ class Inserting:
 
 
 def _text(field: bytes, quoted: Callable[[str], str]) -> str:
-    text = text_of(field)
+    text = decode_field(field)
     return "NULL" if text is None else quoted(text)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pymysql
 
-from dapkit.decode.tsv import Header, blocks
+from dapkit.decode.tsv import Header, row_blocks
 from dapkit.targets.base import Load
 from dapkit.targets.mysql.connection import LocalInfileConnection
 from dapkit.targets.mysql.dialect import MySqlDialect
@@ -116,7 +116,7 @@ class LocalLoader:
 
     def _blocks(self) -> Iterator[bytes]:
         for path in self.load.parts.paths:
-            yield from blocks(path)
+            yield from row_blocks(path)
 
     def _execute(self, statement: str) -> list[tuple[Any, ...]]:
         with self.connection.cursor() as cursor:

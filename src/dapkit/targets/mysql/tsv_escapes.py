@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from dapkit.decode.tsv import Header, fields, text_of
+from dapkit.decode.tsv import Header, decode_field, split_fields
 from dapkit.model import Column, Table, TypeKind
 from dapkit.schema import UNSPECIFIED
 from dapkit.targets.sql.value_repairs import ValueRepairs
@@ -90,7 +90,7 @@ class LineRepairs:
             yield b"\n".join(lines) + b"\n"
 
     def _line(self, line: bytes) -> bytes:
-        there = fields(line)
+        there = split_fields(line)
         changed = False
         for check in self._checks:
             if check.place >= len(there):
@@ -98,9 +98,9 @@ class LineRepairs:
             field = there[check.place]
             if field == _NULL or (instead := check.repair(field)) is None:
                 continue
-            key = {name: text_of(there[place]) for name, place in self._keys.items()}
+            key = {name: decode_field(there[place]) for name, place in self._keys.items()}
             repairable = instead != _NULL or not check.column.required
-            self._repairs.note(check.column.name, key, text_of(field) or "", repairable=repairable)
+            self._repairs.note(check.column.name, key, decode_field(field) or "", repairable=repairable)
             there[check.place] = instead
             changed = True
         return b"\t".join(there) if changed else line
@@ -117,7 +117,7 @@ def _repair_of(column: Column) -> Callable[[bytes], bytes | None] | None:
             known = frozenset(column.type.values)
             plain = frozenset(value.encode() for value in known)
             instead = UNSPECIFIED.encode() if UNSPECIFIED in known else _NULL
-            return lambda field: None if field in plain or text_of(field) in known else instead
+            return lambda field: None if field in plain or decode_field(field) in known else instead
     return None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 
-from dapkit.decode.tsv import Header, blocks, fields, foreign_escape, native, text_of
+from dapkit.decode.tsv import Header, copy_field, decode_field, has_non_copy_escape, row_blocks, split_fields
 from dapkit.errors import BadValueError
 from dapkit.targets.base import Load
 from dapkit.targets.postgres.copy_sql import CopySql
@@ -74,8 +74,10 @@ class CopyLoader:
 
     def _note_nul(self, names: Header, line: list[bytes], place: int) -> None:
         columns = dict(zip(names.columns, line, strict=True))
-        key = {column.name: text_of(columns[column.name]) for column in self.load.table.key if column.name in columns}
-        self.repairs.note(names.columns[place] or names.names[place], key, text_of(line[place]) or "")
+        key = {
+            column.name: decode_field(columns[column.name]) for column in self.load.table.key if column.name in columns
+        }
+        self.repairs.note(names.columns[place] or names.names[place], key, decode_field(line[place]) or "")
 
     def _note_repairs(self, copying: CopySql) -> None:
         """Note every value that is repaired."""
@@ -111,16 +113,16 @@ class CopyLoader:
 
 
 def _native_blocks(path: Path) -> Iterator[bytes]:
-    for block in blocks(path):
-        if foreign_escape(block):
+    for block in row_blocks(path):
+        if has_non_copy_escape(block):
             raise _ForeignEscapeError
         yield block
 
 
 def _repaired_blocks(path: Path, names: Header, note: Callable[[Header, list[bytes], int], None]) -> Iterator[bytes]:
     """Yield the lines of a file as COPY reads them; fields with NUL characters are noted."""
-    for block in blocks(path):
-        if not foreign_escape(block):
+    for block in row_blocks(path):
+        if not has_non_copy_escape(block):
             yield block
             continue
         lines = block.removesuffix(b"\n").split(b"\n")
@@ -128,11 +130,11 @@ def _repaired_blocks(path: Path, names: Header, note: Callable[[Header, list[byt
 
 
 def _repaired_line(line: bytes, names: Header, note: Callable[[Header, list[bytes], int], None]) -> bytes:
-    if not foreign_escape(line):
+    if not has_non_copy_escape(line):
         return line
-    there = fields(line)
+    there = split_fields(line)
     whole = len(there) == len(names.names)  # COPY rejects a line that is not
     for place, field in enumerate(there):
-        if whole and "\0" in (text_of(field) or ""):
+        if whole and "\0" in (decode_field(field) or ""):
             note(names, there, place)
-    return b"\t".join(map(native, there))
+    return b"\t".join(map(copy_field, there))

@@ -97,7 +97,7 @@ def _differing(driver: Driver, sql: "ComparisonSql", column: Column, number: int
                 rows += [row] if number <= EXAMPLES else []
     else:
         rows = driver.query(driver.dialect.limited(examples, EXAMPLES))
-    return number, [ValueDifference(key=r[:-2], column=column.name, live=r[-2], truth=r[-1]) for r in rows]
+    return number, [ValueDifference(key=r[:-2], column=column.name, actual=r[-2], expected=r[-1]) for r in rows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

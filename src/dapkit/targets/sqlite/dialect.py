@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
-from dapkit.decode.tsv_sql import far_year, originals, read_tsv, unescaped
+from dapkit.decode.tsv_sql import has_unusual_year, original_values, read_tsv, unescape_sql
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import widens
 from dapkit.targets.sql.dialect import (
@@ -38,12 +38,12 @@ __all__ = [
     "SqliteDialect",
     "create_staging",
     "nulled_columns",
-    "read_rows",
+    "select_rows",
     "table_words",
 ]
 
 ORIGINALS = "dapkit_originals"
-"""A column of the staging table: what `dapkit.decode.tsv_sql.originals` says of the row."""
+"""A column of the staging table: what `dapkit.decode.tsv_sql.original_values` says of the row."""
 
 STAGING = '"dapkit_staging"'
 HASH = "dapkit_hash"
@@ -286,7 +286,7 @@ def create_staging(table: Table) -> Statements:
     ]
 
 
-def read_rows(table: Table, header: Header, paths: Sequence[str], longest_line: int) -> str:
+def select_rows(table: Table, header: Header, paths: Sequence[str], longest_line: int) -> str:
     """Select the rows of the files by DuckDB, as SQLite keeps them: time, action, columns, originals."""
     time = f"CAST(CAST({identifier(META_TS)} AS TIMESTAMP) AS VARCHAR)"
     action = identifier(META_ACTION) if META_ACTION in header.names else "'U'"
@@ -298,7 +298,7 @@ def read_rows(table: Table, header: Header, paths: Sequence[str], longest_line: 
         values.append(_value(column.type, text))
         if source is not None and (condition := _odd(column.type, text)):
             odd[column.name] = condition
-    selected = ", ".join([time, action, *values, originals(table, header, odd)])
+    selected = ", ".join([time, action, *values, original_values(table, header, odd)])
     return f"SELECT {selected} FROM {read_tsv(paths, header, longest_line)}"
 
 
@@ -337,7 +337,7 @@ def _form(type_: ColumnType) -> str:
 def _odd(type_: ColumnType, text: str) -> str | None:
     """Return a condition for the texts of values that SQLite cannot store, None where it stores all."""
     if type_.kind in _ENDS:
-        return far_year(text)
+        return has_unusual_year(text)
     return f"lower({text}) = 'nan'" if type_.kind in _FLOATS else None
 
 
@@ -354,5 +354,5 @@ def _value(type_: ColumnType, text: str) -> str:
         first, last = _ENDS[kind]
         clamped = f"CASE WHEN starts_with({text}, '+') THEN {last} ELSE {first} END"
         usual = f"CAST(CAST({text} AS {'TIMESTAMP' if kind is TypeKind.DATETIME else 'DATE'}) AS VARCHAR)"
-        return f"CASE WHEN {far_year(text)} THEN {clamped} ELSE {usual} END"
-    return unescaped(text)
+        return f"CASE WHEN {has_unusual_year(text)} THEN {clamped} ELSE {usual} END"
+    return unescape_sql(text)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dapkit.decode.tsv import Header, common_header
-from dapkit.decode.tsv_rows import fetch
-from dapkit.decode.tsv_sql import LINE_ROOMS
+from dapkit.decode.tsv_rows import read_rows
+from dapkit.decode.tsv_sql import LINE_SIZES
 from dapkit.errors import BadValueError, IntegrityError, TargetBusyError, TargetError, TargetRejectedError
 from dapkit.model import Table
 from dapkit.targets.base import Capabilities, Load
@@ -28,7 +28,7 @@ from dapkit.targets.sqlite.dialect import (
     SqliteDialect,
     create_staging,
     nulled_columns,
-    read_rows,
+    select_rows,
 )
 from dapkit.targets.sqlite.introspection import SqliteCatalog
 
@@ -131,12 +131,12 @@ class SqliteDriver:
         What the most room gives counts.
         """
         paths = list(map(str, load.parts.paths))
-        *less, most = (read_rows(load.table, header, paths, longest_line) for longest_line in LINE_ROOMS)
+        *less, most = (select_rows(load.table, header, paths, longest_line) for longest_line in LINE_SIZES)
         for select in less:
             with suppress(IntegrityError, BadValueError):
-                if (rows := self._insert(load.table, fetch(select))) == load.parts.rows:
+                if (rows := self._insert(load.table, read_rows(select))) == load.parts.rows:
                     return rows
-        return self._insert(load.table, fetch(most))
+        return self._insert(load.table, read_rows(most))
 
     def _insert(self, table: Table, batches: Iterable[Sequence[tuple[Any, ...]]]) -> int:
         """Create the staging table with some rows; return how many."""

@@ -1,4 +1,4 @@
-"""Specimens of every kind of column, and the writing of small tables in a zone that is not UTC."""
+"""Sample columns of every kind, and a writer of small tables in a session whose zone is not UTC."""
 
 import datetime as dt
 import gzip
@@ -45,7 +45,7 @@ NASTY = (
 
 @dataclass(frozen=True)
 class Cell:
-    """A value in SQL, and what a reader of each format must find: flat text, JSON, Parquet."""
+    """A value in SQL, and what a reader of flat text, JSON and Parquet must get."""
 
     sql: str
     text: str
@@ -72,7 +72,7 @@ class Specimen:
 
     @property
     def select_sql(self) -> str:
-        """A row a value, one whose value is null, one that is deleted."""
+        """One row for each value, one with a null, and a deleted one."""
         values = [*(cell.sql for cell in self.cells), "NULL", "NULL"]
         rows = (f"({i}, CAST({value} AS {self.sql_type}))" for i, value in enumerate(values))
         return (
@@ -91,7 +91,7 @@ def _item(kind: Kind, **facts: Any) -> Column:
 
 
 def _same(*values: int | str) -> list[Cell]:
-    """Cells of numbers and text that every format has as they are."""
+    """Return cells for values that are the same in every format."""
     return [Cell(_quote(v) if isinstance(v, str) else str(v), str(v), v, v) for v in values]
 
 
@@ -255,7 +255,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 @pytest.fixture(scope="session")
 def values() -> Callable[[str, Iterable[str]], Specimen]:
-    """Make a specimen of any values of a kind whose physical type is text or DOUBLE."""
+    """Create a specimen from values of a kind whose physical type is text or DOUBLE."""
 
     def values(kind: str, literals: Iterable[str]) -> Specimen:
         sql_type = "DOUBLE" if kind == "float64" else "VARCHAR"
@@ -271,14 +271,14 @@ def quote() -> Callable[[str], str]:
 
 @pytest.fixture(scope="session")
 def texts() -> st.SearchStrategy[list[str]]:
-    """All of Unicode but what a text of a database cannot hold; control characters and escapes often."""
+    """All Unicode texts that a database can store, with many control characters and escapes."""
     characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
     return st.lists(st.text(st.one_of(st.sampled_from("\\\"'\b\t\n\v\f\r,N.{}"), characters)), max_size=20)
 
 
 @pytest.fixture(scope="session")
 def nested() -> Specimen:
-    """A nested column with a nested one inside: all parts, some, none, and no column at all."""
+    """A nested column within a nested column, with all fields, some fields, no fields, and null."""
     inner = Column(
         name="deep",
         kind=Kind.OBJECT,
@@ -305,7 +305,7 @@ Write = Callable[..., bytes]
 
 @pytest.fixture(scope="session")
 def write(connection: duckdb.DuckDBPyConnection, tmp_path_factory: pytest.TempPathFactory) -> Write:
-    """Write rows in a format and return the object, text without its gzip."""
+    """Write rows in a format and return the object; texts are decompressed."""
     folder = tmp_path_factory.mktemp("objects")
 
     def write(specimen: Specimen, form: str, mode: str = "expanded", incremental: bool = False) -> bytes:

@@ -1,4 +1,4 @@
-"""What all formats have in common: equal bytes for equal rows, order, empty results, refusals, no litter."""
+"""What all formats share: equal bytes for equal rows, order, empty results, errors, no leftover files."""
 
 import gzip
 import io
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dapkit.sandbox.data.catalogue import Column, Kind, Table
-from dapkit.sandbox.data.formats import FORMATS, compress, write_format
+from dapkit.sandbox.data.formats import FORMATS, output, write_format
 
 TABLE = Table(
     namespace="edge",
@@ -98,7 +98,7 @@ def test_the_standard_library_compresses_where_isal_is_missing(
     form: str, written: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number, fast = written(form)
-    monkeypatch.setattr(compress, "_compressor", zlib.compressobj)
+    monkeypatch.setattr(output, "_compressor", zlib.compressobj)
     assert written(form)[0] == number
     assert gzip.decompress(written(form)[1]) == gzip.decompress(fast)
 
@@ -122,7 +122,7 @@ def test_a_query_that_fails_leaves_no_plain_text(
 
 
 @pytest.mark.parametrize(("form", "mode"), [("xml", "expanded"), ("csv", "flat")])
-def test_unknown_formats_and_modes_are_refused(
+def test_unknown_formats_and_modes_are_rejected(
     form: str, mode: str, connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     arguments: dict[str, Any] = {"format": form, "mode": mode, "incremental": False, "path": tmp_path / "object"}

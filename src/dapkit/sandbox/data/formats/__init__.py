@@ -1,38 +1,32 @@
-"""The bytes of the four formats: rows that DuckDB computes, written as the service writes them.
+"""The bytes of the four formats: DuckDB computes the rows and writes them as the service does.
 
-`write_format` takes a query whose columns are `ts`, `action`, `k0, k1, …` (the table's key columns) and
-`v0, v1, …` (its value columns) and writes one object. Everything is done in SQL; Python only compresses.
+`write_format` takes a query with the columns `ts`, `action`, `k0, k1, …` (the key columns of the table) and
+`v0, v1, …` (its value columns), and writes one object. SQL does all the work; Python only compresses.
 
-What the known facts leave open is decided here, for all formats alike:
+Where the known facts leave a choice, all formats share these decisions:
 
-- A format that can nest, nests: in JSONL and Parquet a nested column is an object or a struct in both modes;
-  the mode lays out CSV and TSV only. Arrays and what lies in them are JSON text there.
-- A nested column whose parts are all null is null, at any depth; an empty array is not null.
-- Date-times have three decimals, or six where three would lose something or the year has not four digits.
-- NaN and the infinities are `NaN`, `Infinity`, `-Infinity`: words in CSV and TSV, strings in JSON.
-- Parquet has no type for a schema that is free, nor Spark one for a time of day: both are strings there.
-  A number without a format is a double.
-- Lines end in a line feed, in CSV too.
+- JSONL and Parquet write a nested column as an object or a struct in both modes. The mode affects CSV and TSV only,
+  where arrays and everything inside them are JSON text.
+- A nested column whose fields are all null is null, at any depth. An empty array is not null.
+- Date-times have three decimals. They have six if three would lose something, or if the year does not have four digits.
+- NaN and the infinities are `NaN`, `Infinity` and `-Infinity`: words in CSV and TSV, strings in JSON.
+- Parquet has no type for a free schema, and Spark none for a time of day: both are strings there. A number without a
+  format is a double.
+- Lines end with a line feed, also in CSV.
 """
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from dapkit.sandbox.data.formats.csv import write_csv
+from duckdb import DuckDBPyConnection
+
+from dapkit.sandbox.data.catalogue import Table
+from dapkit.sandbox.data.formats.delimited import write_csv, write_tsv
 from dapkit.sandbox.data.formats.jsonl import write_jsonl
 from dapkit.sandbox.data.formats.layout import Layout
 from dapkit.sandbox.data.formats.parquet import write_parquet
-from dapkit.sandbox.data.formats.tsv import write_tsv
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
-    from dapkit.sandbox.data.catalogue import Table
-
-__all__ = ["FORMATS", "write_format"]
-
-_WRITERS: dict[str, Callable[["DuckDBPyConnection", str, Layout, Path], int]] = {
+_WRITERS: dict[str, Callable[[DuckDBPyConnection, str, Layout, Path], int]] = {
     "jsonl": write_jsonl,
     "csv": write_csv,
     "tsv": write_tsv,
@@ -42,31 +36,31 @@ FORMATS = tuple(_WRITERS)
 
 
 def write_format(
-    connection: "DuckDBPyConnection",
+    connection: DuckDBPyConnection,
     select_sql: str,
-    table: "Table",
+    table: Table,
     *,
-    format: str,  # noqa: A002 - the service's own word for it
+    format: str,  # noqa: A002  # the service's own name for it
     mode: str,
     incremental: bool,
     path: Path,
 ) -> int:
-    """Write the rows of a query as one object and return how many they are.
+    """Write the rows of a query as one object and return how many there are.
 
     Args:
-        connection: where the query runs; its settings (threads, memory) are the caller's.
-        select_sql: a query with the columns `ts` (TIMESTAMP, UTC), `action` ('U' or 'D', read only when
-            incremental), `k0…` and `v0…` in the table's order, in the physical types of their kinds.
+        connection: where to run the query, with the caller's settings (threads, memory).
+        select_sql: a query with the columns `ts` (TIMESTAMP, UTC), `action` ('U' or 'D', read only if
+            incremental), `k0…` and `v0…` in the order of the table, in the physical types of their kinds.
             Rows are written in its order; equal rows in equal order give equal bytes.
-        table: what the rows are rows of.
-        format: `jsonl`, `csv`, `tsv` (gzip files of one member) or `parquet`.
-        mode: `expanded` or `condensed`: nested columns of CSV and TSV as columns, or each as one JSON column.
-        incremental: whether the rows carry an action; rows whose action is 'D' are written without values.
-        path: the file to write. Uncompressed text lies beside it for a while, under a name of its own.
+        table: the table of the rows.
+        format: `jsonl`, `csv`, `tsv` (gzip files with one member) or `parquet`.
+        mode: `expanded` or `condensed`: nested columns of CSV and TSV as several columns, or as one JSON column each.
+        incremental: whether the rows have an action. Rows with the action 'D' are written without values.
+        path: the file to write. Uncompressed text is next to it for a while, under another name.
 
     Raises:
-        ValueError: the format or mode is not one of these.
-        duckdb.Error: the query fails; what then lies at the path is not to be used.
+        ValueError: unknown format or mode.
+        duckdb.Error: the query failed; the file at the path is then not usable.
     """
     writer = _WRITERS.get(format)
     if writer is None:

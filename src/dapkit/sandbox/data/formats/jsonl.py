@@ -1,30 +1,28 @@
-"""JSON lines: `{"key": …, "value": …, "meta": …}`, nulls left out, deleted rows without a value."""
+"""JSON lines: `{"key": …, "value": …, "meta": …}`. Nulls are left out; deleted rows have no value."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from dapkit.sandbox.data.formats.compress import gzipped
-from dapkit.sandbox.data.formats.json import members
+from duckdb import DuckDBPyConnection
+
+from dapkit.sandbox.data.formats.expressions import datetime_text, json_members
 from dapkit.sandbox.data.formats.layout import Layout
-from dapkit.sandbox.data.formats.sql import copy_lines
-from dapkit.sandbox.data.formats.text import datetime_text
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from dapkit.sandbox.data.formats.output import copy_lines, gzipped
 
 
-def write_jsonl(connection: "DuckDBPyConnection", select_sql: str, layout: Layout, path: Path) -> int:
-    """Write the rows as gzip JSON lines and return how many they are."""
+def write_jsonl(connection: DuckDBPyConnection, select_sql: str, layout: Layout, path: Path) -> int:
+    """Write the rows as gzip JSON lines and return how many there are."""
     with gzipped(path) as plain:
         return copy_lines(connection, _line(layout), select_sql, plain)
 
 
 def _line(layout: Layout) -> str:
-    """Return an expression for a row's line: one concatenation, which copies long texts once and skips nulls."""
-    value = ["',\"value\":{'", members(layout.value), "'}'"]
+    """Return SQL for the line of a row."""
+    value = ["',\"value\":{'", json_members(layout.value), "'}'"]
     meta = ['\',"meta":{"ts":"\'', datetime_text("ts")]
     if layout.incremental:
         value = [f"CASE WHEN action <> 'D' THEN {part} END" for part in value]
         meta += ['\'","action":"\'', "action"]
-    parts = ["'{\"key\":{'", members(layout.key), "'}'", *value, *meta, "'\"}}'"]
+    parts = ["'{\"key\":{'", json_members(layout.key), "'}'", *value, *meta, "'\"}}'"]
+    # A single concat copies long texts once, where nested `||` would copy them at each step. It also skips nulls, which
+    # removes the value of a deleted row.
     return f"concat({', '.join(parts)})"

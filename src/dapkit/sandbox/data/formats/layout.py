@@ -1,23 +1,36 @@
-"""What an object is made of: a table's columns, the SQL each comes from, and the choices that shape it."""
+"""What the columns of an object are: the table's columns, and the SQL that each of them comes from."""
 
 from dataclasses import dataclass
 
 from dapkit.sandbox.data.catalogue import Column, Table
-from dapkit.sandbox.data.formats.sql import literal
+from dapkit.sandbox.data.sql import literal
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One column of the output and the SQL expression that it is made from."""
+    """One output column, and the SQL expression of its value."""
 
     name: str
     column: Column
     sql: str
 
+    @property
+    def fields(self) -> "tuple[Cell, ...]":
+        """The fields of a nested column."""
+        return tuple(
+            Cell(field.name, field, f"struct_extract({self.sql}, {literal(field.name)})")
+            for field in self.column.fields
+        )
+
+    def item(self, depth: int) -> "Cell":
+        """Return the item of an array, as the parameter of a lambda inside `depth` other arrays."""
+        assert self.column.items is not None
+        return Cell("", self.column.items, f"e{depth}")
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A table with the two choices that shape its objects."""
+    """A table with the two choices that determine the columns of its objects."""
 
     table: Table
     expanded: bool
@@ -25,17 +38,10 @@ class Layout:
 
     @property
     def key(self) -> tuple[Cell, ...]:
-        """The key's columns."""
+        """The key columns."""
         return tuple(Cell(column.name, column, f"k{i}") for i, column in enumerate(self.table.key))
 
     @property
     def value(self) -> tuple[Cell, ...]:
-        """The value's columns, nested ones whole."""
+        """The value columns; nested ones are not expanded."""
         return tuple(Cell(column.name, column, f"v{i}") for i, column in enumerate(self.table.value))
-
-
-def fields(cell: Cell) -> tuple[Cell, ...]:
-    """Return the fields of a nested column."""
-    return tuple(
-        Cell(field.name, field, f"struct_extract({cell.sql}, {literal(field.name)})") for field in cell.column.fields
-    )

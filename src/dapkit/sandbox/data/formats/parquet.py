@@ -1,23 +1,22 @@
-"""Parquet as Spark writes it: the structs `key`, `value` and `meta`, in them structs and lists."""
+"""Parquet in the layout of Spark: the structs `key`, `value` and `meta`, with nested structs and lists."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from duckdb import DuckDBPyConnection
 
 from dapkit.sandbox.data.catalogue import Kind
-from dapkit.sandbox.data.formats.layout import Cell, Layout, fields
-from dapkit.sandbox.data.formats.sql import copy, identifier
-from dapkit.sandbox.data.formats.text import scalar_text
+from dapkit.sandbox.data.formats.expressions import scalar_text
+from dapkit.sandbox.data.formats.layout import Cell, Layout
+from dapkit.sandbox.data.formats.output import copy
+from dapkit.sandbox.data.sql import identifier
 
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
-# Small row groups bound the memory: a group is held until it is whole.
+# Small row groups limit the memory, because a group is kept in memory until it is complete.
 _OPTIONS = "FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 32768"
 
 
-def write_parquet(connection: "DuckDBPyConnection", select_sql: str, layout: Layout, path: Path) -> int:
-    """Write the rows as Parquet, compressed inside, and return how many they are."""
+def write_parquet(connection: DuckDBPyConnection, select_sql: str, layout: Layout, path: Path) -> int:
+    """Write the rows as Parquet, compressed inside, and return how many there are."""
     columns = [f"{_struct(layout.key)} AS key"]
     if layout.value:
         value = _struct(layout.value)
@@ -34,15 +33,13 @@ def _struct(cells: Sequence[Cell], depth: int = 0) -> str:
 
 
 def _value(cell: Cell, depth: int = 0) -> str:
-    """Return an expression for a value in its Parquet type; `depth` counts the arrays around it."""
+    """Return SQL for a value in its Parquet type. `depth` counts the surrounding arrays."""
     kind, sql = cell.column.kind, cell.sql
     if kind is Kind.OBJECT:
-        parts = fields(cell)
-        empty = " AND ".join(f"({_value(part, depth)}) IS NULL" for part in parts)
-        return f"CASE WHEN NOT ({empty}) THEN {_struct(parts, depth)} END"
+        empty = " AND ".join(f"({_value(field, depth)}) IS NULL" for field in cell.fields)
+        return f"CASE WHEN NOT ({empty}) THEN {_struct(cell.fields, depth)} END"
     if kind is Kind.ARRAY:
-        assert cell.column.items is not None
-        item = Cell("", cell.column.items, f"e{depth}")
+        item = cell.item(depth)
         return f"list_transform({sql}, lambda {item.sql}: {_value(item, depth + 1)})"
     if kind is Kind.DATETIME:
         return _instant(sql)
@@ -52,5 +49,6 @@ def _value(cell: Cell, depth: int = 0) -> str:
 
 
 def _instant(sql: str) -> str:
-    """Return a TIMESTAMP, taken as UTC, as one with a zone: a cast would take it in the session's."""
+    """Return a TIMESTAMP, taken as UTC, as a timestamp with a zone."""
+    # Not by a cast: it would take the timestamp in the zone of the session.
     return f"make_timestamptz(epoch_us({sql}))"

@@ -1,6 +1,0 @@
-"""`python -m dapkit.cli` is the command, for where no script is installed."""
-
-from dapkit.cli.bootstrap import run
-
-if __name__ == "__main__":
-    run()

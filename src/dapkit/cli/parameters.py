@@ -1,0 +1,109 @@
+"""Reads the values of options: numbers, durations, percentages, times, lists of tables."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
+
+import click
+
+from dapkit.errors import UsageError
+
+TIME_HINT = "Use ISO 8601, for example 2026-09-01T00:00:00Z."
+
+
+class FiniteRange(click.FloatRange):
+    """A range of finite numbers; click accepts nan in every range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+def duration(_context: click.Context, _parameter: click.Parameter, text: str | None) -> timedelta | None:
+    """Return a duration such as 90m, 4h or 1d (a callback of click). Raises UsageError if it is invalid."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,9})([mhd])", text)
+    if found is None:
+        raise UsageError(f"Invalid duration {text!r}", hint="Use for example 90m, 4h or 1d.")
+    return timedelta(seconds=int(found[1]) * {"m": 60, "h": 3600, "d": 86_400}[found[2]])
+
+
+def percentage(_context: click.Context, _parameter: click.Parameter, text: str | None) -> float | None:
+    """Return a percentage such as 1 or 0.5% (a callback of click). Raises UsageError if it is invalid."""
+    if text is None:
+        return None
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= 100:
+        message = f"Invalid percentage {text!r}: it must be greater than 0 and at most 100"
+        raise UsageError(message, hint="Use for example 1 or 0.5%.")
+    return number
+
+
+def pace(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    """Return the text if it is a valid pace (a callback of click). Raises UsageError if it is not."""
+    if text is not None:
+        from dapkit.protocol.budget import RateLimit  # noqa: PLC0415, `dap --help` does not need it
+
+        try:
+            RateLimit.parse(text)
+        except UsageError as error:
+            raise UsageError(f"Invalid --pace {text!r}", hint=error.hint) from None
+    return text
+
+
+def table_names(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
+    """Return the names and patterns that the values of an option list (a callback of click)."""
+    from dapkit.export.selection import split_tables  # noqa: PLC0415, `dap --help` does not need it
+
+    return split_tables(values) if values else ()
+
+
+def not_empty(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return the text without spaces around it (a callback of click)."""
+    if not value.strip():
+        raise click.BadParameter("it is empty.")
+    return value.strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedTime:
+    """A point in time: the text to send to the service, and whether its time zone had to be assumed."""
+
+    text: str
+    utc: datetime
+    assumed_local: bool
+
+
+def parse_time(text: str, *, zone: tzinfo | None = None) -> ParsedTime | None:
+    """Read an ISO 8601 date or date-time; return None if the text is neither.
+
+    A time in the service's own notation is passed on unchanged, so that watermarks go back exactly as they came. A time
+    without a zone is taken in `zone`, or in the machine's own as in the official client.
+
+    Raises:
+        UsageError: the time has no equivalent in UTC (on the first and last day of the calendar).
+    """
+    stripped = text.strip()
+    try:
+        value = datetime.fromisoformat(stripped)
+    except ValueError:
+        return None
+    assumed_local = value.tzinfo is None
+    try:
+        utc = (value.replace(tzinfo=zone) if assumed_local and zone else value).astimezone(UTC)
+    except (OverflowError, ValueError, OSError):
+        raise UsageError(f"The time {stripped} is out of range") from None
+    from dapkit.model import format_utc  # noqa: PLC0415, `dap --help` does not need it
+
+    verbatim = not assumed_local and stripped.endswith("Z") and stripped[10:11] == "T"
+    return ParsedTime(text=stripped if verbatim else format_utc(utc), utc=utc, assumed_local=assumed_local)

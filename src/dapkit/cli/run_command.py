@@ -1,0 +1,64 @@
+"""What commands that use the service have in common: they connect, do one thing, and stop cleanly on Ctrl-C."""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from dapkit.api.connection import ServiceConnection, connect
+from dapkit.cli.console import Console
+from dapkit.cli.signals import run_until_stopped
+from dapkit.client.session import Session
+from dapkit.config.settings import Settings
+from dapkit.results import TableFailed
+
+T = TypeVar("T")
+
+RUN_AGAIN = "Run the command again."
+RESUME = "Run the same command again: it resumes where it stopped."
+
+
+class Outcome(Protocol):
+    """The result of a run."""
+
+    @property
+    def failed(self) -> tuple[TableFailed, ...]:
+        """The tables that failed."""
+
+
+Result = TypeVar("Result", bound=Outcome)
+
+
+def run_connected(
+    settings: Settings, console: Console, work: Callable[[Session], Awaitable[T]], *, hint: str = RUN_AGAIN
+) -> T:
+    """Run the work in an open session and return its result.
+
+    `hint` says how to continue after an interruption.
+
+    Raises:
+        InterruptedRunError: a signal stopped it.
+        DapError: it failed.
+    """
+    return _run(settings, console, lambda connection: work(connection.session), hint)
+
+
+def run_and_advance(settings: Settings, console: Console, work: Callable[[Session], Awaitable[Result]]) -> Result:
+    """As `run_connected`; if no table failed, a sandbox's data clock moves on, so that the next run finds changes."""
+
+    async def advancing(connection: ServiceConnection) -> Result:
+        connection.check()  # before the work: an unwritable clock would repeat the same data in the next run
+        result = await work(connection.session)
+        if not result.failed:
+            connection.advance()
+        return result
+
+    return _run(settings, console, advancing, RESUME)
+
+
+def _run(settings: Settings, console: Console, work: Callable[[ServiceConnection], Awaitable[T]], hint: str) -> T:
+    async def connected() -> T:
+        for notice in settings.notices:
+            console.notice(notice)
+        async with connect(settings.connection, console.on_event) as connection:
+            return await work(connection)
+
+    return run_until_stopped(connected, hint=hint, at_once=console.stop_progress)

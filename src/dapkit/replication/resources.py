@@ -1,0 +1,157 @@
+"""What all tables of one replication run share, and how each of them becomes a result or a failure."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from dapkit.client.session import Session
+from dapkit.errors import TableNotFoundError
+from dapkit.events import Listener, Notice, TableCompared, TablePhase, TablePhaseChanged
+from dapkit.export.isolation import isolate
+from dapkit.export.options import ExportRequest
+from dapkit.export.run import export
+from dapkit.model import Format, Mode, Query
+from dapkit.replication import staging
+from dapkit.replication.connection_pool import ConnectionPool
+from dapkit.replication.managed_tables import no_longer_in_service_hint
+from dapkit.replication.options import ReplicateOptions
+from dapkit.replication.retry import TargetRetry
+from dapkit.results import TableFailed, TableLoaded, TableResult
+from dapkit.targets.base import SyncState, TargetSession, watermark_of
+from dapkit.transfer.locking import busy_handler, hold_lock
+from dapkit.transfer.workers import WorkerPool, worker_pool
+
+__all__ = ["SNAPSHOT", "SyncResources", "open_resources"]
+
+T = TypeVar("T")
+Outcome = TypeVar("Outcome", TableLoaded, TableCompared)
+
+SNAPSHOT = Query(format=Format.TSV, mode=Mode.CONDENSED)
+"""The format that all databases load: one column per field, nested fields as JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncResources:
+    """What all tables of one run share.
+
+    Attributes:
+        session: with the service.
+        options: of the run, with the service's spelling of the namespace.
+        on_event: the listener.
+        folder: where downloads are staged; this run holds its lock.
+        downloads: threads for files.
+        loads: threads for the target.
+        connections: to the target.
+        retry: repeats work while the target is unavailable.
+    """
+
+    session: Session
+    options: ReplicateOptions
+    on_event: Listener
+    folder: Path
+    downloads: WorkerPool
+    loads: WorkerPool
+    connections: ConnectionPool
+    retry: TargetRetry
+
+    def notify(self, message: str) -> None:
+        """Send a notice to the listener."""
+        self.on_event(Notice(message=message))
+
+    async def run_in_session(self, work: Callable[[TargetSession], T]) -> T:
+        """Call a blocking function with a connection to the target, in a thread. Raises what it raises."""
+        async with self.connections.acquire() as target:
+            return await self.loads.run(work, target)
+
+    async def download(
+        self, table: str, query: Query, on_event: Listener | None = None
+    ) -> tuple[TableResult, datetime]:
+        """Download one table into the staging folder; return its files and their watermark.
+
+        Each table is an export run of its own, so that an interrupted download is resumed like any other.
+
+        Raises:
+            DapError: the table failed, or the whole run must stop.
+        """
+        request = ExportRequest(
+            namespace=self.options.namespace,
+            tables=(table,),
+            format=query.format,
+            mode=query.mode,
+            since=query.since,
+            until=query.until,
+            output=self.folder,
+            concurrency=self.options.concurrency,
+            retry_timeout=self.options.retry_timeout,
+        )
+        result = await export(self.session, request, on_event or (lambda _: None), self.downloads)
+        for failure in result.failed:
+            raise failure.error
+        files = result.done[0]
+        watermark = files.at or files.until
+        assert watermark is not None, "a complete job has a watermark"
+        return files, watermark_of(watermark)
+
+    async def run_table(
+        self, table: str, state: SyncState | None, work: Callable[[bool], Awaitable[Outcome]]
+    ) -> Outcome | TableFailed:
+        """Run the work on one table, with retries; report how it ended, and return its result or its failure.
+
+        Args:
+            table: the table's name.
+            state: its sync state at the start, if it has one.
+            work: is called with whether it has been tried before.
+
+        Raises:
+            DapError: an error that concerns the whole run.
+        """
+        outcome = await isolate(table, self.folder, self.retry.run, work, table)
+        if isinstance(outcome, TableFailed) and isinstance(outcome.error, TableNotFoundError) and state is not None:
+            outcome.error.hint = no_longer_in_service_hint(state)
+        phase = TablePhase.FAILED if isinstance(outcome, TableFailed) else TablePhase.DONE
+        self.on_event(TablePhaseChanged(table=table, phase=phase))
+        self.on_event(outcome)
+        return outcome
+
+
+@asynccontextmanager
+async def open_resources(
+    session: Session, options: ReplicateOptions, folder: Path, activity: str, on_event: Listener
+) -> AsyncIterator[SyncResources]:
+    """Lock a staging folder and open threads and connections; close them at the end.
+
+    The lock keeps two commands from downloading the same job into the same folder and loading the same table.
+
+    Args:
+        session: with the service.
+        options: of the run, with the service's spelling of the namespace.
+        folder: the staging folder.
+        activity: what this command does, for the message of another one that finds the folder locked.
+        on_event: the listener.
+
+    Raises:
+        LockedError: another command holds the lock, and `options.wait` is false.
+        OutputError: the folder cannot be used.
+    """
+    on_busy = busy_handler(f"Another command is already {activity}", on_event, wait=options.wait)
+    with staging.stage_errors():
+        async with hold_lock(staging.lock_path(folder), session.clock, on_busy):
+            staging.make_private(folder)
+            with worker_pool(options.concurrency) as downloads, worker_pool(options.connections) as loads:
+                connections = ConnectionPool(options.target, loads, options.connections)
+                try:
+                    yield SyncResources(
+                        session=session,
+                        options=options,
+                        on_event=on_event,
+                        folder=folder,
+                        downloads=downloads,
+                        loads=loads,
+                        connections=connections,
+                        retry=TargetRetry(session.clock, options.retry_timeout, on_event),
+                    )
+                finally:
+                    await connections.close()

@@ -1,0 +1,1 @@
+"""The fake service over HTTP: API routes, object store, control API, and the state that they share."""

@@ -1,0 +1,115 @@
+"""Words of the old private language do not come back into help texts, messages, JSON keys or the documentation."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+from tests.architecture.source_tree import SOURCE, modules
+
+from dapkit.cli.main import dap
+from dapkit.export.journal import AnyEntry
+from dapkit.transfer.manifest import Manifest, ManifestObject
+
+ROOT = Path(__file__).parents[2]
+
+FORBIDDEN = (
+    "anew", "anybody", "as ever", "bear", "bearing", "bears", "befall", "befalls", "beside", "borne",
+    "bring", "bringing", "brings", "came", "fetched", "fetches", "fetching", "goes on", "going on", "in miniature",
+    "is none", "is no age", "is no time", "is no number", "makes nothing", "meanwhile", "mend", "mends", "misfortune",
+    "nobody", "not well", "on the books", "partly", "proven", "refuse", "refuses", "road", "somebody", "spoils",
+    "spoilt", "stand", "standing", "stands", "the books", "told", "trouble", "vouch", "which it cannot be",
+    "who asks", "whoever", "whole",
+)  # fmt: skip
+"""Words and phrases that are never the plain term for anything that dapkit does."""
+
+ALLOWED = ("null if there is none", "fetched bytes")
+"""Phrases with such a word in its ordinary sense."""
+
+UNCHECKED = {"replication", "targets"}
+"""The folders of the source whose messages are not checked yet."""
+
+MESSAGE_NAMES = {"message", "hint", "text", "notice", "notices", "lines"}
+LOG_METHODS = {"debug", "info", "warning", "error", "log"}
+
+
+def found_in(where: str, text: str) -> list[str]:
+    for phrase in ALLOWED:
+        text = text.replace(phrase, "")
+    words = " ".join(text.split())
+    return [f"{where}: {word!r} in {words[:80]!r}" for word in FORBIDDEN if re.search(rf"(?i)\b{word}\b", words)]
+
+
+def help_texts() -> Iterator[tuple[str, str]]:
+    top = click.Context(dap)
+    for name in ("", *dap.list_commands(top)):
+        command = dap.get_command(top, name) if name else dap
+        assert command is not None
+        yield f"dap {name} --help", f"{command.help} {command.epilog} {command.short_help}"
+        for parameter in command.params:
+            yield f"dap {name} {parameter.opts[0]}", getattr(parameter, "help", None) or ""
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """Yield the texts in calls of exceptions, notices and the log, and those that are assigned to such a name."""
+    for name, tree in modules().items():
+        if name.split("/")[0] in UNCHECKED:
+            continue
+        for node in ast.walk(tree):
+            match node:
+                case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called)) if _is_message(called):
+                    given = [*node.args, *(keyword.value for keyword in node.keywords)]
+                case ast.keyword(arg=argument, value=value) if argument in MESSAGE_NAMES:
+                    given = [value]
+                case ast.Assign(targets=[ast.Name(id=target)], value=value) if target in MESSAGE_NAMES | {
+                    "default_hint"
+                }:
+                    given = [value]
+                case ast.Return(value=ast.JoinedStr() as value):
+                    given = [value]
+                case _:
+                    continue
+            for text in filter(None, map(_text, given)):
+                yield f"{name}:{node.lineno if hasattr(node, 'lineno') else 0}", text
+
+
+def _is_message(called: str) -> bool:
+    return called.endswith(("Error", "Exception", "Parameter")) or called in LOG_METHODS | {
+        "Notice", "notice", "print", "ok", "skipped", "fail", "result",
+    }  # fmt: skip
+
+
+def _text(node: ast.expr) -> str:
+    """Return the constant parts of an expression: strings, f-strings and the texts in them, both sides of an `if`."""
+    return " ".join(
+        part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)
+    )
+
+
+def json_keys() -> Iterator[tuple[str, str]]:
+    for name, tree in modules().items():
+        if name.startswith("cli/"):
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Dict):
+                    for key in node.keys:
+                        if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                            yield f"{name}:{node.lineno}", key.value.replace("_", " ")
+    for kind in (Manifest, ManifestObject, *AnyEntry.__args__):
+        for field in msgspec.structs.fields(kind):
+            yield kind.__name__, field.encode_name.replace("_", " ")
+        yield kind.__name__, str(kind.__struct_config__.tag or "").replace("-", " ")
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    for path in (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            yield f"{path.relative_to(ROOT)}:{number}", line
+
+
+def test_no_text_for_users_contains_a_forbidden_word() -> None:
+    assert SOURCE.is_dir()
+    texts = [*help_texts(), *messages(), *json_keys(), *pages()]
+    assert len(texts) > 1000
+    assert [offender for where, text in texts for offender in found_in(where, text)] == []
