@@ -17,7 +17,7 @@ from dapkit.client.session import Session
 from dapkit.config.settings import ClientOptions, connection_settings
 from dapkit.events import Event, Notice
 from dapkit.replication.managed_tables import list_tables
-from dapkit.replication.options import ReplicateOptions
+from dapkit.replication.options import SyncRequest
 from dapkit.replication.run import SyncResult, replicate
 from dapkit.results import SyncCommand
 from dapkit.targets.base import HistoryEntry
@@ -42,9 +42,9 @@ class SyncSetup:
     hours: float = 0.0
     events: list[Event] = field(default_factory=list)
 
-    def options(self, name: str = "college", command: SyncCommand = SyncCommand.SYNC, **more: Any) -> ReplicateOptions:
+    def options(self, name: str = "college", command: SyncCommand = SyncCommand.SYNC, **more: Any) -> SyncRequest:
         settings = {"namespace": "canvas", "tables": TABLES, "stage": self.folder / "stage", **more}
-        return ReplicateOptions(command=command, target=DuckDbTarget(self.database(name)), **settings)
+        return SyncRequest(command=command, target=DuckDbTarget(self.database(name)), **settings)
 
     async def sync(self, name: str = "college", command: SyncCommand = SyncCommand.SYNC, **more: Any) -> SyncResult:
         return await replicate(self.session, self.options(name, command, **more), self.events.append)
