@@ -4,8 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 OFFICIAL := .bench/official
 OFFICIAL_CLIENT := instructure-dap-client[postgresql,mysql]==2.3.1
+FAST_TESTS := $(BIN)/pytest -q --numprocesses auto --dist worksteal -m "not slow and not server and not official and not soak"
+# The tests start hundreds of processes: modules are compiled once, not by each of them.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test lint check soak bench docs reference clean
+.PHONY: help demo test steady lint check soak bench docs reference clean
 .DELETE_ON_ERROR:
 
 help:  ## show the targets
@@ -38,7 +41,12 @@ lint: $(VENV)/.dev  ## formatting, lint, types
 	$(BIN)/mypy
 
 test: lint  ## lint and the fast tests, on all cores: about a minute, no servers but our own
-	$(BIN)/pytest -q --numprocesses auto --dist worksteal -m "not slow and not server and not official and not soak"
+	$(FAST_TESTS)
+
+# A busy loop runs as long as the shell of this recipe exists, however that ends.
+steady: $(VENV)/.dev  ## the fast tests three times beside busy loops on all cores: they must pass each time
+	@for _ in $$(seq "$$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)"); do while kill -0 $$$$ 2>/dev/null; do :; done & done; \
+	for _ in 1 2 3; do $(FAST_TESTS) || exit 1; done
 
 check: test docs $(OFFICIAL)/bin/dap  ## test, the documentation, and the slow tier: the official client, servers, faults, 20 kills
 	DAPKIT_SERVERS=required DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap \

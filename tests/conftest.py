@@ -1,17 +1,24 @@
-"""Fixtures that tests of several folders stand on."""
+"""Hypothesis's profile, and fixtures that tests in several folders share."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.support import mariadb_server, mssql_server
 from tests.support.mariadb_server import MySqlServer
 from tests.support.mssql_server import MsSqlServer
 from tests.support.postgres_server import PostgresServer, empty, named_or_private_server
 
+# No deadline and no check of speed: on a busy machine both would fail tests of code that is right.
+settings.register_profile("dapkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("soak", settings.get_profile("dapkit"), max_examples=1000)
+settings.load_profile("soak" if "DAPKIT_SOAK" in os.environ else "dapkit")
+
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """A PostgreSQL server; tests that use it bear the marker `server`."""
+    """A PostgreSQL server; tests that use it have the marker `server`."""
     with named_or_private_server() as server:
         yield server
 
@@ -25,14 +32,14 @@ def postgres_database(postgres_server: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture
 def postgres_url(postgres_database: str) -> str:
-    """The connection string of a database, empty at the beginning of the test."""
+    """The connection string of a database, empty at the start of the test."""
     empty(postgres_database)
     return postgres_database
 
 
 @pytest.fixture(scope="session")
 def mysql_server() -> Iterator[MySqlServer]:
-    """A server of MySQL or MariaDB; tests that use it bear the marker `server`."""
+    """A server of MySQL or MariaDB; tests that use it have the marker `server`."""
     with mariadb_server.named_or_private_server() as server:
         yield server
 
@@ -46,7 +53,7 @@ def mysql_url(mysql_server: MySqlServer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def named_mssql_server() -> MsSqlServer:
-    """The SQL Server that is named; tests that use it bear the marker `server`."""
+    """The SQL Server that DAPKIT_TEST_MSSQL names; tests that use it have the marker `server`."""
     return mssql_server.named_server()
 
 

@@ -13,7 +13,7 @@ def classes() -> list[type[DapError]]:
     return [each for each in found[1:] if each.__module__.startswith(errors.__name__)]
 
 
-def test_every_class_is_public_and_has_a_code_of_its_own() -> None:
+def test_every_class_is_public_and_has_its_own_code() -> None:
     assert not any(each.__name__.startswith("_") for each in classes())
     codes = [each.code for each in classes()]
     assert len(codes) == len(set(codes)), sorted(codes)
@@ -25,7 +25,7 @@ def test_exit_codes_are_small_and_130_is_for_interruption_only() -> None:
         assert each.exit_code > 0
 
 
-def test_the_drawn_tree_is_true() -> None:
+def test_the_tree_in_the_docstring_is_correct() -> None:
     drawn = dict(re.findall(r"── (\w+)\s+([\w-]+ +\d+)\n", errors.__doc__ or ""))
     for name, said in drawn.items():
         each = getattr(errors, name)
@@ -34,7 +34,7 @@ def test_the_drawn_tree_is_true() -> None:
     assert undrawn == {"CredentialsError", "ServiceError"}, "only the parents that are never raised have no code"
 
 
-def test_an_error_is_one_flat_object() -> None:
+def test_as_dict_is_flat() -> None:
     error = errors.JobFailedError("it failed", table="users", job_id="j", uuid="u")
     assert error.as_dict() == {
         "code": "job-failed",

@@ -10,7 +10,7 @@ HOLD = "import sys; from pathlib import Path; from dapkit.locks import FileLock;
 HOLD += "assert l.acquire(); print('held', flush=True); sys.stdin.read()"
 
 
-def test_a_lock_is_exclusive_within_a_process_too(tmp_path: Path) -> None:
+def test_a_lock_is_exclusive_even_within_a_process(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with FileLock(path) as first, FileLock(path) as second:
         assert first.acquire()
@@ -20,7 +20,7 @@ def test_a_lock_is_exclusive_within_a_process_too(tmp_path: Path) -> None:
         assert second.acquire()
 
 
-def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
+def test_a_killed_process_releases_its_lock(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     command = [sys.executable, "-c", HOLD, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:

@@ -14,11 +14,11 @@ from dapkit.model import epoch_seconds
         ("2024-01-02T00:00:00.500000001Z", 1704153600.5),
     ],
 )
-def test_a_time_in_any_zone_or_none(text: str, seconds: float) -> None:
+def test_times_with_and_without_a_zone(text: str, seconds: float) -> None:
     assert epoch_seconds(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "banana", "2024", "2024-13-01T00:00:00Z"])
-def test_what_is_no_time(text: str) -> None:
+def test_invalid_times(text: str) -> None:
     with pytest.raises(ValueError, match=r"isoformat|month"):
         epoch_seconds(text)

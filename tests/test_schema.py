@@ -38,7 +38,7 @@ def test_a_type_widens_in_one_direction(narrow: Node, wide: Node) -> None:
 @pytest.mark.parametrize(
     ("one", "other"), [(INT64, FLOAT64), (MOMENT, TEXT), (MOMENT, DATE), (FLOAT64, TEXT), (ENUM, SHORT), (UUID, IPV4)]
 )
-def test_types_of_which_neither_holds_the_other(one: Node, other: Node) -> None:
+def test_types_of_which_neither_widens_the_other(one: Node, other: Node) -> None:
     before, after = (table_of({"v": node}).value[0].type for node in (one, other))
     assert not widens(before, after)
     assert not widens(after, before)
@@ -57,7 +57,7 @@ def test_difference() -> None:
     assert difference(before, table_of({}, key={"a": INT32})).key_changed
 
 
-def test_a_key_is_required_whatever_the_schema_says() -> None:
+def test_key_columns_are_always_required() -> None:
     schema = table_of({"a": INT32}).schema
     properties = schema.document["properties"]
     key = {name: node for name, node in properties["key"].items() if name != "required"}

@@ -268,7 +268,7 @@ def test_since_may_be_a_folder(engine: Engine, dap: Callable[..., Any], tmp_path
         ((*SNAPSHOT, "--format", "xml"), "jsonl"),
         ((*SNAPSHOT, "--mode", "flat"), "expanded"),
         ((*SNAPSHOT, "--concurrency", "0"), "--concurrency"),
-        ((*SNAPSHOT, "--pace", "fast"), "pace has an invalid value: 'fast'"),
+        ((*SNAPSHOT, "--pace", "fast"), "Invalid --pace 'fast'"),
         ((*SNAPSHOT, "--formt", "csv"), "--format"),
         (("--sandbox", *SNAPSHOT, "--base-url", "https://x"), "--sandbox"),
         ((*SNAPSHOT, "--sandbox-scale", "2"), "--sandbox-scale"),

@@ -6,12 +6,12 @@ import time
 from dapkit.client.clock import SYSTEM_CLOCK
 
 
-def test_it_tells_the_time() -> None:
+def test_the_time_of_the_machine() -> None:
     before = time.time()
     assert before <= SYSTEM_CLOCK.now() <= time.time()
 
 
-def test_sleeping_for_less_than_nothing_lets_others_run() -> None:
+def test_sleeping_for_a_negative_time_lets_other_tasks_run() -> None:
     async def work() -> list[str]:
         said: list[str] = []
 

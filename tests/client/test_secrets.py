@@ -68,7 +68,7 @@ def test_a_failed_job_does_not_echo_a_secret(echo: str, use: Any, service: Any) 
     use(work)
 
 
-def test_an_error_s_uuid_does_not_echo_a_secret(use: Any, service: Any) -> None:
+def test_the_uuid_of_an_error_does_not_echo_a_secret(use: Any, service: Any) -> None:
     service.answers = [reply(400, {"error": {"type": "x", "message": "no", "uuid": "s3cr3t-value"}})]
     with pytest.raises(errors.RequestError) as caught:
         use(lambda session: session.tables("canvas"))

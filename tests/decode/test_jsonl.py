@@ -19,7 +19,7 @@ def line(**parts: Any) -> str:
     return json.dumps(parts, ensure_ascii=False)
 
 
-def test_rows_of_every_kind(tmp_path: Path) -> None:
+def test_all_kinds_of_rows(tmp_path: Path) -> None:
     rows = [
         line(key={"id": 1}, value={"name": 'tab\t"quote"\n😀', "n": 1.5, "deep": {"a": [1]}}, meta={"ts": "T1"}),
         line(key={"id": 2}, value={}, meta={"ts": "T2", "action": "U"}),
@@ -47,7 +47,7 @@ def test_no_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["<html>", '{"key": 1}', '{"key": {}, "meta": {}}', '{"key": {}, "meta": {"ts"'])
-def test_a_line_that_is_no_record(tmp_path: Path, text: str) -> None:
+def test_a_malformed_line(tmp_path: Path, text: str) -> None:
     with pytest.raises(IntegrityError, match=r"part-0\.jsonl\.gz"):
         list(records(written(tmp_path, text)))
 

@@ -22,7 +22,7 @@ CUTS = st.lists(st.integers(0, 10_000), max_size=6)
 
 
 @given(rows=st.lists(st.lists(FIELDS, min_size=2, max_size=3), max_size=6), crlf=st.booleans(), cuts=CUTS)
-def test_csv_is_counted_as_a_reader_reads_it(rows: list[list[str]], crlf: bool, cuts: list[int]) -> None:
+def test_csv_is_counted_as_a_csv_reader_does(rows: list[list[str]], crlf: bool, cuts: list[int]) -> None:
     out = io.StringIO(newline="")
     csv.writer(out, lineterminator="\r\n" if crlf else "\n").writerows([["meta.ts", "key.id"], *rows])
     text = out.getvalue().encode()
@@ -45,7 +45,7 @@ def test_csv_is_counted_as_a_reader_reads_it(rows: list[list[str]], crlf: bool, 
     ],
 )
 @pytest.mark.parametrize("step", [1, 2, 3, 100])
-def test_csv_by_hand(text: bytes, rows: int | None, step: int) -> None:
+def test_csv_examples(text: bytes, rows: int | None, step: int) -> None:
     assert counted(CsvCounter(), text, list(range(0, len(text), step))) == rows
 
 
@@ -57,7 +57,7 @@ def test_lines(lines: list[bytes], cuts: list[int]) -> None:
     assert counted(LineCounter(header=False), text + b"{}", cuts) == len(lines) + 1
 
 
-def test_each_text_format_has_its_counter() -> None:
+def test_each_text_format_has_a_counter() -> None:
     text = b'"a\nb"\nc\n'
     assert counted(row_counter(Format.JSONL), text, []) == 3
     assert counted(row_counter(Format.TSV), text, []) == 2

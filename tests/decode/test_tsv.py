@@ -16,7 +16,7 @@ ESCAPED = [
 
 
 @pytest.mark.parametrize(("field", "text"), ESCAPED)
-def test_text_of_a_field(field: bytes, text: str | None) -> None:
+def test_decode_field(field: bytes, text: str | None) -> None:
     assert decode_field(field) == text
 
 
@@ -28,7 +28,7 @@ def test_text_of_a_field(field: bytes, text: str | None) -> None:
         (rb"\\\n\\\\t\\0 \\\\\\q", False),
     ],
 )  # fmt: skip
-def test_foreign_escapes(field: bytes, foreign: bool) -> None:
+def test_escapes_that_copy_does_not_know(field: bytes, foreign: bool) -> None:
     assert has_non_copy_escape(b"1\t" + field + b"\n") is foreign
     assert has_non_copy_escape(field) is foreign
 
@@ -40,12 +40,12 @@ def test_foreign_escapes(field: bytes, foreign: bool) -> None:
         (rb"\N", rb"\N"),        (rb"\x41\101", rb"\\x41\\101"), (rb"\t\\\n", rb"\t\\\n"),
     ],
 )  # fmt: skip
-def test_a_field_made_native(field: bytes, copied: bytes) -> None:
+def test_copy_field(field: bytes, copied: bytes) -> None:
     assert copy_field(field) == copied
     assert not has_non_copy_escape(copied)
 
 
 @given(st.binary(max_size=20).map(lambda data: re.sub(rb"[^\\bNq0\n]", rb"\\", data)))
-def test_foreign_is_what_is_left_when_pairs_are_taken_away(data: bytes) -> None:
+def test_doubled_backslashes_are_no_escapes(data: bytes) -> None:
     expected = re.search(rb"\\[^bfnrtvN]", data.replace(rb"\\", b"")) is not None
     assert has_non_copy_escape(data) is expected

@@ -16,21 +16,21 @@ def source(folder: Path, values: list[str]) -> tuple[str, Path]:
     return read_tsv([str(path)], read_header(path)), path
 
 
-def test_rows_come_in_batches(tmp_path: Path) -> None:
+def test_rows_are_read_in_batches(tmp_path: Path) -> None:
     table, _ = source(tmp_path, ["1"] * 10_000)
     batches = list(read_rows(f'SELECT CAST("value.v" AS BIGINT) FROM {table}'))
     assert len(batches) > 1
     assert [row for batch in batches for row in batch] == [(1,)] * 10_000
 
 
-def test_a_value_that_is_none_is_not_named(tmp_path: Path) -> None:
+def test_the_message_does_not_quote_an_invalid_value(tmp_path: Path) -> None:
     table, _ = source(tmp_path, ["1", "precious"])
     with pytest.raises(BadValueError) as caught:
         list(read_rows(f'SELECT CAST("value.v" AS BIGINT) FROM {table}'))
     assert "precious" not in str(caught.value)
 
 
-def test_a_harmed_file(tmp_path: Path) -> None:
+def test_a_corrupt_file(tmp_path: Path) -> None:
     table, path = source(tmp_path, ["1", "2"])
     path.write_bytes(b"no gzip at all")
     with pytest.raises(IntegrityError):

@@ -32,7 +32,7 @@ FIELDS = st.text(alphabet=["\\", "b", "t", "n", "0", "N", "x", "é", "\ue000", '
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(fields=st.lists(FIELDS, min_size=1, max_size=40))
-def test_texts_are_read_as_the_decoder_reads_them(tmp_path: Path, fields: list[str]) -> None:
+def test_sql_decodes_texts_as_python_does(tmp_path: Path, fields: list[str]) -> None:
     path = tmp_path / "part.tsv.gz"
     lines = "".join(f"{field}\t{number}\n" for number, field in enumerate(fields))
     path.write_bytes(gzip.compress(f"meta.ts\tkey.id\n{lines}".encode(), 1))
@@ -48,11 +48,11 @@ def test_texts_are_read_as_the_decoder_reads_them(tmp_path: Path, fields: list[s
         ("-0044-03-15", True), ("0000-01-01", True), ("0000", False),
     ],
 )  # fmt: skip
-def test_far_years(text: str, far: bool) -> None:
+def test_unusual_years(text: str, far: bool) -> None:
     assert rows(f"SELECT {has_unusual_year(text_literal(text))}") == [(far,)]
 
 
-def test_originals_of_odd_values(tmp_path: Path) -> None:
+def test_original_values_of_repaired_ones(tmp_path: Path) -> None:
     table = table_of({"a b": TEXT, "it's": TEXT}, key={"id": TEXT})
     written = [Row({"id": "k\t1", "a b": "odd\n", "it's": "odd"}), Row({"id": "2", "a b": "even"}), Row({"id": "3"})]
     parts = write_parts(tmp_path, table, written, Layout(action=False))
@@ -65,7 +65,7 @@ def test_originals_of_odd_values(tmp_path: Path) -> None:
     assert others == [None, None]
 
 
-def test_nothing_is_odd_where_nothing_can_be(tmp_path: Path) -> None:
+def test_without_conditions_there_are_no_original_values(tmp_path: Path) -> None:
     table = table_of({"a": TEXT})
     parts = write_parts(tmp_path, table, [Row({"id": 1, "a": "x"})], Layout(action=False))
     names = read_header(parts.paths[0])

@@ -115,7 +115,15 @@ def runnable(page: Path) -> list[re.Match[str]]:
     return list(RUNNABLE.finditer(page.read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=lambda page: page.name)
+# All but the guide take too long for the fast tests.
+PAGES_TO_RUN = [
+    pytest.param(page, id=page.name, marks=[] if page.name == "index.md" else [pytest.mark.slow])
+    for page in PAGES
+    if runnable(page)
+]
+
+
+@pytest.mark.parametrize("page", PAGES_TO_RUN)
 def test_the_examples_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DAP_SANDBOX_HOME", str(tmp_path / "home"))

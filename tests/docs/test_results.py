@@ -11,7 +11,7 @@ from docs import results
 
 FILES = "--namespace catalog --table accounts --output-directory out"
 DATABASE = "--namespace catalog --table accounts"
-CASES: dict[str, object] = {
+OF_FILES: dict[str, object] = {
     "list --namespace catalog": tuple[str, ...],
     f"schema {FILES}": results.Schemas,
     f"snapshot {FILES} --dry-run": results.ExportPreview,
@@ -19,6 +19,8 @@ CASES: dict[str, object] = {
     f"incremental {FILES} --since out --dry-run": results.ExportPreview,
     f"incremental {FILES} --since out": results.Export,
     "verify out": results.Verify,
+}
+OF_DATABASES: dict[str, object] = {
     f"sync {DATABASE} --to duckdb:college.duckdb --dry-run": tuple[results.PlannedTable, ...],
     f"sync {DATABASE} --to duckdb:college.duckdb": results.Sync,
     f"syncdb {DATABASE} --connection-string duckdb:college.duckdb": results.Sync,
@@ -29,14 +31,17 @@ CASES: dict[str, object] = {
 }
 
 
+@pytest.mark.parametrize(
+    "cases", [pytest.param(OF_FILES, id="files"), pytest.param(OF_DATABASES, id="databases", marks=pytest.mark.slow)]
+)
 def test_results_have_the_documented_fields(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cases: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DAP_SANDBOX_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DAP_SANDBOX_SCALE", "0.02")
     monkeypatch.setenv("DAP_SANDBOX_JOB_SECONDS", "0")
-    for line, kind in CASES.items():
+    for line, kind in cases.items():
         sandbox = [] if line.startswith("verify") else ["--sandbox"]
         status = main([*shlex.split(line), *sandbox, "--json", "--quiet"])
         output, errors = capsys.readouterr()

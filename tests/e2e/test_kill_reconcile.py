@@ -1,87 +1,80 @@
-"""`kill -9` of `dap reconcile`, as files come and as the database works: the next run leaves nothing of it."""
+"""`kill -9` of `dap reconcile`, during downloads and while the database works: the next run leaves nothing behind."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pymysql
 import pytest
-from tests.support.malformed_responses_server import BatteredServer, mariadb, postgresql
+from tests.support.database_server import DatabaseServer, mariadb, postgresql
 from tests.support.mariadb_server import MySqlServer
 from tests.support.postgres_server import PostgresServer
 from tests.support.sandbox_process import SandboxProcess, sandbox_process
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.server, pytest.mark.timeout(900)]
 
 KILLS = 8
 TABLES = ("users", "enrollments", "submissions")
-_THEIRS = "nspname !~ '^(pg_|information_schema)'"
-_THINGS = f"""
+_OURS = "nspname !~ '^(pg_|information_schema)'"
+_OBJECTS = f"""
 SELECT nspname, relname FROM pg_class JOIN pg_namespace AS space ON space.oid = relnamespace
-WHERE {_THEIRS} OR (nspname LIKE 'pg_temp%' AND relkind = 'r')
-UNION ALL SELECT nspname, typname FROM pg_type JOIN pg_namespace AS space ON space.oid = typnamespace WHERE {_THEIRS}
-UNION ALL SELECT nspname, '' FROM pg_namespace WHERE {_THEIRS}
+WHERE {_OURS} OR (nspname LIKE 'pg_temp%' AND relkind = 'r')
+UNION ALL SELECT nspname, typname FROM pg_type JOIN pg_namespace AS space ON space.oid = typnamespace WHERE {_OURS}
+UNION ALL SELECT nspname, '' FROM pg_namespace WHERE {_OURS}
 """
 
 
 def test_on_postgresql(postgres_server: PostgresServer, tmp_path: Path) -> None:
     with postgres_server.database() as url:
 
-        def things() -> list[tuple[str, ...]]:
+        def objects() -> list[tuple[str, ...]]:
             with psycopg.connect(url) as connection:
-                return sorted(connection.execute(_THINGS.encode()).fetchall())
+                return sorted(connection.execute(_OBJECTS.encode()).fetchall())
 
-        _nothing_is_left(postgresql(postgres_server), url, things, tmp_path)
+        _assert_nothing_is_left(postgresql(postgres_server), url, objects, tmp_path)
 
 
 def test_on_mariadb(mysql_server: MySqlServer, tmp_path: Path) -> None:
     with mysql_server.database() as url:
 
-        def things() -> list[tuple[str, ...]]:
+        def objects() -> list[tuple[str, ...]]:
             server, name = mysql_server, url.rpartition("/")[2]
-            place = {"host": server.host, "port": server.port, "user": server.user, "password": server.password}
-            with pymysql.connect(**place, database=name) as connection, connection.cursor() as cursor:  # type: ignore[call-overload]
+            address = {"host": server.host, "port": server.port, "user": server.user, "password": server.password}
+            with pymysql.connect(**address, database=name) as connection, connection.cursor() as cursor:  # type: ignore[call-overload]
                 cursor.execute("SHOW TABLES")
                 return sorted(cursor.fetchall())
 
-        _nothing_is_left(mariadb(mysql_server), url, things, tmp_path)
+        _assert_nothing_is_left(mariadb(mysql_server), url, objects, tmp_path)
 
 
-def _nothing_is_left(
-    server: BatteredServer, url: str, things: Callable[[], list[tuple[str, ...]]], folder: Path
+def _assert_nothing_is_left(
+    server: DatabaseServer, url: str, objects: Callable[[], list[tuple[str, ...]]], folder: Path
 ) -> None:
     cache = folder / "cache"
     with sandbox_process(folder / "state", scale=0.3, part_rows=2000, job_seconds=0.1) as plain:
         sandbox = plain.with_environ(XDG_CACHE_HOME=str(cache))
         _run(sandbox, "sync", url)
-        before = things()
+        before = objects()
         left = 0
         for number in range(KILLS):
-            with sandbox.start(*_words("reconcile", url), "--no-sync") as running:
-                _until(lambda: any(cache.rglob("*.gz")))
+            with sandbox.start(*_arguments("reconcile", url), "--no-sync") as running:
+                wait_until(lambda: any(cache.rglob("*.gz")), "a file is downloaded")
                 if number % 2:
-                    server.wait_for_work(url)
-                assert running.poll() is None, "it ended before it was killed"
+                    server.wait_for_activity(url)
+                assert running.poll() is None, "it ended before the kill"
                 running.kill()
             left += any(cache.rglob("*.gz"))
             _run(sandbox, ("sync", "reconcile")[number % 2], url)
-            assert things() == before
+            assert objects() == before
             assert not list(cache.rglob("*.gz"))
-        assert left, "no kill met a comparison with files"
+        assert left, "no kill came while files were there"
 
 
-def _until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline, "no file came"
-        time.sleep(0.002)
-
-
-def _words(verb: str, url: str) -> tuple[str, ...]:
+def _arguments(verb: str, url: str) -> tuple[str, ...]:
     return (verb, "--namespace", "canvas", "--table", ",".join(TABLES), "--to", url)
 
 
 def _run(sandbox: SandboxProcess, verb: str, url: str) -> None:
-    done = sandbox.dap(*_words(verb, url))
+    done = sandbox.dap(*_arguments(verb, url))
     assert done.returncode == 0, done.stderr[-2000:]

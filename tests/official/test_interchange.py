@@ -1,10 +1,10 @@
-"""The official client and ours take turns with one database: whose turn it was last, nobody can tell.
+"""The official client and dapkit take turns on one database, and the result is the same as with either alone.
 
-After each turn the rows are the sandbox's truth, which is what the official client loads into a database of its own,
-and what our `reconcile` compares with; no column's type has changed unless the service's schema has.
+After each table, the rows equal what the official client loads into a new database, and what `dap reconcile` compares
+with. No column has changed its type unless the service's schema has.
 
-What the official client cannot do, and the tests therefore leave to ours: alter a column that a view depends on (it
-stops with exit code 5 and changes nothing), and go on with a table of which only the rows are there.
+The official client cannot alter a column that a view depends on (it stops with exit code 5 and changes nothing), and
+cannot continue with a table that has rows but no sync state. The tests leave these to dapkit.
 """
 
 import json
@@ -30,7 +30,7 @@ MINE = (
     "CREATE SCHEMA mine",
     "CREATE VIEW mine.names AS SELECT id, name FROM canvas.users WHERE workflow_state <> 'deleted'",
     "CREATE INDEX users_by_name ON canvas.users (name)",
-    "COMMENT ON VIEW mine.names IS 'who there is'",
+    "COMMENT ON VIEW mine.names IS 'all users'",
 )
 _MINE = """
 SELECT pg_get_viewdef('mine.names'), obj_description('mine.names'::regclass), indexdef
@@ -40,7 +40,7 @@ FROM pg_indexes WHERE indexname = 'users_by_name'
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """One database and the tables in turn: how either command is run on it."""
+    """A database with the tables that both commands load in table."""
 
     sandbox: SandboxProcess
     server: PostgresServer
@@ -54,34 +54,34 @@ class Table:
         return official(self.sandbox, verb, self.namespace, self.tables, url or self.url, self.folder)
 
     def ours(self, verb: str, *flags: str) -> dict[str, Any]:
-        """Run ours, which must succeed; return its result."""
+        """Run our command; it must succeed. Return its result."""
         where = "--to" if verb in ("sync", "reconcile") else "--connection-string"
-        words = (verb, "--namespace", self.namespace, "--table", self.tables, where, self.url, "--json", *flags)
-        done = self.sandbox.dap(*words, cwd=self.folder)
+        arguments = (verb, "--namespace", self.namespace, "--table", self.tables, where, self.url, "--json", *flags)
+        done = self.sandbox.dap(*arguments, cwd=self.folder)
         assert done.returncode == 0, done.stderr
         result: dict[str, Any] = json.loads(done.stdout)
         return result
 
     def layout(self) -> set[tuple[Any, ...]]:
-        """Return the layout of the tables and of the books."""
+        """Return the layout of the tables and of the sync state."""
         return layout(self.url, self.namespace, "instructure_dap")
 
-    def check(self, roads: dict[str, Any] | None = None) -> None:
-        """Compare rows, watermarks and layout with what the official client loads now; ours says the same."""
-        with self.server.database() as truth:
-            self.theirs("initdb", truth)
-            assert rows(self.url, self.namespace) == rows(truth, self.namespace)
-        if roads is not None:
-            assert {each["action"] for each in roads["tables"]} == {"change"}
+    def check(self, result: dict[str, Any] | None = None) -> None:
+        """Compare the rows with a new load by the official client, and with `dap reconcile`. `result` is ours."""
+        with self.server.database() as expected:
+            self.theirs("initdb", expected)
+            assert rows(self.url, self.namespace) == rows(expected, self.namespace)
+        if result is not None:
+            assert {each["action"] for each in result["tables"]} == {"incremental"}
         compared = self.ours("reconcile", "--no-sync")
         assert all(each["equal"] for each in compared["tables"])
         assert len(compared["tables"]) == len(self.tables.split(","))
 
     def listings(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Return what either `listdb` says, but for how stale it is, which goes on while they run."""
+        """Return what both `listdb` commands print, without `staleness`, which changes while they run."""
         theirs = official(self.sandbox, "listdb", self.namespace, "", self.url, self.folder)
-        words = ("--non-interactive", "listdb", "--namespace", self.namespace, "--connection-string", self.url)
-        ours = self.sandbox.dap(*words).stdout
+        arguments = ("--non-interactive", "listdb", "--namespace", self.namespace, "--connection-string", self.url)
+        ours = self.sandbox.dap(*arguments).stdout
         return _without_staleness(theirs), _without_staleness(ours)
 
 
@@ -110,15 +110,15 @@ def table_of(
     return Table(sandbox=sandbox, server=server, url=url, namespace=namespace, tables=tables, folder=folder)
 
 
-def _add_mine(url: str) -> list[tuple[Any, ...]]:
-    """Add a view and an index of a person's own; return what there is of them."""
+def _add_own_objects(url: str) -> list[tuple[Any, ...]]:
+    """Add a user's own view and index; return their definitions."""
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in MINE:
             connection.execute(statement.encode())
-    return _mine(url)
+    return _own_objects(url)
 
 
-def _mine(url: str) -> list[tuple[Any, ...]]:
+def _own_objects(url: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(url) as connection:
         connection.execute("SELECT count(*) FROM mine.names")
         return connection.execute(_MINE.encode()).fetchall()
@@ -129,45 +129,45 @@ def test_theirs_then_ours_then_theirs_then_ours(
     sandbox: SandboxProcess, postgres_server: PostgresServer, tmp_path: Path, namespace: str, tables: str
 ) -> None:
     with postgres_server.database() as url:
-        turn = table_of(sandbox, postgres_server, url, tmp_path, namespace, tables)
-        turn.theirs("initdb")
-        made = turn.layout()
-        mine = _add_mine(url) if namespace == "canvas" else None
+        table = table_of(sandbox, postgres_server, url, tmp_path, namespace, tables)
+        table.theirs("initdb")
+        made = table.layout()
+        own = _add_own_objects(url) if namespace == "canvas" else None
         sandbox.advance(24 * 7)
-        turn.check(turn.ours("syncdb"))
+        table.check(table.ours("syncdb"))
         sandbox.advance(24)
-        turn.theirs("syncdb")
-        turn.check()
+        table.theirs("syncdb")
+        table.check()
         sandbox.advance(48)
-        turn.check(turn.ours("sync"))
+        table.check(table.ours("sync"))
         sandbox.advance(4)
-        turn.theirs("syncdb")
-        turn.check()
-        assert turn.layout() == made
-        if mine is not None:
-            assert _mine(url) == mine
-            theirs, ours = turn.listings()
+        table.theirs("syncdb")
+        table.check()
+        assert table.layout() == made
+        if own is not None:
+            assert _own_objects(url) == own
+            theirs, ours = table.listings()
             assert ours == theirs
 
 
 def test_ours_then_theirs_then_ours(sandbox: SandboxProcess, postgres_server: PostgresServer, tmp_path: Path) -> None:
     with postgres_server.database() as url:
-        turn = table_of(sandbox, postgres_server, url, tmp_path, "canvas", CANVAS)
-        turn.ours("sync")
-        made = turn.layout()
-        mine = _add_mine(url)
-        turn.check()
+        table = table_of(sandbox, postgres_server, url, tmp_path, "canvas", CANVAS)
+        table.ours("sync")
+        made = table.layout()
+        own = _add_own_objects(url)
+        table.check()
         sandbox.advance(24 * 3)
-        turn.theirs("syncdb")
-        turn.check()
+        table.theirs("syncdb")
+        table.check()
         sandbox.advance(24)
-        turn.check(turn.ours("sync"))
+        table.check(table.ours("sync"))
         sandbox.advance(8)
-        turn.theirs("syncdb")
-        turn.check()
-        assert turn.layout() == made
-        assert _mine(url) == mine
-        theirs, ours = turn.listings()
+        table.theirs("syncdb")
+        table.check()
+        assert table.layout() == made
+        assert _own_objects(url) == own
+        theirs, ours = table.listings()
         assert ours == theirs
 
 
@@ -189,41 +189,41 @@ def _columns(url: str) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("first", ["theirs", "ours"])
 def test_both_follow_a_schema_that_changes(postgres_server: PostgresServer, tmp_path: Path, first: str) -> None:
     with _sandbox_of(tmp_path, EVE) as sandbox, postgres_server.database() as url:
-        turn = table_of(sandbox, postgres_server, url, tmp_path, "edge", "evolving")
-        turn.theirs("initdb") if first == "theirs" else turn.ours("sync")
+        table = table_of(sandbox, postgres_server, url, tmp_path, "edge", "evolving")
+        table.theirs("initdb") if first == "theirs" else table.ours("sync")
         versions = [_columns(url)]
         for day in range(5):
             sandbox.advance(24)
             if (day % 2 == 0) == (first == "theirs"):
-                turn.ours("sync")
+                table.ours("sync")
             else:
-                turn.theirs("syncdb")
-            turn.check()
+                table.theirs("syncdb")
+            table.check()
             versions.append(_columns(url))
         assert all(one != other for one, other in pairwise(versions))
-        with postgres_server.database() as truth:
-            turn.theirs("initdb", truth)
-            assert versions[-1] == _columns(truth)
+        with postgres_server.database() as expected:
+            table.theirs("initdb", expected)
+            assert versions[-1] == _columns(expected)
 
 
-def test_what_stops_the_official_client_ours_goes_on_from(postgres_server: PostgresServer, tmp_path: Path) -> None:
+def test_dapkit_continues_where_the_official_client_stops(postgres_server: PostgresServer, tmp_path: Path) -> None:
     with _sandbox_of(tmp_path, "2024-02-01T12:00:00Z") as sandbox, postgres_server.database() as url:
-        turn = table_of(sandbox, postgres_server, url, tmp_path, "edge", "evolving")
-        turn.theirs("initdb")
+        table = table_of(sandbox, postgres_server, url, tmp_path, "edge", "evolving")
+        table.theirs("initdb")
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("CREATE VIEW public.titles AS SELECT id, title FROM edge.evolving")
         sandbox.advance(24)
         before = rows(url, "edge"), _columns(url)
-        code, _, complaints = try_official(sandbox, "syncdb", "edge", "evolving", url, tmp_path)
+        code, _, errors = try_official(sandbox, "syncdb", "edge", "evolving", url, tmp_path)
         assert code == 5
-        assert "ALTER TABLE" in complaints
+        assert "ALTER TABLE" in errors
         assert (rows(url, "edge"), _columns(url)) == before
-        turn.ours("syncdb")
-        turn.check()
+        table.ours("syncdb")
+        table.check()
         with psycopg.connect(url) as connection:
             found = connection.execute("SELECT max(length(title)) FROM public.titles").fetchone()
         assert found is not None
         assert found[0] > 10
         sandbox.advance(4)
-        turn.theirs("syncdb")
-        turn.check()
+        table.theirs("syncdb")
+        table.check()

@@ -1,4 +1,4 @@
-"""The official client against the sandbox: it must find nothing to complain about.
+"""The official client accepts everything that the sandbox sends.
 
 The environment variable DAPKIT_OFFICIAL names its `dap` command; without it these tests are skipped.
 """
@@ -19,9 +19,9 @@ from dapkit.sandbox.service.server import Sandbox, SandboxOptions
 
 OFFICIAL = os.environ.get("DAPKIT_OFFICIAL", "")
 SCALE = 0.05
-COMPLAINT = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|Traceback")
+WARNING = re.compile(r"\b(WARNING|ERROR|CRITICAL)\b|Traceback")
 
-LATER_MS = 4_000_000_000_000  # when no schema changes any more
+LATER_MS = 4_000_000_000_000  # after the last schema change
 
 pytestmark = [
     pytest.mark.official,
@@ -32,13 +32,13 @@ pytestmark = [
 
 @dataclass(frozen=True)
 class Official:
-    """Runs the official command against one sandbox, in one folder."""
+    """The official command, with a sandbox and a working folder."""
 
     sandbox: Sandbox
     folder: Path
 
     async def __call__(self, *arguments: str) -> list[str]:
-        """Run a command that must succeed in silence; return the lines of its standard output."""
+        """Run a command; it must succeed without warnings. Return the lines of its standard output."""
         environment = {
             "PATH": os.environ.get("PATH", ""),
             "HOME": str(self.folder),
@@ -58,15 +58,15 @@ class Official:
         )
         out, messages = (part.decode() for part in await process.communicate())
         assert process.returncode == 0, messages[-4000:]
-        assert not COMPLAINT.search(messages), messages[-4000:]
+        assert not WARNING.search(messages), messages[-4000:]
         return out.splitlines()
 
 
 @pytest.fixture
 def against_sandbox(tmp_path: Path) -> Callable[[Callable[[Official], Awaitable[None]]], None]:
-    """Run a scenario with a sandbox whose jobs are instant."""
+    """Return a function that runs a scenario with a sandbox whose jobs complete at once."""
 
-    def play(scenario: Callable[[Official], Awaitable[None]]) -> None:
+    def run(scenario: Callable[[Official], Awaitable[None]]) -> None:
         async def main() -> None:
             async with Sandbox(SandboxOptions(scale=SCALE, job_seconds=0.0, embedded=True)) as sandbox:
                 await scenario(Official(sandbox, tmp_path))
@@ -76,10 +76,10 @@ def against_sandbox(tmp_path: Path) -> Callable[[Callable[[Official], Awaitable[
 
         asyncio.run(main())
 
-    return play
+    return run
 
 
-Play = Callable[[Callable[[Official], Awaitable[None]]], None]
+RunScenario = Callable[[Callable[[Official], Awaitable[None]]], None]
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def jsonl_rows(folder: Path) -> int:
     return sum(gzip.decompress(path.read_bytes()).count(b"\n") for path in folder.glob("job_*/*.jsonl.gz"))
 
 
-def test_list(against_sandbox: Play, data: Dataset) -> None:
+def test_list(against_sandbox: RunScenario, data: Dataset) -> None:
     async def scenario(official: Official) -> None:
         for namespace in data.namespaces():
             assert sorted(await official("list", "--namespace", namespace)) == sorted(data.tables(namespace))
@@ -103,7 +103,7 @@ def test_list(against_sandbox: Play, data: Dataset) -> None:
     against_sandbox(scenario)
 
 
-def test_schemas_of_every_table(against_sandbox: Play, data: Dataset) -> None:
+def test_schemas_of_every_table(against_sandbox: RunScenario, data: Dataset) -> None:
     async def scenario(official: Official) -> None:
         for namespace in data.namespaces():
             await official("schema", "--namespace", namespace, "--table", "all", "--output-directory", namespace)
@@ -118,7 +118,7 @@ def test_schemas_of_every_table(against_sandbox: Play, data: Dataset) -> None:
 
 
 @pytest.mark.parametrize("namespace", ["canvas", "canvas_logs", "catalog", "new_quizzes", "edge"])
-def test_a_snapshot_of_every_table(against_sandbox: Play, data: Dataset, namespace: str) -> None:
+def test_a_snapshot_of_every_table(against_sandbox: RunScenario, data: Dataset, namespace: str) -> None:
     async def scenario(official: Official) -> None:
         await official("snapshot", "--namespace", namespace, "--table", "all", "--output-directory", "out")
         at_ms = official.sandbox.state.data_clock.now_ms()
@@ -134,7 +134,7 @@ def test_a_snapshot_of_every_table(against_sandbox: Play, data: Dataset, namespa
 
 
 @pytest.mark.parametrize("query_format", ["jsonl", "csv", "tsv", "parquet"])
-def test_snapshots_in_every_format(against_sandbox: Play, query_format: str) -> None:
+def test_snapshots_in_every_format(against_sandbox: RunScenario, query_format: str) -> None:
     async def scenario(official: Official) -> None:
         for namespace, table in (("canvas", "users,courses,enrollments"), ("edge", "all")):
             await official(
@@ -150,7 +150,7 @@ def test_snapshots_in_every_format(against_sandbox: Play, query_format: str) -> 
     against_sandbox(scenario)
 
 
-def test_incremental(against_sandbox: Play, data: Dataset) -> None:
+def test_incremental(against_sandbox: RunScenario, data: Dataset) -> None:
     async def scenario(official: Official) -> None:
         sandbox = official.sandbox
         since_ms = sandbox.state.data_clock.now_ms()

@@ -1,4 +1,4 @@
-"""The official client and ours make the same database on MariaDB, and each goes on with what the other made."""
+"""The official client and dapkit create the same database on MariaDB, and each can continue the other's."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ pytestmark = [
     NEEDS_OFFICIAL,
 ]
 
-# Infinity stops its load; times without a date it cannot write here.
+# Infinity makes its load fail.
 TABLES = ",".join(table for table in EDGE.split(",") if table != "float_specials")
 LAYOUT = """
 SELECT table_name, ordinal_position, column_name, column_type, is_nullable, column_default, extra, column_comment,
@@ -42,13 +42,13 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess
 
 
 class Database:
-    """A database of the server, looked into as it is."""
+    """A database of the server, queried without dapkit."""
 
     def __init__(self, server: MySqlServer, url: str) -> None:
         self.url = url
         self._server = server
 
-    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
         server, name = self._server, self.url.rpartition("/")[2]
         place = {"host": server.host, "port": server.port, "user": server.user, "password": server.password}
         with pymysql.connect(**place, database=name) as connection, connection.cursor() as cursor:  # type: ignore[call-overload]
@@ -56,23 +56,23 @@ class Database:
             return list(cursor.fetchall())
 
     def layout(self) -> list[tuple[Any, ...]]:
-        """Return columns, keys and references; collations aside by which ours tells more texts apart."""
-        return sorted((row for row in self.ask(LAYOUT) if "__dapkit_" not in row[0]), key=repr)
+        """Return columns, keys and references. Collations of keys differ on purpose and are left out."""
+        return sorted((row for row in self.query(LAYOUT) if "__dapkit_" not in row[0]), key=repr)
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Return every table's rows; of open enums the texts."""
-        names = [name for (name,) in self.ask("SHOW TABLES") if not name.startswith("instructure_dap__")]
+        """Return the rows of every table, with the texts of open enums."""
+        names = [name for (name,) in self.query("SHOW TABLES") if not name.startswith("instructure_dap__")]
         lookups = {lookup for lookup in names if lookup.count("__") > 1}
         return {name: sorted(self._rows(name), key=repr) for name in names if name not in lookups}
 
     def _rows(self, name: str) -> list[tuple[Any, ...]]:
         bound = dict(
-            self.ask(
+            self.query(
                 "SELECT column_name, referenced_table_name FROM information_schema.key_column_usage"
                 f" WHERE table_schema = database() AND table_name = '{name}' AND referenced_table_name IS NOT NULL"
             )
         )
-        columns = self.ask(
+        columns = self.query(
             "SELECT column_name, data_type FROM information_schema.columns"
             f" WHERE table_schema = database() AND table_name = '{name}' ORDER BY ordinal_position"
         )
@@ -82,16 +82,18 @@ class Database:
             else f"t.`{column}`"
             for column, _ in columns
         )
-        json_ = [data_type in ("longtext", "json") for _, data_type in columns]  # which both write in ways of their own
+        json_ = [
+            data_type in ("longtext", "json") for _, data_type in columns
+        ]  # the two clients format JSON differently
         return [
             tuple(json.loads(value) if meant and value else value for value, meant in zip(row, json_, strict=True))
-            for row in self.ask(f"SELECT {', '.join(values)} FROM `{name}` AS t")
+            for row in self.query(f"SELECT {', '.join(values)} FROM `{name}` AS t")
         ]
 
     def sync_states(self) -> list[tuple[Any, ...]]:
-        """Return the lines of the books and their version."""
-        lines = self.ask(f"SELECT {STATE_SCHEMA} FROM instructure_dap__table_sync ORDER BY 1, 2")
-        return lines + self.ask("SELECT version FROM instructure_dap__database_version")
+        """Return the sync state and its version."""
+        lines = self.query(f"SELECT {STATE_SCHEMA} FROM instructure_dap__table_sync ORDER BY 1, 2")
+        return lines + self.query("SELECT version FROM instructure_dap__database_version")
 
 
 @pytest.fixture
@@ -102,9 +104,9 @@ def databases(mysql_server: MySqlServer) -> Iterator[tuple[Database, Database]]:
 
 
 def run(sandbox: SandboxProcess, verb: str, namespace: str, tables: str, url: str) -> None:
-    """Do the same with our command."""
-    words = [verb, "--namespace", namespace, "--table", tables, "--connection-string", url]
-    done = sandbox.dap("--non-interactive", *words)
+    """Run our command; it must succeed."""
+    arguments = [verb, "--namespace", namespace, "--table", tables, "--connection-string", url]
+    done = sandbox.dap("--non-interactive", *arguments)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -112,7 +114,7 @@ def run(sandbox: SandboxProcess, verb: str, namespace: str, tables: str, url: st
     ("namespace", "tables"),
     [("canvas", "all"), ("canvas_logs", "all"), ("catalog", "all"), ("new_quizzes", "all"), ("edge", TABLES)],
 )
-def test_tables_rows_and_books_are_the_same(
+def test_tables_rows_and_sync_state_are_the_same(
     sandbox: SandboxProcess, databases: tuple[Database, Database], tmp_path: Path, namespace: str, tables: str
 ) -> None:
     theirs, ours = databases
@@ -124,7 +126,7 @@ def test_tables_rows_and_books_are_the_same(
     assert all(ours.rows().values()) or namespace == "edge"
 
 
-def test_each_goes_on_with_what_the_other_made(
+def test_each_client_continues_the_others_database(
     sandbox: SandboxProcess, databases: tuple[Database, Database], tmp_path: Path
 ) -> None:
     theirs, ours = databases
@@ -155,7 +157,7 @@ MINE = (
 
 
 def without_view(database: Database) -> tuple[list[tuple[Any, ...]], dict[str, list[tuple[Any, ...]]]]:
-    """Return layout and rows of all but the view."""
+    """Return the layout and rows of everything except the view."""
     rows = database.rows()
     rows.pop(VIEW, None)
     return [each for each in database.layout() if each[0] != VIEW], rows
@@ -177,21 +179,21 @@ def test_both_follow_a_schema_that_changes(
                 run(sandbox, verb, "edge", "evolving", shared.url)
             if not day:
                 for statement in MINE:
-                    shared.ask(statement)
+                    shared.query(statement)
             with mysql_server.database() as fresh:
                 official(sandbox, "initdb", "edge", "evolving", fresh, tmp_path)
                 assert without_view(shared) == without_view(Database(mysql_server, fresh))
-            shared.ask(f"SELECT count(*) FROM {VIEW}")
+            shared.query(f"SELECT count(*) FROM {VIEW}")
             layouts.append(shared.layout())
             sandbox.advance(24)
         assert all(one != other for one, other in pairwise(layouts))
-        assert shared.ask("SHOW INDEX FROM edge__evolving WHERE Key_name = 'evolving_by_title'")
+        assert shared.query("SHOW INDEX FROM edge__evolving WHERE Key_name = 'evolving_by_title'")
 
 
-def test_listdb_says_the_same(sandbox: SandboxProcess, databases: tuple[Database, Database], tmp_path: Path) -> None:
+def test_listdb_prints_the_same(sandbox: SandboxProcess, databases: tuple[Database, Database], tmp_path: Path) -> None:
     theirs, _ = databases
     official(sandbox, "initdb", "canvas", "users,courses", theirs.url, tmp_path)
     listed = json.loads(official(sandbox, "listdb", "canvas", "", theirs.url, tmp_path))
-    words = ("--non-interactive", "listdb", "--namespace", "canvas", "--connection-string", theirs.url)
-    for said, ours in zip(listed, json.loads(sandbox.dap(*words).stdout), strict=True):
+    arguments = ("--non-interactive", "listdb", "--namespace", "canvas", "--connection-string", theirs.url)
+    for said, ours in zip(listed, json.loads(sandbox.dap(*arguments).stdout), strict=True):
         assert said | {"staleness": None} == ours | {"staleness": None}

@@ -1,4 +1,4 @@
-"""The official client and ours make the same database, and each goes on with what the other made."""
+"""The official client and dapkit create the same database, and each can continue the other's."""
 
 import json
 import urllib.request
@@ -43,7 +43,7 @@ def client(sandbox: SandboxProcess) -> Iterator[Client]:
 
 
 def ours(client: Client, verb: str, namespace: str, tables: str, url: str, folder: Path) -> None:
-    """Do the same as ours does it."""
+    """Do the same with dapkit's library."""
     session = PostgresTarget.of(url).open()
     session.prepare(namespace, sandbox=True)
     for name in client.tables(namespace) if tables == "all" else tables.split(","):
@@ -76,7 +76,7 @@ def _replicate(client: Client, session: Any, verb: str, namespace: str, name: st
     ("namespace", "tables"),
     [("canvas", "all"), ("canvas_logs", "all"), ("catalog", "all"), ("new_quizzes", "all"), ("edge", EDGE)],
 )
-def test_tables_rows_and_books_are_the_same(
+def test_tables_rows_and_sync_state_are_the_same(
     sandbox: SandboxProcess,
     client: Client,
     postgres_server: PostgresServer,
@@ -93,7 +93,7 @@ def test_tables_rows_and_books_are_the_same(
         assert sorted(rows(mine, namespace)) == sorted(wanted)
 
 
-def test_each_goes_on_with_what_the_other_made(
+def test_each_client_continues_the_others_database(
     sandbox: SandboxProcess, client: Client, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     tables = "users,courses,enrollments,submissions,assignments"

@@ -1,6 +1,6 @@
-"""What the official client loaded and updated, our `reconcile` calls equal, though it writes JSON in ways of its own.
+"""`dap reconcile` finds no differences in what the official client loaded, although that formats JSON differently.
 
-On MySQL it stops at times without a date and at infinity, so those tables are left out there.
+On MySQL the official client fails on infinity, so that table is left out.
 """
 
 import json
@@ -31,17 +31,17 @@ def _sandbox(home: Path) -> Iterator[SandboxProcess]:
         yield sandbox.with_environ(XDG_CACHE_HOME=str(home / "cache"))
 
 
-def _is_equal(sandbox: SandboxProcess, url: str, namespace: str, tables: str, folder: Path) -> None:
+def _assert_equal(sandbox: SandboxProcess, url: str, namespace: str, tables: str, folder: Path) -> None:
     official(sandbox, "initdb", namespace, tables, url, folder)
     for hours in (24 * 20, 4):
         sandbox.advance(hours)
         official(sandbox, "syncdb", namespace, tables, url, folder)
-        words = ("reconcile", "--namespace", namespace, "--table", tables, "--to", url, "--no-sync", "--json")
-        done = sandbox.dap(*words)
+        arguments = ("reconcile", "--namespace", namespace, "--table", tables, "--to", url, "--no-sync", "--json")
+        done = sandbox.dap(*arguments)
         assert done.returncode == 0, done.stderr[-3000:]
-        told = json.loads(done.stdout)["tables"]
-        assert {each["table"] for each in told} == set(tables.split(","))
-        assert all(each["compared"] == each["rows"] for each in told)
+        compared = json.loads(done.stdout)["tables"]
+        assert {each["table"] for each in compared} == set(tables.split(","))
+        assert all(each["compared"] == each["rows"] for each in compared)
 
 
 @pytest.mark.parametrize(("namespace", "tables"), [("canvas", CANVAS), ("edge", EDGE)])
@@ -49,10 +49,10 @@ def test_on_postgresql(
     home: Path, postgres_server: PostgresServer, tmp_path: Path, namespace: str, tables: str
 ) -> None:
     with _sandbox(home / namespace) as sandbox, postgres_server.database() as url:
-        _is_equal(sandbox, url, namespace, tables, tmp_path)
+        _assert_equal(sandbox, url, namespace, tables, tmp_path)
 
 
 @pytest.mark.parametrize(("namespace", "tables"), [("canvas", CANVAS), ("edge", ON_MYSQL)])
 def test_on_mariadb(home: Path, mysql_server: MySqlServer, tmp_path: Path, namespace: str, tables: str) -> None:
     with _sandbox(home / f"{namespace} of MariaDB") as sandbox, mysql_server.database() as url:
-        _is_equal(sandbox, url, namespace, tables, tmp_path)
+        _assert_equal(sandbox, url, namespace, tables, tmp_path)

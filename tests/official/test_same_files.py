@@ -1,4 +1,4 @@
-"""Both commands, asked the same of one sandbox, leave the same files in the same places.
+"""Both commands, run with the same arguments on one sandbox, write the same files to the same paths.
 
 The environment variable DAPKIT_OFFICIAL names the official `dap` command; without it these tests are skipped.
 """
@@ -13,6 +13,7 @@ import pytest
 from tests.support.sandbox_process import SandboxProcess, files, sandbox_process
 
 OFFICIAL = os.environ.get("DAPKIT_OFFICIAL", "")
+OURS = ("DAP_PACE", "DAP_READ_TIMEOUT", "DAP_RETRY_TIMEOUT")  # variables that the official client does not know
 
 pytestmark = [
     pytest.mark.official,
@@ -28,18 +29,20 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess
 
 
 def both(sandbox: SandboxProcess, folder: Path, line: str) -> tuple[Path, Path]:
-    """Run one command line with both commands, each in a folder of its own; return the folders."""
+    """Run a command line with both commands, each in its own folder; return the folders."""
     theirs, ours = folder / "theirs", folder / "ours"
-    for place in (theirs, ours):
-        place.mkdir()
-    words = ["--non-interactive", "--no-tracking", *line.split()[1:]]
-    environ = {name: value for name, value in sandbox.environ.items() if not name.startswith("DAP_PA")}
-    official = subprocess.run([OFFICIAL, *words], cwd=theirs, env=environ, capture_output=True, text=True, check=False)
+    for path in (theirs, ours):
+        path.mkdir()
+    arguments = ["--non-interactive", "--no-tracking", *line.split()[1:]]
+    environ = {name: value for name, value in sandbox.environ.items() if name not in OURS}
+    official = subprocess.run(
+        [OFFICIAL, *arguments], cwd=theirs, env=environ, capture_output=True, text=True, check=False
+    )
     assert official.returncode == 0, official.stderr
-    mine = sandbox.dap(*words, cwd=ours)
+    mine = sandbox.dap(*arguments, cwd=ours)
     assert mine.returncode == 0, mine.stderr
-    for place, done in ((theirs, official), (ours, mine)):
-        (place / "stdout").write_text(done.stdout)
+    for path, done in ((theirs, official), (ours, mine)):
+        (path / "stdout").write_text(done.stdout)
     return theirs, ours
 
 
@@ -75,5 +78,5 @@ def test_schemas(sandbox: SandboxProcess, tmp_path: Path) -> None:
 
 def test_lists(sandbox: SandboxProcess, tmp_path: Path) -> None:
     theirs, ours = both(sandbox, tmp_path, "dap list --namespace canvas")
-    told = [sorted((place / "stdout").read_text().split()) for place in (theirs, ours)]
-    assert told[0] == told[1] != []
+    lists = [sorted((path / "stdout").read_text().split()) for path in (theirs, ours)]
+    assert lists[0] == lists[1] != []

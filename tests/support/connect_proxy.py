@@ -1,4 +1,4 @@
-"""A proxy that knows CONNECT and finds hosts that nobody else knows: what tests of proxies stand on."""
+"""A CONNECT proxy that also resolves a host name nobody else knows, for tests of proxies."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,37 +10,38 @@ from tests.support.on_a_thread import served
 
 @dataclass(slots=True, kw_only=True)
 class ConnectProxy:
-    """A running proxy, and what it was asked for.
+    """A running proxy, and what was requested from it.
 
-    Every host is led to this machine. `status` is what it answers; anything but 200 is a refusal.
+    It connects to this machine, whatever host is requested. `status` is its response; all but 200 are rejections.
+    `targets` are the requested hosts with their ports, `headers` the names of the headers received.
     """
 
     port: int = 0
     status: int = 200
-    wanted: list[str] = field(default_factory=list)
-    shown: set[str] = field(default_factory=set)
+    targets: list[str] = field(default_factory=list)
+    headers: set[str] = field(default_factory=set)
 
     @property
     def url(self) -> str:
-        """Its address for HTTPS_PROXY."""
+        """The URL for HTTPS_PROXY."""
         return f"http://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one CONNECT, and carry bytes both ways until either side ends."""
+        """Respond to one CONNECT, and forward bytes in both directions until either side closes."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         method, target, _ = head.split(" ", 2)
-        self.wanted.append(target)
-        self.shown |= {line.partition(":")[0].lower() for line in head.splitlines()[1:]}
+        self.targets.append(target)
+        self.headers |= {line.partition(":")[0].lower() for line in head.splitlines()[1:]}
         if method != "CONNECT" or self.status != 200:
             writer.write(f"HTTP/1.1 {self.status} Refused\r\nContent-Length: 0\r\n\r\n".encode())
             writer.close()
             return
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", int(target.rpartition(":")[2]))
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        await asyncio.gather(_carry(reader, far_writer), _carry(far_reader, writer))
+        await asyncio.gather(_forward(reader, far_writer), _forward(far_reader, writer))
 
 
-async def _carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+async def _forward(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
     try:
         while chunk := await source.read(1 << 16):
             target.write(chunk)
@@ -53,7 +54,7 @@ async def _carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> 
 
 @contextmanager
 def connect_proxy(status: int = 200) -> Iterator[ConnectProxy]:
-    """Serve a proxy on a thread of its own until the block ends."""
+    """Run a proxy in its own thread until the block ends."""
     proxy = ConnectProxy(status=status)
     with served(proxy.serve) as proxy.port:
         yield proxy

@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts connections: what tests of a lost link to a database stand on."""
+"""A TCP proxy that cuts connections, for tests of a lost connection to a database."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,63 +10,63 @@ from tests.support.on_a_thread import served
 
 @dataclass(slots=True, kw_only=True)
 class CuttingProxy:
-    """A running proxy to a port of this machine.
+    """A running proxy to the port `to` of this machine.
 
-    Both sides of a connection are reset when it sent more bytes than its limit, or when an answer to COMMIT comes that
-    is to be lost. `limits` are those of the next connections, one after another; later ones have none. `lost_answers`
-    is how many more answers to COMMIT are lost. `cuts` counts the connections that were reset.
+    It resets both sides of a connection when the client has sent more bytes than the connection's limit, or instead of
+    forwarding the response to a COMMIT. `limits` are those of the next connections in turn; later ones have none.
+    `lost_commit_responses` is how many more responses to COMMIT get lost. `cuts` counts the connections it has reset.
     """
 
     to: int
     port: int = 0
     limits: list[int] = field(default_factory=list)
-    lost_answers: int = 0
+    lost_commit_responses: int = 0
     cuts: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry the bytes of one connection both ways, until either side ends it or it is cut."""
+        """Forward the bytes of one connection in both directions, until either side closes it or it is cut."""
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.to)
-        link = _Link(self, self.limits.pop(0) if self.limits else None)
-        ways = [
-            asyncio.create_task(link.there(reader, far_writer)),
-            asyncio.create_task(link.back(far_reader, writer)),
+        connection = _Connection(self, self.limits.pop(0) if self.limits else None)
+        directions = [
+            asyncio.create_task(connection.to_server(reader, far_writer)),
+            asyncio.create_task(connection.to_client(far_reader, writer)),
         ]
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            self.cuts += link.cut
-        finally:  # without waiting for anything, since whoever waits may be cancelled
+            await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
+            self.cuts += connection.cut
+        finally:  # no await here: the task may be cancelled
             far_writer.transport.abort()
-            for way in ways:
-                way.cancel()
+            for direction in directions:
+                direction.cancel()
 
 
 @dataclass(slots=True)
-class _Link:
+class _Connection:
     proxy: CuttingProxy
     limit: int | None
     cut: bool = False
-    deaf: bool = False
+    lose_response: bool = False
 
-    async def there(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        """Carry what the client sends, until it ends or its limit is reached."""
-        carried = 0
+    async def to_server(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        """Forward what the client sends, until it closes or reaches its limit."""
+        sent = 0
         with suppress(ConnectionError):
             while chunk := await source.read(1 << 14):
-                carried += len(chunk)
-                self.cut = self.limit is not None and carried > self.limit
+                sent += len(chunk)
+                self.cut = self.limit is not None and sent > self.limit
                 if self.cut:
                     return
-                if self.proxy.lost_answers and b"COMMIT" in chunk:
-                    self.proxy.lost_answers -= 1
-                    self.deaf = True
+                if self.proxy.lost_commit_responses and b"COMMIT" in chunk:
+                    self.proxy.lost_commit_responses -= 1
+                    self.lose_response = True
                 target.write(chunk)
                 await target.drain()
 
-    async def back(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        """Carry what the server answers, until it ends or an answer is to be lost."""
+    async def to_client(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        """Forward what the server sends, until it closes or a response is to be lost."""
         with suppress(ConnectionError):
             while chunk := await source.read(1 << 14):
-                self.cut = self.deaf
+                self.cut = self.lose_response
                 if self.cut:
                     return
                 target.write(chunk)
@@ -75,7 +75,7 @@ class _Link:
 
 @contextmanager
 def cutting_proxy(to: int) -> Iterator[CuttingProxy]:
-    """Serve a proxy on a thread of its own until the block ends."""
+    """Run a proxy in its own thread until the block ends."""
     proxy = CuttingProxy(to=to)
     with served(proxy.serve) as proxy.port:
         yield proxy

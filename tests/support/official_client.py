@@ -1,6 +1,6 @@
-"""The official client 2.3.1 beside ours: how its command is run on a database.
+"""Running the official client 2.3.1 on a database.
 
-DAPKIT_OFFICIAL names its `dap` command, installed with what it needs for the databases.
+DAPKIT_OFFICIAL names its `dap` command, installed with its extras for the databases.
 """
 
 import os
@@ -17,7 +17,7 @@ NEEDS_OFFICIAL = pytest.mark.skipif(
     not OFFICIAL, reason="DAPKIT_OFFICIAL does not name the official client's dap command"
 )
 
-# The official client knows four namespaces; this teaches it `edge`.
+# The official client supports four namespaces; this adds `edge`.
 _WITH_EDGE = """
 import sys, types
 from dap.__main__ import console_entry
@@ -38,18 +38,18 @@ EDGE = (
 
 def official(sandbox: SandboxProcess, verb: str, namespace: str, tables: str, url: str, folder: Path) -> str:
     """Run the official command on a database; it must succeed. Return what it printed."""
-    code, told, complaints = try_official(sandbox, verb, namespace, tables, url, folder)
-    assert code == 0, told[-2000:] + complaints[-4000:]
-    return told
+    code, output, errors = try_official(sandbox, verb, namespace, tables, url, folder)
+    assert code == 0, output[-2000:] + errors[-4000:]
+    return output
 
 
 def try_official(
     sandbox: SandboxProcess, verb: str, namespace: str, tables: str, url: str, folder: Path
 ) -> tuple[int, str, str]:
-    """Run the official command on a database; return its exit code, what it printed, and its complaints."""
+    """Run the official command on a database; return its exit code, what it printed, and its errors."""
     with start_official(sandbox, verb, namespace, tables, url, folder) as process:
-        told, complaints = process.communicate(timeout=300)
-    return process.returncode, told, complaints
+        output, errors = process.communicate(timeout=300)
+    return process.returncode, output, errors
 
 
 def start_official(
@@ -57,9 +57,9 @@ def start_official(
 ) -> "subprocess.Popen[str]":
     """Start the official command on a database; `listdb` takes no tables."""
     command = [OFFICIAL] if namespace != "edge" else [str(Path(OFFICIAL).with_name("python")), "-c", _WITH_EDGE]
-    words = ["--non-interactive", "--no-tracking", "--loglevel", "error", verb, "--namespace", namespace]
-    words += ["--table", tables] if tables else []
+    arguments = ["--non-interactive", "--no-tracking", "--loglevel", "error", verb, "--namespace", namespace]
+    arguments += ["--table", tables] if tables else []
     return subprocess.Popen(
-        [*command, *words, "--connection-string", url],
+        [*command, *arguments, "--connection-string", url],
         env=sandbox.environ, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

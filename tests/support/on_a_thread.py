@@ -1,4 +1,4 @@
-"""A TCP server on a thread of its own, for tests whose command runs in another process."""
+"""A TCP server in its own thread, for tests whose command runs in another process."""
 
 import asyncio
 import threading
@@ -10,22 +10,21 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @contextmanager
 def served(serve: Serve) -> Iterator[int]:
-    """Serve connections on a free port of this machine until the block ends; yield the port."""
+    """Serve connections on a free port until the block ends; yield the port."""
     ports: list[int] = []
     started = threading.Event()
     loop = asyncio.new_event_loop()
     done = asyncio.Event()
-
-    at_work: set[asyncio.Task[None]] = set()
+    connections: set[asyncio.Task[None]] = set()
 
     async def tracked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        at_work.add(task)
+        connections.add(task)
         try:
             await serve(reader, writer)
         finally:
-            at_work.discard(task)
+            connections.discard(task)
             writer.transport.abort()
             await asyncio.sleep(0)  # the transport closes its socket at the loop's next turn
 
@@ -34,7 +33,7 @@ def served(serve: Serve) -> Iterator[int]:
             ports.append(server.sockets[0].getsockname()[1])
             started.set()
             await done.wait()
-            for task in (open_tasks := list(at_work)):
+            for task in (open_tasks := list(connections)):
                 task.cancel()
             await asyncio.gather(*open_tasks, return_exceptions=True)
 

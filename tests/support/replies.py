@@ -1,4 +1,4 @@
-"""Answers of a service in memory, as a session's transport gives them."""
+"""Responses of the service, built in memory as the HTTP transport returns them."""
 
 import json
 
@@ -8,7 +8,7 @@ __all__ = ["TABLES", "refusal", "reply"]
 
 
 def reply(status: int = 200, content: object = None, **headers: str) -> HttpResponse:
-    """Return an answer; `Retry_After` and the like become headers, bytes are a body as they are."""
+    """Return a response; keyword arguments such as `Retry_After` become headers, and bytes are the body as it is."""
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     return HttpResponse(
         status=status, headers={name.replace("_", "-"): text for name, text in headers.items()}, body=body
@@ -16,7 +16,7 @@ def reply(status: int = 200, content: object = None, **headers: str) -> HttpResp
 
 
 def refusal(status: int, type_: str = "Some", **headers: str) -> HttpResponse:
-    """Return an answer that is an error of the service."""
+    """Return an error response of the service."""
     return reply(status, {"error": {"type": type_, "uuid": "u-1", "message": "no"}}, **headers)
 
 

@@ -5,10 +5,12 @@ reused by all others of the process that need one of the same time.
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import duckdb
 
@@ -103,4 +105,6 @@ def run_with_sandbox(
             assert connection.sandbox is not None
             await test(SyncSetup(folder, connection.session, connection.sandbox))
 
-    asyncio.run(run())
+    # The sandbox speaks plain HTTP. Loading the system's certificates would take most of the time of a small test.
+    with patch("dapkit.client.http.tls_context", lambda _: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)):
+        asyncio.run(run())

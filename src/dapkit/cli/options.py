@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from dapkit.cli.parameters import FiniteRange, not_empty, table_names
+from dapkit.cli.parameters import FiniteRange, not_empty, pace, table_names
 from dapkit.config.settings import LOG_FORMATS, LOG_LEVELS, THEMES, Settings, read_settings
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -114,6 +114,7 @@ connection_options = stack(
     ),
     option(
         "--pace",
+        callback=pace,
         metavar="published|none|N",
         section=CONNECTION,
         help="Rate limits: the published ones, none, or limits in proportion to N new jobs per minute "

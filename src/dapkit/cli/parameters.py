@@ -49,6 +49,18 @@ def percentage(_context: click.Context, _parameter: click.Parameter, text: str |
     return number
 
 
+def pace(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    """Return the text if it is a valid pace (a callback of click). Raises UsageError if it is not."""
+    if text is not None:
+        from dapkit.protocol.budget import RateLimit  # noqa: PLC0415, `dap --help` does not need it
+
+        try:
+            RateLimit.parse(text)
+        except UsageError as error:
+            raise UsageError(f"Invalid --pace {text!r}", hint=error.hint) from None
+    return text
+
+
 def table_names(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
     """Return the names and patterns that the values of an option list (a callback of click)."""
     from dapkit.export.selection import split_tables  # noqa: PLC0415, `dap --help` does not need it

@@ -104,7 +104,7 @@ class Replication:
         self._resolved = resolved
         self.no_longer_in_service: tuple[SyncState, ...] = ()
 
-    async def run(self) -> list[TableLoaded | TableFailed]:
+    async def run(self) -> tuple[TableLoaded | TableFailed, ...]:
         """Run all tables. The first error that concerns the whole run stops the others and is raised."""
         resources, options = self._resources, self._resources.options
         resources.on_event(
