@@ -1,10 +1,10 @@
 """SQL Server keeps the contract, on the server that DAPKIT_TEST_MSSQL names. Nobody has run this yet."""
 
 import pytest
-from tests.contract.database_fixture import Place
-from tests.contract.mssql_fixture import MsSqlPlace, in_tsql
+from tests.contract.database_fixture import DatabaseFixture
+from tests.contract.mssql_fixture import MsSqlFixture, in_tsql
 from tests.contract.suite import TargetContract
-from tests.contract.table_fixture import Scene
+from tests.contract.table_fixture import TableFixture
 
 STATE_SCHEMA = '"instructure_dap"."database_version"'
 
@@ -12,12 +12,14 @@ STATE_SCHEMA = '"instructure_dap"."database_version"'
 @pytest.mark.server
 class TestMsSql(TargetContract):
     @pytest.fixture
-    def place(self, mssql_url: str) -> Place:
-        return MsSqlPlace(mssql_url)
+    def database(self, mssql_url: str) -> DatabaseFixture:
+        return MsSqlFixture(mssql_url)
 
     @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key refuses the same one twice
-    def test_books_of_two_versions_are_refused_untouched(self, scene: Scene, versions: tuple[int, ...]) -> None:
-        super().test_books_of_two_versions_are_refused_untouched(scene, versions)
+    def test_books_of_two_versions_are_refused_untouched(
+        self, fixture: TableFixture, versions: tuple[int, ...]
+    ) -> None:
+        super().test_books_of_two_versions_are_refused_untouched(fixture, versions)
 
 
 @pytest.mark.parametrize(

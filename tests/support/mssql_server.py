@@ -11,8 +11,8 @@ from itertools import count
 
 import pytest
 
-from dapkit.targets.mssql.address import address_of
 from dapkit.targets.mssql.connection import connect
+from dapkit.targets.mssql.url import address_of
 
 __all__ = ["MsSqlServer", "named_server"]
 
@@ -54,9 +54,9 @@ class MsSqlServer:
 
     def execute(self, *statements: str) -> None:
         """Run statements as one who may do everything."""
-        wire = connect(address_of(self.url("master")))
+        connection = connect(address_of(self.url("master")))
         try:
             for statement in statements:
-                wire.modify(statement)
+                connection.execute(statement)
         finally:
-            wire.close()
+            connection.close()

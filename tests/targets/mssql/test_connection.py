@@ -10,8 +10,7 @@ import pytest
 from tests.support.mssql_driver import Driver, refusal
 
 from dapkit.errors import IntegrityError, MissingDriverError, TargetError, TargetUnreachableError
-from dapkit.targets.mssql.connection import Wire
-from dapkit.targets.mssql.target import MsSqlTarget
+from dapkit.targets.mssql.connection import MsSqlConnection
 from dapkit.targets.registry import target_of
 
 URL = "mssql://me:s3cr%7Bet@127.0.0.1:1/college"
@@ -27,16 +26,15 @@ def refuse(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
 def test_the_address_holds_no_secret_and_nothing_is_imported_to_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mssql_python", None)
     target = target_of(URL)
-    assert isinstance(target, MsSqlTarget)
     assert target.name == "mssql://127.0.0.1:1/college"
-    assert "s3cr" not in repr(vars(target))
-    assert "never run by us" in target.notice
+    assert "s3cr" not in repr(target)
+    assert "experimental" in (target.warning or "")
 
 
 def test_a_driver_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mssql_python", None)
     with pytest.raises(MissingDriverError) as caught:
-        MsSqlTarget.of(URL).open()
+        target_of(URL).open()
     assert "dapkit[mssql]" in caught.value.hint
 
 
@@ -50,14 +48,14 @@ def test_a_driver_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr("builtins.__import__", broken)
     with pytest.raises(MissingDriverError, match="libssl") as caught:
-        MsSqlTarget.of(URL).open()
+        target_of(URL).open()
     assert "libltdl7" in caught.value.hint
 
 
 def test_a_library_of_the_system_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, RuntimeError("Failed to load the driver. Please read the documentation"))
     with pytest.raises(MissingDriverError) as caught:
-        MsSqlTarget.of(URL).open()
+        target_of(URL).open()
     assert "libltdl7" in caught.value.hint
 
 
@@ -75,7 +73,7 @@ def test_a_connection_that_does_not_come_about_tells_no_secret(
 ) -> None:
     refuse(monkeypatch, error)
     with pytest.raises(TargetUnreachableError, match=r"mssql://127\.0\.0\.1:1/college cannot be reached") as caught:
-        MsSqlTarget.of(URL).open()
+        target_of(URL).open()
     assert "s3cr" not in caught.value.message
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
@@ -83,7 +81,7 @@ def test_a_connection_that_does_not_come_about_tells_no_secret(
 
 def test_the_real_driver_where_nobody_listens() -> None:
     with pytest.raises((TargetUnreachableError, MissingDriverError)) as caught:
-        MsSqlTarget.of(f"{URL}?ConnectRetryCount=0").open()
+        target_of(f"{URL}?ConnectRetryCount=0").open()
     assert "s3cr" not in caught.value.message
 
 
@@ -91,7 +89,7 @@ def test_a_session_that_cannot_be_set_up_gives_its_connection_up(monkeypatch: py
     driver = Driver(answers={"SET LANGUAGE": refusal("42000", "No.")})
     monkeypatch.setattr(mssql_python, "connect", lambda *_, **__: driver)
     with pytest.raises(TargetError):
-        MsSqlTarget.of(URL).open()
+        target_of(URL).open()
     assert driver.closed
 
 
@@ -104,7 +102,7 @@ def test_how_the_driver_is_asked_to_connect(monkeypatch: pytest.MonkeyPatch) -> 
 
     real = mssql_python.connect
     monkeypatch.setattr(mssql_python, "connect", connect)
-    MsSqlTarget.of(URL).open()
+    target_of(URL).open()
     assert asked["autocommit"] is True
     assert "PWD={s3cr{et}" in asked["connection_str"]
 
@@ -146,10 +144,10 @@ class Failing:
         """Do nothing."""
 
 
-@pytest.mark.parametrize("call", ["query", "modify"])
+@pytest.mark.parametrize("call", ["query", "execute"])
 def test_errors_of_later_statements_of_a_batch_are_heard(call: str) -> None:
     with pytest.raises(TargetError, match="Later"):
-        getattr(Wire(Failing()), call)("EXEC something")
+        getattr(MsSqlConnection(Failing()), call)("EXEC something")
 
 
 def test_what_rows_raise_is_raised_as_it_is_and_what_the_driver_raises_is_translated() -> None:
@@ -158,6 +156,6 @@ def test_what_rows_raise_is_raised_as_it_is_and_what_the_driver_raises_is_transl
         raise IntegrityError("harmed")
 
     with pytest.raises(IntegrityError, match="harmed"):
-        Wire(Failing()).copy("t", harmed())
+        MsSqlConnection(Failing()).copy("t", harmed())
     with pytest.raises(TargetError, match="no such table"):
-        Wire(Failing()).copy("t", [(1,)])
+        MsSqlConnection(Failing()).copy("t", [(1,)])

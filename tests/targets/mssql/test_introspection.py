@@ -1,10 +1,13 @@
 """What the catalogue says of a table."""
 
+from typing import Any
+
 from tests.support.table_schemas import INT32, TEXT, table_of
 
 from dapkit.model import TypeKind
 from dapkit.targets.mssql.dialect import MsSqlDialect
-from dapkit.targets.mssql.introspection import Existing, Index, found, layout, plain, type_text
+from dapkit.targets.mssql.introspection import MsSqlCatalog, existing_table, plain, type_text
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex
 
 COLUMNS = [
     ("id", "bigint", 8, 19, 0, False, None, None, None, False, None, None),
@@ -22,26 +25,28 @@ INDEXES = [
 
 
 def test_columns_key_and_the_indexes_of_the_user() -> None:
-    there = found(COLUMNS, INDEXES)
+    there = existing_table('"c"."t"', COLUMNS, INDEXES)
     assert list(there.columns.values()) == [
-        Existing(name="id", type="bigint", required=True),
-        Existing(
-            name="name", type="varchar(1020)", required=False, default="df_name_abc", page=1252,
+        ExistingColumn(name="id", type="bigint", required=True),
+        ExistingColumn(
+            name="name", type="varchar(1020)", required=False, default="df_name_abc", code_page=1252,
             collation="Latin1_General_CI_AS",
         ),
-        Existing(name="state", type="int", required=True, reference="fk_canvas_things_state"),
-        Existing(name="part", type="decimal(5,2)", required=False),
+        ExistingColumn(name="state", type="int", required=True, reference="fk_canvas_things_state"),
+        ExistingColumn(name="part", type="decimal(5,2)", required=False),
     ]  # fmt: skip
-    assert there.key == "pk_canvas_things"
-    assert there.indexes == [
-        Index(
+    assert there.key_name == "pk_canvas_things"
+    assert there.indexes == (
+        ExistingIndex(
             name="mine",
-            kind="UNIQUE ",
-            rest='("name" DESC, "state") INCLUDE ("pa""rt") WHERE ([name] IS NOT NULL)',
+            definition=(
+                'CREATE UNIQUE INDEX "mine" ON "c"."t" ("name" DESC, "state") INCLUDE ("pa""rt")'
+                " WHERE ([name] IS NOT NULL)"
+            ),
             columns=frozenset({"name", "state", 'pa"rt'}),
-        )
-    ]
-    assert found([], []).key is None
+        ),
+    )
+    assert existing_table("t", [], []).key_name is None
 
 
 def test_types() -> None:
@@ -56,7 +61,11 @@ def test_types() -> None:
     assert table.value[0].type.kind is TypeKind.FLOAT64
 
 
-def test_the_layout_is_free_of_its_namespace_and_of_names_of_chance() -> None:
+def test_the_layout_is_free_of_its_namespace_and_of_random_names() -> None:
+    def layout(namespace: str, columns: list[Any], indexes: list[Any]) -> set[Any]:
+        catalog = MsSqlCatalog(lambda sql, _: columns if "FROM sys.columns" in sql else indexes)
+        return catalog.layout(table_of({}, namespace=namespace))
+
     elsewhere = [
         tuple(part.replace("canvas", "scratch") if isinstance(part, str) else part for part in row) for row in COLUMNS
     ]

@@ -14,8 +14,8 @@ from tests.support.tsv_parts import Layout, Row, write_parts
 from dapkit.decode.tsv import Header, common_header, row_blocks
 from dapkit.errors import BadValueError, IntegrityError
 from dapkit.targets.base import BadValues, DataFiles, Load, LoadOptions
-from dapkit.targets.mssql.row_conversion import UTF8, Lines, codec_of
-from dapkit.targets.sql.value_repairs import Repairs
+from dapkit.targets.mssql.row_conversion import UTF8, RowConverter, codec_of
+from dapkit.targets.sql.value_repairs import ValueRepairs
 
 MOMENT = datetime(2024, 3, 1, 12)
 
@@ -35,9 +35,10 @@ def read(
     parts = write_parts(folder, table, rows, Layout(action=True))
     load = Load(table=table, parts=parts, watermark=MOMENT.replace(tzinfo=UTC), options=options)
     header = common_header(parts.paths, table, action=True)
-    with Repairs(load, "SQL Server") as repairs:
-        lines = Lines(table, header, pages or {}, repairs)
-        made = [row for path in parts.paths for row in lines.rows(row_blocks(path))]
+    repairs = ValueRepairs(load, "SQL Server")
+    converter = RowConverter(table, header, pages or {}, repairs)
+    made = [row for path in parts.paths for row in converter.rows(row_blocks(path))]
+    repairs.save()
     assert [row[:3] for row in made] == [(MOMENT, "U", number) for number in range(len(values))]
     return [row[3] for row in made], dict(repairs.counts)
 
@@ -101,7 +102,7 @@ def test_values_that_are_kept_in_another_form(family: str, text: str, value: obj
 def test_values_that_cannot_be_held(family: str, text: str, instead: object, tmp_path: Path) -> None:
     node = FAMILIES[family][0]
     assert read(node, [text], tmp_path) == ([instead], {"v": 1})
-    with pytest.raises(BadValueError, match=r"SQL Server cannot hold .* in column v \(id 0\)"):
+    with pytest.raises(BadValueError, match=r"SQL Server cannot store a value of column v \(id 0\)"):
         read(node, [text], tmp_path, options=LoadOptions(bad_values=BadValues.FAIL))
     if instead is None:
         with pytest.raises(BadValueError):
@@ -159,7 +160,7 @@ def test_json_says_in_escapes_what_the_code_page_cannot(tmp_path: Path) -> None:
 def test_a_key_beyond_the_code_page_is_refused(tmp_path: Path) -> None:
     table = table_of({}, key={"k": TEXT | {"maxLength": 20}})
     load = Load(table=table, parts=DataFiles(paths=(), rows=0), watermark=MOMENT.replace(tzinfo=UTC))
-    lines = Lines(table, Header(("meta.ts", "key.k")), {"k": "cp1252"}, Repairs(load, "SQL Server"))
+    lines = RowConverter(table, Header(("meta.ts", "key.k")), {"k": "cp1252"}, ValueRepairs(load, "SQL Server"))
     line = "2024-03-01T12:00:00Z\t中\n".encode()
     with pytest.raises(BadValueError):
         list(lines.rows([line]))
@@ -177,10 +178,10 @@ def test_code_pages(page: int | None, codec: str | None) -> None:
 # Lines
 
 
-def lines_of(*names: str) -> Lines:
+def lines_of(*names: str) -> RowConverter:
     table = table_of({"v": FAMILIES["decimal"][0], "w": TEXT})
     load = Load(table=table, parts=DataFiles(paths=(), rows=0), watermark=MOMENT.replace(tzinfo=UTC))
-    return Lines(table, Header(names), {}, Repairs(load, "SQL Server"))
+    return RowConverter(table, Header(names), {}, ValueRepairs(load, "SQL Server"))
 
 
 def test_columns_may_come_in_another_order_or_not_at_all() -> None:

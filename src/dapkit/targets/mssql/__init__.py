@@ -1,1 +1,1 @@
-"""Microsoft SQL Server and Azure SQL: rows by the driver's bulk copy into a table of ours, and from there by SQL."""
+"""Microsoft SQL Server and Azure SQL (experimental): rows by bulk copy into a staging table, and from there by SQL."""

@@ -1,7 +1,7 @@
-"""The driver, mssql-python, and nothing else of it than what is used here.
+"""The driver, mssql-python, and as much of it as is used here.
 
 Its bulk copy works over a connection of its own, which commits by itself: it sees no temporary table and no
-transaction of the connection that it is called on.
+transaction of the connection on which it is called.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from dapkit.errors import MissingDriverError
-from dapkit.targets.mssql.address import Address
 from dapkit.targets.mssql.errors import UNLOADABLE, translated, unconnected, words_of
+from dapkit.targets.mssql.url import MsSqlAddress
 
-__all__ = ["Connection", "Cursor", "Wire", "connect"]
+__all__ = ["MsSqlConnection", "NativeConnection", "NativeCursor", "connect"]
 
-_PATIENCE = 20
+_LOGIN_TIMEOUT = 20
 _BATCH = 50_000
 _INSTALL = 'Install it with: pip install "dapkit[mssql]"'
 _SYSTEM = (
@@ -23,8 +23,8 @@ _SYSTEM = (
 )
 
 
-class Cursor(Protocol):
-    """What is used of the driver's cursor."""
+class NativeCursor(Protocol):
+    """The part of the driver's cursor that is used."""
 
     @property
     def description(self) -> Sequence[Any] | None:
@@ -32,10 +32,10 @@ class Cursor(Protocol):
 
     @property
     def rowcount(self) -> int:
-        """How many rows were changed, -1 where that is not told."""
+        """How many rows were changed, -1 if unknown."""
 
     def execute(self, operation: str, *parameters: Any) -> Any:
-        """Run a batch."""
+        """Execute a batch."""
 
     def fetchall(self) -> list[Any]:
         """Return the rows of the result."""
@@ -56,25 +56,25 @@ class Cursor(Protocol):
         """Copy rows into a table."""
 
     def close(self) -> None:
-        """Give the cursor up."""
+        """Close the cursor."""
 
 
-class Connection(Protocol):
-    """What is used of the driver's connection."""
+class NativeConnection(Protocol):
+    """The part of the driver's connection that is used."""
 
-    def cursor(self) -> Cursor:
+    def cursor(self) -> NativeCursor:
         """Return a cursor."""
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection."""
 
 
-def connect(address: Address) -> "Wire":
+def connect(address: MsSqlAddress) -> "MsSqlConnection":
     """Return a connection that commits by itself.
 
     Raises:
-        MissingDriverError: the driver, or a library of the system that it needs, is not there.
-        TargetUnreachableError: no connection came about; TargetRejectedError if the server let nobody in.
+        MissingDriverError: the driver, or a system library that it needs, is missing.
+        TargetUnreachableError: the server cannot be reached; TargetRejectedError if it rejected the login.
     """
     try:
         import mssql_python  # noqa: PLC0415, only where it is used
@@ -84,7 +84,7 @@ def connect(address: Address) -> "Wire":
         message = f"The driver for mssql: is installed, but cannot be loaded: {error}"
         raise MissingDriverError(message, hint=_SYSTEM) from error
     try:
-        return Wire(mssql_python.connect(address.connection_string, autocommit=True, timeout=_PATIENCE))
+        return MsSqlConnection(mssql_python.connect(address.connection_string, autocommit=True, timeout=_LOGIN_TIMEOUT))
     except Exception as error:  # noqa: BLE001, the driver's errors have no common class below this
         if UNLOADABLE in words_of(error):
             message = "The driver for mssql: is installed, but a library of the system that it needs is not"
@@ -92,15 +92,15 @@ def connect(address: Address) -> "Wire":
         raise unconnected(error, address.name, address.password) from None
 
 
-class Wire:
+class MsSqlConnection:
     """A connection whose statements are each a batch; errors are ours."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: NativeConnection) -> None:
         self._connection = connection
         self._cursor = connection.cursor()
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run a batch and return the rows of its first result that has some."""
+        """Execute a batch and return the rows of its first result."""
         with _translated():
             self._cursor.execute(sql, *([tuple(values)] if values else []))
             while self._cursor.description is None and self._cursor.nextset():
@@ -109,8 +109,8 @@ class Wire:
             self._drain()
             return rows
 
-    def modify(self, sql: str, values: Sequence[Any] = ()) -> int:
-        """Run a batch and return how many rows its first statement changed."""
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Execute a batch and return how many rows its first statement changed."""
         with _translated():
             self._cursor.execute(sql, *([tuple(values)] if values else []))
             count = self._cursor.rowcount
@@ -118,7 +118,7 @@ class Wire:
             return max(0, count)
 
     def _drain(self) -> None:
-        """Hear of errors of later statements of the batch, which come with their results."""
+        """Read the results of later statements of the batch, since their errors come with these."""
         while self._cursor.nextset():
             pass
 
@@ -138,12 +138,12 @@ class Wire:
             raise translated(error) from error
 
     def close(self) -> None:
-        """Give the connection up; what was not committed is gone."""
+        """Close the connection; what was not committed is undone."""
         self._connection.close()
 
 
 class _Source:
-    """Rows that remember why they ended: the driver wraps what comes from them into errors of its own."""
+    """Rows that remember why they ended: the driver wraps their errors into errors of its own."""
 
     def __init__(self, rows: Iterable[tuple[Any, ...]]) -> None:
         self._rows = rows

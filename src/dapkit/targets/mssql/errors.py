@@ -1,7 +1,7 @@
-"""PURE: what the driver or SQL Server says when it refuses, as one of our errors.
+"""PURE: turns the errors of the driver and of SQL Server into ours.
 
 The driver gives no numbers, but classes, a phrase of its own for each SQLSTATE, and the server's words, which are in
-English since our sessions ask for it. These quote values, which are nobody's business in a log.
+English since our sessions ask for it. These quote values, which must not get into a log.
 """
 
 import re
@@ -20,7 +20,7 @@ from dapkit.errors import (
 __all__ = ["UNLOADABLE", "translated", "unconnected", "words_of"]
 
 UNLOADABLE = "Failed to load the driver"
-"""How the driver says that a library of the system is missing."""
+"""How the driver says that a system library is missing."""
 
 _ORIGIN = re.compile(r"^(?:\[[^\]]*\])+\s*")
 _SECRETS = (
@@ -45,7 +45,7 @@ _KINDS: tuple[tuple[re.Pattern[str], type[TargetError]], ...] = (
         ),
         TargetBusyError,
     ),
-    (re.compile(r"There is already an object named"), ConcurrentUpdateError),  # it was not there a moment ago
+    (re.compile(r"There is already an object named"), ConcurrentUpdateError),  # it did not exist a moment ago
     (
         re.compile(
             r"Cannot insert the value NULL|would be truncated|Arithmetic overflow|Conversion failed|out-of-range value"
@@ -62,13 +62,13 @@ _KINDS: tuple[tuple[re.Pattern[str], type[TargetError]], ...] = (
 """Our error by the server's words."""
 
 _HINTS = (
-    (re.compile(r"read-only", re.IGNORECASE), "This database only reads; name the primary one."),
+    (re.compile(r"read-only", re.IGNORECASE), "This database is read-only: connect to the primary one."),
     (
         re.compile(r"duplicate key", re.IGNORECASE),
-        "SQL Server takes keys for equal that differ in blanks at their end, or, where another program made the"
+        "To SQL Server, keys are equal that differ only in blanks at their end, or, where another program created the"
         " table, in case.",
     ),
-    (re.compile(r"is dependent on column"), "Drop what depends on the column, and make it again afterwards."),
+    (re.compile(r"is dependent on column"), "Drop what depends on the column, and create it again afterwards."),
 )
 
 
@@ -96,7 +96,7 @@ def translated(error: BaseException) -> TargetError:
 
 
 def unconnected(error: BaseException, name: str, secret: str) -> TargetError:
-    """Return our error for a connection that did not come about.
+    """Return our error for a connection that failed.
 
     Args:
         error: the driver's.

@@ -1,13 +1,20 @@
-"""PURE: a table as it stands in the server's catalogue: what altering has to know, and how to ask for it."""
+"""What exists in a database of SQL Server."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-__all__ = ["Existing", "Found", "Index", "found", "index_of", "plain", "type_text"]
+from dapkit.model import Table
+from dapkit.targets.sql.dialect import identifier
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, RelationKind
 
-COLUMNS = """
+__all__ = ["MsSqlCatalog", "existing_table", "plain", "type_text"]
+
+_KIND = """
+SELECT o.type FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id
+WHERE s.name = ? AND o.name = ? AND o.type IN ('U', 'V')
+"""
+_COLUMNS = """
 SELECT c.name, t.name, c.max_length, c."precision", c.scale, c.is_nullable, d.name, f.name,
     CAST(COLLATIONPROPERTY(c.collation_name, 'CodePage') AS integer), c.is_identity, d.definition,
     c.collation_name
@@ -19,7 +26,7 @@ LEFT JOIN sys.foreign_key_columns AS k ON k.parent_object_id = c.object_id AND k
 LEFT JOIN sys.foreign_keys AS f ON f.object_id = k.constraint_object_id
 WHERE c.object_id = OBJECT_ID(?) ORDER BY c.column_id
 """
-INDEXES = """
+_INDEXES = """
 SELECT i.name, i.is_primary_key, i.is_unique, i.is_unique_constraint, i.type, i.filter_definition, c.name,
     x.is_descending_key, x.is_included_column
 FROM sys.indexes AS i
@@ -28,88 +35,76 @@ JOIN sys.columns AS c ON c.object_id = i.object_id AND c.column_id = x.column_id
 WHERE i.object_id = OBJECT_ID(?) AND i.type IN (1, 2) AND i.is_hypothetical = 0
 ORDER BY i.index_id, x.is_included_column, x.key_ordinal, x.index_column_id
 """
-LOOKUPS = """
+_LOOKUPS = """
 SELECT l.name FROM sys.tables AS t JOIN sys.columns AS c ON c.object_id = t.object_id
 JOIN sys.tables AS l ON l.schema_id = t.schema_id AND l.name = t.name + N'__' + c.name
 JOIN sys.columns AS v ON v.object_id = l.object_id AND v.name = N'value'
 WHERE t.object_id = OBJECT_ID(?) AND (SELECT count(*) FROM sys.columns AS o WHERE o.object_id = l.object_id) = 2
 """
-SIZE = """
+_SIZE = """
 SELECT sum(a.total_pages) * 8192
 FROM sys.partitions AS p
 JOIN sys.allocation_units AS a ON a.container_id = CASE WHEN a.type = 2 THEN p.partition_id ELSE p.hobt_id END
 WHERE p.object_id = OBJECT_ID(?)
 """
-COLLATION = """
-SELECT collation_name FROM sys.columns WHERE object_id = OBJECT_ID(?) AND name = N'value'
-"""
 _SIZED = frozenset({"varchar", "char", "varbinary", "binary"})
 _WIDE = frozenset({"nvarchar", "nchar"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Existing:
-    """A column that a table has.
+class MsSqlCatalog:
+    """The catalogue of a database of SQL Server."""
 
-    Attributes:
-        type: as the catalogue tells it.
-        default: the name of the constraint that is its default, if it has one.
-        reference: the name of the constraint that binds it to its lookup table, if it is bound to one.
-        page, collation: the code page of a text, and its collation.
-    """
+    def __init__(self, query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]) -> None:
+        self._query = query
 
-    name: str
-    type: str
-    required: bool
-    default: str | None = None
-    reference: str | None = None
-    page: int | None = None
-    collation: str | None = None
+    def kind(self, namespace: str, table: str) -> RelationKind | None:
+        """Return what a name stands for."""
+        rows = self._query(_KIND, (namespace, table))
+        if not rows:
+            return None
+        return RelationKind.TABLE if rows[0][0].strip() == "U" else RelationKind.OTHER
 
+    def existing(self, namespace: str, table: str) -> ExistingTable:
+        """Return a table as it exists."""
+        name = _name(namespace, table)
+        return existing_table(name, self._query(_COLUMNS, (name,)), self._query(_INDEXES, (name,)))
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Index:
-    """An index that its user made: what makes it again, after the table's name, and all its columns."""
+    def layout(self, table: Table) -> Layout:
+        """Return the columns and constraints of a table by name, free of the namespace and of collations."""
+        name = _name(table.namespace, table.name)
+        return _layout(table.namespace, self._query(_COLUMNS, (name,)), self._query(_INDEXES, (name,)))
 
-    name: str
-    kind: str
-    rest: str
-    columns: frozenset[str]
+    def size(self, namespace: str, table: str) -> int | None:
+        """Return the bytes of a table with its indexes."""
+        ((size,),) = self._query(_SIZE, (_name(namespace, table),))
+        return None if size is None else int(size)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What the catalogue says of a table.
-
-    Attributes:
-        columns: all that it has by name, the user's own included.
-        key: the name of its primary key, if it has one.
-        indexes: those that the user made.
-    """
-
-    columns: Mapping[str, Existing] = field(default_factory=dict)
-    key: str | None = None
-    indexes: Sequence[Index] = ()
+    def dependants(self, namespace: str, table: str) -> list[str]:
+        """Return the statements that drop the lookup tables of a table."""
+        found = self._query(_LOOKUPS, (_name(namespace, table),))
+        return [f"DROP TABLE IF EXISTS {_name(namespace, lookup)}" for (lookup,) in found]
 
 
-def found(columns: Iterable[Sequence[Any]], indexes: Iterable[Sequence[Any]]) -> Found:
-    """Return what the rows of `COLUMNS` and `INDEXES` say."""
+def existing_table(name: str, columns: Iterable[Sequence[Any]], indexes: Iterable[Sequence[Any]]) -> ExistingTable:
+    """Return what the catalogue's rows say of the columns and indexes of a table."""
     there = [
-        Existing(
+        ExistingColumn(
             name=row[0],
             type=type_text(row[1], row[2], row[3], row[4]),
             required=not row[5],
             default=row[6],
             reference=row[7],
-            page=row[8],
+            code_page=row[8],
             collation=row[11],
         )
         for row in columns
     ]
     groups = [list(rows) for _, rows in groupby(indexes, key=lambda row: row[0])]
-    key = next((rows[0][0] for rows in groups if rows[0][1]), None)
-    own = [index_of(rows) for rows in groups if not (rows[0][1] or rows[0][3])]
-    return Found(columns={each.name: each for each in there}, key=key, indexes=own)
+    return ExistingTable(
+        columns={column.name: column for column in there},
+        key_name=next((rows[0][0] for rows in groups if rows[0][1]), None),
+        indexes=tuple(_index(name, rows) for rows in groups if not (rows[0][1] or rows[0][3])),
+    )
 
 
 def type_text(name: str, length: int, precision: int, scale: int) -> str:
@@ -120,28 +115,29 @@ def type_text(name: str, length: int, precision: int, scale: int) -> str:
     return f"{name}({precision},{scale})" if name == "decimal" else name
 
 
-def index_of(rows: Sequence[Sequence[Any]]) -> Index:
-    """Return an index from its rows in `INDEXES`."""
+def _index(table: str, rows: Sequence[Sequence[Any]]) -> ExistingIndex:
+    """Return an index from its rows, one for each column."""
     name, _, unique, _, type_, condition = rows[0][:6]
-    keys = ", ".join(f"{_quoted(row[6])}{' DESC' if row[7] else ''}" for row in rows if not row[8])
-    included = ", ".join(_quoted(row[6]) for row in rows if row[8])
+    keys = ", ".join(f"{identifier(row[6])}{' DESC' if row[7] else ''}" for row in rows if not row[8])
+    included = ", ".join(identifier(row[6]) for row in rows if row[8])
     rest = f"({keys})" + (f" INCLUDE ({included})" if included else "") + (f" WHERE {condition}" if condition else "")
     kind = ("UNIQUE " if unique else "") + ("CLUSTERED " if type_ == 1 else "")
-    return Index(name=name, kind=kind, rest=rest, columns=frozenset(row[6] for row in rows))
+    definition = f"CREATE {kind}INDEX {identifier(name)} ON {table} {rest}"
+    return ExistingIndex(name=name, definition=definition, columns=frozenset(row[6] for row in rows))
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _name(namespace: str, table: str) -> str:
+    return f"{identifier(namespace)}.{identifier(table)}"
 
 
 def plain(type_: str) -> str:
-    """Return a type of ours as the catalogue tells it."""
+    """Return a type as the catalogue writes it."""
     bare = type_.partition(" COLLATE ")[0]
     return {"integer": "int", "double precision": "float"}.get(bare, bare)
 
 
-def layout(namespace: str, columns: Iterable[Sequence[Any]], indexes: Iterable[Sequence[Any]]) -> set[tuple[Any, ...]]:
-    """Return what tells a table that we would make from any other, free of its namespace and of chance names."""
+def _layout(namespace: str, columns: Iterable[Sequence[Any]], indexes: Iterable[Sequence[Any]]) -> set[tuple[Any, ...]]:
+    """Return what distinguishes a table, free of its namespace and of random names."""
 
     def free(name: str | None) -> str | None:
         return None if name is None else name.replace(f"_{namespace}_", "_", 1)

@@ -1,8 +1,8 @@
-"""PURE: the lines of TSV objects as the values that the driver copies, and the values that SQL Server cannot hold.
+"""PURE: the lines of TSV files as the values that the driver copies, and the values that SQL Server cannot store.
 
-It has no infinity and no NaN, its years have four digits, and a database whose collation is not of UTF-8 has texts of
-its code page alone. Blanks at the end of an enum's value make no difference to it. JSON is a text to it, which is
-written as the official client writes it; what cannot be said in a code page is said in escapes there.
+It has no infinity and no NaN, its years have four digits, and a database whose collation is not of UTF-8 has only the
+texts of its code page. It ignores blanks at the end of an enum's value. JSON is text, written as the official client
+writes it; characters that are not in the code page are written as escapes.
 """
 
 import json
@@ -19,12 +19,12 @@ from dapkit.decode.tsv import META_ACTION, META_TS, Header, decode_field, split_
 from dapkit.errors import BadValueError, IntegrityError
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.mssql.table_ddl import LOOKUPS
-from dapkit.targets.sql.value_repairs import Repairs
+from dapkit.targets.sql.value_repairs import ValueRepairs
 
-__all__ = ["UTF8", "Lines", "codec_of"]
+__all__ = ["UTF8", "RowConverter", "codec_of"]
 
 UTF8 = 65001
-"""The code page of collations that hold every text."""
+"""The code page of collations that can store every text."""
 
 _CODECS = {936: "gbk", **{page: f"cp{page}" for page in (437, 850, 874, 932, 949, 950, *range(1250, 1259))}}
 _BITS = {TypeKind.INT16: 15, TypeKind.INT32: 31, TypeKind.INT64: 63}
@@ -43,12 +43,12 @@ _EXACT = Context(prec=60)
 
 
 def codec_of(page: int | None) -> str | None:
-    """Return the codec of a collation's code page; None where every text can be held."""
+    """Return the codec of a collation's code page; None where every text can be stored."""
     return None if page == UTF8 else _CODECS.get(page or 0, "ascii")
 
 
 class _OddError(Exception):
-    """A value cannot be held; what stands for it, and whether anything may."""
+    """A value cannot be stored; what replaces it, and whether anything may."""
 
     def __init__(self, instead: Any, *, repairable: bool = True) -> None:
         super().__init__()
@@ -65,17 +65,17 @@ class _Field:
     convert: Callable[[str], Any]
 
 
-class Lines:
-    """Makes rows of the lines of files with one header: time, action, then the table's columns.
+class RowConverter:
+    """Converts the lines of files with one header into rows: time, action, then the table's columns.
 
     Args:
         table: the table.
         header: of the files.
-        pages: the codec of each column of text whose collation does not hold every text.
-        repairs: takes down what is repaired.
+        pages: the codec of each column of text whose collation cannot store every text.
+        repairs: notes what is repaired.
     """
 
-    def __init__(self, table: Table, header: Header, pages: Mapping[str, str], repairs: Repairs) -> None:
+    def __init__(self, table: Table, header: Header, pages: Mapping[str, str], repairs: ValueRepairs) -> None:
         self._table = table
         self._width = len(header.names)
         self._repairs = repairs
@@ -93,8 +93,8 @@ class Lines:
         """Yield rows.
 
         Raises:
-            IntegrityError: a line is none.
-            BadValueError: a value is not of its type, or cannot be held, and may not or cannot be repaired.
+            IntegrityError: a line is malformed.
+            BadValueError: a value is not of its type, or cannot be stored, and may not or cannot be repaired.
         """
         for block in blocks:
             for line in block.removesuffix(b"\n").split(b"\n"):
@@ -102,20 +102,22 @@ class Lines:
 
     def _row(self, line: list[bytes]) -> tuple[Any, ...]:
         if len(line) != self._width:
-            message = f"A file holds a line of {len(line)} fields where there should be {self._width}"
+            message = f"A downloaded file has a malformed line: {len(line)} fields instead of {self._width}"
             raise IntegrityError(message, table=self._table.name)
         action = None if self._action is None else decode_field(line[self._action])
-        row: list[Any] = [self._age(decode_field(line[self._time]) or ""), action]
+        row: list[Any] = [self._time_of(decode_field(line[self._time]) or ""), action]
         for each in self._fields:
             text = None if each.place is None else decode_field(line[each.place])
             row.append(None if text is None else self._value(each, text, line))
         return tuple(row)
 
-    def _age(self, text: str) -> datetime:
+    def _time_of(self, text: str) -> datetime:
         try:
             return _moment(text)
         except (ValueError, _OddError) as error:
-            raise IntegrityError(f"A file holds a row of no time ({META_TS})", table=self._table.name) from error
+            raise IntegrityError(
+                f"A downloaded file has a row without a time ({META_TS})", table=self._table.name
+            ) from error
 
     def _value(self, field: _Field, text: str, line: list[bytes]) -> Any:
         try:
@@ -205,7 +207,7 @@ def _json(text: str) -> str:
     compact = json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False)
     try:
         compact.encode()
-    except UnicodeEncodeError:  # half of a pair of surrogates, which no text may hold
+    except UnicodeEncodeError:  # half of a surrogate pair, which no text may have
         return _ascii_json(text)
     return compact
 

@@ -1,8 +1,8 @@
-"""PURE: the books as the official client makes them, and our own tables beside them.
+"""PURE: the state tables as the official client creates them, and our own tables next to them.
 
-They are made only where they are missing, since whoever may write to them need not be allowed to create anything. The
-history lies in the order of its tables: one that is read through would have those who load side by side wait for each
-other's new lines, which is a deadlock.
+They are created only where they are missing: a user who may write to them need not be allowed to create anything. The
+history is sorted by table: if it had to be scanned, tables that load side by side would wait for each other's new rows,
+which is a deadlock.
 """
 
 from collections.abc import Mapping
@@ -32,4 +32,4 @@ TABLES: Mapping[str, str] = {
     "dapkit_origin": _ORIGIN,
     "dapkit_history": " ".join(_HISTORY.split()),
 }
-"""The definition of each table of the books."""
+"""The definition of each state table."""

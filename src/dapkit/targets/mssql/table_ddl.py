@@ -1,7 +1,7 @@
-"""PURE: T-SQL of tables as the official client lays them out. It says nothing of comments, so neither do we.
+"""PURE: the T-SQL of tables as the official client lays them out. It writes no comments, so neither do we.
 
-Texts are `varchar` of the database's own collation, in bytes, four for each character. Texts by which rows are told
-apart (those of keys, the values of enums) have a binary collation instead, since most databases take `a` for `A`.
+Texts are `varchar` in the collation of the database, in bytes, four for each character. Texts by which rows are
+distinguished (those of keys, the values of enums) have a binary collation instead: most databases take `a` for `A`.
 """
 
 import json
@@ -13,9 +13,24 @@ from ipaddress import ip_address
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.mssql.state_tables import TABLES
-from dapkit.targets.sql.dialect import JSON_KINDS, MARKER_LENGTH, STATE_SCHEMA, Dialect, Statements
+from dapkit.targets.sql.dialect import (
+    JSON_KINDS,
+    MARKER_LENGTH,
+    STATE_SCHEMA,
+    DialectFacts,
+    Statements,
+    default_text,
+    full_name,
+    identifier,
+    listed,
+    state_table,
+    text_literal,
+)
 
-__all__ = ["LOOKUPS", "TEXTS", "Tables", "has_lookup", "lookups"]
+__all__ = ["ACTION", "LOOKUPS", "TEXTS", "TIME", "MsSqlTables", "has_lookup", "lookups"]
+
+TIME, ACTION = '"dapkit_time"', '"dapkit_action"'
+"""The `meta` columns of a staging table."""
 
 _LONGEST = 8000
 """The most bytes of a varchar; beyond it a text is a varchar(max)."""
@@ -60,70 +75,91 @@ def has_lookup(type_: ColumnType) -> bool:
 
 
 @dataclass(frozen=True)
-class Tables(Dialect):
-    """How tables are made.
+class MsSqlTables:
+    """How tables are created.
 
     Attributes:
-        exact: the binary collation of texts by which rows are told apart.
-        scratch: a namespace of the session's own: making one of the same name would wait until another's is undone.
+        exact: the binary collation of texts by which rows are distinguished.
+        scratch: a namespace of the session's own: creating one of the same name would wait until another's is undone.
     """
 
     exact: str = "Latin1_General_100_BIN2_UTF8"
     scratch: str = "dapkit_scratch"
 
-    placeholder = "?"
-    count_all = "count_big(*)"
+    @property
+    def facts(self) -> DialectFacts:
+        """Words of this database."""
+        return DialectFacts(
+            product="SQL Server",
+            count_all="count_big(*)",
+            lock_hint=" WITH (UPDLOCK, HOLDLOCK, ROWLOCK)",
+            scratch=self.scratch,
+            time_column=TIME,
+            action_column=ACTION,
+            row_time=TIME,
+            fill_hint=" WITH (TABLOCK)",
+            ascii_documents=True,
+            joined_deletes=True,
+        )
 
     # Names
 
     def literal(self, text: str) -> str:
-        """Return a text as SQL writes it, in Unicode where that is needed."""
-        return super().literal(text) if text.isascii() else self.unicode(text)
+        """Write a text, in Unicode where that is needed."""
+        return text_literal(text) if text.isascii() else self.unicode(text)
 
     def unicode(self, text: str) -> str:
-        """Return a text as SQL writes it where Unicode is asked for."""
-        return "N" + super().literal(text)
+        """Write a text in Unicode."""
+        return "N" + text_literal(text)
+
+    def name(self, namespace: str, table: str) -> str:
+        """Write the full name of a table."""
+        return f"{identifier(namespace)}.{identifier(table)}"
 
     def temporary(self, name: str) -> str:
-        """Return the name of a temporary table as SQL writes it."""
-        return self.identifier(f"#{name}")
+        """Write the name of a temporary table."""
+        return identifier(f"#{name}")
+
+    def drop_temporary(self, name: str) -> str:
+        """Drop a temporary table."""
+        return f"DROP TABLE IF EXISTS {name}"
 
     def limited(self, select: str, rows: int) -> str:
         """Return a SELECT that ends after so many rows."""
         return f"SELECT TOP ({rows}) {select.removeprefix('SELECT ')}"
 
-    def one_after(self, select: str, rows: int) -> str:
+    def row_after(self, select: str, rows: int) -> str:
         """Return an ordered SELECT of the one row that comes after so many."""
         return f"{select} OFFSET {rows} ROWS FETCH NEXT 1 ROWS ONLY"
 
     def lookup(self, table: Table, column: Column) -> str:
-        """Return the full name of the table that holds the values of an enum."""
+        """Write the full name of the lookup table of an enum."""
         return self.name(table.namespace, f"{table.name}__{column.name}")
 
     def reference(self, table: Table, column: Column) -> str:
-        """Return the name of the constraint that binds an enum to its table."""
-        return self.identifier(f"fk_{table.namespace}_{table.name}_{column.name}")
+        """Write the name of the foreign key from an enum to its lookup table."""
+        return identifier(f"fk_{table.namespace}_{table.name}_{column.name}")
 
     def key_name(self, table: Table) -> str:
         """Return the name of a table's key."""
-        return self.identifier(f"pk_{table.namespace}_{table.name}")
+        return identifier(f"pk_{table.namespace}_{table.name}")
 
     def missing(self, name: str) -> str:
         """Return a condition: there is no table of this full name."""
         return f"OBJECT_ID({self.unicode(name)}, N'U') IS NULL"
 
-    # The books
+    # The state tables
 
     def create_state_tables(self) -> Statements:
-        """Make the books, laid out as the official client's, and our own tables, one process at a time."""
+        """Create the state tables where they are missing, one process at a time."""
         made = [
-            f"IF {self.missing(self.state_table(name))} CREATE TABLE {self.state_table(name)} ({columns})"
+            f"IF {self.missing(state_table(self, name))} CREATE TABLE {state_table(self, name)} ({columns})"
             for name, columns in TABLES.items()
         ]
         return [self.alone("dapkit books"), *self.create_namespace(STATE_SCHEMA), *made]
 
     def alone(self, what: str) -> str:
-        """Wait until nobody else holds this until the end of their transaction."""
+        """Wait until no other transaction holds a lock of this name, and hold it."""
         return (
             f"DECLARE @held integer; EXEC @held = sp_getapplock @Resource = {self.unicode(what)},"
             " @LockMode = N'Exclusive', @LockOwner = N'Transaction', @LockTimeout = 600000;"
@@ -131,8 +167,9 @@ class Tables(Dialect):
         )
 
     def insert_version(self, version: int) -> Statements:
-        """Say of which version the books are, in a column that usually numbers itself."""
-        (insert,), table = super().insert_version(version), self.state_table("database_version")
+        """Record the version of the state tables, in a column that usually numbers itself."""
+        table = state_table(self, "database_version")
+        insert = f"INSERT INTO {table} (version) VALUES ({version})"
         return [f"SET IDENTITY_INSERT {table} ON", insert, f"SET IDENTITY_INSERT {table} OFF"]
 
     # Types
@@ -142,7 +179,7 @@ class Tables(Dialect):
         return self.type(column.type, key=column in table.key)
 
     def type(self, type_: ColumnType, *, key: bool = False) -> str:
-        """Return a type as SQL writes it; texts of a key are bounded, and told apart exactly."""
+        """Return a type as SQL writes it; texts of a key are bounded, and distinguished exactly."""
         match type_.kind:
             case TypeKind.DECIMAL:
                 return f"decimal({type_.precision},{type_.scale})"
@@ -158,28 +195,36 @@ class Tables(Dialect):
     # Tables
 
     def create_namespace(self, namespace: str) -> Statements:
-        """Make the place of a namespace where it is missing; that has to be a batch of its own."""
-        create = self.unicode(f"CREATE SCHEMA {self.identifier(namespace)}")
+        """Create the schema of a namespace where it is missing; that has to be a batch of its own."""
+        create = self.unicode(f"CREATE SCHEMA {identifier(namespace)}")
         return [f"IF SCHEMA_ID({self.unicode(namespace)}) IS NULL EXEC({create})"]
 
+    def clear_leftovers(self, table: Table) -> Statements:  # noqa: ARG002
+        """Lookup tables that are left are used again."""
+        return []
+
+    def create_scratch(self, table: Table) -> Statements:
+        """Create a table in the scratch namespace."""
+        return [*self.create_namespace(table.namespace), *self.create_table(table)]
+
     def create_table(self, table: Table) -> Statements:
-        """Make a table with its lookup tables; columns with a default come last."""
+        """Create a table with its lookup tables; columns with a default come last."""
         ordered = sorted(table.columns, key=lambda column: column.default is not None)
         columns = ", ".join(self.definition(table, column) for column in ordered)
         made = [self.create_lookup(table, column) for column in table.columns if has_lookup(column.type)]
-        return [*made, f"CREATE TABLE {self.of(table)} ({columns})"]
+        return [*made, f"CREATE TABLE {full_name(self, table)} ({columns})"]
 
     def definition(self, table: Table, column: Column) -> str:
         """Return the definition of a column."""
         constraint = "NOT NULL" if column.required else "NULL"
-        name, type_ = self.identifier(column.name), self.type_of(table, column)
+        name, type_ = identifier(column.name), self.type_of(table, column)
         return f"{name} {type_} {constraint}{self.named_default(table, column)}"
 
     def named_default(self, table: Table, column: Column) -> str:
         """Return the DEFAULT of a column with a space before it, or nothing; the number of an enum is not known."""
         if column.default is None or column.type.kind in LOOKUPS:
             return ""
-        name = self.identifier(f"df_{table.name}_{column.name}")
+        name = identifier(f"df_{table.name}_{column.name}")
         return f" CONSTRAINT {name} DEFAULT {self.default_value(column)}"
 
     def default_value(self, column: Column) -> str:
@@ -199,12 +244,12 @@ class Tables(Dialect):
                 return f"0x{packed.ljust(4 if column.type.kind is TypeKind.IPV4 else 16, bytes(1)).hex()}"
             case TypeKind.ARRAY | TypeKind.OBJECT | TypeKind.UNTYPED:
                 return self.literal(json.dumps(value))
-        return super().default_value(column)
+        return default_text(self, column)
 
     def create_lookup(self, table: Table, column: Column) -> str:
-        """Make the table of an enum's values where it is missing."""
+        """Create the lookup table of an enum where it is missing."""
         name, bare = self.lookup(table, column), f"{table.name}__{column.name}"
-        key = self.identifier(f"pk_{table.namespace}_{bare}")
+        key = identifier(f"pk_{table.namespace}_{bare}")
         return (
             f'IF {self.missing(name)} CREATE TABLE {name} ("id" integer NOT NULL IDENTITY, {self._lookup_value()},'
             f' CONSTRAINT {key} PRIMARY KEY ("id"), CONSTRAINT {self._unique(table, column)} UNIQUE ("value"))'
@@ -214,10 +259,10 @@ class Tables(Dialect):
         return f'"value" varchar(256) COLLATE {self.exact} NOT NULL'
 
     def _unique(self, table: Table, column: Column) -> str:
-        return self.identifier(f"uq_{table.name}__{column.name}")
+        return identifier(f"uq_{table.name}__{column.name}")
 
-    def tell_apart(self, table: Table, column: Column) -> Statements:
-        """Let a lookup table that the official client made tell values apart by case and accents."""
+    def exact_lookup(self, table: Table, column: Column) -> Statements:
+        """Let a lookup table that the official client created distinguish values by case and accents."""
         place, unique = f"ALTER TABLE {self.lookup(table, column)}", self._unique(table, column)
         return [
             f"{place} DROP CONSTRAINT {unique}",
@@ -227,12 +272,15 @@ class Tables(Dialect):
 
     def add_key(self, table: Table) -> Statements:
         """Add the primary key and the references to lookup tables to a table that is filled."""
-        key = f"ADD CONSTRAINT {self.key_name(table)} PRIMARY KEY ({self.listed(table.key)})"
-        return [f"ALTER TABLE {self.of(table)} {key}", *(self.refer(table, each) for each in lookups(table.columns))]
+        key = f"ADD CONSTRAINT {self.key_name(table)} PRIMARY KEY ({listed(table.key)})"
+        return [
+            f"ALTER TABLE {full_name(self, table)} {key}",
+            *(self.refer(table, each) for each in lookups(table.columns)),
+        ]
 
     def refer(self, table: Table, column: Column) -> str:
-        """Bind an enum to its table."""
+        """Bind an enum to its lookup table by a foreign key."""
         return (
-            f"ALTER TABLE {self.of(table)} ADD CONSTRAINT {self.reference(table, column)}"
-            f' FOREIGN KEY ({self.identifier(column.name)}) REFERENCES {self.lookup(table, column)} ("id")'
+            f"ALTER TABLE {full_name(self, table)} ADD CONSTRAINT {self.reference(table, column)}"
+            f' FOREIGN KEY ({identifier(column.name)}) REFERENCES {self.lookup(table, column)} ("id")'
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dapkit.errors import UsageError
-from dapkit.targets.duckdb.address import address_of
+from dapkit.targets.duckdb.url import address_of
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from dapkit.errors import UsageError
 from dapkit.targets.sql.connection_string import ESCAPE, Ssl, split, ssl_of
 
-__all__ = ["Address", "address_of"]
+__all__ = ["MySqlAddress", "address_of"]
 
 _FORM = "Write it like mysql://user:password@host:3306/database"
 _OPTIONS = frozenset({"ssl", "ssl_ca", "ssl_cert", "ssl_key", "unix_socket"})
@@ -14,7 +14,7 @@ _PORT = 3306
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class MySqlAddress:
     """Where a database is.
 
     Attributes:
@@ -40,7 +40,7 @@ class Address:
         return f"{self.scheme}://{self.unix_socket or f'{host}:{self.port}'}/{self.database}"
 
 
-def address_of(url: str) -> Address:
+def address_of(url: str) -> MySqlAddress:
     """Return the address that a URL names; no error repeats what may be a password.
 
     Raises:
@@ -53,7 +53,7 @@ def address_of(url: str) -> Address:
         hint = f"Known are {', '.join(sorted(_OPTIONS))}. {ESCAPE}"
         raise UsageError(f"The connection string has an option {name!r} that is not known", hint=hint)
     files = {name: value for name, value in parts.options.items() if name.startswith("ssl_")}
-    return Address(
+    return MySqlAddress(
         scheme=parts.scheme,
         host=parts.host or "localhost",
         port=int(parts.port or _PORT),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from dapkit.errors import UsageError
 from dapkit.targets.sql.connection_string import Ssl, split, ssl_of
 
-__all__ = ["Address", "address_of"]
+__all__ = ["PostgresAddress", "address_of"]
 
 _FORM = "Write it like postgresql://user:password@host:5432/database"
 _SECRET = frozenset(
@@ -15,7 +15,7 @@ _SECRET = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class PostgresAddress:
     """Where a database is, and what libpq is told to reach it.
 
     Attributes:
@@ -27,7 +27,7 @@ class Address:
     parameters: Mapping[str, str] = field(repr=False)
 
 
-def address_of(url: str) -> Address:
+def address_of(url: str) -> PostgresAddress:
     """Return the address that a URL names; no error repeats what may be a password.
 
     Raises:
@@ -44,7 +44,7 @@ def address_of(url: str) -> Address:
         "dbname": parts.database,
     }
     parameters = {key: value for key, value in given.items() if value} | _options(parts.options)
-    return Address(_name(parameters), parameters)
+    return PostgresAddress(_name(parameters), parameters)
 
 
 def _options(given: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from dapkit.errors import UsageError
-from dapkit.targets.postgres.address import address_of
+from dapkit.targets.postgres.url import address_of
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from tests.support.table_schemas import INT32, TEXT, Node, table_of
 
 from dapkit.decode.tsv import Header
 from dapkit.model import Table
+from dapkit.targets.postgres.copy_sql import STAGING, CopySql, create_staging
 from dapkit.targets.postgres.dialect import PostgresDialect
-from dapkit.targets.postgres.staging import STAGING, Reading, create_staging
 
 ENUM: Node = {"type": "string", "enum": ["a", "__dap_unspecified__"]}
 CLOSED: Node = {"type": "string", "enum": ["a"]}
@@ -14,10 +14,10 @@ MOMENT: Node = {"type": "string", "format": "date-time"}
 LIVE = '"canvas"."things"'
 
 
-def reading(table: Table, *, careful: bool = False, action: bool = False) -> Reading:
+def reading(table: Table, *, careful: bool = False, action: bool = False) -> CopySql:
     meta = ["meta.ts", *(["meta.action"] if action else [])]
     names = [*(f"key.{c.name}" for c in table.key), *(f"value.{c.name}" for c in table.value)]
-    return Reading(PostgresDialect(), table, Header((*meta, *names)), careful=careful)
+    return CopySql(PostgresDialect(), table, Header((*meta, *names)), careful=careful)
 
 
 def test_most_tables_are_copied_straight() -> None:
@@ -78,7 +78,7 @@ def test_what_may_be_bad_and_whether_that_is_repaired() -> None:
 
 def test_a_column_that_the_file_lacks_is_left_out() -> None:
     table = table_of({"name": TEXT, "open": OPEN})
-    each = Reading(PostgresDialect(), table, Header(("meta.ts", "key.id")))
+    each = CopySql(PostgresDialect(), table, Header(("meta.ts", "key.id")))
     assert each.insert(LIVE) == f'INSERT INTO {LIVE} ("id") SELECT raw."key.id" FROM pg_temp.dapkit_raw AS raw'
 
 

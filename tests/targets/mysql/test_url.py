@@ -3,7 +3,7 @@
 import pytest
 
 from dapkit.errors import UsageError
-from dapkit.targets.mysql.address import address_of
+from dapkit.targets.mysql.url import address_of
 from dapkit.targets.sql.connection_string import Ssl
 
 

@@ -1,8 +1,9 @@
-r"""PURE: how the text of a part becomes the rows of a table, said in PostgreSQL's SQL.
+r"""PURE: how the text of a file becomes the rows of a table, in PostgreSQL's SQL.
 
 Most columns' text means the same to COPY as to the service. The others (lists, whose text is JSON, and open enums,
-which are kept as numbers) are held as text in a temporary table, named as in the file's header, and converted from
-there. When a part is read with care, all its columns are, and what the server cannot hold is repaired on the way.
+which are kept as numbers) are copied as text into a temporary table, named as in the file's header, and converted from
+there. When a file is read carefully, all columns are copied as text, and values that the server cannot store are
+repaired on the way.
 """
 
 from collections.abc import Sequence
@@ -12,9 +13,9 @@ from dapkit.decode.tsv import META_ACTION, META_TS, Header
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import UNSPECIFIED
 from dapkit.targets.postgres.dialect import PostgresDialect
-from dapkit.targets.sql.dialect import JSON_KINDS
+from dapkit.targets.sql.dialect import JSON_KINDS, identifier, listed
 
-__all__ = ["RAW", "STAGING", "Reading", "Suspect"]
+__all__ = ["RAW", "STAGING", "CopySql", "Suspect"]
 
 STAGING = "pg_temp.dapkit_staging"
 RAW = "pg_temp.dapkit_raw"
@@ -27,7 +28,7 @@ _JSON_NUL = r"(?<!\\)((\\\\)*)\\u0000"
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """A column that may hold what the server cannot: the condition by which it does, and whether that is repaired."""
+    """A column that may have values the server cannot store, their condition, and whether they can be repaired."""
 
     column: Column
     condition: str
@@ -35,11 +36,11 @@ class Suspect:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How parts with one header are read into one table.
+class CopySql:
+    """How files with one header are copied into one table.
 
     Attributes:
-        careful: whether every value is looked at, and repaired where needed.
+        careful: whether every value is checked, and repaired where needed.
     """
 
     dialect: PostgresDialect
@@ -50,7 +51,7 @@ class Reading:
     @property
     def direct(self) -> bool:
         """Whether COPY may write into the table itself."""
-        return not self.careful and not any(map(_held, self.columns))
+        return not self.careful and not any(map(_converted_by_sql, self.columns))
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -60,22 +61,20 @@ class Reading:
     def copy(self, into: str) -> str:
         """Write lines into a table of the final types."""
         names = (name if column is None else column for name, column in self._pairs())
-        return f"COPY {into} ({self.dialect.listed(names)}) FROM STDIN"
+        return f"COPY {into} ({listed(names)}) FROM STDIN"
 
     def copy_raw(self) -> str:
         """Write lines into the table of texts."""
         return f"COPY {RAW} FROM STDIN"
 
     def create_raw(self) -> list[str]:
-        """Make the table of texts; what COPY can convert it does even here, unless with care."""
+        """Create the table of texts; unless files are read carefully, COPY converts there what it can."""
         natural = {
             column.name: self.dialect.type_of(self.table, column)
             for column in self.columns
-            if not (self.careful or _held(column))
+            if not (self.careful or _converted_by_sql(column))
         }
-        columns = ", ".join(
-            f"{self.dialect.identifier(name)} {natural.get(column or '', 'text')}" for name, column in self._pairs()
-        )
+        columns = ", ".join(f"{identifier(name)} {natural.get(column or '', 'text')}" for name, column in self._pairs())
         return [f"DROP TABLE IF EXISTS {RAW}", f"CREATE TEMPORARY TABLE dapkit_raw ({columns}) ON COMMIT DROP"]
 
     def add_values(self) -> list[str]:
@@ -101,14 +100,14 @@ class Reading:
             if column.type.kind is TypeKind.OPEN_ENUM
         )
         selected = ", ".join(values)
-        return f"INSERT INTO {into} ({self.dialect.listed(names)}) SELECT {selected} FROM {RAW} AS raw{joins}"
+        return f"INSERT INTO {into} ({listed(names)}) SELECT {selected} FROM {RAW} AS raw{joins}"
 
     def value(self, column: Column) -> str:
         """Return an expression for a column."""
         text = self._raw(column)
         if column.type.kind is TypeKind.OPEN_ENUM:
             return f"{self._lookup(column)}.id"
-        if not (self.careful or _held(column)):
+        if not (self.careful or _converted_by_sql(column)):
             return text
         return self._converted(column, column.type, text)
 
@@ -144,16 +143,16 @@ class Reading:
         return rf"regexp_replace({text}, '{_JSON_NUL}', '\1', 'g')" if self.careful else text
 
     def suspects(self) -> list[Suspect]:
-        """Return what has to be looked at in the texts of a part that is read with care."""
+        """Return what has to be checked in the texts of a file that is read carefully."""
         found = []
         for column in self.columns:
             condition = self._bad(column.type, self._raw(column))
             if condition:
-                found.append(Suspect(column, condition, not column.required or _stays(column.type)))
+                found.append(Suspect(column, condition, not column.required or _repairs_to_value(column.type)))
         return found
 
     def _bad(self, type_: ColumnType, text: str) -> str:
-        """Return the condition by which a text is no value of a type; nothing if every one is, or no repair helps."""
+        """Return the condition of texts that are not valid for a type; nothing if all are, or no repair helps."""
         match type_.kind:
             case TypeKind.DATETIME | TypeKind.DATE:
                 return f"{text} ~ {_FAR}"
@@ -175,7 +174,7 @@ class Reading:
         return f"SELECT {key}, {self._raw(suspect.column)} FROM {RAW} AS raw WHERE {suspect.condition}"
 
     def trial(self, column: Column) -> list[str]:
-        """Convert one column alone, to see whether it is the one at which an insert fails."""
+        """Convert one column alone, to find out whether it is the one at which an insert fails."""
         target = self.dialect.type_of(self.table, column) + (" NOT NULL" if column.required else "")
         joined = column.type.kind is TypeKind.OPEN_ENUM
         target, value = ("varchar(64)", self._raw(column)) if joined else (target, self.value(column))
@@ -189,13 +188,13 @@ class Reading:
         return tuple(zip(self.header.names, self.header.columns, strict=True))
 
     def _raw(self, column: Column) -> str:
-        return f"raw.{self.dialect.identifier(self.header.source(column.name) or '')}"
+        return f"raw.{identifier(self.header.source(column.name) or '')}"
 
     def _lookup(self, column: Column) -> str:
-        return self.dialect.identifier(f"of {column.name}")
+        return identifier(f"of {column.name}")
 
 
-def _held(column: Column) -> bool:
+def _converted_by_sql(column: Column) -> bool:
     """Whether a column's text has to be converted by SQL."""
     type_ = column.type
     if type_.kind is TypeKind.ARRAY:
@@ -203,16 +202,14 @@ def _held(column: Column) -> bool:
     return type_.kind is TypeKind.OPEN_ENUM
 
 
-def _stays(type_: ColumnType) -> bool:
-    """Whether a value of a required column is one after its repair, too."""
+def _repairs_to_value(type_: ColumnType) -> bool:
+    """Whether a bad value of a required column can be repaired to something other than null."""
     return type_.kind is not TypeKind.ENUM or UNSPECIFIED in type_.values
 
 
 def create_staging(dialect: PostgresDialect, table: Table) -> list[str]:
-    """Make the temporary table of the table's own types, with the `meta` columns."""
-    columns = "".join(
-        f", {dialect.identifier(column.name)} {dialect.type_of(table, column)}" for column in table.columns
-    )
+    """Create the staging table with the table's own types and the `meta` columns."""
+    columns = "".join(f", {identifier(column.name)} {dialect.type_of(table, column)}" for column in table.columns)
     meta = f'"{META_TS}" timestamp, "{META_ACTION}" text'
     return [
         f"DROP TABLE IF EXISTS {STAGING}",

@@ -4,11 +4,11 @@ import pytest
 from mssql_python.connection_string_parser import _ConnectionStringParser
 
 from dapkit.errors import UsageError
-from dapkit.targets.mssql.address import Address, address_of
+from dapkit.targets.mssql.url import MsSqlAddress, address_of
 from dapkit.targets.sql.connection_string import Ssl
 
 
-def read_by_the_driver(address: Address) -> dict[str, str]:
+def read_by_the_driver(address: MsSqlAddress) -> dict[str, str]:
     parsed = _ConnectionStringParser(validate_keywords=True)._parse(address.connection_string)
     return dict(parsed)
 

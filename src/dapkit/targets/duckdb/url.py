@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote
 
 from dapkit.errors import UsageError
 
-__all__ = ["Address", "address_of", "bytes_of"]
+__all__ = ["DuckDbAddress", "address_of", "bytes_of"]
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(i?)B", re.IGNORECASE)
 _NUMBER = re.compile(r"[1-9]\d{0,3}")
@@ -22,14 +22,14 @@ _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class DuckDbAddress:
     """A file, and the settings that DuckDB opens it with; what is not set is as DuckDB has it."""
 
     path: Path
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
-def address_of(url: str) -> Address:
+def address_of(url: str) -> DuckDbAddress:
     """Return the address that `duckdb:FILE` or `duckdb:FILE?name=value&…` means; both parts may have %-escapes.
 
     Raises:
@@ -47,7 +47,7 @@ def address_of(url: str) -> Address:
         if name in settings or not fits(value):
             raise UsageError(f"The option {name} of duckdb: wants {form}, once, not {value!r}")
         settings[name] = value
-    return Address(path=Path(unquote(file)), settings=settings)
+    return DuckDbAddress(path=Path(unquote(file)), settings=settings)
 
 
 def bytes_of(size: str) -> int | None:

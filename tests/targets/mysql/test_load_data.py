@@ -6,7 +6,7 @@ from tests.support.table_schemas import INT32, TEXT, Node, table_of
 from dapkit.decode.tsv import Header
 from dapkit.errors import IntegrityError
 from dapkit.targets.mysql.dialect import MySqlDialect
-from dapkit.targets.mysql.reading import Inserting, converted, load_data
+from dapkit.targets.mysql.load_data import Inserting, converted, load_data
 
 DIALECT = MySqlDialect()
 TABLE = table_of({"name": TEXT, "on": {"type": "boolean"}, "missing": INT32})

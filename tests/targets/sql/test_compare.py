@@ -2,7 +2,7 @@
 
 import pytest
 
-from dapkit.targets.sql.compare_sql import same_json
+from dapkit.targets.sql.compare import same_json
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-r"""PURE: how the text of a part becomes the rows of a table: LOAD DATA, with what it has to convert.
+r"""PURE: how the text of a file becomes the rows of a table: LOAD DATA, with what it has to convert.
 
-To MySQL these mean other things than to the service: `true` and `false`, the `Z` at the end of a time and decimals of
+To MySQL these mean something else than to the service: `true` and `false`, the `Z` at the end of a time and decimals of
 seconds (which it would round up), UUIDs and addresses, which are kept as bytes, a text of digits in an ENUM (which it
 takes for the number of a value). An expression that gets a text that it cannot convert gives something that the
 column cannot hold either, so that the server says so.
@@ -8,16 +8,16 @@ column cannot hold either, so that the server says so.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from dapkit.decode.tsv import META_TS, Header
+from dapkit.decode.tsv import META_TS, Header, decode_field, split_fields
 from dapkit.errors import IntegrityError
 from dapkit.model import Column, Table, TypeKind
 from dapkit.targets.mysql.dialect import MySqlDialect
-from dapkit.targets.mysql.tsv_escapes import text_of
+from dapkit.targets.sql.dialect import identifier
 
 __all__ = ["Inserting", "load_data"]
 
 _SLOT = "\0"
-"""Where an expression has the text that it converts."""
+"""Stands for the text that an expression converts."""
 
 _NO_TIME = "'?'"
 _NO_BYTES = "_binary'?????????????????'"
@@ -30,13 +30,13 @@ def load_data(dialect: MySqlDialect, table: Table, header: Header, into: str, *,
     assigned: list[str] = []
     for number, (name, value) in enumerate(_taken(dialect, table, header, meta=meta)):
         if name is not None and value is None:
-            resources.append(dialect.identifier(name))
+            resources.append(identifier(name))
             continue
         resources.append(f"@v{number}")
         if name is not None and value is not None:
-            assigned.append(f"{dialect.identifier(name)} = {value.replace(_SLOT, resources[-1])}")
+            assigned.append(f"{identifier(name)} = {value.replace(_SLOT, resources[-1])}")
     missing = (column for column in table.columns if header.source(column.name) is None)
-    assigned += [f"{dialect.identifier(column.name)} = NULL" for column in missing]
+    assigned += [f"{identifier(column.name)} = NULL" for column in missing]
     return (
         rf"LOAD DATA LOCAL INFILE 'dapkit' INTO TABLE {into} CHARACTER SET utf8mb4"
         rf" FIELDS TERMINATED BY '\t' ESCAPED BY '\\' LINES TERMINATED BY '\n' ({', '.join(resources)})"
@@ -96,7 +96,7 @@ class Inserting:
         names: list[str] = []
         for place, (name, value) in enumerate(_taken(dialect, table, header, meta=meta)):
             if name is not None:
-                names.append(dialect.identifier(name))
+                names.append(identifier(name))
                 self._taken.append((place, value or _SLOT))
         self._names = ", ".join(names)
         self._table = table.name
@@ -105,12 +105,12 @@ class Inserting:
         """Return a line as SQL writes a row.
 
         Raises:
-            IntegrityError: it is no such line.
+            IntegrityError: the line is malformed.
         """
-        fields = line.split(b"\t")
-        if len(fields) != self._width:
-            raise IntegrityError("A file holds a line that is none", table=self._table)
-        values = (value.replace(_SLOT, _text(fields[place], quoted)) for place, value in self._taken)
+        there = split_fields(line)
+        if len(there) != self._width:
+            raise IntegrityError("A downloaded file has a malformed line", table=self._table)
+        values = (value.replace(_SLOT, _text(there[place], quoted)) for place, value in self._taken)
         return f"({', '.join(values)})"
 
     def statement(self, into: str, rows: Sequence[str]) -> str:
@@ -119,5 +119,5 @@ class Inserting:
 
 
 def _text(field: bytes, quoted: Callable[[str], str]) -> str:
-    text = text_of(field)
+    text = decode_field(field)
     return "NULL" if text is None else quoted(text)

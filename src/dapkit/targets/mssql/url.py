@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from dapkit.errors import UsageError
 from dapkit.targets.sql.connection_string import ESCAPE, ConnectionString, Ssl, split, ssl_of
 
-__all__ = ["Address", "address_of"]
+__all__ = ["MsSqlAddress", "address_of"]
 
 _FORM = "Write it like mssql://user:password@host:1433/database"
 _PORT = 1433
@@ -37,7 +37,7 @@ _KEYWORDS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class MsSqlAddress:
     """Where a database is.
 
     Attributes:
@@ -59,7 +59,7 @@ class Address:
         return self.keywords.get("PWD", "")
 
 
-def address_of(url: str) -> Address:
+def address_of(url: str) -> MsSqlAddress:
     """Return the address that a URL names; no error repeats what may be a password.
 
     Raises:
@@ -75,7 +75,7 @@ def address_of(url: str) -> Address:
     if not parts.user and "Authentication" not in options:
         options.setdefault("Trusted_Connection", "yes")
     given = {key: value for key, value in named.items() if value}
-    return Address(name=_name(parts), keywords=given | options)
+    return MsSqlAddress(name=_name(parts), keywords=given | options)
 
 
 def _options(given: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Brings the parts of one load into one table: quickly as they come, with care where that fails."""
+"""Copies the files of one load into one table: as they are if possible, with every value checked where that fails."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -9,66 +9,67 @@ import psycopg
 from dapkit.decode.tsv import Header, copy_field, decode_field, has_non_copy_escape, row_blocks, split_fields
 from dapkit.errors import BadValueError
 from dapkit.targets.base import Load
+from dapkit.targets.postgres.copy_sql import CopySql
 from dapkit.targets.postgres.dialect import PostgresDialect
 from dapkit.targets.postgres.errors import bad_value, translated
-from dapkit.targets.postgres.staging import Reading
-from dapkit.targets.sql.value_repairs import Repairs
+from dapkit.targets.sql.value_repairs import ValueRepairs
 
-__all__ = ["Loader"]
+__all__ = ["CopyLoader"]
 
 
 class _ForeignEscapeError(Exception):
-    """A part has an escape that COPY reads in another way."""
+    """A file has an escape that COPY reads in another way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loader:
-    """The parts of one load on their way into one table, within a transaction.
+class CopyLoader:
+    """The files of one load, and the table into which they are copied, within a transaction.
 
     Attributes:
-        into: the temporary table, or the live one, whose `meta` columns then take anything.
+        into: the staging table, or the new table, which then has `meta` columns that accept anything.
     """
 
     connection: "psycopg.Connection[tuple[object, ...]]"
     dialect: PostgresDialect
     load: Load
     header: Header
-    repairs: Repairs
+    repairs: ValueRepairs
     into: str
 
     def run(self) -> int:
-        """Load every part; return how many rows came."""
-        return sum(self._part(path) for path in self.load.parts.paths)
+        """Copy every file; return how many rows there were."""
+        return sum(self._copy_file(path) for path in self.load.parts.paths)
 
-    def _part(self, path: Path) -> int:
-        reading = Reading(self.dialect, self.load.table, self.header)
+    def _copy_file(self, path: Path) -> int:
+        copying = CopySql(self.dialect, self.load.table, self.header)
+        # Nearly all files go the quick way. A savepoint for each file lets the others stay if one has to be read again.
         try:
             with self.connection.transaction():
-                return self._quickly(reading, path)
+                return self._quickly(copying, path)
         except _ForeignEscapeError:
             pass
         except psycopg.Error as error:
             if not bad_value(error):
                 raise
-        return self._carefully(replace(reading, careful=True), path)
+        return self._carefully(replace(copying, careful=True), path)
 
-    def _quickly(self, reading: Reading, path: Path) -> int:
-        if reading.direct:
-            return self._copy(reading.copy(self.into), _native_blocks(path))
-        self._run(*reading.create_raw())
-        self._copy(reading.copy_raw(), _native_blocks(path))
-        return self._run(*reading.add_values(), reading.insert(self.into))
+    def _quickly(self, copying: CopySql, path: Path) -> int:
+        if copying.direct:
+            return self._copy(copying.copy(self.into), _native_blocks(path))
+        self._run(*copying.create_raw())
+        self._copy(copying.copy_raw(), _native_blocks(path))
+        return self._run(*copying.add_values(), copying.insert(self.into))
 
-    def _carefully(self, reading: Reading, path: Path) -> int:
-        self._run(*reading.create_raw())
-        self._copy(reading.copy_raw(), _repaired_blocks(path, reading.header, self._note_nul))
-        self._look(reading)
+    def _carefully(self, copying: CopySql, path: Path) -> int:
+        self._run(*copying.create_raw())
+        self._copy(copying.copy_raw(), _repaired_blocks(path, copying.header, self._note_nul))
+        self._note_repairs(copying)
         try:
             with self.connection.transaction():
-                return self._run(*reading.add_values(), reading.insert(self.into))
+                return self._run(*copying.add_values(), copying.insert(self.into))
         except psycopg.Error as error:
             if bad_value(error):
-                self._blame(reading)
+                self._blame(copying)
             raise
 
     def _note_nul(self, names: Header, line: list[bytes], place: int) -> None:
@@ -78,21 +79,21 @@ class Loader:
         }
         self.repairs.note(names.columns[place] or names.names[place], key, decode_field(line[place]) or "")
 
-    def _look(self, reading: Reading) -> None:
-        """Take down every value that is repaired."""
+    def _note_repairs(self, copying: CopySql) -> None:
+        """Note every value that is repaired."""
         names = [column.name for column in self.load.table.key]
-        for suspect in reading.suspects():
+        for suspect in copying.suspects():
             with self.connection.cursor(name="dapkit_suspects") as cursor:
-                for *key, original in cursor.execute(reading.find(suspect).encode()):
+                for *key, original in cursor.execute(copying.find(suspect).encode()):
                     row = {name: str(value) for name, value in zip(names, key, strict=True)}
                     self.repairs.note(suspect.column.name, row, str(original), repairable=suspect.repairable)
 
-    def _blame(self, reading: Reading) -> None:
+    def _blame(self, copying: CopySql) -> None:
         """Name the column at which an insert failed."""
-        for column in reading.columns:
+        for column in copying.columns:
             try:
                 with self.connection.transaction():
-                    self._run(*reading.trial(column))
+                    self._run(*copying.trial(column))
             except psycopg.Error as error:
                 message = f"Column {column.name}: {translated(error).message}"
                 raise BadValueError(message, table=self.load.table.name) from error
@@ -119,7 +120,7 @@ def _native_blocks(path: Path) -> Iterator[bytes]:
 
 
 def _repaired_blocks(path: Path, names: Header, note: Callable[[Header, list[bytes], int], None]) -> Iterator[bytes]:
-    """Yield a part's lines as COPY reads them; fields with NUL characters are noted."""
+    """Yield the lines of a file as COPY reads them; fields with NUL characters are noted."""
     for block in row_blocks(path):
         if not has_non_copy_escape(block):
             yield block
@@ -132,7 +133,7 @@ def _repaired_line(line: bytes, names: Header, note: Callable[[Header, list[byte
     if not has_non_copy_escape(line):
         return line
     there = split_fields(line)
-    whole = len(there) == len(names.names)  # COPY finds a line that is not
+    whole = len(there) == len(names.names)  # COPY rejects a line that is not
     for place, field in enumerate(there):
         if whole and "\0" in (decode_field(field) or ""):
             note(names, there, place)
