@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.support.sync_setup import SyncSetup, run_with_sandbox
 
-from dapkit.replication.options import ReplicateOptions
+from dapkit.replication.options import SyncRequest
 from dapkit.replication.plan import LOGS
 from dapkit.replication.preview import preview
 from dapkit.results import SyncAction, SyncCommand
@@ -20,7 +20,7 @@ def test_actions_and_ddl(tmp_path: Path, command: SyncCommand) -> None:
         await setup.load(tables=("users",))
         before = setup.rows("college", "users")
         setup.advance(400)
-        options = ReplicateOptions(
+        options = SyncRequest(
             command=command,
             namespace="canvas",
             tables=("users", "roles"),
@@ -48,7 +48,7 @@ def test_which_rows_would_expire(tmp_path: Path) -> None:
         await setup.load(namespace=LOGS, tables=("web_logs",))
         before = setup.rows("college", "web_logs", LOGS)
         setup.advance(24 * 20)
-        options = ReplicateOptions(
+        options = SyncRequest(
             command=SyncCommand.SYNC,
             namespace=LOGS,
             tables=("all",),

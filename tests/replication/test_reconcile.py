@@ -11,7 +11,7 @@ from tests.support.sync_setup import SyncSetup, run_with_sandbox
 
 from dapkit.cli.logs import comparison_text
 from dapkit.errors import LockedError, NotReplicatedError
-from dapkit.replication.options import ReplicateOptions
+from dapkit.replication.options import SyncRequest
 from dapkit.replication.plan import LOGS
 from dapkit.replication.reconcile import ReconcileResult, reconcile
 from dapkit.results import Comparison, SyncCommand
@@ -30,7 +30,7 @@ async def reconciled(
     sample: float | None = None,
     **more: Any,
 ) -> ReconcileResult:
-    options = ReplicateOptions(
+    options = SyncRequest(
         command=SyncCommand.SYNC,
         namespace=namespace,
         tables=tables,

@@ -16,7 +16,7 @@ from tests.support.virtual_time import VirtualClock, run_virtually
 from dapkit.client.session import Session
 from dapkit.errors import IntegrityError
 from dapkit.model import Job, Table, TypeKind, VersionedSchema
-from dapkit.replication.options import ReplicateOptions
+from dapkit.replication.options import SyncRequest
 from dapkit.replication.reconcile import ReconcileResult, reconcile
 from dapkit.replication.run import SyncResult, replicate
 from dapkit.replication.schema_versions import choose_schema, common_table
@@ -120,8 +120,8 @@ class World:
     service: ChangingService
     folder: Path
 
-    def options(self) -> ReplicateOptions:
-        return ReplicateOptions(
+    def options(self) -> SyncRequest:
+        return SyncRequest(
             command=SyncCommand.SYNC,
             namespace="canvas",
             tables=("things",),

@@ -19,7 +19,7 @@ from dapkit.client.session import Session
 from dapkit.config.settings import ClientOptions, connection_settings
 from dapkit.events import Event, Notice
 from dapkit.replication.managed_tables import list_tables
-from dapkit.replication.options import ReplicateOptions
+from dapkit.replication.options import SyncRequest
 from dapkit.replication.run import SyncResult, replicate
 from dapkit.results import SyncCommand
 from dapkit.targets.base import HistoryEntry
@@ -44,10 +44,10 @@ class SyncSetup:
     hours: float = 0.0
     events: list[Event] = field(default_factory=list)
 
-    def options(self, name: str = "college", command: SyncCommand = SyncCommand.SYNC, **more: Any) -> ReplicateOptions:
+    def options(self, name: str = "college", command: SyncCommand = SyncCommand.SYNC, **more: Any) -> SyncRequest:
         target = duckdb_file(self.database(name))
         settings = {"namespace": "canvas", "tables": TABLES, "stage": self.folder / "stage", "target": target, **more}
-        return ReplicateOptions(command=command, **settings)
+        return SyncRequest(command=command, **settings)
 
     async def sync(self, name: str = "college", command: SyncCommand = SyncCommand.SYNC, **more: Any) -> SyncResult:
         return await replicate(self.session, self.options(name, command, **more), self.events.append)

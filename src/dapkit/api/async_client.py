@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dapkit.decode.jsonl import Record
     from dapkit.export.options import ExportOptions
     from dapkit.model import Job, Query, VersionedSchema
-    from dapkit.replication.options import ReplicateOptions, SyncOptions
+    from dapkit.replication.options import SyncOptions, SyncRequest
     from dapkit.replication.reconcile import ReconcileResult
     from dapkit.replication.run import SyncResult
     from dapkit.results import RunResult
@@ -153,15 +153,13 @@ class AsyncClient:
         request = self._sync(namespace, tables, to, options)
         return await reconcile(self.session, request, self._options.on_event, sync=sync, sample=sample)
 
-    def _sync(
-        self, namespace: str, tables: Sequence[str], to: str, options: "SyncOptions | None"
-    ) -> "ReplicateOptions":
-        from dapkit.replication.options import ReplicateOptions, SyncOptions  # noqa: PLC0415, see the module
+    def _sync(self, namespace: str, tables: Sequence[str], to: str, options: "SyncOptions | None") -> "SyncRequest":
+        from dapkit.replication.options import SyncOptions, SyncRequest  # noqa: PLC0415, see the module
         from dapkit.results import SyncCommand  # noqa: PLC0415, see the module
         from dapkit.targets.registry import target_of  # noqa: PLC0415, see the module
 
         given = _values(options or SyncOptions())
-        return ReplicateOptions(
+        return SyncRequest(
             command=SyncCommand.SYNC,
             namespace=namespace,
             tables=_names(tables),

@@ -15,7 +15,7 @@ from dapkit.cli.run_command import RESUME, run_and_advance, run_connected
 from dapkit.cli.summary import failed_objects, failure_lines
 from dapkit.config.settings import Settings, database_url, pick, staging_root
 from dapkit.model import format_utc
-from dapkit.replication.options import ReplicateOptions
+from dapkit.replication.options import SyncRequest
 from dapkit.replication.preview import PlannedTable, preview
 from dapkit.replication.run import SyncResult, replicate
 from dapkit.results import SyncCommand, TableLoaded
@@ -64,7 +64,7 @@ repair_option = flag("--repair", help="Reload tables that the official client le
 dry_run_option = flag("--dry-run", help="Show what would be done, with the DDL; change nothing.")
 
 
-def sync_request(settings: Settings, command: SyncCommand, given: Mapping[str, Any]) -> ReplicateOptions:
+def sync_request(settings: Settings, command: SyncCommand, given: Mapping[str, Any]) -> SyncRequest:
     """Make the request from the options of a command, by field name. Raises UsageError if one is invalid."""
     values = {
         **given,
@@ -74,7 +74,7 @@ def sync_request(settings: Settings, command: SyncCommand, given: Mapping[str, A
         "load": LoadOptions(bad_values=BadValues(given["bad_values"]), drop_columns=given["drop_columns"]),
         "retry_timeout": settings.connection.retry_timeout,
     }
-    return ReplicateOptions(**pick(ReplicateOptions, values))
+    return SyncRequest(**pick(SyncRequest, values))
 
 
 def run_sync(context: click.Context, command: SyncCommand, given: Mapping[str, Any]) -> None:

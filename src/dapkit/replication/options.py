@@ -10,7 +10,7 @@ from dapkit.replication.plan import check_age, check_expire_logs
 from dapkit.results import SyncCommand
 from dapkit.targets.base import LoadOptions, Target
 
-__all__ = ["ReplicateOptions", "SyncOptions"]
+__all__ = ["SyncOptions", "SyncRequest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class SyncOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReplicateOptions(SyncOptions):
+class SyncRequest(SyncOptions):
     """Which tables to load into which database, and how.
 
     `command` says which actions are allowed. `retry_timeout` is how long to keep retrying temporary failures of the

@@ -9,7 +9,7 @@ from dapkit.events import Listener, Notice
 from dapkit.export.isolation import is_fatal
 from dapkit.replication.connection_pool import ConnectionPool
 from dapkit.replication.managed_tables import StatusAndState, no_longer_in_service_notice, table_statuses
-from dapkit.replication.options import ReplicateOptions
+from dapkit.replication.options import SyncRequest
 from dapkit.replication.plan import Rejected, fallback, plan_action, retention_cutoff
 from dapkit.replication.run import no_longer_in_service, resolve
 from dapkit.results import SyncAction
@@ -40,7 +40,7 @@ class PlannedTable:
     error: DapError | None = None
 
 
-async def preview(session: Session, options: ReplicateOptions, on_event: Listener) -> tuple[PlannedTable, ...]:
+async def preview(session: Session, options: SyncRequest, on_event: Listener) -> tuple[PlannedTable, ...]:
     """Return what `replicate` would do now. Requests only tables and schemas from the service."""
     resolved = await resolve(session, options)
     options = replace(options, namespace=resolved.namespace)
@@ -61,7 +61,7 @@ async def preview(session: Session, options: ReplicateOptions, on_event: Listene
 
 
 async def _plan(
-    session: Session, options: ReplicateOptions, target: TargetSession, name: str, found: StatusAndState
+    session: Session, options: SyncRequest, target: TargetSession, name: str, found: StatusAndState
 ) -> PlannedTable:
     status, state = found
     if status is TableStatus.DROPPED:

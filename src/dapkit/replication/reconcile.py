@@ -16,7 +16,7 @@ from dapkit.export.selection import Resolved
 from dapkit.model import Query, VersionedSchema
 from dapkit.replication import staging
 from dapkit.replication.managed_tables import no_longer_in_service_notice, require_database, select_managed_tables
-from dapkit.replication.options import ReplicateOptions
+from dapkit.replication.options import SyncRequest
 from dapkit.replication.plan import LOGS
 from dapkit.replication.resources import SNAPSHOT, SyncResources, open_resources
 from dapkit.replication.run import no_longer_in_service, replicate, resolve
@@ -52,7 +52,7 @@ class ReconcileResult:
 
 
 async def reconcile(
-    session: Session, options: ReplicateOptions, on_event: Listener, *, sync: bool, sample: float | None = None
+    session: Session, options: SyncRequest, on_event: Listener, *, sync: bool, sample: float | None = None
 ) -> ReconcileResult:
     """Compare the tables of a database with the service.
 

@@ -17,7 +17,7 @@ from dapkit.model import Format, Mode, Query
 from dapkit.replication import staging
 from dapkit.replication.connection_pool import ConnectionPool
 from dapkit.replication.managed_tables import no_longer_in_service_hint
-from dapkit.replication.options import ReplicateOptions
+from dapkit.replication.options import SyncRequest
 from dapkit.replication.retry import TargetRetry
 from dapkit.results import TableFailed, TableLoaded, TableResult
 from dapkit.targets.base import SyncState, TargetSession, watermark_of
@@ -49,7 +49,7 @@ class SyncResources:
     """
 
     session: Session
-    options: ReplicateOptions
+    options: SyncRequest
     on_event: Listener
     folder: Path
     downloads: WorkerPool
@@ -119,7 +119,7 @@ class SyncResources:
 
 @asynccontextmanager
 async def open_resources(
-    session: Session, options: ReplicateOptions, folder: Path, activity: str, on_event: Listener
+    session: Session, options: SyncRequest, folder: Path, activity: str, on_event: Listener
 ) -> AsyncIterator[SyncResources]:
     """Lock a staging folder and open threads and connections; close them at the end.
 

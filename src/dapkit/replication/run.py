@@ -18,7 +18,7 @@ from dapkit.replication.managed_tables import (
     read_sync_states,
     table_statuses,
 )
-from dapkit.replication.options import ReplicateOptions
+from dapkit.replication.options import SyncRequest
 from dapkit.replication.resources import SyncResources, open_resources
 from dapkit.replication.table_sync import TableSync
 from dapkit.results import SyncCommand, TableFailed, TableLoaded
@@ -50,7 +50,7 @@ class SyncResult:
     sandbox: bool
 
 
-async def replicate(session: Session, options: ReplicateOptions, on_event: Listener) -> SyncResult:
+async def replicate(session: Session, options: SyncRequest, on_event: Listener) -> SyncResult:
     """Make the tables of a database equal to the service.
 
     Returns when every table is up to date or has failed. It may be cancelled at any time; the same call then resumes.
@@ -84,7 +84,7 @@ async def replicate(session: Session, options: ReplicateOptions, on_event: Liste
     )
 
 
-async def resolve(session: Session, options: ReplicateOptions) -> Resolved:
+async def resolve(session: Session, options: SyncRequest) -> Resolved:
     """Resolve names and patterns. A pattern that only matches tables in the database is not an error."""
 
     async def managed_tables(namespace: str) -> dict[str, SyncState]:
@@ -139,7 +139,7 @@ class Replication:
         return outcome
 
 
-def no_longer_in_service(target: TargetSession, options: ReplicateOptions, resolved: Resolved) -> tuple[SyncState, ...]:
+def no_longer_in_service(target: TargetSession, options: SyncRequest, resolved: Resolved) -> tuple[SyncState, ...]:
     """Return the sync states of tables that a pattern selects and that the service no longer lists. Blocks."""
     if options.command is SyncCommand.INIT:
         return ()

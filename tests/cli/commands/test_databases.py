@@ -14,7 +14,7 @@ from dapkit.cli.commands.listdb import result_sentence, staleness
 from dapkit.client.session import Session
 from dapkit.errors import LockedError, TableNotFoundError, TargetError, TargetUnreachableError
 from dapkit.replication.managed_tables import DropResult
-from dapkit.replication.options import ReplicateOptions
+from dapkit.replication.options import SyncRequest
 from dapkit.targets.duckdb import target as duckdb_target
 from dapkit.targets.duckdb.target import duckdb_file
 from dapkit.targets.sql.session import SqlTargetSession
@@ -413,9 +413,9 @@ def test_a_dry_run_shows_the_warning_of_a_target(db: Dap, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("verb", ["sync", "initdb", "syncdb", "reconcile"])
 def test_wait_is_passed_on(db: Dap, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
-    asked: list[ReplicateOptions] = []
+    asked: list[SyncRequest] = []
 
-    async def stopping(_: object, options: ReplicateOptions, *__: object, **___: object) -> None:
+    async def stopping(_: object, options: SyncRequest, *__: object, **___: object) -> None:
         asked.append(options)
         raise LockedError("busy")
 

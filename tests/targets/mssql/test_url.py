@@ -1,4 +1,4 @@
-"""Connection strings are taken as the official client writes them, and given to the driver as it reads them."""
+"""Connection strings are read as the official client writes them, and passed on as the driver reads them."""
 
 import pytest
 from mssql_python.connection_string_parser import _ConnectionStringParser
@@ -13,7 +13,7 @@ def read_by_the_driver(address: MsSqlAddress) -> dict[str, str]:
     return dict(parsed)
 
 
-def test_all_that_an_address_may_have() -> None:
+def test_every_part_of_a_connection_string() -> None:
     address = address_of(
         "mssql://me%40x:a%40b%7D%3B%7B%3A%2F%23%25@db.example:1434/my%20college"
         "?ssl=verify-full&ApplicationIntent=ReadWrite&hostnameincertificate=db"
@@ -33,7 +33,7 @@ def test_all_that_an_address_may_have() -> None:
 
 
 @pytest.mark.parametrize("password", ["}", "{", "};PWD=x", "a;b=c", " ", "ü}}{", "'\"", "yes}"])
-def test_no_password_gets_out_of_its_braces(password: str) -> None:
+def test_no_password_leaves_its_braces(password: str) -> None:
     quoted = "".join(f"%{byte:02X}" for byte in password.encode())
     address = address_of(f"mssql://me:{quoted}@db/college")
     assert read_by_the_driver(address)["pwd"] == password
@@ -48,7 +48,7 @@ def test_no_password_gets_out_of_its_braces(password: str) -> None:
         ("mssql://me:pw@db%5Csales/c", "db\\sales", "mssql://db\\sales/c"),
     ],
 )
-def test_places(url: str, server: str, name: str) -> None:
+def test_hosts_and_ports(url: str, server: str, name: str) -> None:
     address = address_of(url)
     assert address.keywords["Server"] == server
     assert address.name == name
@@ -66,19 +66,19 @@ def test_places(url: str, server: str, name: str) -> None:
         (Ssl.VERIFY_FULL, "yes", "no"),
     ],
 )
-def test_the_official_words_for_ssl(mode: Ssl | None, protected: str, trusting: str) -> None:
+def test_the_official_values_of_ssl(mode: Ssl | None, protected: str, trusting: str) -> None:
     keywords = address_of("mssql://me:pw@db/c" + (f"?ssl={mode}" if mode else "")).keywords
     assert (keywords["Encrypt"], keywords["TrustServerCertificate"]) == (protected, trusting)
 
 
-def test_who_says_how_to_encrypt_has_certificates_verified() -> None:
+def test_encrypt_verifies_certificates_unless_told_otherwise() -> None:
     keywords = address_of("mssql://me:pw@db/c?Encrypt=strict").keywords
     assert (keywords["Encrypt"], keywords["TrustServerCertificate"]) == ("strict", "no")
     keywords = address_of("mssql://me:pw@db/c?encrypt=yes&TrustServerCertificate=yes").keywords
     assert keywords["TrustServerCertificate"] == "yes"
 
 
-def test_without_a_user_it_is_the_account_that_runs_the_command() -> None:
+def test_without_a_user_the_account_of_the_process_is_used() -> None:
     assert address_of("mssql://db/c").keywords["Trusted_Connection"] == "yes"
     entra = address_of("mssql://db/c?Authentication=ActiveDirectoryMSI").keywords
     assert "Trusted_Connection" not in entra
@@ -100,13 +100,13 @@ def test_a_password_that_is_not_escaped_gets_a_hint_and_is_not_repeated(password
         "mssql://db/c?ssl=require&Encrypt=no", "mssql://me:p%00w@db/c", "mssql://db/c?Encrypt=",
     ],
 )  # fmt: skip
-def test_what_names_no_database(url: str) -> None:
+def test_invalid_connection_strings(url: str) -> None:
     with pytest.raises(UsageError):
         address_of(url)
 
 
 @pytest.mark.parametrize("option", ["charset=utf8", "PWD=secret", "Server=elsewhere", "Driver=x", "UID=x", "APP=x"])
-def test_an_option_that_is_not_known_or_would_say_what_is_said_already(option: str) -> None:
+def test_unsupported_options(option: str) -> None:
     with pytest.raises(UsageError, match=option.partition("=")[0]) as caught:
         address_of(f"mssql://me:pw@db/c?{option}")
     assert "secret" not in caught.value.message + caught.value.hint

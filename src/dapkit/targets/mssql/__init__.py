@@ -1,1 +1,1 @@
-"""Microsoft SQL Server and Azure SQL (experimental): rows by bulk copy into a staging table, and from there by SQL."""
+"""Microsoft SQL Server and Azure SQL (experimental: never run against a real server)."""

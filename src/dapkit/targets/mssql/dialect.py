@@ -1,371 +1,426 @@
-"""PURE: the T-SQL of rows on their way, of tables in later versions, and of comparisons."""
+"""PURE: the T-SQL of SQL Server (experimental). Layout and names are those of the official client, without comments.
+
+Enums are stored as numbers that refer to lookup tables. Most databases compare texts without case, and all of them
+ignore spaces at the end, so texts are converted to a binary collation wherever they have to be distinguished.
+"""
 
 import json
-from collections.abc import Sequence, Set
-from dataclasses import dataclass, replace
+import uuid
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import replace
+from datetime import UTC, datetime
+from ipaddress import ip_address
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import difference, widens
-from dapkit.targets.base import Sample
-from dapkit.targets.mssql.introspection import plain
-from dapkit.targets.mssql.table_ddl import ACTION, LOOKUPS, TEXTS, TIME, MsSqlTables, has_lookup, lookups
+from dapkit.targets.mssql.column_types import (
+    BINARY_UTF8,
+    LOOKUPS,
+    catalog_type,
+    column_type,
+    has_lookup,
+    staged_type,
+)
+from dapkit.targets.mssql.comparison import MsSqlComparison, exact_text
+from dapkit.targets.mssql.lookup_tables import MsSqlLookups, unicode_literal
+from dapkit.targets.mssql.state_tables import CREATE_STATE_TABLES, DROP_LEFTOVERS, LOCK_STATE_TABLES
 from dapkit.targets.sql.dialect import (
-    BUCKETS,
     JSON_KINDS,
     NUMBERS,
+    STATE_SCHEMA,
+    DialectFacts,
     SchemaPlan,
     Statements,
+    default_text,
     full_name,
     identifier,
     listed,
-    threshold,
+    state_table,
+    text_literal,
 )
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable
 
-__all__ = ["TEXT_COLUMN", "MsSqlDialect"]
+__all__ = ["MsSqlDialect", "create_staging"]
 
-TEXT_COLUMN = "dapkit_beside"
-"""A new column that takes over the name of another."""
+_TIME, _ACTION = '"dapkit_time"', '"dapkit_action"'
+"""The `meta` columns of a staging table."""
 
-_BINARY = "Latin1_General_100_BIN2"
-_STAGED = {
-    TypeKind.INT16: "bigint",
-    TypeKind.INT32: "bigint",
-    TypeKind.FLOAT32: "float",
-    TypeKind.FLOAT64: "float",
-    TypeKind.ENUM: f"nvarchar(256) COLLATE {_BINARY}",
-    TypeKind.OPEN_ENUM: f"nvarchar(256) COLLATE {_BINARY}",
-}
-"""The staged types of kinds that are kept as something else, wide enough for the server to say what does not fit."""
+_REPLACEMENT = "dapkit_replacement"
+"""A column that takes over the name of another."""
 
 _AS_TEXT = LOOKUPS | {TypeKind.INT16, TypeKind.INT32, TypeKind.INT64, TypeKind.DATE, TypeKind.UUID, TypeKind.TEXT}
-"""Kinds whose values as text are what the service writes; those of enums and UUIDs with some help."""
+"""Kinds whose values become, as text, what the service writes; those of enums and UUIDs by a query."""
 
 _UUID_GROUPS = ((1, 4), (5, 2), (7, 2), (9, 2), (11, 6))
+"""First byte and length of each part of a UUID."""
 
 
-@dataclass(frozen=True)
-class MsSqlDialect(MsSqlTables):
-    """The SQL of SQL Server: how rows and tables are changed."""
+class MsSqlDialect:
+    """SQL Server's SQL.
+
+    Args:
+        collation: of texts that identify rows, see `column_types`.
+        scratch: the schema of tables that are only made to be compared with; each session needs one of its own,
+            since creating a schema waits for the end of another transaction that creates the same.
+    """
 
     replacement = None
 
-    @property
-    def comparison(self) -> "_Comparison":
-        """How tables are compared."""
-        return _Comparison(self)
+    def __init__(self, collation: str = BINARY_UTF8, scratch: str = "dapkit_scratch") -> None:
+        self.collation = collation
+        self.facts = DialectFacts(
+            product="SQL Server",
+            count_all="count_big(*)",
+            # ROWLOCK and the row's number: rows of other tables are neither locked nor waited for.
+            lock_hint=" WITH (UPDLOCK, HOLDLOCK, ROWLOCK)",
+            scratch=scratch,
+            time_column=_TIME,
+            action_column=_ACTION,
+            row_time=_TIME,
+            fill_hint=" WITH (TABLOCK)",  # the log then needs less space
+            ascii_documents=True,  # which any code page can store
+            joined_deletes=True,
+        )
+        self.lookups = MsSqlLookups(collation)
+        self.comparison = MsSqlComparison(self.lookups)
 
-    @property
-    def lookups(self) -> "_Lookups":
-        """How enums are kept as numbers."""
-        return _Lookups(self)
+    # Names
 
-    # Rows
+    def literal(self, text: str) -> str:
+        """Write a text, as Unicode where that is needed."""
+        return text_literal(text) if text.isascii() else unicode_literal(text)
 
-    def create_staging(self, table: Table, name: str) -> str:
-        """Create the staging table; texts are in Unicode there, enums are texts."""
-        types = [(identifier(each.name), self._staged_type(table, each)) for each in table.columns]
-        columns = ", ".join(f"{name} {type_} NULL" for name, type_ in types)
-        return f"CREATE TABLE {name} ({TIME} datetime2 NULL, {ACTION} nvarchar(8) NULL, {columns})"
+    def name(self, namespace: str, table: str) -> str:
+        """Write the full name of a table."""
+        return f"{identifier(namespace)}.{identifier(table)}"
 
-    def _staged_type(self, table: Table, column: Column) -> str:
-        type_ = column.type
-        if type_.kind is TypeKind.TEXT and column in table.key:
-            length = min(2 * (type_.length or 450), 4000)
-            return f"nvarchar({length}) COLLATE {_BINARY}"
+    def temporary(self, name: str) -> str:
+        """Write the name of a temporary table."""
+        return identifier(f"#{name}")
+
+    def drop_temporary(self, name: str) -> str:
+        """Drop a temporary table."""
+        return f"DROP TABLE IF EXISTS {name}"
+
+    def limited(self, select: str, rows: int) -> str:
+        """Return a SELECT that ends after so many rows."""
+        return f"SELECT TOP ({rows}) {select.removeprefix('SELECT ')}"
+
+    def row_after(self, select: str, rows: int) -> str:
+        """Return an ordered SELECT of the one row that follows so many others."""
+        return f"{select} OFFSET {rows} ROWS FETCH NEXT 1 ROWS ONLY"
+
+    # Tables
+
+    def create_state_tables(self) -> Statements:
+        """Create the state tables where they are missing, one process at a time."""
+        return [LOCK_STATE_TABLES, *self.create_namespace(STATE_SCHEMA), *CREATE_STATE_TABLES, DROP_LEFTOVERS]
+
+    def insert_version(self, version: int) -> Statements:
+        """Record the version, in a column that usually numbers itself."""
+        table = state_table(self, "database_version")
+        insert = f"INSERT INTO {table} (version) VALUES ({version})"
+        return [f"SET IDENTITY_INSERT {table} ON", insert, f"SET IDENTITY_INSERT {table} OFF"]
+
+    def create_namespace(self, namespace: str) -> Statements:
+        """Create a schema where it is missing; CREATE SCHEMA has to be a batch of its own."""
+        create = unicode_literal(f"CREATE SCHEMA {identifier(namespace)}")
+        return [f"IF SCHEMA_ID({unicode_literal(namespace)}) IS NULL EXEC({create})"]
+
+    def type_of(self, table: Table, column: Column) -> str:
+        """Return the type of a column."""
+        return column_type(column.type, key=column in table.key, exact=self.collation)
+
+    def clear_leftovers(self, table: Table) -> Statements:  # noqa: ARG002
+        """Lookup tables that the official `dropdb` leaves are used again."""
+        return []
+
+    def create_table(self, table: Table) -> Statements:
+        """Create a table with its lookup tables; columns with a default come last."""
+        ordered = sorted(table.columns, key=lambda column: column.default is not None)
+        columns = ", ".join(self._definition(table, column) for column in ordered)
+        return [*self._create_lookups(table, table.columns), f"CREATE TABLE {full_name(self, table)} ({columns})"]
+
+    def _create_lookups(self, table: Table, columns: Iterable[Column]) -> Statements:
+        return [self.lookups.create(table, column) for column in columns if has_lookup(column.type)]
+
+    def _definition(self, table: Table, column: Column) -> str:
+        default = self._default(table, column)
+        return f"{identifier(column.name)} {self.type_of(table, column)} {_nullable(column)}{default}"
+
+    def _default(self, table: Table, column: Column) -> str:
+        """Return the DEFAULT of a column with a space before it; the number of an enum's value is not known."""
+        if column.default is None or column.type.kind in LOOKUPS:
+            return ""
+        name = identifier(f"df_{table.name}_{column.name}")
+        return f" CONSTRAINT {name} DEFAULT {self._default_value(column)}"
+
+    def _default_value(self, column: Column) -> str:
+        value, kind = json.loads(column.default or "null"), column.type.kind
+        match kind:
+            case TypeKind.BOOLEAN:
+                return str(int(value))
+            case TypeKind.DATETIME:
+                moment = datetime.fromisoformat(value)
+                utc = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+                return self.literal(utc.isoformat(" "))
+            case TypeKind.UUID:
+                return f"0x{uuid.UUID(value).hex}"
+            case TypeKind.IPV4 | TypeKind.IPV6 | TypeKind.IP:
+                return f"0x{ip_address(value).packed.ljust(4 if kind is TypeKind.IPV4 else 16, bytes(1)).hex()}"
+            case TypeKind.ARRAY | TypeKind.OBJECT | TypeKind.UNTYPED:
+                return self.literal(json.dumps(value))
+        return default_text(self, column)
+
+    def add_key(self, table: Table) -> Statements:
+        """Add the primary key, and the references to lookup tables."""
+        references = [self._refer(table, column) for column in self.lookups.columns(table)]
+        return [self._add_key(table, _key_name(table)), *references]
+
+    def _add_key(self, table: Table, name: str) -> str:
+        return f"{self._alter(table)} ADD CONSTRAINT {name} PRIMARY KEY ({listed(table.key)})"
+
+    def _refer(self, table: Table, column: Column) -> str:
+        name = identifier(f"fk_{table.namespace}_{table.name}_{column.name}")
         return (
-            f"nvarchar(max) COLLATE {_BINARY}" if type_.kind in TEXTS else _STAGED.get(type_.kind) or self.type(type_)
+            f"{self._alter(table)} ADD CONSTRAINT {name} FOREIGN KEY ({identifier(column.name)})"
+            f' REFERENCES {self.lookups.name(table, column)} ("id")'
         )
 
-    def same_staged(self, table: Table, live: str, staged: str) -> str:
-        """Return a condition: a row of the table and a staged one, by their aliases, have the same key."""
-        return " AND ".join(self._same(table, column, live, staged) for column in table.key)
+    def _alter(self, table: Table) -> str:
+        return f"ALTER TABLE {full_name(self, table)}"
 
-    def _same(self, table: Table, column: Column, live: str, staged: str) -> str:
-        name = identifier(column.name)
-        if column.type.kind in LOOKUPS:
-            number = f'SELECT known."id" FROM {self.lookup(table, column)} AS known'
-            return f"{live}.{name} = ({number} WHERE {_known('known')} = {staged}.{name})"
-        return f"{_whole(column, f'{live}.{name}')} = {_whole(column, f'{staged}.{name}')}"
-
-    def key_values(self, table: Table) -> str:
-        """Write texts of the key so that blanks at their end count."""
-        return ", ".join(_whole(column, identifier(column.name)) for column in table.key)
-
-    def newest(self, select: str, into: str, table: Table) -> str:  # noqa: ARG002
-        """Create a temporary table of a SELECT."""
-        return select.replace("SELECT * FROM", f"SELECT * INTO {into} FROM", 1)
+    def create_scratch(self, table: Table) -> Statements:
+        """Create a table in the scratch schema."""
+        return [*self.create_namespace(table.namespace), *self.create_table(table)]
 
     # Changes
 
     def converts(self, table: Table, before: Column, after: Column) -> bool:  # noqa: ARG002
-        """Whether the values of a column can be kept when its type changes."""
-        return _alters(before.type, after.type)
+        """Whether the stored values of a column become those of another type."""
+        return _converts(before.type, after.type)
 
-    def matches(self, table: Table, column: Column, existing: ExistingColumn) -> bool:  # noqa: ARG002
-        """Whether an existing column has the type that the schema wants, and a lookup table if it wants one."""
-        bound = existing.reference is not None
-        return existing.type == plain(self.type(column.type)) and bound == (column.type.kind in LOOKUPS)
+    def matches(self, table: Table, column: Column, existing: ExistingColumn) -> bool:
+        """Whether an existing column has the type that the schema wants: the number of an enum is no plain number."""
+        is_enum = column.type.kind in LOOKUPS
+        return existing.type == catalog_type(self.type_of(table, column)) and is_enum == (
+            existing.reference is not None
+        )
 
     def commit_first(self, before: Table, after: Table) -> Statements:  # noqa: ARG002
         """All DDL is transactional."""
         return []
 
     def add_column(self, plan: SchemaPlan, column: Column) -> Statements:
-        """Add a column that is not there yet."""
-        table = plan.table
-        alter = f"ALTER TABLE {full_name(self, table)}"
-        if column.type.kind not in LOOKUPS:
-            filled = "" if column.default is None or column.required else " WITH VALUES"  # in existing rows, too
-            made = [self.create_lookup(table, column)] if has_lookup(column.type) else []
-            return [*made, f"{alter} ADD {self.definition(table, column)}{filled}"]
-        free = replace(column, required=False)
-        added = [self.create_lookup(table, column), f"{alter} ADD {self.definition(table, free)}"]
-        return [*added, *self._require(table, column, None), self.refer(table, column)]
+        """Add a column; existing rows get its default."""
+        table, add = plan.table, f"{self._alter(plan.table)} ADD"
+        created = self._create_lookups(table, [column])
+        if column.type.kind in LOOKUPS:  # whose default needs a number before it can be NOT NULL
+            nullable = self._definition(table, replace(column, required=False))
+            return [*created, f"{add} {nullable}", *self._fill_column(table, column), self._refer(table, column)]
+        filled = "" if column.default is None or column.required else " WITH VALUES"
+        return [*created, f"{add} {self._definition(table, column)}{filled}"]
+
+    def _fill_column(self, table: Table, column: Column, existing: ExistingColumn | None = None) -> Statements:
+        """Give rows without a value the default, and then let the column be required if it has to be."""
+        if column.default is None:
+            return []
+        name, value, statements = identifier(column.name), "", []
+        if column.type.kind in LOOKUPS:
+            text = unicode_literal(json.loads(column.default))
+            value = self.lookups.number(table, column, text)
+            lookup = self.lookups.name(table, column)
+            statements = [f'INSERT INTO {lookup} ("value") SELECT {text} WHERE NOT EXISTS {value}']
+        value = value or self._default_value(column)
+        statements.append(f"UPDATE {full_name(self, table)} SET {name} = {value} WHERE {name} IS NULL")
+        return [*statements, *self._modify(table, column, existing)] if column.required else statements
+
+    def _modify(self, table: Table, column: Column, existing: ExistingColumn | None = None) -> Statements:
+        """Give a column its type and nullability; its reference is dropped meanwhile."""
+        type_ = self.type_of(table, column)
+        if existing is not None and existing.collation and type_.startswith("varchar") and column not in table.key:
+            # Otherwise it would get the collation of the database, which may lack some of its characters.
+            type_ += f" COLLATE {existing.collation}"
+        modify = f"{self._alter(table)} ALTER COLUMN {identifier(column.name)} {type_} {_nullable(column)}"
+        unbound = self._unbind(table, existing)
+        return [*unbound, modify, self._refer(table, column)] if unbound else [modify]
+
+    def _unbind(self, table: Table, existing: ExistingColumn | None) -> Statements:
+        """Drop the reference to a lookup table."""
+        return self._drop_constraint(table, None if existing is None else existing.reference)
+
+    def _drop_constraint(self, table: Table, name: str | None) -> Statements:
+        return [] if name is None else [f"{self._alter(table)} DROP CONSTRAINT {identifier(name)}"]
 
     def clear_column(self, plan: SchemaPlan, column: Column) -> Statements:
         """Remove an existing column of another type."""
         return self._clear(plan.table, plan.existing.columns[column.name])
 
+    def _clear(self, table: Table, existing: ExistingColumn) -> Statements:
+        drop = f"{self._alter(table)} DROP COLUMN {identifier(existing.name)}"
+        return [*self._drop_constraint(table, existing.default), *self._unbind(table, existing), drop]
+
     def restore_column(self, plan: SchemaPlan, column: Column) -> Statements:
-        """Use a kept column again, with its default instead of nulls."""
-        return self._require(plan.table, column, plan.existing.columns[column.name])
-
-    def _require(self, table: Table, column: Column, existing: ExistingColumn | None) -> Statements:
-        """Fill a column that may be null with its default, and make it required if it is to be."""
-        if column.default is None:
-            return []
-        live, name, value = full_name(self, table), identifier(column.name), self.default_value(column)
-        statements: Statements = []
-        if column.type.kind in LOOKUPS:
-            lookup, text = self.lookup(table, column), self.unicode(json.loads(column.default))
-            value = f'(SELECT known."id" FROM {lookup} AS known WHERE {_known("known")} = {text})'
-            statements.append(f'INSERT INTO {lookup} ("value") SELECT {text} WHERE NOT EXISTS {value}')
-        statements.append(f"UPDATE {live} SET {name} = {value} WHERE {name} IS NULL")
-        return [*statements, *self._modify(table, column, existing)] if column.required else statements
-
-    def _modify(self, table: Table, column: Column, existing: ExistingColumn | None) -> Statements:
-        """Give a column its type and nullability; its foreign key is dropped meanwhile."""
-        constraint = "NOT NULL" if column.required else "NULL"
-        name, type_ = identifier(column.name), self.type_of(table, column)
-        if existing is not None and existing.collation and type_.startswith("varchar") and column not in table.key:
-            type_ += f" COLLATE {existing.collation}"  # else it would get the database's, which may store fewer texts
-        modify = f"ALTER TABLE {full_name(self, table)} ALTER COLUMN {name} {type_} {constraint}"
-        unbound = self._unbind(table, existing)
-        return [*unbound, modify, self.refer(table, column)] if unbound else [modify]
+        """Use a kept column again; rows that have no value in it get its default."""
+        return self._fill_column(plan.table, column, plan.existing.columns[column.name])
 
     def alter_column(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:
         """Give a column its new type, or let it be NULL."""
-        table, existing = plan.table, plan.existing.columns.get(after.name)
-        if not self._retyped(table, before, after):
+        table, existing = plan.table, plan.existing.columns[after.name]
+        if not self._is_altered(table, before, after):
             return []
         if after.type.kind is TypeKind.TEXT and before.type.kind in LOOKUPS | {TypeKind.UUID}:
             return self._written_out(plan, before, after)
-        key = after in table.key
-        retyped = self.type(before.type, key=key) != self.type(after.type, key=key)
-        undefaulted = self._drop_default(table, existing) if retyped else []
-        redefaulted = self._add_default(table, after) if undefaulted else []
-        return [*undefaulted, *self._modify(table, after, existing), *redefaulted]
+        # A default is a constraint, which is in the way of another type.
+        retyped = self.type_of(table, before) != self.type_of(table, after)
+        dropped = self._drop_constraint(table, existing.default if retyped else None)
+        restored = self._add_default(table, after) if dropped else []
+        return [*dropped, *self._modify(table, after, existing), *restored]
 
-    def _retyped(self, table: Table, before: Column, after: Column) -> bool:
+    def _is_altered(self, table: Table, before: Column, after: Column) -> bool:
         key = after in table.key
-        return self.type(before.type, key=key) != self.type(after.type, key=key) or before.required != after.required
+        types = [column_type(each.type, key=key, exact=self.collation) for each in (before, after)]
+        return types[0] != types[1] or before.required != after.required
 
     def _written_out(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:
-        """Write values as texts into a new column, which then takes over the name."""
+        """Write values out as texts, in a column that takes over the name of the other."""
         table, live, name = plan.table, full_name(self, plan.table), identifier(after.name)
-        alter = f"ALTER TABLE {live}"
         groups = ", ".join(f"CONVERT(char({2 * n}), SUBSTRING({name}, {start}, {n}), 2)" for start, n in _UUID_GROUPS)
         text = f"LOWER(CONCAT_WS('-', {groups}))"
         if before.type.kind in LOOKUPS:
-            text = self.comparison.comparable(table, before, f"{live}.{name}")
-        renamed = self.unicode(f"{live}.{identifier(TEXT_COLUMN)}")
+            text = self.lookups.text(table, before, f"{live}.{name}")
+        type_, new, alter = self.type_of(table, after), identifier(_REPLACEMENT), self._alter(table)
         return [
-            f"{alter} ADD {identifier(TEXT_COLUMN)} {self.type(after.type)} NULL",
-            f"UPDATE {live} SET {identifier(TEXT_COLUMN)} = {text} WHERE {name} IS NOT NULL",
+            f"{alter} ADD {new} {type_} NULL",
+            f"UPDATE {live} SET {new} = {text} WHERE {name} IS NOT NULL",
             *self.drop_column(plan, before),
-            f"EXEC sp_rename {renamed}, {self.unicode(after.name)}, N'COLUMN'",
-            *([f"{alter} ALTER COLUMN {name} {self.type(after.type)} NOT NULL"] if after.required else []),
+            f"EXEC sp_rename {unicode_literal(f'{live}.{new}')}, {unicode_literal(after.name)}, N'COLUMN'",
+            *([f"{alter} ALTER COLUMN {name} {type_} NOT NULL"] if after.required else []),
             *self._add_default(table, after),
         ]
 
     def _add_default(self, table: Table, column: Column) -> Statements:
-        default = self.named_default(table, column)
-        alter = f"ALTER TABLE {full_name(self, table)}"
-        return [f"{alter} ADD{default} FOR {identifier(column.name)}"] if default else []
-
-    def _drop_default(self, table: Table, existing: ExistingColumn | None) -> Statements:
-        if existing is None or existing.default is None:
-            return []
-        return [f"ALTER TABLE {full_name(self, table)} DROP CONSTRAINT {identifier(existing.default)}"]
-
-    def _unbind(self, table: Table, existing: ExistingColumn | None) -> Statements:
-        """Drop the foreign key from a column to its lookup table."""
-        if existing is None or existing.reference is None:
-            return []
-        return [f"ALTER TABLE {full_name(self, table)} DROP CONSTRAINT {identifier(existing.reference)}"]
+        default = self._default(table, column)
+        return [f"{self._alter(table)} ADD{default} FOR {identifier(column.name)}"] if default else []
 
     def drop_column(self, plan: SchemaPlan, column: Column) -> Statements:
-        """Remove a column, and its lookup table if it has one."""
-        lookup = [f"DROP TABLE IF EXISTS {self.lookup(plan.table, column)}"] if has_lookup(column.type) else []
-        return [*self._clear(plan.table, plan.existing.columns[column.name]), *lookup]
-
-    def _clear(self, table: Table, existing: ExistingColumn) -> Statements:
-        drop = f"ALTER TABLE {full_name(self, table)} DROP COLUMN {identifier(existing.name)}"
-        return [*self._drop_default(table, existing), *self._unbind(table, existing), drop]
+        """Remove a column that left the schema, and its lookup table."""
+        lookup = [f"DROP TABLE IF EXISTS {self.lookups.name(plan.table, column)}"] if has_lookup(column.type) else []
+        return [*self.clear_column(plan, column), *lookup]
 
     def relax_column(self, plan: SchemaPlan, column: Column) -> Statements:
         """Let a column be NULL."""
-        return self._modify(plan.table, replace(column, required=False), plan.existing.columns.get(column.name))
+        return self._modify(plan.table, replace(column, required=False), plan.existing.columns[column.name])
 
     def comment_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
         """There are no comments."""
         return []
 
     def arrange(self, plan: SchemaPlan, statements: Statements) -> Statements:
-        """Drop the key and the user's indexes while one of their columns is altered, and create them again."""
-        retyped = {new.name for old, new in plan.altered if self._retyped(plan.table, old, new)}
-        changed = (*plan.added, *plan.replaced, *plan.restored, *plan.dropped, *plan.relaxed)
-        names = retyped | {column.name for column in changed}
-        if retyped & {column.name for column in plan.table.key}:
-            alter = f"ALTER TABLE {full_name(self, plan.table)}"
-            name = self.key_name(plan.table)
-            name = name if plan.existing.key_name is None else identifier(plan.existing.key_name)
-            key = f"{alter} ADD CONSTRAINT {name} PRIMARY KEY ({listed(plan.table.key)})"
-            statements = [f"{alter} DROP CONSTRAINT {name}", *statements, key]
-        own = [index for index in plan.existing.indexes if index.columns & names]
-        return self._without(plan.table, own, statements, {column.name for column in plan.dropped})
+        """Drop the key, and the user's indexes, while columns that they use are altered."""
+        if not statements:
+            return []
+        table = plan.table
+        altered = {new.name for old, new in plan.altered if self._is_altered(table, old, new)}
+        if altered & {column.name for column in table.key}:
+            name = _key_name(table) if plan.existing.key_name is None else identifier(plan.existing.key_name)
+            statements = [
+                f"{self._alter(table)} DROP CONSTRAINT {name}",
+                *statements,
+                self._add_key(table, name),
+            ]
+        touched = altered | {each.name for each in (*plan.replaced, *plan.restored, *plan.dropped, *plan.relaxed)}
+        dropped = {column.name for column in plan.dropped}
+        return self._around_indexes(table, _using(plan.existing, touched), statements, dropped)
 
-    def _without(
-        self, table: Table, own: Sequence[ExistingIndex], statements: Statements, gone: Set[str]
+    def _around_indexes(
+        self, table: Table, indexes: Sequence[ExistingIndex], statements: Statements, dropped: Set[str]
     ) -> Statements:
-        """Drop indexes around some statements; those of a column that is gone are not created again."""
+        """Drop indexes first and create them again afterwards, but for those of a dropped column."""
         live = full_name(self, table)
-        return [
-            *(f"DROP INDEX {identifier(index.name)} ON {live}" for index in own),
-            *statements,
-            *(index.definition for index in own if not index.columns & gone),
-        ]
+        drops = [f"DROP INDEX {identifier(each.name)} ON {live}" for each in indexes]
+        return [*drops, *statements, *(each.definition for each in indexes if not each.columns & dropped)]
 
     def rebuild(self, before: Table, after: Table, existing: ExistingTable) -> Statements:
-        """Empty a table and alter it, without its key, into anything: views, grants and indexes still refer to it."""
-        change, live = difference(before, after), full_name(self, after)
-        alter = f"ALTER TABLE {live}"
+        """Empty a table and alter it, without its key, into anything: views and grants still refer to it."""
+        alter, change, live = self._alter(after), difference(before, after), full_name(self, after)
         old_key = {column.name for column in before.key}
         remade = [*change.added, *(new for _, new in change.altered)]
+        # A text that joins the key gets the binary collation.
         remade += [each for each in after.key if each.name not in old_key and each not in remade]
-        cleared = [column for column in remade if column.name in existing.columns]
-        names = {column.name for column in cleared}
-        if existing.columns.keys() <= names:  # a table must always have a column
-            return [f"DROP TABLE IF EXISTS {full_name(self, before)}", *self.create_table(after)]
-        relaxed = [replace(each, required=False) for each in change.dropped if each.required]
+        cleared = {each.name: existing.columns[each.name] for each in remade if each.name in existing.columns}
+        if existing.columns.keys() <= cleared.keys():  # a table cannot be without any column
+            return [f"DROP TABLE IF EXISTS {live}", *self.create_table(after)]
+        kept = [each for name, each in existing.columns.items() if name not in cleared]
         orphans = [old for old, new in change.altered if has_lookup(old.type) and not has_lookup(new.type)]
+        relaxed = [replace(column, required=False) for column in change.dropped if column.required]
         statements = [
             f"TRUNCATE TABLE {live}",
-            *([f"{alter} DROP CONSTRAINT {identifier(existing.key_name)}"] if existing.key_name else []),
-            *(sql for each in existing.columns.values() if each.name not in names for sql in self._unbind(after, each)),
-            *(sql for column in cleared for sql in self._clear(after, existing.columns[column.name])),
-            *(f"DROP TABLE IF EXISTS {self.lookup(after, column)}" for column in orphans),
-            *(self.create_lookup(after, column) for column in remade if has_lookup(column.type)),
-            *(f"{alter} ADD {self.definition(after, column)}" for column in remade),
-            *(sql for each in relaxed for sql in self._modify(after, each, None)),
+            *self._drop_constraint(after, existing.key_name),
+            *(sql for each in kept for sql in self._unbind(after, each)),
+            *(sql for each in cleared.values() for sql in self._clear(after, each)),
+            *(f"DROP TABLE IF EXISTS {self.lookups.name(after, column)}" for column in orphans),
+            *self._create_lookups(after, remade),
+            *(f"{alter} ADD {self._definition(after, column)}" for column in remade),
+            *(sql for column in relaxed for sql in self._modify(after, column)),
         ]
-        return self._without(after, [each for each in existing.indexes if each.columns & names], statements, set())
+        return self._around_indexes(after, _using(existing, cleared.keys()), statements, set())
 
     def copy_indexes(self, table: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
         """The user's indexes stay."""
         return []
 
+    # Rows
 
-class _Lookups:
-    """Enums are numbers of a lookup table."""
+    def key_values(self, table: Table) -> str:
+        """Write the columns of the key so that texts are distinguished to the last space."""
+        return ", ".join(_key_value(column, identifier(column.name)) for column in table.key)
 
-    def __init__(self, dialect: MsSqlDialect) -> None:
-        self._dialect = dialect
+    def same_staged(self, table: Table, live: str, staged: str) -> str:
+        """Return a condition: a row and a staged one, whose enums are texts, have the same key."""
+        return " AND ".join(self._same(table, column, live, staged) for column in table.key)
 
-    def columns(self, table: Table) -> Sequence[Column]:
-        """Return the columns that are kept so."""
-        return lookups(table.columns)
+    def _same(self, table: Table, column: Column, live: str, staged: str) -> str:
+        one, other = (f"{alias}.{identifier(column.name)}" for alias in (live, staged))
+        if column.type.kind in LOOKUPS:
+            return f"{one} = {self.lookups.number(table, column, other)}"
+        return f"{_key_value(column, one)} = {_key_value(column, other)}"
 
-    def name(self, table: Table, column: Column) -> str:
-        """Write the name of the lookup table of a column."""
-        return self._dialect.lookup(table, column)
-
-    def same_value(self, known: str, text: str) -> str:
-        """Return a condition: a row of a lookup table has exactly this text."""
-        return f"{_known(known)} = {text}"
-
-    def exact(self, table: Table, column: Column, existing: ExistingTable) -> Statements:
-        """Let a lookup table distinguish values by case."""
-        if existing.columns["value"].collation == self._dialect.exact:
-            return []
-        return self._dialect.exact_lookup(table, column)
-
-    def comparable_table(self, table: Table) -> Table:
-        """Return the table as it is, with lookup tables of its own."""
-        return table
+    def newest(self, select: str, into: str, table: Table) -> str:  # noqa: ARG002
+        """Create a temporary table of a SELECT."""
+        return f"SELECT * INTO {into} FROM ({select}) AS newest"
 
 
-class _Comparison:
-    """How tables are compared whose enums are numbered differently."""
-
-    def __init__(self, dialect: MsSqlDialect) -> None:
-        self._dialect = dialect
-
-    def differs(self, one: str, other: str) -> str:
-        """Return a condition: two values differ, where null equals null."""
-        nulls = f"({one} IS NULL AND {other} IS NOT NULL) OR ({one} IS NOT NULL AND {other} IS NULL)"
-        return f"({one} <> {other} OR {nulls})"
-
-    def comparable(self, table: Table, column: Column, value: str) -> str:
-        """Return a value by which rows of two tables may be compared, whose enums are not of one number."""
-        if column.type.kind not in LOOKUPS:
-            return value
-        return f'(SELECT known."value" FROM {self._dialect.lookup(table, column)} AS known WHERE known."id" = {value})'
-
-    def exact_comparison(self, table: Table, column: Column, value: str) -> str:
-        """Return what differs wherever the service's values differ, in case or in blanks too."""
-        comparable = self.comparable(table, column, value)
-        return _exactly(comparable, "max") if column.type.kind in TEXTS | LOOKUPS else comparable
-
-    def comparable_key(self, table: Table, column: Column, value: str) -> str:
-        """Return a value of the key that equals none but itself."""
-        return self.exact_comparison(table, column, value)
-
-    def is_text_json(self, table: Table, column: Column) -> bool:  # noqa: ARG002
-        """Whether a column keeps JSON, which is always text."""
-        return column.type.kind in JSON_KINDS
-
-    def may_differ(self, one: str, other: str) -> str:  # noqa: ARG002
-        """SQL Server cannot tell."""
-        return "1 = 1"
-
-    def sampled(self, keys: Sequence[str], sample: Sample) -> str:
-        """Return a condition that picks rows by a hash of their keys."""
-        text = ", N'|', ".join([f"N{self._dialect.literal(sample.seed)}", *keys])
-        number = f"CAST(SUBSTRING(HASHBYTES('SHA2_256', CONCAT({text})), 1, 4) AS bigint)"
-        return f"{number} % {BUCKETS} < {threshold(sample)}"
+def create_staging(table: Table, name: str) -> str:
+    """Create the staging table of a table."""
+    types = [(identifier(each.name), staged_type(each.type, key=each in table.key)) for each in table.columns]
+    columns = ", ".join(f"{column} {type_} NULL" for column, type_ in types)
+    return f"CREATE TABLE {name} ({_TIME} datetime2 NULL, {_ACTION} nvarchar(8) NULL, {columns})"
 
 
-def _exactly(value: str, length: str = "4000") -> str:
-    """Return a text in a form that equals only itself: SQL Server ignores blanks at the end."""
-    return f"CAST({value} AS nvarchar({length})) COLLATE {_BINARY} + N'|'"
+def _nullable(column: Column) -> str:
+    return "NOT NULL" if column.required else "NULL"
 
 
-def _whole(column: Column, value: str) -> str:
-    return _exactly(value) if column.type.kind is TypeKind.TEXT else value
+def _key_name(table: Table) -> str:
+    return identifier(f"pk_{table.namespace}_{table.name}")
 
 
-def _known(lookup: str) -> str:
-    return f'CAST({lookup}."value" AS nvarchar(256)) COLLATE {_BINARY}'
+def _using(existing: ExistingTable, names: Set[str]) -> list[ExistingIndex]:
+    """Return the indexes that use one of these columns."""
+    return [each for each in existing.indexes if each.columns & names]
 
 
-def _alters(before: ColumnType, after: ColumnType) -> bool:
-    """Whether the values of a column, as they are kept, can become those of another type."""
+def _key_value(column: Column, value: str) -> str:
+    return exact_text(value) if column.type.kind is TypeKind.TEXT else value
+
+
+def _converts(before: ColumnType, after: ColumnType) -> bool:
     if not widens(before, after):
         return False
-    if before.kind is after.kind or {before.kind, after.kind} <= JSON_KINDS or {before.kind, after.kind} <= LOOKUPS:
+    kinds = {before.kind, after.kind}
+    if len(kinds) == 1 or kinds <= JSON_KINDS or kinds <= LOOKUPS:
         return True
     if after.kind is TypeKind.TEXT:
         return before.kind in _AS_TEXT
-    return (before.kind in NUMBERS and after.kind in NUMBERS) or after.kind is TypeKind.IP
+    return kinds <= NUMBERS or after.kind is TypeKind.IP

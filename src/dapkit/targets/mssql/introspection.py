@@ -1,17 +1,18 @@
-"""What exists in a database of SQL Server."""
+"""What exists in a SQL Server database (experimental), as its catalogue describes it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
 from dapkit.model import Table
-from dapkit.targets.sql.dialect import identifier
+from dapkit.targets.sql.dialect import NameClauses, full_name, identifier, listed
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, RelationKind
 
-__all__ = ["MsSqlCatalog", "existing_table", "plain", "type_text"]
+__all__ = ["MsSqlCatalog", "existing_table", "layout_of", "type_text"]
 
 _KIND = """
-SELECT o.type FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id
+SELECT CASE WHEN o.type = 'U' THEN 1 ELSE 0 END
+FROM sys.objects AS o JOIN sys.schemas AS s ON s.schema_id = o.schema_id
 WHERE s.name = ? AND o.name = ? AND o.type IN ('U', 'V')
 """
 _COLUMNS = """
@@ -50,47 +51,50 @@ WHERE p.object_id = OBJECT_ID(?)
 _SIZED = frozenset({"varchar", "char", "varbinary", "binary"})
 _WIDE = frozenset({"nvarchar", "nchar"})
 
+Rows = Iterable[Sequence[Any]]
+
 
 class MsSqlCatalog:
-    """The catalogue of a database of SQL Server."""
+    """The catalogue of a SQL Server database."""
 
-    def __init__(self, query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]) -> None:
+    def __init__(self, query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]], dialect: NameClauses) -> None:
         self._query = query
+        self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
         """Return what a name stands for."""
         rows = self._query(_KIND, (namespace, table))
         if not rows:
             return None
-        return RelationKind.TABLE if rows[0][0].strip() == "U" else RelationKind.OTHER
+        return RelationKind.TABLE if rows[0][0] else RelationKind.OTHER
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
         """Return a table as it exists."""
-        name = _name(namespace, table)
+        name = self._dialect.name(namespace, table)
         return existing_table(name, self._query(_COLUMNS, (name,)), self._query(_INDEXES, (name,)))
 
     def layout(self, table: Table) -> Layout:
-        """Return the columns and constraints of a table by name, free of the namespace and of collations."""
-        name = _name(table.namespace, table.name)
-        return _layout(table.namespace, self._query(_COLUMNS, (name,)), self._query(_INDEXES, (name,)))
+        """Return the columns and constraints of a table by name, free of its schema and of collations."""
+        name = full_name(self._dialect, table)
+        return layout_of(table.namespace, self._query(_COLUMNS, (name,)), self._query(_INDEXES, (name,)))
 
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes."""
-        ((size,),) = self._query(_SIZE, (_name(namespace, table),))
+        ((size,),) = self._query(_SIZE, (self._dialect.name(namespace, table),))
         return None if size is None else int(size)
 
     def dependants(self, namespace: str, table: str) -> list[str]:
         """Return the statements that drop the lookup tables of a table."""
-        found = self._query(_LOOKUPS, (_name(namespace, table),))
-        return [f"DROP TABLE IF EXISTS {_name(namespace, lookup)}" for (lookup,) in found]
+        lookups = self._query(_LOOKUPS, (self._dialect.name(namespace, table),))
+        return [f"DROP TABLE IF EXISTS {self._dialect.name(namespace, name)}" for (name,) in lookups]
 
 
-def existing_table(name: str, columns: Iterable[Sequence[Any]], indexes: Iterable[Sequence[Any]]) -> ExistingTable:
-    """Return what the catalogue's rows say of the columns and indexes of a table."""
-    there = [
+def existing_table(live: str, columns: Rows, indexes: Rows) -> ExistingTable:
+    """Return a table, its name as SQL writes it, from the rows of the catalogue."""
+    found = [
         ExistingColumn(
             name=row[0],
-            type=type_text(row[1], row[2], row[3], row[4]),
+            type=type_text(*row[1:5]),
             required=not row[5],
             default=row[6],
             reference=row[7],
@@ -100,50 +104,44 @@ def existing_table(name: str, columns: Iterable[Sequence[Any]], indexes: Iterabl
         for row in columns
     ]
     groups = [list(rows) for _, rows in groupby(indexes, key=lambda row: row[0])]
+    key = next((rows for rows in groups if rows[0][1]), [])
     return ExistingTable(
-        columns={column.name: column for column in there},
-        key_name=next((rows[0][0] for rows in groups if rows[0][1]), None),
-        indexes=tuple(_index(name, rows) for rows in groups if not (rows[0][1] or rows[0][3])),
+        columns={each.name: each for each in found},
+        key=tuple(row[6] for row in key),
+        key_name=key[0][0] if key else None,
+        # Constraints are not the user's indexes: they cannot be created again by CREATE INDEX.
+        indexes=tuple(_index(live, rows) for rows in groups if not (rows[0][1] or rows[0][3])),
     )
 
 
+def _index(live: str, rows: Sequence[Sequence[Any]]) -> ExistingIndex:
+    name, _, unique, _, type_, condition = rows[0][:6]
+    kind = ("UNIQUE " if unique else "") + ("CLUSTERED " if type_ == 1 else "")
+    keys = ", ".join(f"{identifier(row[6])}{' DESC' if row[7] else ''}" for row in rows if not row[8])
+    included = listed(row[6] for row in rows if row[8])
+    rest = (f" INCLUDE ({included})" if included else "") + (f" WHERE {condition}" if condition else "")
+    definition = f"CREATE {kind}INDEX {identifier(name)} ON {live} ({keys}){rest}"
+    return ExistingIndex(name=name, definition=definition, columns=frozenset(row[6] for row in rows))
+
+
 def type_text(name: str, length: int, precision: int, scale: int) -> str:
-    """Return a type from the parts that the catalogue gives."""
+    """Return a type from the parts that the catalogue tells."""
     if name in _SIZED or name in _WIDE:
         units = length // 2 if name in _WIDE and length > 0 else length
         return f"{name}({'max' if length == -1 else units})"
     return f"{name}({precision},{scale})" if name == "decimal" else name
 
 
-def _index(table: str, rows: Sequence[Sequence[Any]]) -> ExistingIndex:
-    """Return an index from its rows, one for each column."""
-    name, _, unique, _, type_, condition = rows[0][:6]
-    keys = ", ".join(f"{identifier(row[6])}{' DESC' if row[7] else ''}" for row in rows if not row[8])
-    included = ", ".join(identifier(row[6]) for row in rows if row[8])
-    rest = f"({keys})" + (f" INCLUDE ({included})" if included else "") + (f" WHERE {condition}" if condition else "")
-    kind = ("UNIQUE " if unique else "") + ("CLUSTERED " if type_ == 1 else "")
-    definition = f"CREATE {kind}INDEX {identifier(name)} ON {table} {rest}"
-    return ExistingIndex(name=name, definition=definition, columns=frozenset(row[6] for row in rows))
+def layout_of(namespace: str, columns: Rows, indexes: Rows) -> Layout:
+    """Return what distinguishes a table of a namespace that a load created from any other.
 
-
-def _name(namespace: str, table: str) -> str:
-    return f"{identifier(namespace)}.{identifier(table)}"
-
-
-def plain(type_: str) -> str:
-    """Return a type as the catalogue writes it."""
-    bare = type_.partition(" COLLATE ")[0]
-    return {"integer": "int", "double precision": "float"}.get(bare, bare)
-
-
-def _layout(namespace: str, columns: Iterable[Sequence[Any]], indexes: Iterable[Sequence[Any]]) -> set[tuple[Any, ...]]:
-    """Return what distinguishes a table, free of its namespace and of random names."""
+    The names of defaults are left out: the official client lets the server choose them.
+    """
 
     def free(name: str | None) -> str | None:
         return None if name is None else name.replace(f"_{namespace}_", "_", 1)
 
-    told: set[tuple[Any, ...]] = {
+    layout: Layout = {
         (row[0], type_text(*row[1:5]), bool(row[5]), free(row[7]), bool(row[9]), row[10]) for row in columns
     }
-    constraints = (row for row in indexes if row[1] or row[3])
-    return told | {(free(row[0]), row[6], bool(row[1])) for row in constraints}
+    return layout | {(free(row[0]), row[6], bool(row[1])) for row in indexes if row[1] or row[3]}

@@ -1,7 +1,7 @@
-"""PURE: a connection string of a SQL Server database, as the official client writes it, and as the driver takes it.
+"""PURE: a connection string of a SQL Server database (experimental), as the official client writes it.
 
-The driver's own string is a list of `keyword={value}`, in which a closing brace is doubled. It verifies certificates
-altogether, name included, or not at all.
+It becomes the driver's own form: a list of `keyword={value}`, in which a closing brace is doubled. The driver verifies
+certificates completely, including the host name, or not at all.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ __all__ = ["MsSqlAddress", "address_of"]
 
 _FORM = "Write it like mssql://user:password@host:1433/database"
 _PORT = 1433
-_PROTECTION = {
+_ENCRYPTION = {
     Ssl.DISABLE: ("no", "yes"),
     Ssl.ALLOW: ("no", "yes"),
     Ssl.PREFER: ("yes", "yes"),
@@ -24,16 +24,16 @@ _PROTECTION = {
 }
 """For each official word whether the connection is encrypted, and whether any certificate is trusted."""
 
-_PROTECTING = frozenset({"Encrypt", "TrustServerCertificate"})
+_ENCRYPTION_KEYWORDS = frozenset({"Encrypt", "TrustServerCertificate"})
 _KEYWORDS = {
     keyword.lower(): keyword
     for keyword in (
-        *_PROTECTING, "ApplicationIntent", "Authentication", "ConnectRetryCount", "ConnectRetryInterval",
+        *_ENCRYPTION_KEYWORDS, "ApplicationIntent", "Authentication", "ConnectRetryCount", "ConnectRetryInterval",
         "HostnameInCertificate", "IpAddressPreference", "KeepAlive", "KeepAliveInterval", "MultiSubnetFailover",
         "PacketSize", "ServerCertificate", "ServerSPN", "Trusted_Connection",
     )
 }  # fmt: skip
-"""The driver's keywords that may follow the question mark; others are said by the rest of the string, or its own."""
+"""The driver's keywords that may follow the question mark; the rest of the string stands for the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class MsSqlAddress:
 
     @property
     def connection_string(self) -> str:
-        """The driver's connection string; it bears the password."""
+        """The driver's connection string, which includes the password."""
         return ";".join(f"{key}={{{value.replace('}', '}}')}}}" for key, value in self.keywords.items())
 
     @property
@@ -85,24 +85,27 @@ def _options(given: Mapping[str, str]) -> dict[str, str]:
             continue
         keyword = _KEYWORDS.get(name.lower())
         if keyword is None or not value:
-            hint = f"Known are ssl, {', '.join(sorted(_KEYWORDS.values()))}, each with a value. {ESCAPE}"
-            raise UsageError(f"The connection string has an option {name!r} that is not known", hint=hint)
+            hint = f"Supported: ssl, {', '.join(sorted(_KEYWORDS.values()))}, each with a value. {ESCAPE}"
+            raise UsageError(f"Unsupported option {name!r} in the connection string", hint=hint)
         options[keyword] = value
-    if "ssl" in given and _PROTECTING & options.keys():
-        raise UsageError("The connection string says twice how it is protected", hint="Leave out ssl or Encrypt.")
-    encrypted, trusting = _PROTECTION[ssl_of(given.get("ssl", Ssl.PREFER))]
-    if "Encrypt" in options:  # then certificates are verified unless that is said too
+    if "ssl" in given and _ENCRYPTION_KEYWORDS & options.keys():
+        raise UsageError("The connection string sets encryption twice", hint="Leave out ssl or Encrypt.")
+    encrypted, trusting = _ENCRYPTION[ssl_of(given.get("ssl", Ssl.PREFER))]
+    if "Encrypt" in options:  # the driver then verifies certificates unless it is told not to
         trusting = "no"
     return {"Encrypt": encrypted, "TrustServerCertificate": trusting} | options
 
 
+def _port(parts: ConnectionString) -> str:
+    """Return the port; a named instance has none: the driver asks the server for it."""
+    return parts.port or ("" if "\\" in parts.host else str(_PORT))
+
+
 def _server(parts: ConnectionString) -> str:
-    """Return the place as the driver writes it; a named instance finds its port by itself."""
-    port = parts.port or ("" if "\\" in parts.host else str(_PORT))
+    port = _port(parts)
     return f"{parts.host},{port}" if port else parts.host
 
 
 def _name(parts: ConnectionString) -> str:
-    host = f"[{parts.host}]" if ":" in parts.host else parts.host
-    port = parts.port or ("" if "\\" in parts.host else str(_PORT))
+    host, port = f"[{parts.host}]" if ":" in parts.host else parts.host, _port(parts)
     return f"mssql://{host}{':' if port else ''}{port}/{parts.database}"

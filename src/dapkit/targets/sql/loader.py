@@ -109,7 +109,7 @@ class Loader:
             self._state.lock(before)
             existing = self._driver.catalog.existing(table.namespace, table.name)
             old = existing_columns_of(read_table(before.schema), existing.columns)
-            ddl = self._dialect.rebuild(old, table, existing)
+            ddl = [*self._dialect.rebuild(old, table, existing), *self._lookup_changes(table)]
             with self._driver.altering(table, ddl):
                 self._run(ddl)
                 self._run(self._dialect.copy_indexes(table, existing))
