@@ -28,9 +28,6 @@ FORBIDDEN = (
 ALLOWED = ("null if there is none", "fetched bytes")
 """Phrases with such a word in its ordinary sense."""
 
-UNCHECKED = {"replication", "targets"}
-"""The folders of the source whose messages are not checked yet."""
-
 MESSAGE_NAMES = {"message", "hint", "text", "notice", "notices", "lines"}
 LOG_METHODS = {"debug", "info", "warning", "error", "log"}
 
@@ -55,8 +52,6 @@ def help_texts() -> Iterator[tuple[str, str]]:
 def messages() -> Iterator[tuple[str, str]]:
     """Yield the texts in calls of exceptions, notices and the log, and those that are assigned to such a name."""
     for name, tree in modules().items():
-        if name.split("/")[0] in UNCHECKED:
-            continue
         for node in ast.walk(tree):
             match node:
                 case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called)) if _is_message(called):

@@ -48,14 +48,14 @@ def compared(
 ) -> Comparison:
     """Compare a table with what a snapshot and perhaps an increment say."""
     other = truth or table
-    load = fixture.load(other, fixture.parts(other, rows, action=False))
+    load = fixture.load(other, fixture.files(other, rows, action=False))
     later = [
-        None if more is None else fixture.load(other, fixture.parts(other, more, action=True))
+        None if more is None else fixture.load(other, fixture.files(other, more, action=True))
         for more in (changes, stale)
     ]
     live = fixture.state(table)
     return fixture.session.compare(
-        ExpectedTable(live=live, snapshot=load, changes=later[0], stale=later[1], sample=sample)
+        ExpectedTable(actual=live, snapshot=load, changes=later[0], stale=later[1], sample=sample)
     )
 
 
@@ -68,7 +68,7 @@ NOTHING: tuple[int, int, dict[str, int]] = (0, 0, {})
 
 
 class ComparisonContract:
-    def test_changed_values_of_all_types_are_found_and_right_ones_are_not(self, fixture: TableFixture) -> None:
+    def test_a_comparison_finds_changed_values_of_all_types(self, fixture: TableFixture) -> None:
         table = table_of({name: node for name, (node, _) in FAMILIES.items()})
         states = {name: [*values, None] for name, (_, values) in FAMILIES.items()}
         count = max(map(len, states.values()))
@@ -85,9 +85,7 @@ class ComparisonContract:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_a_changed_value_of_any_type_is_found_and_a_right_one_is_not(
-        self, fixture: TableFixture, family: str
-    ) -> None:
+    def test_a_comparison_finds_changed_values_of_each_type(self, fixture: TableFixture, family: str) -> None:
         node, values = FAMILIES[family]
         table = table_of({"v": node, "other": INT32})
         states = [*values, None]
@@ -102,12 +100,12 @@ class ComparisonContract:
         assert comparison.compared == comparison.rows == len(states)
 
     @pytest.mark.parametrize("family", [pytest.param(name, marks=_marks(name)) for name in _KEYS])
-    def test_rows_meet_by_keys_of_any_type(self, fixture: TableFixture, family: str) -> None:
+    def test_rows_are_matched_by_keys_of_any_type(self, fixture: TableFixture, family: str) -> None:
         node, values = FAMILIES[family]
         table = table_of({"n": INT32}, key={"k": node})
         self._meets(fixture, table, [{"k": value} for value in values])
 
-    def test_rows_meet_by_keys_of_several_columns(self, fixture: TableFixture) -> None:
+    def test_rows_are_matched_by_keys_of_several_columns(self, fixture: TableFixture) -> None:
         nodes: dict[str, Node] = {"course": INT32, "role": FAMILIES["enum"][0], "code": TEXT | {"maxLength": 8}}
         table = table_of({"n": INT32}, key=nodes)
         roles = FAMILIES["enum"][1]
@@ -134,7 +132,7 @@ class ComparisonContract:
         assert found(compared(fixture, table, after, stale=[changed | {"n": 8}])) == NOTHING
         assert found(compared(fixture, table, [gone, *after], stale=[changed | {"n": 8}])) == (1, 0, {})
 
-    def test_every_kind_is_named_and_counted(self, fixture: TableFixture) -> None:
+    def test_every_kind_of_difference_is_counted_with_examples(self, fixture: TableFixture) -> None:
         many = [{"id": number, "name": str(number), "size": number} for number in range(20)]
         fixture.initial_load(TABLE, many[:-6])
         comparison = compared(fixture, TABLE, [row | {"name": "x"} for row in many[1:]])
@@ -144,7 +142,7 @@ class ComparisonContract:
         assert all(value.actual == str(value.key[0]) and value.expected == "x" for value in comparison.values)
         assert not comparison.equal
 
-    def test_null_is_not_nothing(self, fixture: TableFixture) -> None:
+    def test_null_and_empty_text_differ(self, fixture: TableFixture) -> None:
         fixture.initial_load(TABLE, [A | {"name": None}, B])
         assert found(compared(fixture, TABLE, [A | {"name": None}, B])) == NOTHING
         assert found(compared(fixture, TABLE, [A | {"name": ""}, B])) == (0, 0, {"name": 1})
@@ -157,20 +155,20 @@ class ComparisonContract:
         fixture.apply_increment(TABLE, [A])
         assert found(compared(fixture, TABLE, [])) == (0, 1, {})
 
-    def test_of_a_key_that_came_twice_the_newest_row_counts(self, fixture: TableFixture) -> None:
+    def test_a_key_that_occurs_twice_is_compared_by_its_newest_row(self, fixture: TableFixture) -> None:
         fixture.initial_load(TABLE, [A, B])
         twice: list[Row | Values] = [Row(A | {"name": "old"}, ts="2024-03-01T11:00:00.000Z"), Row(A), B]
         assert found(compared(fixture, TABLE, twice)) == NOTHING
         assert found(compared(fixture, TABLE, [A, B], stale=[*twice, Row(C)])) == NOTHING
         assert found(compared(fixture, TABLE, [B], changes=twice)) == NOTHING
 
-    def test_a_table_of_keys_only(self, fixture: TableFixture) -> None:
+    def test_a_table_with_only_key_columns_is_compared(self, fixture: TableFixture) -> None:
         table = table_of({})
         fixture.initial_load(table, [{"id": 1}, {"id": 2}])
         comparison = compared(fixture, table, [{"id": 2}, {"id": 3}])
         assert (*found(comparison), comparison.compared) == (1, 1, {}, 1)
 
-    def test_only_a_sample_of_the_values_but_every_key(self, fixture: TableFixture) -> None:
+    def test_a_sample_compares_some_values_but_every_key(self, fixture: TableFixture) -> None:
         rows = [{"id": number, "name": "a", "size": number} for number in range(400)]
         fixture.initial_load(TABLE, rows)
         wrong = [row | {"name": "b"} for row in rows[1:]]
@@ -186,7 +184,7 @@ class ComparisonContract:
         assert len(numbers) == 3, "another seed picks other rows"
         assert compared(fixture, TABLE, wrong, sample=Sample(percent=100, seed="a")).compared == 399
 
-    def test_what_another_version_of_the_schema_has_in_common_is_compared(self, fixture: TableFixture) -> None:
+    def test_columns_common_to_two_schema_versions_are_compared(self, fixture: TableFixture) -> None:
         before = table_of({"name": TEXT | {"maxLength": 10}, "size": INT32, "gone": TEXT, "turned": INT32})
         after = table_of(
             {"name": TEXT | {"maxLength": 30}, "size": INT64, "turned": TEXT, "new": TEXT | {"default": "x"}}, version=2
@@ -200,7 +198,7 @@ class ComparisonContract:
         wrong = [new[0] | {"name": "b" * 20, "size": 2**40}, new[1]]
         assert found(compared(fixture, before, wrong, truth=after)) == (0, 0, {"name": 1, "size": 1})
 
-    def test_a_key_that_is_another_cannot_be_compared(self, fixture: TableFixture) -> None:
+    def test_tables_with_different_keys_cannot_be_compared(self, fixture: TableFixture) -> None:
         fixture.initial_load(TABLE, [A, B])
         after = table_of({"size": INT64}, key={"id": INT64, "name": TEXT | {"maxLength": 5}}, version=2)
         with pytest.raises(SchemaChangeNotSupportedError):
@@ -208,18 +206,18 @@ class ComparisonContract:
         fixture.reopen()
         assert found(compared(fixture, TABLE, [A, B])) == NOTHING
 
-    def test_a_table_that_is_brought_further_meanwhile_is_not_judged(self, fixture: TableFixture) -> None:
+    def test_a_table_that_was_updated_before_the_comparison_is_not_compared(self, fixture: TableFixture) -> None:
         fixture.initial_load(TABLE, [A, B])
         state = fixture.state(TABLE)
-        load = fixture.load(TABLE, fixture.parts(TABLE, [A, B], action=False))
+        load = fixture.load(TABLE, fixture.files(TABLE, [A, B], action=False))
         fixture.apply_increment(TABLE, [C])
         with pytest.raises(ConcurrentUpdateError):
-            fixture.session.compare(ExpectedTable(live=state, snapshot=load))
+            fixture.session.compare(ExpectedTable(actual=state, snapshot=load))
 
 
 class SqlComparisonContract(ComparisonContract):
     @pytest.mark.parametrize("family", ["object-free", "untyped", "object"])
-    def test_json_is_compared_as_what_it_says(self, fixture: SqlTableFixture, family: str) -> None:
+    def test_json_is_compared_by_its_meaning(self, fixture: SqlTableFixture, family: str) -> None:
         table = table_of({"v": FAMILIES[family][0]})
         rows: list[Values] = [{"id": 1, "v": _FREE["plain"]}, {"id": 2, "v": {"x": 1}}, {"id": 3, "v": None}]
         fixture.initial_load(table, rows)
@@ -232,7 +230,7 @@ class SqlComparisonContract(ComparisonContract):
         assert found(compared(fixture, table, [rows[0] | {"v": _FREE["one"]}, *rows[1:]])) == (0, 0, {"v": 1})
         assert found(compared(fixture, table, [*rows[:2], {"id": 3, "v": {}}])) == (0, 0, {"v": 2})
 
-    def test_nothing_is_left_of_it(self, fixture: SqlTableFixture) -> None:
+    def test_a_comparison_leaves_nothing_behind(self, fixture: SqlTableFixture) -> None:
         table = table_of({"name": TEXT, "kind": FAMILIES["open-enum"][0], "color": FAMILIES["enum"][0]})
         rows: list[Values] = [{"id": 1, "name": "a", "kind": "it's", "color": "it's"}]
         fixture.initial_load(table, rows)

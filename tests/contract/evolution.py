@@ -142,7 +142,7 @@ class EvolutionContract:
             ("object", {"theme": "dark"}, '{"theme": "dark"}'),
         ],
     )
-    def test_a_column_that_becomes_text_says_what_the_service_says(
+    def test_a_column_that_becomes_text_has_the_text_that_the_service_sends(
         self, fixture: TableFixture, family: str, old: object, text: str
     ) -> None:
         before, after = table_of({"v": FAMILIES[family][0]}), version({"v": TEXT}, required=())
@@ -169,7 +169,7 @@ class EvolutionContract:
         self._takes_a_snapshot(fixture, after, OLD, NEW)
 
     @pytest.mark.parametrize("action", ["apply_increment", "full_refresh"])
-    def test_a_column_that_is_gone_is_kept_and_nullable(self, fixture: TableFixture, action: str) -> None:
+    def test_a_removed_column_is_kept_and_nullable(self, fixture: TableFixture, action: str) -> None:
         fixture.initial_load(BASE, [OLD])
         after = version({"size": INT32}, required=())
         new: Values = {"id": 2, "size": 2}
@@ -187,7 +187,7 @@ class EvolutionContract:
 
     @pytest.mark.parametrize("node", [SHORT, INT64], ids=["same", "other"])
     @pytest.mark.parametrize("required", [False, True])
-    def test_a_column_that_was_kept_comes_back_even_with_another_type(
+    def test_a_kept_column_is_used_again_even_with_another_type(
         self, fixture: TableFixture, node: Node, required: bool
     ) -> None:
         fixture.initial_load(BASE, [OLD])
@@ -204,18 +204,18 @@ class EvolutionContract:
         fixture.full_refresh(back, [OLD | {"name": value}, third])
         fixture.holds(back, [OLD | {"name": value}, third])
 
-    def test_a_key_that_changed(self, fixture: TableFixture) -> None:
+    def test_a_changed_key_needs_a_full_refresh(self, fixture: TableFixture) -> None:
         fixture.initial_load(BASE, [OLD])
         after = version({"size": INT32}, key={"id": INT64, "name": SHORT}, required=())
         self._takes_a_snapshot(fixture, after, OLD, OLD | {"name": "b"})
 
-    def test_a_key_that_changed_cannot_keep_the_rows_that_are_missing(self, fixture: TableFixture) -> None:
+    def test_a_changed_key_cannot_keep_missing_rows(self, fixture: TableFixture) -> None:
         fixture.initial_load(BASE, [OLD])
         after = version({"size": INT32}, key={"id": INT64, "name": SHORT}, required=())
         with fixture.refused(BASE, SchemaChangeNotSupportedError):
             fixture.full_refresh(after, [OLD, NEW], LoadOptions(keep_missing=True))
 
-    def test_many_changes_at_once_and_one_after_another(self, fixture: TableFixture) -> None:
+    def test_many_schema_changes_at_once_and_one_after_another(self, fixture: TableFixture) -> None:
         fixture.initial_load(BASE, [OLD])
         second = version({"name": LONG, "size": INT64, "a": TEXT, "b": ENUM}, required=())
         fixture.apply_increment(second, [NEW | {"a": "a", "b": "b", "name": "x" * 50, "size": 2**60}])
@@ -224,10 +224,10 @@ class EvolutionContract:
         fixture.apply_increment(third, [last, deleted(id=2)])
         fixture.holds(third, [OLD, last])
 
-    def test_alterations_are_undone_with_the_data(self, fixture: TableFixture) -> None:
+    def test_schema_changes_are_rolled_back_with_the_data(self, fixture: TableFixture) -> None:
         fixture.initial_load(BASE, [OLD])
         after = version({"name": LONG, "size": INT64, "v": TEXT}, required=())
-        load = fixture.load(after, replace(fixture.parts(after, [NEW | {"v": "v"}], action=True), rows=2))
+        load = fixture.load(after, replace(fixture.files(after, [NEW | {"v": "v"}], action=True), rows=2))
         with fixture.refused(BASE):
             fixture.session.apply_increment(load, fixture.state(BASE))
         fixture.apply_increment(BASE, [NEW])
@@ -257,9 +257,7 @@ class EvolutionContract:
 
 class SqlEvolutionContract(EvolutionContract):
     @pytest.mark.parametrize("action", ["apply_increment", "full_refresh"])
-    def test_a_column_that_is_gone_is_dropped_where_that_is_asked_for(
-        self, fixture: SqlTableFixture, action: str
-    ) -> None:
+    def test_a_removed_column_is_dropped_on_request(self, fixture: SqlTableFixture, action: str) -> None:
         fixture.initial_load(BASE, [OLD])
         after = version({"size": INT32}, required=())
         rows: list[Values] = [{"id": 1, "size": 1}, {"id": 2, "size": 2}]

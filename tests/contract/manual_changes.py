@@ -16,7 +16,7 @@ NARROWER = table_of({"name": TEXT}, version=2)
 
 
 class SqlManualChangesContract:
-    def test_a_table_that_somebody_dropped_is_lost_and_loaded_anew(self, fixture: SqlTableFixture) -> None:
+    def test_a_dropped_table_is_reported_and_loaded_again(self, fixture: SqlTableFixture) -> None:
         fixture.initial_load(ENUMS, [ROW])
         fixture.database.execute(f"DROP TABLE {fixture.of(ENUMS)}")
         fixture.reopen()
@@ -26,17 +26,17 @@ class SqlManualChangesContract:
         fixture.holds(ENUMS, [ROW | {"id": 2}])
         assert fixture.database.ask(f"SELECT count(*) FROM {fixture.state_table('table_sync')}") == [(1,)]
 
-    def test_a_lost_table_hides_no_other_from_the_list(self, fixture: SqlTableFixture) -> None:
+    def test_a_dropped_table_does_not_hide_other_tables_from_the_list(self, fixture: SqlTableFixture) -> None:
         fixture.initial_load(TABLE, [A])
         fixture.initial_load(ENUMS_TOO, [OTHER])
         fixture.database.execute(f"DROP TABLE {fixture.of(TABLE)}")
         fixture.reopen()
         listed = {each.state.table: each for each in fixture.session.list_tables("canvas", count=True)}
-        assert (listed["things"].lost, listed["things"].rows) == (True, None)
-        assert (listed["others"].lost, listed["others"].rows) == (False, 1)
+        assert (listed["things"].table_dropped, listed["things"].rows) == (True, None)
+        assert (listed["others"].table_dropped, listed["others"].rows) == (False, 1)
 
     @pytest.mark.parametrize("action", ["apply_increment", "full_refresh"])
-    def test_a_column_that_somebody_dropped_is_not_emptied_without_a_word(
+    def test_a_column_dropped_by_a_user_fails_the_load_until_a_full_refresh(
         self, fixture: SqlTableFixture, action: str
     ) -> None:
         fixture.initial_load(TABLE, [A, B])
@@ -49,7 +49,7 @@ class SqlManualChangesContract:
         fixture.full_refresh(TABLE, [A, B, C])
         fixture.holds(TABLE, [A, B, C])
 
-    def test_a_column_that_somebody_dropped_and_the_schema_too(self, fixture: SqlTableFixture) -> None:
+    def test_a_column_dropped_by_a_user_and_by_the_schema_is_ignored(self, fixture: SqlTableFixture) -> None:
         fixture.initial_load(TABLE, [A])
         fixture.database.execute(f"ALTER TABLE {fixture.of(TABLE)} DROP COLUMN size")
         fixture.reopen()
@@ -57,7 +57,7 @@ class SqlManualChangesContract:
         fixture.holds(NARROWER, [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}])
 
     @pytest.mark.parametrize("booked", [True, False])
-    def test_a_view_in_the_place_of_a_table_is_neither_dropped_nor_loaded_into(
+    def test_a_view_with_the_name_of_a_table_is_neither_dropped_nor_loaded(
         self, fixture: SqlTableFixture, booked: bool
     ) -> None:
         fixture.initial_load(ENUMS_TOO, [OTHER])
@@ -76,7 +76,7 @@ class SqlManualChangesContract:
         fixture.reopen()
         assert fixture.database.ask(f"SELECT id FROM {fixture.of(TABLE)}") == [(1,)]
 
-    def test_nothing_is_dropped_by_books_of_a_version_that_is_not_known(self, fixture: SqlTableFixture) -> None:
+    def test_an_unknown_state_version_prevents_dropping_tables(self, fixture: SqlTableFixture) -> None:
         fixture.initial_load(TABLE, [A])
         fixture.database.execute(*fixture.dialect.insert_version(2))
         fixture.reopen()

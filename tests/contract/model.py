@@ -127,7 +127,7 @@ class Follower:
         increment = action == "apply_increment"
         rows = service.increment(self.at - overlap, repeated=repeated) if increment else service.snapshot()
         parts = write_parts(self.folder, table, rows, Layout(action=increment, files=2))
-        step = Applied(action, Load(table=table, parts=parts, watermark=moment(service.now)), before)
+        step = Applied(action, Load(table=table, files=parts, watermark=moment(service.now)), before)
         with interrupted(self.session, break_at or 0) as breaks:
             self._run(step)
         if breaks.happened:

@@ -52,21 +52,21 @@ class SqlRepairsContract:
         self._half_loaded(fixture, TABLE, [*ROWS[1:2], ROWS[2] | {"name": "old"}, OLD])
         view = fixture.name("canvas", "mine")
         fixture.database.execute(f"CREATE VIEW {view} AS SELECT name FROM {fixture.of(TABLE)}")
-        counts = fixture.session.repair(fixture.load(TABLE, fixture.parts(TABLE, ROWS, action=False)))
+        counts = fixture.session.repair(fixture.load(TABLE, fixture.files(TABLE, ROWS, action=False)))
         assert (counts.written, counts.deleted) == (3, 1)
         fixture.holds(TABLE, ROWS)
         assert fixture.database.ask(f"SELECT count(*) FROM {view}") == [(3,)]
         fixture.apply_increment(TABLE, [OLD])
         fixture.holds(TABLE, [*ROWS, OLD])
 
-    def test_an_index_of_the_users_own_is_in_nobodys_way(self, fixture: SqlTableFixture) -> None:
+    def test_a_user_created_index_does_not_prevent_a_repair(self, fixture: SqlTableFixture) -> None:
         self._half_loaded(fixture, TABLE, ROWS)
         fixture.database.execute(f"CREATE INDEX mine ON {fixture.of(TABLE)} (size)")
-        fixture.session.repair(fixture.load(TABLE, fixture.parts(TABLE, ROWS[:2], action=False)))
+        fixture.session.repair(fixture.load(TABLE, fixture.files(TABLE, ROWS[:2], action=False)))
         fixture.holds(TABLE, ROWS[:2])
 
     @pytest.mark.parametrize("difference", DIFFERENT)
-    def test_a_table_that_differs_is_refused_untouched(self, fixture: SqlTableFixture, difference: str) -> None:
+    def test_a_table_with_another_layout_is_rejected_unchanged(self, fixture: SqlTableFixture, difference: str) -> None:
         self._refused(fixture, DIFFERENT[difference]())
 
     @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ class SqlRepairsContract:
         [{"size": INT64}, {"price": PRICE | {"multipleOf": 0.1}}, {"name": TEXT | {"maxLength": 6}}],
         ids=["wider", "scale", "length"],
     )
-    def test_a_type_that_the_database_tells_from_ours(self, fixture: SqlTableFixture, node: dict[str, Any]) -> None:
+    def test_a_column_of_another_type_is_rejected(self, fixture: SqlTableFixture, node: dict[str, Any]) -> None:
         found, dialect = other(**node), fixture.dialect
         types = [[dialect.type_of(table, column) for column in table.columns] for table in (TABLE, found)]
         if types[0] == types[1]:
             pytest.skip("it has one type for both")
         self._refused(fixture, found)
 
-    def test_a_table_without_the_key_is_refused_untouched(self, fixture: SqlTableFixture) -> None:
+    def test_a_table_without_the_key_is_rejected_unchanged(self, fixture: SqlTableFixture) -> None:
         if not fixture.database.target.capabilities.unique_keys:
             pytest.skip("its tables have no key")
         self._half_loaded(fixture, TABLE, ROWS)
@@ -90,16 +90,14 @@ class SqlRepairsContract:
         fixture.database.execute(f"CREATE TABLE {live} AS SELECT * FROM {copy}")
         self._is_refused(fixture, f"SELECT * FROM {live}")
 
-    def test_a_view_of_that_name_is_refused(self, fixture: SqlTableFixture) -> None:
+    def test_a_view_with_the_name_of_the_table_is_rejected(self, fixture: SqlTableFixture) -> None:
         self._half_loaded(fixture, table_of(VALUE, required=["note"], name="others"), ROWS)
         fixture.database.execute(f"CREATE VIEW {fixture.of(TABLE)} AS SELECT * FROM {fixture.name('canvas', 'others')}")
         self._is_refused(fixture, f"SELECT * FROM {fixture.name('canvas', 'others')}")
 
-    def test_a_table_that_somebody_else_has_put_on_the_books_meanwhile_stays_theirs(
-        self, fixture: SqlTableFixture
-    ) -> None:
+    def test_a_table_that_another_process_started_to_manage_is_not_repaired(self, fixture: SqlTableFixture) -> None:
         self._half_loaded(fixture, TABLE, ROWS)
-        load = fixture.load(TABLE, fixture.parts(TABLE, ROWS, action=False))
+        load = fixture.load(TABLE, fixture.files(TABLE, ROWS, action=False))
         fixture.session.repair(load)
         with pytest.raises(ConcurrentUpdateError):
             fixture.session.repair(load)
@@ -122,7 +120,7 @@ class SqlRepairsContract:
         before = fixture.database.ask(rows)
         assert before
         with pytest.raises(IncompatibleLayoutError) as caught:
-            fixture.session.repair(fixture.load(TABLE, fixture.parts(TABLE, ROWS, action=False)))
+            fixture.session.repair(fixture.load(TABLE, fixture.files(TABLE, ROWS, action=False)))
         assert "not touched" in caught.value.hint
         fixture.reopen()
         assert fixture.database.ask(rows) == before

@@ -16,7 +16,7 @@ class SnapshotsContract:
         assert counts.deleted == 1
         fixture.holds(TABLE, [B | {"name": "changed"}, C])
 
-    def test_missing_keys_stay_where_that_is_asked_for(self, fixture: TableFixture) -> None:
+    def test_missing_keys_are_kept_on_request(self, fixture: TableFixture) -> None:
         fixture.initial_load(TABLE, [A, B])
         counts = fixture.full_refresh(TABLE, [B | {"name": "changed"}, C], LoadOptions(keep_missing=True))
         assert counts.deleted == 0
@@ -27,7 +27,7 @@ class SnapshotsContract:
         fixture.full_refresh(TABLE, [B, A])
         fixture.holds(TABLE, [A, B])
 
-    def test_an_increment_goes_on_from_a_snapshot(self, fixture: TableFixture) -> None:
+    def test_an_increment_continues_from_a_full_refresh(self, fixture: TableFixture) -> None:
         fixture.initial_load(TABLE, [A])
         fixture.full_refresh(TABLE, [B])
         fixture.apply_increment(TABLE, [C, A])
@@ -48,7 +48,7 @@ class SqlSnapshotsContract(SnapshotsContract):
         fixture.apply_increment(wider, [C])
         assert len(fixture.database.ask(f"SELECT * FROM {view}")) == 3
 
-    def test_a_column_of_the_users_own_survives(self, fixture: SqlTableFixture) -> None:
+    def test_a_user_created_column_survives(self, fixture: SqlTableFixture) -> None:
         fixture.initial_load(TABLE, [A, B])
         name = fixture.of(TABLE)
         fixture.database.execute(f"ALTER TABLE {name} ADD COLUMN mine INTEGER")
@@ -58,7 +58,7 @@ class SqlSnapshotsContract(SnapshotsContract):
         assert len(fixture.database.ask(f"SELECT mine FROM {name}")) == 3
 
     @pytest.mark.parametrize("action", ["apply_increment", "full_refresh"])
-    def test_an_index_of_the_users_own_does_not_hinder(self, fixture: SqlTableFixture, action: str) -> None:
+    def test_a_user_created_index_does_not_prevent_loads(self, fixture: SqlTableFixture, action: str) -> None:
         fixture.initial_load(TABLE, [A, B])
         fixture.database.execute(f"CREATE INDEX by_size ON {fixture.of(TABLE)} ({identifier('size')})")
         load = fixture.apply_increment if action == "apply_increment" else fixture.full_refresh

@@ -42,28 +42,28 @@ class TableFixture:
 
     # Loads
 
-    def parts(self, table: Table, rows: Sequence[Row | Values], *, action: bool, **layout: Any) -> DataFiles:
+    def files(self, table: Table, rows: Sequence[Row | Values], *, action: bool, **layout: Any) -> DataFiles:
         """Write files; a plain dict is a row with the usual time."""
         full = [row if isinstance(row, Row) else Row(row) for row in rows]
         return write_parts(self.folder, table, full, Layout(action=action, **layout))
 
-    def load(self, table: Table, parts: DataFiles, options: LoadOptions = PLAIN) -> Load:
+    def load(self, table: Table, files: DataFiles, options: LoadOptions = PLAIN) -> Load:
         """Return what the next load would be, an hour after the last."""
         self.now += _HOUR
-        return Load(table=table, parts=parts, watermark=self.now, options=options)
+        return Load(table=table, files=files, watermark=self.now, options=options)
 
     def initial_load(self, table: Table, rows: Sequence[Row | Values], options: LoadOptions = PLAIN) -> LoadStats:
         """Create the table from a snapshot of these rows."""
-        return self.session.initial_load(self.load(table, self.parts(table, rows, action=False), options))
+        return self.session.initial_load(self.load(table, self.files(table, rows, action=False), options))
 
     def apply_increment(self, table: Table, rows: Sequence[Row | Values], options: LoadOptions = PLAIN) -> LoadStats:
         """Apply an increment of these rows, requested from the watermark of the table."""
-        load = self.load(table, self.parts(table, rows, action=True), options)
+        load = self.load(table, self.files(table, rows, action=True), options)
         return self.session.apply_increment(load, self.state(table))
 
     def full_refresh(self, table: Table, rows: Sequence[Row | Values], options: LoadOptions = PLAIN) -> LoadStats:
         """Make the table equal to a snapshot of these rows."""
-        load = self.load(table, self.parts(table, rows, action=False), options)
+        load = self.load(table, self.files(table, rows, action=False), options)
         return self.session.full_refresh(load, self.state(table))
 
     # What is there

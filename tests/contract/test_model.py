@@ -85,7 +85,7 @@ def alter(service: Service, kind: str | None) -> None:
 
 
 HISTORIES = st.lists(ROUNDS, min_size=3, max_size=6)
-SETTINGS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.parametrize("database", DATABASES)

@@ -16,10 +16,10 @@ class TestMsSql(SqlTargetContract):
         return MsSqlFixture(mssql_url)
 
     @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key refuses the same one twice
-    def test_books_of_two_versions_are_refused_untouched(
+    def test_sync_state_with_two_versions_is_rejected_unchanged(
         self, fixture: SqlTableFixture, versions: tuple[int, ...]
     ) -> None:
-        super().test_books_of_two_versions_are_refused_untouched(fixture, versions)
+        super().test_sync_state_with_two_versions_is_rejected_unchanged(fixture, versions)
 
 
 @pytest.mark.parametrize(

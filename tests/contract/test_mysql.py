@@ -17,11 +17,13 @@ class TestMySql(SqlTargetContract):
         return MySqlFixture(mysql_url)
 
     @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key refuses the same one twice
-    def test_books_of_two_versions_are_refused_untouched(
+    def test_sync_state_with_two_versions_is_rejected_unchanged(
         self, fixture: SqlTableFixture, versions: tuple[int, ...]
     ) -> None:
-        super().test_books_of_two_versions_are_refused_untouched(fixture, versions)
+        super().test_sync_state_with_two_versions_is_rejected_unchanged(fixture, versions)
 
     @pytest.mark.parametrize("action", ACTIONS)
-    def test_a_break_at_any_step_leaves_the_table_as_it_was(self, fixture: SqlTableFixture, action: str) -> None:
-        super().test_a_break_at_any_step_leaves_the_table_as_it_was(fixture, action)
+    def test_an_interruption_at_any_step_leaves_the_table_unchanged(
+        self, fixture: SqlTableFixture, action: str
+    ) -> None:
+        super().test_an_interruption_at_any_step_leaves_the_table_unchanged(fixture, action)

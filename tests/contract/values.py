@@ -115,7 +115,7 @@ def _values(fixture: TableFixture, family: str) -> list[Any]:
 class ValuesContract:
     @pytest.mark.slow
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_values_of_each_type_come_back_in_every_way_of_loading(self, fixture: TableFixture, family: str) -> None:
+    def test_each_type_round_trips_in_every_kind_of_load(self, fixture: TableFixture, family: str) -> None:
         node, values = FAMILIES[family][0], _values(fixture, family)
         table = _column(node)
         states = [*values, None]
@@ -139,13 +139,13 @@ class ValuesContract:
 
     @pytest.mark.slow
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_a_required_column_of_each_type_holds_the_same(self, fixture: TableFixture, family: str) -> None:
+    def test_a_required_column_of_each_type_round_trips(self, fixture: TableFixture, family: str) -> None:
         node, values = FAMILIES[family][0], _values(fixture, family)
         table = _column(node, required=True)
         self._loads(fixture, table, dict(enumerate(values, 1)))
 
     @pytest.mark.parametrize("required", [False, True])
-    def test_all_types_side_by_side_come_back_in_every_way_of_loading(
+    def test_all_types_in_one_table_round_trip_in_every_kind_of_load(
         self, fixture: TableFixture, required: bool
     ) -> None:
         nodes = {f'{name} of "all", it\'s': node for name, (node, _) in FAMILIES.items()}
@@ -174,7 +174,7 @@ class ValuesContract:
         fixture.apply_increment(table, [deleted(k=values[0]), *({"k": value, "n": 2} for value in values[1:])])
         fixture.holds(table, [{"k": value, "n": 2} for value in values[1:]])
 
-    def test_keys_are_told_apart_by_case_accents_and_spaces(self, fixture: TableFixture) -> None:
+    def test_keys_differ_by_case_accents_and_spaces(self, fixture: TableFixture) -> None:
         if not fixture.database.support.exact_keys:
             pytest.skip("this database takes them for equal")
         table = table_of({"n": INT32}, key={"k": TEXT | {"maxLength": 20}})
@@ -212,7 +212,9 @@ class ValuesContract:
 
     @pytest.mark.parametrize(("wire", "wanted"), [("+12024-01-01", datetime.max), ("-0044-03-15", datetime.min)])
     @pytest.mark.parametrize("form", ["date-time", "date"])
-    def test_far_years_are_clamped(self, fixture: TableFixture, form: str, wire: str, wanted: datetime) -> None:
+    def test_years_out_of_range_are_clamped(
+        self, fixture: TableFixture, form: str, wire: str, wanted: datetime
+    ) -> None:
         if form == "date":
             oddity = Oddity(FAMILIES[form][0], wire, date(2024, 2, 29), kept=None, repaired=wanted.date())
         else:
@@ -220,11 +222,11 @@ class ValuesContract:
             oddity = Oddity(FAMILIES[form][0], wire, datetime(2024, 2, 29, 12), kept=None, repaired=wanted)
         self._odd(fixture, oddity, Fate.REPAIRED)
 
-    def test_an_unknown_value_of_an_enum_that_has_one_for_such(self, fixture: TableFixture) -> None:
+    def test_an_unknown_value_of_an_enum_with_an_unspecified_value(self, fixture: TableFixture) -> None:
         oddity = Oddity(FAMILIES["enum"][0], "new", "it's", kept="new", repaired="__dap_unspecified__")
         self._odd(fixture, oddity, fixture.database.support.unknown_enum)
 
-    def test_an_unknown_value_of_an_enum_that_has_none_for_such(self, fixture: TableFixture) -> None:
+    def test_an_unknown_value_of_an_enum_without_an_unspecified_value(self, fixture: TableFixture) -> None:
         oddity = Oddity({"type": "string", "enum": ["a", "b"]}, "new", "a", kept="new", repaired=None)
         self._odd(fixture, oddity, fixture.database.support.unknown_enum)
 
@@ -237,7 +239,7 @@ class ValuesContract:
         ],
         ids=["infinity", "nan", "enum"],
     )
-    def test_what_would_become_null_where_null_may_not_stand(
+    def test_a_repair_to_null_in_a_required_column_is_rejected(
         self, fixture: TableFixture, node: Node, wire: str
     ) -> None:
         has = fixture.database.support

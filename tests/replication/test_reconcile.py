@@ -209,10 +209,10 @@ def test_a_table_that_cannot_be_compared_does_not_stop_the_others(
 ) -> None:
     real = SqlTargetSession.compare
 
-    def failing(self: SqlTargetSession, truth: ExpectedTable) -> Comparison:
-        if truth.live.table == "users":
+    def failing(self: SqlTargetSession, expected: ExpectedTable) -> Comparison:
+        if expected.actual.table == "users":
             raise ValueError("unexpected")
-        return real(self, truth)
+        return real(self, expected)
 
     async def scenario(setup: SyncSetup) -> None:
         await setup.load(tables=("users", "roles"))

@@ -28,7 +28,7 @@ AWAY = TargetUnreachableError("The server is away")
         (TargetError, False, False),
     ],
 )
-def test_what_is_temporary(error: type[TargetError], initially: bool, later: bool) -> None:
+def test_which_failures_are_temporary(error: type[TargetError], initially: bool, later: bool) -> None:
     for retried in (False, True):
         assert is_temporary(error("x"), initial=True, retried=retried) is initially
         assert is_temporary(error("x"), initial=False, retried=retried) is later
@@ -90,7 +90,7 @@ def test_a_server_that_never_comes_back(retry_timeout: float, initial: bool, sec
     assert len(server.heard) <= 45, "nobody reads more"
 
 
-def test_patience_counts_from_the_first_failure() -> None:
+def test_the_retry_timeout_counts_from_the_first_failure() -> None:
     server = Server(AWAY)
 
     async def work(retried: bool) -> None:
@@ -103,7 +103,7 @@ def test_patience_counts_from_the_first_failure() -> None:
     assert len(server.heard) == 1
 
 
-def test_what_will_not_pass_is_raised_at_once() -> None:
+def test_a_permanent_failure_is_raised_at_once() -> None:
     server = Server(AWAY, BadValueError("x"))
     with pytest.raises(BadValueError):
         server.run_in_session(900)

@@ -136,9 +136,7 @@ def _droppable(
         _require_table(session, namespace, name)
     unmanaged = [name for name in names if session.is_unmanaged(namespace, name)]
     if unmanaged and not include_unmanaged:
-        message = (
-            f"Table {unmanaged[0]} is not managed by dapkit: an interrupted load left it, or it is somebody else's"
-        )
+        message = f"Table {unmanaged[0]} is not managed by dapkit: an interrupted load left it, or it is your own"
         raise NotReplicatedError(message, hint="Use --yes to drop it as well.", table=unmanaged[0])
     others = [name for name in wanted if name not in unmanaged]
     managed = select_managed_tables(session, namespace, others) if others else ()

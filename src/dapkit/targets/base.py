@@ -57,7 +57,7 @@ class TableStatus(StrEnum):
     """A table without sync state: half loaded by the official client, or a table of the user's own."""
 
     DROPPED = "dropped"
-    """Sync state without its table, which somebody dropped or renamed."""
+    """Sync state without its table, which was dropped or renamed."""
 
     NOT_A_TABLE = "not-a-table"
     """A view or another object, with or without sync state."""
@@ -171,7 +171,7 @@ class Load:
     """Files to load into one table, and the watermark that the table then has."""
 
     table: Table
-    parts: DataFiles
+    files: DataFiles
     watermark: datetime
     options: LoadOptions = field(default_factory=LoadOptions)
 
@@ -189,7 +189,7 @@ class ExpectedTable:
     """What a table should hold.
 
     Attributes:
-        live: the sync state of the table; the loads may follow another version of its schema.
+        actual: the sync state of the table; the loads may follow another version of its schema.
         snapshot: the table at one time.
         changes: what changed from then until the table's watermark, if that is later.
         stale: what changed from the table's watermark until the snapshot, if that is later: these keys are not
@@ -198,7 +198,7 @@ class ExpectedTable:
         sample: the rows whose values are compared, None for all. Keys are always compared.
     """
 
-    live: SyncState
+    actual: SyncState
     snapshot: Load
     changes: Load | None = None
     stale: Load | None = None
@@ -225,7 +225,7 @@ class TableInfo:
         bytes: its size, None where the target does not tell.
         last: the last entry of its history, None if dapkit has done nothing yet.
         kept_columns: columns that are not in its schema: kept when they left it, or the user's own.
-        lost: whether the table no longer exists; nothing else is known then.
+        table_dropped: whether the table no longer exists; nothing else is known then.
     """
 
     state: SyncState
@@ -233,7 +233,7 @@ class TableInfo:
     bytes: int | None = None
     last: HistoryEntry | None = None
     kept_columns: tuple[str, ...] = ()
-    lost: bool = False
+    table_dropped: bool = False
 
 
 class TargetSession(Protocol):
@@ -280,7 +280,7 @@ class TargetSession(Protocol):
         """Create a table that is absent or was dropped, fill it from a snapshot and save its state.
 
         Raises:
-            ConcurrentUpdateError: another process has loaded it meanwhile.
+            ConcurrentUpdateError: another process has loaded it in the meantime.
             IncompatibleLayoutError: something that dapkit does not manage exists under its name.
         """
 
@@ -318,7 +318,7 @@ class TargetSession(Protocol):
 
         Raises:
             SchemaChangeNotSupportedError: the loads have another key.
-            ConcurrentUpdateError: the table was changed meanwhile.
+            ConcurrentUpdateError: the table was changed in the meantime.
         """
 
     def is_unmanaged(self, namespace: str, table: str) -> bool:
@@ -373,10 +373,10 @@ def concurrent_update(table: str) -> ConcurrentUpdateError:
 
 def watermark_of(text: str) -> datetime:
     """Return the service's watermark as a time in UTC, cut (never rounded up) to microseconds."""
-    moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    time = datetime.fromisoformat(text)
+    return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-def watermark_text(moment: datetime) -> str:
-    """Return a watermark as the service takes it."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def watermark_text(time: datetime) -> str:
+    """Return a watermark in the form that the service accepts."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -68,7 +68,7 @@ COLUMNS = "id BIGINT NOT NULL, size INTEGER, name VARCHAR DEFAULT 'none' NOT NUL
         (f"{COLUMNS}, more BIGINT AS (id + 1)", False),
     ],
 )
-def test_only_a_table_that_is_as_a_load_makes_it_is_repaired(
+def test_only_a_table_with_the_layout_of_a_load_is_repaired(
     fixture: SqlTableFixture, definition: str, ours: bool
 ) -> None:
     fixture.database.execute(
@@ -76,7 +76,7 @@ def test_only_a_table_that_is_as_a_load_makes_it_is_repaired(
         *["INSERT INTO canvas.things (id, size, name) VALUES (7, 1, 'mine')"] * (2 if ours else 1),
     )
     row = {"id": 7, "size": 2, "name": "n"}
-    load = fixture.load(TABLE, fixture.parts(TABLE, [row], action=False))
+    load = fixture.load(TABLE, fixture.files(TABLE, [row], action=False))
     if ours:
         fixture.session.repair(load)
         fixture.holds(TABLE, [row])
@@ -93,7 +93,7 @@ def test_no_temporary_table_is_left(fixture: SqlTableFixture) -> None:
     assert fixture.driver.query("SELECT table_name FROM duckdb_tables() WHERE temporary") == []
 
 
-def test_what_is_no_duckdb_file(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_duckdb_database(tmp_path: Path) -> None:
     file = tmp_path / "text"
     file.write_text("certainly no database " * 1000)
     for path in (file, tmp_path / "missing" / "file"):

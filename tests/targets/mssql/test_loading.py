@@ -71,7 +71,7 @@ def load(
 ) -> Load:
     full = [row if isinstance(row, Row) else Row(row) for row in rows]
     parts = write_parts(folder, table, full, Layout(action=action))
-    return Load(table=table, parts=parts, watermark=MARK + timedelta(hours=1), options=options)
+    return Load(table=table, files=parts, watermark=MARK + timedelta(hours=1), options=options)
 
 
 def kinds(batches: Sequence[str]) -> list[str]:
@@ -120,9 +120,9 @@ def test_errors_of_a_file_are_raised_unchanged(tmp_path: Path) -> None:
     assert on.found("DROP TABLE IF EXISTS .*dapkit_staging")
 
 
-def test_no_files_at_all() -> None:
+def test_a_load_without_files() -> None:
     on = connection(0)
-    session(on).initial_load(Load(table=TABLE, parts=DataFiles(paths=(), rows=0), watermark=MARK))
+    session(on).initial_load(Load(table=TABLE, files=DataFiles(paths=(), rows=0), watermark=MARK))
     assert not on.copies
     assert on.found("^COMMIT TRANSACTION")
 
@@ -315,7 +315,7 @@ def test_a_half_loaded_table_is_repaired_if_its_layout_is_ours(tmp_path: Path) -
     assert kinds(on.found('^(DELETE|UPDATE|INSERT) .*"canvas"')) == ["DELETE", "UPDATE", "INSERT"]
 
 
-def test_a_table_of_the_users_own_is_not_touched(tmp_path: Path) -> None:
+def test_a_table_of_the_user_is_not_touched(tmp_path: Path) -> None:
     layouts = iter([COLUMNS, COLUMNS[:-1]])
     on = connection(1, **(EXISTS | {r"FROM sys\.columns AS c": lambda: next(layouts)}))
     with pytest.raises(IncompatibleLayoutError) as caught:
@@ -332,7 +332,7 @@ def test_a_comparison_is_undone_and_stages_all_its_rows_first(tmp_path: Path) ->
     }  # fmt: skip
     on = connection(1, **EXISTS, **answers, **THERE, **STATE)
     changes = load(tmp_path, [B], action=True)
-    found = session(on).compare(ExpectedTable(live=BEFORE, snapshot=load(tmp_path, [A]), changes=changes))
+    found = session(on).compare(ExpectedTable(actual=BEFORE, snapshot=load(tmp_path, [A]), changes=changes))
     assert (found.rows, found.compared, dict(found.differing), found.equal) == (9, 8, {"size": 2}, False)
     assert "COMMIT TRANSACTION" not in on.batches
     assert on.batches.count(ROLLBACK) == 1

@@ -34,7 +34,7 @@ def read(
     table = table_of({"v": node}, required=["v"] if required else [])
     rows = [Row({"id": number, "v": value}) for number, value in enumerate(values)]
     parts = write_parts(folder, table, rows, Layout(action=True))
-    load = Load(table=table, parts=parts, watermark=MOMENT.replace(tzinfo=UTC), options=options)
+    load = Load(table=table, files=parts, watermark=MOMENT.replace(tzinfo=UTC), options=options)
     header = common_header(parts.paths, table, action=True)
     repairs = ValueRepairs(load, "SQL Server")
     converter = RowConverter(table, header, codecs or {}, repairs)
@@ -158,7 +158,7 @@ def test_json_escapes_what_the_code_page_lacks(tmp_path: Path) -> None:
 
 def test_a_key_beyond_the_code_page_is_refused(tmp_path: Path) -> None:
     table = table_of({}, key={"k": TEXT | {"maxLength": 20}})
-    load = Load(table=table, parts=DataFiles(paths=(), rows=0), watermark=MOMENT.replace(tzinfo=UTC))
+    load = Load(table=table, files=DataFiles(paths=(), rows=0), watermark=MOMENT.replace(tzinfo=UTC))
     converter = RowConverter(table, Header(("meta.ts", "key.k")), {"k": "cp1252"}, ValueRepairs(load, "SQL Server"))
     line = "2024-03-01T12:00:00Z\t中\n".encode()
     with pytest.raises(BadValueError):
@@ -187,7 +187,7 @@ def test_each_column_has_the_code_page_of_its_collation() -> None:
 
 def converter_of(*names: str) -> RowConverter:
     table = table_of({"v": FAMILIES["decimal"][0], "w": TEXT})
-    load = Load(table=table, parts=DataFiles(paths=(), rows=0), watermark=MOMENT.replace(tzinfo=UTC))
+    load = Load(table=table, files=DataFiles(paths=(), rows=0), watermark=MOMENT.replace(tzinfo=UTC))
     return RowConverter(table, Header(names), {}, ValueRepairs(load, "SQL Server"))
 
 

@@ -45,18 +45,18 @@ def fixture(mysql_url: str, tmp_path: Path) -> Iterator[SqlTableFixture]:
         f"ALTER TABLE {THINGS} MODIFY state ENUM ('a', 'b', '__dap_unspecified__', 'mine')",
     ],
 )
-def test_a_table_that_differs_in_anything_is_refused_untouched(fixture: SqlTableFixture, change: str) -> None:
+def test_any_difference_in_layout_is_rejected_unchanged(fixture: SqlTableFixture, change: str) -> None:
     fixture.database.execute(change)
     before = fixture.database.ask(f"SELECT * FROM {THINGS}")
     assert fixture.session.status("canvas", "things") is TableStatus.UNMANAGED
     with pytest.raises(IncompatibleLayoutError) as caught:
-        fixture.session.repair(fixture.load(TABLE, fixture.parts(TABLE, ROWS, action=False)))
+        fixture.session.repair(fixture.load(TABLE, fixture.files(TABLE, ROWS, action=False)))
     assert "not touched" in caught.value.hint
     assert fixture.database.ask(f"SELECT * FROM {THINGS}") == before
     assert fixture.session.sync_states("canvas") == {}
 
 
-def test_what_a_broken_load_of_ours_left_is_dropped_with_its_place_on_the_list(fixture: SqlTableFixture) -> None:
+def test_an_unfinished_table_is_dropped_with_its_entry(fixture: SqlTableFixture) -> None:
     begun = '"instructure_dap__dapkit_begun"'
     fixture.database.execute(f"DELETE FROM {THINGS}", f"INSERT INTO {begun} VALUES ('canvas', 'things')")
     assert fixture.session.status("canvas", "things") is TableStatus.ABSENT

@@ -15,14 +15,14 @@ HOW = r"CHARACTER SET utf8mb4 FIELDS TERMINATED BY '\t' ESCAPED BY '\\' LINES TE
 ON = "CASE {0} WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE {0} END"
 
 
-def test_lines_into_a_table_without_meta() -> None:
+def test_load_data_into_a_table_without_meta_columns() -> None:
     assert load_data(DIALECT, TABLE, HEADER, '"t"', meta=False) == (
         f'LOAD DATA LOCAL INFILE \'dapkit\' INTO TABLE "t" {HOW} (@v0, @v1, @v2, "id", "name")'
         f' SET "on" = {ON.format("@v2")}, "missing" = NULL'
     )
 
 
-def test_lines_into_a_table_with_meta() -> None:
+def test_load_data_into_a_table_with_meta_columns() -> None:
     assert load_data(DIALECT, TABLE, HEADER, "s", meta=True) == (
         f'LOAD DATA LOCAL INFILE \'dapkit\' INTO TABLE s {HOW} (@v0, "meta.action", @v2, "id", "name")'
         f' SET "meta.ts" = TRIM(TRAILING \'Z\' FROM @v0), "on" = {ON.format("@v2")}, "missing" = NULL'
@@ -67,5 +67,5 @@ BYTES = "IF(@v IS NULL, NULL, _binary'?????????????????')"
         ({"type": "string", "enum": ["a", "it's"]}, "IF(FIELD(@v, 'a', 'it''s'), @v, CONCAT('?', @v))"),
     ],
 )
-def test_what_the_server_reads_otherwise_is_converted(node: Node, expression: str | None) -> None:
+def test_values_that_the_server_reads_differently_are_converted(node: Node, expression: str | None) -> None:
     assert converted(DIALECT, table_of({"v": node}).columns[-1], "@v") == expression

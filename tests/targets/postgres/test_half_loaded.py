@@ -45,11 +45,11 @@ def fixture(postgres_url: str, tmp_path: Path) -> Iterator[SqlTableFixture]:
         "ALTER TYPE canvas.things__state ADD VALUE 'mine'",
     ],
 )
-def test_a_table_that_differs_in_anything_is_refused_untouched(fixture: SqlTableFixture, change: str) -> None:
+def test_any_difference_in_layout_is_rejected_unchanged(fixture: SqlTableFixture, change: str) -> None:
     fixture.database.execute(*change.split("; "))
     before = fixture.database.ask(f"SELECT live::text, xmin::text FROM {THINGS} AS live ORDER BY 1")
     with pytest.raises(IncompatibleLayoutError) as caught:
-        fixture.session.repair(fixture.load(TABLE, fixture.parts(TABLE, ROWS, action=False)))
+        fixture.session.repair(fixture.load(TABLE, fixture.files(TABLE, ROWS, action=False)))
     assert "not touched" in caught.value.hint
     assert fixture.database.ask(f"SELECT live::text, xmin::text FROM {THINGS} AS live ORDER BY 1") == before
     assert fixture.session.sync_states("canvas") == {}

@@ -22,7 +22,7 @@ ODD = [
 
 def repairs(options: LoadOptions) -> ValueRepairs:
     parts = DataFiles(paths=(), rows=0)
-    load = Load(table=TABLE, parts=parts, watermark=datetime(2024, 3, 1, tzinfo=UTC), options=options)
+    load = Load(table=TABLE, files=parts, watermark=datetime(2024, 3, 1, tzinfo=UTC), options=options)
     return ValueRepairs(load, "A database")
 
 
@@ -46,9 +46,7 @@ def test_originals_are_counted_by_column_and_kept_for_their_owner(tmp_path: Path
 
 
 @pytest.mark.parametrize("options", [LoadOptions(bad_values=BadValues.FAIL), LoadOptions()])
-def test_what_must_not_or_cannot_be_repaired_is_refused_without_naming_values(
-    options: LoadOptions, tmp_path: Path
-) -> None:
+def test_values_that_cannot_be_repaired_are_rejected_without_being_quoted(options: LoadOptions, tmp_path: Path) -> None:
     with pytest.raises(BadValueError, match=r"A database cannot store a value of column b \(id 2\)") as caught:
         repairs(options).note("b", {"id": "2"}, "secret", repairable=options.bad_values is BadValues.FAIL)
     assert "secret" not in str(caught.value)
@@ -57,7 +55,7 @@ def test_what_must_not_or_cannot_be_repaired_is_refused_without_naming_values(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_many_originals_are_written_early_and_none_without_a_file(
+def test_many_originals_are_written_in_batches_and_none_without_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(value_repairs, "_MOST_HELD", 2)

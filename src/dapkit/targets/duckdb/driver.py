@@ -110,7 +110,7 @@ class DuckDbDriver:
     def stage(self, load: Load, repairs: ValueRepairs, *, action: bool) -> Iterator[StagedRows]:
         """Let DuckDB read the files into a temporary table."""
         rows = 0
-        if load.parts.paths:
+        if load.files.paths:
             rows = self.execute(self._reader(load, action=action).stage(STAGING))
             odd = self.query(f"SELECT {ORIGINALS} FROM {STAGING} WHERE {ORIGINALS} IS NOT NULL")
             repairs.note_originals(text for (text,) in odd)
@@ -121,7 +121,7 @@ class DuckDbDriver:
 
     def load_rows(self, load: Load, into: str, repairs: ValueRepairs) -> int:
         """Let DuckDB read the files straight into the table."""
-        if not load.parts.paths:
+        if not load.files.paths:
             return 0
         reader = self._reader(load, action=False)
         rows = self.execute(reader.load(into))
@@ -134,8 +134,8 @@ class DuckDbDriver:
         return rows
 
     def _reader(self, load: Load, *, action: bool) -> FileReader:
-        header = common_header(load.parts.paths, load.table, action=action)
-        paths = [str(path) for path in load.parts.paths]
+        header = common_header(load.files.paths, load.table, action=action)
+        paths = [str(path) for path in load.files.paths]
         return FileReader(table=load.table, header=header, paths=paths, longest_line=self._longest_line)
 
     def close(self) -> None:

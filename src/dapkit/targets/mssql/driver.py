@@ -174,7 +174,7 @@ class MsSqlDriver:
         self.query(_LOCK.format(bare))
         try:
             self.execute(create_staging(load.table, name))
-            if load.parts.paths:
+            if load.files.paths:
                 self._copy(load, f"{STATE_SCHEMA}.{bare}", repairs, action=action)
             ((rows,),) = self.query(f"SELECT {self.dialect.facts.count_all} FROM {name}")
             yield StagedRows(name, int(rows))
@@ -185,10 +185,10 @@ class MsSqlDriver:
 
     def _copy(self, load: Load, into: str, repairs: ValueRepairs, *, action: bool) -> None:
         table = load.table
-        header = common_header(load.parts.paths, table, action=action)
+        header = common_header(load.files.paths, table, action=action)
         codecs = text_codecs(table, self.catalog.existing(table.namespace, table.name), *self._pages)
         converter = RowConverter(table, header, codecs, repairs)
-        self.bulk_copy(into, (row for path in load.parts.paths for row in converter.rows(row_blocks(path))))
+        self.bulk_copy(into, (row for path in load.files.paths for row in converter.rows(row_blocks(path))))
 
     def bulk_copy(self, into: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Copy rows into a table, column by column, and commit them.

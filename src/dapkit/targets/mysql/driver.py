@@ -124,9 +124,9 @@ class MySqlDriver:
         return self._load(load, into, repairs, action=False, meta=False)
 
     def _load(self, load: Load, into: str, repairs: ValueRepairs, *, action: bool, meta: bool) -> int:
-        if not load.parts.paths:
+        if not load.files.paths:
             return 0
-        header = common_header(load.parts.paths, load.table, action=action)
+        header = common_header(load.files.paths, load.table, action=action)
         loader = LocalLoader(
             connection=self._connection,
             dialect=self.dialect,

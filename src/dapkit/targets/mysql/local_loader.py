@@ -115,7 +115,7 @@ class LocalLoader:
         return int(count)
 
     def _blocks(self) -> Iterator[bytes]:
-        for path in self.load.parts.paths:
+        for path in self.load.files.paths:
             yield from row_blocks(path)
 
     def _execute(self, statement: str) -> list[tuple[Any, ...]]:

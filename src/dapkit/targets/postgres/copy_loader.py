@@ -38,7 +38,7 @@ class CopyLoader:
 
     def run(self) -> int:
         """Copy every file; return how many rows there were."""
-        return sum(self._copy_file(path) for path in self.load.parts.paths)
+        return sum(self._copy_file(path) for path in self.load.files.paths)
 
     def _copy_file(self, path: Path) -> int:
         copying = CopySql(self.dialect, self.load.table, self.header)

@@ -127,9 +127,9 @@ class PostgresDriver:
 
     def load_rows(self, load: Load, into: str, repairs: ValueRepairs) -> int:
         """Copy the rows straight into a new table, whose key is added later."""
-        if not load.parts.paths:
+        if not load.files.paths:
             return 0
-        header = common_header(load.parts.paths, load.table, action=False)
+        header = common_header(load.files.paths, load.table, action=False)
         # Lines have `meta` columns too. To let them come, as one byte each, and to drop them afterwards costs less
         # than to take them out of each line.
         meta = [identifier(name) for name in header.names if name.startswith("meta.")]
@@ -141,9 +141,9 @@ class PostgresDriver:
         return rows
 
     def _copy(self, load: Load, into: str, repairs: ValueRepairs, *, action: bool) -> int:
-        if not load.parts.paths:
+        if not load.files.paths:
             return 0
-        header = common_header(load.parts.paths, load.table, action=action)
+        header = common_header(load.files.paths, load.table, action=action)
         loader = CopyLoader(
             connection=self._connection, dialect=self.dialect, load=load, header=header, repairs=repairs, into=into
         )

@@ -43,7 +43,7 @@ def compare_tables(
         ConcurrentUpdateError: another process changed the table meanwhile.
         SchemaChangeNotSupportedError: the two tables have other keys.
     """
-    actual = read_table(expected.live.schema)
+    actual = read_table(expected.actual.schema)
     complete = tuple(column for column in made.value if column.name not in expected.incomplete_columns)
     sql = ComparisonSql(
         dialect=driver.dialect,
@@ -61,9 +61,9 @@ def compare_tables(
     differing = {column.name: _differing(driver, sql, column, number) for column, number in suspects}
     count = f"SELECT {driver.dialect.facts.count_all} FROM {full_name(driver.dialect, actual)}"
     rows = driver.query(count)[0][0]
-    now = state.states(expected.live.namespace).get(expected.live.table)
-    if now is None or now.watermark != expected.live.watermark:
-        raise concurrent_update(expected.live.table)
+    now = state.states(expected.actual.namespace).get(expected.actual.table)
+    if now is None or now.watermark != expected.actual.watermark:
+        raise concurrent_update(expected.actual.table)
     return Comparison(
         rows=int(rows),
         compared=int(compared),

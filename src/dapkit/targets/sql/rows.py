@@ -90,8 +90,8 @@ class IncomingRows:
 
     def _require_rows(self, rows: int) -> None:
         """Make sure that no row got lost: the files were counted when they were downloaded."""
-        if rows != self.load.parts.rows:
-            message = f"The files hold {self.load.parts.rows:,} rows, but {rows:,} arrived in the database"
+        if rows != self.load.files.rows:
+            message = f"The files hold {self.load.files.rows:,} rows, but {rows:,} arrived in the database"
             raise IntegrityError(message, table=self.load.table.name)
 
     def stats(self, *, written: int, deleted: int = 0) -> LoadStats:

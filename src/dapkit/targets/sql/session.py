@@ -82,7 +82,7 @@ class SqlTargetSession:
     def _info(self, state: SyncState, last: HistoryEntry | None, *, count: bool) -> TableInfo:
         namespace, table, catalog = state.namespace, state.table, self.driver.catalog
         if catalog.kind(namespace, table) is None:
-            return TableInfo(state=state, rows=None, last=last, lost=True)
+            return TableInfo(state=state, rows=None, last=last, table_dropped=True)
         name, rows = self.driver.dialect.name(namespace, table), None
         if count:
             rows = int(self.driver.query(f"SELECT {self.driver.dialect.facts.count_all} FROM {name}")[0][0])

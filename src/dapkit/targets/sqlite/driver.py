@@ -113,7 +113,7 @@ class SqliteDriver:
     @contextmanager
     def stage(self, load: Load, repairs: ValueRepairs, *, action: bool) -> Iterator[StagedRows]:
         """Insert the rows, as DuckDB reads them from the files, into a temporary table."""
-        table, paths = load.table, load.parts.paths
+        table, paths = load.table, load.files.paths
         rows = self._read(load, common_header(paths, table, action=action)) if paths else self._insert(table, ())
         self.execute(f'CREATE INDEX temp."dapkit_staged" ON {STAGING} ({listed(table.key)})')
         odd = self.query(f"SELECT {ORIGINALS} FROM {STAGING} WHERE {ORIGINALS} IS NOT NULL")
@@ -130,11 +130,11 @@ class SqliteDriver:
 
         What the most room gives counts.
         """
-        paths = list(map(str, load.parts.paths))
+        paths = list(map(str, load.files.paths))
         *less, most = (select_rows(load.table, header, paths, longest_line) for longest_line in LINE_SIZES)
         for select in less:
             with suppress(IntegrityError, BadValueError):
-                if (rows := self._insert(load.table, read_rows(select))) == load.parts.rows:
+                if (rows := self._insert(load.table, read_rows(select))) == load.files.rows:
                     return rows
         return self._insert(load.table, read_rows(most))
 
