@@ -1,9 +1,9 @@
-"""What a target has to offer so that its tables can be kept equal to the service.
+"""The interface of a target: a place whose tables are kept equal to the service's.
 
 A `Target` is an address; `open` returns a `TargetSession`, which is one connection, used by one thread at a time.
 `Capabilities` says what kind of target it is. Nothing here knows SQL: a session takes files, and keeps a table and its
 sync state. A load changes the table and its state together; after a crash either both are new or neither is (the one
-exception, MySQL's RENAME, is described in `dapkit.targets.sql.loader`). Sessions block; the caller brings the threads.
+exception, MySQL's RENAME, is described in `dapkit.targets.sql.loader`). Sessions block; the caller has threads.
 """
 
 from collections.abc import Mapping
@@ -83,13 +83,13 @@ class Merge(StrEnum):
 
 
 class Rebuild(StrEnum):
-    """How a table gets a schema into which it cannot be altered while it has rows."""
+    """How a table gets a schema that ALTER TABLE cannot give it while it has rows."""
 
     IN_PLACE = "in-place"
-    """Emptied (or dropped), given the new schema and filled again, in one transaction."""
+    """The table is emptied or dropped, gets the new schema and is loaded again, in one transaction."""
 
     RENAME = "rename"
-    """A new table is filled next to it and takes over its name."""
+    """A new table is loaded next to it and takes over its name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +104,8 @@ class Capabilities:
         staging: when rows are copied into a staging table.
         direct_load: whether an initial load can copy rows straight into the new table.
         merge: how staged rows are merged.
-        rebuild: how a table gets a schema into which it cannot be altered.
-        watermark_precision: to what watermarks are cut when they are saved.
+        rebuild: how a table gets a schema that ALTER TABLE cannot give it.
+        watermark_precision: the unit to which watermarks are rounded down when they are saved.
         unique_keys: whether tables have their key as a constraint.
     """
 
@@ -141,7 +141,7 @@ class SyncState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionCutoff:
-    """The rows to delete for their age: those whose date-time in a column is before a time (UTC)."""
+    """Which rows have expired: those whose date-time in a column is before a time (UTC)."""
 
     column: str
     before: datetime
@@ -153,10 +153,10 @@ class LoadOptions:
 
     Attributes:
         bad_values: what to do with values that the target cannot store.
-        side_file: where the originals of repaired values are written, one JSON object a line.
-        drop_columns: whether columns that the schema no longer has are dropped; by default they stay, nullable.
-        keep_missing: whether rows stay that a snapshot no longer has (logs outlive the service's 30 days).
-        expire: rows to delete for their age, after everything else.
+        side_file: where the originals of repaired values are written, one JSON object per line.
+        drop_columns: whether to drop columns that the schema no longer has; by default they are kept, nullable.
+        keep_missing: whether to keep rows that a snapshot no longer has (logs outlive the service's 30 days).
+        expire: which rows to delete because of their age, after everything else.
     """
 
     bad_values: BadValues = BadValues.REPAIR
@@ -222,9 +222,9 @@ class TableInfo:
     Attributes:
         state: its sync state.
         rows: how many it has, None where they were not counted.
-        bytes: its size, None where the target does not tell.
-        last: the last entry of its history, None if dapkit has done nothing yet.
-        kept_columns: columns that are not in its schema: kept when they left it, or the user's own.
+        bytes: its size, None where the target does not report it.
+        last: the last entry of its history, None if dapkit has never loaded it.
+        kept_columns: columns that are not in its schema: kept when they left it, or created by the user.
         table_dropped: whether the table no longer exists; nothing else is known then.
     """
 
@@ -259,7 +259,7 @@ class TargetSession(Protocol):
         """
 
     def require_version(self) -> None:
-        """Raise IncompatibleLayoutError if there are state tables of a version that is not supported."""
+        """Raise IncompatibleLayoutError if the state tables have an unsupported version."""
 
     def sync_states(self, namespace: str) -> dict[str, SyncState]:
         """Return the sync states of a namespace by table; empty if there are no state tables."""
@@ -337,7 +337,7 @@ class TargetSession(Protocol):
         """Return the managed tables; `count` decides whether their rows are counted."""
 
     def close(self) -> None:
-        """Close the connection; what was not committed is undone."""
+        """Close the connection; uncommitted changes are rolled back."""
 
 
 class Target(Protocol):
@@ -353,7 +353,7 @@ class Target(Protocol):
 
     @property
     def warning(self) -> str | None:
-        """What a user should know before anything is written there, if anything."""
+        """What a user should know before anything is written there; None for nothing."""
 
     @property
     def empty_substitute(self) -> Self | None:
@@ -367,12 +367,12 @@ class Target(Protocol):
 
 
 def concurrent_update(table: str) -> ConcurrentUpdateError:
-    """Return the error for a table that is no longer as it was when its load began."""
+    """Return the error for a table that has changed since its load began."""
     return ConcurrentUpdateError(f"Table {table} was changed by another process", table=table)
 
 
 def watermark_of(text: str) -> datetime:
-    """Return the service's watermark as a time in UTC, cut (never rounded up) to microseconds."""
+    """Return the service's watermark as a time in UTC, rounded down to microseconds."""
     time = datetime.fromisoformat(text)
     return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
 

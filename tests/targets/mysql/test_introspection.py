@@ -7,7 +7,7 @@ from tests.targets.planned_changes import altered, existing_table
 from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.model import Table
 from dapkit.targets.mysql.dialect import MySqlDialect
-from dapkit.targets.mysql.introspection import own_indexes
+from dapkit.targets.mysql.introspection import user_indexes
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
 
 DIALECT = MySqlDialect()
@@ -114,6 +114,6 @@ def test_user_created_indexes() -> None:
         '  KEY "two" ("b"(10),"c"),\n  KEY "fk_canvas__things_open" ("open"),\n  FULLTEXT KEY "words" ("d"),\n'
         '  CONSTRAINT "fk_canvas__things_open" FOREIGN KEY ("open") REFERENCES "x" ("id")\n) ENGINE=InnoDB'
     )
-    assert [index.definition for index in own_indexes(definition)] == [
+    assert [index.definition for index in user_indexes(definition)] == [
         'UNIQUE KEY "one" ("a")', 'KEY "two" ("b"(10),"c")', 'FULLTEXT KEY "words" ("d")',
     ]  # fmt: skip

@@ -6,7 +6,7 @@ from tests.support.table_schemas import INT32, TEXT, Node, table_of
 from dapkit.decode.tsv import Header
 from dapkit.errors import IntegrityError
 from dapkit.targets.mysql.dialect import MySqlDialect
-from dapkit.targets.mysql.load_data import Inserting, converted, load_data
+from dapkit.targets.mysql.load_data import InsertStatements, converted, load_data
 
 DIALECT = MySqlDialect()
 TABLE = table_of({"name": TEXT, "on": {"type": "boolean"}, "missing": INT32})
@@ -30,7 +30,7 @@ def test_load_data_into_a_table_with_meta_columns() -> None:
 
 
 def test_rows_of_an_insert() -> None:
-    inserting = Inserting(DIALECT, TABLE, HEADER, meta=False)
+    inserting = InsertStatements(DIALECT, TABLE, HEADER, meta=False)
     row = inserting.row(b"2024-01-01T00:00:00Z\tU\ttrue\t7\t\\N", lambda text: f"'{text}'")
     on = ON.format("'true'")
     assert row == f"({on}, '7', NULL)"

@@ -58,7 +58,7 @@ def test_a_connection_that_is_lost_has_no_state() -> None:
         ("permission denied for database college", "CREATE on the database"),
         ("permission denied for schema canvas", "USAGE and CREATE on the schema"),
         ("permission denied for table users", "SELECT, INSERT, UPDATE and DELETE"),
-        ("must be owner of table users", "its owner"),
+        ("must be owner of table users", "the owner"),
         ('permission denied to create temporary tables in database "college"', "TEMPORARY"),
         ("keine Berechtigung für Tabelle users", "the documentation of the database lists what is needed"),
     ],

@@ -58,7 +58,7 @@ def test_values_that_cannot_be_repaired_are_rejected_without_being_quoted(option
 def test_many_originals_are_written_in_batches_and_none_without_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(value_repairs, "_MOST_HELD", 2)
+    monkeypatch.setattr(value_repairs, "_MAX_BUFFERED_LINES", 2)
     side = tmp_path / "side.jsonl"
     noted = repairs(LoadOptions(side_file=side))
     for number in range(3):

@@ -35,7 +35,7 @@ _TYPES = {
 _AS_TEXT = frozenset(
     {TypeKind.INT16, TypeKind.INT32, TypeKind.INT64, TypeKind.TEXT, TypeKind.ENUM, TypeKind.DATE, TypeKind.UUID}
 )
-"""Kinds whose values as text are what the service writes; those of UUIDs with some help."""
+"""Kinds whose values as text are what the service writes; UUIDs need a conversion."""
 
 _WIDTH = re.compile(r"^(tinyint|smallint|int|bigint)\(\d+\)")
 _CHARSET = re.compile(r" character set [a-z0-9_]+ collate [a-z0-9_]+$", re.IGNORECASE)
@@ -73,7 +73,7 @@ def open_enums(table: Table) -> list[Column]:
 
 
 def plain_type(type_: str) -> str:
-    """Return a type without what the catalogues of different servers write differently."""
+    """Return a type in a form in which the catalogues of all servers agree."""
     plain = _WIDTH.sub(r"\1", _CHARSET.sub("", type_).strip())
     if plain.lower().startswith("enum"):
         return "enum" + plain[4:].replace(" ", "").replace("\\\\", "\\")
@@ -82,7 +82,7 @@ def plain_type(type_: str) -> str:
 
 
 def alters(before: ColumnType, after: ColumnType) -> bool:
-    """Whether a column's values, as they are kept, become those of another type."""
+    """Whether ALTER TABLE converts a column's stored values correctly into another type."""
     if not widens(before, after):
         return False
     if before.kind is after.kind or {before.kind, after.kind} <= JSON_KINDS:

@@ -9,7 +9,7 @@ from dapkit.targets.mysql.dialect import MySqlDialect
 from dapkit.targets.sql.dialect import full_name, identifier
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, RelationKind
 
-__all__ = ["MySqlCatalog", "own_indexes"]
+__all__ = ["MySqlCatalog", "user_indexes"]
 
 _INDEX = re.compile(r'^ +((?:UNIQUE |FULLTEXT |SPATIAL )?KEY (?!"fk_)("(?:[^"]|"")*").*?),?$', re.MULTILINE)
 """A line of SHOW CREATE TABLE. The indexes of foreign keys are created with these."""
@@ -42,7 +42,7 @@ class MySqlCatalog:
         self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
-        """Return what a name stands for."""
+        """Return what exists under a name."""
         rows = self._query(_KIND, (self._dialect.bare(namespace, table),))
         if not rows:
             return None
@@ -69,7 +69,7 @@ class MySqlCatalog:
         return ExistingTable(
             columns={column.name: column for column in found},
             key=tuple(each[0] for each in self._query(_KEY, (bare,))),
-            indexes=tuple(own_indexes(definition)),
+            indexes=tuple(user_indexes(definition)),
         )
 
     def layout(self, table: Table) -> Layout:
@@ -93,6 +93,6 @@ class MySqlCatalog:
         return [f"DROP TABLE IF EXISTS {identifier(lookup)}" for lookup in lookups]
 
 
-def own_indexes(definition: str) -> list[ExistingIndex]:
-    """Return the user's indexes as ALTER TABLE adds them, from what SHOW CREATE TABLE says."""
+def user_indexes(definition: str) -> list[ExistingIndex]:
+    """Return the user's indexes as ALTER TABLE adds them, from the output of SHOW CREATE TABLE."""
     return [ExistingIndex(name=name, definition=index) for index, name in _INDEX.findall(definition)]

@@ -1,4 +1,4 @@
-"""Copies the files of one load into one table: as they are if possible, with every value checked where that fails."""
+"""Copies the files of one load into one table: unchanged if possible, with every value checked if that fails."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ __all__ = ["CopyLoader"]
 
 
 class _ForeignEscapeError(Exception):
-    """A file has an escape that COPY reads in another way."""
+    """A file has an escape that COPY reads differently."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class CopyLoader:
 
     def _copy_file(self, path: Path) -> int:
         copying = CopySql(self.dialect, self.load.table, self.header)
-        # Nearly all files go the quick way. A savepoint for each file lets the others stay if one has to be read again.
+        # Nearly all files are copied the quick way. A savepoint per file means that only a failing file is read again.
         try:
             with self.connection.transaction():
                 return self._quickly(copying, path)
@@ -72,12 +72,12 @@ class CopyLoader:
                 self._blame(copying)
             raise
 
-    def _note_nul(self, names: Header, line: list[bytes], place: int) -> None:
+    def _note_nul(self, names: Header, line: list[bytes], index: int) -> None:
         columns = dict(zip(names.columns, line, strict=True))
         key = {
             column.name: decode_field(columns[column.name]) for column in self.load.table.key if column.name in columns
         }
-        self.repairs.note(names.columns[place] or names.names[place], key, decode_field(line[place]) or "")
+        self.repairs.note(names.columns[index] or names.names[index], key, decode_field(line[index]) or "")
 
     def _note_repairs(self, copying: CopySql) -> None:
         """Note every value that is repaired."""
@@ -120,7 +120,7 @@ def _native_blocks(path: Path) -> Iterator[bytes]:
 
 
 def _repaired_blocks(path: Path, names: Header, note: Callable[[Header, list[bytes], int], None]) -> Iterator[bytes]:
-    """Yield the lines of a file as COPY reads them; fields with NUL characters are noted."""
+    """Yield the lines of a file in the form that COPY reads; fields with NUL characters are noted."""
     for block in row_blocks(path):
         if not has_non_copy_escape(block):
             yield block
@@ -132,9 +132,9 @@ def _repaired_blocks(path: Path, names: Header, note: Callable[[Header, list[byt
 def _repaired_line(line: bytes, names: Header, note: Callable[[Header, list[bytes], int], None]) -> bytes:
     if not has_non_copy_escape(line):
         return line
-    there = split_fields(line)
-    whole = len(there) == len(names.names)  # COPY rejects a line that is not
-    for place, field in enumerate(there):
-        if whole and "\0" in (decode_field(field) or ""):
-            note(names, there, place)
-    return b"\t".join(map(copy_field, there))
+    fields = split_fields(line)
+    complete = len(fields) == len(names.names)  # COPY rejects a line that is not
+    for index, field in enumerate(fields):
+        if complete and "\0" in (decode_field(field) or ""):
+            note(names, fields, index)
+    return b"\t".join(map(copy_field, fields))

@@ -31,7 +31,7 @@ class ServerTarget:
 
     @property
     def empty_substitute(self) -> None:
-        """None: a server is there, or it cannot be reached."""
+        """None: opening a server target creates nothing."""
         return
 
     def open(self) -> SqlTargetSession:
@@ -73,7 +73,7 @@ class FileTarget:
 
 
 def _is_missing(path: Path) -> bool:
-    """Whether there is no file. One that cannot be accessed is there: opening it tells what is wrong."""
+    """Whether there is no file. An inaccessible file is not missing: opening it reports the error."""
     try:
         path.stat()
     except FileNotFoundError:

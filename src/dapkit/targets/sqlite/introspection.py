@@ -10,8 +10,10 @@ from dapkit.targets.sqlite.dialect import SqliteDialect, table_words
 
 __all__ = ["SqliteCatalog"]
 
-# The indexes of keys have no statement of their own.
-_OWN = "SELECT name, sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL"
+# The indexes of keys have no statement, so only indexes and triggers of the user are selected.
+_USER_CREATED = (
+    "SELECT name, sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL"
+)
 _SIZE = """
 SELECT sum(pgsize) FROM dbstat WHERE aggregate = 1 AND name IN (SELECT name FROM sqlite_master WHERE tbl_name = ?)
 """
@@ -33,7 +35,7 @@ class SqliteCatalog:
         self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
-        """Return what a name stands for."""
+        """Return what exists under a name."""
         rows = self._query("SELECT type FROM sqlite_master WHERE name = ?", (self._dialect.bare(namespace, table),))
         if not rows:
             return None
@@ -48,7 +50,9 @@ class SqliteCatalog:
         ]
         return ExistingTable(
             columns={column.name: column for column in columns},
-            indexes=tuple(ExistingIndex(name=each, definition=sql) for each, sql in self._query(_OWN, (name,))),
+            indexes=tuple(
+                ExistingIndex(name=each, definition=sql) for each, sql in self._query(_USER_CREATED, (name,))
+            ),
         )
 
     def layout(self, table: Table) -> Layout:
@@ -61,7 +65,7 @@ class SqliteCatalog:
         return {*lines, *((word,) for word in table_words(definitions[0][0]))}
 
     def size(self, namespace: str, table: str) -> int | None:
-        """Return the bytes of a table with its indexes, where SQLite was built with what tells them."""
+        """Return the bytes of a table with its indexes, None where SQLite was built without dbstat."""
         try:
             rows = self._query(_SIZE, (self._dialect.bare(namespace, table),))
         except TargetError:
