@@ -1,4 +1,4 @@
-"""MySQL and MariaDB keep the contract, on a MariaDB of our own, or on the server that DAPKIT_TEST_MYSQL names."""
+"""The contract on a private MariaDB server, or on the MySQL or MariaDB server that DAPKIT_TEST_MYSQL names."""
 
 import pytest
 from tests.contract.database_fixture import DatabaseFixture
@@ -7,7 +7,7 @@ from tests.contract.suite import SqlTargetContract
 from tests.contract.table_fixture import SqlTableFixture
 
 ACTIONS = ["initial_load", "apply_increment", "full_refresh", "alter"]
-"""What is rebuilt is altered in its rows' sight too: tests/targets/mysql has it."""
+"""A rebuild commits in between, so tests/targets/mysql tests its interruption."""
 
 
 @pytest.mark.server
@@ -16,7 +16,7 @@ class TestMySql(SqlTargetContract):
     def database(self, mysql_url: str) -> DatabaseFixture:
         return MySqlFixture(mysql_url)
 
-    @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key refuses the same one twice
+    @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key rejects the same version twice
     def test_sync_state_with_two_versions_is_rejected_unchanged(
         self, fixture: SqlTableFixture, versions: tuple[int, ...]
     ) -> None:

@@ -1,4 +1,4 @@
-"""PostgreSQL keeps the contract."""
+"""The contract on PostgreSQL."""
 
 import pytest
 from tests.contract.database_fixture import DatabaseFixture
@@ -13,7 +13,7 @@ class TestPostgres(SqlTargetContract):
     def database(self, postgres_url: str) -> DatabaseFixture:
         return PostgresFixture(postgres_url)
 
-    @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key refuses the same one twice
+    @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key rejects the same version twice
     def test_sync_state_with_two_versions_is_rejected_unchanged(
         self, fixture: SqlTableFixture, versions: tuple[int, ...]
     ) -> None:

@@ -226,7 +226,7 @@ def test_a_namespace_cannot_lead_outside_the_folder(tmp_path: Path, namespace: s
 
 
 def test_files_of_abandoned_jobs_are_deleted_when_their_successor_is_complete(tmp_path: Path) -> None:
-    fake = service(tables={"users": 40}, faults=Faults(gone=0.5), job_seconds=0.0, seed=3)
+    fake = service(tables={"users": 40}, faults=Faults(job_not_found=0.5), job_seconds=0.0, seed=3)
     result = run(fake, options(tmp_path))
     while result.failed:
         result = run(fake, options(tmp_path))
@@ -249,7 +249,7 @@ def test_a_damaged_manifest_is_reported_and_written_again(tmp_path: Path) -> Non
 PROBABILITY = st.sampled_from([0.0, 0.05, 0.3])
 FAULTS = st.builds(
     Faults, api=st.just(0.0), failed_job=PROBABILITY, cut=PROBABILITY, corrupt=PROBABILITY,
-    refused=PROBABILITY, gone=st.sampled_from([0.0, 0.02]),
+    refused=PROBABILITY, job_not_found=st.sampled_from([0.0, 0.02]),
 )  # fmt: skip
 
 

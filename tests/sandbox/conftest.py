@@ -59,7 +59,7 @@ class FakeData:
 
 
 class FakeTime:
-    """A clock in seconds that stands still until a test moves it."""
+    """A clock in seconds that only a test advances."""
 
     def __init__(self) -> None:
         self.now = START_MS / 1000 + 3600

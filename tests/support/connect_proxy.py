@@ -1,4 +1,4 @@
-"""A CONNECT proxy that also resolves a host name nobody else knows, for tests of proxies."""
+"""A CONNECT proxy that also resolves a host name that DNS does not know, for tests of proxies."""
 
 import asyncio
 from collections.abc import Iterator

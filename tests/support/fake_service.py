@@ -1,4 +1,4 @@
-"""The service in memory, in place of a session, with every fault that a test may want.
+"""A fake session on a service in memory, with every fault that a test may need.
 
 Jobs take a given time, objects are real gzip JSONL, and faults come from a seeded random source. `content` returns the
 correct bytes of an object, for comparison with files.
@@ -38,7 +38,7 @@ class Faults:
     cut: float = 0.0
     corrupt: float = 0.0
     refused: float = 0.0
-    gone: float = 0.0
+    job_not_found: float = 0.0
 
 
 @dataclass
@@ -126,7 +126,7 @@ class FakeService:
 
     async def poll(self, job_id: str) -> Job:
         self.asked["job"] += 1
-        if self.strikes(self.faults.gone):
+        if self.strikes(self.faults.job_not_found):
             self.jobs.pop(job_id, None)
         if self._expired(job_id):
             raise ExpiredError(f"no job {job_id}")
@@ -134,7 +134,7 @@ class FakeService:
 
     async def sign(self, object_ids: Sequence[str]) -> dict[str, str]:
         self.asked["url"] += 1
-        if self.strikes(self.faults.gone):
+        if self.strikes(self.faults.job_not_found):
             self.jobs.pop(object_ids[0].rsplit(".", 1)[0], None)
         if any(self._expired(each.rsplit(".", 1)[0]) for each in object_ids):
             raise ExpiredError("no object")
@@ -158,8 +158,8 @@ class FakeService:
         elif self.checksums:
             headers["x-amz-checksum-crc32"] = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
         if self.strikes(self.faults.corrupt):
-            place = self.random.randrange(len(body))
-            body = body[:place] + bytes([body[place] ^ 0x40]) + body[place + 1 :]
+            index = self.random.randrange(len(body))
+            body = body[:index] + bytes([body[index] ^ 0x40]) + body[index + 1 :]
         cut = self.strikes(self.faults.cut)
         if cut:
             body = body[: self.random.randrange(len(body))]
@@ -190,7 +190,7 @@ class FakeService:
 
 
 def as_session(fake: FakeService) -> Session:
-    """Return the fake as the session that it stands in for."""
+    """Return the fake with the type of a session."""
     return cast(Session, fake)
 
 

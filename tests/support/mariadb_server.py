@@ -32,20 +32,20 @@ _PASSWORD = "p@ss:w/rd#%"
 class MySqlServer:
     """A running server, by a connection string without a database.
 
-    `crash` has it end at once, without a word to its clients, and start again; None if the server is not ours.
+    `crash` kills it without closing its connections, and starts it again; None if the tests did not start it.
     """
 
     crash: Callable[[], None] | None = None
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        place = urlsplit(self.url)
-        self.host, self.port = place.hostname or "localhost", place.port or 3306
-        self.user, self.password = unquote(place.username or "root"), unquote(place.password or "")
+        address = urlsplit(self.url)
+        self.host, self.port = address.hostname or "localhost", address.port or 3306
+        self.user, self.password = unquote(address.username or "root"), unquote(address.password or "")
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """Yield the connection string of a new, empty database, which is gone afterwards."""
+        """Yield the connection string of a new, empty database, which is dropped afterwards."""
         name = f"dapkit_{os.getpid()}_{next(_NUMBERS)}"
         self.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
         try:
@@ -54,7 +54,7 @@ class MySqlServer:
             self.execute(f"DROP DATABASE {name}")
 
     def execute(self, *statements: str) -> None:
-        """Run statements as one who may do everything."""
+        """Run statements as the administrator."""
         with pymysql.connect(host=self.host, port=self.port, user=self.user, password=self.password) as connection:
             for statement in statements:
                 connection.cursor().execute(statement)
@@ -62,7 +62,7 @@ class MySqlServer:
 
 @contextmanager
 def named_or_private_server() -> Iterator[MySqlServer]:
-    """Yield a server; skip or fail the test when there is none."""
+    """Yield a server; skip or fail the test if there is none."""
     named = os.environ.get("DAPKIT_TEST_MYSQL")
     if named:
         yield MySqlServer(named)
@@ -72,7 +72,7 @@ def named_or_private_server() -> Iterator[MySqlServer]:
 
 
 class MariaDbServer(MySqlServer):
-    """A server of our own, in a temporary folder; what it does survives no power failure, which makes it quick."""
+    """A private server in a temporary folder; for speed, its data does not survive a power failure."""
 
     def __init__(self, *options: str) -> None:
         missing = [program for program in _PROGRAMS if shutil.which(program, path=_PATH) is None]
@@ -103,7 +103,7 @@ class MariaDbServer(MySqlServer):
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self) -> None:
-        """Start the server, again if need be, and wait until it answers."""
+        """Start the server and wait until it answers."""
         self._process = self._run(
             "mariadbd", f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self._folder}/socket",
             "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync",
@@ -134,7 +134,7 @@ class MariaDbServer(MySqlServer):
         path = shutil.which(program, path=_PATH)
         assert path is not None
         user = [f"--user={_USER}"] if os.geteuid() == 0 else []
-        # A server that starts removes the temporary tables that it finds, also those of others at work.
+        # A starting server removes all temporary tables that it finds, including those of running servers.
         resources = [f"--datadir={self._folder}/data", f"--tmpdir={self._folder}"]
         general = ["--no-defaults", *user, *resources, "--skip-name-resolve"]
         general += ["--innodb-log-file-size=16M"]

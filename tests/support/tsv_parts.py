@@ -1,8 +1,8 @@
-r"""TSV objects as the service writes them, from plain Python values, without any of the product's code.
+r"""TSV objects as the service writes them, from plain Python values, independent of the code under test.
 
 PostgreSQL's COPY text in gzip: a header, `\N` for null, escapes for what would break a line. Values are written by
-their Python type: times without zone are UTC, lists and dicts are JSON, a text is itself; so a text may also stand for
-what Python has no value for, such as a year of five digits.
+their Python type: naive times are in UTC, lists and dicts are JSON, and a text is written literally, so that it can be
+a value that Python cannot represent, such as a year of five digits.
 """
 
 import gzip
@@ -33,7 +33,7 @@ class Row:
 
 
 def deleted(ts: str = Row.ts, **key: object) -> Row:
-    """Return a row that says of a key that it is gone."""
+    """Return a row that marks a key as deleted."""
     return Row(key, ts, "D")
 
 
@@ -46,11 +46,11 @@ class Layout:
     members: int = 1
     last_newline: bool = True
     columns: Sequence[str] = field(default=())
-    """The columns in the files' order, when not all of the table in its own."""
+    """The columns of the files in order; empty for those of the table."""
 
 
 def write_parts(folder: Path, table: Table, rows: Sequence[Row], layout: Layout) -> DataFiles:
-    """Write the rows, dealt out over the files in turn, into new files of a folder."""
+    """Write the rows, distributed in turn, into new files of a folder."""
     number = next(number for number in count() if not list(folder.glob(f"part-{number:05}-*")))
     paths = []
     for index in range(layout.files):
@@ -89,7 +89,7 @@ def _float(value: float) -> str:
 
 
 def _datetime(value: datetime) -> str:
-    assert value.tzinfo is None, "times without zone stand for UTC"
+    assert value.tzinfo is None, "naive times are in UTC"
     precision = "milliseconds" if value.microsecond % 1000 == 0 else "microseconds"
     return value.isoformat(timespec=precision) + "Z"
 
@@ -106,4 +106,4 @@ _WRITERS: dict[type, Callable[..., str]] = {
     list: lambda value: json.dumps(value, ensure_ascii=False),
     dict: lambda value: json.dumps(value, ensure_ascii=False),
 }
-"""How a value is written, by its type; the more special type of two stands first."""
+"""How a value is written, by its type; a subtype comes before its base type."""

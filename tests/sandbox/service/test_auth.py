@@ -1,4 +1,4 @@
-"""Who gets a token, and which tokens are accepted."""
+"""Which logins get a token, and which tokens are accepted."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What DuckDB may use: a limit on its memory is kept, and what is larger than that is loaded all the same."""
+"""DuckDB keeps its memory limit, and loads larger than that succeed."""
 
 import gzip
 import shutil
@@ -27,8 +27,8 @@ def target(tmp_path: Path, **settings: str) -> FileTarget:
     return duckdb_file(tmp_path / "college.duckdb", settings)
 
 
-def made_by_duckdb(path: Path, rows: int) -> DataFiles:
-    """Write a file of many rows, whose texts cannot be packed, faster than Python could."""
+def write_with_duckdb(path: Path, rows: int) -> DataFiles:
+    """Write a file of many rows with incompressible texts, faster than Python could."""
     text = " || ".join(f"lpad(hash(i * 20 + {number})::VARCHAR, 20, '0')" for number in range(PIECES))
     columns = (
         f'\'2024-03-01T12:00:00.000Z\' AS "meta.ts", \'U\' AS "meta.action", i AS "key.id", {text} AS "value.body"'
@@ -47,7 +47,7 @@ def made_by_duckdb(path: Path, rows: int) -> DataFiles:
 @pytest.mark.timeout(300)
 def test_a_load_larger_than_the_memory_succeeds(tmp_path: Path) -> None:
     rows = 400_000
-    parts = made_by_duckdb(tmp_path / "rows.tsv.gz", rows)
+    parts = write_with_duckdb(tmp_path / "rows.tsv.gz", rows)
     assert rows * PIECES * 20 > (bytes_of(LIMIT) or 0), "the texts alone are more than the limit"
     scratch = tmp_path / "scratch"
     session = target(tmp_path, memory_limit=LIMIT, threads="2", temp_directory=str(scratch)).open()

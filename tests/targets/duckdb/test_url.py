@@ -1,4 +1,4 @@
-"""Addresses of DuckDB files, and what DuckDB may use."""
+"""URLs of DuckDB files with their settings."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""In which order a session works: rows first, then one transaction. Whether a server agrees the contract would show."""
+"""The order of statements: rows first, then one transaction. Only the contract suite could test a real server."""
 
 import json
 import re
@@ -274,7 +274,7 @@ def test_lookup_tables_distinguish_case_before_values_and_rows_are_added(tmp_pat
     assert on.copies[0].rows[0][-1] == "new"
 
 
-# What else a session does
+# Other methods of a session
 
 
 def test_state_tables_are_created_in_one_transaction() -> None:

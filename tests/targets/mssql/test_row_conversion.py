@@ -30,7 +30,7 @@ def read(
     required: bool = False,
     options: LoadOptions = LoadOptions(),  # noqa: B008, frozen
 ) -> tuple[list[Any], dict[str, int]]:
-    """Return what becomes of values as the service writes them, and what was repaired."""
+    """Return the converted values of rows as the service writes them, and the repairs."""
     table = table_of({"v": node}, required=["v"] if required else [])
     rows = [Row({"id": number, "v": value}) for number, value in enumerate(values)]
     parts = write_parts(folder, table, rows, Layout(action=True))
@@ -138,7 +138,7 @@ def test_a_value_of_an_enum_that_is_too_long_is_refused(tmp_path: Path) -> None:
         read(FAMILIES["open-enum"][0], ["é" * 129], tmp_path)
 
 
-# Databases whose collation is not of UTF-8
+# Databases whose collation is not UTF-8
 
 
 def test_a_text_beyond_the_code_page_is_repaired_never_silently(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The SQL of tables and of their later versions, word for word."""
+"""The SQL that creates and alters tables, word for word."""
 
 import pytest
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of

@@ -1,4 +1,4 @@
-"""What the server says, as an error that tells whether trying again makes sense."""
+"""Errors of the server become errors that show whether a retry can help."""
 
 import ssl
 

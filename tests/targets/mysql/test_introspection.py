@@ -1,4 +1,4 @@
-"""A table as it exists, whatever the sync state says of it."""
+"""Planning from the table as it exists, which may differ from its sync state."""
 
 import pytest
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of

@@ -1,4 +1,4 @@
-r"""LOAD DATA and INSERT, word for word: what means another thing to the server is converted."""
+r"""LOAD DATA and INSERT statements, word for word, with the conversions of values that the server reads differently."""
 
 import pytest
 from tests.support.table_schemas import INT32, TEXT, Node, table_of

@@ -1,4 +1,4 @@
-"""The target itself: how it connects, and what it says when it cannot."""
+"""Connecting to MySQL and MariaDB, and the errors when that fails."""
 
 import shutil
 import socket
@@ -28,7 +28,7 @@ def test_the_name_holds_no_secret() -> None:
 def test_an_unreachable_server() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]  # bound, but nobody listens
+        port = taken.getsockname()[1]  # bound, but not listening
         with pytest.raises(TargetUnreachableError) as caught:
             target_of(f"mysql://me:secret@127.0.0.1:{port}/college").open()
     assert "secret" not in caught.value.message

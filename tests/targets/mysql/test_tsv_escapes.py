@@ -1,4 +1,4 @@
-r"""What goes to LOAD DATA, byte for byte, and what is repaired on the way."""
+r"""The bytes that are sent to LOAD DATA, and the repairs of values."""
 
 from datetime import UTC, datetime
 

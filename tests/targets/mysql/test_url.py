@@ -1,4 +1,4 @@
-"""Connection strings are taken as the official client writes them; no error repeats a password."""
+"""Connection strings as the official client writes them; no error repeats a password."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The SQL by which texts become rows, word for word where a word matters."""
+"""The SQL that converts texts into rows."""
 
 from tests.support.table_schemas import INT32, TEXT, Node, table_of
 

@@ -1,4 +1,4 @@
-"""What the server says, as an error that tells whether trying again makes sense, and what to do."""
+"""Errors of the server become errors that show whether a retry can help, with hints."""
 
 import psycopg
 import pytest

@@ -1,4 +1,4 @@
-"""What PostgreSQL alone has: views in the way, enum types, lookup tables, rights, and values that COPY refuses."""
+"""Specific to PostgreSQL: views that block changes, enum types, lookup tables, privileges, values that COPY rejects."""
 
 import gzip
 import json
@@ -116,7 +116,7 @@ def views(fixture: SqlTableFixture) -> None:
 @pytest.mark.usefixtures("views")
 @pytest.mark.parametrize("action", ["apply_increment", "full_refresh", "rebuild"])
 def test_views_that_block_a_change_are_restored_unchanged(fixture: SqlTableFixture, action: str) -> None:
-    before = fixture.database.ask(_STATE)
+    before = fixture.database.query(_STATE)
     assert len(before) == 3
     if action == "apply_increment":
         fixture.apply_increment(WIDER, [ROWS[0] | {"size": 2**40}])
@@ -127,10 +127,10 @@ def test_views_that_block_a_change_are_restored_unchanged(fixture: SqlTableFixtu
             {"name": TEXT, "size": {"type": "integer", "format": "int16"}}, version=2, required=["size"]
         )
         fixture.full_refresh(narrower, ROWS)
-    after = fixture.database.ask(_STATE)
+    after = fixture.database.query(_STATE)
     assert after == before
-    assert fixture.database.ask("SELECT name FROM mine.names ORDER BY 1") == [("a",), ("b",)]
-    assert fixture.database.ask("SELECT count(*) FROM mine.sizes") == [(2,)]
+    assert fixture.database.query("SELECT name FROM mine.names ORDER BY 1") == [("a",), ("b",)]
+    assert fixture.database.query("SELECT count(*) FROM mine.sizes") == [(2,)]
 
 
 def test_a_view_that_cannot_be_restored_rolls_everything_back(fixture: SqlTableFixture) -> None:
@@ -145,7 +145,7 @@ def test_a_view_that_cannot_be_restored_rolls_everything_back(fixture: SqlTableF
     fixture.reopen()
     assert fixture.rows(TABLE) == ROWS
     assert fixture.state(TABLE).schema.version == 1
-    assert fixture.database.ask("SELECT half FROM mine.halves ORDER BY 1") == [(0,), (1,)]
+    assert fixture.database.query("SELECT half FROM mine.halves ORDER BY 1") == [(0,), (1,)]
 
 
 def test_other_objects_that_depend_on_a_view_are_named(fixture: SqlTableFixture) -> None:
@@ -162,9 +162,9 @@ def test_other_objects_that_depend_on_a_view_are_named(fixture: SqlTableFixture)
 def test_a_view_that_blocks_nothing_is_not_dropped(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, ROWS)
     fixture.database.execute("CREATE SCHEMA mine", f"CREATE VIEW mine.names AS SELECT name FROM {THINGS}")
-    before = fixture.database.ask("SELECT 'mine.names'::regclass::oid")
+    before = fixture.database.query("SELECT 'mine.names'::regclass::oid")
     fixture.apply_increment(table_of({"name": TEXT | {"maxLength": 5}, "size": INT32, "more": TEXT}, version=2), ROWS)
-    assert fixture.database.ask("SELECT 'mine.names'::regclass::oid") == before
+    assert fixture.database.query("SELECT 'mine.names'::regclass::oid") == before
 
 
 def test_a_rebuilt_table_keeps_its_identity_indexes_and_grants(fixture: SqlTableFixture) -> None:
@@ -174,14 +174,14 @@ def test_a_rebuilt_table_keeps_its_identity_indexes_and_grants(fixture: SqlTable
         f"GRANT SELECT ON {THINGS} TO PUBLIC",
     )
     state = f"SELECT oid, relacl::text, relnatts FROM pg_class WHERE oid = '{THINGS}'::regclass"
-    before = fixture.database.ask(state)
+    before = fixture.database.query(state)
     after = table_of({"name": INT32, "state": {"type": "string", "enum": ["x"]}}, version=2)
     row = {"id": 1, "name": 1, "state": "x"}
     fixture.full_refresh(after, [row])
-    fixture.holds(after, [row])
-    assert fixture.database.ask(state)[0][:2] == before[0][:2]
-    assert fixture.database.ask("SELECT 'canvas.mine'::regclass IS NOT NULL") == [(True,)]
-    assert fixture.database.ask(f"SELECT count(*) FROM pg_index WHERE indrelid = '{THINGS}'::regclass") == [(2,)]
+    fixture.assert_holds(after, [row])
+    assert fixture.database.query(state)[0][:2] == before[0][:2]
+    assert fixture.database.query("SELECT 'canvas.mine'::regclass IS NOT NULL") == [(True,)]
+    assert fixture.database.query(f"SELECT count(*) FROM pg_index WHERE indrelid = '{THINGS}'::regclass") == [(2,)]
 
 
 def test_user_created_triggers_run_with_the_usual_search_path(fixture: SqlTableFixture) -> None:
@@ -194,7 +194,7 @@ def test_user_created_triggers_run_with_the_usual_search_path(fixture: SqlTableF
         f"CREATE TRIGGER noted BEFORE INSERT ON {THINGS} FOR EACH ROW EXECUTE FUNCTION public.noted()",
     )
     fixture.apply_increment(TABLE, [{"id": 3}])
-    assert fixture.database.ask("SELECT id FROM public.notes") == [(3,)]
+    assert fixture.database.query("SELECT id FROM public.notes") == [(3,)]
 
 
 # Enums and lookup tables
@@ -205,17 +205,17 @@ def test_a_new_enum_value_is_used_in_the_load_that_adds_it(fixture: SqlTableFixt
     more: Node = {"type": "string", "enum": ["a", "b", "new", "__dap_unspecified__"]}
     after = table_of({"state": more}, version=2)
     fixture.apply_increment(after, [{"id": 2, "state": "new"}])
-    fixture.holds(after, [{"id": 1, "state": "a"}, {"id": 2, "state": "new"}])
+    fixture.assert_holds(after, [{"id": 1, "state": "a"}, {"id": 2, "state": "new"}])
 
 
 def test_new_values_of_an_open_enum_get_new_numbers_and_old_ones_keep_theirs(fixture: SqlTableFixture) -> None:
     table = table_of({"open": OPEN}, key={"id": INT32})
     fixture.initial_load(table, [{"id": 1, "open": "known"}, {"id": 2, "open": "new"}, {"id": 3, "open": "new"}])
     fixture.apply_increment(table, [{"id": 4, "open": "later"}, {"id": 5, "open": "known"}])
-    lookup = dict(fixture.database.ask("SELECT value, id FROM canvas.things__open"))
+    lookup = dict(fixture.database.query("SELECT value, id FROM canvas.things__open"))
     assert set(lookup) == {"known", "new", "later"}
     rows = [lookup[value] for value in ("known", "new", "new", "later", "known")]
-    assert [row[0] for row in fixture.database.ask(f"SELECT open FROM {THINGS} ORDER BY id")] == rows
+    assert [row[0] for row in fixture.database.query(f"SELECT open FROM {THINGS} ORDER BY id")] == rows
 
 
 def test_dropping_a_table_drops_its_dependants_and_nothing_else(fixture: SqlTableFixture) -> None:
@@ -223,9 +223,9 @@ def test_dropping_a_table_drops_its_dependants_and_nothing_else(fixture: SqlTabl
     other = table_of({"state": ENUM, "open": OPEN}, name="things__more")
     fixture.initial_load(other, [{"id": 1, "state": "b", "open": "y"}])
     fixture.session.drop("canvas", "things")
-    fixture.holds(other, [{"id": 1, "state": "b", "open": "y"}])
+    fixture.assert_holds(other, [{"id": 1, "state": "b", "open": "y"}])
     names = "SELECT typname FROM pg_type WHERE typnamespace = 'canvas'::regnamespace AND typtype = 'e'"
-    assert fixture.database.ask(names) == [("things__more__state",)]
+    assert fixture.database.query(names) == [("things__more__state",)]
 
 
 # Values
@@ -244,8 +244,8 @@ def test_only_the_file_with_a_bad_value_is_loaded_the_slow_way(fixture: SqlTable
     counts = fixture.session.initial_load(fixture.load(table, parts, LoadOptions(side_file=side)))
     assert counts.written == 3
     assert counts.repaired == {"name": 1, "at": 1, "states": 1}
-    told = [json.loads(line) for line in side.read_text().splitlines()]
-    assert {(line["key"]["id"], line["column"], line["value"]) for line in told} == {
+    lines = [json.loads(line) for line in side.read_text().splitlines()]
+    assert {(line["key"]["id"], line["column"], line["value"]) for line in lines} == {
         ("1", "name", "a\0b"),
         ("2", "at", "+12024-01-01T00:00:00Z"),
         ("2", "states", '["a", "unknown", null]'),
@@ -330,11 +330,11 @@ def test_a_missing_privilege_is_named(fixture: SqlTableFixture, postgres_url: st
     fixture.database.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
     parts = urlsplit(postgres_url)
     database = f"{parts.hostname}:{parts.port}{parts.path}"
-    poor = target_of(f"postgresql://{role}:secret@{database}").open()
+    unprivileged = target_of(f"postgresql://{role}:secret@{database}").open()
     with pytest.raises(TargetPermissionError) as caught:
-        poor.prepare("catalog", sandbox=False)
+        unprivileged.prepare("catalog", sandbox=False)
     assert "Grant" in caught.value.hint
-    poor.close()
+    unprivileged.close()
     fixture.database.execute(f"DROP ROLE {role}")
 
 
@@ -378,7 +378,7 @@ def test_a_comparison_needs_only_read_privileges(fixture: SqlTableFixture) -> No
     table = table_of({"color": ENUM, "kind": OPEN, "name": TEXT}, key={"code": ENUM})
     rows = [{"code": code, "color": "a", "kind": "known", "name": "x"} for code in ("a", "b")]
     fixture.initial_load(table, rows)
-    truth = ExpectedTable(
+    expected = ExpectedTable(
         actual=fixture.state(table), snapshot=fixture.load(table, fixture.files(table, rows[1:], action=False))
     )
     reader = f"dapkit_reader_{os.getpid()}"
@@ -390,13 +390,13 @@ def test_a_comparison_needs_only_read_privileges(fixture: SqlTableFixture) -> No
     )
     try:
         fixture.driver.execute(f"SET ROLE {reader}")
-        comparison = fixture.session.compare(truth)
+        comparison = fixture.session.compare(expected)
         fixture.driver.execute("RESET ROLE")
     finally:
         fixture.database.execute(f"DROP OWNED BY {reader}", f"DROP ROLE {reader}")
     assert comparison.extra_keys == (("a",),)
     assert comparison.compared == 1
-    assert fixture.database.ask("SELECT count(*) FROM pg_class WHERE relname = 'things'") == [(1,)]
+    assert fixture.database.query("SELECT count(*) FROM pg_class WHERE relname = 'things'") == [(1,)]
 
 
 def test_leftovers_of_a_table_dropped_by_the_official_client_do_not_prevent_a_load(fixture: SqlTableFixture) -> None:
@@ -409,8 +409,8 @@ def test_leftovers_of_a_table_dropped_by_the_official_client_do_not_prevent_a_lo
         "DELETE FROM instructure_dap.table_sync",
     )
     fixture.initial_load(table, [row, row | {"id": 2, "open": "known"}])
-    fixture.holds(table, [row, row | {"id": 2, "open": "known"}])
-    assert fixture.database.ask("SELECT value FROM canvas.things__open ORDER BY value") == [("else",), ("known",)]
+    fixture.assert_holds(table, [row, row | {"id": 2, "open": "known"}])
+    assert fixture.database.query("SELECT value FROM canvas.things__open ORDER BY value") == [("else",), ("known",)]
 
 
 def test_a_user_table_with_the_name_of_a_lookup_table_is_not_touched(fixture: SqlTableFixture) -> None:
@@ -419,5 +419,5 @@ def test_a_user_table_with_the_name_of_a_lookup_table_is_not_touched(fixture: Sq
     )
     with pytest.raises(TargetError):
         fixture.initial_load(table_of({"open": OPEN}), [{"id": 1, "open": "known"}])
-    assert fixture.database.ask("SELECT * FROM canvas.things__open") == [(7,)]
+    assert fixture.database.query("SELECT * FROM canvas.things__open") == [(7,)]
     assert fixture.session.sync_states("canvas") == {}

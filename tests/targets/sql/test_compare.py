@@ -1,4 +1,4 @@
-"""When two texts are the same JSON. That the SQL finds what differs, the contract proves on every database."""
+"""When two JSON texts are equal. The contract tests the SQL of comparisons on every database."""
 
 import pytest
 

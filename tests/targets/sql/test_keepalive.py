@@ -1,4 +1,4 @@
-"""Connections are watched by the system's own probes."""
+"""Connections have TCP keepalive."""
 
 import socket
 

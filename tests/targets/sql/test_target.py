@@ -1,4 +1,4 @@
-"""When there is nothing at the address of a file yet."""
+"""Targets whose file does not exist yet."""
 
 from collections.abc import Callable
 from pathlib import Path

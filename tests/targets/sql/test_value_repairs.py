@@ -1,4 +1,4 @@
-"""The originals of repaired values: counted, kept for their owner, or refused."""
+"""Repaired values are counted, their originals are kept for the owner, or the load is rejected."""
 
 import json
 import stat
@@ -35,11 +35,11 @@ def test_originals_are_counted_by_column_and_kept_for_their_owner(tmp_path: Path
         noted.save()
         assert noted.counts == {"a": 2, "b": 1}
     lines = [json.loads(line) for line in side.read_text(encoding="utf-8").splitlines()]
-    place = {"namespace": "canvas", "table": "things"}
+    table = {"namespace": "canvas", "table": "things"}
     assert lines[:3] == [
-        place | {"key": {"id": "1"}, "column": "a", "value": "x\0"},
-        place | {"key": {"id": "2"}, "column": "a", "value": "é"},
-        place | {"key": {"id": "2"}, "column": "b", "value": "secret"},
+        table | {"key": {"id": "1"}, "column": "a", "value": "x\0"},
+        table | {"key": {"id": "2"}, "column": "a", "value": "é"},
+        table | {"key": {"id": "2"}, "column": "b", "value": "secret"},
     ]
     assert lines[3:] == lines[:3]
     assert stat.S_IMODE(side.stat().st_mode) == 0o600

@@ -1,4 +1,4 @@
-"""What is SQLite's own: a file, one writer, what its tools read."""
+"""Specific to SQLite: a file, one writer at a time, values that its tools can read."""
 
 import sqlite3
 import threading
@@ -63,7 +63,7 @@ def test_a_long_write_by_another_process_is_reported_as_busy(
             fixture.apply_increment(TABLE, [{"id": 2}])
         other.execute("ROLLBACK")
     fixture.apply_increment(TABLE, [{"id": 2}])
-    fixture.holds(TABLE, [{"id": 1}, {"id": 2}])
+    fixture.assert_holds(TABLE, [{"id": 1}, {"id": 2}])
 
 
 def test_a_writer_is_waited_for(fixture: SqlTableFixture, file: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_writer_is_waited_for(fixture: SqlTableFixture, file: Path) -> None:
     fixture.apply_increment(TABLE, [{"id": 2}])
     timer.join()
     other.close()
-    fixture.holds(TABLE, [{"id": 1}, {"id": 2}])
+    fixture.assert_holds(TABLE, [{"id": 1}, {"id": 2}])
 
 
 def test_a_user_created_trigger_survives_a_rebuild(fixture: SqlTableFixture) -> None:
@@ -88,7 +88,7 @@ def test_a_user_created_trigger_survives_a_rebuild(fixture: SqlTableFixture) -> 
     fixture.full_refresh(narrower, [{"id": 1, "on": 5}])
     fixture.database.execute("DELETE FROM log")
     fixture.apply_increment(narrower, [{"id": 2}])
-    assert fixture.database.ask("SELECT id FROM log") == [(2,)]
+    assert fixture.database.query("SELECT id FROM log") == [(2,)]
 
 
 def test_the_size_is_listed_only_with_the_row_count(fixture: SqlTableFixture) -> None:
@@ -125,11 +125,11 @@ def test_only_a_table_with_the_layout_of_a_load_is_repaired(
     load = fixture.load(TABLE, fixture.files(TABLE, [{"id": 1}], action=False))
     if ours:
         fixture.session.repair(load)
-        fixture.holds(TABLE, [{"id": 1}])
+        fixture.assert_holds(TABLE, [{"id": 1}])
         return
     with pytest.raises(IncompatibleLayoutError):
         fixture.session.repair(load)
-    assert fixture.database.ask("SELECT id, name FROM canvas__things") == [(7, "mine")]
+    assert fixture.database.query("SELECT id, name FROM canvas__things") == [(7, "mine")]
 
 
 def test_a_file_of_another_format(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_rows_longer_than_the_first_buffer_are_loaded_once(fixture: SqlTableFixt
     rows = [{"id": number, "name": "x" * length} for number, length in enumerate(lengths)]
     assert fixture.initial_load(TABLE, rows).written == len(rows)
     sql = "SELECT length(name) FROM canvas__things ORDER BY id"
-    assert fixture.database.ask(sql) == [(length,) for length in lengths]
+    assert fixture.database.query(sql) == [(length,) for length in lengths]
 
 
 def test_a_row_longer_than_the_largest_buffer_is_rejected(
@@ -155,4 +155,4 @@ def test_a_row_longer_than_the_largest_buffer_is_rejected(
     for length in (3_000_000, 9_000_000):
         with pytest.raises(IntegrityError):
             fixture.initial_load(TABLE, [{"id": 1, "name": "x" * length}])
-    assert fixture.database.ask("SELECT name FROM sqlite_master WHERE name = 'canvas__things'") == []
+    assert fixture.database.query("SELECT name FROM sqlite_master WHERE name = 'canvas__things'") == []
