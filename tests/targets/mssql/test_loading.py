@@ -151,8 +151,8 @@ def test_an_existing_column_may_have_a_collation_of_its_own(tmp_path: Path) -> N
 def test_the_sync_state_is_stored_in_ascii(tmp_path: Path) -> None:
     on = connection(1)
     session(on).initial_load(load(tmp_path, [A]))
-    place = next(place for place, batch in enumerate(on.batches) if 'INTO "instructure_dap"."table_sync"' in batch)
-    *row, document = on.values[place]
+    index = next(index for index, batch in enumerate(on.batches) if 'INTO "instructure_dap"."table_sync"' in batch)
+    *row, document = on.values[index]
     assert row == ["canvas", "things", datetime(2024, 3, 1, 13, 0, 0, 123456), 1, "canvas", "things", "json"]
     assert document.isascii(), "no code page loses any of it"
 
@@ -164,7 +164,7 @@ def test_an_error_at_any_step_undoes_the_transaction(tmp_path: Path, step: str) 
     on = connection(1, **{step: rejection("42000", "No.")})
     with pytest.raises(TargetError, match=r"SQL Server says: No\."):
         session(on).initial_load(load(tmp_path, [A]))
-    released = next(place for place, batch in enumerate(on.batches) if "sp_releaseapplock" in batch)
+    released = next(index for index, batch in enumerate(on.batches) if "sp_releaseapplock" in batch)
     assert on.batches.index(ROLLBACK) < released
 
 
@@ -281,8 +281,8 @@ def test_state_tables_are_created_in_one_transaction() -> None:
     on = connection()
     session(on).prepare("canvas", sandbox=False)
     within = on.within()
-    lock = next(place for place, batch in enumerate(within) if "sp_getapplock" in batch)
-    assert lock < next(place for place, batch in enumerate(within) if "CREATE TABLE" in batch)
+    lock = next(index for index, batch in enumerate(within) if "sp_getapplock" in batch)
+    assert lock < next(index for index, batch in enumerate(within) if "CREATE TABLE" in batch)
     number = within.index('INSERT INTO "instructure_dap"."database_version" (version) VALUES (1)')
     assert within[number - 1].endswith("ON")
     assert within[number + 1].endswith("OFF")
