@@ -41,7 +41,7 @@ def test_a_plain_line_has_time_level_and_message() -> None:
     assert "\n" not in line
 
 
-def test_a_plain_line_holds_nothing_that_a_terminal_would_obey() -> None:
+def test_control_characters_are_escaped_in_plain_lines() -> None:
     assert logs.PlainFormatter().format(record("a\x1b[2J\nb")).endswith("a [2J b")
 
 
@@ -57,7 +57,7 @@ def test_a_json_line_has_the_fields_of_the_event() -> None:
 
 
 @pytest.mark.parametrize("formatter", [logs.PlainFormatter(), logs.JsonFormatter()])
-def test_a_trace_hides_what_a_foreign_exception_quotes(formatter: logging.Formatter) -> None:
+def test_secrets_in_foreign_exceptions_are_hidden_in_traces(formatter: logging.Formatter) -> None:
     error = RuntimeError("GET https://store.example/x?X-Amz-Signature=topsecret failed")
     made = record("It ended")
     made.exc_info = (RuntimeError, error, None)
@@ -103,11 +103,11 @@ EVENTS: list[tuple[Event, int, str]] = [
 
 
 @pytest.mark.parametrize(("event", "level", "message"), EVENTS)
-def test_events_are_sentences(event: Event, level: int, message: str) -> None:
+def test_events_become_sentences(event: Event, level: int, message: str) -> None:
     assert logs.describe(event)[:2] == (level, message)
 
 
-def test_the_beginning_says_what_is_continued() -> None:
+def test_the_first_line_tells_whether_a_run_is_resumed() -> None:
     query = Query(format=Format.PARQUET)
     event = RunStarted(
         namespace="canvas", tables=("a", "b"), query=query, output=Path("out"), continued=7500.0, sandbox=True
@@ -119,7 +119,7 @@ def test_the_beginning_says_what_is_continued() -> None:
     )
 
 
-def test_an_increment_is_called_changes() -> None:
+def test_an_increment_is_described_as_changes() -> None:
     event = RunStarted(
         namespace="canvas",
         tables=("a",),
@@ -132,7 +132,7 @@ def test_an_increment_is_called_changes() -> None:
     assert logs.run_text(event) == "canvas: changes of 1 table as csv into out"
 
 
-def test_a_whole_table_says_what_it_is(table_result: Callable[..., TableResult]) -> None:
+def test_the_line_of_a_complete_table_describes_it(table_result: Callable[..., TableResult]) -> None:
     level, message, fields = logs.describe(TableCompleted(result=table_result(reused=True)))
     assert level == logging.INFO
     assert message == (
@@ -143,13 +143,13 @@ def test_a_whole_table_says_what_it_is(table_result: Callable[..., TableResult])
     assert bare == "courses: complete, 2 files, 1.50 kB, until u, verified: CRC"
 
 
-def test_an_error_brings_its_fields() -> None:
+def test_an_error_is_logged_with_its_fields() -> None:
     error = ServerError("It is 503", uuid="u-1", job_id="j-1")
     _, _, fields = logs.describe(TableFailed(table="a", error=error))
     assert {"table": "a", "code": "server", "uuid": "u-1", "job_id": "j-1"}.items() <= fields.items()
 
 
-def test_a_long_download_shows_life_every_half_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_long_download_is_logged_every_half_minute(caplog: pytest.LogCaptureFixture) -> None:
     times = iter([0.0, 10.0, 29.0, 31.0, 40.0, 62.0])
     log = logs.EventLog(logging.getLogger("test-of-life"), clock=lambda: next(times))
     with caplog.at_level(logging.INFO, logger="test-of-life"):
@@ -158,7 +158,7 @@ def test_a_long_download_shows_life_every_half_minute(caplog: pytest.LogCaptureF
     assert [entry.getMessage().split("; ")[-1] for entry in caplog.records] == ["3.00 kB received", "5.00 kB received"]
 
 
-def test_a_log_file_is_made_with_its_folder_and_takes_any_name(tmp_path: Path) -> None:
+def test_a_log_file_is_created_with_its_folder_and_can_have_any_name(tmp_path: Path) -> None:
     told: list[str] = []
     handler = logs.LogFile(tmp_path / "new" / "dap.log", told.append)
     handler.handle(record("a name that is no text: caf\udce9"))
@@ -167,13 +167,13 @@ def test_a_log_file_is_made_with_its_folder_and_takes_any_name(tmp_path: Path) -
     assert told == []
 
 
-def test_a_log_file_that_cannot_be_is_an_output_error(tmp_path: Path) -> None:
+def test_a_log_file_that_cannot_be_created_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="log file"):
         logs.LogFile(tmp_path, lambda _: None)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
-def test_a_log_file_that_is_full_is_told_once_and_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_under_the_log_file_is_reported_once_and_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     told: list[str] = []
     handler = logs.LogFile(Path("/dev/full"), told.append)
     for _ in range(3):
@@ -184,7 +184,7 @@ def test_a_log_file_that_is_full_is_told_once_and_stops_nothing(capsys: pytest.C
     assert capsys.readouterr().err == ""
 
 
-def test_a_fault_of_our_own_in_a_log_line_is_not_hidden(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bug_in_a_log_call_is_not_hidden(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = record("%d")
     wrong.args = ("no number",)
     for handler in (logs.LogFile(tmp_path / "log", lambda _: None), logs.ConsoleHandler()):

@@ -44,7 +44,7 @@ def test_a_run_begins_with_all_tables_waiting() -> None:
     assert tally.files() == (0, 2, True)
 
 
-def test_tables_move_through_their_states(table_result: Callable[..., TableResult]) -> None:
+def test_tables_move_through_their_phases(table_result: Callable[..., TableResult]) -> None:
     tally = tally_of(
         began("a", "b", "c", "d"),
         TablePhaseChanged(table="a", phase=TablePhase.RUNNING),
@@ -73,17 +73,17 @@ def test_totals_are_estimates_until_every_job_is_complete(table_result: Callable
     assert tally.files() == (2, 5, False)
 
 
-def test_bytes_are_counted_by_table_and_in_all() -> None:
+def test_bytes_are_counted_per_table_and_in_total() -> None:
     tally = tally_of(began("a", "b"), BytesReceived(table="a", count=5), BytesReceived(table="b", count=7))
     assert (tally.bytes, tally.tables["a"].bytes, tally.tables["b"].bytes) == (12, 5, 7)
 
 
-def test_what_came_before_the_run_was_known_is_kept() -> None:
+def test_events_before_the_start_of_the_run_are_kept() -> None:
     tally = tally_of(BytesReceived(table="a", count=5), began("a"))
     assert tally.tables["a"].bytes == 5
 
 
-def test_a_sentence_says_how_far_it_is(table_result: Callable[..., TableResult]) -> None:
+def test_the_progress_can_be_written_as_one_sentence(table_result: Callable[..., TableResult]) -> None:
     tally = tally_of(
         began("a", "b"),
         TableCompleted(result=table_result("a", files=2)),

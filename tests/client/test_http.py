@@ -342,7 +342,7 @@ class TestTls:
         with pytest.raises(errors.TlsError, match=r"TLS connection to .* failed"):
             run(work())
 
-    def test_a_broken_handshake_may_be_retried(self) -> None:
+    def test_a_broken_handshake_is_retryable(self) -> None:
         async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
 

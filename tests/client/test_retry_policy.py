@@ -141,7 +141,7 @@ class TestFailures:
 
 class TestRateLimits:
     @pytest.mark.parametrize("as_date", [False, True])
-    def test_a_429_is_obeyed(
+    def test_a_429_is_respected(
         self, use: Any, service: Any, clock: VirtualClock, retries: Retries, as_date: bool
     ) -> None:
         # the service's clock is an hour behind ours, which must not matter
@@ -152,7 +152,7 @@ class TestRateLimits:
         assert service.times == [0, pytest.approx(45, abs=0.5)]
         assert [error.code for error, _, _ in retries] == ["rate-limited"]
 
-    def test_a_429_holds_the_others_too_and_costs_them_nothing(self, use: Any, service: Any) -> None:
+    def test_a_429_delays_the_other_requests_without_using_up_their_attempts(self, use: Any, service: Any) -> None:
         service.answers = [refusal(429, Retry_After="100")]
 
         async def work(session: Session) -> None:
@@ -163,7 +163,7 @@ class TestRateLimits:
         assert service.times[0] == 0
         assert min(service.times[1:]) == 100
 
-    def test_a_service_that_keeps_budgets_is_got_along_with_at_any_pace(self, use: Any, service: Any) -> None:
+    def test_any_pace_succeeds_against_a_service_that_enforces_budgets(self, use: Any, service: Any) -> None:
         """It allows five in a minute, as the real one; hundreds come at once."""
         admitted: list[float] = []
 

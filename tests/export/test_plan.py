@@ -100,7 +100,7 @@ def test_after_a_partly_failed_run_stale_tables_are_requested_again() -> None:
     assert again(state(ended=False, a=stale, b=FAILED)) == [], "an interrupted run keeps it"
 
 
-def test_a_table_to_be_requested_again_is_requested_even_if_the_resumed_run_is_interrupted() -> None:
+def test_a_reset_table_is_requested_even_if_the_resumed_run_is_interrupted() -> None:
     stale = replace(COMPLETE, job=complete("old", at="2023-11-14T17:00:00Z"))
     run = state(ended=True, a=stale, b=replace(FAILED, abandoned=("g",)))
     for entry in tables_to_reset(run, NOW, {}):
@@ -141,7 +141,7 @@ def test_results_of_a_sandbox_age_by_the_wall_clock() -> None:
     assert again(state(ended=True, service="sandbox:", a=old, b=FAILED)) == []
 
 
-def test_a_complete_job_that_is_about_to_expire_is_waited_out() -> None:
+def test_a_complete_job_about_to_expire_is_resubmitted_after_its_expiry() -> None:
     dying = replace(OPEN, job=replace(complete("k"), expires_at=NOW + 10), seen_at=NOW - 36_000)
     taken = plan(state(ended=False, a=COMPLETE, b=dying))["b"]
     assert decide(taken.record, NOW) == Wait(NOW + 11)
@@ -184,7 +184,7 @@ PROGRESS = st.sampled_from([COMPLETE, OPEN, FAILED, TableProgress()])
 
 
 @given(PROGRESS, PROGRESS, st.booleans())
-def test_every_table_gets_one_step_and_only_complete_ones_are_reused(
+def test_every_table_has_one_step_and_only_complete_tables_are_reused(
     a: TableProgress, b: TableProgress, ended: bool
 ) -> None:
     steps = plan(state(ended=ended, a=a, b=b))

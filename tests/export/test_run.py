@@ -184,7 +184,7 @@ def test_a_partly_failed_run_is_resumed(tmp_path: Path) -> None:
     assert fake.asked["list"] == 1, "the tables of the run are known"
 
 
-def test_tables_to_be_requested_again_are_even_if_the_resumed_run_is_killed_early(tmp_path: Path) -> None:
+def test_reset_tables_are_requested_even_if_the_resumed_run_is_killed_early(tmp_path: Path) -> None:
     fake = service()
     wanted = options(tmp_path, tables=("users", "nosuch"))
     assert run(fake, wanted).done[0].job_id == "users-0"

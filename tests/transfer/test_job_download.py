@@ -148,7 +148,7 @@ def test_an_unreadable_file_is_downloaded_again(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("obstacle", ["job_users-0", "job_users-0/users-0.0.jsonl.gz"])
-def test_an_obstacle_for_one_table_does_not_stop_the_others(tmp_path: Path, obstacle: str) -> None:
+def test_a_blocked_path_of_one_table_does_not_stop_the_others(tmp_path: Path, obstacle: str) -> None:
     fake = FakeService(clock=VirtualClock(), tables_objects={"users": 1, "courses": 1})
     if "/" in obstacle:
         (tmp_path / obstacle).mkdir(parents=True)

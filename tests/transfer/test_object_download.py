@@ -55,7 +55,7 @@ def test_only_progress_beyond_the_furthest_byte_restarts_the_timeout() -> None:
     assert retries.history.seconds == 1.5
 
 
-def test_corruption_refusals_and_permanent_errors_are_limited() -> None:
+def test_corruption_rejections_and_permanent_errors_are_limited() -> None:
     assert len(attempts(IntegrityError("x"))) == MOST_CORRUPT - 1
     refused = attempts(RefusedUrlError("x"))
     assert refused[0] == RetryDownload(0.0, fresh_url=True), "most likely it had expired"
@@ -135,7 +135,7 @@ def test_a_busy_store_delays_only_the_requested_object(tmp_path: Path) -> None:
     assert store.opened[-2] < 30 <= store.opened[-1]
 
 
-def test_refusals_are_counted_again_from_zero_after_progress() -> None:
+def test_rejections_are_counted_from_zero_after_progress() -> None:
     retries = RetryState(RetryPolicy())
     for total in range(1, 50):
         again = retries.next(Failure(error=RefusedUrlError("x")), 0.0, 0.0)
@@ -144,7 +144,7 @@ def test_refusals_are_counted_again_from_zero_after_progress() -> None:
 
 
 @pytest.mark.parametrize("status", [403, 404, 408, 409, 425, 500, 503])
-def test_temporary_refusals_of_the_store_are_retried(tmp_path: Path, status: int) -> None:
+def test_temporary_rejections_by_the_store_are_retried(tmp_path: Path, status: int) -> None:
     fake = FakeService(clock=VirtualClock(), tables_objects={"users": 1}, job_seconds=0.0, refusals=[status] * 3)
     result = exported(fake, wanted(tmp_path))
     assert result.failed == ()
@@ -220,7 +220,7 @@ def store(verification: str, *, stops: bool) -> ParquetStore:
 
 @pytest.mark.parametrize("hole", [False, True])
 @pytest.mark.parametrize(("verification", "continued"), [("checksum", True), ("page CRCs", True), ("none", False)])
-def test_an_interrupted_parquet_file_is_continued_only_if_a_hole_in_it_would_be_found(
+def test_an_interrupted_parquet_file_is_resumed_only_if_gaps_would_be_detected(
     tmp_path: Path, verification: str, continued: bool, hole: bool
 ) -> None:
     fake = store(verification, stops=True)
@@ -241,7 +241,7 @@ def test_an_interrupted_parquet_file_is_continued_only_if_a_hole_in_it_would_be_
 
 @pytest.mark.parametrize("verification", ["checksum", "page CRCs", "none"])
 @pytest.mark.parametrize("hole", [False, True])
-def test_an_unrecorded_parquet_file_is_kept_only_if_a_hole_in_it_would_be_found(
+def test_an_unrecorded_parquet_file_is_kept_only_if_gaps_would_be_detected(
     tmp_path: Path, verification: str, hole: bool
 ) -> None:
     fake = store(verification, stops=False)

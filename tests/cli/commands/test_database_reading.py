@@ -30,7 +30,7 @@ Dap = Callable[..., Any]
         (("reconcile",), "usres*", 30),
     ],
 )
-def test_commands_that_only_read_create_no_file(
+def test_read_only_commands_create_no_file(
     db: Dap,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

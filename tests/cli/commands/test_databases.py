@@ -203,7 +203,7 @@ def test_a_manually_dropped_table_is_reported_and_loaded_again(loaded: Dap, file
 
 
 @pytest.mark.parametrize("answer", [True, False])
-def test_a_person_is_asked_before_tables_are_dropped(db: Dap, monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
+def test_dropdb_asks_for_confirmation_on_a_terminal(db: Dap, monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
     asked: list[str] = []
     dropped: list[tuple[str, ...]] = []
 
@@ -226,7 +226,7 @@ def test_a_person_is_asked_before_tables_are_dropped(db: Dap, monkeypatch: pytes
     assert (len(asked), len(dropped)) == (1, 3 if answer else 2)
 
 
-def test_for_scripts_the_list_is_what_the_official_client_prints(loaded: Dap) -> None:
+def test_the_non_interactive_list_equals_that_of_the_official_client(loaded: Dap) -> None:
     db = loaded
     line, _ = json.loads(db("listdb", "--omit-not-replicated", "--non-interactive").out)
     assert list(line) == ["name", "timestamp", "staleness", "schema", "command", "records"]
@@ -301,7 +301,7 @@ def test_without_a_home_folder_the_staging_folder_must_be_set(db: Dap, monkeypat
     assert "--stage or DAP_STAGE" in refused.err
 
 
-def test_success_may_be_silent_and_failure_is_not(db: Dap) -> None:
+def test_quiet_silences_success_but_not_failure(db: Dap) -> None:
     silent = ("--no-log-to-console", "--non-interactive")
     done = db("sync", *silent, tables="wikis")
     assert (done.code, done.out, done.err) == (0, "", "")

@@ -18,7 +18,7 @@ def taken(dap: Callable[..., Any]) -> Path:
     return job
 
 
-def test_what_is_whole_is_said_to_be(taken: Path, dap: Callable[..., Any]) -> None:
+def test_complete_folders_are_reported_as_complete(taken: Path, dap: Callable[..., Any]) -> None:
     outcome = dap("verify", "out")
     assert (outcome.code, outcome.out) == (0, "")
     assert "no problems found" in outcome.err
@@ -32,7 +32,7 @@ def test_what_is_whole_is_said_to_be(taken: Path, dap: Callable[..., Any]) -> No
     }
 
 
-def test_each_thing_wrong_is_a_line(taken: Path, dap: Callable[..., Any]) -> None:
+def test_each_problem_is_one_line(taken: Path, dap: Callable[..., Any]) -> None:
     (part,) = taken.glob("part-*")
     content = bytearray(part.read_bytes())
     content[len(content) // 2] ^= 1
@@ -47,14 +47,14 @@ def test_each_thing_wrong_is_a_line(taken: Path, dap: Callable[..., Any]) -> Non
     assert {problem["path"] for problem in made["problems"]} == {str(part), str(taken / "stranger")}
 
 
-def test_a_result_without_manifest_is_no_proof(taken: Path, dap: Callable[..., Any]) -> None:
+def test_a_folder_without_manifest_is_not_verified(taken: Path, dap: Callable[..., Any]) -> None:
     (taken / ".manifest.json").unlink()
     outcome = dap("verify", "out")
     assert outcome.code == 46
     assert "has no manifest" in outcome.err
 
 
-def test_an_empty_folder_is_no_proof(dap: Callable[..., Any]) -> None:
+def test_an_empty_folder_is_an_error(dap: Callable[..., Any]) -> None:
     Path("empty").mkdir()
     assert dap("verify", "empty").code == 46
 
