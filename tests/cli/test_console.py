@@ -20,7 +20,7 @@ BEGAN = RunStarted(
     tables=("a",),
     query=Query(format=Format.CSV),
     output=Path("out"),
-    continued=None,
+    resumed_age=None,
     sandbox=False,
 )
 EVENTS = (

@@ -163,13 +163,13 @@ def preview_of(**fields: Any) -> Preview:
         "tables": ("courses", "users"),
         "complete": (),
         "since": {},
-        "continued": None,
+        "resumed_age": None,
     }
     return Preview(**{**defaults, **fields})
 
 
 def test_a_dry_run_shows_what_would_be_requested(engine: Engine, dap: Callable[..., Any]) -> None:
-    engine.seen = preview_of(complete=("users",), continued=65.0)
+    engine.seen = preview_of(complete=("users",), resumed_age=65.0)
     outcome = dap(*SNAPSHOT, "--dry-run")
     assert (outcome.code, outcome.out) == (0, "courses\n")
     assert "interrupted 1m 5s ago" in outcome.err

@@ -110,7 +110,7 @@ def test_events_become_sentences(event: Event, level: int, message: str) -> None
 def test_the_first_line_tells_whether_a_run_is_resumed() -> None:
     query = Query(format=Format.PARQUET)
     event = RunStarted(
-        namespace="canvas", tables=("a", "b"), query=query, output=Path("out"), continued=7500.0, sandbox=True
+        namespace="canvas", tables=("a", "b"), query=query, output=Path("out"), resumed_age=7500.0, sandbox=True
     )
     sentence = logs.run_text(event)
     assert sentence == (
@@ -126,7 +126,7 @@ def test_an_increment_is_described_as_changes() -> None:
         query=Query(format=Format.CSV),
         incremental=True,
         output=Path("out"),
-        continued=None,
+        resumed_age=None,
         sandbox=False,
     )
     assert logs.run_text(event) == "canvas: changes of 1 table as csv into out"

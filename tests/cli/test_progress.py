@@ -45,7 +45,9 @@ def drawn(*events: Event, height: int = 24, color: bool | None = None, theme: st
 
 def began(*tables: str) -> RunStarted:
     query = Query(format=Format.CSV)
-    return RunStarted(namespace="canvas", tables=tables, query=query, output=Path("out"), continued=None, sandbox=False)
+    return RunStarted(
+        namespace="canvas", tables=tables, query=query, output=Path("out"), resumed_age=None, sandbox=False
+    )
 
 
 def test_before_the_tables_are_known_a_placeholder_is_shown() -> None:

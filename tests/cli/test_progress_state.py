@@ -26,7 +26,7 @@ def began(*tables: str) -> RunStarted:
         tables=tables,
         query=Query(format=Format.CSV),
         output=Path("out"),
-        continued=None,
+        resumed_age=None,
         sandbox=False,
     )
 

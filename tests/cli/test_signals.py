@@ -29,7 +29,7 @@ async def work():
         print("closed", flush=True)
 
 try:
-    run_until_stopped(work, hint="Run it again.", at_once=lambda: print("at once", flush=True))
+    run_until_stopped(work, hint="Run it again.", before_exit=lambda: print("at once", flush=True))
 except InterruptedRunError as error:
     sys.exit(_print_error(error, as_json=False))
 """
@@ -47,7 +47,7 @@ def test_a_result_is_returned() -> None:
     async def work() -> int:
         return 7
 
-    assert run_until_stopped(work, hint="", at_once=lambda: None) == 7
+    assert run_until_stopped(work, hint="", before_exit=lambda: None) == 7
 
 
 def test_an_error_is_raised() -> None:
@@ -55,7 +55,7 @@ def test_an_error_is_raised() -> None:
         raise ValueError("own")
 
     with pytest.raises(ValueError, match="own"):
-        run_until_stopped(work, hint="", at_once=lambda: None)
+        run_until_stopped(work, hint="", before_exit=lambda: None)
 
 
 def test_a_cancellation_without_a_signal_is_not_an_interruption() -> None:
@@ -63,7 +63,7 @@ def test_a_cancellation_without_a_signal_is_not_an_interruption() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        run_until_stopped(work, hint="", at_once=lambda: None)
+        run_until_stopped(work, hint="", before_exit=lambda: None)
 
 
 def test_signal_handlers_are_restored() -> None:
@@ -74,7 +74,7 @@ def test_signal_handlers_are_restored() -> None:
         await asyncio.sleep(5)
 
     with pytest.raises(InterruptedRunError) as caught:
-        run_until_stopped(work, hint="Again.", at_once=lambda: None)
+        run_until_stopped(work, hint="Again.", before_exit=lambda: None)
     assert caught.value.hint == "Again."
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 

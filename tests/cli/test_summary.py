@@ -111,7 +111,7 @@ def test_the_suggested_query_works(name: str, table_result: MakeTable, run_resul
     }[name]
     duckdb.connect().execute(f"copy (select 4711 as answer) to '{tmp_path}/part-0.{suffix}' {options}")
     tables = [table_result("big", bytes=9, folder=tmp_path), table_result("small", bytes=1)]
-    line = summary.look_line(run_result(tables, query=Query(format=format_)), sys.executable)
+    line = summary.preview_line(run_result(tables, query=Query(format=format_)), sys.executable)
     assert line is not None
     title, _, command = line.partition(":  ")
     assert title == "Look at big"
@@ -120,8 +120,8 @@ def test_the_suggested_query_works(name: str, table_result: MakeTable, run_resul
 
 
 def test_without_rows_no_query_is_suggested(table_result: MakeTable, run_result: MakeRun) -> None:
-    assert summary.look_line(run_result([table_result(rows=0), table_result(files=0)]), "python") is None
-    assert summary.look_line(run_result([]), "python") is None
+    assert summary.preview_line(run_result([table_result(rows=0), table_result(files=0)]), "python") is None
+    assert summary.preview_line(run_result([]), "python") is None
 
 
 def test_paths_below_the_current_folder_are_relative(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_a_partly_failed_run_is_resumed(tmp_path: Path) -> None:
     result = run(fake, options(tmp_path), events.append)
     assert result.failed == ()
     began = next(event for event in events if isinstance(event, RunStarted))
-    assert began.continued is not None
+    assert began.resumed_age is not None
     assert fake.asked["list"] == 1, "the tables of the run are known"
 
 

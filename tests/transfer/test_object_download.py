@@ -23,7 +23,7 @@ from dapkit.model import Format, Query
 from dapkit.protocol.retry import FailedAttempt as Failure
 from dapkit.protocol.retry import RetryPolicy
 from dapkit.transfer import object_download
-from dapkit.transfer.object_download import MOST_CORRUPT, MOST_REFUSALS, RefusedUrlError, RetryDownload, RetryState
+from dapkit.transfer.object_download import MAX_CORRUPT, MAX_REJECTIONS, RejectedUrlError, RetryDownload, RetryState
 
 
 def attempts(error: DapError, *, demand: float | None = None) -> list[RetryDownload]:
@@ -56,10 +56,10 @@ def test_only_progress_beyond_the_furthest_byte_restarts_the_timeout() -> None:
 
 
 def test_corruption_rejections_and_permanent_errors_are_limited() -> None:
-    assert len(attempts(IntegrityError("x"))) == MOST_CORRUPT - 1
-    refused = attempts(RefusedUrlError("x"))
+    assert len(attempts(IntegrityError("x"))) == MAX_CORRUPT - 1
+    refused = attempts(RejectedUrlError("x"))
     assert refused[0] == RetryDownload(0.0, fresh_url=True), "most likely it had expired"
-    assert len(refused) == MOST_REFUSALS - 1
+    assert len(refused) == MAX_REJECTIONS - 1
     assert [each.pause for each in refused] == sorted(each.pause for each in refused)
     assert 5 < sum(each.pause for each in refused) < 60
     assert attempts(TlsError("x")) == []
@@ -138,7 +138,7 @@ def test_a_busy_store_delays_only_the_requested_object(tmp_path: Path) -> None:
 def test_rejections_are_counted_from_zero_after_progress() -> None:
     retries = RetryState(RetryPolicy())
     for total in range(1, 50):
-        again = retries.next(Failure(error=RefusedUrlError("x")), 0.0, 0.0)
+        again = retries.next(Failure(error=RejectedUrlError("x")), 0.0, 0.0)
         assert again == RetryDownload(0.0, fresh_url=True)
         retries.progress(total)
 
@@ -156,7 +156,7 @@ def test_an_endless_body_of_unknown_length_is_given_up_at_once_and_leaves_nothin
 ) -> None:
     fake = Unannounced(clock=VirtualClock(), tables_objects={"users": 1}, job_seconds=0.0)
     assert exported(fake, wanted(tmp_path / "right")).failed == ()
-    monkeypatch.setattr(object_download, "MOST_UNANNOUNCED", 100)
+    monkeypatch.setattr(object_download, "MAX_UNANNOUNCED_SIZE", 100)
     result = exported(fake, wanted(tmp_path / "endless"))
     assert result.failed[0].error.code == "unexpected-response"
     assert fake.asked["object"] == 2

@@ -87,7 +87,7 @@ class ParsedTime:
 def parse_time(text: str, *, zone: tzinfo | None = None) -> ParsedTime | None:
     """Read an ISO 8601 date or date-time; return None if the text is neither.
 
-    A time in the service's own notation is passed on unchanged, so that watermarks go back exactly as they came. A time
+    A time in the service's own notation is passed on unchanged, so that watermarks are sent back exactly. A time
     without a zone is taken in `zone`, or in the machine's own as in the official client.
 
     Raises:

@@ -75,7 +75,7 @@ _PAGE: Wanted = {1: int, 2: int, 3: int, 4: int, 5: {1: int}, 7: {1: int}, 8: {1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParquetStructure:
-    """What is known of a valid file.
+    """What is known about a valid file.
 
     Attributes:
         rows: how many it contains; None if its footer is encrypted.
@@ -105,7 +105,7 @@ class _Chunk:
 
 
 def check_parquet(file: BinaryIO) -> ParquetStructure:
-    """Check a file and return what is known of it.
+    """Check a file and return what is known about it.
 
     Args:
         file: seekable and unbuffered.
@@ -140,7 +140,7 @@ def _check(file: BinaryIO) -> ParquetStructure:
         raise _invalid(f"{left} unexpected bytes follow its footer")
     rows = _number(footer, 3, "number of rows")
     pages = crcs = 0
-    for chunk in _laid_out(_chunks(footer, rows), footer_start):
+    for chunk in _in_file_order(_chunks(footer, rows), footer_start):
         chunk_pages, chunk_crcs = _check_chunk(file, chunk)
         pages += chunk_pages
         crcs += chunk_crcs
@@ -209,7 +209,7 @@ def _chunk(column: Struct, leaf: _Leaf, rows: int) -> _Chunk | None:
     return _Chunk(name, start, start + _number(metadata, 7, f"size of column {name}"), values)
 
 
-def _laid_out(chunks: Iterator[_Chunk | None], limit: int) -> list[_Chunk]:
+def _in_file_order(chunks: Iterator[_Chunk | None], limit: int) -> list[_Chunk]:
     """Return the chunks in the order of the file. Raises IntegrityError if one overlaps the next or the footer."""
     ordered = sorted((chunk for chunk in chunks if chunk is not None), key=lambda chunk: chunk.start)
     end, before = 4, "the magic"

@@ -1,6 +1,6 @@
 """Snapshots and increments of many tables into a folder, resuming an earlier run.
 
-Every table is a task of its own (`table_export`). The tables share the rate limits (in the session), the download
+Each table is a separate task (`table_export`). The tables share the rate limits (in the session), the download
 slots and the disk. One failing table does not stop the others; only errors that affect all of them (credentials,
 account, disk) stop the run.
 """
@@ -45,7 +45,7 @@ from dapkit.transfer.workers import WorkerPool, run_all, worker_pool
 class Preview:
     """What a run would request: its tables, those that are `complete` already, and where increments would start.
 
-    `continued` is the age in seconds of the run that would be resumed, if there is one.
+    `resumed_age` is the age in seconds of the run that would be resumed, if there is one.
     """
 
     namespace: str
@@ -53,7 +53,7 @@ class Preview:
     tables: tuple[str, ...]
     complete: tuple[str, ...]
     since: Mapping[str, str]
-    continued: float | None
+    resumed_age: float | None
 
 
 async def export(
@@ -99,7 +99,7 @@ async def preview(session: Session, options: ExportRequest) -> Preview:
         tables=start.tables,
         complete=tuple(step.table for step in prepared.steps if isinstance(step, ReuseTable)),
         since=start.since,
-        continued=prepared.age,
+        resumed_age=prepared.age,
     )
 
 
@@ -120,7 +120,7 @@ async def _export(
             query=start.query,
             incremental=options.incremental,
             output=options.output,
-            continued=prepared.age,
+            resumed_age=prepared.age,
             sandbox=session.sandbox,
         )
     )
@@ -242,11 +242,11 @@ async def _prepare(
         state = None  # a damaged journal must not prevent a new run
     plan = plan_run(state, now, new=options.new)
     if isinstance(plan, ResumeRun):
-        found = Watermarks(marks={}, notices=())
+        found = Watermarks(by_table={}, notices=())
         if options.since_folder is not None and plan.state.ended:
             start = plan.state.start
             found = latest_watermarks(options.since_folder, export_source(session, start.namespace, start.query))
-        resets = tables_to_reset(plan.state, now, found.marks)
+        resets = tables_to_reset(plan.state, now, found.by_table)
         state = reduce(advance, resets, plan.state)
         steps = plan_tables(_queries(options, state.start), state, now, retry_timeout=options.retry_timeout)
         return _PreparedRun(start=state.start, steps=steps, age=plan.age, resets=resets, notices=found.notices)
@@ -264,14 +264,14 @@ async def _prepare(
 
 
 async def _new_start(session: Session, options: ExportRequest) -> tuple[RunStartedEntry, tuple[str, ...]]:
-    """Resolve with the service what a new run is about. Also returns notices for the user."""
+    """Resolve the tables of a new run with the service. Also returns notices for the user."""
     resolved = await resolve_tables(session, options.namespace, options.tables, options.exclude)
     notices: tuple[str, ...] = (resolved.notice,) if resolved.notice else ()
     since: dict[str, str] = {}
     if options.since_folder is not None:
         source = export_source(session, resolved.namespace, options.query)
         found = latest_watermarks(options.since_folder, source)
-        since = {table: found.marks[table] for table in resolved.tables if table in found.marks}
+        since = {table: found.by_table[table] for table in resolved.tables if table in found.by_table}
         notices += found.notices
     start = RunStartedEntry(
         time=session.clock.now(),
@@ -289,7 +289,7 @@ def _queries(options: ExportRequest, start: RunStartedEntry) -> dict[str, Query]
     """Return what is requested of each table. With --since FOLDER, one without an earlier result cannot start."""
     if options.since_folder is None:
         return dict.fromkeys(start.tables, start.query)
-    return {table: replace(start.query, since=mark) for table, mark in start.since.items()}
+    return {table: replace(start.query, since=since) for table, since in start.since.items()}
 
 
 def _run_key(session: Session, options: ExportRequest) -> str:

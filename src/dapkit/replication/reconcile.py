@@ -2,7 +2,7 @@
 
 A snapshot of each table (as of time S) is compared with the table in the database (as of its watermark W). If S is
 before W, the changes from S to W are applied to the snapshot. If S is after W, the keys that changed from W to S are
-left out: the database cannot have their changes yet. Both sides go through the database's own conversions, and the
+skipped: the database cannot have their changes yet. Both sides go through the database's own conversions, and the
 database compares them, in a transaction that is rolled back.
 """
 
@@ -60,13 +60,13 @@ async def reconcile(
         session: with the service.
         options: the tables and the database.
         on_event: the listener.
-        sync: whether to bring the tables up to date first.
+        sync: whether to update the tables first.
         sample: the percentage of rows whose values are compared; None for all. Keys are always compared. The sample
             changes with the table's watermark.
 
     Raises:
-        DapError: an error that concerns the whole run: credentials, account, a missing database or one with data of
-            another origin.
+        DapError: an error that concerns the entire run: credentials, account, a missing database, or a database that
+            mixes sandbox and service data.
     """
     failed_syncs: dict[str, TableFailed] = {}
     if sync:
@@ -82,7 +82,7 @@ async def reconcile(
         sync_states = await reconciliation.read_sync_states(resolved, notify=not sync)
         if not (sync_states or reconciliation.no_longer_in_service or failed_syncs):
             raise NotReplicatedError("The database has no managed tables to compare")
-        # A table whose sync failed is reported with that failure: comparing its old state would say nothing new.
+        # A table whose sync failed is reported with that failure: comparing its old state would add nothing.
         compared = await run_all(
             reconciliation.run_table(state) for name, state in sync_states.items() if name not in failed_syncs
         )

@@ -71,10 +71,10 @@ class SyncResources:
     ) -> tuple[TableResult, datetime]:
         """Download one table into the staging folder; return its files and their watermark.
 
-        Each table is an export run of its own, so that an interrupted download is resumed like any other.
+        Each table is a separate export run, so that an interrupted download is resumed like any other.
 
         Raises:
-            DapError: the table failed, or the whole run must stop.
+            DapError: the table failed, or the entire run must stop.
         """
         request = ExportRequest(
             namespace=self.options.namespace,
@@ -106,7 +106,7 @@ class SyncResources:
             work: is called with whether it has been tried before.
 
         Raises:
-            DapError: an error that concerns the whole run.
+            DapError: an error that concerns the entire run.
         """
         outcome = await isolate(table, self.folder, self.retry.run, work, table)
         if isinstance(outcome, TableFailed) and isinstance(outcome.error, TableNotFoundError) and state is not None:

@@ -1,6 +1,6 @@
 """Tables loaded into a database and kept up to date there: the work of `initdb`, `syncdb` and `sync`.
 
-Each table is a task of its own: `plan` decides what to do, `export` downloads the files, the target commits the rows
+Each table is a separate task: `plan` decides what to do, `export` downloads the files, the target commits the rows
 together with the sync state. One failing table does not stop the others.
 """
 
@@ -51,12 +51,12 @@ class SyncResult:
 
 
 async def replicate(session: Session, options: SyncRequest, on_event: Listener) -> SyncResult:
-    """Make the tables of a database equal to the service.
+    """Update the tables of a database to match the service.
 
     Returns when every table is up to date or has failed. It may be cancelled at any time; the same call then resumes.
 
     Raises:
-        DapError: an error that concerns the whole run: credentials, account, the database, the staging folder.
+        DapError: an error that concerns the entire run: credentials, account, the database, the staging folder.
     """
     started = session.clock.now()
     resolved = await resolve(session, options)
@@ -105,7 +105,7 @@ class Replication:
         self.no_longer_in_service: tuple[SyncState, ...] = ()
 
     async def run(self) -> tuple[TableLoaded | TableFailed, ...]:
-        """Run all tables. The first error that concerns the whole run stops the others and is raised."""
+        """Run all tables. The first error that concerns the entire run stops the others and is raised."""
         resources, options = self._resources, self._resources.options
         resources.on_event(
             SyncStarted(

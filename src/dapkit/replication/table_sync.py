@@ -1,4 +1,4 @@
-"""One table made equal to the service: planned, downloaded, and loaded together with its sync state."""
+"""One table of a sync: planned, downloaded, and loaded together with its sync state."""
 
 import logging
 from collections import Counter
@@ -70,7 +70,7 @@ class TableSync:
             log.debug("no history of table %s", self.name, exc_info=error)
 
     async def run(self, found: StatusAndState | None) -> TableLoaded:
-        """Make the table equal to the service.
+        """Update the table to match the service.
 
         Args:
             found: what is in the database; None on a retry, when the table may have changed and is read again.
@@ -147,7 +147,7 @@ class TableSync:
         result, watermark = await self._download(action, state)
         if state is not None and action is SyncAction.INCREMENTAL:
             # The service's data may be older than the sync state, if the last load came from a newer copy of it. Rows
-            # that are applied again do no harm, but the watermark must never go back.
+            # that are applied again are harmless, but the watermark must never go back.
             watermark = max(watermark, state.watermark)
             unchanged = watermark == state.watermark and result.schema_version == state.schema.version
             if not result.rows and unchanged:
@@ -187,8 +187,8 @@ class TableSync:
         return await self._resources.download(self.name, query, self._forward_event)
 
     def _forward_event(self, event: Event) -> None:
-        """Forward those events of the table's download that also matter to the whole run."""
-        if isinstance(event, RunStarted) and event.continued is not None:
+        """Forward those events of the table's download that also matter to the entire run."""
+        if isinstance(event, RunStarted) and event.resumed_age is not None:
             self._resumed = True
         is_end = isinstance(event, TablePhaseChanged) and event.phase in (TablePhase.DONE, TablePhase.FAILED)
         if not is_end and not isinstance(event, _EVENTS_OF_RUN):

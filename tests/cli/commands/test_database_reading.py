@@ -46,7 +46,7 @@ def test_read_only_commands_create_no_file(
     assert outcome.code == code
     assert list(folder.iterdir()) == []
     if code == 58:
-        assert "There is no database" in outcome.err
+        assert "does not exist" in outcome.err
         assert "college" in outcome.err
     elif words[0] == "listdb":
         lines = json.loads(outcome.out)

@@ -1,4 +1,4 @@
-"""Signed URLs: whoever has one may download one object for a limited time."""
+"""Signed URLs: each allows anyone who has it to download one object for a limited time."""
 
 import hashlib
 import hmac
@@ -65,5 +65,5 @@ def file_name(item: ObjectIdentity) -> str:
 
 
 def unsafe_name(fraction: float) -> str:
-    """Return one of the names to which no client may write; `fraction` is from 0 to below 1."""
+    """Return one of the file names that clients must not use; `fraction` is from 0 to below 1."""
     return _UNSAFE_NAMES[int(fraction * len(_UNSAFE_NAMES))]
