@@ -26,10 +26,10 @@ def act(verb: str, url: str, folder: Path, rows: int) -> None:
     table = table_of(folder, "ours")
     if verb == "load":
         parts = DataFiles(paths=tuple(sorted(folder.glob("part-*.gz"))), rows=rows)
-        session.initialise(Load(table=table, parts=parts, watermark=watermark_of("2025-01-01T00:00:00Z")))
+        session.initial_load(Load(table=table, parts=parts, watermark=watermark_of("2025-01-01T00:00:00Z")))
     else:
         parts = DataFiles(paths=(folder / "changes.tsv.gz",), rows=rows)
-        session.change(
+        session.apply_increment(
             Load(table=table, parts=parts, watermark=datetime.now(UTC)), session.sync_states("canvas")["ours"]
         )
     session.close()

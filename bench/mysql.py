@@ -12,8 +12,11 @@ from pathlib import Path
 
 from dapkit.decode.tsv import read_header
 from dapkit.model import Table
+from dapkit.targets.base import Merge
 from dapkit.targets.mysql.dialect import STAGING, MySqlDialect
-from dapkit.targets.mysql.reading import load_data
+from dapkit.targets.mysql.load_data import load_data
+from dapkit.targets.sql.dialect import full_name
+from dapkit.targets.sql.merge import delete_marked, merge_rows
 from databases import CHANGES, ROUNDS, ROWS, ours, prepare, wide_files
 from floors import FOLDER, ROOT, Usage, alternately, measure, row
 from load_wide import table_of
@@ -44,13 +47,13 @@ def _from_file(table: Table, part: Path, into: str, *, meta: bool) -> str:
 
 def _load(table: Table, folder: Path) -> str:
     parts = sorted(folder.glob("part-*.tsv"))
-    return "".join(_from_file(table, part, DIALECT.of(table), meta=False) for part in parts)
+    return "".join(_from_file(table, part, full_name(DIALECT, table), meta=False) for part in parts)
 
 
 def _change(table: Table, folder: Path) -> str:
-    statements = [*DIALECT.create_staging(table), DIALECT.delete_marked(table, STAGING)]
+    statements = [*DIALECT.create_staging(table), delete_marked(DIALECT, table, STAGING)]
     statements[2:2] = [_from_file(table, folder / "changes.tsv", STAGING, meta=True).rstrip(";\n")]
-    return ";\n".join([*statements, *DIALECT.upsert(table, STAGING, action=True)]) + ";\n"
+    return ";\n".join([*statements, *merge_rows(DIALECT, Merge.ON_DUPLICATE_KEY, table, STAGING, action=True)]) + ";\n"
 
 
 def main() -> None:

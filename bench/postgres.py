@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dapkit.model import Table
 from dapkit.targets.postgres.dialect import PostgresDialect
+from dapkit.targets.sql.dialect import identifier, listed
 from databases import CHANGES, ROUNDS, ROWS, ours, prepare, wide_files
 from floors import FOLDER, ROOT, Usage, alternately, measure, row
 from load_wide import table_of
@@ -33,16 +34,16 @@ def _by_hand(verb: str, url: str, folder: Path) -> Usage:
     _psql(url, 'DROP TABLE IF EXISTS canvas.by_hand; DROP TYPE IF EXISTS canvas."by_hand__workflow_state";\n')
     create, *_ = [sql for sql in dialect.create_table(table) if sql.startswith("CREATE TABLE")]
     types = [sql for sql in dialect.create_table(table) if sql.startswith("CREATE TYPE")]
-    columns = ", ".join(['"meta.ts"', *(dialect.identifier(column.name) for column in table.columns)])
+    columns = ", ".join(['"meta.ts"', *(identifier(column.name) for column in table.columns)])
     copies = "".join(f"\\copy canvas.by_hand ({columns}) FROM '{path}'\n" for path in sorted(folder.glob("part-*.tsv")))
     script = f'{";".join(types)};{create};ALTER TABLE canvas.by_hand ADD COLUMN "meta.ts" timestamp;\n{copies}'
     return _psql(url, script + "ALTER TABLE canvas.by_hand ADD PRIMARY KEY (id);\n")
 
 
 def _change_by_hand(dialect: PostgresDialect, table: Table, folder: Path) -> str:
-    columns = dialect.listed(table.columns)
-    typed = ", ".join(f"{dialect.identifier(c.name)} {dialect.type_of(table, c)}" for c in table.columns)
-    updates = ", ".join(f"{dialect.identifier(c.name)} = excluded.{dialect.identifier(c.name)}" for c in table.value)
+    columns = listed(table.columns)
+    typed = ", ".join(f"{identifier(c.name)} {dialect.type_of(table, c)}" for c in table.columns)
+    updates = ", ".join(f"{identifier(c.name)} = excluded.{identifier(c.name)}" for c in table.value)
     return (
         f"CREATE TEMPORARY TABLE staging (ts timestamp, action text, {typed}) ON COMMIT DROP;\n"
         f"\\copy staging FROM '{folder / 'changes.tsv'}'\n"

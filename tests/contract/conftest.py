@@ -14,7 +14,7 @@ pytest.register_assert_rewrite(
             "snapshots",
             "evolution",
             "safety",
-            "scene",
+            "fixture",
             "model",
         )
     )

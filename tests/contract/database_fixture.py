@@ -1,14 +1,15 @@
-"""What an implementer of the contract says of itself, and how the suite looks into its database.
+"""What a database says of itself to the contract suite, and how the suite looks into it.
 
-A `Place` is one empty database. Most implementers give a target and its `Capabilities`; those whose driver gives
-values in a way of its own, or that keep a column as something else (a number that refers to a table of texts),
-say so by another `select` or `value`.
+A `DatabaseFixture` is one empty database. Most need a target and its `ValueSupport`; those whose driver returns values
+in a form of its own, or that keep a column as something else (a number that refers to a table of texts), say so by
+another `select` or `value`.
 """
 
 import ipaddress
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -16,11 +17,11 @@ from enum import StrEnum
 from typing import Any, cast
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
-from dapkit.targets.base import Target
-from dapkit.targets.sql.dialect import Dialect
-from dapkit.targets.sql.session import SqlSession
+from dapkit.targets.base import Target, TargetSession
+from dapkit.targets.sql.dialect import Dialect, full_name, identifier, listed
+from dapkit.targets.sql.driver import Driver
 
-__all__ = ["Capabilities", "Fate", "Place"]
+__all__ = ["DatabaseFixture", "Fate", "ValueSupport", "driver_of"]
 
 Values = dict[str, Any]
 
@@ -33,18 +34,17 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Capabilities:
-    """What a database can hold.
+class ValueSupport:
+    """Which values a database can store.
 
     Attributes:
         nul: a NUL character in a text.
         json_nul: the escape of a NUL inside JSON.
         infinity, nan: of a float.
         unknown_enum: a value that its enum does not have.
-        exact_keys: whether texts of a key are told apart by case, accents and spaces at their end.
+        exact_keys: whether texts of a key are distinguished by case, accents and spaces at their end.
         enum_blanks: whether a value of an enum may end in spaces.
-        moment, watermark: what date-times and watermarks are cut to.
-        keyed: whether a table has its key as a constraint.
+        datetimes: to what date-times are cut.
         constrained: whether the database itself refuses a null in a required column.
     """
 
@@ -55,68 +55,72 @@ class Capabilities:
     unknown_enum: Fate
     exact_keys: bool = True
     enum_blanks: bool = True
-    moment: timedelta = timedelta(microseconds=1)
-    watermark: timedelta = timedelta(microseconds=1)
+    datetimes: timedelta = timedelta(microseconds=1)
     constrained: bool = True
-    keyed: bool = True
 
 
-class Place:
-    """One empty database that a target leads to."""
+def driver_of(session: TargetSession) -> Driver:
+    """Return the connection of a session on a SQL database."""
+    return cast(Driver, cast(Any, session).driver)
 
-    def __init__(self, target: Target, capabilities: Capabilities) -> None:
+
+class DatabaseFixture:
+    """One empty SQL database that a target leads to."""
+
+    def __init__(self, target: Target, support: ValueSupport) -> None:
         self.target = target
-        self.capabilities = capabilities
+        self.support = support
 
-    def open(self) -> SqlSession:
-        """Return a session; all targets of the contract are SQL databases."""
-        return cast(SqlSession, self.target.open())
+    def open(self) -> TargetSession:
+        """Return a session."""
+        return self.target.open()
+
+    @contextmanager
+    def connected(self) -> Iterator[Driver]:
+        """Return a connection of a test's own."""
+        session = self.open()
+        try:
+            yield driver_of(session)
+        finally:
+            session.close()
 
     @property
     def dialect(self) -> Dialect:
         """The SQL of the database."""
-        session = self.open()
-        session.close()
-        return session.dialect
+        with self.connected() as driver:
+            return driver.dialect
 
     def execute(self, *statements: str) -> None:
-        """Run statements of a test's own in a session of their own, committed."""
-        session = self.open()
-        try:
-            with session.transaction():
-                for statement in statements:
-                    session.modify(statement)
-        finally:
-            session.close()
+        """Execute statements of a test's own, and commit them."""
+        with self.connected() as driver, driver.transaction():
+            for statement in statements:
+                driver.execute(statement)
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """Return the rows of a question of a test's own."""
-        session = self.open()
-        try:
-            return session.query(sql)
-        finally:
-            session.close()
+        with self.connected() as driver:
+            return driver.query(sql)
 
     def rows(self, table: Table, columns: Sequence[Column] = ()) -> list[Values]:
         """Return the rows as Python values, in the order of their keys."""
         wanted = columns or table.columns
-        rows = self.ask(self.select(table, wanted))
+        with self.connected() as driver:
+            rows = driver.query(self.select(driver.dialect, table, wanted))
         values = [
             {column.name: self.value(column.type, raw) for column, raw in zip(wanted, row, strict=True)} for row in rows
         ]
         return sorted(values, key=lambda row: [str(row[column.name]) for column in table.key])
 
-    def select(self, table: Table, columns: Sequence[Column]) -> str:
+    def select(self, dialect: Dialect, table: Table, columns: Sequence[Column]) -> str:
         """Return a statement that selects these columns."""
-        dialect = self.dialect
-        return f"SELECT {dialect.listed(columns)} FROM {dialect.of(table)}"
+        return f"SELECT {listed(columns)} FROM {full_name(dialect, table)}"
 
     def index(self, name: str, table: Table) -> str:
         """Return what drops an index of a table after the words DROP INDEX."""
-        return f"{self.dialect.identifier(table.namespace)}.{name}"
+        return f"{identifier(table.namespace)}.{name}"
 
     def made(self) -> list[tuple[Any, ...]]:
-        """Return the names of all that the database has: tables, views, types and whatever else leaves a trace."""
+        """Return the names of everything that exists: tables, views, types and whatever else leaves a trace."""
         sql = "SELECT table_schema, table_name FROM information_schema.tables"
         return sorted(self.ask(f"{sql} WHERE table_schema NOT IN ('information_schema', 'pg_catalog')"))
 
@@ -125,7 +129,7 @@ class Place:
         if raw is None:
             return None
         plain = _PLAIN.get(type_.kind, lambda _, value: value)(type_, raw)
-        return plain - (plain - datetime.min) % self.capabilities.moment if isinstance(plain, datetime) else plain
+        return plain - (plain - datetime.min) % self.support.datetimes if isinstance(plain, datetime) else plain
 
 
 def _decimal(type_: ColumnType, raw: Any) -> Decimal:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.contract.database_fixture import Place, Values
+from tests.contract.database_fixture import DatabaseFixture, Values
 from tests.contract.table_fixture import interrupted
 from tests.support.table_schemas import INT32, TEXT, Node, table_of
 from tests.support.tsv_parts import Layout, Row, write_parts
@@ -108,7 +108,7 @@ class Applied:
 class Follower:
     """A target that follows the service, with what it has to hold: `wanted` in the `shape` of a table, as of `at`."""
 
-    place: Place
+    database: DatabaseFixture
     folder: Path
     wanted: dict[Key, Values] = field(default_factory=dict)
     shape: Table | None = None
@@ -116,15 +116,15 @@ class Follower:
     last: Applied | None = None
 
     def __post_init__(self) -> None:
-        self.session = self.place.open()
+        self.session = self.database.open()
         self.session.prepare("canvas", sandbox=False)
 
     def sync(self, service: Service, *, action: str, overlap: int, repeated: bool, break_at: int | None) -> None:
         """Bring the table up to date; a break at some statement leaves it as it was."""
         table = service.table
         before = self.session.sync_states("canvas").get(table.name)
-        action = "initialise" if before is None else action
-        increment = action == "change"
+        action = "initial_load" if before is None else action
+        increment = action == "apply_increment"
         rows = service.increment(self.at - overlap, repeated=repeated) if increment else service.snapshot()
         parts = write_parts(self.folder, table, rows, Layout(action=increment, files=2))
         step = Applied(action, Load(table=table, parts=parts, watermark=moment(service.now)), before)
@@ -132,7 +132,7 @@ class Follower:
             self._run(step)
         if breaks.happened:
             self.session.close()
-            self.session = self.place.open()
+            self.session = self.database.open()
         else:
             self.wanted, self.shape, self.at, self.last = service.rows(service.now), table, service.now, step
         self.check()
@@ -143,9 +143,11 @@ class Follower:
 
     def _run(self, step: Applied) -> None:
         if step.before is None:
-            self.session.initialise(step.load)
+            self.session.initial_load(step.load)
         else:
-            (self.session.change if step.action == "change" else self.session.replace)(step.load, step.before)
+            (self.session.apply_increment if step.action == "apply_increment" else self.session.full_refresh)(
+                step.load, step.before
+            )
 
     def replay(self) -> None:
         """Apply the last load once more, as when the service answers with a job that was applied already."""
@@ -170,6 +172,6 @@ class Follower:
         names = [column.name for column in self.shape.columns]
         full = [{"id": key[0], "part": key[1]} | values for key, values in self.wanted.items()]
         wanted = [{name: row.get(name) for name in names} for row in full]
-        assert sorted(self.place.rows(self.shape), key=repr) == sorted(wanted, key=repr)
+        assert sorted(self.database.rows(self.shape), key=repr) == sorted(wanted, key=repr)
         assert sync_states["things"].watermark == moment(self.at)
         assert sync_states["things"].schema.version == self.shape.version

@@ -1,26 +1,25 @@
-"""How the suite looks into SQL Server, and how it says there what it says in other words elsewhere."""
+"""How the suite looks into SQL Server, and how it writes in T-SQL what other databases write differently."""
 
 import re
 from collections.abc import Sequence
 
-from tests.contract.database_fixture import Capabilities, Fate, Place
+from tests.contract.database_fixture import DatabaseFixture, Fate, ValueSupport
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
-from dapkit.targets.mssql.dialect import MsSqlDialect
-from dapkit.targets.mssql.table_ddl import LOOKUPS
-from dapkit.targets.mssql.target import MsSqlTarget
+from dapkit.targets.mssql.target import target_of
+from dapkit.targets.sql.dialect import Dialect, full_name, identifier
 
-__all__ = ["MsSqlPlace", "in_tsql"]
+__all__ = ["MsSqlFixture", "in_tsql"]
 
 KEPT, REPAIRED = Fate.KEPT, Fate.REPAIRED
-CAPABILITIES = Capabilities(
+SUPPORT = ValueSupport(
     nul=KEPT, json_nul=KEPT, infinity=REPAIRED, nan=REPAIRED, unknown_enum=KEPT, exact_keys=False, enum_blanks=False
 )
 _VERSION = r"\S+\.\"database_version\""
 
 
 def in_tsql(statement: str) -> list[str]:
-    """Return a statement of the suite's own in T-SQL; the version of the books is a column that numbers itself."""
+    """Return a statement of the suite in T-SQL; the version of the state tables is a column that numbers itself."""
     update = re.fullmatch(rf"UPDATE ({_VERSION}) SET version = (\d+)", statement)
     if update is not None:
         table, number = update.groups()
@@ -31,32 +30,27 @@ def in_tsql(statement: str) -> list[str]:
     return [re.sub(r"^(ALTER TABLE .*) ADD COLUMN ", r"\1 ADD ", statement)]
 
 
-class MsSqlPlace(Place):
+class MsSqlFixture(DatabaseFixture):
     """A database that keeps enums as numbers, and addresses as bytes."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(MsSqlTarget.of(url), CAPABILITIES)
+        super().__init__(target_of(url), SUPPORT)
 
     def execute(self, *statements: str) -> None:
-        """Run statements of a test's own in a session of their own, committed."""
+        """Execute statements of a test's own, and commit them."""
         super().execute(*(each for statement in statements for each in in_tsql(statement)))
 
-    def select(self, table: Table, columns: Sequence[Column]) -> str:
+    def select(self, dialect: Dialect, table: Table, columns: Sequence[Column]) -> str:
         """Select the texts of lookup tables."""
-        dialect = self.dialect
-        assert isinstance(dialect, MsSqlDialect)
-        values = []
-        for column in columns:
-            value = f"rows_.{dialect.identifier(column.name)}"
-            values.append(dialect.comparable(table, column, value) if column.type.kind in LOOKUPS else value)
-        return f"SELECT {', '.join(values)} FROM {dialect.of(table)} AS rows_"
+        values = (dialect.comparison.comparable(table, each, f"live.{identifier(each.name)}") for each in columns)
+        return f"SELECT {', '.join(values)} FROM {full_name(dialect, table)} AS live"
 
     def index(self, name: str, table: Table) -> str:
         """Return what drops an index of a table after the words DROP INDEX."""
-        return f"{name} ON {self.dialect.of(table)}"
+        return f"{name} ON {full_name(self.dialect, table)}"
 
     def value(self, type_: ColumnType, raw: object) -> object:
-        """Take sixteen bytes that end in twelve zeros for an IPv4 address; the suite knows no other of the kind."""
+        """Read sixteen bytes that end in twelve zeros as an IPv4 address; the suite has no IPv6 address like that."""
         if type_.kind is TypeKind.IP and isinstance(raw, bytes) and raw[4:] == bytes(12):
             raw = raw[:4]
         return super().value(type_, raw)

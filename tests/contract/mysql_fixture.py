@@ -2,52 +2,43 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import cached_property
 
-from tests.contract.database_fixture import Capabilities, Fate, Place
+from tests.contract.database_fixture import DatabaseFixture, Fate, ValueSupport
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.mysql.dialect import MySqlDialect
-from dapkit.targets.mysql.target import MySqlTarget
+from dapkit.targets.mysql.target import target_of
+from dapkit.targets.sql.dialect import Dialect, full_name, identifier
 
-__all__ = ["MySqlPlace"]
+__all__ = ["MySqlFixture"]
 
 KEPT, REPAIRED = Fate.KEPT, Fate.REPAIRED
 SECOND = timedelta(seconds=1)
-CAPABILITIES = Capabilities(
-    nul=KEPT, json_nul=KEPT, infinity=REPAIRED, nan=REPAIRED, unknown_enum=REPAIRED, moment=SECOND, watermark=SECOND
+SUPPORT = ValueSupport(
+    nul=KEPT, json_nul=KEPT, infinity=REPAIRED, nan=REPAIRED, unknown_enum=REPAIRED, datetimes=SECOND
 )
 
 
-class MySqlPlace(Place):
+class MySqlFixture(DatabaseFixture):
     """A database that keeps open enums as numbers, and addresses as bytes."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(MySqlTarget.of(url), CAPABILITIES)
+        super().__init__(target_of(url), SUPPORT)
 
-    @cached_property
-    def dialect(self) -> MySqlDialect:  # asked for once, since it needs a connection
-        """The SQL of the server, which differs in the names of collations."""
-        dialect = super().dialect
-        assert isinstance(dialect, MySqlDialect)
-        return dialect
-
-    def select(self, table: Table, columns: Sequence[Column]) -> str:
+    def select(self, dialect: Dialect, table: Table, columns: Sequence[Column]) -> str:
         """Select the texts of lookup tables."""
+        assert isinstance(dialect, MySqlDialect)
         values = []
         for column in columns:
-            value = f"rows_.{self.dialect.identifier(column.name)}"
-            match column.type.kind:
-                case TypeKind.OPEN_ENUM:
-                    value = (
-                        f"(SELECT value FROM {self.dialect.lookup(table, column)} AS known WHERE known.id = {value})"
-                    )
+            value = f"rows_.{identifier(column.name)}"
+            if column.type.kind is TypeKind.OPEN_ENUM:
+                value = f"(SELECT value FROM {dialect.lookup(table, column)} AS known WHERE known.id = {value})"
             values.append(value)
-        return f"SELECT {', '.join(values)} FROM {self.dialect.of(table)} AS rows_"
+        return f"SELECT {', '.join(values)} FROM {full_name(dialect, table)} AS rows_"
 
     def index(self, name: str, table: Table) -> str:
         """Return what drops an index of a table after the words DROP INDEX."""
-        return f"{name} ON {self.dialect.of(table)}"
+        return f"{name} ON {full_name(self.dialect, table)}"
 
     def value(self, type_: ColumnType, raw: object) -> object:
         """Take sixteen bytes that end in twelve zeros for an IPv4 address; the suite knows no other of the kind."""

@@ -3,32 +3,33 @@
 import struct
 from collections.abc import Sequence
 
-from tests.contract.database_fixture import Capabilities, Fate, Place
+from tests.contract.database_fixture import DatabaseFixture, Fate, ValueSupport
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.postgres.dialect import PostgresDialect
-from dapkit.targets.postgres.target import PostgresTarget
+from dapkit.targets.postgres.target import target_of
+from dapkit.targets.sql.dialect import Dialect, full_name, identifier
 
-__all__ = ["PostgresPlace"]
+__all__ = ["PostgresFixture"]
 
 KEPT, REPAIRED = Fate.KEPT, Fate.REPAIRED
-CAPABILITIES = Capabilities(nul=REPAIRED, json_nul=REPAIRED, infinity=KEPT, nan=KEPT, unknown_enum=REPAIRED)
+SUPPORT = ValueSupport(nul=REPAIRED, json_nul=REPAIRED, infinity=KEPT, nan=KEPT, unknown_enum=REPAIRED)
 
 
-class PostgresPlace(Place):
+class PostgresFixture(DatabaseFixture):
     """A database that keeps open enums as numbers, and whose driver gives lists of enums as one text."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(PostgresTarget.of(url), CAPABILITIES)
+        super().__init__(target_of(url), SUPPORT)
 
-    def select(self, table: Table, columns: Sequence[Column]) -> str:
+    def select(self, dialect: Dialect, table: Table, columns: Sequence[Column]) -> str:
         """Select the texts of lookup tables, and lists of texts."""
-        dialect = PostgresDialect()
-        values = ", ".join(self._value(dialect, table, column) for column in columns)
-        return f"SELECT {values} FROM {dialect.of(table)} AS live"
+        assert isinstance(dialect, PostgresDialect)
+        values = ", ".join(self._selected(dialect, table, column) for column in columns)
+        return f"SELECT {values} FROM {full_name(dialect, table)} AS live"
 
-    def _value(self, dialect: PostgresDialect, table: Table, column: Column) -> str:
-        name = f"live.{dialect.identifier(column.name)}"
+    def _selected(self, dialect: PostgresDialect, table: Table, column: Column) -> str:
+        name = f"live.{identifier(column.name)}"
         if column.type.kind is TypeKind.OPEN_ENUM:
             return f"(SELECT value FROM {dialect.dependant(table, column.name)} WHERE id = {name})"
         items = column.type.items

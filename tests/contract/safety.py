@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 from tests.contract.changes import TABLE, A, B, C
-from tests.contract.table_fixture import Scene, interrupted, stale
+from tests.contract.table_fixture import TableFixture, interrupted, stale
 from tests.support.table_schemas import INT64, TEXT, table_of
 from tests.support.tsv_parts import deleted
 
@@ -29,23 +29,23 @@ WIDER = table_of({"name": TEXT, "size": INT64, "more": TEXT}, version=2)
 class SafetyContract:
     # Failures
 
-    def test_rows_that_are_fewer_than_counted_leave_nothing_behind(self, scene: Scene) -> None:
-        parts = scene.parts(TABLE, [A, B], action=False)
+    def test_rows_that_are_fewer_than_counted_leave_nothing_behind(self, fixture: TableFixture) -> None:
+        parts = fixture.parts(TABLE, [A, B], action=False)
         with pytest.raises(IntegrityError):
-            scene.session.initialise(scene.load(TABLE, replace(parts, rows=3)))
-        scene.reopen()
-        assert scene.session.status("canvas", "things") is TableStatus.ABSENT
-        scene.initialise(TABLE, [A, B])
-        changes = scene.parts(TABLE, [C, deleted(id=1)], action=True)
-        with scene.refused(TABLE, IntegrityError):
-            scene.session.change(scene.load(TABLE, replace(changes, rows=1)), scene.state_table(TABLE))
-        with scene.refused(TABLE, IntegrityError):
-            scene.session.replace(scene.load(TABLE, replace(parts, rows=1)), scene.state_table(TABLE))
+            fixture.session.initial_load(fixture.load(TABLE, replace(parts, rows=3)))
+        fixture.reopen()
+        assert fixture.session.status("canvas", "things") is TableStatus.ABSENT
+        fixture.initial_load(TABLE, [A, B])
+        changes = fixture.parts(TABLE, [C, deleted(id=1)], action=True)
+        with fixture.refused(TABLE, IntegrityError):
+            fixture.session.apply_increment(fixture.load(TABLE, replace(changes, rows=1)), fixture.state(TABLE))
+        with fixture.refused(TABLE, IntegrityError):
+            fixture.session.full_refresh(fixture.load(TABLE, replace(parts, rows=1)), fixture.state(TABLE))
 
     @pytest.mark.parametrize("harm", ["cut", "text", "columns", "value"])
-    def test_harmed_files_leave_nothing_behind(self, scene: Scene, harm: str) -> None:
+    def test_harmed_files_leave_nothing_behind(self, fixture: TableFixture, harm: str) -> None:
         rows = [A | {"id": number} for number in range(300)]
-        parts = scene.parts(TABLE, rows, action=False, files=2)
+        parts = fixture.parts(TABLE, rows, action=False, files=2)
         path = parts.paths[1]
         data = path.read_bytes()
         lines = gzip.decompress(data).splitlines(keepends=True)
@@ -59,114 +59,114 @@ class SafetyContract:
             case "value":
                 path.write_bytes(gzip.compress(b"".join(lines[:-1]) + b"2024-03-01T12:00:00Z\tone\ta\t1\n"))
         with pytest.raises(DapError):
-            scene.session.initialise(scene.load(TABLE, parts))
-        scene.reopen()
-        assert scene.session.status("canvas", "things") is TableStatus.ABSENT
-        scene.initialise(TABLE, [A])
-        with scene.refused(TABLE):
-            scene.session.replace(scene.load(TABLE, parts), scene.state_table(TABLE))
+            fixture.session.initial_load(fixture.load(TABLE, parts))
+        fixture.reopen()
+        assert fixture.session.status("canvas", "things") is TableStatus.ABSENT
+        fixture.initial_load(TABLE, [A])
+        with fixture.refused(TABLE):
+            fixture.session.full_refresh(fixture.load(TABLE, parts), fixture.state(TABLE))
 
-    def test_a_null_where_none_may_be(self, scene: Scene) -> None:
-        if not scene.place.capabilities.constrained:
+    def test_a_null_where_none_may_be(self, fixture: TableFixture) -> None:
+        if not fixture.database.support.constrained:
             pytest.skip("this database does not look")
         table = table_of({"name": TEXT}, required=["name"])
-        scene.initialise(table, [{"id": 1, "name": "a"}])
-        with scene.refused(table):
-            scene.change(table, [{"id": 2, "name": None}])
+        fixture.initial_load(table, [{"id": 1, "name": "a"}])
+        with fixture.refused(table):
+            fixture.apply_increment(table, [{"id": 2, "name": None}])
 
-    @pytest.mark.parametrize("action", ["initialise", "change", "replace", "alter", "rebuild"])
-    def test_a_break_at_any_step_leaves_the_table_as_it_was(self, scene: Scene, action: str) -> None:
-        if action != "initialise":
-            scene.initialise(TABLE, [A, B])
+    @pytest.mark.parametrize("action", ["initial_load", "apply_increment", "full_refresh", "alter", "rebuild"])
+    def test_a_break_at_any_step_leaves_the_table_as_it_was(self, fixture: TableFixture, action: str) -> None:
+        if action != "initial_load":
+            fixture.initial_load(TABLE, [A, B])
         rebuilt = table_of({"size": TEXT}, version=2)
         table = {"alter": WIDER, "rebuild": rebuilt}.get(action, TABLE)
-        increment = action in ("change", "alter")
+        increment = action in ("apply_increment", "alter")
         # A repeated key brings the steps that choose between its rows.
         rows = [C | {"size": 5}, A, A] + ([deleted(id=2)] if increment else [])
-        parts = scene.parts(table, rows, action=increment)
+        parts = fixture.parts(table, rows, action=increment)
         for step in range(1, 100):
-            load = scene.load(table, parts)
-            with interrupted(scene.session, step) as breaks:
-                self._run(scene, action, load)
+            load = fixture.load(table, parts)
+            with interrupted(fixture.session, step) as breaks:
+                self._run(fixture, action, load)
             if not breaks.happened:
                 break
-            scene.reopen()
-            if action == "initialise":
-                assert scene.session.status("canvas", "things") is TableStatus.ABSENT
+            fixture.reopen()
+            if action == "initial_load":
+                assert fixture.session.status("canvas", "things") is TableStatus.ABSENT
             else:
-                assert scene.rows(TABLE) == [A, B]
-                assert scene.state_table(TABLE).schema.version == 1
+                assert fixture.rows(TABLE) == [A, B]
+                assert fixture.state(TABLE).schema.version == 1
         else:
             pytest.fail("it never came to its end")
-        scene.holds(table, [A | {"size": "1"}, C | {"size": "5"}] if action == "rebuild" else [A, C | {"size": 5}])
+        fixture.holds(table, [A | {"size": "1"}, C | {"size": "5"}] if action == "rebuild" else [A, C | {"size": 5}])
 
-    def _run(self, scene: Scene, action: str, load: Load) -> None:
-        if action == "initialise":
-            scene.session.initialise(load)
-        elif action in ("change", "alter"):
-            scene.session.change(load, scene.state_table(load.table))
+    def _run(self, fixture: TableFixture, action: str, load: Load) -> None:
+        if action == "initial_load":
+            fixture.session.initial_load(load)
+        elif action in ("apply_increment", "alter"):
+            fixture.session.apply_increment(load, fixture.state(load.table))
         else:
-            scene.session.replace(load, scene.state_table(load.table))
+            fixture.session.full_refresh(load, fixture.state(load.table))
 
-    def test_a_table_that_is_there_already_is_not_initialised(self, scene: Scene) -> None:
-        scene.initialise(TABLE, [A])
-        with scene.refused(TABLE, TargetError):
-            scene.initialise(TABLE, [B])
-        mine = scene.session.dialect.name("canvas", "mine")
-        scene.place.execute(f"CREATE TABLE {mine} (id INTEGER)", f"INSERT INTO {mine} VALUES (1)")
-        assert scene.session.status("canvas", "mine") is TableStatus.UNMANAGED
+    def test_a_table_that_is_there_already_is_not_initialised(self, fixture: TableFixture) -> None:
+        fixture.initial_load(TABLE, [A])
+        with fixture.refused(TABLE, TargetError):
+            fixture.initial_load(TABLE, [B])
+        mine = fixture.name("canvas", "mine")
+        fixture.database.execute(f"CREATE TABLE {mine} (id INTEGER)", f"INSERT INTO {mine} VALUES (1)")
+        assert fixture.session.status("canvas", "mine") is TableStatus.UNMANAGED
         with pytest.raises(TargetError):
-            scene.initialise(table_of({"name": TEXT}, name="mine"), [B])
-        scene.reopen()
-        assert scene.place.ask(f"SELECT * FROM {mine}") == [(1,)]
-        assert scene.session.status("canvas", "mine") is TableStatus.UNMANAGED
+            fixture.initial_load(table_of({"name": TEXT}, name="mine"), [B])
+        fixture.reopen()
+        assert fixture.database.ask(f"SELECT * FROM {mine}") == [(1,)]
+        assert fixture.session.status("canvas", "mine") is TableStatus.UNMANAGED
 
     # Others at work
 
-    @pytest.mark.parametrize("action", ["change", "replace"])
-    def test_a_stale_watermark_changes_nothing(self, scene: Scene, action: str) -> None:
-        scene.initialise(TABLE, [A])
-        load = scene.load(WIDER, scene.parts(WIDER, [B, C], action=action == "change"))
-        with scene.refused(TABLE, ConcurrentUpdateError):
-            if action == "change":
-                scene.session.change(load, stale(scene.state_table(TABLE)))
+    @pytest.mark.parametrize("action", ["apply_increment", "full_refresh"])
+    def test_a_stale_watermark_changes_nothing(self, fixture: TableFixture, action: str) -> None:
+        fixture.initial_load(TABLE, [A])
+        load = fixture.load(WIDER, fixture.parts(WIDER, [B, C], action=action == "apply_increment"))
+        with fixture.refused(TABLE, ConcurrentUpdateError):
+            if action == "apply_increment":
+                fixture.session.apply_increment(load, stale(fixture.state(TABLE)))
             else:
-                scene.session.replace(load, stale(scene.state_table(TABLE)))
+                fixture.session.full_refresh(load, stale(fixture.state(TABLE)))
 
-    def test_a_table_that_was_dropped_meanwhile(self, scene: Scene) -> None:
-        scene.initialise(TABLE, [A])
-        before = scene.state_table(TABLE)
-        scene.session.drop("canvas", "things")
+    def test_a_table_that_was_dropped_meanwhile(self, fixture: TableFixture) -> None:
+        fixture.initial_load(TABLE, [A])
+        before = fixture.state(TABLE)
+        fixture.session.drop("canvas", "things")
         with pytest.raises(ConcurrentUpdateError):
-            scene.session.change(scene.load(TABLE, scene.parts(TABLE, [B], action=True)), before)
-        scene.reopen()
-        assert scene.session.status("canvas", "things") is TableStatus.ABSENT
+            fixture.session.apply_increment(fixture.load(TABLE, fixture.parts(TABLE, [B], action=True)), before)
+        fixture.reopen()
+        assert fixture.session.status("canvas", "things") is TableStatus.ABSENT
 
-    @pytest.mark.parametrize("action", ["change", "replace"])
-    def test_of_two_sessions_with_the_same_increment_one_wins(self, scene: Scene, action: str) -> None:
+    @pytest.mark.parametrize("action", ["apply_increment", "full_refresh"])
+    def test_of_two_sessions_with_the_same_increment_one_wins(self, fixture: TableFixture, action: str) -> None:
         rows = [A | {"id": number} for number in range(2000)]
-        scene.initialise(TABLE, rows[:1000])
-        before = scene.state_table(TABLE)
+        fixture.initial_load(TABLE, rows[:1000])
+        before = fixture.state(TABLE)
         changed = [row | {"name": "changed"} for row in rows]
-        load = scene.load(TABLE, scene.parts(TABLE, changed, action=action == "change"))
-        results = self._together(scene, lambda session: getattr(session, action)(load, before))
+        load = fixture.load(TABLE, fixture.parts(TABLE, changed, action=action == "apply_increment"))
+        results = self._together(fixture, lambda session: getattr(session, action)(load, before))
         assert sorted(results) == ["ConcurrentUpdateError", "done"]
-        scene.holds(TABLE, changed)
+        fixture.holds(TABLE, changed)
 
-    def test_of_two_sessions_that_initialise_the_same_table_one_wins(self, scene: Scene) -> None:
-        load = scene.load(TABLE, scene.parts(TABLE, [A, B], action=False))
-        results = self._together(scene, lambda session: session.initialise(load))
+    def test_of_two_sessions_that_initialise_the_same_table_one_wins(self, fixture: TableFixture) -> None:
+        load = fixture.load(TABLE, fixture.parts(TABLE, [A, B], action=False))
+        results = self._together(fixture, lambda session: session.initial_load(load))
         assert "done" in results
         assert results != ["done", "done"]
-        scene.holds(TABLE, [A, B])
-        assert len(scene.place.ask(f"SELECT 1 FROM {scene.session.dialect.state_table('table_sync')}")) == 1
+        fixture.holds(TABLE, [A, B])
+        assert len(fixture.database.ask(f"SELECT 1 FROM {fixture.state_table('table_sync')}")) == 1
 
-    def _together(self, scene: Scene, act: Callable[..., object]) -> list[str]:
+    def _together(self, fixture: TableFixture, act: Callable[..., object]) -> list[str]:
         """Let two sessions act at the same moment and return how each ended."""
         barrier = Barrier(2)
 
         def run() -> str:
-            session = scene.place.open()
+            session = fixture.database.open()
             try:
                 barrier.wait(10)
                 act(session)
@@ -183,86 +183,88 @@ class SafetyContract:
 
     # What is not ours
 
-    def test_preparing_again_is_harmless(self, scene: Scene) -> None:
-        scene.initialise(TABLE, [A])
+    def test_preparing_again_is_harmless(self, fixture: TableFixture) -> None:
+        fixture.initial_load(TABLE, [A])
         for _ in range(2):
-            scene.session.prepare("canvas", sandbox=False)
-        scene.session.prepare("new_quizzes", sandbox=False)
-        scene.holds(TABLE, [A])
-        version = scene.session.dialect.state_table("database_version")
-        assert [int(row[0]) for row in scene.place.ask(f"SELECT version FROM {version}")] == [1]
+            fixture.session.prepare("canvas", sandbox=False)
+        fixture.session.prepare("new_quizzes", sandbox=False)
+        fixture.holds(TABLE, [A])
+        version = fixture.state_table("database_version")
+        assert [int(row[0]) for row in fixture.database.ask(f"SELECT version FROM {version}")] == [1]
 
-    def test_a_sandbox_does_not_write_to_what_is_the_services(self, scene: Scene) -> None:
-        assert not scene.session.holds_sandbox()
-        scene.session.require_origin(sandbox=True)  # nothing is there yet
-        scene.initialise(TABLE, [A])
-        assert not scene.session.holds_sandbox()
-        scene.session.require_origin(sandbox=False)
+    def test_a_sandbox_does_not_write_to_what_is_the_services(self, fixture: TableFixture) -> None:
+        assert not fixture.session.holds_sandbox()
+        fixture.session.require_origin(sandbox=True)  # nothing is there yet
+        fixture.initial_load(TABLE, [A])
+        assert not fixture.session.holds_sandbox()
+        fixture.session.require_origin(sandbox=False)
         with pytest.raises(SandboxMismatchError):
-            scene.session.require_origin(sandbox=True)
+            fixture.session.require_origin(sandbox=True)
         with pytest.raises(SandboxMismatchError):
-            scene.session.prepare("canvas", sandbox=True)
-        scene.reopen()
-        scene.session.prepare("canvas", sandbox=False)
-        scene.change(TABLE, [B])
+            fixture.session.prepare("canvas", sandbox=True)
+        fixture.reopen()
+        fixture.session.prepare("canvas", sandbox=False)
+        fixture.apply_increment(TABLE, [B])
 
-    def test_the_service_does_not_write_to_what_is_a_sandboxs(self, scene: Scene) -> None:
+    def test_the_service_does_not_write_to_what_is_a_sandboxs(self, fixture: TableFixture) -> None:
         for _ in range(2):  # nothing is there yet, so the mark may be set
-            scene.session.prepare("canvas", sandbox=True)
-        scene.initialise(TABLE, [A])
+            fixture.session.prepare("canvas", sandbox=True)
+        fixture.initial_load(TABLE, [A])
         with pytest.raises(SandboxMismatchError):
-            scene.session.prepare("canvas", sandbox=False)
-        scene.reopen()
-        assert scene.session.holds_sandbox()
-        scene.session.require_origin(sandbox=True)
+            fixture.session.prepare("canvas", sandbox=False)
+        fixture.reopen()
+        assert fixture.session.holds_sandbox()
+        fixture.session.require_origin(sandbox=True)
         with pytest.raises(SandboxMismatchError):
-            scene.session.require_origin(sandbox=False)
+            fixture.session.require_origin(sandbox=False)
         with pytest.raises(SandboxMismatchError):
-            scene.session.prepare("catalog", sandbox=False)
-        scene.reopen()
-        scene.session.prepare("canvas", sandbox=True)
-        scene.change(TABLE, [B])
+            fixture.session.prepare("catalog", sandbox=False)
+        fixture.reopen()
+        fixture.session.prepare("canvas", sandbox=True)
+        fixture.apply_increment(TABLE, [B])
 
-    def test_books_of_version_0_are_refused_untouched(self, scene: Scene) -> None:
-        dialect = scene.session.dialect
-        scene.place.execute(
-            *dialect.create_namespace("catalog"), f"CREATE TABLE {dialect.name('catalog', 'dap_meta')} (id INTEGER)"
+    def test_books_of_version_0_are_refused_untouched(self, fixture: TableFixture) -> None:
+        fixture.database.execute(
+            *fixture.dialect.create_namespace("catalog"),
+            f"CREATE TABLE {fixture.name('catalog', 'dap_meta')} (id INTEGER)",
         )
-        before = self._books(scene)
+        before = self._state_tables(fixture)
         with pytest.raises(IncompatibleLayoutError):
-            scene.session.prepare("catalog", sandbox=False)
-        scene.reopen()
-        assert self._books(scene) == before
+            fixture.session.prepare("catalog", sandbox=False)
+        fixture.reopen()
+        assert self._state_tables(fixture) == before
 
     @pytest.mark.parametrize("versions", [(1,), (2,)])
-    def test_books_of_two_versions_are_refused_untouched(self, scene: Scene, versions: tuple[int, ...]) -> None:
-        table = scene.session.dialect.state_table("database_version")
-        scene.place.execute(*(f"INSERT INTO {table} (version) VALUES ({version})" for version in versions))
-        before = self._books(scene)
+    def test_books_of_two_versions_are_refused_untouched(
+        self, fixture: TableFixture, versions: tuple[int, ...]
+    ) -> None:
+        table = fixture.state_table("database_version")
+        fixture.database.execute(*(f"INSERT INTO {table} (version) VALUES ({version})" for version in versions))
+        before = self._state_tables(fixture)
         with pytest.raises(IncompatibleLayoutError):
-            scene.session.prepare("canvas", sandbox=False)
-        scene.reopen()
-        assert self._books(scene) == before
+            fixture.session.prepare("canvas", sandbox=False)
+        fixture.reopen()
+        assert self._state_tables(fixture) == before
 
-    def test_books_of_a_later_version_are_refused_untouched(self, scene: Scene) -> None:
-        table = scene.session.dialect.state_table("database_version")
-        scene.place.execute(f"UPDATE {table} SET version = 2")
+    def test_books_of_a_later_version_are_refused_untouched(self, fixture: TableFixture) -> None:
+        table = fixture.state_table("database_version")
+        fixture.database.execute(f"UPDATE {table} SET version = 2")
         with pytest.raises(IncompatibleLayoutError):
-            scene.session.prepare("canvas", sandbox=False)
+            fixture.session.prepare("canvas", sandbox=False)
 
-    def test_books_with_tables_but_without_a_version_are_refused(self, scene: Scene) -> None:
-        scene.initialise(TABLE, [A])
-        scene.place.execute(f"DELETE FROM {scene.session.dialect.state_table('database_version')}")
+    def test_books_with_tables_but_without_a_version_are_refused(self, fixture: TableFixture) -> None:
+        fixture.initial_load(TABLE, [A])
+        fixture.database.execute(f"DELETE FROM {fixture.state_table('database_version')}")
         with pytest.raises(IncompatibleLayoutError):
-            scene.session.prepare("canvas", sandbox=False)
-        scene.reopen()
-        scene.holds(TABLE, [A])
+            fixture.session.prepare("canvas", sandbox=False)
+        fixture.reopen()
+        fixture.holds(TABLE, [A])
 
-    def _books(self, scene: Scene) -> dict[str, list[tuple[object, ...]] | None]:
+    def _state_tables(self, fixture: TableFixture) -> dict[str, list[tuple[object, ...]] | None]:
         names = ("table_sync", "database_version", "dapkit_origin", "dapkit_history")
         return {
-            name: scene.place.ask(f"SELECT * FROM {scene.session.dialect.state_table(name)}")
-            if scene.session.exists(STATE_SCHEMA, name)
+            name: fixture.database.ask(f"SELECT * FROM {fixture.state_table(name)}")
+            if fixture.exists(STATE_SCHEMA, name)
             else None
             for name in names
         }

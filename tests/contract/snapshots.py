@@ -2,73 +2,71 @@
 
 import pytest
 from tests.contract.changes import TABLE, A, B, C
-from tests.contract.table_fixture import Scene
+from tests.contract.table_fixture import TableFixture
 from tests.support.table_schemas import INT32, INT64, TEXT, table_of
 
 from dapkit.targets.base import LoadOptions
+from dapkit.targets.sql.dialect import identifier
 
 
 class SnapshotsContract:
-    def test_missing_keys_are_deleted(self, scene: Scene) -> None:
-        scene.initialise(TABLE, [A, B])
-        counts = scene.replace(TABLE, [B | {"name": "changed"}, C])
+    def test_missing_keys_are_deleted(self, fixture: TableFixture) -> None:
+        fixture.initial_load(TABLE, [A, B])
+        counts = fixture.full_refresh(TABLE, [B | {"name": "changed"}, C])
         assert counts.deleted == 1
-        scene.holds(TABLE, [B | {"name": "changed"}, C])
+        fixture.holds(TABLE, [B | {"name": "changed"}, C])
 
-    def test_missing_keys_stay_where_that_is_asked_for(self, scene: Scene) -> None:
-        scene.initialise(TABLE, [A, B])
-        counts = scene.replace(TABLE, [B | {"name": "changed"}, C], LoadOptions(keep_missing=True))
+    def test_missing_keys_stay_where_that_is_asked_for(self, fixture: TableFixture) -> None:
+        fixture.initial_load(TABLE, [A, B])
+        counts = fixture.full_refresh(TABLE, [B | {"name": "changed"}, C], LoadOptions(keep_missing=True))
         assert counts.deleted == 0
-        scene.holds(TABLE, [A, B | {"name": "changed"}, C])
+        fixture.holds(TABLE, [A, B | {"name": "changed"}, C])
 
-    def test_an_equal_snapshot_changes_nothing(self, scene: Scene) -> None:
-        scene.initialise(TABLE, [A, B])
-        scene.replace(TABLE, [B, A])
-        scene.holds(TABLE, [A, B])
+    def test_an_equal_snapshot_changes_nothing(self, fixture: TableFixture) -> None:
+        fixture.initial_load(TABLE, [A, B])
+        fixture.full_refresh(TABLE, [B, A])
+        fixture.holds(TABLE, [A, B])
 
-    def test_views_of_the_table_survive(self, scene: Scene) -> None:
-        scene.initialise(TABLE, [A, B])
-        dialect = scene.session.dialect
-        view = dialect.name("canvas", "names")
-        select = f"SELECT {dialect.identifier('name')} FROM {dialect.of(TABLE)}"
-        scene.place.execute(f"CREATE VIEW {view} AS {select}")
-        scene.replace(TABLE, [A, C])
-        assert sorted(scene.place.ask(f"SELECT * FROM {view}")) == [("a",), ("c",)]
+    def test_views_of_the_table_survive(self, fixture: TableFixture) -> None:
+        fixture.initial_load(TABLE, [A, B])
+        view = fixture.name("canvas", "names")
+        select = f"SELECT {identifier('name')} FROM {fixture.of(TABLE)}"
+        fixture.database.execute(f"CREATE VIEW {view} AS {select}")
+        fixture.full_refresh(TABLE, [A, C])
+        assert sorted(fixture.database.ask(f"SELECT * FROM {view}")) == [("a",), ("c",)]
         wider = table_of({"name": TEXT, "size": INT64, "more": INT32}, version=2)
-        scene.replace(wider, [A, B | {"more": 1}])
-        assert sorted(scene.place.ask(f"SELECT * FROM {view}")) == [("a",), ("b",)]
-        scene.change(wider, [C])
-        assert len(scene.place.ask(f"SELECT * FROM {view}")) == 3
+        fixture.full_refresh(wider, [A, B | {"more": 1}])
+        assert sorted(fixture.database.ask(f"SELECT * FROM {view}")) == [("a",), ("b",)]
+        fixture.apply_increment(wider, [C])
+        assert len(fixture.database.ask(f"SELECT * FROM {view}")) == 3
 
-    def test_a_column_of_the_users_own_survives(self, scene: Scene) -> None:
-        scene.initialise(TABLE, [A, B])
-        dialect = scene.session.dialect
-        name = dialect.of(TABLE)
-        scene.place.execute(f"ALTER TABLE {name} ADD COLUMN mine INTEGER")
-        scene.replace(TABLE, [A, B | {"size": 5}, C])
-        scene.change(TABLE, [C | {"size": 6}])
-        scene.holds(TABLE, [A, B | {"size": 5}, C | {"size": 6}])
-        assert len(scene.place.ask(f"SELECT mine FROM {name}")) == 3
+    def test_a_column_of_the_users_own_survives(self, fixture: TableFixture) -> None:
+        fixture.initial_load(TABLE, [A, B])
+        name = fixture.of(TABLE)
+        fixture.database.execute(f"ALTER TABLE {name} ADD COLUMN mine INTEGER")
+        fixture.full_refresh(TABLE, [A, B | {"size": 5}, C])
+        fixture.apply_increment(TABLE, [C | {"size": 6}])
+        fixture.holds(TABLE, [A, B | {"size": 5}, C | {"size": 6}])
+        assert len(fixture.database.ask(f"SELECT mine FROM {name}")) == 3
 
-    @pytest.mark.parametrize("action", ["change", "replace"])
-    def test_an_index_of_the_users_own_does_not_hinder(self, scene: Scene, action: str) -> None:
-        scene.initialise(TABLE, [A, B])
-        dialect = scene.session.dialect
-        scene.place.execute(f"CREATE INDEX by_size ON {dialect.of(TABLE)} ({dialect.identifier('size')})")
-        load = scene.change if action == "change" else scene.replace
+    @pytest.mark.parametrize("action", ["apply_increment", "full_refresh"])
+    def test_an_index_of_the_users_own_does_not_hinder(self, fixture: TableFixture, action: str) -> None:
+        fixture.initial_load(TABLE, [A, B])
+        fixture.database.execute(f"CREATE INDEX by_size ON {fixture.of(TABLE)} ({identifier('size')})")
+        load = fixture.apply_increment if action == "apply_increment" else fixture.full_refresh
         load(TABLE, [A | {"size": 5}, C])
-        wanted = [A | {"size": 5}, C] if action == "replace" else [A | {"size": 5}, B, C]
-        scene.holds(TABLE, wanted)
+        wanted = [A | {"size": 5}, C] if action == "full_refresh" else [A | {"size": 5}, B, C]
+        fixture.holds(TABLE, wanted)
         wider = table_of({"name": TEXT, "size": INT64, "more": INT32}, version=2)
         load(wider, [*wanted, {"id": 4, "more": 4}])
-        scene.holds(wider, [*wanted, {"id": 4, "more": 4}])
+        fixture.holds(wider, [*wanted, {"id": 4, "more": 4}])
         other = table_of({"size": INT32}, version=3)  # no wider any more
-        scene.replace(other, [{"id": 1, "size": 1}])
-        scene.holds(other, [{"id": 1, "size": 1}])
-        scene.place.execute(f"DROP INDEX {scene.place.index('by_size', TABLE)}")  # it is still there
+        fixture.full_refresh(other, [{"id": 1, "size": 1}])
+        fixture.holds(other, [{"id": 1, "size": 1}])
+        fixture.database.execute(f"DROP INDEX {fixture.database.index('by_size', TABLE)}")  # it is still there
 
-    def test_an_increment_goes_on_from_a_snapshot(self, scene: Scene) -> None:
-        scene.initialise(TABLE, [A])
-        scene.replace(TABLE, [B])
-        scene.change(TABLE, [C, A])
-        scene.holds(TABLE, [A, B, C])
+    def test_an_increment_goes_on_from_a_snapshot(self, fixture: TableFixture) -> None:
+        fixture.initial_load(TABLE, [A])
+        fixture.full_refresh(TABLE, [B])
+        fixture.apply_increment(TABLE, [C, A])
+        fixture.holds(TABLE, [A, B, C])

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 from tests.contract.changes import ChangesContract
-from tests.contract.comparison import ComparingContract
-from tests.contract.database_fixture import Place
+from tests.contract.comparison import ComparisonContract
+from tests.contract.database_fixture import DatabaseFixture
 from tests.contract.evolution import EvolutionContract
-from tests.contract.manual_changes import HandsContract
+from tests.contract.manual_changes import ManualChangesContract
 from tests.contract.repairs import RepairsContract
-from tests.contract.retention import ExpiryContract
+from tests.contract.retention import RetentionContract
 from tests.contract.safety import SafetyContract
 from tests.contract.snapshots import SnapshotsContract
-from tests.contract.sync_state import BooksContract
-from tests.contract.table_fixture import Scene
+from tests.contract.sync_state import SyncStateContract
+from tests.contract.table_fixture import TableFixture
 from tests.contract.values import ValuesContract
 
 __all__ = ["TargetContract"]
@@ -25,25 +25,20 @@ class TargetContract(
     ChangesContract,
     SnapshotsContract,
     EvolutionContract,
-    ExpiryContract,
-    BooksContract,
+    RetentionContract,
+    SyncStateContract,
     RepairsContract,
-    HandsContract,
+    ManualChangesContract,
     SafetyContract,
-    ComparingContract,
+    ComparisonContract,
 ):
     """All of it."""
 
     @pytest.fixture
-    def place(self, tmp_path: Path) -> Place:
-        """An empty database; every implementer has its own."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def scene(self, place: Place, tmp_path: Path) -> Iterator[Scene]:
-        """A session on the place, prepared."""
+    def fixture(self, database: DatabaseFixture, tmp_path: Path) -> Iterator[TableFixture]:
+        """A session on the database, prepared."""
         folder = tmp_path / "files"
         folder.mkdir()
-        scene = Scene(place, folder)
-        yield scene
-        scene.session.close()
+        fixture = TableFixture(database, folder)
+        yield fixture
+        fixture.session.close()

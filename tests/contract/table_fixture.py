@@ -1,4 +1,4 @@
-"""One table's story in a test: every load writes its files, moves the watermark on, and names what the books say."""
+"""One table's story in a test: every load writes its files, moves the watermark on, and names the sync state."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,41 +8,70 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.database_fixture import Place, Values
+from tests.contract.database_fixture import DatabaseFixture, Values, driver_of
 from tests.support.tsv_parts import Layout, Row, write_parts
 
 from dapkit.errors import DapError
 from dapkit.model import Column, Table
 from dapkit.results import LoadStats
-from dapkit.targets.base import DataFiles, Load, LoadOptions, SyncState
-from dapkit.targets.sql.session import SqlSession
+from dapkit.targets.base import DataFiles, Load, LoadOptions, SyncState, TargetSession
+from dapkit.targets.sql.dialect import Dialect, full_name, state_table
+from dapkit.targets.sql.driver import Driver
 
-__all__ = ["PLAIN", "Scene", "interrupted", "stale"]
+__all__ = ["PLAIN", "TableFixture", "interrupted", "stale"]
 
 _BEGIN = datetime(2024, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
 PLAIN = LoadOptions()
 
 
-class Scene:
-    """A session on an empty place that is prepared, and a folder for files."""
+class TableFixture:
+    """A session on an empty database that is prepared, and a folder for files."""
 
-    def __init__(self, place: Place, folder: Path) -> None:
-        self.place = place
+    def __init__(self, database: DatabaseFixture, folder: Path) -> None:
+        self.database = database
         self.folder = folder
         self.now = _BEGIN
-        self.session = place.open()
+        self.session = database.open()
         self.session.prepare("canvas", sandbox=False)
 
     def reopen(self) -> None:
         """Go on with another session, as after a crash."""
         self.session.close()
-        self.session = self.place.open()
+        self.session = self.database.open()
+
+    # SQL
+
+    @property
+    def driver(self) -> Driver:
+        """The connection of the session."""
+        return driver_of(self.session)
+
+    @property
+    def dialect(self) -> Dialect:
+        """The SQL of the database."""
+        return self.driver.dialect
+
+    def of(self, table: Table) -> str:
+        """Write the full name of a table."""
+        return full_name(self.dialect, table)
+
+    def name(self, namespace: str, table: str) -> str:
+        """Write the full name of a table."""
+        return self.dialect.name(namespace, table)
+
+    def state_table(self, table: str) -> str:
+        """Write the full name of a state table."""
+        return state_table(self.dialect, table)
+
+    def exists(self, namespace: str, table: str) -> bool:
+        """Whether a table or view exists."""
+        return self.driver.catalog.kind(namespace, table) is not None
 
     # Loads
 
     def parts(self, table: Table, rows: Sequence[Row | Values], *, action: bool, **layout: Any) -> DataFiles:
-        """Write files; a plain dict is a row of the usual age."""
+        """Write files; a plain dict is a row with the usual time."""
         full = [row if isinstance(row, Row) else Row(row) for row in rows]
         return write_parts(self.folder, table, full, Layout(action=action, **layout))
 
@@ -51,48 +80,48 @@ class Scene:
         self.now += _HOUR
         return Load(table=table, parts=parts, watermark=self.now, options=options)
 
-    def initialise(self, table: Table, rows: Sequence[Row | Values], options: LoadOptions = PLAIN) -> LoadStats:
+    def initial_load(self, table: Table, rows: Sequence[Row | Values], options: LoadOptions = PLAIN) -> LoadStats:
         """Create the table from a snapshot of these rows."""
-        return self.session.initialise(self.load(table, self.parts(table, rows, action=False), options))
+        return self.session.initial_load(self.load(table, self.parts(table, rows, action=False), options))
 
-    def change(self, table: Table, rows: Sequence[Row | Values], options: LoadOptions = PLAIN) -> LoadStats:
-        """Apply an increment of these rows, asked from where the table stands."""
+    def apply_increment(self, table: Table, rows: Sequence[Row | Values], options: LoadOptions = PLAIN) -> LoadStats:
+        """Apply an increment of these rows, requested from the watermark of the table."""
         load = self.load(table, self.parts(table, rows, action=True), options)
-        return self.session.change(load, self.state_table(table))
+        return self.session.apply_increment(load, self.state(table))
 
-    def replace(self, table: Table, rows: Sequence[Row | Values], options: LoadOptions = PLAIN) -> LoadStats:
+    def full_refresh(self, table: Table, rows: Sequence[Row | Values], options: LoadOptions = PLAIN) -> LoadStats:
         """Make the table equal to a snapshot of these rows."""
         load = self.load(table, self.parts(table, rows, action=False), options)
-        return self.session.replace(load, self.state_table(table))
+        return self.session.full_refresh(load, self.state(table))
 
     # What is there
 
-    def state_table(self, table: Table) -> SyncState:
-        """Return the table's line in the books."""
+    def state(self, table: Table) -> SyncState:
+        """Return the sync state of the table."""
         return self.session.sync_states(table.namespace)[table.name]
 
     def rows(self, table: Table, columns: Sequence[Column] = ()) -> list[Values]:
         """Return the rows as Python values, in the order of their keys."""
-        return self.place.rows(table, columns)
+        return self.database.rows(table, columns)
 
     def cut(self, moment: datetime) -> datetime:
-        """Return a watermark as the place keeps it."""
+        """Return a watermark as the database keeps it."""
         since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-        return moment - since % self.place.capabilities.watermark
+        return moment - since % self.database.target.capabilities.watermark_precision
 
     @contextmanager
     def refused(self, table: Table, *errors: type[DapError]) -> Iterator[None]:
-        """Expect one of these errors, and that neither the table nor its line changed."""
-        rows, state = self.rows(table), self.state_table(table)
+        """Expect one of these errors, and that neither the table nor its state changed."""
+        rows, state = self.rows(table), self.state(table)
         with pytest.raises(errors or DapError):
             yield
         self.reopen()
         assert self.rows(table) == rows
-        assert self.state_table(table) == state
+        assert self.state(table) == state
 
     def full(self, table: Table, values: Values) -> Values:
         """Return a row with every column, null where nothing is said."""
-        return {column.name: self.place.value(column.type, values.get(column.name)) for column in table.columns}
+        return {column.name: self.database.value(column.type, values.get(column.name)) for column in table.columns}
 
     def holds_rows(self, table: Table, rows: Sequence[Values]) -> None:
         """Require that the table has exactly these rows, in any order."""
@@ -101,15 +130,15 @@ class Scene:
         assert self.rows(table) == sorted(wanted, key=lambda row: [str(row[name]) for name in keys])
 
     def holds(self, table: Table, rows: Sequence[Values]) -> None:
-        """Require that the table has exactly these rows, in any order, and stands at the last watermark."""
+        """Require that the table has exactly these rows, in any order, and the last watermark."""
         self.holds_rows(table, rows)
-        state = self.state_table(table)
+        state = self.state(table)
         assert state.watermark == self.cut(self.now)
         assert state.schema.version == table.version
 
 
 def stale(state: SyncState) -> SyncState:
-    """Return a line as it was an hour ago."""
+    """Return a state as it was an hour ago."""
     return replace(state, watermark=state.watermark - _HOUR)
 
 
@@ -119,32 +148,33 @@ class BreakError(Exception):
 
 @dataclass
 class Breaks:
-    """Whether the break came about."""
+    """Whether the break happened."""
 
     happened: bool = False
 
 
 @contextmanager
-def interrupted(session: SqlSession, step: int) -> Iterator[Breaks]:
-    """Let the session fail before its n-th statement, as when it is killed there; it is of no use any more then."""
-    breaks = Breaks()
+def interrupted(session: TargetSession, step: int) -> Iterator[Breaks]:
+    """Let a session fail before its n-th change, as if it were killed there; it must not be used after that."""
+    breaks, driver = Breaks(), driver_of(session)
     left = step
 
     def watched(run: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
+        def call(sql: str, *values: Any) -> Any:
             nonlocal left
-            left -= 1
+            # A break before a statement that only reads leaves what a break before the next change leaves.
+            left -= not sql.lstrip().startswith(("SELECT", "SHOW"))
             if left == 0:
                 raise BreakError
-            return run(*args)
+            return run(sql, *values)
 
         return call
 
-    original = session.query, session.modify
-    session.query, session.modify = watched(session.query), watched(session.modify)  # type: ignore[method-assign]
+    original = driver.query, driver.execute
+    driver.query, driver.execute = watched(driver.query), watched(driver.execute)  # type: ignore[method-assign]
     try:
         yield breaks
     except BreakError:
         breaks.happened = True
     else:
-        session.query, session.modify = original  # type: ignore[method-assign]
+        driver.query, driver.execute = original  # type: ignore[method-assign]

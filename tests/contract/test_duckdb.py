@@ -1,18 +1,22 @@
 """DuckDB keeps the contract."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.contract.database_fixture import Capabilities, Fate, Place
+from tests.contract.database_fixture import DatabaseFixture, Fate, ValueSupport
 from tests.contract.suite import TargetContract
 
-from dapkit.targets.duckdb.target import DuckDbTarget
+from dapkit.targets.duckdb.target import duckdb_file
 
 KEPT = Fate.KEPT
-CAPABILITIES = Capabilities(nul=KEPT, json_nul=KEPT, infinity=KEPT, nan=KEPT, unknown_enum=KEPT, keyed=False)
+SUPPORT = ValueSupport(nul=KEPT, json_nul=KEPT, infinity=KEPT, nan=KEPT, unknown_enum=KEPT)
 
 
 class TestDuckDb(TargetContract):
     @pytest.fixture
-    def place(self, tmp_path: Path) -> Place:
-        return Place(DuckDbTarget(tmp_path / "test.duckdb"), CAPABILITIES)
+    def database(self, tmp_path: Path) -> Iterator[DatabaseFixture]:
+        database = DatabaseFixture(duckdb_file(tmp_path / "test.duckdb"), SUPPORT)
+        with closing(database.open()):  # to open the file again is cheap as long as it is open
+            yield database

@@ -1,23 +1,25 @@
-"""SQL Server keeps the contract, on the server that DAPKIT_TEST_MSSQL names. Nobody has run this yet."""
+"""SQL Server (experimental) keeps the contract, on the server that DAPKIT_TEST_MSSQL names. It has never been run."""
 
 import pytest
-from tests.contract.database_fixture import Place
-from tests.contract.mssql_fixture import MsSqlPlace, in_tsql
+from tests.contract.database_fixture import DatabaseFixture
+from tests.contract.mssql_fixture import MsSqlFixture, in_tsql
 from tests.contract.suite import TargetContract
-from tests.contract.table_fixture import Scene
+from tests.contract.table_fixture import TableFixture
 
-STATE_SCHEMA = '"instructure_dap"."database_version"'
+VERSION = '"instructure_dap"."database_version"'
 
 
 @pytest.mark.server
 class TestMsSql(TargetContract):
     @pytest.fixture
-    def place(self, mssql_url: str) -> Place:
-        return MsSqlPlace(mssql_url)
+    def database(self, mssql_url: str) -> DatabaseFixture:
+        return MsSqlFixture(mssql_url)
 
     @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key refuses the same one twice
-    def test_books_of_two_versions_are_refused_untouched(self, scene: Scene, versions: tuple[int, ...]) -> None:
-        super().test_books_of_two_versions_are_refused_untouched(scene, versions)
+    def test_books_of_two_versions_are_refused_untouched(
+        self, fixture: TableFixture, versions: tuple[int, ...]
+    ) -> None:
+        super().test_books_of_two_versions_are_refused_untouched(fixture, versions)
 
 
 @pytest.mark.parametrize(
@@ -26,15 +28,15 @@ class TestMsSql(TargetContract):
         ('ALTER TABLE "c"."t" ADD COLUMN mine INTEGER', ['ALTER TABLE "c"."t" ADD mine INTEGER']),
         ('CREATE VIEW "c"."v" AS SELECT 1', ['CREATE VIEW "c"."v" AS SELECT 1']),
         (
-            f"UPDATE {STATE_SCHEMA} SET version = 2",
+            f"UPDATE {VERSION} SET version = 2",
             [
-                f"DELETE FROM {STATE_SCHEMA}",
-                f"SET IDENTITY_INSERT {STATE_SCHEMA} ON",
-                f"INSERT INTO {STATE_SCHEMA} (version) VALUES (2)",
-                f"SET IDENTITY_INSERT {STATE_SCHEMA} OFF",
+                f"DELETE FROM {VERSION}",
+                f"SET IDENTITY_INSERT {VERSION} ON",
+                f"INSERT INTO {VERSION} (version) VALUES (2)",
+                f"SET IDENTITY_INSERT {VERSION} OFF",
             ],
         ),
     ],
 )
-def test_what_the_suite_says_in_tsql(statement: str, wanted: list[str]) -> None:
+def test_statements_of_the_suite_in_tsql(statement: str, wanted: list[str]) -> None:
     assert in_tsql(statement) == wanted

@@ -1,25 +1,27 @@
 """MySQL and MariaDB keep the contract, on a MariaDB of our own, or on the server that DAPKIT_TEST_MYSQL names."""
 
 import pytest
-from tests.contract.database_fixture import Place
-from tests.contract.mysql_fixture import MySqlPlace
+from tests.contract.database_fixture import DatabaseFixture
+from tests.contract.mysql_fixture import MySqlFixture
 from tests.contract.suite import TargetContract
-from tests.contract.table_fixture import Scene
+from tests.contract.table_fixture import TableFixture
 
-ROADS = ["initialise", "change", "replace", "alter"]
+ACTIONS = ["initial_load", "apply_increment", "full_refresh", "alter"]
 """What is rebuilt is altered in its rows' sight too: tests/targets/mysql has it."""
 
 
 @pytest.mark.server
 class TestMySql(TargetContract):
     @pytest.fixture
-    def place(self, mysql_url: str) -> Place:
-        return MySqlPlace(mysql_url)
+    def database(self, mysql_url: str) -> DatabaseFixture:
+        return MySqlFixture(mysql_url)
 
     @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key refuses the same one twice
-    def test_books_of_two_versions_are_refused_untouched(self, scene: Scene, versions: tuple[int, ...]) -> None:
-        super().test_books_of_two_versions_are_refused_untouched(scene, versions)
+    def test_books_of_two_versions_are_refused_untouched(
+        self, fixture: TableFixture, versions: tuple[int, ...]
+    ) -> None:
+        super().test_books_of_two_versions_are_refused_untouched(fixture, versions)
 
-    @pytest.mark.parametrize("action", ROADS)
-    def test_a_break_at_any_step_leaves_the_table_as_it_was(self, scene: Scene, action: str) -> None:
-        super().test_a_break_at_any_step_leaves_the_table_as_it_was(scene, action)
+    @pytest.mark.parametrize("action", ACTIONS)
+    def test_a_break_at_any_step_leaves_the_table_as_it_was(self, fixture: TableFixture, action: str) -> None:
+        super().test_a_break_at_any_step_leaves_the_table_as_it_was(fixture, action)

@@ -1,18 +1,20 @@
 """PostgreSQL keeps the contract."""
 
 import pytest
-from tests.contract.database_fixture import Place
-from tests.contract.postgres_fixture import PostgresPlace
+from tests.contract.database_fixture import DatabaseFixture
+from tests.contract.postgres_fixture import PostgresFixture
 from tests.contract.suite import TargetContract
-from tests.contract.table_fixture import Scene
+from tests.contract.table_fixture import TableFixture
 
 
 @pytest.mark.server
 class TestPostgres(TargetContract):
     @pytest.fixture
-    def place(self, postgres_url: str) -> Place:
-        return PostgresPlace(postgres_url)
+    def database(self, postgres_url: str) -> DatabaseFixture:
+        return PostgresFixture(postgres_url)
 
     @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key refuses the same one twice
-    def test_books_of_two_versions_are_refused_untouched(self, scene: Scene, versions: tuple[int, ...]) -> None:
-        super().test_books_of_two_versions_are_refused_untouched(scene, versions)
+    def test_books_of_two_versions_are_refused_untouched(
+        self, fixture: TableFixture, versions: tuple[int, ...]
+    ) -> None:
+        super().test_books_of_two_versions_are_refused_untouched(fixture, versions)

@@ -3,17 +3,17 @@
 from pathlib import Path
 
 import pytest
-from tests.contract.database_fixture import Capabilities, Fate, Place
+from tests.contract.database_fixture import DatabaseFixture, Fate, ValueSupport
 from tests.contract.suite import TargetContract
 
 from dapkit.model import Table
-from dapkit.targets.sqlite.target import SqliteTarget
+from dapkit.targets.sqlite.target import sqlite_file
 
 KEPT = Fate.KEPT
-CAPABILITIES = Capabilities(nul=KEPT, json_nul=KEPT, infinity=KEPT, nan=Fate.REPAIRED, unknown_enum=KEPT)
+SUPPORT = ValueSupport(nul=KEPT, json_nul=KEPT, infinity=KEPT, nan=Fate.REPAIRED, unknown_enum=KEPT)
 
 
-class SqlitePlace(Place):
+class SqliteFixture(DatabaseFixture):
     def index(self, name: str, table: Table) -> str:
         return name
 
@@ -23,5 +23,5 @@ class SqlitePlace(Place):
 
 class TestSqlite(TargetContract):
     @pytest.fixture
-    def place(self, tmp_path: Path) -> Place:
-        return SqlitePlace(SqliteTarget(tmp_path / "test.sqlite"), CAPABILITIES)
+    def database(self, tmp_path: Path) -> DatabaseFixture:
+        return SqliteFixture(sqlite_file(tmp_path / "test.sqlite"), SUPPORT)

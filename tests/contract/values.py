@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.contract.database_fixture import Fate, Values
-from tests.contract.table_fixture import Scene
+from tests.contract.table_fixture import TableFixture
 from tests.support.table_schemas import INT32, TEXT, Node, table_of
 from tests.support.tsv_parts import deleted
 
@@ -104,83 +104,92 @@ def _column(node: Node, *, required: bool = False) -> Table:
     return table_of({"v": node}, required=["v"] if required else [])
 
 
-def _values(scene: Scene, family: str) -> list[Any]:
+def _values(fixture: TableFixture, family: str) -> list[Any]:
     """Return the values of a family that the place keeps as they are."""
     values = FAMILIES[family][1]
-    if family == "open-enum" and not scene.place.capabilities.enum_blanks:
+    if family == "open-enum" and not fixture.database.support.enum_blanks:
         return [value for value in values if not value.endswith(" ")]
     return values
 
 
 class ValuesContract:
+    @pytest.mark.slow
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_values_come_back_as_the_service_wrote_them_on_every_road(self, scene: Scene, family: str) -> None:
-        node, values = FAMILIES[family][0], _values(scene, family)
+    def test_values_of_each_type_come_back_in_every_way_of_loading(self, fixture: TableFixture, family: str) -> None:
+        node, values = FAMILIES[family][0], _values(fixture, family)
         table = _column(node)
         states = [*values, None]
         by_id = dict(enumerate(states, 1))
-        self._loads(scene, table, by_id)
+        self._loads(fixture, table, by_id)
         # Each value becomes another one, a new row comes, and all of it goes back by a snapshot.
         turned = dict(enumerate([states[-1], *states[:-1], states[0]], 1))
-        scene.change(table, [{"id": key, "v": value} for key, value in turned.items()])
-        self._holds(scene, table, turned)
-        scene.replace(table, [{"id": key, "v": value} for key, value in by_id.items()])
-        self._holds(scene, table, by_id)
+        fixture.apply_increment(table, [{"id": key, "v": value} for key, value in turned.items()])
+        self._holds(fixture, table, turned)
+        fixture.full_refresh(table, [{"id": key, "v": value} for key, value in by_id.items()])
+        self._holds(fixture, table, by_id)
 
-    def _loads(self, scene: Scene, table: Table, by_id: dict[int, Any]) -> None:
-        counts = scene.initialise(table, [{"id": key, "v": value} for key, value in by_id.items()])
+    def _loads(self, fixture: TableFixture, table: Table, by_id: dict[int, Any]) -> None:
+        counts = fixture.initial_load(table, [{"id": key, "v": value} for key, value in by_id.items()])
         assert counts.written == len(by_id)
         assert not counts.repaired
-        self._holds(scene, table, by_id)
+        self._holds(fixture, table, by_id)
 
-    def _holds(self, scene: Scene, table: Table, by_id: dict[int, Any]) -> None:
-        scene.holds(table, [{"id": key, "v": value} for key, value in by_id.items()])
+    def _holds(self, fixture: TableFixture, table: Table, by_id: dict[int, Any]) -> None:
+        fixture.holds(table, [{"id": key, "v": value} for key, value in by_id.items()])
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_required_columns_hold_the_same(self, scene: Scene, family: str) -> None:
-        node, values = FAMILIES[family][0], _values(scene, family)
+    def test_a_required_column_of_each_type_holds_the_same(self, fixture: TableFixture, family: str) -> None:
+        node, values = FAMILIES[family][0], _values(fixture, family)
         table = _column(node, required=True)
-        self._loads(scene, table, dict(enumerate(values, 1)))
+        self._loads(fixture, table, dict(enumerate(values, 1)))
 
-    def test_all_families_side_by_side_in_one_table(self, scene: Scene) -> None:
+    @pytest.mark.parametrize("required", [False, True])
+    def test_all_types_side_by_side_come_back_in_every_way_of_loading(
+        self, fixture: TableFixture, required: bool
+    ) -> None:
         nodes = {f'{name} of "all", it\'s': node for name, (node, _) in FAMILIES.items()}
-        table = table_of(nodes)
-        columns = list(zip(nodes, [_values(scene, family) for family in FAMILIES], strict=True))
+        table = table_of(nodes, required=nodes if required else ())
+        nulls = [] if required else [None]
+        columns = list(zip(nodes, [[*_values(fixture, family), *nulls] for family in FAMILIES], strict=True))
         rows: list[Values] = [
             {"id": number} | {name: values[number % len(values)] for name, values in columns}
-            for number in range(len(_STRINGS))
+            for number in range(len(_STRINGS) + 1)
         ]
-        scene.initialise(table, rows)
-        scene.holds(table, rows)
-        scene.change(table, [row | {"id": row["id"] + 1} for row in rows])
-        scene.holds(table, [rows[0], *(row | {"id": row["id"] + 1} for row in rows)])
+        assert not fixture.initial_load(table, rows).repaired
+        fixture.holds(table, rows)
+        turned = [row | {"id": row["id"] + 1} for row in rows]
+        fixture.apply_increment(table, turned)
+        fixture.holds(table, [rows[0], *turned])
+        fixture.full_refresh(table, rows)
+        fixture.holds(table, rows)
 
     @pytest.mark.parametrize("family", ["int16", "int64", "text-bounded", "uuid", "date", "date-time"])
-    def test_a_key_may_be_of_any_simple_type(self, scene: Scene, family: str) -> None:
+    def test_a_key_may_be_of_any_simple_type(self, fixture: TableFixture, family: str) -> None:
         node, values = FAMILIES[family]
-        if family == "text-bounded" and not scene.place.capabilities.exact_keys:
+        if family == "text-bounded" and not fixture.database.support.exact_keys:
             values = ["", "a", "\t", "👩" * 40]
         table = table_of({"n": INT32}, key={"k": node})
-        scene.initialise(table, [{"k": value, "n": 1} for value in values])
-        scene.change(table, [deleted(k=values[0]), *({"k": value, "n": 2} for value in values[1:])])
-        scene.holds(table, [{"k": value, "n": 2} for value in values[1:]])
+        fixture.initial_load(table, [{"k": value, "n": 1} for value in values])
+        fixture.apply_increment(table, [deleted(k=values[0]), *({"k": value, "n": 2} for value in values[1:])])
+        fixture.holds(table, [{"k": value, "n": 2} for value in values[1:]])
 
-    def test_keys_are_told_apart_by_case_accents_and_spaces(self, scene: Scene) -> None:
-        if not scene.place.capabilities.exact_keys:
+    def test_keys_are_told_apart_by_case_accents_and_spaces(self, fixture: TableFixture) -> None:
+        if not fixture.database.support.exact_keys:
             pytest.skip("this database takes them for equal")
         table = table_of({"n": INT32}, key={"k": TEXT | {"maxLength": 20}})
         keys = ["a", "A", "á", "a ", " a", "", "ß", "ss", "e\u0301", "é"]
-        scene.initialise(table, [{"k": key, "n": 1} for key in keys])
-        scene.change(table, [{"k": key, "n": 2} for key in keys])
-        scene.holds(table, [{"k": key, "n": 2} for key in keys])
+        fixture.initial_load(table, [{"k": key, "n": 1} for key in keys])
+        fixture.apply_increment(table, [{"k": key, "n": 2} for key in keys])
+        fixture.holds(table, [{"k": key, "n": 2} for key in keys])
 
     # Values that a database may not be able to hold
 
-    def test_a_nul_in_a_text(self, scene: Scene) -> None:
+    def test_a_nul_in_a_text(self, fixture: TableFixture) -> None:
         oddity = Oddity(TEXT, wire="a\0b\0", usual="ab\\0", kept="a\0b\0", repaired="ab")
-        self._odd(scene, oddity, scene.place.capabilities.nul)
+        self._odd(fixture, oddity, fixture.database.support.nul)
 
-    def test_a_nul_inside_json(self, scene: Scene) -> None:
+    def test_a_nul_inside_json(self, fixture: TableFixture) -> None:
         oddity = Oddity(
             _SETTINGS,
             wire='{"theme": "a\\u0000b\\\\u0000"}',
@@ -188,36 +197,36 @@ class ValuesContract:
             kept={"theme": "a\0b\\u0000"},
             repaired={"theme": "ab\\u0000"},
         )
-        self._odd(scene, oddity, scene.place.capabilities.json_nul)
+        self._odd(fixture, oddity, fixture.database.support.json_nul)
 
     @pytest.mark.parametrize("kind", ["float32", "float64"])
     @pytest.mark.parametrize("sign", ["", "-"])
-    def test_infinity(self, scene: Scene, kind: str, sign: str) -> None:
+    def test_infinity(self, fixture: TableFixture, kind: str, sign: str) -> None:
         oddity = Oddity(FAMILIES[kind][0], f"{sign}Infinity", 0.5, kept=float(f"{sign}inf"), repaired=None)
-        self._odd(scene, oddity, scene.place.capabilities.infinity)
+        self._odd(fixture, oddity, fixture.database.support.infinity)
 
     @pytest.mark.parametrize("kind", ["float32", "float64"])
-    def test_not_a_number(self, scene: Scene, kind: str) -> None:
+    def test_not_a_number(self, fixture: TableFixture, kind: str) -> None:
         oddity = Oddity(FAMILIES[kind][0], "NaN", 0.5, kept=float("nan"), repaired=None)
-        self._odd(scene, oddity, scene.place.capabilities.nan)
+        self._odd(fixture, oddity, fixture.database.support.nan)
 
     @pytest.mark.parametrize(("wire", "wanted"), [("+12024-01-01", datetime.max), ("-0044-03-15", datetime.min)])
     @pytest.mark.parametrize("form", ["date-time", "date"])
-    def test_far_years_are_clamped(self, scene: Scene, form: str, wire: str, wanted: datetime) -> None:
+    def test_far_years_are_clamped(self, fixture: TableFixture, form: str, wire: str, wanted: datetime) -> None:
         if form == "date":
             oddity = Oddity(FAMILIES[form][0], wire, date(2024, 2, 29), kept=None, repaired=wanted.date())
         else:
             wire += "T12:00:00.000Z"
             oddity = Oddity(FAMILIES[form][0], wire, datetime(2024, 2, 29, 12), kept=None, repaired=wanted)
-        self._odd(scene, oddity, Fate.REPAIRED)
+        self._odd(fixture, oddity, Fate.REPAIRED)
 
-    def test_an_unknown_value_of_an_enum_that_has_one_for_such(self, scene: Scene) -> None:
+    def test_an_unknown_value_of_an_enum_that_has_one_for_such(self, fixture: TableFixture) -> None:
         oddity = Oddity(FAMILIES["enum"][0], "new", "it's", kept="new", repaired="__dap_unspecified__")
-        self._odd(scene, oddity, scene.place.capabilities.unknown_enum)
+        self._odd(fixture, oddity, fixture.database.support.unknown_enum)
 
-    def test_an_unknown_value_of_an_enum_that_has_none_for_such(self, scene: Scene) -> None:
+    def test_an_unknown_value_of_an_enum_that_has_none_for_such(self, fixture: TableFixture) -> None:
         oddity = Oddity({"type": "string", "enum": ["a", "b"]}, "new", "a", kept="new", repaired=None)
-        self._odd(scene, oddity, scene.place.capabilities.unknown_enum)
+        self._odd(fixture, oddity, fixture.database.support.unknown_enum)
 
     @pytest.mark.parametrize(
         ("node", "wire"),
@@ -228,39 +237,41 @@ class ValuesContract:
         ],
         ids=["infinity", "nan", "enum"],
     )
-    def test_what_would_become_null_where_null_may_not_stand(self, scene: Scene, node: Node, wire: str) -> None:
-        has = scene.place.capabilities
+    def test_what_would_become_null_where_null_may_not_stand(
+        self, fixture: TableFixture, node: Node, wire: str
+    ) -> None:
+        has = fixture.database.support
         if {"Infinity": has.infinity, "NaN": has.nan, "new": has.unknown_enum}[wire] is Fate.KEPT:
             pytest.skip("this database can hold it")
         table = _column(node, required=True)
-        scene.initialise(table, [{"id": 1, "v": "a" if "enum" in node else 0.5}])
-        with scene.refused(table, BadValueError):
-            scene.change(table, [{"id": 2, "v": wire}])
+        fixture.initial_load(table, [{"id": 1, "v": "a" if "enum" in node else 0.5}])
+        with fixture.refused(table, BadValueError):
+            fixture.apply_increment(table, [{"id": 2, "v": wire}])
 
-    def _odd(self, scene: Scene, odd: "Oddity", fate: Fate) -> None:
+    def _odd(self, fixture: TableFixture, odd: "Oddity", fate: Fate) -> None:
         """Load a value on every road: it is kept, or it is repaired and told of, or refused if that is asked for."""
         table = _column(odd.node)
         strict = LoadOptions(bad_values=BadValues.FAIL)
         usual: Values = {"id": 1, "v": odd.usual}
         rows = [usual, {"id": 2, "v": odd.wire}]
         if fate is Fate.KEPT:
-            scene.initialise(table, rows, strict)
-            assert repr(scene.rows(table)[1]["v"]) == repr(odd.kept)
+            fixture.initial_load(table, rows, strict)
+            assert repr(fixture.rows(table)[1]["v"]) == repr(odd.kept)
             return
         with pytest.raises(BadValueError):
-            scene.initialise(table, rows, strict)
-        scene.reopen()
-        side = scene.folder / "side.jsonl"
-        for load in (scene.initialise, scene.change, scene.replace):
+            fixture.initial_load(table, rows, strict)
+        fixture.reopen()
+        side = fixture.folder / "side.jsonl"
+        for load in (fixture.initial_load, fixture.apply_increment, fixture.full_refresh):
             counts = load(table, rows, LoadOptions(side_file=side))
             assert counts.repaired == {"v": 1}
-            scene.holds(table, [usual, {"id": 2, "v": odd.repaired}])
+            fixture.holds(table, [usual, {"id": 2, "v": odd.repaired}])
         lines = [json.loads(line) for line in side.read_text(encoding="utf-8").splitlines()]
         told = {"namespace": "canvas", "table": "things", "key": {"id": "2"}, "column": "v", "value": odd.wire}
         assert lines == [told] * 3, "one for each load"
         assert stat.S_IMODE(side.stat().st_mode) == 0o600
-        with scene.refused(table, BadValueError):
-            scene.change(table, rows, strict)
+        with fixture.refused(table, BadValueError):
+            fixture.apply_increment(table, rows, strict)
 
 
 @dataclass(frozen=True)

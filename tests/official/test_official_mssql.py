@@ -1,6 +1,6 @@
-"""The official client's SQL generator and ours create the same tables for SQL Server. No server is needed.
+"""The official client's own generator and ours create tables of SQL Server alike; that takes no server.
 
-Not tested without one: the values that it writes, and how it alters existing tables.
+Only a server could show the values that the official client writes, and how it alters existing tables.
 """
 
 import json
@@ -24,7 +24,7 @@ from dapkit.targets.sql.dialect import STATE_SCHEMA
 pytestmark = [pytest.mark.official, pytest.mark.timeout(120), NEEDS_OFFICIAL]
 
 DIALECT = MsSqlDialect()
-# The driver only has to be importable. A module holds one table at a time.
+# Its driver is needed for nothing but to be imported. A module holds one table at a time.
 _GENERATE = """
 import json, sys, types
 pyodbc = types.ModuleType("pyodbc")
@@ -40,7 +40,7 @@ names = {meta_schema: "instructure_dap", **{module: name for name, module in mod
 def generated(module):
     options = GeneratorOptions(struct_mode=StructMode.JSON, foreign_constraints=False, namespaces=names)
     return MSSQLGenerator(options).create(modules=[module])
-made = {"state": generated(meta_schema)}
+made = {"state tables": generated(meta_schema)}
 for key, (namespace, table, schema) in json.load(sys.stdin).items():
     module = modules[namespace]
     for name in [name for name in vars(module) if not name.startswith("__")]:
@@ -68,7 +68,7 @@ NODES: dict[str, Node] = {
     "size": INT32 | {"default": 7}, "note": TEXT | {"default": "it's"}, "flag": {"type": "boolean", "default": True},
     "at": {"type": "string", "format": "date-time", "default": "2024-01-01T02:00:00.700000+02:00"},
 }  # fmt: skip
-"""A column of every type that the official client supports here (it does not support untyped JSON, objects without
+"""A column of every kind that the official client can lay out here (it cannot: untyped JSON, objects without
 properties, arrays of objects, defaults of enums, dates and UUIDs)."""
 
 
@@ -88,10 +88,10 @@ def tables() -> dict[str, Table]:
 
 @pytest.fixture(scope="module")
 def theirs(tables: dict[str, Table]) -> dict[str, str]:
-    requested = {key: (table.namespace, table.name, table.schema.document) for key, table in tables.items()}
+    asked = {key: (table.namespace, table.name, table.schema.document) for key, table in tables.items()}
     done = subprocess.run(
         [str(Path(OFFICIAL).with_name("python")), "-c", _GENERATE],
-        input=json.dumps(requested), capture_output=True, text=True, timeout=100, check=False,
+        input=json.dumps(asked), capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     made: dict[str, str] = json.loads(done.stdout)
@@ -101,10 +101,10 @@ def theirs(tables: dict[str, Table]) -> dict[str, str]:
 def test_state_tables(theirs: dict[str, str]) -> None:
     ours = [sql for sql in DIALECT.create_state_tables() if "table_sync" in sql or "database_version" in sql]
     assert len(ours) == 2
-    assert layout(ours) == layout([theirs["state"]])
+    assert layout(ours) == layout([theirs["state tables"]])
 
 
-def test_every_table_of_the_catalogue_and_one_with_a_column_of_every_type(
+def test_every_table_of_the_catalogue_and_one_with_a_column_of_every_kind(
     tables: dict[str, Table], theirs: dict[str, str]
 ) -> None:
     assert len(tables) > 100
@@ -117,7 +117,7 @@ _ITEM = re.compile(r',\s*(?="|CONSTRAINT)(?![^()]*\))')
 
 
 def layout(statements: list[str]) -> dict[str, Any]:
-    """Return the columns and constraints of each table, without collations, generated names and plain NULLs."""
+    """Return by table its columns in order, and its constraints; collations, chance names, plain NULLs left aside."""
     found: dict[str, tuple[list[str], set[str]]] = {}
     for statement in re.split(r";\n|;$", ";\n".join(statements)):
         words = re.sub(r"^IF .*? NULL (?=CREATE TABLE)| COLLATE \w+", "", " ".join(statement.split()))
@@ -128,12 +128,12 @@ def layout(statements: list[str]) -> dict[str, Any]:
         name, items = (create or alter or _unknown(words)).groups()
         columns, constraints = found.setdefault(name, ([], set()))
         for item in _ITEM.split(items):
-            (constraints.add if item.startswith("CONSTRAINT") else columns.append)(_normalised(item))
+            (constraints.add if item.startswith("CONSTRAINT") else columns.append)(_free(item))
     assert all(name.startswith(('"canvas', '"catalog', '"new_quizzes', f'"{STATE_SCHEMA}')) for name in found)
     return found
 
 
-def _normalised(item: str) -> str:
+def _free(item: str) -> str:
     item = re.sub(r'CONSTRAINT "df_[^"]*" ', "", item)
     item = item.replace(", ", ",")  # within decimal(5, 2)
     return (

@@ -17,7 +17,7 @@ from dapkit import Client, ClientOptions, ExportOptions
 from dapkit.schema import read_table
 from dapkit.storage.local import LocalFolder
 from dapkit.targets.base import DataFiles, Load, watermark_of, watermark_text
-from dapkit.targets.postgres.target import PostgresTarget
+from dapkit.targets.postgres.target import target_of
 from dapkit.transfer import manifest
 
 pytestmark = [
@@ -44,7 +44,7 @@ def client(sandbox: SandboxProcess) -> Iterator[Client]:
 
 def ours(client: Client, verb: str, namespace: str, tables: str, url: str, folder: Path) -> None:
     """Do the same with dapkit's library."""
-    session = PostgresTarget.of(url).open()
+    session = target_of(url).open()
     session.prepare(namespace, sandbox=True)
     for name in client.tables(namespace) if tables == "all" else tables.split(","):
         _replicate(client, session, verb, namespace, name, folder)
@@ -69,7 +69,7 @@ def _replicate(client: Client, session: Any, verb: str, namespace: str, name: st
         parts=DataFiles(paths=files, rows=done.rows),
         watermark=watermark_of(mark),
     )
-    session.initialise(load) if verb == "initdb" else session.change(load, before)
+    session.initial_load(load) if verb == "initdb" else session.apply_increment(load, before)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tests.support.virtual_time import VirtualClock, run_virtually
 
 from dapkit.errors import TargetBusyError, TargetError, TargetUnreachableError
 from dapkit.replication.connection_pool import ConnectionPool
-from dapkit.targets.base import Target
+from dapkit.targets.base import Capabilities, Target
 from dapkit.transfer.workers import worker_pool
 
 
@@ -18,8 +18,8 @@ class Server:
     """A target that allows a number of connections."""
 
     name = "server"
-    max_connections = 4
-    notice = None
+    capabilities = Capabilities(connections=4)
+    warning = None
     empty_substitute = None
 
     def __init__(self, limit: int = 4) -> None:

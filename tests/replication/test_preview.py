@@ -11,7 +11,7 @@ from dapkit.replication.options import SyncRequest
 from dapkit.replication.plan import LOGS
 from dapkit.replication.preview import preview
 from dapkit.results import SyncAction, SyncCommand
-from dapkit.targets.duckdb.target import DuckDbTarget
+from dapkit.targets.duckdb.target import duckdb_file
 
 
 @pytest.mark.parametrize("command", [SyncCommand.SYNC, SyncCommand.UPDATE])
@@ -24,7 +24,7 @@ def test_actions_and_ddl(tmp_path: Path, command: SyncCommand) -> None:
             command=command,
             namespace="canvas",
             tables=("users", "roles"),
-            target=DuckDbTarget(setup.database("college")),
+            target=duckdb_file(setup.database("college")),
             stage=tmp_path / "other",
         )
         users, roles = await preview(setup.session, options, setup.events.append)
@@ -52,7 +52,7 @@ def test_which_rows_would_expire(tmp_path: Path) -> None:
             command=SyncCommand.SYNC,
             namespace=LOGS,
             tables=("all",),
-            target=DuckDbTarget(setup.database("college")),
+            target=duckdb_file(setup.database("college")),
             stage=tmp_path / "other",
             expire_logs=timedelta(days=31),
         )

@@ -16,7 +16,8 @@ from dapkit.replication.plan import LOGS
 from dapkit.replication.reconcile import ReconcileResult, reconcile
 from dapkit.results import Comparison, SyncCommand
 from dapkit.targets.base import ExpectedTable
-from dapkit.targets.duckdb.target import DuckDbSession, DuckDbTarget
+from dapkit.targets.duckdb.target import duckdb_file
+from dapkit.targets.sql.session import SqlTargetSession
 from dapkit.transfer import locking
 
 
@@ -33,7 +34,7 @@ async def reconciled(
         command=SyncCommand.SYNC,
         namespace=namespace,
         tables=tables,
-        target=DuckDbTarget(setup.database("college")),
+        target=duckdb_file(setup.database("college")),
         stage=setup.folder / "stage",
         **more,
     )
@@ -139,7 +140,7 @@ def test_files_of_a_killed_comparison_are_removed_by_the_next_run(
             raise KilledError
 
         with monkeypatch.context() as context:
-            context.setattr(DuckDbSession, "compare", killed)
+            context.setattr(SqlTargetSession, "compare", killed)
             with pytest.raises(BaseExceptionGroup):
                 await reconciled(setup, sync=False)
         assert any((tmp_path / "stage").rglob("part-*"))
@@ -206,16 +207,16 @@ def test_expired_logs_are_not_missing(tmp_path: Path) -> None:
 def test_a_table_that_cannot_be_compared_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = DuckDbSession.compare
+    real = SqlTargetSession.compare
 
-    def failing(self: DuckDbSession, truth: ExpectedTable) -> Comparison:
+    def failing(self: SqlTargetSession, truth: ExpectedTable) -> Comparison:
         if truth.live.table == "users":
             raise ValueError("unexpected")
         return real(self, truth)
 
     async def scenario(setup: SyncSetup) -> None:
         await setup.load(tables=("users", "roles"))
-        monkeypatch.setattr(DuckDbSession, "compare", failing)
+        monkeypatch.setattr(SqlTargetSession, "compare", failing)
         result = await reconciled(setup, sync=False, tables=("users", "roles"))
         assert [(failure.table, failure.error.code) for failure in result.failed] == [("users", "internal")]
         assert [table.table for table in result.done] == ["roles"]

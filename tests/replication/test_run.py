@@ -32,7 +32,9 @@ from dapkit.replication.run import SyncResult
 from dapkit.results import LoadStats, SyncAction, SyncCommand
 from dapkit.schema import read_table
 from dapkit.targets.base import Load, SyncState
-from dapkit.targets.duckdb.target import DuckDbSession, DuckDbTarget
+from dapkit.targets.duckdb.target import duckdb_file
+from dapkit.targets.sql.session import SqlTargetSession
+from dapkit.targets.sql.sync_state import SyncStateStore
 from dapkit.transfer import locking
 
 
@@ -86,11 +88,9 @@ def test_tables_without_changes_are_skipped(tmp_path: Path) -> None:
     run_with_sandbox(tmp_path, scenario)
 
 
-def test_the_notice_of_a_target_is_sent_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DuckDbTarget, "notice", "Try it on a copy.")
-
+def test_the_warning_of_a_target_is_sent_once(tmp_path: Path) -> None:
     async def scenario(setup: SyncSetup) -> None:
-        await setup.sync()
+        await setup.sync(target=replace(duckdb_file(setup.database("college")), warning="Try it on a copy."))
         assert [event.message for event in setup.events if isinstance(event, Notice)] == ["Try it on a copy."]
 
     run_with_sandbox(tmp_path, scenario)
@@ -128,11 +128,11 @@ def test_staged_files_are_removed_after_the_load(tmp_path: Path) -> None:
 
 def test_a_failed_load_is_rolled_back_and_its_files_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(setup: SyncSetup) -> None:
-        def broken(*_: object) -> None:
+        def broken(*_: object, **__: object) -> None:
             raise TargetError("the power failed")
 
         with monkeypatch.context() as context:
-            context.setattr(DuckDbSession, "_book", broken)
+            context.setattr(SyncStateStore, "save", broken)
             result = await setup.sync()
         assert [failure.error.code for failure in result.failed] == ["target"] * len(TABLES)
         assert any((tmp_path / "stage").rglob("part-*"))
@@ -146,16 +146,16 @@ def test_a_failed_load_is_rolled_back_and_its_files_are_kept(tmp_path: Path, mon
 def lose_responses(monkeypatch: pytest.MonkeyPatch, verb: str, *, committed: bool, times: int = 1) -> None:
     """Lose the connection in the first loads of each table, just before or just after the commit."""
     monkeypatch.setattr(retry, "retry_pause", lambda *_: 0.0)
-    real, losses = getattr(DuckDbSession, verb), Counter[str]()
+    real, losses = getattr(SqlTargetSession, verb), Counter[str]()
 
-    def losing(self: DuckDbSession, load: Load, *before: SyncState) -> LoadStats:
+    def losing(self: SqlTargetSession, load: Load, *before: SyncState) -> LoadStats:
         losses[load.table.name] += 1
         counts: LoadStats | None = real(self, load, *before) if committed else None
         if losses[load.table.name] <= times:
             raise TargetUnreachableError("The response was lost")
         return counts or real(self, load, *before)
 
-    monkeypatch.setattr(DuckDbSession, verb, losing)
+    monkeypatch.setattr(SqlTargetSession, verb, losing)
 
 
 @pytest.mark.parametrize("committed", [True, False])
@@ -165,7 +165,7 @@ def test_an_initial_load_whose_response_was_lost_is_done_once(
 ) -> None:
     async def scenario(setup: SyncSetup) -> None:
         with monkeypatch.context() as context:
-            lose_responses(context, "initialise", committed=committed)
+            lose_responses(context, "initial_load", committed=committed)
             result = await setup.sync(command=command)
         assert result.failed == ()
         assert len([event for event in setup.events if isinstance(event, Retrying)]) == len(TABLES)
@@ -183,7 +183,7 @@ def test_an_increment_whose_response_was_lost_is_applied_once(
         await setup.load()
         setup.advance(400)
         with monkeypatch.context() as context:
-            lose_responses(context, "change", committed=committed)
+            lose_responses(context, "apply_increment", committed=committed)
             result = await setup.sync()
         assert result.failed == ()
         with duckdb.connect(str(setup.database("college")), read_only=True) as connection:
@@ -200,7 +200,7 @@ def test_an_unreachable_database_fails_its_tables_after_the_retry_timeout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(setup: SyncSetup) -> None:
-        lose_responses(monkeypatch, "initialise", committed=False, times=10**9)
+        lose_responses(monkeypatch, "initial_load", committed=False, times=10**9)
         result = await setup.sync(retry_timeout=0.1)
         assert [failure.error.code for failure in result.failed] == ["target-unreachable"] * len(TABLES)
         assert len([event for event in setup.events if isinstance(event, Retrying)]) >= len(TABLES)
@@ -212,14 +212,14 @@ def test_a_failure_that_cannot_be_recorded_is_reported_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(setup: SyncSetup) -> None:
-        def broken(*_: object) -> None:
+        def broken(*_: object, **__: object) -> None:
             raise TargetError("the power failed")
 
         def away(*_: object) -> None:
             raise OSError("the disk is gone")
 
-        monkeypatch.setattr(DuckDbSession, "_book", broken)
-        monkeypatch.setattr(DuckDbSession, "record_event", away)
+        monkeypatch.setattr(SyncStateStore, "save", broken)
+        monkeypatch.setattr(SqlTargetSession, "record_event", away)
         result = await setup.sync()
         assert [failure.error.message for failure in result.failed] == ["the power failed"] * len(TABLES)
 
@@ -230,7 +230,7 @@ def test_some_failures_are_not_recorded(tmp_path: Path, monkeypatch: pytest.Monk
     async def scenario(setup: SyncSetup) -> None:
         await setup.load()
         written: list[object] = []
-        monkeypatch.setattr(DuckDbSession, "record_event", lambda *line: written.append(line))
+        monkeypatch.setattr(SqlTargetSession, "record_event", lambda *line: written.append(line))
         refused = await setup.sync(command=SyncCommand.INIT)
         assert [failure.error.code for failure in refused.failed] == ["already-replicated"] * len(TABLES)
 
@@ -238,7 +238,7 @@ def test_some_failures_are_not_recorded(tmp_path: Path, monkeypatch: pytest.Monk
             raise TargetUnreachableError("it is gone")
 
         setup.advance(400)
-        monkeypatch.setattr(DuckDbSession, "change", unreachable)
+        monkeypatch.setattr(SqlTargetSession, "apply_increment", unreachable)
         gone = await setup.sync(retry_timeout=0.0)
         assert [failure.error.code for failure in gone.failed] == ["target-unreachable"] * len(TABLES)
         assert written == []

@@ -22,7 +22,7 @@ from dapkit.replication.run import SyncResult, replicate
 from dapkit.replication.schema_versions import choose_schema, common_table
 from dapkit.results import SyncCommand
 from dapkit.schema import read_table
-from dapkit.targets.duckdb.target import DuckDbTarget
+from dapkit.targets.duckdb.target import duckdb_file
 
 FIRST = table_of({"name": TEXT})
 SECOND = table_of({"name": TEXT, "added": TEXT}, version=2)
@@ -125,7 +125,7 @@ class World:
             command=SyncCommand.SYNC,
             namespace="canvas",
             tables=("things",),
-            target=DuckDbTarget(self.folder / "college.duckdb"),
+            target=duckdb_file(self.folder / "college.duckdb"),
             stage=self.folder / "stage",
         )
 

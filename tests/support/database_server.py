@@ -12,7 +12,7 @@ from tests.support.mariadb_server import MySqlServer
 from tests.support.postgres_server import PostgresServer
 
 from dapkit.targets.registry import target_of
-from dapkit.targets.sql.session import SqlSession
+from dapkit.targets.sql.session import SqlTargetSession
 
 __all__ = ["DatabaseServer", "mariadb", "postgresql"]
 
@@ -75,12 +75,12 @@ class DatabaseServer:
         arguments = {"user": "dapkit_limited", "limit": limit, "database": url.rpartition("/")[2]}
         with _session(url) as session:
             for statement in self.create_limited:
-                session.modify(statement.format(**arguments))
+                session.driver.execute(statement.format(**arguments))
             try:
                 yield f"{scheme}://dapkit_limited:secret@{rest.rpartition('@')[2]}"
             finally:
                 for statement in self.drop_limited:
-                    session.modify(statement.format(**arguments))
+                    session.driver.execute(statement.format(**arguments))
 
     def tables_in(self, url: str) -> list[str]:
         """Return the names of the tables, staging tables and other leftovers of a load included."""
@@ -91,7 +91,7 @@ class DatabaseServer:
         with _session(url) as session:
             deadline = time.monotonic() + 60
             while time.monotonic() < deadline:
-                if session.query(self.activity):
+                if session.driver.query(self.activity):
                     return
                 time.sleep(0.005)
         pytest.fail("no connection started to work within a minute")
@@ -100,11 +100,11 @@ class DatabaseServer:
 def query(url: str, sql: str) -> list[tuple[Any, ...]]:
     """Return the rows of a query."""
     with _session(url) as session:
-        return session.query(sql)
+        return session.driver.query(sql)
 
 
-def _session(url: str) -> AbstractContextManager[SqlSession]:
-    return closing(cast(SqlSession, target_of(url).open()))
+def _session(url: str) -> AbstractContextManager[SqlTargetSession]:
+    return closing(cast(SqlTargetSession, target_of(url).open()))
 
 
 def postgresql(server: PostgresServer) -> DatabaseServer:

@@ -1,7 +1,7 @@
-"""The SQL Server that DAPKIT_TEST_MSSQL names, by a connection string without a database, for tests.
+"""The SQL Server that DAPKIT_TEST_MSSQL names, by a connection string without a database.
 
-Its user may create databases. There is no such server that tests could start by themselves, so without one they are
-skipped, even where DAPKIT_SERVERS=required.
+Its user has to be allowed to create databases. Tests cannot start such a server themselves, so without one they are
+skipped, even with DAPKIT_SERVERS=required.
 """
 
 import os
@@ -11,15 +11,15 @@ from itertools import count
 
 import pytest
 
-from dapkit.targets.mssql.address import address_of
-from dapkit.targets.mssql.connection import connect
+from dapkit.targets.mssql.driver import connect
+from dapkit.targets.mssql.url import address_of
 
 __all__ = ["MsSqlServer", "named_server"]
 
 _NUMBERS = count(1)
 _NONE = (
-    "SQL SERVER IS UNPROVEN: nobody who builds dapkit has one, and none can be started here. Name one in"
-    " DAPKIT_TEST_MSSQL, like mssql://sa:password@host:1433, to run its contract."
+    "SQL Server is experimental: the contract has never been run against a real server, and none can be started here."
+    " Name one in DAPKIT_TEST_MSSQL, like mssql://sa:password@host:1433, to run it."
 )
 
 
@@ -44,7 +44,7 @@ class MsSqlServer:
 
     @contextmanager
     def database(self, collation: str = "Latin1_General_100_CI_AS_SC_UTF8") -> Iterator[str]:
-        """Yield the connection string of a new, empty database, which is gone afterwards."""
+        """Yield the connection string of a new, empty database, which is dropped afterwards."""
         name = f"dapkit_{os.getpid()}_{next(_NUMBERS)}"
         self.execute(f"CREATE DATABASE {name} COLLATE {collation}")
         try:
@@ -53,10 +53,10 @@ class MsSqlServer:
             self.execute(f"ALTER DATABASE {name} SET SINGLE_USER WITH ROLLBACK IMMEDIATE", f"DROP DATABASE {name}")
 
     def execute(self, *statements: str) -> None:
-        """Run statements as one who may do everything."""
-        wire = connect(address_of(self.url("master")))
+        """Execute statements as the server's administrator."""
+        driver = connect(address_of(self.url("master")))
         try:
             for statement in statements:
-                wire.modify(statement)
+                driver.execute(statement)
         finally:
-            wire.close()
+            driver.close()

@@ -23,7 +23,7 @@ from dapkit.replication.options import SyncRequest
 from dapkit.replication.run import SyncResult, replicate
 from dapkit.results import SyncCommand
 from dapkit.targets.base import HistoryEntry
-from dapkit.targets.duckdb.target import DuckDbTarget
+from dapkit.targets.duckdb.target import duckdb_file
 
 TABLES = ("users", "roles")
 """Two small tables, both of which change within 400 hours."""
@@ -45,8 +45,9 @@ class SyncSetup:
     events: list[Event] = field(default_factory=list)
 
     def options(self, name: str = "college", command: SyncCommand = SyncCommand.SYNC, **more: Any) -> SyncRequest:
-        settings = {"namespace": "canvas", "tables": TABLES, "stage": self.folder / "stage", **more}
-        return SyncRequest(command=command, target=DuckDbTarget(self.database(name)), **settings)
+        target = duckdb_file(self.database(name))
+        settings = {"namespace": "canvas", "tables": TABLES, "stage": self.folder / "stage", "target": target, **more}
+        return SyncRequest(command=command, **settings)
 
     async def sync(self, name: str = "college", command: SyncCommand = SyncCommand.SYNC, **more: Any) -> SyncResult:
         return await replicate(self.session, self.options(name, command, **more), self.events.append)
@@ -76,7 +77,7 @@ class SyncSetup:
 
     def last_events(self) -> dict[str, HistoryEntry]:
         """Return the last entry in the history of each managed table."""
-        listed = list_tables(DuckDbTarget(self.database("college")), "canvas", count=False).tables
+        listed = list_tables(duckdb_file(self.database("college")), "canvas", count=False).tables
         return {each.state.table: each.last for each in listed if each.last is not None}
 
     def rows(self, name: str, table: str, namespace: str = "canvas") -> list[str]:

@@ -29,7 +29,7 @@ def test_what_names_no_target_is_refused_without_its_secrets(url: str) -> None:
 
 
 def test_a_module_of_our_own_that_is_missing_is_not_taken_for_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.SCHEMES, "lake", "dapkit.targets.lake.target:LakeTarget")
+    monkeypatch.setitem(registry.SCHEMES, "lake", "dapkit.targets.lake.target")
     with pytest.raises(ModuleNotFoundError, match=r"dapkit\.targets\.lake"):
         target_of("lake:here")
 
@@ -37,7 +37,7 @@ def test_a_module_of_our_own_that_is_missing_is_not_taken_for_a_driver(monkeypat
 def test_a_driver_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "needy_target.py").write_text("import no_such_driver\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(registry.SCHEMES, "mariadb", "needy_target:Target")
+    monkeypatch.setitem(registry.SCHEMES, "mariadb", "needy_target")
     with pytest.raises(MissingDriverError) as caught:
         target_of("mariadb://u:secret@h/d")
     assert "dapkit[mysql]" in (caught.value.hint or "")
@@ -47,15 +47,15 @@ def test_a_driver_that_is_not_installed(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_a_driver_whose_own_library_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "broken_target.py").write_text("raise ImportError('no wrapper:\\n- none found')\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(registry.SCHEMES, "postgres", "broken_target:Target")
+    monkeypatch.setitem(registry.SCHEMES, "postgres", "broken_target")
     with pytest.raises(MissingDriverError, match="no wrapper: - none found") as caught:
         target_of("postgres://u:secret@h/d")
     assert "dapkit[postgresql]" in (caught.value.hint or "")
 
 
-def test_the_target_is_made_by_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_module_of_a_scheme_makes_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("made_up_target")
-    module.Target = type("Target", (), {"of": classmethod(lambda cls, url: url)})  # type: ignore[attr-defined]
+    module.target_of = lambda url: url  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "made_up_target", module)
-    monkeypatch.setitem(registry.SCHEMES, "lake", "made_up_target:Target")
+    monkeypatch.setitem(registry.SCHEMES, "lake", "made_up_target")
     assert str(target_of("lake:here")) == "lake:here"

@@ -23,7 +23,7 @@ class ConnectionPool:
     def __init__(self, target: Target, workers: WorkerPool, limit: int) -> None:
         self._target = target
         self._workers = workers
-        self._slots = asyncio.Semaphore(min(limit, target.max_connections))
+        self._slots = asyncio.Semaphore(min(limit, target.capabilities.connections))
         self._idle: list[TargetSession] = []
         self._in_use = 0
 

@@ -49,7 +49,7 @@ def list_tables(target: Target, namespace: str, *, count: bool) -> Listing:
     """Return the managed tables of a namespace, with the number of their rows if `count`. Blocks."""
     session = (target.empty_substitute or target).open()
     try:
-        return Listing(tables=session.listing(namespace, count=count), sandbox=session.holds_sandbox())
+        return Listing(tables=session.list_tables(namespace, count=count), sandbox=session.holds_sandbox())
     finally:
         session.close()
 

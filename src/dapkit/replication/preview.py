@@ -44,7 +44,7 @@ async def preview(session: Session, options: SyncRequest, on_event: Listener) ->
     """Return what `replicate` would do now. Requests only tables and schemas from the service."""
     resolved = await resolve(session, options)
     options = replace(options, namespace=resolved.namespace)
-    for notice in (resolved.notice, options.target.notice):
+    for notice in (resolved.notice, options.target.warning):
         if notice:
             on_event(Notice(message=notice))
     with worker_pool(1) as workers:
@@ -73,7 +73,7 @@ async def _plan(
     try:
         table = read_table(await session.schema(options.namespace, name))
         needs_ddl = action not in (SyncAction.SKIP, SyncAction.REPAIR)
-        ddl = tuple(target.ddl(table, state, options.load)) if needs_ddl else ()
+        ddl = tuple(target.schema_change_sql(table, state, options.load)) if needs_ddl else ()
     except DapError as error:
         if is_fatal(error, options.stage):
             raise

@@ -116,7 +116,7 @@ class Replication:
                 sandbox=resources.session.sandbox,
             )
         )
-        for notice in (self._resolved.notice, options.target.notice):
+        for notice in (self._resolved.notice, options.target.warning):
             if notice:
                 resources.notify(notice)
         statuses = await resources.retry.run(lambda _: resources.run_in_session(self._prepare), initial=True)

@@ -203,7 +203,7 @@ class TableSync:
         if options.expire is None:
             return _skipped(state)
         load = Load(table=table, parts=DataFiles(paths=(), rows=0), watermark=state.watermark, options=options)
-        counts = await self._resources.run_in_session(lambda target: target.expire(load, state))
+        counts = await self._resources.run_in_session(lambda target: target.delete_expired(load, state))
         return replace(_skipped(state), counts=counts)
 
     def _load_options(self, table: Table, watermark: datetime) -> LoadOptions:
@@ -228,8 +228,10 @@ class TableSync:
 
 def _apply(target: TargetSession, action: SyncAction, load: Load, state: SyncState | None) -> LoadStats:
     if state is None:
-        return target.repair(load) if action is SyncAction.REPAIR else target.initialise(load)
-    return target.change(load, state) if action is SyncAction.INCREMENTAL else target.replace(load, state)
+        return target.repair(load) if action is SyncAction.REPAIR else target.initial_load(load)
+    if action is SyncAction.INCREMENTAL:
+        return target.apply_increment(load, state)
+    return target.full_refresh(load, state)
 
 
 def _skipped(state: SyncState) -> TableLoaded:

@@ -1,64 +1,129 @@
-"""What a database or lake has to be able to do to be kept equal to the service.
+"""What a target has to offer so that its tables can be kept equal to the service.
 
-A `Target` is an address; `open` gives a `TargetSession`, which is one connection, used by one thread at a time. Every
-change of a table and the record of that change, its line in the books, are one transaction: after a crash either
-both are there or neither. Sessions block; whoever calls them brings the threads.
+A `Target` is an address; `open` returns a `TargetSession`, which is one connection, used by one thread at a time.
+`Capabilities` says what kind of target it is. Nothing here knows SQL: a session takes files, and keeps a table and its
+sync state. A load changes the table and its state together; after a crash either both are new or neither is (the one
+exception, MySQL's RENAME, is described in `dapkit.targets.sql.loader`). Sessions block; the caller brings the threads.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from dapkit.model import Table, VersionedSchema
+from dapkit.errors import ConcurrentUpdateError
+from dapkit.model import Format, Mode, Table, VersionedSchema
 from dapkit.results import Comparison, LoadStats
 
 __all__ = [
     "BadValues",
+    "Capabilities",
     "DataFiles",
     "ExpectedTable",
     "HistoryEntry",
     "Load",
     "LoadOptions",
+    "Merge",
+    "Rebuild",
     "RetentionCutoff",
     "Sample",
+    "Staging",
     "SyncState",
     "TableInfo",
     "TableStatus",
     "Target",
     "TargetSession",
+    "concurrent_update",
     "watermark_of",
     "watermark_text",
 ]
 
 
 class BadValues(StrEnum):
-    """What becomes of a value that the database cannot hold."""
+    """What to do with values that the target cannot store."""
 
     REPAIR = "repair"
     FAIL = "fail"
 
 
 class TableStatus(StrEnum):
-    """What there is in the database where a table should be."""
+    """What a target has under the name of a table."""
 
     ABSENT = "absent"
     MANAGED = "managed"
     UNMANAGED = "unmanaged"
-    """A table without a line in the books: half loaded by the official client, or a person's own."""
+    """A table without sync state: half loaded by the official client, or a table of the user's own."""
 
     DROPPED = "dropped"
-    """A line in the books without its table, which somebody dropped or renamed."""
+    """Sync state without its table, which somebody dropped or renamed."""
 
     NOT_A_TABLE = "not-a-table"
-    """A view, or anything else that is no table, on the books or not."""
+    """A view or another object, with or without sync state."""
+
+
+class Staging(StrEnum):
+    """When the rows of a load are copied into a staging table."""
+
+    BEFORE = "before"
+    """Before the transaction that changes the table."""
+
+    WITHIN = "within"
+    """Within that transaction."""
+
+
+class Merge(StrEnum):
+    """How staged rows are merged into a table."""
+
+    ON_CONFLICT = "on-conflict"
+    ON_DUPLICATE_KEY = "on-duplicate-key"
+    DELETE_INSERT = "delete-insert"
+    UPDATE_INSERT = "update-insert"
+
+
+class Rebuild(StrEnum):
+    """How a table gets a schema into which it cannot be altered while it has rows."""
+
+    IN_PLACE = "in-place"
+    """Emptied (or dropped), given the new schema and filled again, in one transaction."""
+
+    RENAME = "rename"
+    """A new table is filled next to it and takes over its name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """How a target differs from others.
+
+    Attributes:
+        connections: how many sessions may work at the same time.
+        formats: file formats that it loads, the preferred one first.
+        modes: how nested fields may be laid out in these files, the preferred one first.
+        transactional_ddl: whether a transaction that is rolled back undoes its DDL too.
+        staging: when rows are copied into a staging table.
+        direct_load: whether an initial load can copy rows straight into the new table.
+        merge: how staged rows are merged.
+        rebuild: how a table gets a schema into which it cannot be altered.
+        watermark_precision: to what watermarks are cut when they are saved.
+        unique_keys: whether tables have their key as a constraint.
+    """
+
+    connections: int
+    formats: tuple[Format, ...] = (Format.TSV,)
+    modes: tuple[Mode, ...] = (Mode.CONDENSED,)
+    transactional_ddl: bool = True
+    staging: Staging = Staging.WITHIN
+    direct_load: bool = True
+    merge: Merge = Merge.ON_CONFLICT
+    rebuild: Rebuild = Rebuild.IN_PLACE
+    watermark_precision: timedelta = timedelta(microseconds=1)
+    unique_keys: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFiles:
-    """The files of one job: gzip TSV, mode condensed. `rows` were counted while they came."""
+    """The files of one job, in a format and mode that the target accepts, and how many rows were counted in them."""
 
     paths: tuple[Path, ...]
     rows: int
@@ -66,7 +131,7 @@ class DataFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncState:
-    """A table's line in the books: its watermark (UTC), and the schema that its columns follow."""
+    """The sync state of a table: its watermark (UTC), and the schema that its columns follow."""
 
     namespace: str
     table: str
@@ -76,7 +141,7 @@ class SyncState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionCutoff:
-    """Which rows have had their time: those whose value in a column of date-times lies before a moment (UTC)."""
+    """The rows to delete for their age: those whose date-time in a column is before a time (UTC)."""
 
     column: str
     before: datetime
@@ -87,11 +152,11 @@ class LoadOptions:
     """How a table is loaded.
 
     Attributes:
-        bad_values: what becomes of values that the database cannot hold.
+        bad_values: what to do with values that the target cannot store.
         side_file: where the originals of repaired values are written, one JSON object a line.
         drop_columns: whether columns that the schema no longer has are dropped; by default they stay, nullable.
         keep_missing: whether rows stay that a snapshot no longer has (logs outlive the service's 30 days).
-        expire: the rows that are deleted because of their age, once everything else is done.
+        expire: rows to delete for their age, after everything else.
     """
 
     bad_values: BadValues = BadValues.REPAIR
@@ -103,7 +168,7 @@ class LoadOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What is to be brought into one table, and the watermark that it then has."""
+    """Files to load into one table, and the watermark that the table then has."""
 
     table: Table
     parts: DataFiles
@@ -113,7 +178,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """Rows picked by a hash of their keys: about so many percent of them (over 0 to 100), others for each seed."""
+    """Rows picked by a hash of their keys: about `percent` of them (over 0 to 100); another seed picks others."""
 
     percent: float
     seed: str
@@ -124,13 +189,13 @@ class ExpectedTable:
     """What a table should hold.
 
     Attributes:
-        live: the table's line in the books; the loads may have another version of its schema.
+        live: the sync state of the table; the loads may follow another version of its schema.
         snapshot: the table at one time.
-        changes: what changed from then until the live table's watermark, if that is later.
-        stale: what changed from the live table's watermark until the snapshot, if that is later: of these keys
-            nothing can be said.
-        incomplete_columns: columns that some of the loads lack: nothing can be said of them.
-        sample: the rows whose values are compared; all when it is None. Keys are compared in every case.
+        changes: what changed from then until the table's watermark, if that is later.
+        stale: what changed from the table's watermark until the snapshot, if that is later: these keys are not
+            compared.
+        incomplete_columns: columns that some of the loads lack: they are not compared.
+        sample: the rows whose values are compared, None for all. Keys are always compared.
     """
 
     live: SyncState
@@ -143,7 +208,7 @@ class ExpectedTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEntry:
-    """What was done to a table: when (UTC), what, and its detail, such as the rows written or the error's code."""
+    """What was done to a table: when (UTC), what, and details such as the rows written or the error's code."""
 
     time: datetime
     event: str
@@ -152,15 +217,15 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableInfo:
-    """A table on the books as `listdb` shows it.
+    """A managed table as `listdb` shows it.
 
     Attributes:
-        state: its line.
-        lost: whether the table is no longer there, so that nothing else is known of it.
+        state: its sync state.
         rows: how many it has, None where they were not counted.
-        bytes: what it takes, None where the database does not tell.
-        last: what was last done to it, None where dapkit did nothing yet.
-        kept_columns: columns that it has and its schema does not: kept when they left the schema, or somebody's own.
+        bytes: its size, None where the target does not tell.
+        last: the last entry of its history, None if dapkit has done nothing yet.
+        kept_columns: columns that are not in its schema: kept when they left it, or the user's own.
+        lost: whether the table no longer exists; nothing else is known then.
     """
 
     state: SyncState
@@ -175,10 +240,10 @@ class TargetSession(Protocol):
     """One connection to a target."""
 
     def prepare(self, namespace: str, *, sandbox: bool) -> None:
-        """Make the books and the namespace's place, where they are missing.
+        """Create the state tables and the namespace where they are missing.
 
         Raises:
-            IncompatibleLayoutError: the books are of a kind that is not ours to touch.
+            IncompatibleLayoutError: the state tables are of a version that is not supported.
             SandboxMismatchError: as `require_origin`.
         """
 
@@ -186,125 +251,124 @@ class TargetSession(Protocol):
         """Whether the target is marked as holding a sandbox's data. Writes nothing."""
 
     def require_origin(self, *, sandbox: bool) -> None:
-        """Make sure that what is there is of the same origin as what it is to meet. Writes nothing.
+        """Make sure that synthetic and real data are not mixed. Writes nothing.
 
         Raises:
-            SandboxMismatchError: the target holds a sandbox's data and this is the service's, or the other way round.
+            SandboxMismatchError: the target holds a sandbox's data and the data to load is the service's, or the
+                other way round.
         """
 
     def require_version(self) -> None:
-        """Raise IncompatibleLayoutError when there are books of a version that is not known."""
+        """Raise IncompatibleLayoutError if there are state tables of a version that is not supported."""
 
     def sync_states(self, namespace: str) -> dict[str, SyncState]:
-        """Return the lines of a namespace's tables by name; empty when there are no books."""
+        """Return the sync states of a namespace by table; empty if there are no state tables."""
 
     def status(self, namespace: str, table: str, sync_states: Mapping[str, SyncState] | None = None) -> TableStatus:
-        """Return what there is where the table should be; `sync_states` are the namespace's, if already read."""
+        """Return what exists under a table's name; `sync_states` are those of the namespace, if already read."""
 
-    def ddl(self, table: Table, before: SyncState | None, options: LoadOptions) -> list[str]:
-        """Return the statements that make the table, or alter it from the schema in `before`; nothing is run.
+    def schema_change_sql(self, table: Table, before: SyncState | None, options: LoadOptions) -> list[str]:
+        """Return the statements that would create the table, or alter it from the schema in `before`.
+
+        Nothing is executed. A target without SQL describes its steps instead.
 
         Raises:
-            SchemaChangeNotSupportedError: the table's schema cannot be altered into the new one.
+            SchemaChangeNotSupportedError: the table cannot be altered into its new schema.
         """
 
-    def initialise(self, load: Load) -> LoadStats:
-        """Create a table that is absent or lost, fill it from a snapshot and book it."""
-
-    def change(self, load: Load, before: SyncState) -> LoadStats:
-        """Apply an increment that was asked from the watermark in `before`.
+    def initial_load(self, load: Load) -> LoadStats:
+        """Create a table that is absent or was dropped, fill it from a snapshot and save its state.
 
         Raises:
-            ConcurrentUpdateError: the books say something else by now.
-            SchemaChangeNotSupportedError: the table's schema cannot be altered into the new one.
+            ConcurrentUpdateError: another process has loaded it meanwhile.
+            IncompatibleLayoutError: something that dapkit does not manage exists under its name.
         """
 
-    def replace(self, load: Load, before: SyncState) -> LoadStats:
-        """Make a live table equal to a snapshot without replacing it: views, grants and indexes stay.
+    def apply_increment(self, load: Load, before: SyncState) -> LoadStats:
+        """Apply an increment that was requested from the watermark in `before`.
 
         Raises:
-            ConcurrentUpdateError, SchemaChangeNotSupportedError: as `change`.
+            ConcurrentUpdateError: the saved watermark is no longer that of `before`.
+            SchemaChangeNotSupportedError: the table cannot be altered into its new schema.
+        """
+
+    def full_refresh(self, load: Load, before: SyncState) -> LoadStats:
+        """Make a table equal to a snapshot. Views, grants and indexes of the user stay.
+
+        Raises:
+            ConcurrentUpdateError, SchemaChangeNotSupportedError: as `apply_increment`.
         """
 
     def repair(self, load: Load) -> LoadStats:
-        """Make a table that is not on the books equal to a snapshot, and book it.
+        """Make a table without sync state equal to a snapshot, and save its state.
 
         Raises:
-            IncompatibleLayoutError: the table is not laid out as `initialise` would make it.
+            IncompatibleLayoutError: the table is not laid out as `initial_load` would create it.
         """
 
-    def expire(self, load: Load, before: SyncState) -> LoadStats:
-        """Delete from a live table the rows that `load.options.expire` names; a load without rows.
+    def delete_expired(self, load: Load, before: SyncState) -> LoadStats:
+        """Delete the rows that `load.options.expire` names; the load has no files.
 
         Raises:
-            ConcurrentUpdateError: the books say something else by now.
+            ConcurrentUpdateError: the saved watermark is no longer that of `before`.
         """
 
-    def compare(self, truth: ExpectedTable) -> Comparison:
-        """Compare a live table with what it should hold; nothing is left of what that takes.
+    def compare(self, expected: ExpectedTable) -> Comparison:
+        """Compare a table with what it should hold. Leaves nothing behind.
 
         Raises:
             SchemaChangeNotSupportedError: the loads have another key.
-            ConcurrentUpdateError: the table's line says something else by now.
+            ConcurrentUpdateError: the table was changed meanwhile.
         """
 
     def is_unmanaged(self, namespace: str, table: str) -> bool:
-        """Whether a table (no view) that is not on the books stands where one of the service would.
+        """Whether a table (no view) without sync state exists under this name.
 
-        Where there are no books nothing does, and the books themselves are never meant.
+        False where there are no state tables, and for the state tables themselves.
         """
 
     def drop(self, namespace: str, table: str) -> None:
-        """Remove a table, what was made for it (enum types, lookup tables), and its line if it has one."""
+        """Remove a table, what was created for it (enum types, lookup tables), and its sync state if it has one."""
 
     def record_event(self, namespace: str, table: str, event: str, detail: Mapping[str, Any]) -> None:
-        """Add to the history what no load of this session has added, in a transaction of its own.
+        """Add an entry to the history of a table, which need not exist; `detail` has to fit into JSON."""
 
-        Args:
-            namespace: of the table.
-            table: its name; it need not be there.
-            event: what happened, in a word.
-            detail: more of it, as JSON takes it.
-        """
-
-    def listing(self, namespace: str, *, count: bool) -> tuple[TableInfo, ...]:
-        """Return the tables on the books."""
+    def list_tables(self, namespace: str, *, count: bool) -> tuple[TableInfo, ...]:
+        """Return the managed tables; `count` decides whether their rows are counted."""
 
     def close(self) -> None:
-        """Give the connection up; what was not committed is gone."""
+        """Close the connection; what was not committed is undone."""
 
 
 class Target(Protocol):
-    """A database or lake at an address.
-
-    One that has something to say to everybody who loads into it has a `notice`, a sentence, besides.
-    """
+    """A database or lake at an address."""
 
     @property
     def name(self) -> str:
         """The address, without anything secret."""
 
     @property
-    def notice(self) -> str | None:
-        """What a person should know before anything is written there, if anything."""
+    def capabilities(self) -> Capabilities:
+        """What kind of target it is."""
+
+    @property
+    def warning(self) -> str | None:
+        """What a user should know before anything is written there, if anything."""
 
     @property
     def empty_substitute(self) -> Self | None:
-        """While there is nothing at the address yet: an empty database in memory, for those who only read.
+        """An empty target in memory to read from, as long as nothing exists at the address; else None.
 
-        None once there is something, and always for servers. Opening the target itself makes what is missing.
+        Opening the target itself would create it. Always None for servers.
         """
-
-    @property
-    def max_connections(self) -> int:
-        """How many sessions may be at work at the same time."""
 
     def open(self) -> TargetSession:
         """Connect. Raises TargetError when that fails."""
 
-    @classmethod
-    def of(cls, url: str) -> Self:
-        """Return the target that a URL names. Raises UsageError when it names none."""
+
+def concurrent_update(table: str) -> ConcurrentUpdateError:
+    """Return the error for a table that is no longer as it was when its load began."""
+    return ConcurrentUpdateError(f"Table {table} was changed by another process", table=table)
 
 
 def watermark_of(text: str) -> datetime:

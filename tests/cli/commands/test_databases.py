@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from dapkit.client.session import Session
 from dapkit.errors import LockedError, TableNotFoundError, TargetError, TargetUnreachableError
 from dapkit.replication.managed_tables import DropResult
 from dapkit.replication.options import SyncRequest
-from dapkit.targets.duckdb.target import DuckDbSession, DuckDbTarget
+from dapkit.targets.duckdb import target as duckdb_target
+from dapkit.targets.duckdb.target import duckdb_file
+from dapkit.targets.sql.session import SqlTargetSession
+from dapkit.targets.sql.target import FileTarget
 
 Dap = Callable[..., Any]
 
@@ -133,14 +137,14 @@ def test_dropping_all_of_nothing_succeeds(loaded: Dap) -> None:
 def test_a_table_that_cannot_be_dropped_does_not_stop_the_others(loaded: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
     db = loaded
     db("sync", tables="wikis")
-    drop = DuckDbSession.drop
+    drop = SqlTargetSession.drop
 
-    def refusing(self: DuckDbSession, namespace: str, table: str) -> None:
+    def refusing(self: SqlTargetSession, namespace: str, table: str) -> None:
         if table == "courses":
             raise TargetError("a view depends on it")
         drop(self, namespace, table)
 
-    monkeypatch.setattr(DuckDbSession, "drop", refusing)
+    monkeypatch.setattr(SqlTargetSession, "drop", refusing)
     outcome = db("dropdb", "--json", tables="users,courses,wikis")
     made = json.loads(outcome.out)
     assert (outcome.code, made["exit_code"], made["dropped"]) == (3, 3, ["users", "wikis"])
@@ -158,11 +162,11 @@ def test_no_more_tables_are_tried_once_the_database_is_unreachable(
 ) -> None:
     tried: list[str] = []
 
-    def away(_: DuckDbSession, __: str, table: str) -> None:
+    def away(_: SqlTargetSession, __: str, table: str) -> None:
         tried.append(table)
         raise TargetUnreachableError("it is gone")
 
-    monkeypatch.setattr(DuckDbSession, "drop", away)
+    monkeypatch.setattr(SqlTargetSession, "drop", away)
     outcome = loaded("dropdb", "--json")
     assert (outcome.code, tried) == (51, ["users"])
     assert [each["table"] for each in json.loads(outcome.out)["failed"]] == ["users", "courses"]
@@ -211,7 +215,7 @@ def test_dropdb_asks_for_confirmation_on_a_terminal(db: Dap, monkeypatch: pytest
         asked.append(question)
         return answer
 
-    def drop(target: DuckDbTarget, namespace: str, tables: tuple[str, ...], **_: object) -> DropResult:
+    def drop(target: FileTarget, namespace: str, tables: tuple[str, ...], **_: object) -> DropResult:
         dropped.append(tables)
         return DropResult(namespace=namespace, target=target.name, dropped=tables)
 
@@ -400,7 +404,10 @@ def test_a_table_that_the_service_no_longer_has_is_not_compared(
 
 
 def test_a_dry_run_shows_the_warning_of_a_target(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(DuckDbTarget, "notice", "Try it on a copy.")
+    def with_warning(url: str) -> FileTarget:
+        return replace(duckdb_file(Path(url.removeprefix("duckdb:"))), warning="Try it on a copy.")
+
+    monkeypatch.setattr(duckdb_target, "target_of", with_warning)
     assert "Try it on a copy." in db("sync", "--dry-run", tables="users").err
 
 

@@ -13,8 +13,9 @@ from tests.support.tsv_parts import Layout, Row, write_parts
 
 from dapkit.errors import TargetError
 from dapkit.targets.base import DataFiles, Load
-from dapkit.targets.duckdb.address import bytes_of
-from dapkit.targets.duckdb.target import DuckDbTarget
+from dapkit.targets.duckdb.target import duckdb_file
+from dapkit.targets.duckdb.url import bytes_of
+from dapkit.targets.sql.target import FileTarget
 
 TABLE = table_of({"name": TEXT, "size": INT32, "body": TEXT})
 AT = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -22,8 +23,8 @@ LIMIT = "100MB"
 PIECES = 15
 
 
-def target(tmp_path: Path, **settings: str) -> DuckDbTarget:
-    return DuckDbTarget(tmp_path / "college.duckdb", settings)
+def target(tmp_path: Path, **settings: str) -> FileTarget:
+    return duckdb_file(tmp_path / "college.duckdb", settings)
 
 
 def made_by_duckdb(path: Path, rows: int) -> DataFiles:
@@ -53,14 +54,14 @@ def test_a_load_larger_than_the_memory_succeeds(tmp_path: Path) -> None:
     try:
         session.prepare("canvas", sandbox=False)
         load = Load(table=TABLE, parts=parts, watermark=AT)
-        assert session.initialise(load).written == rows
+        assert session.initial_load(load).written == rows
         later = replace(load, watermark=AT + timedelta(hours=1))
-        assert session.change(later, session.sync_states("canvas")["things"]).written == rows
+        assert session.apply_increment(later, session.sync_states("canvas")["things"]).written == rows
         again = replace(load, watermark=AT + timedelta(hours=2))
-        counts = session.replace(again, session.sync_states("canvas")["things"])
+        counts = session.full_refresh(again, session.sync_states("canvas")["things"])
         assert (counts.written, counts.deleted) == (rows, 0)
         sql = "SELECT count(DISTINCT id), min(length(body)), max(length(body)) FROM canvas.things"
-        assert session.query(sql) == [(rows, PIECES * 20, PIECES * 20)]
+        assert session.driver.query(sql) == [(rows, PIECES * 20, PIECES * 20)]
     finally:
         session.close()
     assert not list(scratch.glob("*")), "nothing is left of what did not fit into memory"
@@ -70,7 +71,7 @@ def test_what_is_set_is_what_duckdb_goes_by(tmp_path: Path) -> None:
     folder = str(tmp_path / "scratch")
     session = target(tmp_path, memory_limit="512MiB", threads="3", temp_directory=folder).open()
     sql = "SELECT current_setting('memory_limit'), current_setting('threads'), current_setting('temp_directory')"
-    assert session.query(sql) == [("512.0 MiB", 3, folder)]
+    assert session.driver.query(sql) == [("512.0 MiB", 3, folder)]
     session.close()
 
 
@@ -81,7 +82,7 @@ def test_too_little_memory_is_said_with_what_to_do(tmp_path: Path, length: int) 
     rows = [Row({"id": 1, "body": "x" * length}), Row({"id": 2, "body": "short"})]
     parts = write_parts(tmp_path, TABLE, rows, Layout(action=False))
     with pytest.raises(TargetError) as caught:
-        session.initialise(Load(table=TABLE, parts=parts, watermark=AT))
+        session.initial_load(Load(table=TABLE, parts=parts, watermark=AT))
     assert "longer" in caught.value.message
     assert "memory_limit" in caught.value.hint
     session.close()
@@ -91,8 +92,8 @@ def test_long_lines_are_read_where_there_is_room(tmp_path: Path) -> None:
     session = target(tmp_path, memory_limit="400MB").open()
     session.prepare("canvas", sandbox=False)
     parts = write_parts(tmp_path, TABLE, [Row({"id": 1, "body": "x" * 8_000_000})], Layout(action=False))
-    session.initialise(Load(table=TABLE, parts=parts, watermark=AT))
-    assert session.query("SELECT length(body) FROM canvas.things") == [(8_000_000,)]
+    session.initial_load(Load(table=TABLE, parts=parts, watermark=AT))
+    assert session.driver.query("SELECT length(body) FROM canvas.things") == [(8_000_000,)]
     session.close()
 
 

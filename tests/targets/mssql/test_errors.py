@@ -1,4 +1,4 @@
-"""What the driver says becomes one of our errors, without values."""
+"""Errors of the driver become ours, without values."""
 
 import pytest
 from mssql_python.exceptions import sqlstate_to_exception
@@ -54,7 +54,7 @@ def test_kinds(state: str, words: str, kind: type[TargetError]) -> None:
         ("CREATE TABLE permission denied in database 'college'.", "Grant"),
         ("The transaction log for database 'college' is full due to 'LOG_BACKUP'.", "space"),
         ('Failed to update database "college" because the database is read-only.', "primary"),
-        ("Violation of PRIMARY KEY constraint 'pk'. Cannot insert duplicate key in object 't'.", "blanks"),
+        ("Violation of PRIMARY KEY constraint 'pk'. Cannot insert duplicate key in object 't'.", "spaces"),
         ("The index 'i' is dependent on column 'v'.", "Drop"),
     ],
 )
@@ -73,7 +73,7 @@ def test_hints(words: str, part: str) -> None:
         "Arithmetic overflow error for data type smallint, value = secret.",
     ],
 )
-def test_values_are_not_told(words: str) -> None:
+def test_values_are_left_out(words: str) -> None:
     assert "secret" not in words_of(RuntimeError(words))
     assert words_of(RuntimeError(words))
 
@@ -88,11 +88,11 @@ def test_values_are_not_told(words: str) -> None:
         ("Database 'college' on server 's' is not currently available.", TargetUnreachableError),
     ],
 )
-def test_who_is_not_let_in_need_not_try_again(words: str, kind: type[TargetError]) -> None:
+def test_a_rejected_connection_is_not_retried(words: str, kind: type[TargetError]) -> None:
     ours = unconnected(RuntimeError(f"{ORIGIN}{words} (secret)"), "mssql://host/college", "secret")
     assert type(ours) is kind
     assert ours.message == f"mssql://host/college cannot be reached: {words} (…)"
 
 
-def test_what_comes_from_elsewhere() -> None:
+def test_errors_of_other_kinds() -> None:
     assert translated(RuntimeError("Bulk Copy Error: odd")).message == "SQL Server says: Bulk Copy Error: odd"

@@ -1,10 +1,7 @@
-"""What the catalogue says of a table."""
+"""Rows of the catalogue become a table."""
 
-from tests.support.table_schemas import INT32, TEXT, table_of
-
-from dapkit.model import TypeKind
-from dapkit.targets.mssql.dialect import MsSqlDialect
-from dapkit.targets.mssql.introspection import Existing, Index, found, layout, plain, type_text
+from dapkit.targets.mssql.introspection import existing_table, layout_of, type_text
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex
 
 COLUMNS = [
     ("id", "bigint", 8, 19, 0, False, None, None, None, False, None, None),
@@ -22,26 +19,28 @@ INDEXES = [
 
 
 def test_columns_key_and_the_indexes_of_the_user() -> None:
-    there = found(COLUMNS, INDEXES)
-    assert list(there.columns.values()) == [
-        Existing(name="id", type="bigint", required=True),
-        Existing(
-            name="name", type="varchar(1020)", required=False, default="df_name_abc", page=1252,
+    existing = existing_table('"canvas"."things"', COLUMNS, INDEXES)
+    assert list(existing.columns.values()) == [
+        ExistingColumn(name="id", type="bigint", required=True),
+        ExistingColumn(
+            name="name", type="varchar(1020)", required=False, default="df_name_abc", code_page=1252,
             collation="Latin1_General_CI_AS",
         ),
-        Existing(name="state", type="int", required=True, reference="fk_canvas_things_state"),
-        Existing(name="part", type="decimal(5,2)", required=False),
+        ExistingColumn(name="state", type="int", required=True, reference="fk_canvas_things_state"),
+        ExistingColumn(name="part", type="decimal(5,2)", required=False),
     ]  # fmt: skip
-    assert there.key == "pk_canvas_things"
-    assert there.indexes == [
-        Index(
-            name="mine",
-            kind="UNIQUE ",
-            rest='("name" DESC, "state") INCLUDE ("pa""rt") WHERE ([name] IS NOT NULL)',
-            columns=frozenset({"name", "state", 'pa"rt'}),
-        )
-    ]
-    assert found([], []).key is None
+    assert (existing.key, existing.key_name) == (("id",), "pk_canvas_things")
+    definition = (
+        'CREATE UNIQUE INDEX "mine" ON "canvas"."things" ("name" DESC, "state") INCLUDE ("pa""rt")'
+        " WHERE ([name] IS NOT NULL)"
+    )
+    columns = frozenset({"name", "state", 'pa"rt'})
+    assert existing.indexes == (ExistingIndex(name="mine", definition=definition, columns=columns),)
+
+
+def test_no_table() -> None:
+    existing = existing_table("t", [], [])
+    assert (dict(existing.columns), existing.key, existing.key_name, existing.indexes) == ({}, (), None, ())
 
 
 def test_types() -> None:
@@ -50,19 +49,15 @@ def test_types() -> None:
     assert type_text("nvarchar", -1, 0, 0) == "nvarchar(max)"
     assert type_text("binary", 16, 0, 0) == "binary(16)"
     assert type_text("datetime2", 8, 27, 7) == "datetime2"
-    table = table_of({"v": {"type": "number"}}, key={"k": TEXT | {"maxLength": 5}, "i": INT32})
-    types = [plain(MsSqlDialect().type_of(table, column)) for column in table.columns]
-    assert types == ["varchar(20)", "int", "float"]
-    assert table.value[0].type.kind is TypeKind.FLOAT64
 
 
-def test_the_layout_is_free_of_its_namespace_and_of_names_of_chance() -> None:
+def test_a_layout_is_free_of_its_namespace_and_of_the_names_of_defaults() -> None:
     elsewhere = [
         tuple(part.replace("canvas", "scratch") if isinstance(part, str) else part for part in row) for row in COLUMNS
     ]
     named = [(*row[:6], row[6] and "df_name_xyz", *row[7:]) for row in elsewhere]
     keys = [("pk_scratch_things", *INDEXES[0][1:]), *INDEXES[1:]]
-    assert layout("canvas", COLUMNS, INDEXES) == layout("scratch", named, keys)
-    assert layout("canvas", COLUMNS, INDEXES) != layout("canvas", COLUMNS[:-1], INDEXES)
-    assert layout("canvas", COLUMNS, INDEXES) != layout("canvas", COLUMNS, INDEXES[1:])
-    assert ("pk_things", "id", True) in layout("canvas", COLUMNS, INDEXES)
+    assert layout_of("canvas", COLUMNS, INDEXES) == layout_of("scratch", named, keys)
+    assert layout_of("canvas", COLUMNS, INDEXES) != layout_of("canvas", COLUMNS[:-1], INDEXES)
+    assert layout_of("canvas", COLUMNS, INDEXES) != layout_of("canvas", COLUMNS, INDEXES[1:])
+    assert ("pk_things", "id", True) in layout_of("canvas", COLUMNS, INDEXES)

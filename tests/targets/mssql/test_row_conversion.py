@@ -1,4 +1,4 @@
-r"""Lines of TSV become values that the driver copies; what SQL Server cannot hold is repaired and told of."""
+"""Lines of TSV become values that the driver copies; what SQL Server cannot store is repaired and noted."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
@@ -14,8 +14,9 @@ from tests.support.tsv_parts import Layout, Row, write_parts
 from dapkit.decode.tsv import Header, common_header, row_blocks
 from dapkit.errors import BadValueError, IntegrityError
 from dapkit.targets.base import BadValues, DataFiles, Load, LoadOptions
-from dapkit.targets.mssql.row_conversion import UTF8, Lines, codec_of
-from dapkit.targets.sql.value_repairs import Repairs
+from dapkit.targets.mssql.row_conversion import UTF8, RowConverter, codec_of, text_codecs
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
+from dapkit.targets.sql.value_repairs import ValueRepairs
 
 MOMENT = datetime(2024, 3, 1, 12)
 
@@ -25,7 +26,7 @@ def read(
     values: Sequence[object],
     folder: Path,
     *,
-    pages: Mapping[str, str] | None = None,
+    codecs: Mapping[str, str] | None = None,
     required: bool = False,
     options: LoadOptions = LoadOptions(),  # noqa: B008, frozen
 ) -> tuple[list[Any], dict[str, int]]:
@@ -35,9 +36,10 @@ def read(
     parts = write_parts(folder, table, rows, Layout(action=True))
     load = Load(table=table, parts=parts, watermark=MOMENT.replace(tzinfo=UTC), options=options)
     header = common_header(parts.paths, table, action=True)
-    with Repairs(load, "SQL Server") as repairs:
-        lines = Lines(table, header, pages or {}, repairs)
-        made = [row for path in parts.paths for row in lines.rows(row_blocks(path))]
+    repairs = ValueRepairs(load, "SQL Server")
+    converter = RowConverter(table, header, codecs or {}, repairs)
+    made = [row for path in parts.paths for row in converter.rows(row_blocks(path))]
+    repairs.save()
     assert [row[:3] for row in made] == [(MOMENT, "U", number) for number in range(len(values))]
     return [row[3] for row in made], dict(repairs.counts)
 
@@ -98,21 +100,21 @@ def test_values_that_are_kept_in_another_form(family: str, text: str, value: obj
         ("open-enum", "never seen  ", "never seen"),
     ],
 )
-def test_values_that_cannot_be_held(family: str, text: str, instead: object, tmp_path: Path) -> None:
+def test_values_that_cannot_be_stored(family: str, text: str, instead: object, tmp_path: Path) -> None:
     node = FAMILIES[family][0]
     assert read(node, [text], tmp_path) == ([instead], {"v": 1})
-    with pytest.raises(BadValueError, match=r"SQL Server cannot hold .* in column v \(id 0\)"):
+    with pytest.raises(BadValueError, match=r"SQL Server cannot store a value of column v \(id 0\)"):
         read(node, [text], tmp_path, options=LoadOptions(bad_values=BadValues.FAIL))
     if instead is None:
         with pytest.raises(BadValueError):
             read(node, [text], tmp_path, required=True)
 
 
-def test_the_originals_are_kept(tmp_path: Path) -> None:
+def test_originals_are_kept_in_the_side_file(tmp_path: Path) -> None:
     side = tmp_path / "side.jsonl"
     read(FAMILIES["float64"][0], [0.5, "Infinity"], tmp_path, options=LoadOptions(side_file=side))
-    told = '{"namespace": "canvas", "table": "things", "key": {"id": "1"}, "column": "v", "value": "Infinity"}\n'
-    assert side.read_text() == told
+    saved = '{"namespace": "canvas", "table": "things", "key": {"id": "1"}, "column": "v", "value": "Infinity"}\n'
+    assert side.read_text() == saved
 
 
 @pytest.mark.parametrize(
@@ -124,10 +126,8 @@ def test_the_originals_are_kept(tmp_path: Path) -> None:
         ("object", "not { json"),
     ],
 )  # fmt: skip
-def test_values_that_are_none_of_their_type_are_refused_without_being_told(
-    family: str, text: str, tmp_path: Path
-) -> None:
-    with pytest.raises(BadValueError, match="column v is not of its type") as caught:
+def test_values_of_another_type_are_refused_and_not_repeated(family: str, text: str, tmp_path: Path) -> None:
+    with pytest.raises(BadValueError, match="Column v has a value of another type") as caught:
         read(FAMILIES[family][0], [text], tmp_path)
     assert text not in caught.value.message
 
@@ -142,27 +142,27 @@ def test_a_value_of_an_enum_that_is_too_long_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_text_beyond_the_code_page_is_repaired_never_silently(tmp_path: Path) -> None:
-    pages = {"v": "cp1252"}
-    assert read(TEXT, ["plain", "é €", "Ž中a", None], tmp_path, pages=pages) == (
+    codecs = {"v": "cp1252"}
+    assert read(TEXT, ["plain", "é €", "Ž中a", None], tmp_path, codecs=codecs) == (
         ["plain", "é €", "Ž?a", None],
         {"v": 1},
     )
     with pytest.raises(BadValueError):
-        read(TEXT, ["中"], tmp_path, pages=pages, options=LoadOptions(bad_values=BadValues.FAIL))
+        read(TEXT, ["中"], tmp_path, codecs=codecs, options=LoadOptions(bad_values=BadValues.FAIL))
 
 
-def test_json_says_in_escapes_what_the_code_page_cannot(tmp_path: Path) -> None:
-    found = read(FAMILIES["object"][0], ['{"theme": "中👩"}'], tmp_path, pages={"v": "cp1252"})
+def test_json_escapes_what_the_code_page_lacks(tmp_path: Path) -> None:
+    found = read(FAMILIES["object"][0], ['{"theme": "中👩"}'], tmp_path, codecs={"v": "cp1252"})
     assert found == (['{"theme":"\\u4e2d\\ud83d\\udc69"}'], {})
 
 
 def test_a_key_beyond_the_code_page_is_refused(tmp_path: Path) -> None:
     table = table_of({}, key={"k": TEXT | {"maxLength": 20}})
     load = Load(table=table, parts=DataFiles(paths=(), rows=0), watermark=MOMENT.replace(tzinfo=UTC))
-    lines = Lines(table, Header(("meta.ts", "key.k")), {"k": "cp1252"}, Repairs(load, "SQL Server"))
+    converter = RowConverter(table, Header(("meta.ts", "key.k")), {"k": "cp1252"}, ValueRepairs(load, "SQL Server"))
     line = "2024-03-01T12:00:00Z\t中\n".encode()
     with pytest.raises(BadValueError):
-        list(lines.rows([line]))
+        list(converter.rows([line]))
 
 
 @pytest.mark.parametrize(
@@ -174,29 +174,37 @@ def test_code_pages(page: int | None, codec: str | None) -> None:
         assert "a".encode(codec) == b"a"
 
 
+def test_each_column_has_the_code_page_of_its_collation() -> None:
+    table = table_of({"a": TEXT, "b": TEXT, "open": FAMILIES["open-enum"][0]}, key={"k": TEXT | {"maxLength": 5}})
+    own = ExistingColumn(name="b", type="varchar(max)", code_page=UTF8)
+    codecs = text_codecs(table, ExistingTable(columns={"b": own}), usual=1252, exact=UTF8)
+    assert codecs == {"a": "cp1252"}
+    assert text_codecs(table, ExistingTable(), usual=UTF8, exact=1252) == {"k": "cp1252", "open": "cp1252"}
+
+
 # Lines
 
 
-def lines_of(*names: str) -> Lines:
+def converter_of(*names: str) -> RowConverter:
     table = table_of({"v": FAMILIES["decimal"][0], "w": TEXT})
     load = Load(table=table, parts=DataFiles(paths=(), rows=0), watermark=MOMENT.replace(tzinfo=UTC))
-    return Lines(table, Header(names), {}, Repairs(load, "SQL Server"))
+    return RowConverter(table, Header(names), {}, ValueRepairs(load, "SQL Server"))
 
 
-def test_columns_may_come_in_another_order_or_not_at_all() -> None:
-    lines = lines_of("value.v", "key.id", "meta.ts")
-    assert list(lines.rows([b"1.5\t7\t2024-03-01T12:00:00.25Z\n"])) == [
+def test_columns_may_have_another_order_or_be_absent() -> None:
+    converter = converter_of("value.v", "key.id", "meta.ts")
+    assert list(converter.rows([b"1.5\t7\t2024-03-01T12:00:00.25Z\n"])) == [
         (datetime(2024, 3, 1, 12, 0, 0, 250_000), None, 7, Decimal("1.50"), None)
     ]
 
 
 @pytest.mark.parametrize("line", [b"2024-03-01T12:00:00Z\t1\n", b"\n", b"2024-03-01T12:00:00Z\t1\tx\ty\tz\n"])
-def test_a_line_that_is_none(line: bytes) -> None:
+def test_a_malformed_line(line: bytes) -> None:
     with pytest.raises(IntegrityError, match="fields"):
-        list(lines_of("meta.ts", "key.id", "value.v", "value.w").rows([line]))
+        list(converter_of("meta.ts", "key.id", "value.v", "value.w").rows([line]))
 
 
 @pytest.mark.parametrize("moment", [b"never", rb"\N", b"+12024-01-01T00:00:00Z"])
-def test_a_row_of_no_time(moment: bytes) -> None:
+def test_a_row_without_a_time(moment: bytes) -> None:
     with pytest.raises(IntegrityError, match=r"meta\.ts"):
-        list(lines_of("meta.ts", "key.id").rows([moment + b"\t1\n"]))
+        list(converter_of("meta.ts", "key.id").rows([moment + b"\t1\n"]))

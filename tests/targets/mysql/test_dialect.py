@@ -2,10 +2,14 @@
 
 import pytest
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
+from tests.targets.planned_changes import altered
 
 from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.model import Table
-from dapkit.targets.mysql.dialect import MySqlDialect, dialect_of
+from dapkit.targets.base import Merge
+from dapkit.targets.mysql.dialect import MySqlDialect
+from dapkit.targets.mysql.driver import dialect_of
+from dapkit.targets.sql.merge import delete_marked, delete_missing, merge_rows
 
 DIALECT = MySqlDialect(exact="utf8mb4_nopad_bin")
 ENUM: Node = {"type": "string", "enum": ["a", "it's", "b\\c"]}
@@ -96,28 +100,28 @@ def test_texts_of_a_key_are_bounded_and_told_apart() -> None:
 def test_later_versions() -> None:
     before = table_of({"a": INT32, "b": TEXT | {"maxLength": 5}, "gone": INT32, "u": UUID}, required=["a", "gone"])
     after = version({"a": INT64, "b": TEXT | {"maxLength": 9}, "u": TEXT, "open": OPEN, "d": INT32 | {"default": 1}})
-    place = 'ALTER TABLE "canvas__things"'
-    assert DIALECT.alter(before, after, drop_columns=False) == [
+    alter = 'ALTER TABLE "canvas__things"'
+    assert altered(DIALECT, before, after) == [
         'CREATE TABLE IF NOT EXISTS "canvas__things__open" (id integer NOT NULL AUTO_INCREMENT,'
         " value varchar(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL,"
         ' CONSTRAINT "pk_canvas__things__open" PRIMARY KEY (id), CONSTRAINT "uq_things__open" UNIQUE (value))',
-        f'{place} ADD COLUMN "open" integer',
-        f'{place} ADD CONSTRAINT "fk_canvas__things_open" FOREIGN KEY ("open") REFERENCES "canvas__things__open" (id)',
-        f'{place} ADD COLUMN "d" integer DEFAULT 1',
-        f'{place} MODIFY COLUMN "a" bigint',
-        f'{place} MODIFY COLUMN "b" varchar(9)',
-        f'{place} ADD COLUMN "dapkit_text" varchar(36)',
+        f'{alter} ADD COLUMN "open" integer',
+        f'{alter} ADD CONSTRAINT "fk_canvas__things_open" FOREIGN KEY ("open") REFERENCES "canvas__things__open" (id)',
+        f'{alter} ADD COLUMN "d" integer DEFAULT 1',
+        f'{alter} MODIFY COLUMN "a" bigint',
+        f'{alter} MODIFY COLUMN "b" varchar(9)',
+        f'{alter} ADD COLUMN "dapkit_text" varchar(36)',
         'UPDATE "canvas__things" SET "dapkit_text" = lower(concat_ws(\'-\', substr(hex("u"), 1, 8),'
         ' substr(hex("u"), 9, 4), substr(hex("u"), 13, 4), substr(hex("u"), 17, 4), substr(hex("u"), 21, 12)))'
         ' WHERE "u" IS NOT NULL',
-        f'{place} DROP COLUMN "u", CHANGE COLUMN "dapkit_text" "u" mediumtext',
-        f'{place} MODIFY COLUMN "gone" integer',
+        f'{alter} DROP COLUMN "u", CHANGE COLUMN "dapkit_text" "u" mediumtext',
+        f'{alter} MODIFY COLUMN "gone" integer',
     ]
-    (last,) = DIALECT.alter(table_of({"a": INT32, "open": OPEN}), version({"a": INT32}), drop_columns=True)[:1]
-    assert last == f'{place} DROP FOREIGN KEY "fk_canvas__things_open", DROP COLUMN "open"'
+    (last,) = altered(DIALECT, table_of({"a": INT32, "open": OPEN}), version({"a": INT32}), drop_columns=True)[:1]
+    assert last == f'{alter} DROP FOREIGN KEY "fk_canvas__things_open", DROP COLUMN "open"'
     described = version({"a": INT32 | {"description": "New."}})
-    changed = [f"{place} MODIFY COLUMN \"a\" integer COMMENT 'New.'"]
-    assert DIALECT.alter(table_of({"a": INT32}), described, drop_columns=False) == changed
+    changed = [f"{alter} MODIFY COLUMN \"a\" integer COMMENT 'New.'"]
+    assert altered(DIALECT, table_of({"a": INT32}), described) == changed
 
 
 @pytest.mark.parametrize(
@@ -130,26 +134,28 @@ def test_later_versions() -> None:
 )  # fmt: skip
 def test_what_cannot_be_altered(before: Node, after: Node) -> None:
     with pytest.raises(SchemaChangeNotSupportedError):
-        DIALECT.alter(table_of({"v": before}), version({"v": after}), drop_columns=False)
+        altered(DIALECT, table_of({"v": before}), version({"v": after}))
 
 
 def test_rows_from_a_temporary_table() -> None:
     table = table_of({"open": OPEN, "size": INT32})
-    assert DIALECT.upsert(table, "s", action=True) == [
-        'INSERT INTO "canvas__things" ("id", "open", "size") SELECT staged."id", lookup_0.id, staged."size" FROM s AS'
-        ' staged LEFT JOIN "canvas__things__open" AS lookup_0 ON lookup_0.value = staged."open"'
+    assert merge_rows(DIALECT, Merge.ON_DUPLICATE_KEY, table, "s", action=True) == [
+        'INSERT INTO "canvas__things" ("id", "open", "size") SELECT staged."id", known_0.id, staged."size" FROM s AS'
+        ' staged LEFT JOIN "canvas__things__open" AS known_0 ON known_0.value = staged."open"'
         ' WHERE staged."meta.action" <> \'D\' ON DUPLICATE KEY UPDATE "open" = VALUES("open"), "size" = VALUES("size")'
     ]
-    assert DIALECT.delete_marked(table, "s") == (
-        'DELETE live FROM s AS staged JOIN "canvas__things" AS live ON staged."id" = live."id"'
-        " WHERE staged.\"meta.action\" = 'D'"
+    assert delete_marked(DIALECT, table, "s") == (
+        'DELETE live FROM "canvas__things" AS live JOIN s AS staged ON staged."id" = live."id"'
+        " AND staged.\"meta.action\" = 'D'"
     )
-    assert DIALECT.delete_missing(table, "s") == (
+    assert delete_missing(DIALECT, table, "s") == (
         'DELETE live FROM "canvas__things" AS live LEFT JOIN s AS staged ON staged."id" = live."id"'
         ' WHERE staged."id" IS NULL'
     )
     only = table_of({}, key={"a": INT32, "b": INT32})
-    assert DIALECT.upsert(only, "s", action=False)[0].endswith('ON DUPLICATE KEY UPDATE "a" = VALUES("a")')
+    assert merge_rows(DIALECT, Merge.ON_DUPLICATE_KEY, only, "s", action=False)[0].endswith(
+        'ON DUPLICATE KEY UPDATE "a" = VALUES("a")'
+    )
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ from dapkit.targets.mysql.errors import translated, unconnected
     ],
 )
 def test_what_the_server_says(code: int, words: str, expected: type[DapError]) -> None:
-    with pytest.raises(DapError) as caught, translated("users"):
+    with pytest.raises(DapError) as caught, translated("MySQL", "users"):
         raise pymysql.OperationalError(code, words)
     assert type(caught.value) is expected
     assert words in caught.value.message
@@ -49,7 +49,7 @@ def test_what_the_server_says(code: int, words: str, expected: type[DapError]) -
 
 
 def test_a_connection_that_was_lost_before_is_told_apart() -> None:
-    with pytest.raises(TargetUnreachableError), translated():
+    with pytest.raises(TargetUnreachableError), translated("MySQL"):
         raise pymysql.InterfaceError(0, "")
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.mysql_fixture import MySqlPlace
-from tests.contract.table_fixture import Scene
+from tests.contract.mysql_fixture import MySqlFixture
+from tests.contract.table_fixture import TableFixture
 from tests.support.table_schemas import INT32, TEXT, Node, table_of
 
 from dapkit.errors import IncompatibleLayoutError
@@ -21,12 +21,12 @@ ROWS = [{"id": number, "name": f"n{number}", "size": number, "state": "a", "open
 
 
 @pytest.fixture
-def scene(mysql_url: str, tmp_path: Path) -> Iterator[Scene]:
-    scene = Scene(MySqlPlace(mysql_url), tmp_path)
-    scene.initialise(TABLE, [*ROWS, {"id": 9, "name": "gone", "size": 9, "state": "b", "open": "else"}])
-    scene.place.execute('DELETE FROM "instructure_dap__table_sync"')
-    yield scene
-    scene.session.close()
+def fixture(mysql_url: str, tmp_path: Path) -> Iterator[TableFixture]:
+    fixture = TableFixture(MySqlFixture(mysql_url), tmp_path)
+    fixture.initial_load(TABLE, [*ROWS, {"id": 9, "name": "gone", "size": 9, "state": "b", "open": "else"}])
+    fixture.database.execute('DELETE FROM "instructure_dap__table_sync"')
+    yield fixture
+    fixture.session.close()
 
 
 @pytest.mark.parametrize(
@@ -45,22 +45,22 @@ def scene(mysql_url: str, tmp_path: Path) -> Iterator[Scene]:
         f"ALTER TABLE {THINGS} MODIFY state ENUM ('a', 'b', '__dap_unspecified__', 'mine')",
     ],
 )
-def test_a_table_that_differs_in_anything_is_refused_untouched(scene: Scene, change: str) -> None:
-    scene.place.execute(change)
-    before = scene.place.ask(f"SELECT * FROM {THINGS}")
-    assert scene.session.status("canvas", "things") is TableStatus.UNMANAGED
+def test_a_table_that_differs_in_anything_is_refused_untouched(fixture: TableFixture, change: str) -> None:
+    fixture.database.execute(change)
+    before = fixture.database.ask(f"SELECT * FROM {THINGS}")
+    assert fixture.session.status("canvas", "things") is TableStatus.UNMANAGED
     with pytest.raises(IncompatibleLayoutError) as caught:
-        scene.session.repair(scene.load(TABLE, scene.parts(TABLE, ROWS, action=False)))
+        fixture.session.repair(fixture.load(TABLE, fixture.parts(TABLE, ROWS, action=False)))
     assert "not touched" in caught.value.hint
-    assert scene.place.ask(f"SELECT * FROM {THINGS}") == before
-    assert scene.session.sync_states("canvas") == {}
+    assert fixture.database.ask(f"SELECT * FROM {THINGS}") == before
+    assert fixture.session.sync_states("canvas") == {}
 
 
-def test_what_a_broken_load_of_ours_left_is_dropped_with_its_place_on_the_list(scene: Scene) -> None:
+def test_what_a_broken_load_of_ours_left_is_dropped_with_its_place_on_the_list(fixture: TableFixture) -> None:
     begun = '"instructure_dap__dapkit_begun"'
-    scene.place.execute(f"DELETE FROM {THINGS}", f"INSERT INTO {begun} VALUES ('canvas', 'things')")
-    assert scene.session.status("canvas", "things") is TableStatus.ABSENT
-    assert scene.session.is_unmanaged("canvas", "things")
-    scene.session.drop("canvas", "things")
-    assert not scene.session.is_unmanaged("canvas", "things")
-    assert scene.place.ask(f"SELECT * FROM {begun}") == []
+    fixture.database.execute(f"DELETE FROM {THINGS}", f"INSERT INTO {begun} VALUES ('canvas', 'things')")
+    assert fixture.session.status("canvas", "things") is TableStatus.ABSENT
+    assert fixture.session.is_unmanaged("canvas", "things")
+    fixture.session.drop("canvas", "things")
+    assert not fixture.session.is_unmanaged("canvas", "things")
+    assert fixture.database.ask(f"SELECT * FROM {begun}") == []

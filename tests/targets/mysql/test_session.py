@@ -9,9 +9,9 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from tests.contract.database_fixture import Values
-from tests.contract.mysql_fixture import MySqlPlace
-from tests.contract.table_fixture import Scene, interrupted
+from tests.contract.database_fixture import Values, driver_of
+from tests.contract.mysql_fixture import MySqlFixture
+from tests.contract.table_fixture import TableFixture, interrupted
 from tests.support.mariadb_server import MariaDbServer, MySqlServer
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 from tests.support.tsv_parts import Row, deleted
@@ -28,8 +28,8 @@ from dapkit.errors import (
     TargetUnreachableError,
 )
 from dapkit.targets.base import ExpectedTable, LoadOptions, TableStatus
-from dapkit.targets.mysql.session import MySqlSession
-from dapkit.targets.mysql.target import MySqlTarget
+from dapkit.targets.mysql.target import target_of
+from dapkit.targets.sql.sync_state import SyncStateStore
 
 pytestmark = pytest.mark.server
 
@@ -43,10 +43,10 @@ NEW: list[Values] = [{"id": 1, "name": "x", "size": 10, "open": "known"}, {"id":
 
 
 @pytest.fixture
-def scene(mysql_url: str, tmp_path: Path) -> Iterator[Scene]:
-    scene = Scene(MySqlPlace(mysql_url), tmp_path)
-    yield scene
-    scene.session.close()
+def fixture(mysql_url: str, tmp_path: Path) -> Iterator[TableFixture]:
+    fixture = TableFixture(MySqlFixture(mysql_url), tmp_path)
+    yield fixture
+    fixture.session.close()
 
 
 @pytest.fixture
@@ -56,13 +56,13 @@ def no_local(mysql_server: MySqlServer) -> Iterator[None]:
     mysql_server.execute("SET GLOBAL local_infile = 1")
 
 
-def ids(scene: Scene) -> list[object]:
-    return [row[0] for row in scene.place.ask('SELECT id FROM "canvas__things" ORDER BY id')]
+def ids(fixture: TableFixture) -> list[object]:
+    return [row[0] for row in fixture.database.ask('SELECT id FROM "canvas__things" ORDER BY id')]
 
 
-def test_the_session_is_as_the_official_clients(scene: Scene) -> None:
+def test_the_session_is_as_the_official_clients(fixture: TableFixture) -> None:
     asked = "SELECT @@sql_mode, @@time_zone, @@character_set_client, @@autocommit"
-    ((modes, zone, charset, autocommit),) = scene.session.query(asked)
+    ((modes, zone, charset, autocommit),) = fixture.driver.query(asked)
     assert {"ANSI_QUOTES", "NO_AUTO_VALUE_ON_ZERO", "STRICT_ALL_TABLES"} <= set(modes.split(","))
     assert (zone, charset, autocommit) == ("+00:00", "utf8mb4", 1)
 
@@ -70,118 +70,118 @@ def test_the_session_is_as_the_official_clients(scene: Scene) -> None:
 # Tables that are not ours, and ours that are half made
 
 
-def test_a_table_of_somebody_else_is_not_touched_even_if_it_is_empty(scene: Scene) -> None:
-    scene.place.execute('CREATE TABLE "canvas__things" (mine integer)')
-    assert scene.session.status("canvas", "things") is TableStatus.UNMANAGED
+def test_a_table_of_somebody_else_is_not_touched_even_if_it_is_empty(fixture: TableFixture) -> None:
+    fixture.database.execute('CREATE TABLE "canvas__things" (mine integer)')
+    assert fixture.session.status("canvas", "things") is TableStatus.UNMANAGED
     with pytest.raises(IncompatibleLayoutError, match="canvas__things"):
-        scene.initialise(BASE, ROWS)
-    assert scene.place.ask('SELECT mine FROM "canvas__things"') == []
+        fixture.initial_load(BASE, ROWS)
+    assert fixture.database.ask('SELECT mine FROM "canvas__things"') == []
 
 
-def test_an_empty_table_that_a_killed_load_left_is_begun_anew(scene: Scene) -> None:
+def test_an_empty_table_that_a_killed_load_left_is_begun_anew(fixture: TableFixture) -> None:
     begun = "INSERT INTO \"instructure_dap__dapkit_begun\" VALUES ('canvas', 'things')"
-    scene.place.execute('CREATE TABLE "canvas__things" (half integer)', begun)
-    assert scene.session.status("canvas", "things") is TableStatus.ABSENT
-    scene.initialise(BASE, ROWS)
-    scene.holds(BASE, ROWS)
-    assert scene.place.ask('SELECT * FROM "instructure_dap__dapkit_begun"') == []
+    fixture.database.execute('CREATE TABLE "canvas__things" (half integer)', begun)
+    assert fixture.session.status("canvas", "things") is TableStatus.ABSENT
+    fixture.initial_load(BASE, ROWS)
+    fixture.holds(BASE, ROWS)
+    assert fixture.database.ask('SELECT * FROM "instructure_dap__dapkit_begun"') == []
 
 
-def test_a_table_that_was_begun_but_has_rows_is_somebody_elses(scene: Scene) -> None:
+def test_a_table_that_was_begun_but_has_rows_is_somebody_elses(fixture: TableFixture) -> None:
     begun = "INSERT INTO \"instructure_dap__dapkit_begun\" VALUES ('canvas', 'things')"
     filled = 'INSERT INTO "canvas__things" VALUES (1)'
-    scene.place.execute('CREATE TABLE "canvas__things" (mine integer)', filled, begun)
-    assert scene.session.status("canvas", "things") is TableStatus.UNMANAGED
+    fixture.database.execute('CREATE TABLE "canvas__things" (mine integer)', filled, begun)
+    assert fixture.session.status("canvas", "things") is TableStatus.UNMANAGED
     with pytest.raises(IncompatibleLayoutError):
-        scene.initialise(BASE, ROWS)
-    assert scene.place.ask('SELECT mine FROM "canvas__things"') == [(1,)]
+        fixture.initial_load(BASE, ROWS)
+    assert fixture.database.ask('SELECT mine FROM "canvas__things"') == [(1,)]
 
 
-def test_a_table_of_somebody_else_in_the_place_of_a_lookup_table_is_not_touched(scene: Scene) -> None:
-    scene.place.execute('CREATE TABLE "canvas__things__open" (mine integer)')
-    scene.place.execute('INSERT INTO "canvas__things__open" VALUES (7)')
+def test_a_table_of_somebody_else_in_the_place_of_a_lookup_table_is_not_touched(fixture: TableFixture) -> None:
+    fixture.database.execute('CREATE TABLE "canvas__things__open" (mine integer)')
+    fixture.database.execute('INSERT INTO "canvas__things__open" VALUES (7)')
     with pytest.raises(IncompatibleLayoutError, match="canvas__things__open"):
-        scene.initialise(table_of({"open": OPEN}), [{"id": 1, "open": "known"}])
-    scene.reopen()
-    assert scene.place.ask('SELECT mine FROM "canvas__things__open"') == [(7,)]
-    assert scene.session.status("canvas", "things") is TableStatus.ABSENT
+        fixture.initial_load(table_of({"open": OPEN}), [{"id": 1, "open": "known"}])
+    fixture.reopen()
+    assert fixture.database.ask('SELECT mine FROM "canvas__things__open"') == [(7,)]
+    assert fixture.session.status("canvas", "things") is TableStatus.ABSENT
 
 
 # Schemas that cannot be altered into
 
 
-def test_a_table_made_anew_breaks_off_at_any_step_and_the_next_run_ends_right(scene: Scene) -> None:
-    scene.initialise(BASE, ROWS)
-    parts = scene.parts(NARROWER, [*NEW, NEW[0]], action=False)
+def test_a_table_made_anew_breaks_off_at_any_step_and_the_next_run_ends_right(fixture: TableFixture) -> None:
+    fixture.initial_load(BASE, ROWS)
+    parts = fixture.parts(NARROWER, [*NEW, NEW[0]], action=False)
     for step in range(1, 200):
-        load = scene.load(NARROWER, parts)
-        with interrupted(scene.session, step) as breaks:
-            scene.session.replace(load, scene.state_table(NARROWER))
+        load = fixture.load(NARROWER, parts)
+        with interrupted(fixture.session, step) as breaks:
+            fixture.session.full_refresh(load, fixture.state(NARROWER))
         if not breaks.happened:
             break
-        scene.reopen()
-        assert ids(scene) in ([1, 2], [1, 3]), "as it was, or as it will be"
-        assert scene.state_table(BASE).schema.version == 1
-    scene.holds(NARROWER, NEW)
-    left = scene.place.ask("SHOW TABLES LIKE 'instructure\\_dap\\_\\_dapkit\\_%'")
+        fixture.reopen()
+        assert ids(fixture) in ([1, 2], [1, 3]), "as it was, or as it will be"
+        assert fixture.state(BASE).schema.version == 1
+    fixture.holds(NARROWER, NEW)
+    left = fixture.database.ask("SHOW TABLES LIKE 'instructure\\_dap\\_\\_dapkit\\_%'")
     assert sorted(row[0].rpartition("__")[2] for row in left) == ["dapkit_begun", "dapkit_history", "dapkit_origin"]
-    assert scene.place.ask(
+    assert fixture.database.ask(
         "SELECT constraint_name FROM information_schema.table_constraints WHERE table_schema = database()"
         " AND table_name = 'canvas__things' AND constraint_type = 'FOREIGN KEY'"
     ) == [("fk_canvas__things_open",)]
 
 
-def test_a_table_made_anew_that_fails_leaves_no_copy(scene: Scene) -> None:
-    scene.initialise(BASE, ROWS)
+def test_a_table_made_anew_that_fails_leaves_no_copy(fixture: TableFixture) -> None:
+    fixture.initial_load(BASE, ROWS)
     with pytest.raises(BadValueError):
-        scene.replace(NARROWER, [{"id": 1, "size": "many"}])
-    scene.holds_rows(BASE, ROWS)
-    assert scene.place.ask("SHOW TABLES LIKE '%dapkit\\_fresh%'") == []
+        fixture.full_refresh(NARROWER, [{"id": 1, "size": "many"}])
+    fixture.holds_rows(BASE, ROWS)
+    assert fixture.database.ask("SHOW TABLES LIKE '%dapkit\\_fresh%'") == []
 
 
-def test_a_table_that_took_the_place_without_its_line_goes_on_with_increments(scene: Scene) -> None:
-    scene.initialise(BASE, ROWS)
-    before = scene.state_table(BASE)
-    scene.replace(NARROWER, NEW)
+def test_a_table_that_took_the_place_without_its_line_goes_on_with_increments(fixture: TableFixture) -> None:
+    fixture.initial_load(BASE, ROWS)
+    before = fixture.state(BASE)
+    fixture.full_refresh(NARROWER, NEW)
     line = json.dumps(dict(before.schema.document)).replace("\\", "\\\\").replace("'", "''")
-    scene.place.execute(
+    fixture.database.execute(
         'UPDATE "instructure_dap__table_sync" SET schema_version = 1,'
         f" timestamp = '{before.watermark:%Y-%m-%d %H:%M:%S}', schema_description = '{line}'",
         'ALTER TABLE "canvas__things" DROP FOREIGN KEY "fk_canvas__things_open"',
     )
-    scene.change(NARROWER, [{"id": 4, "size": 4, "open": "more"}, deleted(id=3)])
-    scene.holds(NARROWER, [NEW[0], {"id": 4, "size": 4, "open": "more"}])
+    fixture.apply_increment(NARROWER, [{"id": 4, "size": 4, "open": "more"}, deleted(id=3)])
+    fixture.holds(NARROWER, [NEW[0], {"id": 4, "size": 4, "open": "more"}])
 
 
 @pytest.mark.parametrize("done", range(5))
-def test_alterations_that_got_done_are_not_done_again(scene: Scene, done: int) -> None:
-    scene.initialise(BASE, ROWS)
+def test_alterations_that_got_done_are_not_done_again(fixture: TableFixture, done: int) -> None:
+    fixture.initial_load(BASE, ROWS)
     wider = table_of({"name": TEXT, "size": INT64, "more": OPEN, "when": MOMENT}, version=2)
-    statements = scene.session.ddl(wider, scene.state_table(BASE), LoadOptions())
+    statements = fixture.session.schema_change_sql(wider, fixture.state(BASE), LoadOptions())
     assert len(statements) == 4
-    scene.place.execute(*statements[:done])
-    scene.change(wider, [{"id": 3, "more": "x"}])
-    scene.holds(wider, [*ROWS, {"id": 3, "more": "x"}])
-    assert scene.session.ddl(wider, scene.state_table(wider), LoadOptions()) == []
+    fixture.database.execute(*statements[:done])
+    fixture.apply_increment(wider, [{"id": 3, "more": "x"}])
+    fixture.holds(wider, [*ROWS, {"id": 3, "more": "x"}])
+    assert fixture.session.schema_change_sql(wider, fixture.state(wider), LoadOptions()) == []
 
 
 # Values
 
 
-def test_a_text_of_digits_is_not_taken_for_the_number_of_an_enums_value(scene: Scene) -> None:
+def test_a_text_of_digits_is_not_taken_for_the_number_of_an_enums_value(fixture: TableFixture) -> None:
     table = table_of({"v": ENUM})
-    counts = scene.initialise(table, [{"id": 1, "v": "2"}, {"id": 2, "v": "b"}, {"id": 3, "v": ""}])
+    counts = fixture.initial_load(table, [{"id": 1, "v": "2"}, {"id": 2, "v": "b"}, {"id": 3, "v": ""}])
     assert counts.repaired == {"v": 2}
     unknown = "__dap_unspecified__"
-    scene.holds(table, [{"id": 1, "v": unknown}, {"id": 2, "v": "b"}, {"id": 3, "v": unknown}])
+    fixture.holds(table, [{"id": 1, "v": unknown}, {"id": 2, "v": "b"}, {"id": 3, "v": unknown}])
 
 
-def test_seconds_and_watermarks_are_cut_never_rounded_up(scene: Scene) -> None:
+def test_seconds_and_watermarks_are_cut_never_rounded_up(fixture: TableFixture) -> None:
     table = table_of({"v": MOMENT})
-    scene.now = datetime(2024, 3, 1, 11, 59, 59, 999_999, tzinfo=UTC)
-    scene.initialise(table, [{"id": 1, "v": "2024-02-29T23:59:59.999999Z"}])
-    assert scene.rows(table) == [{"id": 1, "v": datetime(2024, 2, 29, 23, 59, 59)}]
-    assert scene.state_table(table).watermark == datetime(2024, 3, 1, 12, 59, 59, tzinfo=UTC)
+    fixture.now = datetime(2024, 3, 1, 11, 59, 59, 999_999, tzinfo=UTC)
+    fixture.initial_load(table, [{"id": 1, "v": "2024-02-29T23:59:59.999999Z"}])
+    assert fixture.rows(table) == [{"id": 1, "v": datetime(2024, 2, 29, 23, 59, 59)}]
+    assert fixture.state(table).watermark == datetime(2024, 3, 1, 12, 59, 59, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -196,138 +196,139 @@ def test_seconds_and_watermarks_are_cut_never_rounded_up(scene: Scene) -> None:
         (OPEN, "x" * 300),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("action", ["initialise", "change"])
-def test_a_value_that_is_none_of_its_type_is_refused(scene: Scene, node: Node, wire: str, action: str) -> None:
+@pytest.mark.parametrize("action", ["initial_load", "apply_increment"])
+def test_a_value_that_is_none_of_its_type_is_refused(fixture: TableFixture, node: Node, wire: str, action: str) -> None:
     table = table_of({"v": node})
-    if action == "initialise":
+    if action == "initial_load":
         with pytest.raises(BadValueError):
-            scene.initialise(table, [{"id": 1, "v": wire}])
-        assert scene.session.status("canvas", "things") is TableStatus.ABSENT
+            fixture.initial_load(table, [{"id": 1, "v": wire}])
+        assert fixture.session.status("canvas", "things") is TableStatus.ABSENT
     else:
-        scene.initialise(table, [{"id": 1, "v": None}])
-        with scene.refused(table, BadValueError):
-            scene.change(table, [{"id": 2, "v": wire}])
+        fixture.initial_load(table, [{"id": 1, "v": None}])
+        with fixture.refused(table, BadValueError):
+            fixture.apply_increment(table, [{"id": 2, "v": wire}])
 
 
 def test_a_database_of_another_character_set_holds_all_of_unicode(mysql_server: MySqlServer, tmp_path: Path) -> None:
     with mysql_server.database() as url:
         mysql_server.execute(f"ALTER DATABASE {url.rpartition('/')[2]} CHARACTER SET latin1")
-        scene = Scene(MySqlPlace(url), tmp_path)
-        scene.initialise(BASE, [{"id": 1, "name": "👩 Ž"}])
-        scene.holds(BASE, [{"id": 1, "name": "👩 Ž"}])
-        scene.session.close()
+        fixture = TableFixture(MySqlFixture(url), tmp_path)
+        fixture.initial_load(BASE, [{"id": 1, "name": "👩 Ž"}])
+        fixture.holds(BASE, [{"id": 1, "name": "👩 Ž"}])
+        fixture.session.close()
 
 
-def test_a_lookup_table_of_the_official_client_learns_to_tell_case(scene: Scene) -> None:
+def test_a_lookup_table_of_the_official_client_learns_to_tell_case(fixture: TableFixture) -> None:
     table = table_of({"open": OPEN})
-    scene.initialise(table, [{"id": 1, "open": "Users"}])
-    scene.place.execute(
+    fixture.initial_load(table, [{"id": 1, "open": "Users"}])
+    fixture.database.execute(
         'ALTER TABLE "canvas__things__open" MODIFY value varchar(64) COLLATE utf8mb4_general_ci NOT NULL'
     )
-    scene.change(table, [{"id": 2, "open": "users"}, {"id": 3, "open": "users "}])
-    scene.holds(table, [{"id": 1, "open": "Users"}, {"id": 2, "open": "users"}, {"id": 3, "open": "users "}])
+    fixture.apply_increment(table, [{"id": 2, "open": "users"}, {"id": 3, "open": "users "}])
+    fixture.holds(table, [{"id": 1, "open": "Users"}, {"id": 2, "open": "users"}, {"id": 3, "open": "users "}])
 
 
 # A server that forbids LOAD DATA LOCAL
 
 
 @pytest.mark.usefixtures("no_local")
-def test_without_load_data_rows_are_inserted(scene: Scene) -> None:
+def test_without_load_data_rows_are_inserted(fixture: TableFixture) -> None:
     table = table_of({"name": TEXT, "v": ENUM, "at": MOMENT, "x": {"type": "number"}, "open": OPEN})
     rows: list[Values] = [
         {"id": number, "name": f"{number}\t\\'\"\n\0%s", "v": "b", "at": datetime(2024, 1, 1), "open": "o'"}
         for number in range(3000)
     ]
-    scene.initialise(table, rows)
-    scene.holds(table, rows)
-    counts = scene.change(table, [{"id": 1, "v": "new", "x": "NaN"}, deleted(id=2), Row({"id": 3}), Row({"id": 3})])
+    fixture.initial_load(table, rows)
+    fixture.holds(table, rows)
+    counts = fixture.apply_increment(
+        table, [{"id": 1, "v": "new", "x": "NaN"}, deleted(id=2), Row({"id": 3}), Row({"id": 3})]
+    )
     assert (counts.written, counts.deleted, counts.repaired) == (2, 1, {"v": 1, "x": 1})
-    scene.holds(table, [rows[0], {"id": 1, "v": "__dap_unspecified__"}, {"id": 3}, *rows[4:]])
-    with scene.refused(table, BadValueError):
-        scene.change(table, [{"id": 1, "at": "soon"}])
+    fixture.holds(table, [rows[0], {"id": 1, "v": "__dap_unspecified__"}, {"id": 3}, *rows[4:]])
+    with fixture.refused(table, BadValueError):
+        fixture.apply_increment(table, [{"id": 1, "at": "soon"}])
 
 
 @pytest.mark.usefixtures("no_local")
-def test_without_load_data_repeated_keys_are_found(scene: Scene) -> None:
-    scene.initialise(BASE, [Row(ROWS[0] | {"name": "old"}, "2024-01-01T00:00:00Z"), Row(ROWS[0]), Row(ROWS[1])])
-    scene.holds(BASE, ROWS)
+def test_without_load_data_repeated_keys_are_found(fixture: TableFixture) -> None:
+    fixture.initial_load(BASE, [Row(ROWS[0] | {"name": "old"}, "2024-01-01T00:00:00Z"), Row(ROWS[0]), Row(ROWS[1])])
+    fixture.holds(BASE, ROWS)
 
 
 # Others at work
 
 
-def test_who_holds_one_line_of_the_books_does_not_keep_others_waiting(scene: Scene) -> None:
+def test_who_holds_one_line_of_the_books_does_not_keep_others_waiting(fixture: TableFixture) -> None:
     other = table_of({"name": TEXT}, name="others")
-    scene.initialise(BASE, ROWS)
-    scene.initialise(other, [])
-    session = scene.place.open()
-    assert isinstance(session, MySqlSession)
-    session.query("SET SESSION innodb_lock_wait_timeout = 1")
-    with scene.session.transaction():
-        scene.session._guard(scene.state_table(BASE))
-        load = scene.load(other, scene.parts(other, [{"id": 1, "name": "x"}], action=True))
-        assert session.change(load, session.sync_states("canvas")["others"]).written == 1
+    fixture.initial_load(BASE, ROWS)
+    fixture.initial_load(other, [])
+    session = fixture.database.open()
+    driver_of(session).query("SET SESSION innodb_lock_wait_timeout = 1")
+    with fixture.driver.transaction():
+        SyncStateStore(fixture.driver).lock(fixture.state(BASE))
+        load = fixture.load(other, fixture.parts(other, [{"id": 1, "name": "x"}], action=True))
+        assert session.apply_increment(load, session.sync_states("canvas")["others"]).written == 1
     session.close()
 
 
-def test_rights_that_are_documented_are_enough(scene: Scene, mysql_server: MySqlServer, mysql_url: str) -> None:
+def test_rights_that_are_documented_are_enough(
+    fixture: TableFixture, mysql_server: MySqlServer, mysql_url: str
+) -> None:
     database = mysql_url.rpartition("/")[2]
     rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE TEMPORARY TABLES"
     mysql_server.execute(
         "DROP USER IF EXISTS dapkit_worker", "CREATE USER dapkit_worker IDENTIFIED BY 'secret'",
         f"GRANT {rights} ON {database}.* TO dapkit_worker",
     )  # fmt: skip
-    place = MySqlPlace(f"mysql://dapkit_worker:secret@{mysql_server.host}:{mysql_server.port}/{database}")
-    worker = Scene(place, scene.folder)
-    worker.initialise(BASE, ROWS)
-    worker.replace(NARROWER, [*NEW, NEW[0]])
-    worker.change(NARROWER, [deleted(id=1)])
+    worker_database = MySqlFixture(f"mysql://dapkit_worker:secret@{mysql_server.host}:{mysql_server.port}/{database}")
+    worker = TableFixture(worker_database, fixture.folder)
+    worker.initial_load(BASE, ROWS)
+    worker.full_refresh(NARROWER, [*NEW, NEW[0]])
+    worker.apply_increment(NARROWER, [deleted(id=1)])
     worker.holds(NARROWER, NEW[1:])
     worker.session.close()
     mysql_server.execute("DROP USER dapkit_worker")
 
 
-def test_a_right_that_is_missing_is_named(scene: Scene, mysql_server: MySqlServer) -> None:
-    ((database,),) = scene.place.ask("SELECT database()")
+def test_a_right_that_is_missing_is_named(fixture: TableFixture, mysql_server: MySqlServer) -> None:
+    ((database,),) = fixture.database.ask("SELECT database()")
     mysql_server.execute(
         "CREATE USER dapkit_reader IDENTIFIED BY 'secret'", f"GRANT SELECT ON {database}.* TO dapkit_reader"
     )
-    reader = MySqlTarget.of(f"mysql://dapkit_reader:secret@{mysql_server.host}:{mysql_server.port}/{database}").open()
+    reader = target_of(f"mysql://dapkit_reader:secret@{mysql_server.host}:{mysql_server.port}/{database}").open()
     with pytest.raises(TargetPermissionError, match="CREATE command denied"):
         reader.prepare("canvas", sandbox=False)
     reader.close()
     mysql_server.execute("DROP USER dapkit_reader")
 
 
-def test_a_lock_that_others_hold_for_too_long(scene: Scene) -> None:
-    scene.initialise(BASE, ROWS)
-    scene.session.query("SET SESSION innodb_lock_wait_timeout = 1")
-    other = scene.place.open()
-    with other.transaction():
-        other.query(f"SELECT * FROM {other.dialect.of(BASE)} FOR UPDATE")
+def test_a_lock_that_others_hold_for_too_long(fixture: TableFixture) -> None:
+    fixture.initial_load(BASE, ROWS)
+    fixture.driver.query("SET SESSION innodb_lock_wait_timeout = 1")
+    with fixture.database.connected() as other, other.transaction():
+        other.query(f"SELECT * FROM {fixture.of(BASE)} FOR UPDATE")
         with pytest.raises(TargetBusyError):
-            scene.change(BASE, ROWS)
-    other.close()
-    scene.change(BASE, ROWS)
+            fixture.apply_increment(BASE, ROWS)
+    fixture.apply_increment(BASE, ROWS)
 
 
-def test_a_connection_that_is_gone_is_told_apart(scene: Scene) -> None:
-    ((number,),) = scene.session.query("SELECT connection_id()")
-    scene.place.execute(f"KILL {number}")
+def test_a_connection_that_is_gone_is_told_apart(fixture: TableFixture) -> None:
+    ((number,),) = fixture.driver.query("SELECT connection_id()")
+    fixture.database.execute(f"KILL {number}")
     for _ in range(2):  # the driver says it in another way when it knows
         with pytest.raises(TargetUnreachableError):
-            scene.session.query("SELECT 1")
-    scene.reopen()
+            fixture.driver.query("SELECT 1")
+    fixture.reopen()
 
 
 @pytest.mark.slow
 def test_a_server_that_is_killed_in_the_midst_of_a_load_keeps_nothing_of_it(tmp_path: Path) -> None:
     with MariaDbServer() as server, server.database() as url:
-        scene = Scene(MySqlPlace(url), tmp_path)
+        fixture = TableFixture(MySqlFixture(url), tmp_path)
         rows: list[Values] = [{"id": number, "name": "x" * 200, "size": 1} for number in range(60_000)]
-        load = scene.load(BASE, scene.parts(BASE, rows, action=False, files=20))
+        load = fixture.load(BASE, fixture.parts(BASE, rows, action=False, files=20))
         failures: list[DapError] = []
-        loading = Thread(target=lambda: failures.append(_failure(scene, load)))
+        loading = Thread(target=lambda: failures.append(_failure(fixture, load)))
         loading.start()
         while not _begun(url):
             time.sleep(0.02)
@@ -335,24 +336,24 @@ def test_a_server_that_is_killed_in_the_midst_of_a_load_keeps_nothing_of_it(tmp_
         server.stop(kill=True)
         loading.join(30)
         server.start()
-        scene.reopen()
+        fixture.reopen()
         assert isinstance(failures[0], TargetError)
-        assert scene.session.status("canvas", "things") is TableStatus.ABSENT
-        scene.session.initialise(load)
-        assert len(ids(scene)) == 60_000
-        scene.session.close()
+        assert fixture.session.status("canvas", "things") is TableStatus.ABSENT
+        fixture.session.initial_load(load)
+        assert len(ids(fixture)) == 60_000
+        fixture.session.close()
 
 
 def _begun(url: str) -> bool:
-    session = MySqlTarget.of(url).open()
-    begun = session.query('SELECT 1 FROM "instructure_dap__dapkit_begun"')
+    session = target_of(url).open()
+    begun = session.driver.query('SELECT 1 FROM "instructure_dap__dapkit_begun"')
     session.close()
     return bool(begun)
 
 
-def _failure(scene: Scene, load: object) -> DapError:
+def _failure(fixture: TableFixture, load: object) -> DapError:
     try:
-        scene.session.initialise(load)  # type: ignore[arg-type]
+        fixture.session.initial_load(load)  # type: ignore[arg-type]
     except DapError as error:
         return error
     raise AssertionError
@@ -361,39 +362,39 @@ def _failure(scene: Scene, load: object) -> DapError:
 # Comparing
 
 
-def test_comparing_tells_each_difference_and_nothing_else(scene: Scene) -> None:
+def test_comparing_tells_each_difference_and_nothing_else(fixture: TableFixture) -> None:
     table = table_of(
         {"name": TEXT, "open": OPEN, "settings": {"type": "object"}, "ip": {"type": "string", "format": "ipv6"}}
     )
     rows: list[Values] = [
         {"id": number, "name": f"n{number}", "open": "o", "settings": {"a": 1}, "ip": "::1"} for number in range(5)
     ]
-    scene.initialise(table, rows)
-    state = scene.state_table(table)
-    truth = ExpectedTable(live=state, snapshot=scene.load(table, scene.parts(table, rows, action=False)))
-    assert scene.session.compare(truth).equal
-    scene.place.execute('UPDATE "canvas__things" SET settings = \'{"a":   1}\'')
-    assert scene.session.compare(truth).equal, "spaces in JSON mean nothing"
-    scene.place.execute(
+    fixture.initial_load(table, rows)
+    state = fixture.state(table)
+    truth = ExpectedTable(live=state, snapshot=fixture.load(table, fixture.parts(table, rows, action=False)))
+    assert fixture.session.compare(truth).equal
+    fixture.database.execute('UPDATE "canvas__things" SET settings = \'{"a":   1}\'')
+    assert fixture.session.compare(truth).equal, "spaces in JSON mean nothing"
+    fixture.database.execute(
         "UPDATE \"canvas__things\" SET name = 'N0' WHERE id = 0",
         'UPDATE "canvas__things" SET open = NULL WHERE id = 1',
         'UPDATE "canvas__things" SET id = 77 WHERE id = 4',
     )  # fmt: skip
-    found = scene.session.compare(truth)
+    found = fixture.session.compare(truth)
     assert (found.missing, found.extra, dict(found.differing)) == (1, 1, {"name": 1, "open": 1})
-    changes = scene.parts(table, [deleted(id=4), rows[0] | {"name": "N0"}], action=True)
-    truth = replace(truth, changes=scene.load(table, changes))
-    assert scene.session.compare(truth).missing == 0
-    stale = scene.load(table, scene.parts(table, [deleted(id=77), rows[1]], action=True))
-    assert scene.session.compare(replace(truth, stale=stale)).equal
-    assert scene.session.query('SELECT count(*) FROM "canvas__things"') == [(5,)]
-    scene.change(table, [deleted(id=77)])
+    changes = fixture.parts(table, [deleted(id=4), rows[0] | {"name": "N0"}], action=True)
+    truth = replace(truth, changes=fixture.load(table, changes))
+    assert fixture.session.compare(truth).missing == 0
+    stale = fixture.load(table, fixture.parts(table, [deleted(id=77), rows[1]], action=True))
+    assert fixture.session.compare(replace(truth, stale=stale)).equal
+    assert fixture.driver.query('SELECT count(*) FROM "canvas__things"') == [(5,)]
+    fixture.apply_increment(table, [deleted(id=77)])
 
 
-def test_an_unalterable_change_is_refused_before_anything_is_read(scene: Scene) -> None:
-    scene.initialise(BASE, ROWS)
-    with scene.refused(BASE, SchemaChangeNotSupportedError):
-        scene.change(NARROWER, NEW)
-    load = scene.load(BASE, scene.parts(BASE, [], action=True))
+def test_an_unalterable_change_is_refused_before_anything_is_read(fixture: TableFixture) -> None:
+    fixture.initial_load(BASE, ROWS)
+    with fixture.refused(BASE, SchemaChangeNotSupportedError):
+        fixture.apply_increment(NARROWER, NEW)
+    load = fixture.load(BASE, fixture.parts(BASE, [], action=True))
     with pytest.raises(ConcurrentUpdateError):
-        scene.session.change(load, replace(scene.state_table(BASE), watermark=scene.now - timedelta(days=9)))
+        fixture.session.apply_increment(load, replace(fixture.state(BASE), watermark=fixture.now - timedelta(days=9)))

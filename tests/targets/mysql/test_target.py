@@ -5,7 +5,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import pymysql
 import pytest
@@ -14,14 +14,15 @@ from tests.support.mariadb_server import MariaDbServer, MySqlServer
 
 from dapkit.errors import TargetPermissionError, TargetRejectedError, TargetUnreachableError
 from dapkit.targets.mysql import target as module
-from dapkit.targets.mysql.target import MySqlTarget
+from dapkit.targets.mysql.driver import MySqlDriver
+from dapkit.targets.mysql.target import target_of
 from dapkit.targets.sql import keepalive
 
 
 def test_the_name_holds_no_secret() -> None:
-    target = MySqlTarget.of("mysql://me:secret@db/college")
+    target = target_of("mysql://me:secret@db/college")
     assert target.name == "mysql://db:3306/college"
-    assert "secret" not in repr(vars(target))
+    assert "secret" not in repr(target)
 
 
 def test_a_server_that_is_not_there() -> None:
@@ -29,7 +30,7 @@ def test_a_server_that_is_not_there() -> None:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]  # bound, but nobody listens
         with pytest.raises(TargetUnreachableError) as caught:
-            MySqlTarget.of(f"mysql://me:secret@127.0.0.1:{port}/college").open()
+            target_of(f"mysql://me:secret@127.0.0.1:{port}/college").open()
     assert "secret" not in caught.value.message
     assert caught.value.__cause__ is None
 
@@ -38,7 +39,7 @@ def test_a_server_that_is_not_there() -> None:
 def test_a_password_that_is_wrong_and_a_database_that_is_not_there(mysql_server: MySqlServer, mysql_url: str) -> None:
     for url in (mysql_url.replace(f"{mysql_server.user}:", f"{mysql_server.user}:wrong"), f"{mysql_url}_not_there"):
         with pytest.raises(TargetRejectedError) as caught:
-            MySqlTarget.of(url).open()
+            target_of(url).open()
         assert mysql_server.password not in caught.value.message
 
 
@@ -47,7 +48,7 @@ def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         with pytest.raises(TargetUnreachableError, match="timed out"):
-            MySqlTarget.of(f"mysql://me:secret@127.0.0.1:{port}/college").open()
+            target_of(f"mysql://me:secret@127.0.0.1:{port}/college").open()
 
 
 def test_a_session_that_cannot_be_set_up_gives_its_connection_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,17 +62,17 @@ def test_a_session_that_cannot_be_set_up_gives_its_connection_up(monkeypatch: py
             self.closed = True
 
     connection = Refusing()
-    monkeypatch.setattr(module, "Wire", lambda **_: connection)
+    monkeypatch.setattr(module, "LocalInfileConnection", lambda **_: connection)
     with pytest.raises(TargetPermissionError, match=r"No\."):
-        MySqlTarget.of("mysql://me:secret@db/college").open()
+        target_of("mysql://me:secret@db/college").open()
     assert connection.closed
 
 
 @pytest.mark.server
 def test_a_merge_may_be_silent_for_hours_while_the_link_is_watched(mysql_url: str) -> None:
-    session = MySqlTarget.of(mysql_url).open()
-    link = session._wire._sock
-    session.query("DO 1")
+    session = target_of(mysql_url).open()
+    link = cast(MySqlDriver, session.driver)._connection._sock
+    session.driver.query("DO 1")
     assert link.gettimeout() is None
     assert link.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == keepalive.PROBES
     session.close()
@@ -106,8 +107,8 @@ def ca(authority: trustme.CA, tmp_path: Path) -> Path:
 
 
 def cipher(server: MySqlServer, options: str, host: str = "127.0.0.1") -> str:
-    session = MySqlTarget.of(f"{server.url}/college?{options}".replace("@127.0.0.1", f"@{host}")).open()
-    ((_, name),) = session.query("SHOW STATUS LIKE 'Ssl_cipher'")
+    session = target_of(f"{server.url}/college?{options}".replace("@127.0.0.1", f"@{host}")).open()
+    ((_, name),) = session.driver.query("SHOW STATUS LIKE 'Ssl_cipher'")
     session.close()
     return str(name)
 
@@ -134,5 +135,5 @@ def test_a_server_has_to_prove_who_it_is_where_that_is_asked_for(protected: MySq
 @pytest.mark.server
 def test_a_server_without_protection(mysql_url: str) -> None:
     with pytest.raises(TargetRejectedError):
-        MySqlTarget.of(f"{mysql_url}?ssl=require").open()
-    MySqlTarget.of(f"{mysql_url}?ssl=prefer").open().close()
+        target_of(f"{mysql_url}?ssl=require").open()
+    target_of(f"{mysql_url}?ssl=prefer").open().close()

@@ -2,10 +2,12 @@
 
 import pytest
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
+from tests.targets.planned_changes import altered
 
 from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.model import Table
 from dapkit.targets.postgres.dialect import PostgresDialect
+from dapkit.targets.sql.introspection import ExistingTable
 
 DIALECT = PostgresDialect()
 ENUM: Node = {"type": "string", "enum": ["a", "it's", "__dap_unspecified__"]}
@@ -89,11 +91,11 @@ def test_enums_grow_before_anything_else() -> None:
     before = table_of({"state": ENUM, "settings": SETTINGS, "gone": ENUM})
     more: Node = {"type": "string", "enum": ["a", "it's", "new", "__dap_unspecified__"]}
     after = version({"state": more, "settings": {"type": "object", "properties": {"state": more}}})
-    assert DIALECT.grow(before, after) == [
+    assert DIALECT.commit_first(before, after) == [
         """ALTER TYPE "canvas"."things__state" ADD VALUE IF NOT EXISTS 'new'""",
         """ALTER TYPE "canvas"."things__settings__state" ADD VALUE IF NOT EXISTS 'new'""",
     ]
-    assert DIALECT.grow(before, before) == []
+    assert DIALECT.commit_first(before, before) == []
 
 
 @pytest.mark.parametrize(
@@ -107,10 +109,10 @@ def test_enums_grow_before_anything_else() -> None:
     ],
 )
 def test_wider_types(before: Node, after: Node, statements: list[str]) -> None:
-    found = DIALECT.alter(table_of({"v": before}), version({"v": after}), drop_columns=False)
-    place = 'ALTER TABLE "canvas"."things" ALTER COLUMN "v" '
-    altered = [sql.removeprefix(place).partition(" USING")[0] for sql in found if sql.startswith(place)]
-    assert altered == statements
+    found = altered(DIALECT, table_of({"v": before}), version({"v": after}))
+    alter = 'ALTER TABLE "canvas"."things" ALTER COLUMN "v" '
+    changed = [sql.removeprefix(alter).partition(" USING")[0] for sql in found if sql.startswith(alter)]
+    assert changed == statements
 
 
 @pytest.mark.parametrize(
@@ -128,32 +130,32 @@ def test_wider_types(before: Node, after: Node, statements: list[str]) -> None:
 )
 def test_what_cannot_be_altered(before: Node, after: Node) -> None:
     with pytest.raises(SchemaChangeNotSupportedError):
-        DIALECT.alter(table_of({"v": before}), version({"v": after}), drop_columns=False)
+        altered(DIALECT, table_of({"v": before}), version({"v": after}))
 
 
 def test_columns_that_come_and_go() -> None:
     before = table_of({"old": TEXT, "state": ENUM}, required=["old"])
     after = version({"open": OPEN, "name": TEXT | {"description": "d"}})
-    kept = DIALECT.alter(before, after, drop_columns=False)
-    place = 'ALTER TABLE "canvas"."things"'
+    kept = altered(DIALECT, before, after)
+    alter = 'ALTER TABLE "canvas"."things"'
     assert kept[-2:] == [
-        f'{place} ALTER COLUMN "old" DROP NOT NULL',
+        f'{alter} ALTER COLUMN "old" DROP NOT NULL',
         """COMMENT ON COLUMN "canvas"."things"."name" IS 'd'""",
     ]
     assert kept[2:5] == [
-        f'{place} ADD COLUMN "open" integer',
-        f'{place} ADD CONSTRAINT "fk_things_open" FOREIGN KEY ("open") REFERENCES "canvas"."things__open" (id)',
-        f'{place} ADD COLUMN "name" text',
+        f'{alter} ADD COLUMN "open" integer',
+        f'{alter} ADD CONSTRAINT "fk_things_open" FOREIGN KEY ("open") REFERENCES "canvas"."things__open" (id)',
+        f'{alter} ADD COLUMN "name" text',
     ]
-    dropped = DIALECT.alter(before, after, drop_columns=True)
-    assert f'{place} DROP COLUMN "old"' in dropped
-    assert dropped.index('DROP TYPE IF EXISTS "canvas"."things__state"') > dropped.index(f'{place} DROP COLUMN "state"')
+    dropped = altered(DIALECT, before, after, drop_columns=True)
+    assert f'{alter} DROP COLUMN "old"' in dropped
+    assert dropped.index('DROP TYPE IF EXISTS "canvas"."things__state"') > dropped.index(f'{alter} DROP COLUMN "state"')
 
 
 def test_a_rebuilt_table_is_emptied_and_altered_not_dropped() -> None:
     before = table_of({"n": INT64, "state": ENUM, "gone": TEXT}, required=["gone", "n"])
     after = version({"n": TEXT, "state": {"type": "string", "enum": ["a", "b"]}}, key={"id": INT64, "k": INT32})
-    statements = DIALECT.rebuild(before, after)
+    statements = DIALECT.rebuild(before, after, ExistingTable())
     assert statements[:2] == [
         'TRUNCATE "canvas"."things"',
         'ALTER TABLE "canvas"."things" DROP CONSTRAINT IF EXISTS "pk_things"',

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.postgres_fixture import PostgresPlace
-from tests.contract.table_fixture import Scene
+from tests.contract.postgres_fixture import PostgresFixture
+from tests.contract.table_fixture import TableFixture
 from tests.support.table_schemas import INT32, TEXT, Node, table_of
 
 from dapkit.errors import IncompatibleLayoutError
@@ -20,12 +20,12 @@ ROWS = [{"id": number, "name": f"n{number}", "size": number, "state": "a", "open
 
 
 @pytest.fixture
-def scene(postgres_url: str, tmp_path: Path) -> Iterator[Scene]:
-    scene = Scene(PostgresPlace(postgres_url), tmp_path)
-    scene.initialise(TABLE, [*ROWS, {"id": 9, "name": "gone", "size": 9, "state": "b", "open": "else"}])
-    scene.place.execute("DELETE FROM instructure_dap.table_sync")
-    yield scene
-    scene.session.close()
+def fixture(postgres_url: str, tmp_path: Path) -> Iterator[TableFixture]:
+    fixture = TableFixture(PostgresFixture(postgres_url), tmp_path)
+    fixture.initial_load(TABLE, [*ROWS, {"id": 9, "name": "gone", "size": 9, "state": "b", "open": "else"}])
+    fixture.database.execute("DELETE FROM instructure_dap.table_sync")
+    yield fixture
+    fixture.session.close()
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,12 @@ def scene(postgres_url: str, tmp_path: Path) -> Iterator[Scene]:
         "ALTER TYPE canvas.things__state ADD VALUE 'mine'",
     ],
 )
-def test_a_table_that_differs_in_anything_is_refused_untouched(scene: Scene, change: str) -> None:
-    scene.place.execute(*change.split("; "))
-    before = scene.place.ask(f"SELECT live::text, xmin::text FROM {THINGS} AS live ORDER BY 1")
+def test_a_table_that_differs_in_anything_is_refused_untouched(fixture: TableFixture, change: str) -> None:
+    fixture.database.execute(*change.split("; "))
+    before = fixture.database.ask(f"SELECT live::text, xmin::text FROM {THINGS} AS live ORDER BY 1")
     with pytest.raises(IncompatibleLayoutError) as caught:
-        scene.session.repair(scene.load(TABLE, scene.parts(TABLE, ROWS, action=False)))
+        fixture.session.repair(fixture.load(TABLE, fixture.parts(TABLE, ROWS, action=False)))
     assert "not touched" in caught.value.hint
-    assert scene.place.ask(f"SELECT live::text, xmin::text FROM {THINGS} AS live ORDER BY 1") == before
-    assert scene.session.sync_states("canvas") == {}
-    assert scene.place.ask("SELECT to_regnamespace('dapkit_scratch') IS NULL") == [(True,)]
+    assert fixture.database.ask(f"SELECT live::text, xmin::text FROM {THINGS} AS live ORDER BY 1") == before
+    assert fixture.session.sync_states("canvas") == {}
+    assert fixture.database.ask("SELECT to_regnamespace('dapkit_scratch') IS NULL") == [(True,)]

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from tests.contract.postgres_fixture import PostgresPlace
-from tests.contract.table_fixture import Scene
+from tests.contract.postgres_fixture import PostgresFixture
+from tests.contract.table_fixture import TableFixture
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 from tests.support.tsv_parts import Row
 
@@ -26,8 +26,8 @@ from dapkit.errors import (
     TargetUnreachableError,
 )
 from dapkit.targets.base import ExpectedTable, LoadOptions
-from dapkit.targets.postgres.target import PostgresTarget
-from dapkit.targets.sql.session import SqlSession
+from dapkit.targets.postgres.driver import PostgresDriver
+from dapkit.targets.postgres.target import target_of
 
 pytestmark = pytest.mark.server
 
@@ -40,32 +40,32 @@ THINGS = '"canvas"."things"'
 
 
 @pytest.fixture
-def scene(postgres_url: str, tmp_path: Path) -> Iterator[Scene]:
-    scene = Scene(PostgresPlace(postgres_url), tmp_path)
-    yield scene
-    scene.session.close()
+def fixture(postgres_url: str, tmp_path: Path) -> Iterator[TableFixture]:
+    fixture = TableFixture(PostgresFixture(postgres_url), tmp_path)
+    yield fixture
+    fixture.session.close()
 
 
-def test_the_session_speaks_utc_and_says_who_it_is(scene: Scene) -> None:
+def test_the_session_speaks_utc_and_says_who_it_is(fixture: TableFixture) -> None:
     settings = ("TimeZone", "client_encoding", "application_name", "statement_timeout")
-    values = [scene.session.query(f"SHOW {name}")[0][0] for name in settings]
+    values = [fixture.driver.query(f"SHOW {name}")[0][0] for name in settings]
     assert values == ["UTC", "UTF8", "dapkit", "0"]
 
 
 def test_the_books_and_their_words_are_made_once_without_a_right_that_is_needed_only_then(
-    scene: Scene, postgres_url: str
+    fixture: TableFixture, postgres_url: str
 ) -> None:
-    scene.initialise(TABLE, ROWS)
-    scene.place.execute(
+    fixture.initial_load(TABLE, ROWS)
+    fixture.database.execute(
         "DROP ROLE IF EXISTS dapkit_worker", "CREATE ROLE dapkit_worker LOGIN",
         "GRANT USAGE ON SCHEMA canvas, instructure_dap TO dapkit_worker",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA canvas, instructure_dap TO dapkit_worker",
     )  # fmt: skip
-    worker = PostgresPlace(re.sub("//[^:]+:", "//dapkit_worker:", postgres_url))
+    worker = PostgresFixture(re.sub("//[^:]+:", "//dapkit_worker:", postgres_url))
     session = worker.open()
     session.prepare("canvas", sandbox=False)
-    load = scene.load(TABLE, scene.parts(TABLE, [{"id": 3}], action=True))
-    assert session.change(load, session.sync_states("canvas")["things"]).written == 1
+    load = fixture.load(TABLE, fixture.parts(TABLE, [{"id": 3}], action=True))
+    assert session.apply_increment(load, session.sync_states("canvas")["things"]).written == 1
     with pytest.raises(TargetError) as caught:
         session.prepare("catalog", sandbox=False)
     assert "permission denied" in caught.value.message
@@ -104,134 +104,134 @@ FROM pg_class AS view WHERE relnamespace = 'mine'::regnamespace AND relkind IN (
 
 
 @pytest.fixture
-def views(scene: Scene) -> None:
-    scene.initialise(TABLE, ROWS)
+def views(fixture: TableFixture) -> None:
+    fixture.initial_load(TABLE, ROWS)
     roles = [
         f"DO $$BEGIN CREATE ROLE {name}; EXCEPTION WHEN duplicate_object THEN NULL; END$$"
         for name in ("dapkit_reader", "dapkit_owner")
     ]
-    scene.place.execute(*roles, "CREATE SCHEMA mine", "GRANT ALL ON SCHEMA mine TO dapkit_owner", *_VIEWS)
+    fixture.database.execute(*roles, "CREATE SCHEMA mine", "GRANT ALL ON SCHEMA mine TO dapkit_owner", *_VIEWS)
 
 
 @pytest.mark.usefixtures("views")
-@pytest.mark.parametrize("action", ["change", "replace", "rebuild"])
-def test_views_in_the_way_are_put_back_as_they_were(scene: Scene, action: str) -> None:
-    before = scene.place.ask(_STATE)
+@pytest.mark.parametrize("action", ["apply_increment", "full_refresh", "rebuild"])
+def test_views_in_the_way_are_put_back_as_they_were(fixture: TableFixture, action: str) -> None:
+    before = fixture.database.ask(_STATE)
     assert len(before) == 3
-    if action == "change":
-        scene.change(WIDER, [ROWS[0] | {"size": 2**40}])
-    elif action == "replace":
-        scene.replace(WIDER, ROWS)
+    if action == "apply_increment":
+        fixture.apply_increment(WIDER, [ROWS[0] | {"size": 2**40}])
+    elif action == "full_refresh":
+        fixture.full_refresh(WIDER, ROWS)
     else:
         narrower = table_of(
             {"name": TEXT, "size": {"type": "integer", "format": "int16"}}, version=2, required=["size"]
         )
-        scene.replace(narrower, ROWS)
-    after = scene.place.ask(_STATE)
+        fixture.full_refresh(narrower, ROWS)
+    after = fixture.database.ask(_STATE)
     assert after == before
-    assert scene.place.ask("SELECT name FROM mine.names ORDER BY 1") == [("a",), ("b",)]
-    assert scene.place.ask("SELECT count(*) FROM mine.sizes") == [(2,)]
+    assert fixture.database.ask("SELECT name FROM mine.names ORDER BY 1") == [("a",), ("b",)]
+    assert fixture.database.ask("SELECT count(*) FROM mine.sizes") == [(2,)]
 
 
-def test_a_view_that_cannot_be_restored_rolls_everything_back(scene: Scene) -> None:
-    scene.initialise(TABLE, ROWS)
-    scene.place.execute(
+def test_a_view_that_cannot_be_restored_rolls_everything_back(fixture: TableFixture) -> None:
+    fixture.initial_load(TABLE, ROWS)
+    fixture.database.execute(
         "CREATE SCHEMA mine",
         "CREATE FUNCTION mine.half(integer) RETURNS integer LANGUAGE sql AS 'SELECT $1 / 2'",
         f"CREATE VIEW mine.halves AS SELECT mine.half(size) AS half FROM {THINGS}",
     )
     with pytest.raises(IncompatibleLayoutError, match=r"mine\.halves.*restored"):
-        scene.change(WIDER, ROWS)
-    scene.reopen()
-    assert scene.rows(TABLE) == ROWS
-    assert scene.state_table(TABLE).schema.version == 1
-    assert scene.place.ask("SELECT half FROM mine.halves ORDER BY 1") == [(0,), (1,)]
+        fixture.apply_increment(WIDER, ROWS)
+    fixture.reopen()
+    assert fixture.rows(TABLE) == ROWS
+    assert fixture.state(TABLE).schema.version == 1
+    assert fixture.database.ask("SELECT half FROM mine.halves ORDER BY 1") == [(0,), (1,)]
 
 
-def test_what_depends_on_a_view_in_another_way_is_named(scene: Scene) -> None:
-    scene.initialise(TABLE, ROWS)
-    scene.place.execute(
+def test_what_depends_on_a_view_in_another_way_is_named(fixture: TableFixture) -> None:
+    fixture.initial_load(TABLE, ROWS)
+    fixture.database.execute(
         "CREATE SCHEMA mine",
         f"CREATE VIEW mine.names AS SELECT name FROM {THINGS}",
         "CREATE FUNCTION mine.first() RETURNS SETOF mine.names LANGUAGE sql AS 'SELECT * FROM mine.names'",
     )
     with pytest.raises(IncompatibleLayoutError, match=r"mine\.names.*mine\.first"):
-        scene.change(WIDER, ROWS)
+        fixture.apply_increment(WIDER, ROWS)
 
 
-def test_a_view_is_left_alone_where_nothing_is_in_its_way(scene: Scene) -> None:
-    scene.initialise(TABLE, ROWS)
-    scene.place.execute("CREATE SCHEMA mine", f"CREATE VIEW mine.names AS SELECT name FROM {THINGS}")
-    before = scene.place.ask("SELECT 'mine.names'::regclass::oid")
-    scene.change(table_of({"name": TEXT | {"maxLength": 5}, "size": INT32, "more": TEXT}, version=2), ROWS)
-    assert scene.place.ask("SELECT 'mine.names'::regclass::oid") == before
+def test_a_view_is_left_alone_where_nothing_is_in_its_way(fixture: TableFixture) -> None:
+    fixture.initial_load(TABLE, ROWS)
+    fixture.database.execute("CREATE SCHEMA mine", f"CREATE VIEW mine.names AS SELECT name FROM {THINGS}")
+    before = fixture.database.ask("SELECT 'mine.names'::regclass::oid")
+    fixture.apply_increment(table_of({"name": TEXT | {"maxLength": 5}, "size": INT32, "more": TEXT}, version=2), ROWS)
+    assert fixture.database.ask("SELECT 'mine.names'::regclass::oid") == before
 
 
-def test_a_rebuilt_table_is_the_same_one_with_its_indexes_and_grants(scene: Scene) -> None:
-    scene.initialise(table_of({"name": TEXT, "state": ENUM}), [{"id": 1, "name": "1", "state": "b"}])
-    scene.place.execute(
+def test_a_rebuilt_table_is_the_same_one_with_its_indexes_and_grants(fixture: TableFixture) -> None:
+    fixture.initial_load(table_of({"name": TEXT, "state": ENUM}), [{"id": 1, "name": "1", "state": "b"}])
+    fixture.database.execute(
         f"CREATE INDEX mine ON {THINGS} (name)",
         f"GRANT SELECT ON {THINGS} TO PUBLIC",
     )
     state = f"SELECT oid, relacl::text, relnatts FROM pg_class WHERE oid = '{THINGS}'::regclass"
-    before = scene.place.ask(state)
+    before = fixture.database.ask(state)
     after = table_of({"name": INT32, "state": {"type": "string", "enum": ["x"]}}, version=2)
     row = {"id": 1, "name": 1, "state": "x"}
-    scene.replace(after, [row])
-    scene.holds(after, [row])
-    assert scene.place.ask(state)[0][:2] == before[0][:2]
-    assert scene.place.ask("SELECT 'canvas.mine'::regclass IS NOT NULL") == [(True,)]
-    assert scene.place.ask(f"SELECT count(*) FROM pg_index WHERE indrelid = '{THINGS}'::regclass") == [(2,)]
+    fixture.full_refresh(after, [row])
+    fixture.holds(after, [row])
+    assert fixture.database.ask(state)[0][:2] == before[0][:2]
+    assert fixture.database.ask("SELECT 'canvas.mine'::regclass IS NOT NULL") == [(True,)]
+    assert fixture.database.ask(f"SELECT count(*) FROM pg_index WHERE indrelid = '{THINGS}'::regclass") == [(2,)]
 
 
-def test_triggers_of_the_users_own_find_what_they_find_elsewhere(scene: Scene) -> None:
-    scene.initialise(TABLE, ROWS)
+def test_triggers_of_the_users_own_find_what_they_find_elsewhere(fixture: TableFixture) -> None:
+    fixture.initial_load(TABLE, ROWS)
     body = "BEGIN INSERT INTO notes VALUES (NEW.id); RETURN NEW; END"
-    scene.place.execute(
+    fixture.database.execute(
         "CREATE SCHEMA public",
         "CREATE TABLE public.notes (id bigint)",
         f"CREATE FUNCTION public.noted() RETURNS trigger LANGUAGE plpgsql AS '{body}'",
         f"CREATE TRIGGER noted BEFORE INSERT ON {THINGS} FOR EACH ROW EXECUTE FUNCTION public.noted()",
     )
-    scene.change(TABLE, [{"id": 3}])
-    assert scene.place.ask("SELECT id FROM public.notes") == [(3,)]
+    fixture.apply_increment(TABLE, [{"id": 3}])
+    assert fixture.database.ask("SELECT id FROM public.notes") == [(3,)]
 
 
 # Enums and lookup tables
 
 
-def test_a_new_value_of_an_enum_is_used_by_the_change_that_brings_it(scene: Scene) -> None:
-    scene.initialise(table_of({"state": ENUM}), [{"id": 1, "state": "a"}])
+def test_a_new_value_of_an_enum_is_used_by_the_change_that_brings_it(fixture: TableFixture) -> None:
+    fixture.initial_load(table_of({"state": ENUM}), [{"id": 1, "state": "a"}])
     more: Node = {"type": "string", "enum": ["a", "b", "new", "__dap_unspecified__"]}
     after = table_of({"state": more}, version=2)
-    scene.change(after, [{"id": 2, "state": "new"}])
-    scene.holds(after, [{"id": 1, "state": "a"}, {"id": 2, "state": "new"}])
+    fixture.apply_increment(after, [{"id": 2, "state": "new"}])
+    fixture.holds(after, [{"id": 1, "state": "a"}, {"id": 2, "state": "new"}])
 
 
-def test_new_values_of_an_open_enum_get_a_number_and_old_ones_keep_theirs(scene: Scene) -> None:
+def test_new_values_of_an_open_enum_get_a_number_and_old_ones_keep_theirs(fixture: TableFixture) -> None:
     table = table_of({"open": OPEN}, key={"id": INT32})
-    scene.initialise(table, [{"id": 1, "open": "known"}, {"id": 2, "open": "new"}, {"id": 3, "open": "new"}])
-    scene.change(table, [{"id": 4, "open": "later"}, {"id": 5, "open": "known"}])
-    lookup = dict(scene.place.ask("SELECT value, id FROM canvas.things__open"))
+    fixture.initial_load(table, [{"id": 1, "open": "known"}, {"id": 2, "open": "new"}, {"id": 3, "open": "new"}])
+    fixture.apply_increment(table, [{"id": 4, "open": "later"}, {"id": 5, "open": "known"}])
+    lookup = dict(fixture.database.ask("SELECT value, id FROM canvas.things__open"))
     assert set(lookup) == {"known", "new", "later"}
     rows = [lookup[value] for value in ("known", "new", "new", "later", "known")]
-    assert [row[0] for row in scene.place.ask(f"SELECT open FROM {THINGS} ORDER BY id")] == rows
+    assert [row[0] for row in fixture.database.ask(f"SELECT open FROM {THINGS} ORDER BY id")] == rows
 
 
-def test_dropping_takes_what_belongs_to_a_table_and_nothing_else(scene: Scene) -> None:
-    scene.initialise(table_of({"state": ENUM, "open": OPEN}), [{"id": 1, "state": "a", "open": "x"}])
+def test_dropping_takes_what_belongs_to_a_table_and_nothing_else(fixture: TableFixture) -> None:
+    fixture.initial_load(table_of({"state": ENUM, "open": OPEN}), [{"id": 1, "state": "a", "open": "x"}])
     other = table_of({"state": ENUM, "open": OPEN}, name="things__more")
-    scene.initialise(other, [{"id": 1, "state": "b", "open": "y"}])
-    scene.session.drop("canvas", "things")
-    scene.holds(other, [{"id": 1, "state": "b", "open": "y"}])
+    fixture.initial_load(other, [{"id": 1, "state": "b", "open": "y"}])
+    fixture.session.drop("canvas", "things")
+    fixture.holds(other, [{"id": 1, "state": "b", "open": "y"}])
     names = "SELECT typname FROM pg_type WHERE typnamespace = 'canvas'::regnamespace AND typtype = 'e'"
-    assert scene.place.ask(names) == [("things__more__state",)]
+    assert fixture.database.ask(names) == [("things__more__state",)]
 
 
 # Values
 
 
-def test_a_part_with_a_bad_value_is_repaired_and_the_others_go_the_quick_way(scene: Scene) -> None:
+def test_a_part_with_a_bad_value_is_repaired_and_the_others_go_the_quick_way(fixture: TableFixture) -> None:
     moment: Node = {"type": "string", "format": "date-time"}
     table = table_of({"name": TEXT, "at": moment, "states": {"type": "array", "items": ENUM}})
     rows = [
@@ -239,9 +239,9 @@ def test_a_part_with_a_bad_value_is_repaired_and_the_others_go_the_quick_way(sce
         {"id": 2, "name": "plain", "at": "+12024-01-01T00:00:00Z", "states": ["a", "unknown", None]},
         {"id": 3, "name": "plain", "at": "2024-01-01T00:00:00Z", "states": None},
     ]
-    side = scene.folder / "side.jsonl"
-    parts = scene.parts(table, rows, action=False, files=3)
-    counts = scene.session.initialise(scene.load(table, parts, LoadOptions(side_file=side)))
+    side = fixture.folder / "side.jsonl"
+    parts = fixture.parts(table, rows, action=False, files=3)
+    counts = fixture.session.initial_load(fixture.load(table, parts, LoadOptions(side_file=side)))
     assert counts.written == 3
     assert counts.repaired == {"name": 1, "at": 1, "states": 1}
     told = [json.loads(line) for line in side.read_text().splitlines()]
@@ -250,16 +250,16 @@ def test_a_part_with_a_bad_value_is_repaired_and_the_others_go_the_quick_way(sce
         ("2", "at", "+12024-01-01T00:00:00Z"),
         ("2", "states", '["a", "unknown", null]'),
     }
-    found = scene.rows(table)
+    found = fixture.rows(table)
     assert found[0]["name"] == "ab"
     assert found[1]["states"] == ["a", "__dap_unspecified__", None]
 
 
-def test_of_a_repeated_key_among_repaired_rows_each_original_is_kept_once(scene: Scene) -> None:
+def test_of_a_repeated_key_among_repaired_rows_each_original_is_kept_once(fixture: TableFixture) -> None:
     table = table_of({"state": ENUM})
-    side = scene.folder / "side.jsonl"
+    side = fixture.folder / "side.jsonl"
     rows = [Row({"id": 1, "state": "new"}, f"2024-01-0{day}T00:00:00Z") for day in (1, 2)]
-    counts = scene.initialise(table, rows, LoadOptions(side_file=side))
+    counts = fixture.initial_load(table, rows, LoadOptions(side_file=side))
     assert counts.repaired == {"state": 2}
     assert len(side.read_text().splitlines()) == 2
 
@@ -276,146 +276,148 @@ def test_of_a_repeated_key_among_repaired_rows_each_original_is_kept_once(scene:
         ({"type": "object"}, "{", ["v", "json"]),
     ],
 )
-def test_what_no_repair_helps_names_column_and_value(scene: Scene, node: Node, value: str, words: list[str]) -> None:
+def test_what_no_repair_helps_names_column_and_value(
+    fixture: TableFixture, node: Node, value: str, words: list[str]
+) -> None:
     table = table_of({"before": TEXT, "v": node, "after": INT32})
     with pytest.raises(BadValueError) as caught:
-        scene.initialise(table, [{"id": 1}, {"id": 2, "v": value}])
+        fixture.initial_load(table, [{"id": 1}, {"id": 2, "v": value}])
     for word in words:
         assert word in caught.value.message
-    scene.reopen()
-    assert not scene.session.exists("canvas", "things")
+    fixture.reopen()
+    assert not fixture.exists("canvas", "things")
 
 
-def test_an_escape_that_nobody_knows_stands_for_itself(scene: Scene) -> None:
-    parts = scene.parts(TABLE, [{"id": 1, "name": "\0"}], action=False)
+def test_an_escape_that_nobody_knows_stands_for_itself(fixture: TableFixture) -> None:
+    parts = fixture.parts(TABLE, [{"id": 1, "name": "\0"}], action=False)
     path = parts.paths[0]
     text = gzip.decompress(path.read_bytes()).replace(rb"\0", rb"\q\A")
     path.write_bytes(gzip.compress(text))
-    counts = scene.session.initialise(scene.load(TABLE, parts))
+    counts = fixture.session.initial_load(fixture.load(TABLE, parts))
     assert not counts.repaired
-    assert scene.rows(TABLE)[0]["name"] == r"\q\A"
+    assert fixture.rows(TABLE)[0]["name"] == r"\q\A"
 
 
 # Connections
 
 
-def test_a_connection_that_is_cut_is_told_apart(scene: Scene) -> None:
-    scene.initialise(TABLE, ROWS)
-    (pid,) = scene.session.query("SELECT pg_backend_pid()")[0]
-    scene.place.execute(f"SELECT pg_terminate_backend({pid})")
+def test_a_connection_that_is_cut_is_told_apart(fixture: TableFixture) -> None:
+    fixture.initial_load(TABLE, ROWS)
+    (pid,) = fixture.driver.query("SELECT pg_backend_pid()")[0]
+    fixture.database.execute(f"SELECT pg_terminate_backend({pid})")
     with pytest.raises(TargetUnreachableError):
-        scene.change(TABLE, ROWS)
-    scene.reopen()
-    scene.change(TABLE, ROWS)
+        fixture.apply_increment(TABLE, ROWS)
+    fixture.reopen()
+    fixture.apply_increment(TABLE, ROWS)
 
 
 def test_the_link_is_watched_from_both_ends_and_nothing_ends_what_takes_long(postgres_url: str) -> None:
     link = {"connect_timeout": "20", "keepalives_idle": "60", "tcp_user_timeout": "900000"}
-    session = PostgresTarget.of(postgres_url).open()
-    assert link.items() <= session._connection.info.get_parameters().items()
+    session = target_of(postgres_url).open()
+    assert link.items() <= cast(PostgresDriver, session.driver)._connection.info.get_parameters().items()
     names = ("statement_timeout", "idle_session_timeout", "lock_timeout", "tcp_keepalives_idle", "TimeZone")
     wanted = ["0", "0", "10min", "60", "UTC"]
-    assert [session.query(f"SHOW {name}")[0][0] for name in names] == wanted
-    assert session.query("SHOW client_connection_check_interval") == [("10s",)]
+    assert [session.driver.query(f"SHOW {name}")[0][0] for name in names] == wanted
+    assert session.driver.query("SHOW client_connection_check_interval") == [("10s",)]
     session.close()
-    own = PostgresTarget.of(f"{postgres_url}?connect_timeout=7").open()
-    assert own._connection.info.get_parameters()["connect_timeout"] == "7"
+    own = target_of(f"{postgres_url}?connect_timeout=7").open()
+    assert cast(PostgresDriver, own.driver)._connection.info.get_parameters()["connect_timeout"] == "7"
     own.close()
 
 
-def test_a_right_that_is_missing_is_named(scene: Scene, postgres_url: str) -> None:
+def test_a_right_that_is_missing_is_named(fixture: TableFixture, postgres_url: str) -> None:
     role = f"reader_{os.getpid()}"
-    scene.place.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+    fixture.database.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
     parts = urlsplit(postgres_url)
-    place = f"{parts.hostname}:{parts.port}{parts.path}"
-    poor = PostgresTarget.of(f"postgresql://{role}:secret@{place}").open()
+    database = f"{parts.hostname}:{parts.port}{parts.path}"
+    poor = target_of(f"postgresql://{role}:secret@{database}").open()
     with pytest.raises(TargetPermissionError) as caught:
         poor.prepare("catalog", sandbox=False)
     assert "Grant" in caught.value.hint
     poor.close()
-    scene.place.execute(f"DROP ROLE {role}")
+    fixture.database.execute(f"DROP ROLE {role}")
 
 
-def test_a_lock_that_others_hold_for_too_long(scene: Scene) -> None:
-    scene.initialise(TABLE, ROWS)
-    scene.session.query("SELECT set_config('lock_timeout', '50ms', false)")
-    other = scene.place.open()
-    with other.transaction():
-        other.modify(f"LOCK TABLE {THINGS} IN ACCESS EXCLUSIVE MODE")
+def test_a_lock_that_others_hold_for_too_long(fixture: TableFixture) -> None:
+    fixture.initial_load(TABLE, ROWS)
+    fixture.driver.query("SELECT set_config('lock_timeout', '50ms', false)")
+    with fixture.database.connected() as other, other.transaction():
+        other.execute(f"LOCK TABLE {THINGS} IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(TargetBusyError):
-            scene.change(TABLE, ROWS)
-    other.close()
-    scene.change(TABLE, ROWS)
+            fixture.apply_increment(TABLE, ROWS)
+    fixture.apply_increment(TABLE, ROWS)
 
 
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
 def test_a_server_without_tls_is_refused_where_tls_is_asked_for(postgres_url: str, mode: str) -> None:
-    plain = PostgresTarget.of(f"{postgres_url}?ssl=prefer").open()
-    encrypted = cast(SqlSession, plain).query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+    plain = target_of(f"{postgres_url}?ssl=prefer").open()
+    encrypted = plain.driver.query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
     plain.close()
     if encrypted == [(True,)]:
         pytest.skip("the named server speaks TLS")
     with pytest.raises(TargetRejectedError):
-        PostgresTarget.of(f"{postgres_url}?ssl={mode}").open()
+        target_of(f"{postgres_url}?ssl={mode}").open()
 
 
 def test_a_database_that_is_not_there(postgres_url: str) -> None:
     with pytest.raises(TargetRejectedError, match="does not exist"):
-        PostgresTarget.of(postgres_url + "_not").open()
+        target_of(postgres_url + "_not").open()
 
 
-def test_rows_are_not_read_by_others_before_the_end(scene: Scene, postgres_url: str) -> None:
-    scene.initialise(TABLE, ROWS)
+def test_rows_are_not_read_by_others_before_the_end(fixture: TableFixture, postgres_url: str) -> None:
+    fixture.initial_load(TABLE, ROWS)
     with psycopg.connect(postgres_url) as other:
         count = other.execute(f"SELECT count(*) FROM {THINGS}".encode()).fetchone()
         assert count == (2,)
         other.rollback()
-        scene.replace(TABLE, ROWS[:1])
+        fixture.full_refresh(TABLE, ROWS[:1])
         assert other.execute(f"SELECT count(*) FROM {THINGS}".encode()).fetchone() == (1,)
 
 
-def test_comparing_takes_no_right_but_to_read(scene: Scene) -> None:
+def test_comparing_takes_no_right_but_to_read(fixture: TableFixture) -> None:
     table = table_of({"color": ENUM, "kind": OPEN, "name": TEXT}, key={"code": ENUM})
     rows = [{"code": code, "color": "a", "kind": "known", "name": "x"} for code in ("a", "b")]
-    scene.initialise(table, rows)
+    fixture.initial_load(table, rows)
     truth = ExpectedTable(
-        live=scene.state_table(table), snapshot=scene.load(table, scene.parts(table, rows[1:], action=False))
+        live=fixture.state(table), snapshot=fixture.load(table, fixture.parts(table, rows[1:], action=False))
     )
     reader = f"dapkit_reader_{os.getpid()}"
     spaces = "canvas, instructure_dap"
-    scene.place.execute(
+    fixture.database.execute(
         f"CREATE ROLE {reader}",
         f"GRANT USAGE ON SCHEMA {spaces} TO {reader}",
         f"GRANT SELECT ON ALL TABLES IN SCHEMA {spaces} TO {reader}",
     )
     try:
-        scene.session.modify(f"SET ROLE {reader}")
-        comparison = scene.session.compare(truth)
-        scene.session.modify("RESET ROLE")
+        fixture.driver.execute(f"SET ROLE {reader}")
+        comparison = fixture.session.compare(truth)
+        fixture.driver.execute("RESET ROLE")
     finally:
-        scene.place.execute(f"DROP OWNED BY {reader}", f"DROP ROLE {reader}")
+        fixture.database.execute(f"DROP OWNED BY {reader}", f"DROP ROLE {reader}")
     assert comparison.extra_keys == (("a",),)
     assert comparison.compared == 1
-    assert scene.place.ask("SELECT count(*) FROM pg_class WHERE relname = 'things'") == [(1,)]
+    assert fixture.database.ask("SELECT count(*) FROM pg_class WHERE relname = 'things'") == [(1,)]
 
 
-def test_what_the_official_client_leaves_of_a_table_is_no_obstacle(scene: Scene) -> None:
+def test_what_the_official_client_leaves_of_a_table_is_no_obstacle(fixture: TableFixture) -> None:
     table = table_of({"state": ENUM, "open": OPEN})
     row = {"id": 1, "state": "a", "open": "else"}
-    scene.initialise(table, [row])
-    scene.place.execute(
+    fixture.initial_load(table, [row])
+    fixture.database.execute(
         f"DROP TABLE {THINGS}",
         'ALTER TABLE "canvas"."things__open" DROP CONSTRAINT "uq_things__open"',
         "DELETE FROM instructure_dap.table_sync",
     )
-    scene.initialise(table, [row, row | {"id": 2, "open": "known"}])
-    scene.holds(table, [row, row | {"id": 2, "open": "known"}])
-    assert scene.place.ask("SELECT value FROM canvas.things__open ORDER BY value") == [("else",), ("known",)]
+    fixture.initial_load(table, [row, row | {"id": 2, "open": "known"}])
+    fixture.holds(table, [row, row | {"id": 2, "open": "known"}])
+    assert fixture.database.ask("SELECT value FROM canvas.things__open ORDER BY value") == [("else",), ("known",)]
 
 
-def test_a_table_of_somebodys_own_in_the_place_of_a_lookup_table_is_not_touched(scene: Scene) -> None:
-    scene.place.execute("CREATE TABLE canvas.things__open (mine int)", "INSERT INTO canvas.things__open VALUES (7)")
+def test_a_table_of_somebodys_own_in_the_place_of_a_lookup_table_is_not_touched(fixture: TableFixture) -> None:
+    fixture.database.execute(
+        "CREATE TABLE canvas.things__open (mine int)", "INSERT INTO canvas.things__open VALUES (7)"
+    )
     with pytest.raises(TargetError):
-        scene.initialise(table_of({"open": OPEN}), [{"id": 1, "open": "known"}])
-    assert scene.place.ask("SELECT * FROM canvas.things__open") == [(7,)]
-    assert scene.session.sync_states("canvas") == {}
+        fixture.initial_load(table_of({"open": OPEN}), [{"id": 1, "open": "known"}])
+    assert fixture.database.ask("SELECT * FROM canvas.things__open") == [(7,)]
+    assert fixture.session.sync_states("canvas") == {}

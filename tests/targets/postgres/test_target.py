@@ -6,13 +6,13 @@ import psycopg
 import pytest
 
 from dapkit.errors import TargetError, TargetUnreachableError
-from dapkit.targets.postgres.target import PostgresTarget
+from dapkit.targets.postgres.target import target_of
 
 
 def test_the_name_holds_no_secret() -> None:
-    target = PostgresTarget.of("postgresql://me:secret@db/college")
+    target = target_of("postgresql://me:secret@db/college")
     assert target.name == "postgresql://db/college"
-    assert "secret" not in repr(vars(target))
+    assert "secret" not in repr(target)
 
 
 def test_a_server_that_is_not_there() -> None:
@@ -20,7 +20,7 @@ def test_a_server_that_is_not_there() -> None:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]  # bound, but nobody listens
         with pytest.raises(TargetUnreachableError) as caught:
-            PostgresTarget.of(f"postgresql://me:secret@127.0.0.1:{port}/college").open()
+            target_of(f"postgresql://me:secret@127.0.0.1:{port}/college").open()
     assert "secret" not in caught.value.message
     assert caught.value.__cause__ is None
 
@@ -38,5 +38,5 @@ def test_a_session_that_cannot_be_set_up_gives_its_connection_up(monkeypatch: py
     connection = Refusing()
     monkeypatch.setattr(psycopg, "connect", lambda **_: connection)
     with pytest.raises(TargetError, match=r"No\."):
-        PostgresTarget.of("postgresql://me:secret@db/college").open()
+        target_of("postgresql://me:secret@db/college").open()
     assert connection.closed

@@ -1,6 +1,7 @@
+"""The originals of repaired values: counted, kept for their owner, or refused."""
+
 import json
 import stat
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from tests.support.table_schemas import TEXT, table_of
 
 from dapkit.errors import BadValueError
 from dapkit.targets.base import BadValues, DataFiles, Load, LoadOptions
-from dapkit.targets.sql.value_repairs import Repair, append, settle
+from dapkit.targets.sql import value_repairs
+from dapkit.targets.sql.value_repairs import ValueRepairs
 
 TABLE = table_of({"a": TEXT, "b": TEXT})
 ODD = [
@@ -18,17 +20,20 @@ ODD = [
 ]
 
 
-def load(options: LoadOptions) -> Load:
-    return Load(
-        table=TABLE, parts=DataFiles(paths=(), rows=0), watermark=datetime(2024, 3, 1, tzinfo=UTC), options=options
-    )
+def repairs(options: LoadOptions) -> ValueRepairs:
+    parts = DataFiles(paths=(), rows=0)
+    load = Load(table=TABLE, parts=parts, watermark=datetime(2024, 3, 1, tzinfo=UTC), options=options)
+    return ValueRepairs(load, "A database")
 
 
 def test_originals_are_counted_by_column_and_kept_for_their_owner(tmp_path: Path) -> None:
-    side = tmp_path / "side.jsonl"
-    options = LoadOptions(side_file=side)
+    side = tmp_path / "new" / "side.jsonl"
     for _ in range(2):
-        assert settle(load(options), ODD) == {"a": 2, "b": 1}
+        noted = repairs(LoadOptions(side_file=side))
+        noted.note_originals(ODD)
+        noted.save()
+        noted.save()
+        assert noted.counts == {"a": 2, "b": 1}
     lines = [json.loads(line) for line in side.read_text(encoding="utf-8").splitlines()]
     place = {"namespace": "canvas", "table": "things"}
     assert lines[:3] == [
@@ -40,17 +45,28 @@ def test_originals_are_counted_by_column_and_kept_for_their_owner(tmp_path: Path
     assert stat.S_IMODE(side.stat().st_mode) == 0o600
 
 
-def test_a_load_that_wants_none_is_refused_without_naming_values(tmp_path: Path) -> None:
-    options = LoadOptions(bad_values=BadValues.FAIL, side_file=tmp_path / "side.jsonl")
-    with pytest.raises(BadValueError, match=r"a \(2\), b \(1\)") as caught:
-        settle(load(options), ODD)
+@pytest.mark.parametrize("options", [LoadOptions(bad_values=BadValues.FAIL), LoadOptions()])
+def test_what_must_not_or_cannot_be_repaired_is_refused_without_naming_values(
+    options: LoadOptions, tmp_path: Path
+) -> None:
+    with pytest.raises(BadValueError, match=r"A database cannot store a value of column b \(id 2\)") as caught:
+        repairs(options).note("b", {"id": "2"}, "secret", repairable=options.bad_values is BadValues.FAIL)
     assert "secret" not in str(caught.value)
+    with pytest.raises(BadValueError, match=r"column b"):
+        repairs(LoadOptions()).note_originals(ODD, required=frozenset({"b"}))
     assert list(tmp_path.iterdir()) == []
-    assert settle(load(replace(options)), []) == {}
 
 
-def test_without_a_side_file_they_are_counted(tmp_path: Path) -> None:
-    assert settle(load(LoadOptions()), ODD) == {"a": 2, "b": 1}
-    append(tmp_path / "empty.jsonl", TABLE, [])
-    append(tmp_path / "one.jsonl", TABLE, [Repair({"id": None}, "a", "v")])
-    assert json.loads((tmp_path / "one.jsonl").read_text())["key"] == {"id": None}
+def test_many_originals_are_written_early_and_none_without_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(value_repairs, "_MOST_HELD", 2)
+    side = tmp_path / "side.jsonl"
+    noted = repairs(LoadOptions(side_file=side))
+    for number in range(3):
+        noted.note("a", {"id": str(number)}, "v")
+    assert len(side.read_text().splitlines()) == 2
+    alone = repairs(LoadOptions())
+    alone.note_originals(ODD)
+    alone.save()
+    assert alone.counts == {"a": 2, "b": 1}

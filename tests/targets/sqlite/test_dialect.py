@@ -1,19 +1,30 @@
-"""What SQLite is told, as text."""
+"""The SQL of SQLite: types, and tables that are copied because SQLite cannot alter them."""
 
 import pytest
 from tests.contract.values import FAMILIES
 from tests.support.table_schemas import INT32, INT64, TEXT, table_of
+from tests.targets import planned_changes
+from tests.targets.planned_changes import existing_table
 
 from dapkit.errors import SchemaChangeNotSupportedError
-from dapkit.targets.sqlite.dialect import Existing, SqliteDialect, bounds
+from dapkit.model import Table
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex
+from dapkit.targets.sqlite.dialect import SqliteDialect, table_words
 
 SQL = SqliteDialect()
 TABLE = table_of({"name": TEXT, "size": INT32}, required=["name"])
-COLUMNS = [
-    Existing("id", "INTEGER", required=True, default=None),
-    Existing("name", "TEXT", required=True, default=None),
-    Existing("size", "INTEGER", required=False, default=None),
-]
+ID = ExistingColumn(name="id", type="INTEGER", required=True)
+NAME = ExistingColumn(name="name", type="TEXT", required=True)
+SIZE = ExistingColumn(name="size", type="INTEGER")
+COLUMNS = (ID, NAME, SIZE)
+
+
+def altered(
+    before: Table, after: Table, columns: tuple[ExistingColumn, ...] = COLUMNS, *, index: str = "", drop: bool = False
+) -> list[str]:
+    indexes = (ExistingIndex(name="mine", definition=index),) if index else ()
+    existing = existing_table(columns, indexes=indexes)
+    return planned_changes.altered(SQL, before, after, existing, drop_columns=drop)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +40,7 @@ def test_types(family: str, type_: str) -> None:
     assert SQL.type_of(table, table.value[0]) == type_
 
 
-def test_a_table_is_made_with_its_key() -> None:
+def test_a_table_is_created_with_its_key() -> None:
     assert SQL.create_table(TABLE) == [
         'CREATE TABLE "canvas__things" ("id" INTEGER NOT NULL, "name" TEXT NOT NULL, "size" INTEGER,'
         ' PRIMARY KEY ("id"))'
@@ -37,23 +48,21 @@ def test_a_table_is_made_with_its_key() -> None:
     assert SQL.add_key(TABLE) == []
 
 
-def test_what_no_column_shows_needs_nothing() -> None:
+def test_a_change_that_no_column_shows_needs_nothing() -> None:
     wider = table_of({"name": TEXT, "size": INT64}, required=["name"], version=2)
-    assert SQL.evolve(TABLE, wider, COLUMNS, ["CREATE INDEX x"], drop_columns=False) == []
+    assert altered(TABLE, wider, index="CREATE INDEX x") == []
 
 
 def test_a_new_column_is_added_in_place() -> None:
     nodes = {"name": TEXT, "size": INT32, "more": TEXT | {"default": "it's"}}
     after = table_of(nodes, required=["name", "more"], version=2)
-    (statement,) = SQL.evolve(TABLE, after, COLUMNS, [], drop_columns=False)
-    assert statement == """ALTER TABLE "canvas__things" ADD COLUMN "more" TEXT DEFAULT 'it''s' NOT NULL"""
+    assert altered(TABLE, after) == ["""ALTER TABLE "canvas__things" ADD COLUMN "more" TEXT DEFAULT 'it''s' NOT NULL"""]
 
 
-def test_the_table_is_made_anew_with_all_that_it_has() -> None:
+def test_a_table_is_copied_with_everything_that_it_has() -> None:
     after = table_of({"name": TEXT, "size": TEXT}, version=2)
     own = "CREATE INDEX mine ON canvas__things (size)"
-    existing = [*COLUMNS, Existing("mine", "BLOB", required=False, default="1")]
-    assert SQL.evolve(TABLE, after, existing, [own], drop_columns=False) == [
+    assert altered(TABLE, after, (*COLUMNS, ExistingColumn(name="mine", type="BLOB", default="1")), index=own) == [
         'DROP TABLE IF EXISTS "dapkit_anew"',
         'CREATE TABLE "dapkit_anew" ("id" INTEGER NOT NULL, "name" TEXT, "size" TEXT, "mine" BLOB DEFAULT 1,'
         ' PRIMARY KEY ("id"))',
@@ -65,27 +74,26 @@ def test_the_table_is_made_anew_with_all_that_it_has() -> None:
     ]
 
 
-def test_a_column_that_is_gone_and_comes_back() -> None:
+def test_a_column_that_leaves_the_schema_and_comes_back() -> None:
     without = table_of({"size": INT32}, version=2)
-    kept = SQL.evolve(TABLE, without, COLUMNS, [], drop_columns=False)
+    kept = altered(TABLE, without)
     assert '"name" TEXT, "size"' in kept[1]
-    dropped = SQL.evolve(TABLE, without, COLUMNS, [], drop_columns=True)
+    dropped = altered(TABLE, without, drop=True)
     assert '"name"' not in dropped[1] + dropped[2]
-    nullable = [COLUMNS[0], Existing("name", "TEXT", required=False, default=None), COLUMNS[2]]
+    nullable = (ID, ExistingColumn(name="name", type="TEXT"), SIZE)
     same = table_of({"name": TEXT, "size": INT32}, version=3)
-    assert SQL.evolve(without, same, nullable, [], drop_columns=False) == []
+    assert altered(without, same, nullable) == []
     other = table_of({"name": INT32 | {"default": 7}, "size": INT32}, required=["name"], version=3)
-    anew = SQL.evolve(without, other, nullable, [], drop_columns=False)
-    assert '"name" INTEGER DEFAULT 7 NOT NULL' in anew[1]
-    assert 'SELECT "id", coalesce(NULL, 7), "size"' in anew[2]
+    copied = altered(without, other, nullable)
+    assert '"name" INTEGER DEFAULT 7 NOT NULL' in copied[1]
+    assert 'SELECT "id", coalesce(NULL, 7), "size"' in copied[2]
 
 
 @pytest.mark.parametrize("family", ["date-time", "boolean", "float64", "decimal"])
-def test_what_would_read_otherwise_as_text_is_not_altered(family: str) -> None:
+def test_a_value_that_would_read_differently_as_text_is_not_altered(family: str) -> None:
     before, after = table_of({"v": FAMILIES[family][0]}), table_of({"v": TEXT}, version=2)
-    existing = [COLUMNS[0], Existing("v", "TEXT", required=False, default=None)]
     with pytest.raises(SchemaChangeNotSupportedError):
-        SQL.evolve(before, after, existing, [], drop_columns=False)
+        altered(before, after, (ID, ExistingColumn(name="v", type="TEXT")))
 
 
 @pytest.mark.parametrize(
@@ -99,5 +107,5 @@ def test_what_would_read_otherwise_as_text_is_not_altered(family: str) -> None:
         ),
     ],
 )
-def test_what_a_table_is_bound_by(definition: str, words: set[str]) -> None:
-    assert bounds(definition) == words
+def test_properties_that_only_the_definition_tells(definition: str, words: set[str]) -> None:
+    assert table_words(definition) == words

@@ -8,13 +8,13 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from tests.contract.table_fixture import Scene
-from tests.contract.test_sqlite import CAPABILITIES, SqlitePlace
+from tests.contract.table_fixture import TableFixture
+from tests.contract.test_sqlite import SUPPORT, SqliteFixture
 from tests.support.table_schemas import TEXT, table_of
 
 from dapkit.errors import IncompatibleLayoutError, IntegrityError, TargetBusyError, TargetUnreachableError
-from dapkit.targets.sqlite import target as module
-from dapkit.targets.sqlite.target import SqliteTarget
+from dapkit.targets.sqlite import driver as module
+from dapkit.targets.sqlite.target import sqlite_file
 
 MOMENT = {"type": "string", "format": "date-time"}
 TABLE = table_of({"made": MOMENT, "on": {"type": "boolean"}, "name": TEXT})
@@ -26,15 +26,15 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def scene(file: Path, tmp_path: Path) -> Iterator[Scene]:
-    scene = Scene(SqlitePlace(SqliteTarget(file), CAPABILITIES), tmp_path)
-    yield scene
-    scene.session.close()
+def fixture(file: Path, tmp_path: Path) -> Iterator[TableFixture]:
+    fixture = TableFixture(SqliteFixture(sqlite_file(file), SUPPORT), tmp_path)
+    yield fixture
+    fixture.session.close()
 
 
-def test_its_own_functions_read_and_sort_what_it_holds(scene: Scene, file: Path) -> None:
+def test_its_own_functions_read_and_sort_what_it_holds(fixture: TableFixture, file: Path) -> None:
     moments = [datetime(2024, 3, 1, 12), datetime(2024, 3, 1, 12, 0, 0, 5), datetime(2024, 3, 1, 12, 0, 0, 250_000)]
-    scene.initialise(TABLE, [{"id": number, "made": made, "on": True} for number, made in enumerate(moments)])
+    fixture.initial_load(TABLE, [{"id": number, "made": made, "on": True} for number, made in enumerate(moments)])
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("SELECT id FROM canvas__things ORDER BY made").fetchall() == [(0,), (1,), (2,)]
         sql = "SELECT count(*) FROM canvas__things WHERE made = datetime('2024-03-01 12:00:00') AND \"on\""
@@ -42,56 +42,56 @@ def test_its_own_functions_read_and_sort_what_it_holds(scene: Scene, file: Path)
         assert connection.execute("SELECT strftime('%Y/%m/%d', made) FROM canvas__things").fetchone() == ("2024/03/01",)
 
 
-def test_the_journal_stays_as_the_file_has_it(scene: Scene, file: Path) -> None:
+def test_the_journal_stays_as_the_file_has_it(fixture: TableFixture, file: Path) -> None:
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
-    scene.reopen()
-    scene.initialise(TABLE, [{"id": 1}])
+    fixture.reopen()
+    fixture.initial_load(TABLE, [{"id": 1}])
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_somebody_else_who_writes_for_long(scene: Scene, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene.initialise(TABLE, [{"id": 1}])
-    monkeypatch.setattr(module, "_PATIENCE", 0.05)
-    scene.reopen()
+def test_somebody_else_who_writes_for_long(fixture: TableFixture, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fixture.initial_load(TABLE, [{"id": 1}])
+    monkeypatch.setattr(module, "_BUSY_TIMEOUT", 0.05)
+    fixture.reopen()
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(TargetBusyError, match="in use"):
-            scene.change(TABLE, [{"id": 2}])
+            fixture.apply_increment(TABLE, [{"id": 2}])
         other.execute("ROLLBACK")
-    scene.change(TABLE, [{"id": 2}])
-    scene.holds(TABLE, [{"id": 1}, {"id": 2}])
+    fixture.apply_increment(TABLE, [{"id": 2}])
+    fixture.holds(TABLE, [{"id": 1}, {"id": 2}])
 
 
-def test_a_writer_is_waited_for(scene: Scene, file: Path) -> None:
-    scene.initialise(TABLE, [{"id": 1}])
+def test_a_writer_is_waited_for(fixture: TableFixture, file: Path) -> None:
+    fixture.initial_load(TABLE, [{"id": 1}])
     other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     timer = threading.Timer(0.1, lambda: other.execute("COMMIT"))
     timer.start()
-    scene.change(TABLE, [{"id": 2}])
+    fixture.apply_increment(TABLE, [{"id": 2}])
     timer.join()
     other.close()
-    scene.holds(TABLE, [{"id": 1}, {"id": 2}])
+    fixture.holds(TABLE, [{"id": 1}, {"id": 2}])
 
 
-def test_a_trigger_of_the_users_own_survives_a_table_made_anew(scene: Scene) -> None:
-    scene.initialise(TABLE, [{"id": 1, "name": "a"}])
-    scene.place.execute(
+def test_a_trigger_of_the_users_own_survives_a_table_made_anew(fixture: TableFixture) -> None:
+    fixture.initial_load(TABLE, [{"id": 1, "name": "a"}])
+    fixture.database.execute(
         "CREATE TABLE log (id INTEGER)",
         "CREATE TRIGGER note AFTER INSERT ON canvas__things BEGIN INSERT INTO log VALUES (new.id); END",
     )
     narrower = table_of({"made": MOMENT, "on": {"type": "integer"}, "name": TEXT}, version=2)
-    scene.replace(narrower, [{"id": 1, "on": 5}])
-    scene.place.execute("DELETE FROM log")
-    scene.change(narrower, [{"id": 2}])
-    assert scene.place.ask("SELECT id FROM log") == [(2,)]
+    fixture.full_refresh(narrower, [{"id": 1, "on": 5}])
+    fixture.database.execute("DELETE FROM log")
+    fixture.apply_increment(narrower, [{"id": 2}])
+    assert fixture.database.ask("SELECT id FROM log") == [(2,)]
 
 
-def test_a_size_is_told_with_the_rows_only(scene: Scene) -> None:
-    scene.initialise(TABLE, [{"id": 1}])
-    counted, quick = (scene.session.listing("canvas", count=count)[0] for count in (True, False))
+def test_a_size_is_told_with_the_rows_only(fixture: TableFixture) -> None:
+    fixture.initial_load(TABLE, [{"id": 1}])
+    counted, quick = (fixture.session.list_tables("canvas", count=count)[0] for count in (True, False))
     assert counted.bytes in (None, 4096), "None where SQLite was built without dbstat"
     assert quick.bytes is None
 
@@ -114,18 +114,20 @@ COLUMNS = '"id" INTEGER NOT NULL, "made" TEXT, "on" BOOLEAN, "name" TEXT'
         (f'({COLUMNS}, PRIMARY KEY ("id")) WITHOUT ROWID', False),
     ],
 )
-def test_only_a_table_that_is_as_a_load_makes_it_is_repaired(scene: Scene, definition: str, ours: bool) -> None:
-    scene.place.execute(
+def test_only_a_table_that_is_as_a_load_makes_it_is_repaired(
+    fixture: TableFixture, definition: str, ours: bool
+) -> None:
+    fixture.database.execute(
         f"CREATE TABLE canvas__things {definition}", "INSERT INTO canvas__things (id, name) VALUES (7, 'mine')"
     )
-    load = scene.load(TABLE, scene.parts(TABLE, [{"id": 1}], action=False))
+    load = fixture.load(TABLE, fixture.parts(TABLE, [{"id": 1}], action=False))
     if ours:
-        scene.session.repair(load)
-        scene.holds(TABLE, [{"id": 1}])
+        fixture.session.repair(load)
+        fixture.holds(TABLE, [{"id": 1}])
         return
     with pytest.raises(IncompatibleLayoutError):
-        scene.session.repair(load)
-    assert scene.place.ask("SELECT id, name FROM canvas__things") == [(7, "mine")]
+        fixture.session.repair(load)
+    assert fixture.database.ask("SELECT id, name FROM canvas__things") == [(7, "mine")]
 
 
 def test_what_is_no_sqlite_file(tmp_path: Path) -> None:
@@ -133,20 +135,20 @@ def test_what_is_no_sqlite_file(tmp_path: Path) -> None:
     file.write_text("certainly no database " * 100)
     for path in (file, tmp_path, tmp_path / "missing" / "file"):
         with pytest.raises(TargetUnreachableError):
-            SqliteTarget(path).open()
+            sqlite_file(path).open()
 
 
 @pytest.mark.parametrize("lengths", [(3_000_000, 1), (1, 3_000_000), (9_000_000, 1), (1, 9_000_000), (20_000_000,)])
-def test_rows_longer_than_the_first_room_are_loaded_once(scene: Scene, lengths: tuple[int, ...]) -> None:
+def test_rows_longer_than_the_first_room_are_loaded_once(fixture: TableFixture, lengths: tuple[int, ...]) -> None:
     rows = [{"id": number, "name": "x" * length} for number, length in enumerate(lengths)]
-    assert scene.initialise(TABLE, rows).written == len(rows)
+    assert fixture.initial_load(TABLE, rows).written == len(rows)
     sql = "SELECT length(name) FROM canvas__things ORDER BY id"
-    assert scene.place.ask(sql) == [(length,) for length in lengths]
+    assert fixture.database.ask(sql) == [(length,) for length in lengths]
 
 
-def test_a_row_longer_than_there_is_room_for_is_refused(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_longer_than_there_is_room_for_is_refused(fixture: TableFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LINE_SIZES", (1 << 20, 2 << 20))
     for length in (3_000_000, 9_000_000):
         with pytest.raises(IntegrityError):
-            scene.initialise(TABLE, [{"id": 1, "name": "x" * length}])
-    assert scene.place.ask("SELECT name FROM sqlite_master WHERE name = 'canvas__things'") == []
+            fixture.initial_load(TABLE, [{"id": 1, "name": "x" * length}])
+    assert fixture.database.ask("SELECT name FROM sqlite_master WHERE name = 'canvas__things'") == []

@@ -1,19 +1,33 @@
-"""PURE: DuckDB's SQL. Enums are texts; the merge keeps keys unique, since an index would cost more than the load."""
+"""PURE: DuckDB's SQL. Enums are texts; merging keeps keys unique, since an index would cost more than the load."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
 from dapkit.decode.tsv_sql import MAX_LINE_SIZE, has_unusual_year, original_values, read_tsv, unescape_sql
-from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import widens
-from dapkit.targets.base import Sample
-from dapkit.targets.sql.dialect import BUCKETS, STATE_SCHEMA, Dialect, Statements, threshold
+from dapkit.targets.sql.dialect import (
+    STATE_SCHEMA,
+    DialectFacts,
+    PlainComparison,
+    SchemaPlan,
+    Statements,
+    default_text,
+    full_name,
+    identifier,
+    listed,
+    same_key,
+    state_table,
+    text_literal,
+)
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
 
-__all__ = ["ORIGINALS", "DuckDbDialect"]
+__all__ = ["ORIGINALS", "STAGING", "DuckDbDialect", "FileReader"]
 
+STAGING = '"dapkit_staging"'
 ORIGINALS = "dapkit_originals"
-"""A column of the temporary table: what `dapkit.decode.tsv_sql.originals` says of the row."""
+"""A column of the staging table: what `dapkit.decode.tsv_sql.original_values` says of the row."""
 
 _TYPES = {
     TypeKind.INT16: "SMALLINT",
@@ -33,193 +47,302 @@ _ENDS = {
     TypeKind.DATETIME: ("TIMESTAMP '0001-01-01 00:00:00'", "TIMESTAMP '9999-12-31 23:59:59.999999'"),
     TypeKind.DATE: ("DATE '0001-01-01'", "DATE '9999-12-31'"),
 }
-"""First and last value of kinds whose years must have four digits: DuckDB holds more of them, few readers do."""
+"""First and last value of kinds whose years must have four digits: DuckDB stores more, but few readers do."""
 
 
-class DuckDbDialect(Dialect):
-    """DuckDB's SQL; files are read whose lines have no more bytes than `longest_line`."""
+class DuckDbDialect:
+    """DuckDB's SQL."""
 
-    def __init__(self, longest_line: int = MAX_LINE_SIZE) -> None:
-        self._longest_line = longest_line
+    facts = DialectFacts(product="DuckDB", row_time='CAST("meta.ts" AS TIMESTAMP)')
+    comparison = PlainComparison(
+        is_text_json=lambda column: type_text(column.type) == "JSON",
+        hashed=lambda values: f"hash({', '.join(values)})",
+    )
+    lookups = None
+    replacement = None
+
+    # Names
+
+    def literal(self, text: str) -> str:
+        """Write a text."""
+        return text_literal(text)
+
+    def name(self, namespace: str, table: str) -> str:
+        """Write the full name of a table."""
+        return f"{identifier(namespace)}.{identifier(table)}"
+
+    def temporary(self, name: str) -> str:
+        """Write the name of a temporary table."""
+        return identifier(name)
+
+    def drop_temporary(self, name: str) -> str:
+        """Drop a temporary table."""
+        return f"DROP TABLE IF EXISTS {name}"
+
+    def limited(self, select: str, rows: int) -> str:
+        """Return a SELECT that ends after so many rows."""
+        return f"{select} LIMIT {rows}"
+
+    def row_after(self, select: str, rows: int) -> str:
+        """Return a SELECT of the one row that follows so many others."""
+        return f"{select} LIMIT 1 OFFSET {rows}"
+
+    # Tables
 
     def create_state_tables(self) -> Statements:
-        """Make the books, laid out as the official client's, and our own tables."""
-        sequence = f"{self.identifier(STATE_SCHEMA)}.table_sync_id"
+        """Create the state tables where they are missing."""
+        sequence = f"{identifier(STATE_SCHEMA)}.table_sync_id"
         return [
-            f"CREATE SCHEMA IF NOT EXISTS {self.identifier(STATE_SCHEMA)}",
+            f"CREATE SCHEMA IF NOT EXISTS {identifier(STATE_SCHEMA)}",
             f"CREATE SEQUENCE IF NOT EXISTS {sequence}",
-            f"CREATE TABLE IF NOT EXISTS {self.state_table('table_sync')} ("
+            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'table_sync')} ("
             f"id BIGINT DEFAULT nextval('{STATE_SCHEMA}.table_sync_id'),"
             " source_namespace VARCHAR NOT NULL, source_table VARCHAR NOT NULL, timestamp TIMESTAMP NOT NULL,"
             " schema_version BIGINT NOT NULL, target_schema VARCHAR, target_table VARCHAR NOT NULL,"
             " schema_description_format VARCHAR NOT NULL, schema_description VARCHAR NOT NULL)",
-            f"CREATE TABLE IF NOT EXISTS {self.state_table('database_version')} (version BIGINT)",
-            f"CREATE TABLE IF NOT EXISTS {self.state_table('dapkit_origin')} (origin VARCHAR NOT NULL)",
-            f"CREATE TABLE IF NOT EXISTS {self.state_table('dapkit_history')} (time TIMESTAMP NOT NULL,"
+            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'database_version')} (version BIGINT)",
+            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'dapkit_origin')} (origin VARCHAR NOT NULL)",
+            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'dapkit_history')} (time TIMESTAMP NOT NULL,"
             " source_namespace VARCHAR NOT NULL, source_table VARCHAR NOT NULL, event VARCHAR NOT NULL,"
             " detail VARCHAR)",
         ]
 
-    def type_of(self, table: Table, column: Column) -> str:  # noqa: ARG002, of no matter here
-        """Return the type of a column."""
-        return self._type(column.type)
+    def insert_version(self, version: int) -> Statements:
+        """Record the version of the state tables."""
+        return [f"INSERT INTO {state_table(self, 'database_version')} (version) VALUES ({version})"]
 
-    def _type(self, type_: ColumnType) -> str:
-        if type_.kind is TypeKind.DECIMAL:
-            return f"DECIMAL({type_.precision},{type_.scale})"
-        if type_.kind is TypeKind.ARRAY:
-            assert type_.items is not None
-            return "JSON" if type_.items.kind in (TypeKind.OBJECT, TypeKind.UNTYPED) else f"{self._type(type_.items)}[]"
-        return _TYPES.get(type_.kind, "VARCHAR")
+    def create_namespace(self, namespace: str) -> Statements:
+        """Create the schema of a namespace."""
+        return [f"CREATE SCHEMA IF NOT EXISTS {identifier(namespace)}"]
+
+    def type_of(self, table: Table, column: Column) -> str:  # noqa: ARG002, types do not depend on the table here
+        """Return the type of a column."""
+        return type_text(column.type)
+
+    def clear_leftovers(self, table: Table) -> Statements:  # noqa: ARG002
+        """Nothing is left over."""
+        return []
 
     def create_table(self, table: Table) -> Statements:
-        """Make a table with its comments."""
-        return [*super().create_table(table), *self._comments(table)]
+        """Create a table with its comments."""
+        columns = ", ".join(self._definition(column) for column in table.columns)
+        return [f"CREATE TABLE {full_name(self, table)} ({columns})", *self._comments(table)]
+
+    def _definition(self, column: Column) -> str:
+        required = " NOT NULL" if column.required else ""
+        return f"{identifier(column.name)} {type_text(column.type)}{self._default(column)}{required}"
+
+    def _default(self, column: Column) -> str:
+        return "" if column.default is None else f" DEFAULT {default_text(self, column)}"
 
     def _comments(self, table: Table) -> Statements:
-        comments = [f"COMMENT ON TABLE {self.of(table)} IS {self.literal(table.comment)}"] if table.comment else []
-        comments += [
-            f"COMMENT ON COLUMN {self.of(table)}.{self.identifier(column.name)} IS {self.literal(column.comment)}"
+        live = full_name(self, table)
+        comments = [f"COMMENT ON TABLE {live} IS {self.literal(table.comment)}"] if table.comment else []
+        return comments + [
+            f"COMMENT ON COLUMN {live}.{identifier(column.name)} IS {self.literal(column.comment)}"
             for column in table.columns
             if column.comment
         ]
-        return comments
 
-    def unindexed(self, table: Table) -> Statements:
-        """Make a table anew with all its rows: DuckDB alters none that has indexes, nor one that just lost them."""
-        live, beside = self.of(table), self.name(table.namespace, "dapkit_anew")
-        alter = f"ALTER TABLE {live} ALTER COLUMN"
-        defaults = [column for column in table.columns if column.default is not None]
-        return [
-            f"CREATE TABLE {beside} AS SELECT * FROM {live}",
-            f"DROP TABLE {live}",
-            f"ALTER TABLE {beside} RENAME TO {self.identifier(table.name)}",
-            *(f"{alter} {self.identifier(column.name)} SET{self.default(column)}" for column in defaults),
-            *(f"{alter} {self.identifier(column.name)} SET NOT NULL" for column in table.columns if column.required),
-            *self._comments(table),
-        ]
-
-    def add_key(self, table: Table) -> Statements:  # noqa: ARG002, see the module
-        """Add nothing."""
+    def add_key(self, table: Table) -> Statements:  # noqa: ARG002
+        """Tables have no keys."""
         return []
 
-    def add_column(self, table: Table, column: Column) -> Statements:
-        """Add a column. One that was dropped and kept takes its place again, with what still fits its type."""
-        name, type_ = self.identifier(column.name), self.type_of(table, column)
-        place = f"ALTER TABLE {self.of(table)} ALTER COLUMN {name}"
+    def create_scratch(self, table: Table) -> Statements:
+        """Create a table in the scratch namespace."""
+        return [*self.create_namespace(table.namespace), *self.create_table(table)]
+
+    # Changes
+
+    def converts(self, table: Table, before: Column, after: Column) -> bool:
+        """Whether the values of a column can be kept when its type changes."""
+        return self.type_of(table, before) == self.type_of(table, after) or widens(before.type, after.type)
+
+    def matches(self, table: Table, column: Column, existing: ExistingColumn) -> bool:  # noqa: ARG002
+        """Whether an existing column has the type that the schema wants."""
+        return existing.type == type_text(column.type)
+
+    def commit_first(self, before: Table, after: Table) -> Statements:  # noqa: ARG002
+        """All DDL is transactional."""
+        return []
+
+    def add_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Add a column, or use one of the name again with the values that still fit its type."""
+        name, type_ = identifier(column.name), type_text(column.type)
+        live = full_name(self, plan.table)
+        alter = f"ALTER TABLE {live} ALTER COLUMN {name}"
         value = f"TRY_CAST({name} AS {type_})"
         if column.required:
-            value = f"coalesce({value}, {self.default_value(column)})"
+            value = f"coalesce({value}, {default_text(self, column)})"
         return [
-            f"ALTER TABLE {self.of(table)} ADD COLUMN IF NOT EXISTS {name} {type_}{self.default(column)}",
-            f"{place} DROP DEFAULT",
-            f"{place} SET DATA TYPE {type_} USING {value}",
-            *([f"{place} SET{self.default(column)}"] if column.default is not None else []),
-            *([f"{place} SET NOT NULL"] if column.required else []),
+            f"ALTER TABLE {live} ADD COLUMN IF NOT EXISTS {name} {type_}{self._default(column)}",
+            f"{alter} DROP DEFAULT",
+            f"{alter} SET DATA TYPE {type_} USING {value}",
+            *([f"{alter} SET{self._default(column)}"] if column.default is not None else []),
+            *([f"{alter} SET NOT NULL"] if column.required else []),
         ]
 
-    def alter_column(self, table: Table, before: Column, after: Column) -> Statements:
-        """Give a column its new type or requiredness."""
-        old, new = self.type_of(table, before), self.type_of(table, after)
-        if after.required and not before.required:
-            raise SchemaChangeNotSupportedError(f"Column {after.name} became required", table=table.name)
-        place = f"ALTER TABLE {self.of(table)} ALTER COLUMN {self.identifier(after.name)}"
-        statements = [f"{place} DROP NOT NULL"] if before.required and not after.required else []
-        if old == new:
+    def clear_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
+        """`add_column` converts what is there."""
+        return []
+
+    def restore_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Use a column again that was kept."""
+        return self.add_column(plan, column)
+
+    def alter_column(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:
+        """Give a column its new type, or let it be NULL."""
+        alter = f"ALTER TABLE {full_name(self, plan.table)} ALTER COLUMN {identifier(after.name)}"
+        statements = [f"{alter} DROP NOT NULL"] if before.required and not after.required else []
+        retyped = type_text(before.type) != type_text(after.type)
+        return [*statements, f"{alter} SET DATA TYPE {type_text(after.type)}"] if retyped else statements
+
+    def drop_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Remove a column."""
+        return [f"ALTER TABLE {full_name(self, plan.table)} DROP COLUMN {identifier(column.name)}"]
+
+    def relax_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Let a column be NULL."""
+        return [f"ALTER TABLE {full_name(self, plan.table)} ALTER COLUMN {identifier(column.name)} DROP NOT NULL"]
+
+    def comment_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
+        """Comments stay as they were created."""
+        return []
+
+    def arrange(self, plan: SchemaPlan, statements: Statements) -> Statements:
+        """Copy the table if it has indexes: DuckDB alters none that has, nor one that has just lost them."""
+        if not statements or not plan.existing.indexes:
             return statements
-        if not widens(before.type, after.type):
-            raise SchemaChangeNotSupportedError(f"Column {after.name} cannot go from {old} to {new}", table=table.name)
-        return [*statements, f"{place} SET DATA TYPE {new}"]
-
-    def upsert(self, table: Table, staging: str, *, action: bool) -> Statements:
-        """Delete the rows of the same keys, then insert."""
-        same = self.same_key(table, "staged", self.of(table))
-        where = f" WHERE {self.identifier(META_ACTION)} <> 'D'" if action else ""
-        columns = self.listed(table.columns)
+        live, copy = full_name(self, plan.before), self.name(plan.before.namespace, "dapkit_anew")
+        alter = f"ALTER TABLE {live} ALTER COLUMN"
+        columns = plan.before.columns
         return [
-            f"DELETE FROM {self.of(table)} USING {staging} AS staged WHERE {same}",
-            f"INSERT INTO {self.of(table)} ({columns}) SELECT {columns} FROM {staging}{where}",
+            f"CREATE TABLE {copy} AS SELECT * FROM {live}",
+            f"DROP TABLE {live}",
+            f"ALTER TABLE {copy} RENAME TO {identifier(plan.before.name)}",
+            *(f"{alter} {identifier(each.name)} SET{self._default(each)}" for each in columns if each.default),
+            *(f"{alter} {identifier(each.name)} SET NOT NULL" for each in columns if each.required),
+            *self._comments(plan.before),
+            *statements,
+            *self.copy_indexes(plan.table, plan.existing),
         ]
 
-    def is_loose(self, table: Table, column: Column) -> bool:  # noqa: ARG002, of no matter here
-        """Whether a column keeps JSON as text."""
-        return self._type(column.type) == "JSON"
+    def rebuild(self, before: Table, after: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
+        """Drop a table and create it with another schema."""
+        return [f"DROP TABLE IF EXISTS {full_name(self, before)}", *self.create_table(after)]
 
-    def sampled(self, keys: Sequence[str], sample: Sample) -> str:
-        """Return a condition that picks rows by a hash of their keys."""
-        return f"hash({', '.join([self.literal(sample.seed), *keys])}) % {BUCKETS} < {threshold(sample)}"
+    def copy_indexes(self, table: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
+        """Create the user's indexes again."""
+        return [index.definition for index in existing.indexes]
 
-    def age(self) -> str:
-        """Return the time of a row, which is text in the temporary table."""
-        return f"CAST({super().age()} AS TIMESTAMP)"
-
-    def stage(self, table: Table, header: Header, paths: list[str], staging: str) -> str:
-        """Read the files into a temporary table, as its columns' types want it, with the originals of what is odd."""
-        columns = [
-            f"{value} AS {self.identifier(column.name)}"
-            for column, value in zip(table.columns, self._values(table, header), strict=True)
-        ]
-        meta = [self.identifier(name) for name in header.names if name in (META_TS, META_ACTION)]
-        odd = f"{self._originals(table, header)} AS {ORIGINALS}"
-        return (
-            f"CREATE OR REPLACE TEMPORARY TABLE {staging} AS"
-            f" SELECT {', '.join([*meta, *columns, odd])} FROM {self._read(paths, header)}"
-        )
-
-    def load(self, table: Table, header: Header, paths: list[str]) -> str:
-        """Read the files straight into the table."""
-        values = ", ".join(self._values(table, header))
-        columns = self.listed(table.columns)
-        return f"INSERT INTO {self.of(table)} ({columns}) SELECT {values} FROM {self._read(paths, header)}"
-
-    def _read(self, paths: list[str], header: Header) -> str:
-        return read_tsv(paths, header, self._longest_line)
-
-    def may_be_repaired(self, table: Table) -> str | None:
-        """Find out whether the table has values that a repair may have made; None where there is nothing to repair."""
-        ends = [
-            f"{self.identifier(column.name)} IN ({', '.join(_ENDS[column.type.kind])})"
-            for column in table.columns
-            if column.type.kind in _ENDS
-        ]
-        return f"SELECT 1 FROM {self.of(table)} WHERE {' OR '.join(ends)} LIMIT 1" if ends else None
-
-    def read_originals(self, table: Table, header: Header, paths: list[str]) -> str:
-        """Select from the files the originals of what is odd."""
-        odd = f"SELECT {self._originals(table, header)} AS {ORIGINALS} FROM {self._read(paths, header)}"
-        return f"SELECT {ORIGINALS} FROM ({odd}) WHERE {ORIGINALS} IS NOT NULL"
-
-    def _originals(self, table: Table, header: Header) -> str:
-        odd = {
-            column.name: has_unusual_year(self.identifier(source))
-            for column in table.columns
-            if column.type.kind in _ENDS and (source := header.source(column.name))
-        }
-        return original_values(table, header, odd)
-
-    def _values(self, table: Table, header: Header) -> list[str]:
-        return [self._converted(column, header.source(column.name)) for column in table.columns]
+    # Rows
 
     def stage_nothing(self, table: Table, staging: str) -> str:
-        """Make the temporary table without rows."""
+        """Create an empty staging table."""
         columns = ", ".join(
-            f"CAST(NULL AS {self.type_of(table, column)}) AS {self.identifier(column.name)}" for column in table.columns
+            f"CAST(NULL AS {type_text(each.type)}) AS {identifier(each.name)}" for each in table.columns
         )
-        meta = f"'' AS {self.identifier(META_TS)}, '' AS {self.identifier(META_ACTION)}"
+        meta = f"'' AS {identifier(META_TS)}, '' AS {identifier(META_ACTION)}"
         return f"CREATE OR REPLACE TEMPORARY TABLE {staging} AS SELECT {meta}, {columns} LIMIT 0"
 
-    def _converted(self, column: Column, source: str | None) -> str:
-        """Return an expression for a column from the text in the file, or null where the file has none."""
-        type_ = self._type(column.type)
-        if source is None:
-            return f"CAST(NULL AS {type_})"
-        text = self.identifier(source)
-        if column.type.kind in _ENDS:
-            first, last = _ENDS[column.type.kind]
-            clamped = f"CASE WHEN starts_with({text}, '+') THEN {last} ELSE {first} END"
-            return f"CASE WHEN {has_unusual_year(text)} THEN {clamped} ELSE CAST({text} AS {type_}) END"
-        if column.type.kind is TypeKind.ARRAY and type_ != "JSON":
-            return f"CAST(CAST({unescape_sql(text)} AS JSON) AS {type_})"
-        if type_ in ("VARCHAR", "JSON"):
-            return unescape_sql(text)
-        return f"CAST({text} AS {type_})"
+    def same_staged(self, table: Table, live: str, staged: str) -> str:
+        """Return a condition: a row and a staged one have the same key."""
+        return same_key(table, live, staged)
+
+    def newest(self, select: str, into: str, table: Table) -> str:  # noqa: ARG002
+        """Create a temporary table of a SELECT."""
+        return f"CREATE TEMPORARY TABLE {into} AS {select}"
+
+    def key_values(self, table: Table) -> str:
+        """Write the columns of the key."""
+        return listed(table.key)
+
+
+def type_text(type_: ColumnType) -> str:
+    """Write a type."""
+    if type_.kind is TypeKind.DECIMAL:
+        return f"DECIMAL({type_.precision},{type_.scale})"
+    if type_.kind is TypeKind.ARRAY:
+        assert type_.items is not None
+        return "JSON" if type_.items.kind in (TypeKind.OBJECT, TypeKind.UNTYPED) else f"{type_text(type_.items)}[]"
+    return _TYPES.get(type_.kind, "VARCHAR")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileReader:
+    """The SQL by which DuckDB reads the files of one load.
+
+    Attributes:
+        table: where the rows go.
+        header: of the files.
+        paths: of the files.
+        longest_line: bytes of the longest line that is read.
+    """
+
+    table: Table
+    header: Header
+    paths: Sequence[str]
+    longest_line: int = MAX_LINE_SIZE
+
+    def stage(self, staging: str) -> str:
+        """Read the files into a staging table, with the originals of values that are repaired."""
+        columns = [
+            f"{value} AS {identifier(column.name)}"
+            for column, value in zip(self.table.columns, self._values(), strict=True)
+        ]
+        meta = [identifier(name) for name in self.header.names if name in (META_TS, META_ACTION)]
+        odd = f"{self._originals()} AS {ORIGINALS}"
+        return (
+            f"CREATE OR REPLACE TEMPORARY TABLE {staging} AS"
+            f" SELECT {', '.join([*meta, *columns, odd])} FROM {self._read()}"
+        )
+
+    def load(self, into: str) -> str:
+        """Read the files straight into a table."""
+        columns, values = listed(self.table.columns), ", ".join(self._values())
+        return f"INSERT INTO {into} ({columns}) SELECT {values} FROM {self._read()}"
+
+    def may_be_repaired(self, name: str) -> str | None:
+        """Find out whether a table has values that a repair may have written; None where nothing is repaired."""
+        ends = [
+            f"{identifier(column.name)} IN ({', '.join(_ENDS[column.type.kind])})"
+            for column in self.table.columns
+            if column.type.kind in _ENDS
+        ]
+        return f"SELECT 1 FROM {name} WHERE {' OR '.join(ends)} LIMIT 1" if ends else None
+
+    def read_originals(self) -> str:
+        """Select the originals of values that are repaired from the files."""
+        odd = f"SELECT {self._originals()} AS {ORIGINALS} FROM {self._read()}"
+        return f"SELECT {ORIGINALS} FROM ({odd}) WHERE {ORIGINALS} IS NOT NULL"
+
+    def _read(self) -> str:
+        return read_tsv(self.paths, self.header, self.longest_line)
+
+    def _originals(self) -> str:
+        odd = {
+            column.name: has_unusual_year(identifier(source))
+            for column in self.table.columns
+            if column.type.kind in _ENDS and (source := self.header.source(column.name))
+        }
+        return original_values(self.table, self.header, odd)
+
+    def _values(self) -> list[str]:
+        return [_converted(column, self.header.source(column.name)) for column in self.table.columns]
+
+
+def _converted(column: Column, source: str | None) -> str:
+    """Return an expression for a column from the text in the file, or null where the file has none."""
+    type_ = type_text(column.type)
+    if source is None:
+        return f"CAST(NULL AS {type_})"
+    text = identifier(source)
+    if column.type.kind in _ENDS:
+        first, last = _ENDS[column.type.kind]
+        clamped = f"CASE WHEN starts_with({text}, '+') THEN {last} ELSE {first} END"
+        return f"CASE WHEN {has_unusual_year(text)} THEN {clamped} ELSE CAST({text} AS {type_}) END"
+    if column.type.kind is TypeKind.ARRAY and type_ != "JSON":
+        return f"CAST(CAST({unescape_sql(text)} AS JSON) AS {type_})"
+    if type_ in ("VARCHAR", "JSON"):
+        return unescape_sql(text)
+    return f"CAST({text} AS {type_})"

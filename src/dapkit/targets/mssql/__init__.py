@@ -1,1 +1,1 @@
-"""Microsoft SQL Server and Azure SQL: rows by the driver's bulk copy into a table of ours, and from there by SQL."""
+"""Microsoft SQL Server and Azure SQL (experimental: never run against a real server)."""

@@ -1,401 +1,426 @@
-"""PURE: T-SQL of rows on their way, and of tables in later versions.
+"""PURE: the T-SQL of SQL Server (experimental). Layout and names are those of the official client, without comments.
 
-Rows change by UPDATE and INSERT, not by MERGE: the table's line in the books is held, so nobody else writes between the
-two, and MERGE would add nothing but its known faults.
+Enums are stored as numbers that refer to lookup tables. Most databases compare texts without case, and all of them
+ignore spaces at the end, so texts are converted to a binary collation wherever they have to be distinguished.
 """
 
 import json
-from collections.abc import Sequence, Set
-from dataclasses import dataclass, field, replace
+import uuid
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import replace
+from datetime import UTC, datetime
+from ipaddress import ip_address
 
-from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.model import Column, ColumnType, Table, TypeKind
-from dapkit.schema import SchemaDifference, difference, widens
-from dapkit.targets.base import Sample
-from dapkit.targets.mssql.introspection import Found, Index, plain
-from dapkit.targets.mssql.table_ddl import LOOKUPS, TEXTS, Tables, has_lookup, lookups
-from dapkit.targets.sql.dialect import BUCKETS, JSON_KINDS, NUMBERS, Statements, threshold
+from dapkit.schema import difference, widens
+from dapkit.targets.mssql.column_types import (
+    BINARY_UTF8,
+    LOOKUPS,
+    catalog_type,
+    column_type,
+    has_lookup,
+    staged_type,
+)
+from dapkit.targets.mssql.comparison import MsSqlComparison, exact_text
+from dapkit.targets.mssql.lookup_tables import MsSqlLookups, unicode_literal
+from dapkit.targets.mssql.state_tables import CREATE_STATE_TABLES, DROP_LEFTOVERS, LOCK_STATE_TABLES
+from dapkit.targets.sql.dialect import (
+    JSON_KINDS,
+    NUMBERS,
+    STATE_SCHEMA,
+    DialectFacts,
+    SchemaPlan,
+    Statements,
+    default_text,
+    full_name,
+    identifier,
+    listed,
+    state_table,
+    text_literal,
+)
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable
 
-__all__ = ["ACTION", "BESIDE", "TIME", "MsSqlDialect"]
+__all__ = ["MsSqlDialect", "create_staging"]
 
-TIME, ACTION = "dapkit_time", "dapkit_action"
-"""The `meta` columns of staged rows."""
+_TIME, _ACTION = '"dapkit_time"', '"dapkit_action"'
+"""The `meta` columns of a staging table."""
 
-BESIDE = "dapkit_beside"
-"""A column that is to take another's place."""
-
-_BINARY = "Latin1_General_100_BIN2"
-_STAGED = {
-    TypeKind.INT16: "bigint",
-    TypeKind.INT32: "bigint",
-    TypeKind.FLOAT32: "float",
-    TypeKind.FLOAT64: "float",
-    TypeKind.ENUM: f"nvarchar(256) COLLATE {_BINARY}",
-    TypeKind.OPEN_ENUM: f"nvarchar(256) COLLATE {_BINARY}",
-}
-"""How kinds are staged that are kept as something else, wide enough for the server to say what does not fit."""
+_REPLACEMENT = "dapkit_replacement"
+"""A column that takes over the name of another."""
 
 _AS_TEXT = LOOKUPS | {TypeKind.INT16, TypeKind.INT32, TypeKind.INT64, TypeKind.DATE, TypeKind.UUID, TypeKind.TEXT}
-"""Kinds whose values as text are what the service writes; those of enums and UUIDs with some help."""
+"""Kinds whose values become, as text, what the service writes; those of enums and UUIDs by a query."""
 
 _UUID_GROUPS = ((1, 4), (5, 2), (7, 2), (9, 2), (11, 6))
+"""First byte and length of each part of a UUID."""
 
 
-@dataclass(frozen=True)
-class MsSqlDialect(Tables):
-    """The SQL of SQL Server.
+class MsSqlDialect:
+    """SQL Server's SQL.
 
-    Attributes:
-        found: what stands of the table that is to be altered.
+    Args:
+        collation: of texts that identify rows, see `column_types`.
+        scratch: the schema of tables that are only made to be compared with; each session needs one of its own,
+            since creating a schema waits for the end of another transaction that creates the same.
     """
 
-    found: Found = field(default_factory=Found)
+    replacement = None
 
-    # The books
+    def __init__(self, collation: str = BINARY_UTF8, scratch: str = "dapkit_scratch") -> None:
+        self.collation = collation
+        self.facts = DialectFacts(
+            product="SQL Server",
+            count_all="count_big(*)",
+            # ROWLOCK and the row's number: rows of other tables are neither locked nor waited for.
+            lock_hint=" WITH (UPDLOCK, HOLDLOCK, ROWLOCK)",
+            scratch=scratch,
+            time_column=_TIME,
+            action_column=_ACTION,
+            row_time=_TIME,
+            fill_hint=" WITH (TABLOCK)",  # the log then needs less space
+            ascii_documents=True,  # which any code page can store
+            joined_deletes=True,
+        )
+        self.lookups = MsSqlLookups(collation)
+        self.comparison = MsSqlComparison(self.lookups)
 
-    def lines(self) -> str:
-        """Select the numbers of a table's lines (two values)."""
-        where = "source_namespace = ? AND source_table = ?"
-        return f'SELECT "id" FROM {self.state_table("table_sync")} WHERE {where}'
+    # Names
 
-    def hold_lines(self, numbers: list[int]) -> str:
-        """Select the latest watermark of lines, which are held until the transaction ends; others are not."""
+    def literal(self, text: str) -> str:
+        """Write a text, as Unicode where that is needed."""
+        return text_literal(text) if text.isascii() else unicode_literal(text)
+
+    def name(self, namespace: str, table: str) -> str:
+        """Write the full name of a table."""
+        return f"{identifier(namespace)}.{identifier(table)}"
+
+    def temporary(self, name: str) -> str:
+        """Write the name of a temporary table."""
+        return identifier(f"#{name}")
+
+    def drop_temporary(self, name: str) -> str:
+        """Drop a temporary table."""
+        return f"DROP TABLE IF EXISTS {name}"
+
+    def limited(self, select: str, rows: int) -> str:
+        """Return a SELECT that ends after so many rows."""
+        return f"SELECT TOP ({rows}) {select.removeprefix('SELECT ')}"
+
+    def row_after(self, select: str, rows: int) -> str:
+        """Return an ordered SELECT of the one row that follows so many others."""
+        return f"{select} OFFSET {rows} ROWS FETCH NEXT 1 ROWS ONLY"
+
+    # Tables
+
+    def create_state_tables(self) -> Statements:
+        """Create the state tables where they are missing, one process at a time."""
+        return [LOCK_STATE_TABLES, *self.create_namespace(STATE_SCHEMA), *CREATE_STATE_TABLES, DROP_LEFTOVERS]
+
+    def insert_version(self, version: int) -> Statements:
+        """Record the version, in a column that usually numbers itself."""
+        table = state_table(self, "database_version")
+        insert = f"INSERT INTO {table} (version) VALUES ({version})"
+        return [f"SET IDENTITY_INSERT {table} ON", insert, f"SET IDENTITY_INSERT {table} OFF"]
+
+    def create_namespace(self, namespace: str) -> Statements:
+        """Create a schema where it is missing; CREATE SCHEMA has to be a batch of its own."""
+        create = unicode_literal(f"CREATE SCHEMA {identifier(namespace)}")
+        return [f"IF SCHEMA_ID({unicode_literal(namespace)}) IS NULL EXEC({create})"]
+
+    def type_of(self, table: Table, column: Column) -> str:
+        """Return the type of a column."""
+        return column_type(column.type, key=column in table.key, exact=self.collation)
+
+    def clear_leftovers(self, table: Table) -> Statements:  # noqa: ARG002
+        """Lookup tables that the official `dropdb` leaves are used again."""
+        return []
+
+    def create_table(self, table: Table) -> Statements:
+        """Create a table with its lookup tables; columns with a default come last."""
+        ordered = sorted(table.columns, key=lambda column: column.default is not None)
+        columns = ", ".join(self._definition(table, column) for column in ordered)
+        return [*self._create_lookups(table, table.columns), f"CREATE TABLE {full_name(self, table)} ({columns})"]
+
+    def _create_lookups(self, table: Table, columns: Iterable[Column]) -> Statements:
+        return [self.lookups.create(table, column) for column in columns if has_lookup(column.type)]
+
+    def _definition(self, table: Table, column: Column) -> str:
+        default = self._default(table, column)
+        return f"{identifier(column.name)} {self.type_of(table, column)} {_nullable(column)}{default}"
+
+    def _default(self, table: Table, column: Column) -> str:
+        """Return the DEFAULT of a column with a space before it; the number of an enum's value is not known."""
+        if column.default is None or column.type.kind in LOOKUPS:
+            return ""
+        name = identifier(f"df_{table.name}_{column.name}")
+        return f" CONSTRAINT {name} DEFAULT {self._default_value(column)}"
+
+    def _default_value(self, column: Column) -> str:
+        value, kind = json.loads(column.default or "null"), column.type.kind
+        match kind:
+            case TypeKind.BOOLEAN:
+                return str(int(value))
+            case TypeKind.DATETIME:
+                moment = datetime.fromisoformat(value)
+                utc = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+                return self.literal(utc.isoformat(" "))
+            case TypeKind.UUID:
+                return f"0x{uuid.UUID(value).hex}"
+            case TypeKind.IPV4 | TypeKind.IPV6 | TypeKind.IP:
+                return f"0x{ip_address(value).packed.ljust(4 if kind is TypeKind.IPV4 else 16, bytes(1)).hex()}"
+            case TypeKind.ARRAY | TypeKind.OBJECT | TypeKind.UNTYPED:
+                return self.literal(json.dumps(value))
+        return default_text(self, column)
+
+    def add_key(self, table: Table) -> Statements:
+        """Add the primary key, and the references to lookup tables."""
+        references = [self._refer(table, column) for column in self.lookups.columns(table)]
+        return [self._add_key(table, _key_name(table)), *references]
+
+    def _add_key(self, table: Table, name: str) -> str:
+        return f"{self._alter(table)} ADD CONSTRAINT {name} PRIMARY KEY ({listed(table.key)})"
+
+    def _refer(self, table: Table, column: Column) -> str:
+        name = identifier(f"fk_{table.namespace}_{table.name}_{column.name}")
         return (
-            f'SELECT max("timestamp") FROM {self.state_table("table_sync")} WITH (UPDLOCK, HOLDLOCK, ROWLOCK)'
-            f" WHERE {_numbered(numbers)}"
+            f"{self._alter(table)} ADD CONSTRAINT {name} FOREIGN KEY ({identifier(column.name)})"
+            f' REFERENCES {self.lookups.name(table, column)} ("id")'
         )
 
-    def delete_lines(self, numbers: list[int]) -> str:
-        """Remove lines; others are not waited for."""
-        return f"DELETE FROM {self.state_table('table_sync')} WHERE {_numbered(numbers)}"
+    def _alter(self, table: Table) -> str:
+        return f"ALTER TABLE {full_name(self, table)}"
 
-    def update_state(self) -> str:
-        """Change a table's line, which is held; those that others hold are passed by: waiting is a deadlock."""
-        return super().update_state().replace(" SET ", " WITH (ROWLOCK, READPAST) SET ", 1)
+    def create_scratch(self, table: Table) -> Statements:
+        """Create a table in the scratch schema."""
+        return [*self.create_namespace(table.namespace), *self.create_table(table)]
 
-    # Rows
+    # Changes
 
-    def create_staging(self, table: Table, name: str) -> str:
-        """Make the table of the files' rows; texts are in Unicode there, enums are texts."""
-        types = [(self.identifier(each.name), self._staged_type(table, each)) for each in table.columns]
-        columns = ", ".join(f"{name} {type_} NULL" for name, type_ in types)
-        return f'CREATE TABLE {name} ("{TIME}" datetime2 NULL, "{ACTION}" nvarchar(8) NULL, {columns})'
+    def converts(self, table: Table, before: Column, after: Column) -> bool:  # noqa: ARG002
+        """Whether the stored values of a column become those of another type."""
+        return _converts(before.type, after.type)
 
-    def _staged_type(self, table: Table, column: Column) -> str:
-        type_ = column.type
-        if type_.kind is TypeKind.TEXT and column in table.key:
-            length = min(2 * (type_.length or 450), 4000)
-            return f"nvarchar({length}) COLLATE {_BINARY}"
-        return (
-            f"nvarchar(max) COLLATE {_BINARY}" if type_.kind in TEXTS else _STAGED.get(type_.kind) or self.type(type_)
+    def matches(self, table: Table, column: Column, existing: ExistingColumn) -> bool:
+        """Whether an existing column has the type that the schema wants: the number of an enum is no plain number."""
+        is_enum = column.type.kind in LOOKUPS
+        return existing.type == catalog_type(self.type_of(table, column)) and is_enum == (
+            existing.reference is not None
         )
 
-    def same_key(self, table: Table, one: str, other: str) -> str:
-        """Return a condition: a row of the table and a staged one, by their aliases, have the same key."""
-        return " AND ".join(self._same(table, column, one, other) for column in table.key)
+    def commit_first(self, before: Table, after: Table) -> Statements:  # noqa: ARG002
+        """All DDL is transactional."""
+        return []
 
-    def _same(self, table: Table, column: Column, live: str, staged: str) -> str:
-        name = self.identifier(column.name)
-        if column.type.kind in LOOKUPS:
-            number = f'SELECT known."id" FROM {self.lookup(table, column)} AS known'
-            return f"{live}.{name} = ({number} WHERE {_known('known')} = {staged}.{name})"
-        return f"{_whole(column, f'{live}.{name}')} = {_whole(column, f'{staged}.{name}')}"
+    def add_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Add a column; existing rows get its default."""
+        table, add = plan.table, f"{self._alter(plan.table)} ADD"
+        created = self._create_lookups(table, [column])
+        if column.type.kind in LOOKUPS:  # whose default needs a number before it can be NOT NULL
+            nullable = self._definition(table, replace(column, required=False))
+            return [*created, f"{add} {nullable}", *self._fill_column(table, column), self._refer(table, column)]
+        filled = "" if column.default is None or column.required else " WITH VALUES"
+        return [*created, f"{add} {self._definition(table, column)}{filled}"]
 
-    def _keys(self, table: Table) -> str:
-        return ", ".join(_whole(column, self.identifier(column.name)) for column in table.key)
-
-    def repeated(self, table: Table, staging: str) -> str:
-        """Select one row if a key is there more than once."""
-        return self.limited(f"SELECT 1 FROM {staging} GROUP BY {self._keys(table)} HAVING count(*) > 1", 1)
-
-    def newest(self, table: Table, staging: str, into: str, *, action: bool) -> str:
-        """Make another temporary table with the newest row of each key; of equal age a deletion wins."""
-        order = f'"{TIME}" DESC' + (f', "{ACTION}"' if action else "")
-        place = f"row_number() OVER (PARTITION BY {self._keys(table)} ORDER BY {order}) AS dapkit_place"
-        numbered = f"SELECT *, {place} FROM {staging}"
-        return f"SELECT * INTO {into} FROM ({numbered}) AS numbered WHERE dapkit_place = 1"
-
-    def add_values(self, table: Table, staging: str) -> Statements:
-        """Add the values of enums that are new."""
-        return [
-            f'INSERT INTO {self.lookup(table, column)} ("value") SELECT DISTINCT staged.{name} FROM {staging} AS staged'
-            f" WHERE staged.{name} IS NOT NULL AND NOT EXISTS"
-            f" (SELECT 1 FROM {self.lookup(table, column)} AS known WHERE {_known('known')} = staged.{name})"
-            for column in lookups(table.columns)
-            for name in [self.identifier(column.name)]
-        ]
-
-    def _values(self, table: Table) -> tuple[dict[str, str], str]:
-        """Return an expression for each column from staged rows, and the joins that these need."""
-        values, joins = {}, ""
-        for place, column in enumerate(table.columns):
-            staged = f"staged.{self.identifier(column.name)}"
-            values[column.name] = staged
-            if column.type.kind in LOOKUPS:
-                known = f"known_{place}"
-                values[column.name] = f'{known}."id"'
-                joins += f" LEFT JOIN {self.lookup(table, column)} AS {known} ON {_known(known)} = {staged}"
-        return values, joins
-
-    def insert(self, table: Table, staging: str) -> str:
-        """Insert every row into a table that nobody else sees yet."""
-        values, joins = self._values(table)
-        return (
-            f"INSERT INTO {self.of(table)} WITH (TABLOCK) ({self.listed(table.columns)})"
-            f" SELECT {', '.join(values.values())} FROM {staging} AS staged{joins}"
-        )
-
-    def upsert(self, table: Table, staging: str, *, action: bool) -> Statements:
-        """Update the rows of known keys and insert the others; rows marked as deleted are left aside."""
-        values, joins = self._values(table)
-        live, same = self.of(table), self.same_key(table, "live", "staged")
-        there = f" AND staged.\"{ACTION}\" <> 'D'" if action else ""
-        updates = ", ".join(f"{self.identifier(each.name)} = {values[each.name]}" for each in table.value)
-        update = f"UPDATE live SET {updates} FROM {live} AS live JOIN {staging} AS staged ON {same}{there}{joins}"
-        insert = (
-            f"INSERT INTO {live} ({self.listed(table.columns)}) SELECT {', '.join(values.values())}"
-            f" FROM {staging} AS staged{joins} WHERE NOT EXISTS (SELECT 1 FROM {live} AS live WHERE {same}){there}"
-        )
-        return [update, insert] if table.value else [insert]
-
-    def delete_marked(self, table: Table, staging: str) -> str:
-        """Delete the rows whose keys are marked as deleted."""
-        same, mark = self.same_key(table, "live", "staged"), f"staged.\"{ACTION}\" = 'D'"
-        return f"DELETE live FROM {self.of(table)} AS live JOIN {staging} AS staged ON {same} AND {mark}"
-
-    def delete_missing(self, table: Table, staging: str) -> str:
-        """Delete the rows whose keys are not there any more."""
-        same = self.same_key(table, "live", "staged")
-        absent = f"NOT EXISTS (SELECT 1 FROM {staging} AS staged WHERE {same})"
-        return f"DELETE live FROM {self.of(table)} AS live WHERE {absent}"
-
-    # Comparing
-
-    def differs(self, one: str, other: str) -> str:
-        """Return a condition: two values differ, where null equals null."""
-        nulls = f"({one} IS NULL AND {other} IS NOT NULL) OR ({one} IS NOT NULL AND {other} IS NULL)"
-        return f"({one} <> {other} OR {nulls})"
-
-    def comparable(self, table: Table, column: Column, value: str) -> str:
-        """Return a value by which rows of two tables may be compared, whose enums are not of one number."""
-        if column.type.kind not in LOOKUPS:
-            return value
-        return f'(SELECT known."value" FROM {self.lookup(table, column)} AS known WHERE known."id" = {value})'
-
-    def told_apart(self, table: Table, column: Column, value: str) -> str:
-        """Return what differs wherever the service's values differ, in case or in blanks too."""
-        comparable = self.comparable(table, column, value)
-        return _exactly(comparable, "max") if column.type.kind in TEXTS | LOOKUPS else comparable
-
-    def comparable_key(self, table: Table, column: Column, value: str) -> str:
-        """Return a value of the key that equals none but itself."""
-        return self.told_apart(table, column, value)
-
-    def sampled(self, keys: Sequence[str], sample: Sample) -> str:
-        """Return a condition that picks rows by a hash of their keys."""
-        text = ", N'|', ".join([f"N{self.literal(sample.seed)}", *keys])
-        number = f"CAST(SUBSTRING(HASHBYTES('SHA2_256', CONCAT({text})), 1, 4) AS bigint)"
-        return f"{number} % {BUCKETS} < {threshold(sample)}"
-
-    # Later versions, of the table in `found`
-
-    def alter(self, before: Table, after: Table, *, drop_columns: bool) -> Statements:
-        """Alter a table, as it stands, into a later version of its schema; indexes of the user's own stay."""
-        added = [column for column in difference(before, after).added if column.name in self.found.columns]
-        kept = [column for column in added if self._stands(column)]
-        stand = replace(before, value=(*before.value, *kept))
-        first = [sql for each in added if each not in kept for sql in self._clear(after, each)]
-        first += [sql for each in kept for sql in self._require(after, each)]
-        statements = super().alter(stand, after, drop_columns=drop_columns)
-        change = difference(stand, after)
-        names = {new.name for old, new in change.altered if self._retyped(after, old, new)}
-        names |= {each.name for each in (*added, *change.dropped)}
-        gone = {each.name for each in change.dropped} if drop_columns else set()
-        own = [each for each in self.found.indexes if each.columns & names]
-        statements = self._around_key(after, change, [*first, *statements])
-        return self._without(after, own, statements, gone)
-
-    def _stands(self, column: Column) -> bool:
-        """Whether a column that was kept means what a column of the schema means."""
-        there = self.found.columns[column.name]
-        bound = there.reference is not None
-        return there.type == plain(self.type(column.type)) and bound == (column.type.kind in LOOKUPS)
-
-    def _retyped(self, table: Table, before: Column, after: Column) -> bool:
-        key = after in table.key
-        return self.type(before.type, key=key) != self.type(after.type, key=key) or before.required != after.required
-
-    def _around_key(self, table: Table, change: SchemaDifference, statements: Statements) -> Statements:
-        """Take the key away while one of its columns is altered."""
-        names = {column.name for column in table.key}
-        if not any(new.name in names and self._retyped(table, old, new) for old, new in change.altered):
-            return statements
-        place = f"ALTER TABLE {self.of(table)}"
-        name = self.key_name(table) if self.found.key is None else self.identifier(self.found.key)
-        key = f"{place} ADD CONSTRAINT {name} PRIMARY KEY ({self.listed(table.key)})"
-        return [f"{place} DROP CONSTRAINT {name}", *statements, key]
-
-    def _without(self, table: Table, own: Sequence[Index], statements: Statements, gone: Set[str]) -> Statements:
-        """Take indexes away while one of their columns is altered; those of a column that is gone stay away."""
-        live = self.of(table)
-        return [
-            *(f"DROP INDEX {self.identifier(each.name)} ON {live}" for each in own),
-            *statements,
-            *(
-                f"CREATE {each.kind}INDEX {self.identifier(each.name)} ON {live} {each.rest}"
-                for each in own
-                if not each.columns & gone
-            ),
-        ]
-
-    def add_column(self, table: Table, column: Column) -> Statements:
-        """Add a column that is not there yet."""
-        place = f"ALTER TABLE {self.of(table)}"
-        if column.type.kind not in LOOKUPS:
-            filled = "" if column.default is None or column.required else " WITH VALUES"  # in the rows before, too
-            made = [self.create_lookup(table, column)] if has_lookup(column.type) else []
-            return [*made, f"{place} ADD {self.definition(table, column)}{filled}"]
-        free = replace(column, required=False)
-        added = [self.create_lookup(table, column), f"{place} ADD {self.definition(table, free)}"]
-        return [*added, *self._require(table, column), self.refer(table, column)]
-
-    def _require(self, table: Table, column: Column) -> Statements:
-        """Let a column that may be null be its default instead, and required if it is to be."""
+    def _fill_column(self, table: Table, column: Column, existing: ExistingColumn | None = None) -> Statements:
+        """Give rows without a value the default, and then let the column be required if it has to be."""
         if column.default is None:
             return []
-        live, name, value = self.of(table), self.identifier(column.name), self.default_value(column)
-        statements: Statements = []
+        name, value, statements = identifier(column.name), "", []
         if column.type.kind in LOOKUPS:
-            lookup, text = self.lookup(table, column), self.unicode(json.loads(column.default))
-            value = f'(SELECT known."id" FROM {lookup} AS known WHERE {_known("known")} = {text})'
-            statements.append(f'INSERT INTO {lookup} ("value") SELECT {text} WHERE NOT EXISTS {value}')
-        statements.append(f"UPDATE {live} SET {name} = {value} WHERE {name} IS NULL")
-        return [*statements, *self._modify(table, column)] if column.required else statements
+            text = unicode_literal(json.loads(column.default))
+            value = self.lookups.number(table, column, text)
+            lookup = self.lookups.name(table, column)
+            statements = [f'INSERT INTO {lookup} ("value") SELECT {text} WHERE NOT EXISTS {value}']
+        value = value or self._default_value(column)
+        statements.append(f"UPDATE {full_name(self, table)} SET {name} = {value} WHERE {name} IS NULL")
+        return [*statements, *self._modify(table, column, existing)] if column.required else statements
 
-    def _modify(self, table: Table, column: Column) -> Statements:
-        """Give a column its type and requiredness, for as long unbound from a lookup table."""
-        constraint = "NOT NULL" if column.required else "NULL"
-        name, type_ = self.identifier(column.name), self.type_of(table, column)
-        there = self.found.columns.get(column.name)
-        if there is not None and there.collation and type_.startswith("varchar") and column not in table.key:
-            type_ += f" COLLATE {there.collation}"  # the database's own would be taken, which may hold fewer texts
-        modify = f"ALTER TABLE {self.of(table)} ALTER COLUMN {name} {type_} {constraint}"
-        unbound = self._unbind(table, column.name)
-        return [*unbound, modify, self.refer(table, column)] if unbound else [modify]
+    def _modify(self, table: Table, column: Column, existing: ExistingColumn | None = None) -> Statements:
+        """Give a column its type and nullability; its reference is dropped meanwhile."""
+        type_ = self.type_of(table, column)
+        if existing is not None and existing.collation and type_.startswith("varchar") and column not in table.key:
+            # Otherwise it would get the collation of the database, which may lack some of its characters.
+            type_ += f" COLLATE {existing.collation}"
+        modify = f"{self._alter(table)} ALTER COLUMN {identifier(column.name)} {type_} {_nullable(column)}"
+        unbound = self._unbind(table, existing)
+        return [*unbound, modify, self._refer(table, column)] if unbound else [modify]
 
-    def alter_column(self, table: Table, before: Column, after: Column) -> Statements:
-        """Give a column its new type or requiredness."""
-        if after.required and not before.required:
-            raise SchemaChangeNotSupportedError(f"Column {after.name} became required", table=table.name)
-        key = after in table.key
-        old, new = self.type(before.type, key=key), self.type(after.type, key=key)
-        if not _alters(before.type, after.type):
-            raise SchemaChangeNotSupportedError(f"Column {after.name} cannot go from {old} to {new}", table=table.name)
-        if not self._retyped(table, before, after):
+    def _unbind(self, table: Table, existing: ExistingColumn | None) -> Statements:
+        """Drop the reference to a lookup table."""
+        return self._drop_constraint(table, None if existing is None else existing.reference)
+
+    def _drop_constraint(self, table: Table, name: str | None) -> Statements:
+        return [] if name is None else [f"{self._alter(table)} DROP CONSTRAINT {identifier(name)}"]
+
+    def clear_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Remove an existing column of another type."""
+        return self._clear(plan.table, plan.existing.columns[column.name])
+
+    def _clear(self, table: Table, existing: ExistingColumn) -> Statements:
+        drop = f"{self._alter(table)} DROP COLUMN {identifier(existing.name)}"
+        return [*self._drop_constraint(table, existing.default), *self._unbind(table, existing), drop]
+
+    def restore_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Use a kept column again; rows that have no value in it get its default."""
+        return self._fill_column(plan.table, column, plan.existing.columns[column.name])
+
+    def alter_column(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:
+        """Give a column its new type, or let it be NULL."""
+        table, existing = plan.table, plan.existing.columns[after.name]
+        if not self._is_altered(table, before, after):
             return []
         if after.type.kind is TypeKind.TEXT and before.type.kind in LOOKUPS | {TypeKind.UUID}:
-            return self._written_out(table, before, after)
-        undefaulted = self._drop_default(table, after.name) if old != new else []
-        redefaulted = self._add_default(table, after) if undefaulted else []
-        return [*undefaulted, *self._modify(table, after), *redefaulted]
+            return self._written_out(plan, before, after)
+        # A default is a constraint, which is in the way of another type.
+        retyped = self.type_of(table, before) != self.type_of(table, after)
+        dropped = self._drop_constraint(table, existing.default if retyped else None)
+        restored = self._add_default(table, after) if dropped else []
+        return [*dropped, *self._modify(table, after, existing), *restored]
 
-    def _written_out(self, table: Table, before: Column, after: Column) -> Statements:
-        """Write values out as texts, in a column beside, which then takes the other's place."""
-        place, live, name = f"ALTER TABLE {self.of(table)}", self.of(table), self.identifier(after.name)
+    def _is_altered(self, table: Table, before: Column, after: Column) -> bool:
+        key = after in table.key
+        types = [column_type(each.type, key=key, exact=self.collation) for each in (before, after)]
+        return types[0] != types[1] or before.required != after.required
+
+    def _written_out(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:
+        """Write values out as texts, in a column that takes over the name of the other."""
+        table, live, name = plan.table, full_name(self, plan.table), identifier(after.name)
         groups = ", ".join(f"CONVERT(char({2 * n}), SUBSTRING({name}, {start}, {n}), 2)" for start, n in _UUID_GROUPS)
         text = f"LOWER(CONCAT_WS('-', {groups}))"
         if before.type.kind in LOOKUPS:
-            text = self.comparable(table, before, f"{live}.{name}")
-        renamed = self.unicode(f"{live}.{self.identifier(BESIDE)}")
+            text = self.lookups.text(table, before, f"{live}.{name}")
+        type_, new, alter = self.type_of(table, after), identifier(_REPLACEMENT), self._alter(table)
         return [
-            f"{place} ADD {self.identifier(BESIDE)} {self.type(after.type)} NULL",
-            f"UPDATE {live} SET {self.identifier(BESIDE)} = {text} WHERE {name} IS NOT NULL",
-            *self.drop_column(table, before),
-            f"EXEC sp_rename {renamed}, {self.unicode(after.name)}, N'COLUMN'",
-            *([f"{place} ALTER COLUMN {name} {self.type(after.type)} NOT NULL"] if after.required else []),
+            f"{alter} ADD {new} {type_} NULL",
+            f"UPDATE {live} SET {new} = {text} WHERE {name} IS NOT NULL",
+            *self.drop_column(plan, before),
+            f"EXEC sp_rename {unicode_literal(f'{live}.{new}')}, {unicode_literal(after.name)}, N'COLUMN'",
+            *([f"{alter} ALTER COLUMN {name} {type_} NOT NULL"] if after.required else []),
             *self._add_default(table, after),
         ]
 
     def _add_default(self, table: Table, column: Column) -> Statements:
-        default = self.named_default(table, column)
-        place = f"ALTER TABLE {self.of(table)}"
-        return [f"{place} ADD{default} FOR {self.identifier(column.name)}"] if default else []
+        default = self._default(table, column)
+        return [f"{self._alter(table)} ADD{default} FOR {identifier(column.name)}"] if default else []
 
-    def _drop_default(self, table: Table, name: str) -> Statements:
-        existing = self.found.columns.get(name)
-        if existing is None or existing.default is None:
+    def drop_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Remove a column that left the schema, and its lookup table."""
+        lookup = [f"DROP TABLE IF EXISTS {self.lookups.name(plan.table, column)}"] if has_lookup(column.type) else []
+        return [*self.clear_column(plan, column), *lookup]
+
+    def relax_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Let a column be NULL."""
+        return self._modify(plan.table, replace(column, required=False), plan.existing.columns[column.name])
+
+    def comment_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
+        """There are no comments."""
+        return []
+
+    def arrange(self, plan: SchemaPlan, statements: Statements) -> Statements:
+        """Drop the key, and the user's indexes, while columns that they use are altered."""
+        if not statements:
             return []
-        return [f"ALTER TABLE {self.of(table)} DROP CONSTRAINT {self.identifier(existing.default)}"]
+        table = plan.table
+        altered = {new.name for old, new in plan.altered if self._is_altered(table, old, new)}
+        if altered & {column.name for column in table.key}:
+            name = _key_name(table) if plan.existing.key_name is None else identifier(plan.existing.key_name)
+            statements = [
+                f"{self._alter(table)} DROP CONSTRAINT {name}",
+                *statements,
+                self._add_key(table, name),
+            ]
+        touched = altered | {each.name for each in (*plan.replaced, *plan.restored, *plan.dropped, *plan.relaxed)}
+        dropped = {column.name for column in plan.dropped}
+        return self._around_indexes(table, _using(plan.existing, touched), statements, dropped)
 
-    def drop_column(self, table: Table, column: Column) -> Statements:
-        """Remove a column that the schema no longer has, and what was made for it."""
-        gone = [f"DROP TABLE IF EXISTS {self.lookup(table, column)}"] if has_lookup(column.type) else []
-        return [*self._clear(table, column), *gone]
+    def _around_indexes(
+        self, table: Table, indexes: Sequence[ExistingIndex], statements: Statements, dropped: Set[str]
+    ) -> Statements:
+        """Drop indexes first and create them again afterwards, but for those of a dropped column."""
+        live = full_name(self, table)
+        drops = [f"DROP INDEX {identifier(each.name)} ON {live}" for each in indexes]
+        return [*drops, *statements, *(each.definition for each in indexes if not each.columns & dropped)]
 
-    def _clear(self, table: Table, column: Column) -> Statements:
-        """Remove a column as it stands."""
-        drop = f"ALTER TABLE {self.of(table)} DROP COLUMN {self.identifier(column.name)}"
-        return [*self._drop_default(table, column.name), *self._unbind(table, column.name), drop]
-
-    def _unbind(self, table: Table, name: str) -> Statements:
-        """Take away what binds a column to its lookup table."""
-        existing = self.found.columns.get(name)
-        if existing is None or existing.reference is None:
-            return []
-        return [f"ALTER TABLE {self.of(table)} DROP CONSTRAINT {self.identifier(existing.reference)}"]
-
-    def keep_column(self, table: Table, column: Column) -> Statements:
-        """Let a column that the schema no longer has stay, nullable."""
-        return self._modify(table, replace(column, required=False)) if column.required else []
-
-    def rebuild(self, before: Table, after: Table) -> Statements:
-        """Empty a table and alter it, keyless, into anything: it stays what views, grants and indexes refer to."""
-        place, change, live = f"ALTER TABLE {self.of(after)}", difference(before, after), self.of(after)
+    def rebuild(self, before: Table, after: Table, existing: ExistingTable) -> Statements:
+        """Empty a table and alter it, without its key, into anything: views and grants still refer to it."""
+        alter, change, live = self._alter(after), difference(before, after), full_name(self, after)
         old_key = {column.name for column in before.key}
         remade = [*change.added, *(new for _, new in change.altered)]
+        # A text that joins the key gets the binary collation.
         remade += [each for each in after.key if each.name not in old_key and each not in remade]
-        cleared = [column for column in remade if column.name in self.found.columns]
-        names = {column.name for column in cleared}
-        if self.found.columns.keys() <= names:  # a table has to have a column at any time
-            return super().rebuild(before, after)
+        cleared = {each.name: existing.columns[each.name] for each in remade if each.name in existing.columns}
+        if existing.columns.keys() <= cleared.keys():  # a table cannot be without any column
+            return [f"DROP TABLE IF EXISTS {live}", *self.create_table(after)]
+        kept = [each for name, each in existing.columns.items() if name not in cleared]
         orphans = [old for old, new in change.altered if has_lookup(old.type) and not has_lookup(new.type)]
-        unbound = replace(self, found=Found())
+        relaxed = [replace(column, required=False) for column in change.dropped if column.required]
         statements = [
             f"TRUNCATE TABLE {live}",
-            *([f"{place} DROP CONSTRAINT {self.identifier(self.found.key)}"] if self.found.key else []),
-            *(sql for name in self.found.columns if name not in names for sql in self._unbind(after, name)),
-            *(sql for column in cleared for sql in self._clear(after, column)),
-            *(f"DROP TABLE IF EXISTS {self.lookup(after, column)}" for column in orphans),
-            *(self.create_lookup(after, column) for column in remade if has_lookup(column.type)),
-            *(f"{place} ADD {self.definition(after, column)}" for column in remade),
-            *(sql for column in change.dropped for sql in unbound.keep_column(after, column)),
+            *self._drop_constraint(after, existing.key_name),
+            *(sql for each in kept for sql in self._unbind(after, each)),
+            *(sql for each in cleared.values() for sql in self._clear(after, each)),
+            *(f"DROP TABLE IF EXISTS {self.lookups.name(after, column)}" for column in orphans),
+            *self._create_lookups(after, remade),
+            *(f"{alter} ADD {self._definition(after, column)}" for column in remade),
+            *(sql for column in relaxed for sql in self._modify(after, column)),
         ]
-        return self._without(after, [each for each in self.found.indexes if each.columns & names], statements, set())
+        return self._around_indexes(after, _using(existing, cleared.keys()), statements, set())
+
+    def copy_indexes(self, table: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
+        """The user's indexes stay."""
+        return []
+
+    # Rows
+
+    def key_values(self, table: Table) -> str:
+        """Write the columns of the key so that texts are distinguished to the last space."""
+        return ", ".join(_key_value(column, identifier(column.name)) for column in table.key)
+
+    def same_staged(self, table: Table, live: str, staged: str) -> str:
+        """Return a condition: a row and a staged one, whose enums are texts, have the same key."""
+        return " AND ".join(self._same(table, column, live, staged) for column in table.key)
+
+    def _same(self, table: Table, column: Column, live: str, staged: str) -> str:
+        one, other = (f"{alias}.{identifier(column.name)}" for alias in (live, staged))
+        if column.type.kind in LOOKUPS:
+            return f"{one} = {self.lookups.number(table, column, other)}"
+        return f"{_key_value(column, one)} = {_key_value(column, other)}"
+
+    def newest(self, select: str, into: str, table: Table) -> str:  # noqa: ARG002
+        """Create a temporary table of a SELECT."""
+        return f"SELECT * INTO {into} FROM ({select}) AS newest"
 
 
-def _numbered(numbers: list[int]) -> str:
-    return f'"id" IN ({", ".join(map(str, numbers)) or "NULL"})'
+def create_staging(table: Table, name: str) -> str:
+    """Create the staging table of a table."""
+    types = [(identifier(each.name), staged_type(each.type, key=each in table.key)) for each in table.columns]
+    columns = ", ".join(f"{column} {type_} NULL" for column, type_ in types)
+    return f"CREATE TABLE {name} ({_TIME} datetime2 NULL, {_ACTION} nvarchar(8) NULL, {columns})"
 
 
-def _exactly(value: str, length: str = "4000") -> str:
-    """Return a text so that it equals none but itself: SQL Server takes no notice of blanks at the end."""
-    return f"CAST({value} AS nvarchar({length})) COLLATE {_BINARY} + N'|'"
+def _nullable(column: Column) -> str:
+    return "NOT NULL" if column.required else "NULL"
 
 
-def _whole(column: Column, value: str) -> str:
-    return _exactly(value) if column.type.kind is TypeKind.TEXT else value
+def _key_name(table: Table) -> str:
+    return identifier(f"pk_{table.namespace}_{table.name}")
 
 
-def _known(lookup: str) -> str:
-    return f'CAST({lookup}."value" AS nvarchar(256)) COLLATE {_BINARY}'
+def _using(existing: ExistingTable, names: Set[str]) -> list[ExistingIndex]:
+    """Return the indexes that use one of these columns."""
+    return [each for each in existing.indexes if each.columns & names]
 
 
-def _alters(before: ColumnType, after: ColumnType) -> bool:
-    """Whether a column's values, as they are kept, become those of another type."""
+def _key_value(column: Column, value: str) -> str:
+    return exact_text(value) if column.type.kind is TypeKind.TEXT else value
+
+
+def _converts(before: ColumnType, after: ColumnType) -> bool:
     if not widens(before, after):
         return False
-    if before.kind is after.kind or {before.kind, after.kind} <= JSON_KINDS or {before.kind, after.kind} <= LOOKUPS:
+    kinds = {before.kind, after.kind}
+    if len(kinds) == 1 or kinds <= JSON_KINDS or kinds <= LOOKUPS:
         return True
     if after.kind is TypeKind.TEXT:
         return before.kind in _AS_TEXT
-    return (before.kind in NUMBERS and after.kind in NUMBERS) or after.kind is TypeKind.IP
+    return kinds <= NUMBERS or after.kind is TypeKind.IP

@@ -1,7 +1,7 @@
-"""PURE: what the driver or SQL Server says when it refuses, as one of our errors.
+"""PURE: turns errors of the driver and of SQL Server into ours.
 
-The driver gives no numbers, but classes, a phrase of its own for each SQLSTATE, and the server's words, which are in
-English since our sessions ask for it. These quote values, which are nobody's business in a log.
+The driver gives no error numbers, only classes, a phrase of its own for each SQLSTATE, and the server's words, which
+are English since our sessions ask for it. Words that quote values of rows are removed: they do not belong in a log.
 """
 
 import re
@@ -20,7 +20,7 @@ from dapkit.errors import (
 __all__ = ["UNLOADABLE", "translated", "unconnected", "words_of"]
 
 UNLOADABLE = "Failed to load the driver"
-"""How the driver says that a library of the system is missing."""
+"""The driver's words when a library of the system is missing."""
 
 _ORIGIN = re.compile(r"^(?:\[[^\]]*\])+\s*")
 _SECRETS = (
@@ -36,7 +36,7 @@ _UNREACHABLE = frozenset(
         "Connection operation failed",
     }
 )  # fmt: skip
-_REFUSED = re.compile(r"Login failed|Cannot open database|certificate", re.IGNORECASE)
+_REJECTED = re.compile(r"Login failed|Cannot open database|certificate", re.IGNORECASE)
 _KINDS: tuple[tuple[re.Pattern[str], type[TargetError]], ...] = (
     (
         re.compile(
@@ -45,7 +45,7 @@ _KINDS: tuple[tuple[re.Pattern[str], type[TargetError]], ...] = (
         ),
         TargetBusyError,
     ),
-    (re.compile(r"There is already an object named"), ConcurrentUpdateError),  # it was not there a moment ago
+    (re.compile(r"There is already an object named"), ConcurrentUpdateError),  # it did not exist a moment ago
     (
         re.compile(
             r"Cannot insert the value NULL|would be truncated|Arithmetic overflow|Conversion failed|out-of-range value"
@@ -59,21 +59,24 @@ _KINDS: tuple[tuple[re.Pattern[str], type[TargetError]], ...] = (
     ),
     (re.compile(r"is full|insufficient disk space|reached its size quota", re.IGNORECASE), TargetDiskFullError),
 )
-"""Our error by the server's words."""
+"""Our error by the server's message."""
 
 _HINTS = (
-    (re.compile(r"read-only", re.IGNORECASE), "This database only reads; name the primary one."),
+    (re.compile(r"read-only", re.IGNORECASE), "This database is read-only: connect to the primary one."),
     (
         re.compile(r"duplicate key", re.IGNORECASE),
-        "SQL Server takes keys for equal that differ in blanks at their end, or, where another program made the"
-        " table, in case.",
+        "SQL Server treats keys as equal that differ only in spaces at their end or, in a table that another program"
+        " created, only in case.",
     ),
-    (re.compile(r"is dependent on column"), "Drop what depends on the column, and make it again afterwards."),
+    (
+        re.compile(r"is dependent on column"),
+        "Drop what depends on the column, run the command again, and create it again.",
+    ),
 )
 
 
 def words_of(error: BaseException) -> str:
-    """Return what an error says, without its origin and without values."""
+    """Return the message of an error, without its origin and without values."""
     words = _ORIGIN.sub("", str(getattr(error, "ddbc_error", "") or error).strip())
     for secret in _SECRETS:
         words = secret.sub("", words)
@@ -90,20 +93,20 @@ def translated(error: BaseException) -> TargetError:
         return TargetUnreachableError(message)
     if phrase == "Serialization failure":
         return TargetBusyError(message)
-    usual = BadValueError if type(error).__name__ == "DataError" else TargetError
-    kind = next((kind for pattern, kind in _KINDS if pattern.search(words)), usual)
+    default = BadValueError if type(error).__name__ == "DataError" else TargetError
+    kind = next((kind for pattern, kind in _KINDS if pattern.search(words)), default)
     return kind(message, hint=next((hint for pattern, hint in _HINTS if pattern.search(words)), ""))
 
 
 def unconnected(error: BaseException, name: str, secret: str) -> TargetError:
-    """Return our error for a connection that did not come about.
+    """Return our error for a connection that failed.
 
     Args:
         error: the driver's.
         name: the database's address.
-        secret: the password, which the words may repeat; empty for none.
+        secret: the password, which the message may repeat; empty for none.
     """
     words = words_of(error)
     shown = words.replace(secret, "…") if secret else words
-    kind = TargetRejectedError if _REFUSED.search(words) else TargetUnreachableError
+    kind = TargetRejectedError if _REJECTED.search(words) else TargetUnreachableError
     return kind(f"{name} cannot be reached: {shown}")

@@ -1,8 +1,8 @@
-"""PURE: the lines of TSV objects as the values that the driver copies, and the values that SQL Server cannot hold.
+"""PURE: turns lines of TSV files into the values that the driver copies, and repairs what SQL Server cannot store.
 
-It has no infinity and no NaN, its years have four digits, and a database whose collation is not of UTF-8 has texts of
-its code page alone. Blanks at the end of an enum's value make no difference to it. JSON is a text to it, which is
-written as the official client writes it; what cannot be said in a code page is said in escapes there.
+It stores no infinity and no NaN, years have four digits, and a database whose collation is not UTF-8 stores only texts
+of its code page. Spaces at the end of an enum's value make no difference to it. JSON is a text, written as the official
+client writes it; characters that the code page lacks are escaped there.
 """
 
 import json
@@ -18,18 +18,19 @@ from typing import Any
 from dapkit.decode.tsv import META_ACTION, META_TS, Header, decode_field, split_fields
 from dapkit.errors import BadValueError, IntegrityError
 from dapkit.model import Column, ColumnType, Table, TypeKind
-from dapkit.targets.mssql.table_ddl import LOOKUPS
-from dapkit.targets.sql.value_repairs import Repairs
+from dapkit.targets.mssql.column_types import LOOKUPS, TEXTS
+from dapkit.targets.sql.introspection import ExistingTable
+from dapkit.targets.sql.value_repairs import ValueRepairs
 
-__all__ = ["UTF8", "Lines", "codec_of"]
+__all__ = ["UTF8", "RowConverter", "codec_of", "text_codecs"]
 
 UTF8 = 65001
-"""The code page of collations that hold every text."""
+"""The code page of collations that can store every text."""
 
 _CODECS = {936: "gbk", **{page: f"cp{page}" for page in (437, 850, 874, 932, 949, 950, *range(1250, 1259))}}
 _BITS = {TypeKind.INT16: 15, TypeKind.INT32: 31, TypeKind.INT64: 63}
 _LARGEST_REAL = 3.4028235677973366e38
-"""The least number that rounds to more than a `real` can hold."""
+"""The smallest number that is rounded to more than a `real` can store."""
 
 _LONGEST_ENUM = 256
 """The most bytes of an enum's value."""
@@ -43,12 +44,32 @@ _EXACT = Context(prec=60)
 
 
 def codec_of(page: int | None) -> str | None:
-    """Return the codec of a collation's code page; None where every text can be held."""
+    """Return the codec of a collation's code page; None where every text can be stored."""
     return None if page == UTF8 else _CODECS.get(page or 0, "ascii")
 
 
-class _OddError(Exception):
-    """A value cannot be held; what stands for it, and whether anything may."""
+def text_codecs(table: Table, existing: ExistingTable, usual: int | None, exact: int | None) -> dict[str, str]:
+    """Return the codec of each text column that cannot store every text.
+
+    Args:
+        table: the table as it will be.
+        existing: the table as it exists, whose columns may have collations of their own.
+        usual: the code page of the database's collation.
+        exact: the code page of texts that identify rows.
+    """
+    pages: dict[str, int | None] = {}
+    for column in table.columns:
+        there = existing.columns.get(column.name)
+        if column.type.kind in LOOKUPS:
+            pages[column.name] = exact
+        elif column.type.kind in TEXTS:
+            created = exact if column in table.key else usual
+            pages[column.name] = created if there is None or there.code_page is None else there.code_page
+    return {name: codec for name, page in pages.items() if (codec := codec_of(page)) is not None}
+
+
+class _RepairNeededError(Exception):
+    """A value cannot be stored: what is stored instead, and whether anything may be."""
 
     def __init__(self, instead: Any, *, repairable: bool = True) -> None:
         super().__init__()
@@ -58,33 +79,33 @@ class _OddError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """A column, its place in a line (None if the files do not have it), and how its text is converted."""
+    """A column, its place in a line (None if the files lack it), and how its text is converted."""
 
     column: Column
     place: int | None
     convert: Callable[[str], Any]
 
 
-class Lines:
-    """Makes rows of the lines of files with one header: time, action, then the table's columns.
+class RowConverter:
+    """Turns lines of files with one header into rows: time, action, then the table's columns.
 
     Args:
         table: the table.
         header: of the files.
-        pages: the codec of each column of text whose collation does not hold every text.
-        repairs: takes down what is repaired.
+        codecs: see `text_codecs`.
+        repairs: where repaired values are noted.
     """
 
-    def __init__(self, table: Table, header: Header, pages: Mapping[str, str], repairs: Repairs) -> None:
+    def __init__(self, table: Table, header: Header, codecs: Mapping[str, str], repairs: ValueRepairs) -> None:
         self._table = table
         self._width = len(header.names)
         self._repairs = repairs
         self._time = header.names.index(META_TS)
         self._action = header.names.index(META_ACTION) if META_ACTION in header.names else None
-        resources = {name: place for place, name in enumerate(header.columns) if name is not None}
+        places = {name: place for place, name in enumerate(header.columns) if name is not None}
         self._fields = [
             _Field(
-                column, resources.get(column.name), _conversion(column, pages.get(column.name), key=column in table.key)
+                column, places.get(column.name), _conversion(column, codecs.get(column.name), key=column in table.key)
             )
             for column in table.columns
         ]
@@ -93,8 +114,8 @@ class Lines:
         """Yield rows.
 
         Raises:
-            IntegrityError: a line is none.
-            BadValueError: a value is not of its type, or cannot be held, and may not or cannot be repaired.
+            IntegrityError: a line is malformed.
+            BadValueError: a value is not of its type, or cannot be stored, and may not or cannot be repaired.
         """
         for block in blocks:
             for line in block.removesuffix(b"\n").split(b"\n"):
@@ -102,30 +123,32 @@ class Lines:
 
     def _row(self, line: list[bytes]) -> tuple[Any, ...]:
         if len(line) != self._width:
-            message = f"A file holds a line of {len(line)} fields where there should be {self._width}"
+            message = f"A downloaded file has a line of {len(line)} fields instead of {self._width}"
             raise IntegrityError(message, table=self._table.name)
         action = None if self._action is None else decode_field(line[self._action])
-        row: list[Any] = [self._age(decode_field(line[self._time]) or ""), action]
+        row: list[Any] = [self._row_time(decode_field(line[self._time]) or ""), action]
         for each in self._fields:
             text = None if each.place is None else decode_field(line[each.place])
             row.append(None if text is None else self._value(each, text, line))
         return tuple(row)
 
-    def _age(self, text: str) -> datetime:
+    def _row_time(self, text: str) -> datetime:
         try:
             return _moment(text)
-        except (ValueError, _OddError) as error:
-            raise IntegrityError(f"A file holds a row of no time ({META_TS})", table=self._table.name) from error
+        except (ValueError, _RepairNeededError) as error:
+            raise IntegrityError(
+                f"A downloaded file has a row without a time ({META_TS})", table=self._table.name
+            ) from error
 
     def _value(self, field: _Field, text: str, line: list[bytes]) -> Any:
         try:
             return field.convert(text)
-        except _OddError as odd:
-            repairable = odd.repairable and not (odd.instead is None and field.column.required)
+        except _RepairNeededError as repair:
+            repairable = repair.repairable and not (repair.instead is None and field.column.required)
             self._repairs.note(field.column.name, self._key(line), text, repairable=repairable)
-            return odd.instead
+            return repair.instead
         except (ValueError, KeyError, InvalidOperation) as error:
-            message = f"A value of column {field.column.name} is not of its type"
+            message = f"Column {field.column.name} has a value of another type"
             raise BadValueError(message, table=self._table.name) from error
 
     def _key(self, line: list[bytes]) -> dict[str, str | None]:
@@ -166,7 +189,7 @@ def _decimal(type_: ColumnType) -> Callable[[str], Decimal]:
     def convert(text: str) -> Decimal:
         value = Decimal(text)
         if not value.is_finite():
-            raise _OddError(None)
+            raise _RepairNeededError(None)
         exact = value.quantize(step, context=_EXACT)
         if exact != value or value.copy_abs() >= bound:
             raise ValueError(text)
@@ -181,7 +204,7 @@ def _coded(codec: str, *, repairable: bool) -> Callable[[str], str]:
             try:
                 text.encode(codec)
             except UnicodeEncodeError:
-                raise _OddError(text.encode(codec, "replace").decode(codec), repairable=repairable) from None
+                raise _RepairNeededError(text.encode(codec, "replace").decode(codec), repairable=repairable) from None
         return text
 
     return convert
@@ -193,9 +216,9 @@ def _enum(codec: str | None) -> Callable[[str], str]:
     def convert(text: str) -> str:
         value = text.rstrip(" ")
         if len(value.encode()) > _LONGEST_ENUM:
-            raise _OddError(None, repairable=False)
+            raise _RepairNeededError(None, repairable=False)
         if coded(value) != text:
-            raise _OddError(value)
+            raise _RepairNeededError(value)
         return text
 
     return convert
@@ -205,7 +228,7 @@ def _json(text: str) -> str:
     compact = json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False)
     try:
         compact.encode()
-    except UnicodeEncodeError:  # half of a pair of surrogates, which no text may hold
+    except UnicodeEncodeError:  # an unpaired surrogate, which no text may have
         return _ascii_json(text)
     return compact
 
@@ -217,7 +240,7 @@ def _ascii_json(text: str) -> str:
 def _float(text: str, *, largest: float = math.inf) -> float:
     value = float(text)
     if not math.isfinite(value) or abs(value) >= largest:
-        raise _OddError(None)
+        raise _RepairNeededError(None)
     return value
 
 
@@ -227,14 +250,14 @@ def _real(text: str) -> float:
 
 def _moment(text: str) -> datetime:
     if _far(text):
-        raise _OddError(_ENDS[TypeKind.DATETIME][text[0] == "+"])
+        raise _RepairNeededError(_ENDS[TypeKind.DATETIME][text[0] == "+"])
     moment = datetime.fromisoformat(text.removesuffix("Z"))
     return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _day(text: str) -> date:
     if _far(text):
-        raise _OddError(_ENDS[TypeKind.DATE][text[0] == "+"])
+        raise _RepairNeededError(_ENDS[TypeKind.DATE][text[0] == "+"])
     return date.fromisoformat(text)
 
 

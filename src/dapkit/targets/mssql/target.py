@@ -1,38 +1,22 @@
-"""SQL Server and Azure SQL as a target: `mssql://user:password@host:port/database`."""
+"""SQL Server and Azure SQL as a target (experimental): `mssql://user:password@host:port/database`."""
 
-from typing import Self
+from functools import partial
 
-from dapkit.targets.mssql.address import Address, address_of
-from dapkit.targets.mssql.connection import connect
-from dapkit.targets.mssql.session import MsSqlSession
+from dapkit.targets.mssql.driver import CAPABILITIES, connect
+from dapkit.targets.mssql.url import address_of
+from dapkit.targets.sql.target import ServerTarget
 
-__all__ = ["MsSqlTarget"]
+__all__ = ["target_of"]
+
+_WARNING = (
+    "Support for SQL Server is experimental: it has never been run against a real server. Try it on a copy of your"
+    " database first, check the result with dap reconcile, and report how it went."
+)
 
 
-class MsSqlTarget:
-    """A database of SQL Server."""
-
-    max_connections = 4
-    empty_substitute = None
-    notice = (
-        "SQL Server is supported, but was never run by us against a real server: try it on a copy of your database"
-        " first, let dap reconcile compare, and tell us how it went."
+def target_of(url: str) -> ServerTarget:
+    """Return the target that a connection string names, as the official client writes it."""
+    address = address_of(url)
+    return ServerTarget(
+        name=address.name, capabilities=CAPABILITIES, connect=partial(connect, address), warning=_WARNING
     )
-
-    def __init__(self, address: Address) -> None:
-        self._address = address
-        self.name = address.name
-
-    @classmethod
-    def of(cls, url: str) -> Self:
-        """Return the target that a connection string names."""
-        return cls(address_of(url))
-
-    def open(self) -> MsSqlSession:
-        """Connect."""
-        wire = connect(self._address)
-        try:
-            return MsSqlSession(wire)
-        except BaseException:
-            wire.close()
-            raise

@@ -9,21 +9,25 @@ from pymysql.connections import Connection, MySQLResult
 
 from dapkit.targets.sql.keepalive import watch
 
-__all__ = ["Loaded", "Wire"]
+__all__ = ["LoadResult", "LocalInfileConnection"]
 
 _PACKET = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """What LOAD DATA did: rows that are there, and how many warnings came with them."""
+class LoadResult:
+    """What LOAD DATA did: how many rows it inserted, and how many warnings it gave."""
 
     rows: int
     warnings: int
 
 
-class Wire(Connection):
-    """A connection of PyMySQL."""
+class LocalInfileConnection(Connection):
+    """A connection of PyMySQL.
+
+    PyMySQL answers LOAD DATA LOCAL only with a file that it opens itself; to send bytes instead, the two methods in
+    which it does that are replaced. There is no other way to do it.
+    """
 
     _upload: Iterator[bytes] | None = None
     _sock: socket.socket
@@ -31,13 +35,13 @@ class Wire(Connection):
     _write_timeout: float | None
 
     def connect(self, sock: Any = None) -> None:
-        """Connect. Only until then is a server given up because it is silent; a merge may be silent for hours."""
+        """Connect. Only until then a silent server is given up; a merge may take hours without sending a byte."""
         self._read_timeout = self._write_timeout = self.connect_timeout
         super().connect(sock)
         self._read_timeout = self._write_timeout = None
         watch(self._sock)
 
-    def load(self, statement: str, pieces: Iterable[bytes]) -> Loaded:
+    def load(self, statement: str, pieces: Iterable[bytes]) -> LoadResult:
         """Run LOAD DATA LOCAL with these bytes.
 
         Raises:
@@ -50,7 +54,7 @@ class Wire(Connection):
         finally:
             self._upload = None
         result: Any = self._result
-        return Loaded(rows, result.warning_count)
+        return LoadResult(rows, result.warning_count)
 
     def _read_query_result(self, unbuffered: bool = False) -> Any:
         if self._upload is None:
@@ -66,18 +70,18 @@ class Wire(Connection):
 class _Sending(MySQLResult):
     """The result of LOAD DATA LOCAL, which the server answers by asking for a file."""
 
-    def __init__(self, connection: Wire, pieces: Iterator[bytes]) -> None:
+    def __init__(self, connection: LocalInfileConnection, pieces: Iterator[bytes]) -> None:
         super().__init__(connection)
         self._pieces = pieces
 
     def _read_load_local_packet(self, first_packet: object) -> None:  # noqa: ARG002, we know what to send
-        wire: Any = self.connection
+        connection: Any = self.connection
         try:
             for piece in self._pieces:
                 for start in range(0, len(piece), _PACKET):
-                    wire.write_packet(piece[start : start + _PACKET])
+                    connection.write_packet(piece[start : start + _PACKET])
         finally:
-            if wire.open:
-                wire.write_packet(b"")  # the end; without it the server would wait
-                answer = wire._read_packet()  # noqa: SLF001
+            if connection.open:
+                connection.write_packet(b"")  # the end; without it the server would wait
+                answer = connection._read_packet()  # noqa: SLF001
         self._read_ok_packet(answer)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What MySQL says when it refuses, as one of our errors."""
+"""Turns the errors of MySQL and MariaDB into ours."""
 
 import re
 import ssl
@@ -19,7 +19,7 @@ from dapkit.errors import (
 )
 from dapkit.targets.sql.connection_string import TLS_HINT
 
-__all__ = ["BROKEN_LINES", "DUPLICATE", "LOCAL_FORBIDDEN", "code_of", "translated", "unconnected", "verdict"]
+__all__ = ["BROKEN_LINES", "DUPLICATE", "LOCAL_FORBIDDEN", "code_of", "error_of", "translated", "unconnected"]
 
 DUPLICATE = 1062
 LOCAL_FORBIDDEN = frozenset({1148, 3948, 4166})
@@ -39,13 +39,13 @@ _KINDS: tuple[tuple[frozenset[int], type[TargetError]], ...] = (
     (_FULL, TargetDiskFullError),
 )
 _NO_SPACE = re.compile(r"(errno|errcode|error):? 28\b", re.IGNORECASE)
-"""How the system's word for a full disk stands in the server's, whatever its number."""
+"""How the server writes the system's error for a full disk, whatever its own number."""
 
 _VALUES = frozenset({1048, 1263, 1264, 1265, 1292, 1300, 1364, 1366, 1367, 1406, 1411, 1416, 1525, 3140, 3819, 4025})
 _HINTS = {
-    1290: "This server only reads; name the primary one.",
-    1836: "This server only reads; name the primary one.",
-    1118: "The table's columns are more than a row of this server can hold.",
+    1290: "This server is read-only: connect to the primary server.",
+    1836: "This server is read-only: connect to the primary server.",
+    1118: "The table has more columns than a row of this server can hold.",
     1059: "A name is longer than this server allows.",
 }
 
@@ -56,22 +56,22 @@ def code_of(error: pymysql.Error) -> int:
 
 
 @contextmanager
-def translated(table: str | None = None) -> Iterator[None]:
+def translated(product: str, table: str | None = None) -> Iterator[None]:
     """Turn errors of the driver into ours."""
     try:
         yield
-    except pymysql.InterfaceError as error:  # the driver's word for a connection that was lost before
-        raise TargetUnreachableError("The connection to MySQL is lost", table=table) from error
+    except pymysql.InterfaceError as error:  # the driver's error for a connection that was lost before
+        raise TargetUnreachableError(f"The connection to {product} is lost", table=table) from error
     except pymysql.Error as error:
         words = str(error.args[1]) if len(error.args) > 1 else str(error)
-        raise verdict(code_of(error), words, table) from error
+        raise error_of(product, code_of(error), words, table) from error
 
 
-def verdict(code: int, words: str, table: str | None = None) -> TargetError | IntegrityError:
-    """Return our error for a number and the words that come with it."""
-    message = f"MySQL says: {words.strip().partition(chr(10))[0]}"
+def error_of(product: str, code: int, words: str, table: str | None = None) -> TargetError | IntegrityError:
+    """Return our error for a server's number and words."""
+    message = f"{product} says: {words.strip().partition(chr(10))[0]}"
     if code in BROKEN_LINES:
-        return IntegrityError(f"A file holds a line that is none: {words}", table=table)
+        return IntegrityError(f"A downloaded file has a malformed line: {words}", table=table)
     if code in _VALUES:
         return BadValueError(message, table=table)
     kind = TargetDiskFullError if _NO_SPACE.search(words) else TargetError
@@ -80,10 +80,10 @@ def verdict(code: int, words: str, table: str | None = None) -> TargetError | In
 
 
 def unconnected(error: Exception, name: str, secret: str) -> TargetError:
-    """Return our error for a connection that did not come about.
+    """Return our error for a connection that failed.
 
     Args:
-        error: the driver's, the system's, or that of a library which a way to log in needs.
+        error: the driver's, the system's, or that of a library that an authentication method needs.
         name: the database's address.
         secret: the password, which the words may repeat; empty for none.
     """

@@ -1,115 +1,98 @@
-"""PURE: a table as it stands in the server's catalogue, which DDL that commits by itself may have left half altered.
-
-Whatever a broken run got done is done: a column that is as the new schema wants it needs nothing, whatever the books
-say of the schema before.
-"""
+"""What exists in a database of MySQL or MariaDB."""
 
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from dapkit.model import Column, Table, TypeKind
-from dapkit.targets.mysql.dialect import TEXT_OF_UUID, MySqlDialect, alters, open_enums
-from dapkit.targets.sql.dialect import Statements
+from dapkit.model import Table
+from dapkit.targets.mysql.dialect import MySqlDialect
+from dapkit.targets.sql.dialect import full_name, identifier
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, RelationKind
 
-__all__ = ["Existing", "Found", "evolve", "own_indexes"]
+__all__ = ["MySqlCatalog", "own_indexes"]
 
-_WIDTH = re.compile(r"^(tinyint|smallint|int|bigint)\(\d+\)")
-_CHARSET = re.compile(r" character set [a-z0-9_]+ collate [a-z0-9_]+$", re.IGNORECASE)
-_INDEX = re.compile(r'^ +((?:UNIQUE |FULLTEXT |SPATIAL )?KEY (?!"fk_).*?),?$', re.MULTILINE)
-"""A line of SHOW CREATE TABLE; the indexes under our foreign keys come with these."""
+_INDEX = re.compile(r'^ +((?:UNIQUE |FULLTEXT |SPATIAL )?KEY (?!"fk_)("(?:[^"]|"")*").*?),?$', re.MULTILINE)
+"""A line of SHOW CREATE TABLE. The indexes of foreign keys are created with these."""
 
-
-@dataclass(frozen=True, slots=True)
-class Existing:
-    """A column that a table has: its type as the catalogue tells it."""
-
-    name: str
-    type: str
-    required: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What the catalogue says of a table.
-
-    Attributes:
-        columns: all that it has, the user's own included.
-        key: the columns of its primary key.
-        references: the names of its foreign keys.
-    """
-
-    columns: Sequence[Existing]
-    key: Sequence[str]
-    references: Collection[str] = ()
+_WHERE = "WHERE table_schema = database() AND table_name = %s"
+_KIND = f"SELECT table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') FROM information_schema.tables {_WHERE}"
+_COLUMNS = f"""
+SELECT column_name, column_type, is_nullable, collation_name FROM information_schema.columns {_WHERE}
+ORDER BY ordinal_position
+"""
+_KEY = f"""
+SELECT column_name FROM information_schema.key_column_usage {_WHERE} AND constraint_name = 'PRIMARY'
+ORDER BY ordinal_position
+"""
+_REFERENCES = f"""
+SELECT constraint_name FROM information_schema.table_constraints {_WHERE} AND constraint_type = 'FOREIGN KEY'
+"""
+_LOOKUPS = f"""
+SELECT DISTINCT referenced_table_name FROM information_schema.key_column_usage {_WHERE}
+AND referenced_table_schema = database() AND referenced_table_name IS NOT NULL
+"""
+_SIZE = f"SELECT data_length + index_length FROM information_schema.tables {_WHERE}"
 
 
-def evolve(dialect: MySqlDialect, before: Table, after: Table, found: Found, *, drop_columns: bool) -> Statements:
-    """Alter a table, as it stands, into a later version of its schema.
+class MySqlCatalog:
+    """The catalogue of a database of MySQL or MariaDB."""
 
-    Raises:
-        SchemaChangeNotSupportedError: that cannot be done while it has rows.
-    """
-    there = {column.name: column for column in found.columns}
-    stands = {column.name: _as_found(column, there[column.name]) for column in before.columns if column.name in there}
-    first: Statements = []
-    if TEXT_OF_UUID in there:  # a conversion that broke off begins anew
-        first.append(f"ALTER TABLE {dialect.of(after)} DROP COLUMN {dialect.identifier(TEXT_OF_UUID)}")
-    for column in after.columns:
-        if column.name not in there:
-            continue
-        existing, old = there[column.name], stands.get(column.name)
-        if _as_wanted(dialect, after, column, existing, old, found):
-            comment = column.comment if old is None else old.comment
-            stands[column.name] = replace(column, required=existing.required, comment=comment)
-            if old is None and column.required and not existing.required and column.default is not None:
-                first += dialect.fill_nulls(after, column)
-                stands[column.name] = column
-        elif old is None:  # it was kept, with another type
-            bound = dialect.reference(after, column) in found.references
-            type_ = replace(column.type, kind=TypeKind.OPEN_ENUM if bound else TypeKind.TEXT)
-            first += dialect.drop_column(after, replace(column, type=type_))
-    statements = dialect.alter(_table(before, stands, found), after, drop_columns=drop_columns)
-    unbound = [
-        dialect.refer(after, column)
-        for column in open_enums(after)
-        if column.name in stands and dialect.reference(after, column) not in found.references
-    ]
-    return [*first, *statements, *unbound]
+    def __init__(self, query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]], dialect: MySqlDialect) -> None:
+        self._query = query
+        self._dialect = dialect
 
+    def kind(self, namespace: str, table: str) -> RelationKind | None:
+        """Return what a name stands for."""
+        rows = self._query(_KIND, (self._dialect.bare(namespace, table),))
+        if not rows:
+            return None
+        return RelationKind.TABLE if rows[0][0] else RelationKind.OTHER
 
-def _as_found(column: Column, existing: Existing) -> Column:
-    return replace(column, required=existing.required)
+    def existing(self, namespace: str, table: str) -> ExistingTable:
+        """Return a table as it exists."""
+        bare = self._dialect.bare(namespace, table)
+        columns = self._query(_COLUMNS, (bare,))
+        if not columns:
+            return ExistingTable()
+        references = {each[0] for each in self._query(_REFERENCES, (bare,))}
+        found = [
+            ExistingColumn(
+                name=name,
+                type=type_.decode() if isinstance(type_, bytes) else type_,
+                required=nullable == "NO",
+                reference=reference if (reference := f"fk_{bare}_{name}") in references else None,
+                collation=collation,
+            )
+            for name, type_, nullable, collation in columns
+        ]
+        definition = self._query(f"SHOW CREATE TABLE {identifier(bare)}", ())[0][1]
+        return ExistingTable(
+            columns={column.name: column for column in found},
+            key=tuple(each[0] for each in self._query(_KEY, (bare,))),
+            indexes=tuple(own_indexes(definition)),
+        )
 
+    def layout(self, table: Table) -> Layout:
+        """Return the columns and unique keys of a table."""
+        name = full_name(self._dialect, table)
+        columns = self._query(f"SHOW FULL COLUMNS FROM {name}", ())
+        keys = self._query(f"SHOW INDEX FROM {name} WHERE non_unique = 0", ())
+        return {(field, type_, null, default, extra) for field, type_, _, null, _, default, extra, *_ in columns} | {
+            (f"key {key[2]}", *key[3:5]) for key in keys
+        }
 
-def _as_wanted(
-    dialect: MySqlDialect, table: Table, column: Column, existing: Existing, old: Column | None, found: Found
-) -> bool:
-    """Whether a column that is there has the type that the schema wants, and means the same by it."""
-    wanted = _plain(dialect.type_of(table, column))
-    if wanted != _plain(existing.type):
-        return False
-    alike = old is not None and wanted == _plain(dialect.type(old.type, key=column in table.key))
-    if old is not None and alike and not alters(old.type, column.type):
-        return False
-    bound = dialect.reference(table, column) in found.references
-    return column.type.kind is TypeKind.OPEN_ENUM or not bound
+    def size(self, namespace: str, table: str) -> int | None:
+        """Return the bytes of a table with its indexes."""
+        rows = self._query(_SIZE, (self._dialect.bare(namespace, table),))
+        return int(rows[0][0]) if rows and rows[0][0] is not None else None
 
-
-def _plain(type_: str) -> str:
-    """Return a type without what the catalogues of different servers write differently."""
-    plain = _WIDTH.sub(r"\1", _CHARSET.sub("", type_).strip())
-    if plain.lower().startswith("enum"):
-        return "enum" + plain[4:].replace(" ", "").replace("\\\\", "\\")
-    plain = plain.lower()
-    return {"integer": "int", "json": "longtext"}.get(plain, plain)
+    def dependants(self, namespace: str, table: str) -> list[str]:
+        """Return the statements that drop the lookup tables of a table."""
+        bare = self._dialect.bare(namespace, table)
+        lookups = [name for (name,) in self._query(_LOOKUPS, (bare,)) if name.startswith(f"{bare}__")]
+        return [f"DROP TABLE IF EXISTS {identifier(lookup)}" for lookup in lookups]
 
 
-def _table(before: Table, stands: dict[str, Column], found: Found) -> Table:
-    key = tuple(stands[name] for name in found.key if name in stands)
-    return replace(before, key=key, value=tuple(each for name, each in stands.items() if name not in found.key))
-
-
-def own_indexes(definition: str) -> list[str]:
-    """Return the indexes that SHOW CREATE TABLE tells of, those of keys left aside, as ALTER TABLE adds them."""
-    return _INDEX.findall(definition)
+def own_indexes(definition: str) -> list[ExistingIndex]:
+    """Return the user's indexes as ALTER TABLE adds them, from what SHOW CREATE TABLE says."""
+    return [ExistingIndex(name=name, definition=index) for index, name in _INDEX.findall(definition)]

@@ -1,11 +1,8 @@
-"""PURE: the books as the official client makes them, with its words, and our own tables beside them."""
+"""PURE: the state tables as the official client creates them, with its comments, and our own tables next to them."""
 
 from collections.abc import Mapping
 
-__all__ = ["BEGUN", "TABLES"]
-
-BEGUN = "dapkit_begun"
-"""Our own table of the tables that are being made: what stands there, empty, is ours."""
+__all__ = ["TABLES"]
 
 _SYNC = """
     id bigint NOT NULL AUTO_INCREMENT,
@@ -50,15 +47,15 @@ _BEGUN = """
 """
 
 
-def _told(columns: str, comment: str) -> str:
+def _definition(columns: str, comment: str) -> str:
     return f"({' '.join(columns.split())}) COMMENT = '{comment}'"
 
 
 TABLES: Mapping[str, str] = {
-    "table_sync": _told(_SYNC, "Table for storing meta-information about tables managed by the client library."),
-    "database_version": _told(_VERSION, "Table for storing meta-information about the database schema version."),
-    "dapkit_origin": _told(_ORIGIN, "Whether this database holds the data of a sandbox."),
-    "dapkit_history": _told(_HISTORY, "What dapkit did to each table."),
-    BEGUN: _told(_BEGUN, "Tables that dapkit is making."),
+    "table_sync": _definition(_SYNC, "Table for storing meta-information about tables managed by the client library."),
+    "database_version": _definition(_VERSION, "Table for storing meta-information about the database schema version."),
+    "dapkit_origin": _definition(_ORIGIN, "Whether this database holds the data of a sandbox."),
+    "dapkit_history": _definition(_HISTORY, "What dapkit did to each table."),
+    "dapkit_begun": _definition(_BEGUN, "Tables that dapkit is making."),
 }
-"""The definition of each table of the books, by its name without prefix."""
+"""The definition of each state table, by its name without prefix."""

@@ -1,80 +1,69 @@
 """MySQL and MariaDB as a target: `mysql://user:password@host:port/database`, or `mariadb://…`, which means the same."""
 
 import ssl
-from typing import Self
+from functools import partial
 
 import pymysql
 
-from dapkit.targets.mysql.address import Address, address_of
-from dapkit.targets.mysql.connection import Wire
+from dapkit.targets.mysql.connection import LocalInfileConnection
+from dapkit.targets.mysql.driver import CAPABILITIES, MySqlDriver
 from dapkit.targets.mysql.errors import unconnected
-from dapkit.targets.mysql.session import MySqlSession
+from dapkit.targets.mysql.url import MySqlAddress, address_of
 from dapkit.targets.sql.connection_string import Ssl
 from dapkit.targets.sql.keepalive import CONNECTING
+from dapkit.targets.sql.target import ServerTarget
 
-__all__ = ["MySqlTarget"]
+__all__ = ["target_of"]
 
 _ATTEMPTS = {Ssl.DISABLE: (False,), Ssl.ALLOW: (False, True), Ssl.PREFER: (True, False)}
-"""Whether a connection is protected, in the order in which that is tried; all others are."""
+"""Whether a connection is encrypted, in the order of attempts; for all other words it is."""
 
 
-class MySqlTarget:
-    """A database of MySQL or MariaDB."""
-
-    max_connections = 8
-    empty_substitute = None
-    notice = None
-
-    def __init__(self, address: Address) -> None:
-        self._address = address
-        self.name = address.name
-
-    @classmethod
-    def of(cls, url: str) -> Self:
-        """Return the target that a connection string names."""
-        return cls(address_of(url))
-
-    def open(self) -> MySqlSession:
-        """Connect."""
-        attempts = _ATTEMPTS.get(self._address.ssl, (True,))
-        for protected in attempts:
-            try:
-                wire = self._connect(protected=protected)
-            except (pymysql.Error, RuntimeError, OSError) as error:  # RuntimeError: a way to log in needs a library
-                failure = error
-            else:
-                return _session(wire)
-        raise unconnected(failure, self.name, self._address.password) from None
-
-    def _connect(self, *, protected: bool) -> Wire:
-        address = self._address
-        return Wire(
-            host=address.host,
-            port=address.port,
-            user=address.user,
-            password=address.password,
-            database=address.database,
-            unix_socket=address.unix_socket,
-            charset="utf8mb4",
-            autocommit=True,
-            local_infile=True,
-            connect_timeout=CONNECTING,
-            ssl=_context(address) if protected else None,
-            ssl_disabled=not protected,
-        )
+def target_of(url: str) -> ServerTarget:
+    """Return the target that a connection string names."""
+    address = address_of(url)
+    return ServerTarget(name=address.name, capabilities=CAPABILITIES, connect=partial(_connect, address))
 
 
-def _session(wire: Wire) -> MySqlSession:
-    """Return a session over a connection, which is given up if none can be set up."""
+def _connect(address: MySqlAddress) -> MySqlDriver:
+    """Connect with as much protection as the address allows and the server offers."""
+    for protected in _ATTEMPTS.get(address.ssl, (True,)):
+        try:
+            connection = _open(address, protected=protected)
+        except (pymysql.Error, RuntimeError, OSError) as error:  # RuntimeError: authentication needs a library
+            failure = error
+        else:
+            return _driver(connection)
+    raise unconnected(failure, address.name, address.password) from None
+
+
+def _open(address: MySqlAddress, *, protected: bool) -> LocalInfileConnection:
+    return LocalInfileConnection(
+        host=address.host,
+        port=address.port,
+        user=address.user,
+        password=address.password,
+        database=address.database,
+        unix_socket=address.unix_socket,
+        charset="utf8mb4",
+        autocommit=True,
+        local_infile=True,
+        connect_timeout=CONNECTING,
+        ssl=_context(address) if protected else None,
+        ssl_disabled=not protected,
+    )
+
+
+def _driver(connection: LocalInfileConnection) -> MySqlDriver:
     try:
-        return MySqlSession(wire)
+        return MySqlDriver(connection)
     except BaseException:
-        wire.close()
+        connection.close()
         raise
 
 
-def _context(address: Address) -> ssl.SSLContext:
-    """Return how the connection is protected, and whether the server has to prove who it is."""
+def _context(address: MySqlAddress) -> ssl.SSLContext:
+    """Return how the connection is encrypted, and whether the server has to prove its identity."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = address.ssl is Ssl.VERIFY_FULL
     if address.ssl not in (Ssl.VERIFY_CA, Ssl.VERIFY_FULL):

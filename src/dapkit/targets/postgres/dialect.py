@@ -1,18 +1,34 @@
-"""PURE: PostgreSQL's SQL. Types, names and books are those of the official client, down to the comments."""
+"""PURE: PostgreSQL's SQL. Types, names and state tables are those of the official client, down to the comments."""
 
 import json
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import difference
 from dapkit.targets.base import Sample
-from dapkit.targets.postgres import state_tables as sync_states
-from dapkit.targets.sql.dialect import BUCKETS, JSON_KINDS, MARKER_LENGTH, STATE_SCHEMA, Dialect, Statements, threshold
+from dapkit.targets.postgres.state_tables import create_statement
+from dapkit.targets.sql.dialect import (
+    BUCKETS,
+    JSON_KINDS,
+    MARKER_LENGTH,
+    STATE_SCHEMA,
+    DialectFacts,
+    SchemaPlan,
+    Statements,
+    default_text,
+    full_name,
+    identifier,
+    listed,
+    same_key,
+    state_table,
+    text_literal,
+    threshold,
+)
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
 
-__all__ = ["PostgresDialect"]
+__all__ = ["PostgresDialect", "enum_types"]
 
 _TYPES = {
     TypeKind.INT16: "smallint",
@@ -49,18 +65,45 @@ _FORMATTED = {
 """What the server's catalogue calls types that go by a shorter name here."""
 
 
-class PostgresDialect(Dialect):
+class PostgresDialect:
     """PostgreSQL's SQL."""
 
-    placeholder = "%s"
-    locking = " FOR UPDATE"
-    scratch = "pg_temp"  # takes no right to make schemas, and several sessions at once
+    # Scratch tables are temporary: that takes no right to create schemas, and several sessions can have one each.
+    facts = DialectFacts(product="PostgreSQL", placeholder="%s", lock_clause=" FOR UPDATE", scratch="pg_temp")
+    lookups = None
+    """The numbers of open enums are looked up while their texts are copied into the staging table."""
+    replacement = None
 
-    # The books
+    @property
+    def comparison(self) -> "_Comparison":
+        """How tables are compared."""
+        return _Comparison(self)
 
-    def create_state_tables(self) -> Statements:
-        """Make the books, laid out as the official client's, and our own tables, one process at a time."""
-        return [sync_states.made(self.identifier(STATE_SCHEMA))]
+    # Names
+
+    def literal(self, text: str) -> str:
+        """Write a text."""
+        return text_literal(text)
+
+    def name(self, namespace: str, table: str) -> str:
+        """Write the full name of a table."""
+        return f"{identifier(namespace)}.{identifier(table)}"
+
+    def temporary(self, name: str) -> str:
+        """Write the name of a temporary table."""
+        return f"pg_temp.{identifier(name)}"
+
+    def drop_temporary(self, name: str) -> str:
+        """Drop a temporary table."""
+        return f"DROP TABLE IF EXISTS {name}"
+
+    def limited(self, select: str, rows: int) -> str:
+        """Return a SELECT that ends after so many rows."""
+        return f"{select} LIMIT {rows}"
+
+    def row_after(self, select: str, rows: int) -> str:
+        """Return a SELECT of the one row that follows so many others."""
+        return f"{select} LIMIT 1 OFFSET {rows}"
 
     # Types
 
@@ -91,46 +134,77 @@ class PostgresDialect(Dialect):
         """Return the full name of the enum type or the lookup table of a column."""
         return self.name(table.namespace, f"{table.name}__{column}")
 
-    def default(self, column: Column) -> str:
-        """Return the DEFAULT of a column, with a space before it; the number of an open enum's value is not known."""
-        return "" if column.type.kind is TypeKind.OPEN_ENUM else super().default(column)
-
-    def default_value(self, column: Column) -> str:
-        """Return the value of a column that has a default; times are in UTC without saying so."""
+    def _default(self, column: Column) -> str:
+        """Return the DEFAULT of a column with a space before it; the number of an open enum's value is not known."""
+        if column.default is None or column.type.kind is TypeKind.OPEN_ENUM:
+            return ""
         if column.type.kind is not TypeKind.DATETIME:
-            return super().default_value(column)
-        moment = datetime.fromisoformat(json.loads(column.default or ""))
+            return f" DEFAULT {default_text(self, column)}"
+        moment = datetime.fromisoformat(json.loads(column.default))
         utc = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-        return self.literal(utc.isoformat(" "))
+        return f" DEFAULT {self.literal(utc.isoformat(' '))}"
+
+    def _definition(self, table: Table, column: Column) -> str:
+        required = " NOT NULL" if column.required else ""
+        return f"{identifier(column.name)} {self.type_of(table, column)}{self._default(column)}{required}"
 
     # Tables
 
+    def create_state_tables(self) -> Statements:
+        """Create the state tables where they are missing, one process at a time."""
+        return [create_statement(identifier(STATE_SCHEMA))]
+
+    def insert_version(self, version: int) -> Statements:
+        """Record the version of the state tables."""
+        return [f"INSERT INTO {state_table(self, 'database_version')} (version) VALUES ({version})"]
+
     def create_namespace(self, namespace: str) -> Statements:
-        """Make the place of a namespace where it is missing, without a right that is needed only then."""
-        if namespace == self.scratch:
+        """Create a schema only if it is missing: the right to create one is needed only then."""
+        if namespace == self.facts.scratch:
             return []
-        name = self.identifier(namespace)
+        name = identifier(namespace)
         missing = f"to_regnamespace({self.literal(name)}) IS NULL"
         return [f"DO $$BEGIN IF {missing} THEN CREATE SCHEMA {name}; END IF; END$$"]
 
+    def clear_leftovers(self, table: Table) -> Statements:
+        """Remove or repair what the official `dropdb` leaves: enum types, lookup tables without unique keys."""
+        types = [
+            f"DROP TYPE IF EXISTS {self.dependant(table, name)}"
+            for column in table.columns
+            for name in enum_types(column.name, column.type)
+        ]
+        return types + [self._key_again(table, each) for each in table.columns if each.type.kind is TypeKind.OPEN_ENUM]
+
+    def _key_again(self, table: Table, column: Column) -> str:
+        name, key = self.dependant(table, column.name), identifier(f"uq_{table.name}__{column.name}")
+        found = f"SELECT FROM pg_class WHERE oid = to_regclass({self.literal(name)}) AND NOT EXISTS (SELECT"
+        keyless = f"{found} FROM pg_constraint WHERE conrelid = pg_class.oid AND contype = 'u')"
+        add = f"ALTER TABLE {name} ADD CONSTRAINT {key} UNIQUE (value)"
+        return f"DO $$BEGIN IF EXISTS ({keyless}) THEN {add}; END IF; END$$"
+
     def create_table(self, table: Table) -> Statements:
-        """Make a table with its enum types, lookup tables and comments; columns with a default come last."""
+        """Create a table with its enum types, lookup tables and comments; columns with a default come last."""
         ordered = sorted(table.columns, key=lambda column: column.default is not None)
-        columns = ", ".join(self.definition(table, column) for column in ordered)
+        columns = ", ".join(self._definition(table, column) for column in ordered)
         document = table.schema.document
         title = document.get("title") or document.get("description")
-        comments = [f"COMMENT ON TABLE {self.of(table)} IS {self.literal(title)}"] if isinstance(title, str) else []
-        comments += [self.comment(table, column) for column in table.columns if column.comment]
-        dependants = [statement for column in table.columns for statement in self.create_dependant(table, column)]
-        return [*dependants, f"CREATE TABLE {self.of(table)} ({columns})", *comments]
+        comments = (
+            [f"COMMENT ON TABLE {full_name(self, table)} IS {self.literal(title)}"] if isinstance(title, str) else []
+        )
+        comments += [self._comment(table, column) for column in table.columns if column.comment]
+        dependants = [statement for column in table.columns for statement in self._create_dependant(table, column)]
+        return [*dependants, f"CREATE TABLE {full_name(self, table)} ({columns})", *comments]
 
-    def comment(self, table: Table, column: Column) -> str:
-        """Say what a column is."""
+    def create_scratch(self, table: Table) -> Statements:
+        """Create a temporary table."""
+        return self.create_table(table)
+
+    def _comment(self, table: Table, column: Column) -> str:
         text = "NULL" if column.comment is None else self.literal(column.comment)
-        return f"COMMENT ON COLUMN {self.of(table)}.{self.identifier(column.name)} IS {text}"
+        return f"COMMENT ON COLUMN {full_name(self, table)}.{identifier(column.name)} IS {text}"
 
-    def create_dependant(self, table: Table, column: Column) -> Statements:
-        """Make the enum type or the lookup table of a column that needs one, with its values."""
+    def _create_dependant(self, table: Table, column: Column) -> Statements:
+        """Create the enum type or the lookup table of a column that needs one, with its values."""
         if column.type.kind is not TypeKind.OPEN_ENUM:
             return [
                 f"CREATE TYPE {self.dependant(table, name)} AS ENUM ({', '.join(map(self.literal, values))})"
@@ -140,82 +214,65 @@ class PostgresDialect(Dialect):
         definition = (
             f"CREATE TABLE IF NOT EXISTS {name} (id integer NOT NULL GENERATED BY DEFAULT AS IDENTITY,"
             f" value varchar(64) NOT NULL,"
-            f" CONSTRAINT {self.identifier('pk_' + bare)} PRIMARY KEY (id),"
-            f" CONSTRAINT {self.identifier('uq_' + bare)} UNIQUE (value))"
+            f" CONSTRAINT {identifier('pk_' + bare)} PRIMARY KEY (id),"
+            f" CONSTRAINT {identifier('uq_' + bare)} UNIQUE (value))"
         )
-        return [definition, *self.add_values(table, column, column.type.values)]
+        return [definition, *self._add_values(table, column, column.type.values)]
 
-    def take_over(self, table: Table) -> Statements:
-        """Make use or an end of what the official `dropdb` leaves: enum types, lookup tables without unique keys."""
-        types = [
-            f"DROP TYPE IF EXISTS {self.dependant(table, name)}"
-            for column in table.columns
-            for name in enum_types(column.name, column.type)
-        ]
-        return types + [self._key_again(table, each) for each in table.columns if each.type.kind is TypeKind.OPEN_ENUM]
-
-    def _key_again(self, table: Table, column: Column) -> str:
-        name, key = self.dependant(table, column.name), self.identifier(f"uq_{table.name}__{column.name}")
-        found = f"SELECT FROM pg_class WHERE oid = to_regclass({self.literal(name)}) AND NOT EXISTS (SELECT"
-        keyless = f"{found} FROM pg_constraint WHERE conrelid = pg_class.oid AND contype = 'u')"
-        add = f"ALTER TABLE {name} ADD CONSTRAINT {key} UNIQUE (value)"
-        return f"DO $$BEGIN IF EXISTS ({keyless}) THEN {add}; END IF; END$$"
-
-    def add_values(self, table: Table, column: Column, values: Iterable[str]) -> Statements:
+    def _add_values(self, table: Table, column: Column, values: Iterable[str]) -> Statements:
         """Add values to a lookup table."""
         rows = ", ".join(f"({self.literal(value)})" for value in values)
         name = self.dependant(table, column.name)
         return [f"INSERT INTO {name} (value) VALUES {rows} ON CONFLICT (value) DO NOTHING"] if rows else []
 
-    def refer(self, table: Table, column: Column) -> Statements:
-        """Bind a column of numbers to its lookup table."""
+    def _refer(self, table: Table, column: Column) -> Statements:
+        """Bind a column of numbers to its lookup table by a foreign key."""
         if column.type.kind is not TypeKind.OPEN_ENUM:
             return []
         name = self._reference(table, column)
         return [
-            f"ALTER TABLE {self.of(table)} ADD CONSTRAINT {name} FOREIGN KEY ({self.identifier(column.name)})"
+            f"ALTER TABLE {full_name(self, table)} ADD CONSTRAINT {name} FOREIGN KEY ({identifier(column.name)})"
             f" REFERENCES {self.dependant(table, column.name)} (id)"
         ]
 
     def _reference(self, table: Table, column: Column) -> str:
-        return self.identifier(f"fk_{table.name}_{column.name}")
+        return identifier(f"fk_{table.name}_{column.name}")
 
     def _reference_names(self, table: Table) -> list[str]:
         return [self._reference(table, column) for column in table.columns if column.type.kind is TypeKind.OPEN_ENUM]
 
-    def key_name(self, table: Table) -> str:
-        """Return the name of a table's key."""
-        return self.identifier(f"pk_{table.name}")
+    def _key_name(self, table: Table) -> str:
+        return identifier(f"pk_{table.name}")
 
     def add_key(self, table: Table) -> Statements:
         """Add the primary key and the references to lookup tables to a table that is filled."""
-        key = f"ADD CONSTRAINT {self.key_name(table)} PRIMARY KEY ({self.listed(table.key)})"
-        references = [statement for column in table.columns for statement in self.refer(table, column)]
-        return [f"ALTER TABLE {self.of(table)} {key}", *references]
+        key = f"ADD CONSTRAINT {self._key_name(table)} PRIMARY KEY ({listed(table.key)})"
+        references = [statement for column in table.columns for statement in self._refer(table, column)]
+        return [f"ALTER TABLE {full_name(self, table)} {key}", *references]
 
-    def comparable(self, table: Table, column: Column, value: str) -> str:
-        """Return a value by which rows of two tables may be compared, whose enums are not of one type or number."""
-        if column.type.kind is TypeKind.OPEN_ENUM:
-            return (
-                f"(SELECT lookup.value FROM {self.dependant(table, column.name)} AS lookup WHERE lookup.id = {value})"
-            )
-        if self.type_of(table, column).startswith('"'):
-            return f"{value}::text" + ("[]" if column.type.kind is TypeKind.ARRAY else "")
-        return value
+    # Changes
 
-    def is_loose(self, table: Table, column: Column) -> bool:  # noqa: ARG002, JSON is compared as what it is
-        """Return that no column keeps JSON as text."""
-        return False
+    def converts(self, table: Table, before: Column, after: Column) -> bool:
+        """Whether the values of a column can be kept when its type changes."""
+        old, new = self.type_of(table, before), self.type_of(table, after)
+        numbered = TypeKind.OPEN_ENUM in (before.type.kind, after.type.kind)
+        if old == new and (before.type.kind is after.type.kind or not numbered):
+            known = enum_types(after.name, after.type).get(after.name, ())
+            return set(enum_types(before.name, before.type).get(before.name, ())) <= set(known)
+        return _fits(before.type, old, after.type, new)
 
-    def sampled(self, keys: Sequence[str], sample: Sample) -> str:
-        """Return a condition that picks rows by a hash of their keys."""
-        text = f"concat_ws('|', {', '.join([self.literal(sample.seed), *keys])})"
-        return f"(hashtextextended({text}, 0) & {2**63 - 1}) % {BUCKETS} < {threshold(sample)}"
+    def matches(self, table: Table, column: Column, existing: ExistingColumn) -> bool:
+        """Whether an existing column has the type that the schema wants, with the same values if it is an enum."""
+        type_ = self.type_of(table, column)
+        if existing.values:
+            wanted = enum_types(column.name, column.type).get(column.name)
+            is_array = type_.endswith("[]") == existing.type.endswith("[]")
+            return type_.startswith('"') and wanted == existing.values and is_array
+        name = re.match(r"[a-z]+", type_)
+        return name is not None and _FORMATTED.get(name[0], name[0]) + type_[name.end() :] == existing.type
 
-    # Later versions
-
-    def grow(self, before: Table, after: Table) -> Statements:
-        """Add the new values of enums, which no transaction may use that adds them."""
+    def commit_first(self, before: Table, after: Table) -> Statements:
+        """Add the new values of enums: no transaction may use them that adds them."""
         types = [
             (enum_types(old.name, old.type), enum_types(new.name, new.type))
             for old, new in difference(before, after).altered
@@ -228,117 +285,166 @@ class PostgresDialect(Dialect):
             if value not in old[name]
         ]
 
-    def alter(self, before: Table, after: Table, *, drop_columns: bool) -> Statements:
-        """Alter a table into a later version of its schema, comments too; enums have grown by then."""
-        known = {column.name: column.comment for column in before.columns}
-        comments = [self.comment(after, column) for column in after.columns if column.comment != known.get(column.name)]
-        return [*super().alter(before, after, drop_columns=drop_columns), *comments]
-
-    def add_column(self, table: Table, column: Column) -> Statements:
-        """Add a column that is not there yet."""
-        return [*self._add_column(table, column), *self.refer(table, column)]
+    def add_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Add a column with its enum type or lookup table."""
+        return [*self._add_column(plan.table, column), *self._refer(plan.table, column)]
 
     def _add_column(self, table: Table, column: Column) -> Statements:
-        definition = f"ALTER TABLE {self.of(table)} ADD COLUMN {self.definition(table, column)}"
-        return [*self.create_dependant(table, column), definition]
+        definition = f"ALTER TABLE {full_name(self, table)} ADD COLUMN {self._definition(table, column)}"
+        return [*self._create_dependant(table, column), definition]
 
-    def clear(self, table: Table, column: Column) -> Statements:
-        """Make place for a column by removing one of its name that is of another type, and what was made for it."""
+    def clear_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Remove an existing column of another type, and what was created for it."""
+        return self._clear(plan.table, column)
+
+    def _clear(self, table: Table, column: Column) -> Statements:
         names = [column.name, *enum_types(column.name, column.type)]
         return [
-            f"ALTER TABLE {self.of(table)} DROP COLUMN IF EXISTS {self.identifier(column.name)}",
+            f"ALTER TABLE {full_name(self, table)} DROP COLUMN IF EXISTS {identifier(column.name)}",
             f"DROP TABLE IF EXISTS {self.dependant(table, column.name)}",
             *(f"DROP TYPE IF EXISTS {self.dependant(table, name)}" for name in dict.fromkeys(names)),
         ]
 
-    def kept_type(self, type_: str, labels: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-        """Return the type of a column that stands, as the server's catalogue names it, to be compared."""
-        return ("enum" + "[]" * type_.endswith("[]"), tuple(labels)) if labels else (type_, ())
+    def restore_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
+        """Use a kept column as it is."""
+        return []
 
-    def kept_type_of(self, table: Table, column: Column) -> tuple[str, tuple[str, ...]]:
-        """Return the type of a column as `kept_type` does, if there was one of it."""
-        type_ = self.type_of(table, column)
-        if type_.startswith('"'):
-            return self.kept_type(type_, enum_types(column.name, column.type)[column.name])
-        name = re.match(r"[a-z]+", type_)
-        assert name is not None
-        return (_FORMATTED.get(name[0], name[0]) + type_[name.end() :], ())
+    def alter_column(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:
+        """Give a column its new type, or let it be NULL."""
+        table, name = plan.table, identifier(after.name)
+        alter = f"ALTER TABLE {full_name(self, table)} ALTER COLUMN {name}"
+        statements = [f"{alter} DROP NOT NULL"] if before.required and not after.required else []
+        old, new = self.type_of(table, before), self.type_of(table, after)
+        open_enums = [each.type.kind is TypeKind.OPEN_ENUM for each in (before, after)]
+        if all(open_enums):
+            added = [value for value in after.type.values if value not in before.type.values]
+            return [*statements, *self._add_values(table, after, added)]
+        if old == new and not any(open_enums):
+            return statements
+        change = f"{alter} SET DATA TYPE {new} USING {name}::{new}"
+        return [*statements, change, *self._drop_dependant(table, before)]
 
-    def drop_column(self, table: Table, column: Column) -> Statements:
-        """Remove a column that the schema no longer has, and what was made for it."""
-        return [*super().drop_column(table, column), *self.drop_dependant(table, column)]
+    def drop_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Remove a column, and what was created for it."""
+        drop = f"ALTER TABLE {full_name(self, plan.table)} DROP COLUMN {identifier(column.name)}"
+        return [drop, *self._drop_dependant(plan.table, column)]
 
-    def drop_dependant(self, table: Table, column: Column) -> Statements:
-        """Remove the enum type or lookup table of a column that is gone."""
+    def _drop_dependant(self, table: Table, column: Column) -> Statements:
         if column.type.kind is TypeKind.OPEN_ENUM:
             return [f"DROP TABLE IF EXISTS {self.dependant(table, column.name)}"]
         names = enum_types(column.name, column.type)
         return [f"DROP TYPE IF EXISTS {self.dependant(table, name)}" for name in names]
 
-    def alter_column(self, table: Table, before: Column, after: Column) -> Statements:
-        """Give a column its new type or requiredness."""
-        if after.required and not before.required:
-            raise SchemaChangeNotSupportedError(f"Column {after.name} became required", table=table.name)
-        name = self.identifier(after.name)
-        place = f"ALTER TABLE {self.of(table)} ALTER COLUMN {name}"
-        statements = [f"{place} DROP NOT NULL"] if before.required and not after.required else []
-        old, new = self.type_of(table, before), self.type_of(table, after)
-        numbered = TypeKind.OPEN_ENUM in (before.type.kind, after.type.kind)
-        if old == new and (before.type.kind is after.type.kind or not numbered):
-            kept = enum_types(after.name, after.type)
-            gone = set(enum_types(before.name, before.type).get(before.name, ())) - set(kept.get(after.name, ()))
-            if gone:
-                raise SchemaChangeNotSupportedError(
-                    f"Column {after.name} lost the values {', '.join(gone)}", table=table.name
-                )
-            if after.type.kind is TypeKind.OPEN_ENUM:
-                added = [value for value in after.type.values if value not in before.type.values]
-                return [*statements, *self.add_values(table, after, added)]
-            return statements
-        if not _fits(before.type, old, after.type, new):
-            raise SchemaChangeNotSupportedError(f"Column {after.name} cannot go from {old} to {new}", table=table.name)
-        change = f"{place} SET DATA TYPE {new} USING {name}::{new}"
-        return [*statements, change, *self.drop_dependant(table, before)]
+    def relax_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Let a column be NULL."""
+        return [f"ALTER TABLE {full_name(self, plan.table)} ALTER COLUMN {identifier(column.name)} DROP NOT NULL"]
 
-    def rebuild(self, before: Table, after: Table) -> Statements:
-        """Empty a table and alter it, keyless, into anything: it stays what views, grants and indexes refer to."""
-        place = f"ALTER TABLE {self.of(after)}"
+    def comment_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Give a column its new comment."""
+        return [self._comment(plan.table, column)]
+
+    def arrange(self, plan: SchemaPlan, statements: Statements) -> Statements:  # noqa: ARG002
+        """Nothing has to happen around them but what the driver does with views."""
+        return statements
+
+    def rebuild(self, before: Table, after: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
+        """Empty a table and alter it, without its key, into anything: views, grants and indexes still refer to it."""
+        alter = f"ALTER TABLE {full_name(self, after)}"
         change = difference(before, after)
         statements = [
-            f"TRUNCATE {self.of(after)}",
-            f"{place} DROP CONSTRAINT IF EXISTS {self.key_name(after)}",
+            f"TRUNCATE {full_name(self, after)}",
+            f"{alter} DROP CONSTRAINT IF EXISTS {self._key_name(after)}",
         ]
         references = [name for table in (before, after) for name in self._reference_names(table)]
-        statements += [f"{place} DROP CONSTRAINT IF EXISTS {name}" for name in dict.fromkeys(references)]
+        statements += [f"{alter} DROP CONSTRAINT IF EXISTS {name}" for name in dict.fromkeys(references)]
         for column in change.added:
-            statements += [*self.clear(after, column), *self._add_column(after, column)]
+            statements += [*self._clear(after, column), *self._add_column(after, column)]
         for old, new in change.altered:
             statements += self._remake_column(after, old, new)
         for column in change.dropped:
-            statements.append(f"{place} ALTER COLUMN {self.identifier(column.name)} DROP NOT NULL")
+            statements.append(f"{alter} ALTER COLUMN {identifier(column.name)} DROP NOT NULL")
         known = {column.name: column.comment for column in before.columns}
         return statements + [
-            self.comment(after, column) for column in after.columns if column.comment != known.get(column.name)
+            self._comment(after, column) for column in after.columns if column.comment != known.get(column.name)
         ]
 
     def _remake_column(self, table: Table, before: Column, after: Column) -> Statements:
         """Give a column of an empty table another type."""
-        name = self.identifier(after.name)
-        column = f"ALTER TABLE {self.of(table)} ALTER COLUMN {name}"
+        name = identifier(after.name)
+        column = f"ALTER TABLE {full_name(self, table)} ALTER COLUMN {name}"
         nullable = f"{column} {'SET' if after.required else 'DROP'} NOT NULL"
         types = (enum_types(before.name, before.type), enum_types(after.name, after.type))
         if self.type_of(table, before) == self.type_of(table, after) and types[0] == types[1]:
             return [nullable]
-        default = self.default(after)
+        default = self._default(after)
         return [
             f"{column} DROP DEFAULT",
             f"{column} SET DATA TYPE text USING NULL",
-            *self.drop_dependant(table, before),
-            *self.create_dependant(table, after),
+            *self._drop_dependant(table, before),
+            *self._create_dependant(table, after),
             f"{column} SET DATA TYPE {self.type_of(table, after)} USING NULL",
             *([f"{column} SET{default}"] if default else []),
             nullable,
         ]
+
+    def copy_indexes(self, table: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
+        """The user's indexes stay."""
+        return []
+
+    # Rows
+
+    def key_values(self, table: Table) -> str:
+        """Write the columns of the key."""
+        return listed(table.key)
+
+    def same_staged(self, table: Table, live: str, staged: str) -> str:
+        """Return a condition: a row and a staged one have the same key."""
+        return same_key(table, live, staged)
+
+    def newest(self, select: str, into: str, table: Table) -> str:  # noqa: ARG002
+        """Create a temporary table of a SELECT."""
+        return f"CREATE TEMPORARY TABLE {into} AS {select}"
+
+
+class _Comparison:
+    """How tables are compared whose enums are of different types, and numbered differently."""
+
+    def __init__(self, dialect: PostgresDialect) -> None:
+        self._dialect = dialect
+
+    def differs(self, one: str, other: str) -> str:
+        """Return a condition: two values differ."""
+        return f"{one} IS DISTINCT FROM {other}"
+
+    def comparable(self, table: Table, column: Column, value: str) -> str:
+        """Return an enum as text."""
+        if column.type.kind is TypeKind.OPEN_ENUM:
+            lookup = self._dialect.dependant(table, column.name)
+            return f"(SELECT lookup.value FROM {lookup} AS lookup WHERE lookup.id = {value})"
+        if self._dialect.type_of(table, column).startswith('"'):
+            return f"{value}::text" + ("[]" if column.type.kind is TypeKind.ARRAY else "")
+        return value
+
+    def exact_comparison(self, table: Table, column: Column, value: str) -> str:
+        """Return a value in a form that differs wherever the service's values differ."""
+        return self.comparable(table, column, value)
+
+    def comparable_key(self, table: Table, column: Column, value: str) -> str:
+        """Return a value of the key."""
+        return self.comparable(table, column, value)
+
+    def is_text_json(self, table: Table, column: Column) -> bool:  # noqa: ARG002
+        """No column keeps JSON as text."""
+        return False
+
+    def may_differ(self, one: str, other: str) -> str:
+        """No column keeps JSON as text."""
+        return self.differs(one, other)
+
+    def sampled(self, keys: Sequence[str], sample: Sample) -> str:
+        """Return a condition that picks rows by a hash of their keys."""
+        text = f"concat_ws('|', {', '.join([text_literal(sample.seed), *keys])})"
+        return f"(hashtextextended({text}, 0) & {2**63 - 1}) % {BUCKETS} < {threshold(sample)}"
 
 
 def enum_types(name: str, type_: ColumnType) -> dict[str, tuple[str, ...]]:

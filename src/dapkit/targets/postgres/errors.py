@@ -1,4 +1,4 @@
-"""What PostgreSQL says when it refuses, as one of our errors."""
+"""Turns PostgreSQL's errors into ours."""
 
 import re
 
@@ -16,6 +16,7 @@ from dapkit.errors import (
     TargetUnreachableError,
 )
 from dapkit.targets.sql.connection_string import TLS_HINT
+from dapkit.targets.sql.driver import RepeatedKeysError
 
 __all__ = ["bad_value", "translated", "unconnected"]
 
@@ -30,37 +31,37 @@ _KINDS: dict[str, type[TargetError]] = {
     "40": TargetBusyError,
     "42501": TargetPermissionError,
     "42710": ConcurrentUpdateError,
-    "42P07": ConcurrentUpdateError,  # a table that was not there a moment ago
+    "42P07": ConcurrentUpdateError,  # the table did not exist a moment ago
     "53100": TargetDiskFullError,
     "53300": TargetBusyError,
     "55P03": TargetBusyError,
     "57P": TargetUnreachableError,
 }
-"""Our error by the beginning of the server's five letters."""
+"""Our error by the beginning of the SQLSTATE."""
 
-_ASIDE = "Nothing was changed. Drop what uses it, run the same command again, and make it anew."
-_UNLIKE = "Somebody altered the table. `dap dropdb`, then `dap sync`, loads it anew as it should be."
-_IN_THE_WAY = "Run the same command again. If that says the same, rename or drop what bears this name."
+_ASIDE = "Nothing was changed. Drop what uses it, run the same command again, and create it again."
+_UNLIKE = "Somebody altered the table. `dap dropdb`, then `dap sync`, loads it again as it should be."
+_IN_THE_WAY = "Run the same command again. If the error stays, rename or drop what has this name."
 _HINTS = {
-    "25006": "This server only reads; name the primary one.",
+    "25006": "This server is read-only: connect to the primary server.",
     "0A000": _ASIDE,
     "23503": "A foreign key of your own refers to these rows. Nothing was changed: let it cascade, or drop it.",
     "2BP01": "Drop what depends on it first.",
     "42703": _UNLIKE,
-    "42P01": "Somebody dropped or renamed the table: `dap sync` loads it anew.",
+    "42P01": "Somebody dropped or renamed the table: `dap sync` loads it again.",
     "42710": _IN_THE_WAY,
     "42P07": _IN_THE_WAY,
     "42P10": _UNLIKE,
-    "P0001": "A trigger of your own refuses this. Nothing was changed.",
+    "P0001": "A trigger of your own rejects this. Nothing was changed.",
 }
 _RIGHTS = {
     "must be owner": "Make the user of the connection string its owner: it has to be altered.",
     "temporary tables": "Grant TEMPORARY on the database to the user of the connection string.",
-    "for database": "Grant CREATE on the database to the user of the connection string, or make the schemas for it.",
+    "for database": "Grant CREATE on the database to the user of the connection string, or create the schemas for it.",
     "for schema": "Grant USAGE and CREATE on the schema to the user of the connection string.",
     "for table": "Grant SELECT, INSERT, UPDATE and DELETE on the table to the user of the connection string.",
 }
-"""The right that is missing, by the server's words."""
+"""The missing right, by the server's words."""
 
 _SAID = re.compile(r"\bFATAL: +(?P<words>.*)", re.DOTALL)
 _CROWDED = re.compile(r"too many|remaining connection slots|query_wait_timeout|max_client_conn")
@@ -74,12 +75,12 @@ _OURS = re.compile(
 
 
 def bad_value(error: psycopg.Error) -> bool:
-    """Whether a value is the reason."""
+    """Whether a value is the reason of an error."""
     return (error.sqlstate or "").startswith(_VALUES) and error.sqlstate != _BROKEN_LINE
 
 
 def translated(error: psycopg.Error, table: str | None = None) -> TargetError | IntegrityError:
-    """Return our error for the server's, with its own words and without anything secret."""
+    """Return our error for the server's."""
     state = error.sqlstate or ""
     words = error.diag.message_primary or str(error).strip().partition("\n")[0]
     detail = f" ({error.diag.message_detail})" if state == "2BP01" and error.diag.message_detail else ""
@@ -87,13 +88,15 @@ def translated(error: psycopg.Error, table: str | None = None) -> TargetError | 
     if not state and isinstance(error, psycopg.OperationalError):
         return TargetUnreachableError(message, table=table)
     if state == _BROKEN_LINE:
-        return IntegrityError(f"A file holds a line that is none: {words}", table=table)
+        return IntegrityError(f"A downloaded file has a malformed line: {words}", table=table)
     if bad_value(error):
         where = error.diag.context or ""
         place = f" ({where})" if where.startswith("COPY") else ""
         return BadValueError(message + place, table=table)
     if state == "23505" and (error.diag.constraint_name or "").startswith("pg_"):  # of the server's own catalogue
-        return ConcurrentUpdateError(f"{message}: somebody else makes the same", table=table)
+        return ConcurrentUpdateError(f"{message}: another process creates the same", table=table)
+    if state == "23505":
+        return RepeatedKeysError(message, table=table)
     kind = next((kind for beginning, kind in _KINDS.items() if state.startswith(beginning)), TargetError)
     hint = _HINTS.get(state, "")
     if kind is TargetPermissionError:
@@ -102,13 +105,13 @@ def translated(error: psycopg.Error, table: str | None = None) -> TargetError | 
 
 
 def unconnected(error: psycopg.Error, name: str) -> TargetError:
-    """Return our error for a connection that did not come about; libpq gives words only, and never a password."""
+    """Return our error for a connection that failed; libpq gives only words, and never a password."""
     words = " ".join(str(error).split())
     message = f"{name} cannot be reached: {words}"
     said = _SAID.search(words)
-    if said is None:  # no server spoke, unless it is its certificate that is not trusted
+    if said is None:  # no server answered, unless it is its certificate that is not trusted
         kind = TargetRejectedError if _OURS.search(words) else TargetUnreachableError
         return kind(message, hint=TLS_HINT if _TLS.search(words) else "")
     if _CROWDED.search(said["words"]):
-        return TargetBusyError(f"{name} takes no more connections: {words}")
+        return TargetBusyError(f"{name} accepts no more connections: {words}")
     return (TargetUnreachableError if _PASSING.search(said["words"]) else TargetRejectedError)(message)

@@ -1,14 +1,19 @@
-"""Views that are in the way of an ALTER: set aside and put back as they were, or everything is rolled back."""
+"""Views in the way of an ALTER: dropped, and created again as they were, or everything is rolled back."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from dapkit.errors import IncompatibleLayoutError, TargetError
 from dapkit.model import Table
-from dapkit.targets.sql.session import SqlSession
+from dapkit.targets.postgres.dialect import PostgresDialect
+from dapkit.targets.sql.dialect import full_name
 
-__all__ = ["aside"]
+__all__ = ["views_dropped"]
+
+Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+Execute = Callable[[str], int]
 
 _DEPENDANTS = """
 WITH RECURSIVE dependant AS (
@@ -78,7 +83,7 @@ FROM right_
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """A view and the statements that make it again."""
+    """A view and the statements that create it again."""
 
     name: str
     kind: str
@@ -86,45 +91,56 @@ class _View:
     grants: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    """What is needed of a connection."""
+
+    query: Query
+    execute: Execute
+
+
 @contextmanager
-def aside(session: SqlSession, table: Table) -> Iterator[None]:
-    """Drop the views on a table, and the views on those, and make them again afterwards, within a transaction.
+def views_dropped(query: Query, execute: Execute, dialect: PostgresDialect, table: Table) -> Iterator[None]:
+    """Drop the views on a table, and the views on those, and create them again afterwards, within a transaction.
 
     Raises:
-        IncompatibleLayoutError: one of them cannot be dropped or made again; it is named.
+        IncompatibleLayoutError: one of them cannot be dropped or created again; it is named.
     """
-    views = _views(session, table)
+    connection = _Connection(query, execute)
+    views = _views(connection, full_name(dialect, table))
     for view in reversed(views):
-        _try(session, view, (f"DROP {view.kind} {view.name}",), "set aside")
+        _try(connection, view, (f"DROP {view.kind} {view.name}",), "dropped")
     yield
     for view in views:
-        _try(session, view, view.statements, "restored")
-        unlike = {row[1] for row in session.query(_GRANTS, (view.name, view.name))}
-        _try(session, view, (*sorted(unlike), *view.grants), "restored")
+        _try(connection, view, view.statements, "restored")
+        # A new view has the grants that new objects have by default: all that differ from the old ones are revoked.
+        granted = {row[1] for row in query(_GRANTS, (view.name, view.name))}
+        _try(connection, view, (*sorted(granted), *view.grants), "restored")
 
 
-def _views(session: SqlSession, table: Table) -> list[_View]:
-    """Return the views on a table, those on which others depend first, with every name in full."""
-    path = session.query("SELECT current_setting('search_path')")[0]
-    session.query(_SEARCH, ("pg_catalog",))
-    found = session.query(_DEPENDANTS, (session.dialect.of(table),))
-    views = [_view(session, identifier, name, kind) for identifier, name, kind in found]
-    session.query(_SEARCH, path)
+def _views(connection: _Connection, table: str) -> list[_View]:
+    """Return the views on a table, those on which others depend first."""
+    # With an empty search path the server writes every name in its definitions in full.
+    path = connection.query("SELECT current_setting('search_path')", ())[0]
+    connection.query(_SEARCH, ("pg_catalog",))
+    found = connection.query(_DEPENDANTS, (table,))
+    views = [_view(connection, identifier, name, kind) for identifier, name, kind in found]
+    connection.query(_SEARCH, path)
     return views
 
 
-def _view(session: SqlSession, identifier: int, name: str, kind: str) -> _View:
-    definition = session.query(_DEFINITION, (kind, name, identifier))[0][0]
-    around = [row[0] for row in session.query(_AROUND, (identifier, kind, name))]
-    grants = [row[0] for row in session.query(_GRANTS, (name, name))]
+def _view(connection: _Connection, identifier: int, name: str, kind: str) -> _View:
+    definition = connection.query(_DEFINITION, (kind, name, identifier))[0][0]
+    around = [row[0] for row in connection.query(_AROUND, (identifier, kind, name))]
+    grants = [row[0] for row in connection.query(_GRANTS, (name, name))]
     return _View(name, kind, (definition, *around), tuple(grants))
 
 
-def _try(session: SqlSession, view: _View, statements: tuple[str, ...], what: str) -> None:
+def _try(connection: _Connection, view: _View, statements: tuple[str, ...], what: str) -> None:
     try:
         for statement in statements:
-            session.modify(statement)
+            connection.execute(statement)
     except TargetError as error:
         message = f"The view {view.name}, which is in the way of a change, cannot be {what}: {error.message}"
-        hint = "Nothing was changed. Drop the view, run the same command again, and create the view anew."
+        hint = "Nothing was changed. Drop the view, run the same command again, and create the view again."
         raise IncompatibleLayoutError(message, hint=hint) from error

@@ -1,47 +1,72 @@
-"""Compares a live table with the same table as it should be, over a session that has both."""
+"""Compares a table with the same table as it should be; the database does the work."""
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
 
-from dapkit.errors import ConcurrentUpdateError
-from dapkit.model import Column, Table
+from dapkit.errors import SchemaChangeNotSupportedError
+from dapkit.model import Column, Table, TypeKind
 from dapkit.results import Comparison, ValueDifference
 from dapkit.schema import read_table
-from dapkit.targets.base import ExpectedTable, SyncState
-from dapkit.targets.sql.compare_sql import EXAMPLES, ComparingSql, same_json
+from dapkit.targets.base import ExpectedTable, Sample, concurrent_update
+from dapkit.targets.sql.dialect import NUMBERS, Dialect, full_name, identifier, listed
+from dapkit.targets.sql.driver import Driver
+from dapkit.targets.sql.sync_state import SyncStateStore
 
-if TYPE_CHECKING:
-    from dapkit.targets.sql.session import SqlSession
+__all__ = ["compare_tables", "same_json"]
 
-__all__ = ["compared"]
+EXAMPLES = 5
+"""How many rows of each kind are reported."""
+
+_ACTUAL, _EXPECTED, _LEFT_OUT = "actual_rows", "expected_rows", "keys_not_compared"
+_FAMILIES = (
+    NUMBERS,
+    frozenset({TypeKind.TEXT, TypeKind.ENUM, TypeKind.OPEN_ENUM}),
+)
+"""Kinds whose values can be compared with each other; values of any other kind only with their own."""
 
 
-def compared(session: "SqlSession", truth: ExpectedTable, made: Table, stale: str | None) -> Comparison:
-    """Return how a live table differs from the one that was made anew.
+def compare_tables(
+    driver: Driver, state: SyncStateStore, expected: ExpectedTable, made: Table, keys_not_compared: str | None
+) -> Comparison:
+    """Return how a table differs from what it should hold.
 
     Args:
-        session: within a transaction that has both.
-        truth: what the live table should hold.
-        made: the table that holds it.
-        stale: the temporary table with keys of which nothing can be said, as SQL writes its name.
+        driver: of the database that has both.
+        state: its sync state.
+        expected: what the table should hold.
+        made: the scratch table that holds it.
+        keys_not_compared: the staging table with keys of which nothing can be said, as SQL writes its name.
 
     Raises:
-        ConcurrentUpdateError: somebody else changed the live table meanwhile.
+        ConcurrentUpdateError: another process changed the table meanwhile.
         SchemaChangeNotSupportedError: the two tables have other keys.
     """
-    live = read_table(truth.live.schema)
-    said = replace(made, value=tuple(column for column in made.value if column.name not in truth.incomplete_columns))
-    sql = ComparingSql(dialect=session.dialect, live=live, truth=said, columns_not_compared=stale, sample=truth.sample)
+    actual = read_table(expected.live.schema)
+    complete = tuple(column for column in made.value if column.name not in expected.incomplete_columns)
+    sql = ComparisonSql(
+        dialect=driver.dialect,
+        actual=actual,
+        expected=replace(made, value=complete),
+        keys_not_compared=keys_not_compared,
+        sample=expected.sample,
+    )
     sql.require_keys()
-    missing, extra, repeated = (_counted(session, each) for each in (sql.missing(), sql.extra(), sql.repeated()))
-    met, *sums = session.query(sql.differences())[0]
+    missing, extra, repeated = (_count(driver, each) for each in (sql.missing(), sql.extra(), sql.repeated()))
+    # One pass over both tables counts, for all columns at once, the rows that are written differently; only columns
+    # in which there are some are looked at one by one.
+    compared, *sums = driver.query(sql.differences())[0]
     suspects = [(column, int(number)) for column, number in zip(sql.columns, sums, strict=True) if number]
-    differing = {column.name: _differing(session, sql, column, number) for column, number in suspects}
-    rows = session.query(f"SELECT {session.dialect.count_all} FROM {session.dialect.of(live)}")[0][0]
-    _require_unmoved(session, truth.live)
+    differing = {column.name: _differing(driver, sql, column, number) for column, number in suspects}
+    count = f"SELECT {driver.dialect.facts.count_all} FROM {full_name(driver.dialect, actual)}"
+    rows = driver.query(count)[0][0]
+    now = state.states(expected.live.namespace).get(expected.live.table)
+    if now is None or now.watermark != expected.live.watermark:
+        raise concurrent_update(expected.live.table)
     return Comparison(
         rows=int(rows),
-        compared=int(met),
+        compared=int(compared),
         missing=missing[0],
         extra=extra[0],
         repeated=repeated[0],
@@ -54,31 +79,164 @@ def compared(session: "SqlSession", truth: ExpectedTable, made: Table, stale: st
     )
 
 
-def _counted(session: "SqlSession", sql: str) -> tuple[int, tuple[tuple[Any, ...], ...]]:
+def _count(driver: Driver, sql: str) -> tuple[int, tuple[tuple[Any, ...], ...]]:
     """Return how many rows a statement selects, and some of them."""
-    dialect = session.dialect
-    number = int(session.query(f"SELECT {dialect.count_all} FROM ({sql}) AS found")[0][0])
-    return number, tuple(session.query(dialect.limited(sql, EXAMPLES))) if number else ()
+    dialect = driver.dialect
+    number = int(driver.query(f"SELECT {dialect.facts.count_all} FROM ({sql}) AS found")[0][0])
+    return number, tuple(driver.query(dialect.limited(sql, EXAMPLES))) if number else ()
 
 
-def _differing(
-    session: "SqlSession", sql: ComparingSql, column: Column, number: int
-) -> tuple[int, list[ValueDifference]]:
-    """Return in how many rows a column differs, and some of its values; JSON may be the same in other words."""
+def _differing(driver: Driver, sql: "ComparisonSql", column: Column, number: int) -> tuple[int, list[ValueDifference]]:
+    """Return in how many rows a column differs, and some of its values."""
     examples = sql.examples(column)
-    if session.dialect.is_loose(sql.live, column):
+    if driver.dialect.comparison.is_text_json(sql.actual, column):  # one JSON value can be written in several ways
         rows, number = [], 0
-        for row in session.each(examples):
+        for row in driver.iterate(examples):
             if not same_json(row[-2], row[-1]):
                 number += 1
                 rows += [row] if number <= EXAMPLES else []
     else:
-        rows = session.query(session.dialect.limited(examples, EXAMPLES))
+        rows = driver.query(driver.dialect.limited(examples, EXAMPLES))
     return number, [ValueDifference(key=r[:-2], column=column.name, actual=r[-2], expected=r[-1]) for r in rows]
 
 
-def _require_unmoved(session: "SqlSession", live: SyncState) -> None:
-    """Raise ConcurrentUpdateError when the table's watermark changed during the comparison."""
-    line = session.sync_states(live.namespace).get(live.table)
-    if line is None or line.watermark != live.watermark:
-        raise ConcurrentUpdateError(f"Table {live.table} was changed by somebody else meanwhile", table=live.table)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonSql:
+    """The SQL of one comparison.
+
+    Attributes:
+        dialect: of the database.
+        actual: the table as it is.
+        expected: the table as it should be, under another name, perhaps in another version of its schema.
+        keys_not_compared: the name of a staging table with keys that are not compared.
+        sample: the rows whose values are compared, None for all.
+    """
+
+    dialect: Dialect
+    actual: Table
+    expected: Table
+    keys_not_compared: str | None = None
+    sample: Sample | None = None
+
+    def require_keys(self) -> None:
+        """Raise SchemaChangeNotSupportedError when the two tables have different key columns."""
+        actual, expected = ([(c.name, _family(c)) for c in table.key] for table in (self.actual, self.expected))
+        if actual != expected:
+            raise SchemaChangeNotSupportedError(f"The key of table {self.actual.name} changed", table=self.actual.name)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns, without those of the key, that can be compared."""
+        there = {column.name: _family(column) for column in self.expected.value}
+        return tuple(column for column in self.actual.value if there.get(column.name) == _family(column))
+
+    @property
+    def not_compared(self) -> tuple[str, ...]:
+        """The names of the other columns."""
+        compared = {column.name for column in self.columns}
+        return tuple(column.name for column in self.actual.value if column.name not in compared)
+
+    def missing(self) -> str:
+        """Select the keys that the table lacks."""
+        return self._alone(self.expected, _EXPECTED, self.actual, _ACTUAL)
+
+    def extra(self) -> str:
+        """Select the keys that only the table has."""
+        return self._alone(self.actual, _ACTUAL, self.expected, _EXPECTED)
+
+    def repeated(self) -> str:
+        """Select the keys that the table has more than once."""
+        keys = listed(self.actual.key, f"{_ACTUAL}.")
+        rows = f"{self._from(self.actual, _ACTUAL)}{self._where(self.actual, _ACTUAL)}"
+        return f"SELECT {self._keys(self.actual, _ACTUAL)} FROM {rows} GROUP BY {keys} HAVING count(*) > 1"
+
+    def differences(self) -> str:
+        """Select how many rows are compared, and in how many of them each column is written differently."""
+        columns = [(f"differs_{place}", self._differs(column)) for place, column in enumerate(self.columns)]
+        marks = [f"CASE WHEN {condition} THEN 1 ELSE 0 END AS {name}" for name, condition in columns]
+        sums = [f"sum({name})" for name, _ in columns]
+        return (
+            f"SELECT {', '.join([self.dialect.facts.count_all, *sums])}"
+            f" FROM (SELECT {', '.join(['1 AS met', *marks])} FROM {self._joined()}) AS compared"
+        )
+
+    def examples(self, column: Column) -> str:
+        """Select the keys for which a column is written differently, with its actual and its expected value."""
+        actual, expected = self._value(self.actual, column, _ACTUAL), self._value(self.expected, column, _EXPECTED)
+        conditions = [self._differs(column)]
+        if self.dialect.comparison.is_text_json(self.actual, column):
+            conditions.append(self.dialect.comparison.may_differ(actual, expected))
+        return f"SELECT {self._keys(self.actual, _ACTUAL)}, {actual}, {expected} FROM {self._joined(conditions)}"
+
+    def _alone(self, table: Table, alias: str, other: Table, other_alias: str) -> str:
+        same = self._same_key(table, alias, other, other_alias)
+        absent = f"NOT EXISTS (SELECT 1 FROM {self._from(other, other_alias)} WHERE {same})"
+        return f"SELECT {self._keys(table, alias)} FROM {self._from(table, alias)}{self._where(table, alias, [absent])}"
+
+    def _joined(self, conditions: Iterable[str] = ()) -> str:
+        same = self._same_key(self.actual, _ACTUAL, self.expected, _EXPECTED)
+        joined = f"{self._from(self.actual, _ACTUAL)} JOIN {self._from(self.expected, _EXPECTED)} ON {same}"
+        if self.sample is not None:
+            # A condition on both sides, so that neither is read completely into the join.
+            sides = [[self._value(table, c, alias) for c in table.key] for table, alias in self._sides()]
+            conditions = [*(self.dialect.comparison.sampled(keys, self.sample) for keys in sides), *conditions]
+        return joined + self._where(self.actual, _ACTUAL, conditions)
+
+    def _sides(self) -> tuple[tuple[Table, str], tuple[Table, str]]:
+        return (self.actual, _ACTUAL), (self.expected, _EXPECTED)
+
+    def _where(self, table: Table, alias: str, conditions: Iterable[str] = ()) -> str:
+        all_of = list(conditions)
+        if self.keys_not_compared is not None:
+            same = self._same_key(table, alias, self.expected, _LEFT_OUT)
+            all_of.append(f"NOT EXISTS (SELECT 1 FROM {self.keys_not_compared} AS {_LEFT_OUT} WHERE {same})")
+        return f" WHERE {' AND '.join(all_of)}" if all_of else ""
+
+    def _from(self, table: Table, alias: str) -> str:
+        return f"{full_name(self.dialect, table)} AS {alias}"
+
+    def _keys(self, table: Table, alias: str) -> str:
+        named = ((self._value(table, column, alias), identifier(column.name)) for column in table.key)
+        return ", ".join(f"{value} AS {name}" for value, name in named)
+
+    def _same_key(self, one: Table, alias: str, other: Table, other_alias: str) -> str:
+        return " AND ".join(
+            f"{self._key(one, column, alias)} = {self._key(other, column, other_alias)}" for column in self.actual.key
+        )
+
+    def _key(self, table: Table, column: Column, alias: str) -> str:
+        own = table.column(column.name) or column
+        return self.dialect.comparison.comparable_key(table, own, f"{alias}.{identifier(column.name)}")
+
+    def _differs(self, column: Column) -> str:
+        return self.dialect.comparison.differs(*(self._exact(table, column, alias) for table, alias in self._sides()))
+
+    def _exact(self, table: Table, column: Column, alias: str) -> str:
+        own = table.column(column.name) or column
+        return self.dialect.comparison.exact_comparison(table, own, f"{alias}.{identifier(column.name)}")
+
+    def _value(self, table: Table, column: Column, alias: str) -> str:
+        own = table.column(column.name) or column
+        return self.dialect.comparison.comparable(table, own, f"{alias}.{identifier(column.name)}")
+
+
+def _family(column: Column) -> frozenset[TypeKind]:
+    kind = column.type.kind
+    return next((family for family in _FAMILIES if kind in family), frozenset({kind}))
+
+
+def same_json(one: Any, other: Any) -> bool:
+    """Whether two texts are the same JSON: spaces, the order of fields and the form of numbers do not matter."""
+    return one == other or (one is not None and other is not None and _canonical(one) == _canonical(other))
+
+
+def _canonical(text: str | bytes) -> str:
+    try:
+        return json.dumps(json.loads(text, parse_float=_number), sort_keys=True)
+    except ValueError:
+        return text if isinstance(text, str) else text.decode("utf-8", "replace")
+
+
+def _number(text: str) -> float | int:
+    value = float(text)
+    return int(value) if value.is_integer() else value

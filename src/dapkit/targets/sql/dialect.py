@@ -1,24 +1,44 @@
-"""PURE: the SQL of one database as text, tested without a server.
+"""PURE: the clauses by which the SQL of one database differs from that of others.
 
-What stands here is said once for all databases; a dialect says what is different in its own. Layout and names are
-those of the official client, so that either can go on with what the other made: `instructure_dap` holds the books,
-each namespace has a schema. What is ours beside them (`dapkit_*`) lies in tables of our own.
+A `Dialect` only supplies clauses; the statements that are built from them, and their order, are written once in
+`sync_state`, `merge`, `schema_changes`, `compare` and `loader`. Layout and names are those of the official client, so
+that either client can continue what the other began: `instructure_dap` holds the state tables, each namespace has a
+schema of its own (or a prefix, where there are no schemas). Our own tables (`dapkit_*`) lie next to the state tables.
 """
 
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.model import Column, Table, TypeKind
-from dapkit.schema import SchemaDifference, difference
 from dapkit.targets.base import Sample
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
 
-__all__ = ["BUCKETS", "JSON_KINDS", "MARKER_LENGTH", "NUMBERS", "STATE_SCHEMA", "Dialect", "Statements", "threshold"]
+__all__ = [
+    "BUCKETS",
+    "JSON_KINDS",
+    "MARKER_LENGTH",
+    "NUMBERS",
+    "STATE_SCHEMA",
+    "Dialect",
+    "DialectFacts",
+    "PlainComparison",
+    "SchemaPlan",
+    "Statements",
+    "default_text",
+    "full_name",
+    "identifier",
+    "listed",
+    "lookup_columns",
+    "same_key",
+    "state_table",
+    "text_literal",
+    "threshold",
+]
 
 STATE_SCHEMA = "instructure_dap"
-"""The schema of the books, or the prefix of their names."""
+"""The schema of the state tables, or the prefix of their names."""
 
 BUCKETS = 1_000_000
 """Into how many parts keys fall when rows are sampled."""
@@ -31,332 +51,353 @@ NUMBERS = frozenset(
 )
 
 MARKER_LENGTH = 27
-"""The length of the marker that may stand instead of a text, whatever the text's own bound."""
+"""The length of the marker that the service may send instead of a text, whatever the maximum length of that text."""
 
 Statements = list[str]
 
 
-class Dialect(ABC):
-    """The SQL of one database.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialectFacts:
+    """What is only a word or a yes or no.
 
     Attributes:
-        placeholder: what stands for a value.
-        locking: what follows a SELECT that holds its rows until the transaction ends.
-        count_all: what counts rows.
-        scratch: the namespace of tables that are made to be compared with.
+        product: the name of the database, for messages.
+        placeholder: stands for a value.
+        count_all: counts rows.
+        lock_hint, lock_clause: what follows the table, or the whole SELECT, to lock its rows for the transaction.
+        scratch: the namespace of tables that are only made to be compared with.
+        schemas: whether a namespace is a schema, not a prefix.
+        records_schema: whether the sync state names the schema of a table.
+        time_column, action_column: the `meta` columns of a staging table.
+        fill_hint: what follows the name of a new table that nobody else sees, into which rows are inserted.
+        row_time: what sorts staged rows by their time.
+        text_times: whether times are kept as text.
+        ascii_documents: whether schema documents in the sync state are kept in ASCII.
+        size_is_read: whether a table has to be read to tell its size.
+        joined_deletes: whether rows are deleted by a join with the staged ones, not by a subquery.
     """
 
+    product: str
     placeholder: str = "?"
-    locking: str = ""
     count_all: str = "count(*)"
+    lock_hint: str = ""
+    lock_clause: str = ""
     scratch: str = "dapkit_scratch"
+    schemas: bool = True
+    records_schema: bool = True
+    time_column: str = '"meta.ts"'
+    action_column: str = '"meta.action"'
+    row_time: str = '"meta.ts"'
+    fill_hint: str = ""
+    text_times: bool = False
+    ascii_documents: bool = False
+    size_is_read: bool = False
+    joined_deletes: bool = False
 
-    # Names
 
-    def identifier(self, name: str) -> str:
-        """Return a name as SQL writes it."""
-        return '"' + name.replace('"', '""') + '"'
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaPlan:
+    """What happens to each column of a table.
+
+    Attributes:
+        before: the table as it exists, described by the columns of its schema.
+        table: the table as it will be.
+        existing: the table as the catalogue describes it.
+        added: columns that do not exist.
+        replaced: columns that are new in the schema, whose names are taken by kept columns of another type.
+        restored: columns that are new in the schema, and were kept when they left it.
+        altered: columns, as they were and as they will be, whose type or nullability changes.
+        dropped: columns that left the schema and are to be removed.
+        relaxed: required columns that left the schema and are kept, so that they have to allow NULL.
+        commented: columns whose comment changes.
+    """
+
+    before: Table
+    table: Table
+    existing: ExistingTable
+    added: tuple[Column, ...]
+    replaced: tuple[Column, ...]
+    restored: tuple[Column, ...]
+    altered: tuple[tuple[Column, Column], ...]
+    dropped: tuple[Column, ...]
+    relaxed: tuple[Column, ...]
+    commented: tuple[Column, ...]
+
+
+class NameClauses(Protocol):
+    """How names and literals are written."""
+
+    @property
+    def facts(self) -> DialectFacts:
+        """Words of this database."""
 
     def literal(self, text: str) -> str:
-        """Return a text as SQL writes it."""
-        return "'" + text.replace("'", "''") + "'"
+        """Write a text."""
 
     def name(self, namespace: str, table: str) -> str:
-        """Return the full name of a table."""
-        return f"{self.identifier(namespace)}.{self.identifier(table)}"
-
-    def of(self, table: Table) -> str:
-        """Return the full name of a table of the service."""
-        return self.name(table.namespace, table.name)
-
-    def state_table(self, table: str) -> str:
-        """Return the full name of a table of the books, or of ours beside them."""
-        return self.name(STATE_SCHEMA, table)
-
-    def target_schema(self, namespace: str) -> str | None:
-        """Return what the books say of the place of a namespace's tables."""
-        return namespace
-
-    def listed(self, columns: Iterable[Column | str], prefix: str = "") -> str:
-        """Return column names with commas between."""
-        names = (column if isinstance(column, str) else column.name for column in columns)
-        return ", ".join(prefix + self.identifier(name) for name in names)
+        """Write the full name of a table."""
 
     def temporary(self, name: str) -> str:
-        """Return the name of a temporary table as SQL writes it."""
-        return self.identifier(name)
+        """Write the name of a temporary table."""
+
+    def drop_temporary(self, name: str) -> str:
+        """Drop a temporary table, its name as SQL writes it, if it exists. Must not commit."""
 
     def limited(self, select: str, rows: int) -> str:
         """Return a SELECT that ends after so many rows."""
-        return f"{select} LIMIT {rows}"
 
-    def one_after(self, select: str, rows: int) -> str:
-        """Return an ordered SELECT of the one row that comes after so many."""
-        return f"{select} LIMIT 1 OFFSET {rows}"
+    def row_after(self, select: str, rows: int) -> str:
+        """Return an ordered SELECT of the one row that follows so many others."""
 
-    # The books
 
-    @abstractmethod
+class TableClauses(Protocol):
+    """How tables are created."""
+
     def create_state_tables(self) -> Statements:
-        """Make `table_sync`, `database_version` and our own tables where they are missing."""
-
-    def select_states(self) -> str:
-        """Select the lines of a namespace (one value): table, watermark, version of the schema, the schema."""
-        return (
-            f"SELECT source_table, {self.identifier('timestamp')}, schema_version, schema_description"
-            f" FROM {self.state_table('table_sync')} WHERE source_namespace = {self.placeholder} ORDER BY id"
-        )
-
-    def select_line(self) -> str:
-        """Select something if a table (two values) has a line."""
-        return (
-            f"SELECT 1 FROM {self.state_table('table_sync')}"
-            f" WHERE source_namespace = {self.placeholder} AND source_table = {self.placeholder}"
-        )
-
-    def lock_state_row(self) -> str:
-        """Select the watermarks of a table (two values) and hold its line until the transaction ends."""
-        return (
-            f"SELECT {self.identifier('timestamp')} FROM {self.state_table('table_sync')}"
-            f" WHERE source_namespace = {self.placeholder} AND source_table = {self.placeholder}{self.locking}"
-        )
+        """Create `table_sync`, `database_version` and our own tables where they are missing."""
 
     def insert_version(self, version: int) -> Statements:
-        """Say of which version the books are."""
-        return [f"INSERT INTO {self.state_table('database_version')} (version) VALUES ({version})"]
+        """Record the version of the state tables."""
 
-    def insert_state(self) -> str:
-        """Add a line: namespace, table, watermark, version, target schema, target table, format, schema."""
-        columns = (
-            "source_namespace", "source_table", "timestamp", "schema_version", "target_schema", "target_table",
-            "schema_description_format", "schema_description",
-        )  # fmt: skip
-        return self._insert("table_sync", columns)
+    def create_namespace(self, namespace: str) -> Statements:
+        """Create the schema of a namespace where it is missing."""
 
-    def update_state(self) -> str:
-        """Change a line: watermark, version, schema, of namespace, table."""
-        return (
-            f"UPDATE {self.state_table('table_sync')} SET {self.identifier('timestamp')} = {self.placeholder},"
-            f" schema_version = {self.placeholder}, schema_description = {self.placeholder}"
-            f" WHERE source_namespace = {self.placeholder} AND source_table = {self.placeholder}"
-        )
-
-    def delete_state(self) -> str:
-        """Remove the line of a namespace and table."""
-        return (
-            f"DELETE FROM {self.state_table('table_sync')}"
-            f" WHERE source_namespace = {self.placeholder} AND source_table = {self.placeholder}"
-        )
-
-    def insert_history(self) -> str:
-        """Add to our history: time, namespace, table, what happened, detail (JSON)."""
-        return self._insert("dapkit_history", ("time", "source_namespace", "source_table", "event", "detail"))
-
-    def newest_history(self) -> str:
-        """Select the newest line of our history for each table of a namespace: table, time, event, detail."""
-        columns = self.listed(("source_table", "time", "event", "detail"))
-        place = "row_number() OVER (PARTITION BY source_table ORDER BY time DESC) AS dapkit_place"
-        numbered = (
-            f"SELECT {columns}, {place} FROM {self.state_table('dapkit_history')}"
-            f" WHERE source_namespace = {self.placeholder}"
-        )
-        return f"SELECT {columns} FROM ({numbered}) AS numbered WHERE dapkit_place = 1"
-
-    def oldest_history(self, lines: int) -> str:
-        """Select the time of the oldest of so many newest lines of a namespace and table, if there are as many."""
-        times = (
-            f"SELECT time FROM {self.state_table('dapkit_history')}"
-            f" WHERE source_namespace = {self.placeholder} AND source_table = {self.placeholder} ORDER BY time DESC"
-        )
-        return self.one_after(times, lines - 1)
-
-    def prune_history(self) -> str:
-        """Remove the lines of a namespace and table before a time, but for those whose detail is like a pattern."""
-        return (
-            f"DELETE FROM {self.state_table('dapkit_history')}"
-            f" WHERE source_namespace = {self.placeholder} AND source_table = {self.placeholder}"
-            f" AND time < {self.placeholder} AND detail NOT LIKE {self.placeholder}"
-        )
-
-    def _insert(self, table: str, columns: Sequence[str]) -> str:
-        values = ", ".join([self.placeholder] * len(columns))
-        return f"INSERT INTO {self.state_table(table)} ({self.listed(columns)}) VALUES ({values})"
-
-    # Tables
-
-    @abstractmethod
     def type_of(self, table: Table, column: Column) -> str:
         """Return the type of a column."""
 
-    def create_namespace(self, namespace: str) -> Statements:
-        """Make the place of a namespace where it is missing."""
-        return [f"CREATE SCHEMA IF NOT EXISTS {self.identifier(namespace)}"]
+    def clear_leftovers(self, table: Table) -> Statements:
+        """Remove or reuse what an earlier load or the official `dropdb` left of a table that is absent."""
 
     def create_table(self, table: Table) -> Statements:
-        """Make a table, with the types and tables that it needs, without its key."""
-        columns = ", ".join(self.definition(table, column) for column in table.columns)
-        return [f"CREATE TABLE {self.of(table)} ({columns})"]
-
-    def definition(self, table: Table, column: Column) -> str:
-        """Return the definition of a column."""
-        constraint = " NOT NULL" if column.required else ""
-        return f"{self.identifier(column.name)} {self.type_of(table, column)}{self.default(column)}{constraint}"
-
-    def default(self, column: Column) -> str:
-        """Return the DEFAULT of a column with a space before it, or nothing."""
-        return "" if column.default is None else f" DEFAULT {self.default_value(column)}"
-
-    def default_value(self, column: Column) -> str:
-        """Return the value of a column that has a default, as SQL writes it."""
-        value = json.loads(column.default or "null")
-        if isinstance(value, bool):
-            return "TRUE" if value else "FALSE"
-        if isinstance(value, int | float):
-            return repr(value)
-        return self.literal(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        """Create a table with the types and lookup tables that it needs, without a key that can be added later."""
 
     def add_key(self, table: Table) -> Statements:
-        """Add the primary key to a table that is filled."""
-        return [f"ALTER TABLE {self.of(table)} ADD PRIMARY KEY ({self.listed(table.key)})"]
+        """Add the primary key to a table that is filled; nothing if `create_table` does it, or there are no keys."""
 
-    def drop_table(self, namespace: str, table: str) -> Statements:
-        """Remove a table and what was made for it."""
-        return [f"DROP TABLE IF EXISTS {self.name(namespace, table)}"]
+    def create_scratch(self, table: Table) -> Statements:
+        """Create a table in the scratch namespace."""
 
-    def alter(self, before: Table, after: Table, *, drop_columns: bool) -> Statements:
-        """Alter a table into a later version of its schema.
 
-        Raises:
-            SchemaChangeNotSupportedError: that cannot be done while it has rows.
-        """
-        change = difference(before, after)
-        self.check(change, after)
-        statements: Statements = []
-        for column in change.added:
-            statements += self.add_column(after, column)
-        for old, new in change.altered:
-            statements += self.alter_column(after, old, new)
-        for column in change.dropped:
-            statements += self.drop_column(after, column) if drop_columns else self.keep_column(after, column)
-        return statements
+class ChangeClauses(Protocol):
+    """How an existing table is altered. `plan` names the table as it will be, and as it exists."""
 
-    def check(self, change: SchemaDifference, after: Table) -> None:
-        """Raise SchemaChangeNotSupportedError for what no database alters while a table has rows."""
-        if change.key_changed:
-            raise SchemaChangeNotSupportedError(f"The key of table {after.name} changed", table=after.name)
-        for column in change.added:
-            if column.required and column.default is None:
-                raise SchemaChangeNotSupportedError(f"Column {column.name} is new and required", table=after.name)
+    def converts(self, table: Table, before: Column, after: Column) -> bool:
+        """Whether the values of a column can be kept when its type changes."""
 
-    def add_column(self, table: Table, column: Column) -> Statements:
-        """Add a column that is not there yet."""
-        return [f"ALTER TABLE {self.of(table)} ADD COLUMN {self.definition(table, column)}"]
+    def matches(self, table: Table, column: Column, existing: ExistingColumn) -> bool:
+        """Whether an existing column already has the type and meaning that the schema wants."""
 
-    @abstractmethod
-    def alter_column(self, table: Table, before: Column, after: Column) -> Statements:
-        """Give a column its new type or requiredness. Raises SchemaChangeNotSupportedError."""
+    def commit_first(self, before: Table, after: Table) -> Statements:
+        """Return changes that no transaction may use that makes them."""
 
-    def drop_column(self, table: Table, column: Column) -> Statements:
-        """Remove a column that the schema no longer has."""
-        return [f"ALTER TABLE {self.of(table)} DROP COLUMN {self.identifier(column.name)}"]
+    def add_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Add a column that does not exist."""
 
-    def keep_column(self, table: Table, column: Column) -> Statements:
-        """Let a column that the schema no longer has stay, nullable."""
-        if not column.required:
-            return []
-        return [f"ALTER TABLE {self.of(table)} ALTER COLUMN {self.identifier(column.name)} DROP NOT NULL"]
+    def clear_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Remove an existing column of another type, whose name the schema uses again."""
 
-    def rebuild(self, before: Table, after: Table) -> Statements:
-        """Empty a table and give it another schema."""
-        return [*self.drop_table(before.namespace, before.name), *self.create_table(after)]
+    def restore_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Use a column again that was kept when it left the schema."""
 
-    # Rows, from a temporary table that has those of the files beside `meta.ts` and `meta.action`
+    def alter_column(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:
+        """Give a column its new type, or let it be NULL."""
 
-    def repeated(self, table: Table, staging: str) -> str:
-        """Select one row if a key is there more than once."""
-        return self.limited(f"SELECT 1 FROM {staging} GROUP BY {self.listed(table.key)} HAVING count(*) > 1", 1)
+    def drop_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Remove a column that left the schema, and what was created for it."""
 
-    def newest(self, table: Table, staging: str, into: str, *, action: bool) -> str:
-        """Make another temporary table with the newest row of each key; of equal age a deletion wins."""
-        order = f"{self.age()} DESC" + (f", {self.identifier('meta.action')}" if action else "")
-        numbered = (
-            f"SELECT *, row_number() OVER (PARTITION BY {self.listed(table.key)} ORDER BY {order}) AS dapkit_place"
-            f" FROM {staging}"
-        )
-        return f"CREATE TEMPORARY TABLE {into} AS SELECT * FROM ({numbered}) AS numbered WHERE dapkit_place = 1"
+    def relax_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Let a required column that left the schema be NULL."""
 
-    def age(self) -> str:
-        """Return what puts rows in the order of their times; these may have more or fewer decimals as text."""
-        return self.identifier("meta.ts")
+    def comment_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Give a column its new comment."""
 
-    def insert(self, table: Table, staging: str) -> str:
-        """Insert every row."""
-        columns = self.listed(table.columns)
-        return f"INSERT INTO {self.of(table)} ({columns}) SELECT {columns} FROM {staging}"
+    def arrange(self, plan: SchemaPlan, statements: Statements) -> Statements:
+        """Add what has to happen around the other statements, or replace them where the database cannot do them."""
 
-    def upsert(self, table: Table, staging: str, *, action: bool) -> Statements:
-        """Insert the rows or update those of their keys; rows marked as deleted are left aside."""
-        columns, key = self.listed(table.columns), self.listed(table.key)
-        updates = ", ".join(f"{self.identifier(c.name)} = excluded.{self.identifier(c.name)}" for c in table.value)
-        resolution = f"DO UPDATE SET {updates}" if table.value else "DO NOTHING"
-        where = f"{self.identifier('meta.action')} <> 'D'" if action else "true"
-        return [
-            f"INSERT INTO {self.of(table)} ({columns}) SELECT {columns} FROM {staging} WHERE {where}"
-            f" ON CONFLICT ({key}) {resolution}"
-        ]
+    def rebuild(self, before: Table, after: Table, existing: ExistingTable) -> Statements:
+        """Empty a table and give it any other schema, or create the replacement that takes over its name."""
 
-    def delete_marked(self, table: Table, staging: str) -> str:
-        """Delete the rows whose keys are marked as deleted."""
-        same = self.same_key(table, "staged", self.of(table))
-        mark = f"staged.{self.identifier('meta.action')} = 'D'"
-        return f"DELETE FROM {self.of(table)} WHERE EXISTS (SELECT 1 FROM {staging} AS staged WHERE {same} AND {mark})"
+    def copy_indexes(self, table: Table, existing: ExistingTable) -> Statements:
+        """Create the user's indexes on the rebuilt table."""
 
-    def delete_missing(self, table: Table, staging: str) -> str:
-        """Delete the rows whose keys are not there any more."""
-        same = self.same_key(table, "staged", self.of(table))
-        return f"DELETE FROM {self.of(table)} WHERE NOT EXISTS (SELECT 1 FROM {staging} AS staged WHERE {same})"
 
-    def delete_before(self, table: Table, column: str, moment: datetime) -> str:
-        """Delete the rows whose date-time in a column lies before a moment."""
-        text = str(moment.astimezone(UTC).replace(tzinfo=None))
-        return f"DELETE FROM {self.of(table)} WHERE {self.identifier(column)} < {self.literal(text)}"
+class RowClauses(Protocol):
+    """How staged rows are compared with those of the table."""
 
-    # Comparing
+    def key_values(self, table: Table) -> str:
+        """Write what is equal for staged rows of the same key, and only for them."""
+
+    def same_staged(self, table: Table, live: str, staged: str) -> str:
+        """Return a condition: a row of the table and a staged one, by their aliases, have the same key."""
+
+    def newest(self, select: str, into: str, table: Table) -> str:
+        """Create a temporary table of a SELECT that has one row for each key."""
+
+
+class LookupClauses(Protocol):
+    """How enums are kept that are staged as texts and stored as numbers of a lookup table."""
+
+    def columns(self, table: Table) -> Sequence[Column]:
+        """Return the columns that are kept so."""
+
+    def name(self, table: Table, column: Column) -> str:
+        """Write the name of the lookup table of a column."""
+
+    def same_value(self, known: str, text: str) -> str:
+        """Return a condition: the row `known` of a lookup table has exactly this text."""
+
+    def exact(self, table: Table, column: Column, existing: ExistingTable) -> Statements:
+        """Let an existing lookup table distinguish values by case; the official client creates some that do not."""
+
+    def comparable_table(self, table: Table) -> Table:
+        """Return how a table is created to be compared with."""
+
+
+class ReplacementClauses(Protocol):
+    """How a new table takes over the name of another."""
+
+    def name(self, table: Table) -> str:
+        """Write the name of the replacement."""
+
+    def take_over(self, table: Table) -> Statements:
+        """Let the replacement take over the name."""
+
+    def clear(self, table: Table) -> Statements:
+        """Remove what an interrupted rebuild left; run before each change, so it must cost little."""
+
+
+class ComparisonClauses(Protocol):
+    """How a table is compared with another."""
+
+    def differs(self, one: str, other: str) -> str:
+        """Return a condition: two values differ, where null equals null."""
+
+    def comparable(self, table: Table, column: Column, value: str) -> str:
+        """Return a value of one table in a form that can be compared with the other's, and shown to the user."""
+
+    def exact_comparison(self, table: Table, column: Column, value: str) -> str:
+        """Return a value in a form that differs wherever the service's values differ."""
+
+    def comparable_key(self, table: Table, column: Column, value: str) -> str:
+        """Return a value of the key in a form that can be compared, by an index if possible."""
+
+    def is_text_json(self, table: Table, column: Column) -> bool:
+        """Whether a column keeps JSON as text, so that one value may be written in several ways."""
+
+    def may_differ(self, one: str, other: str) -> str:
+        """Return a condition that is true if two texts are not the same JSON, and rarely true if they are."""
+
+    def sampled(self, keys: Sequence[str], sample: Sample) -> str:
+        """Return a condition that picks rows by a hash of their keys."""
+
+
+class Dialect(NameClauses, TableClauses, ChangeClauses, RowClauses, Protocol):
+    """The SQL of one database."""
+
+    @property
+    def comparison(self) -> ComparisonClauses:
+        """How a table is compared with another."""
+
+    @property
+    def lookups(self) -> LookupClauses | None:
+        """How enums are kept as numbers, in databases that do that."""
+
+    @property
+    def replacement(self) -> ReplacementClauses | None:
+        """How a new table takes over the name of another, in databases that rebuild tables so."""
+
+
+# Clauses that are the same in every database, or in several
+
+
+def identifier(name: str) -> str:
+    """Write a name; sessions accept quotes everywhere."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def text_literal(text: str) -> str:
+    """Write a text as standard SQL does."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def listed(columns: Iterable[Column | str], prefix: str = "") -> str:
+    """Write column names with commas between."""
+    names = (column if isinstance(column, str) else column.name for column in columns)
+    return ", ".join(prefix + identifier(name) for name in names)
+
+
+def full_name(dialect: NameClauses, table: Table) -> str:
+    """Write the full name of a table of the service."""
+    return dialect.name(table.namespace, table.name)
+
+
+def state_table(dialect: NameClauses, table: str) -> str:
+    """Write the full name of a state table."""
+    return dialect.name(STATE_SCHEMA, table)
+
+
+def same_key(table: Table, one: str, other: str) -> str:
+    """Return a condition: rows of two tables, by their names or aliases, have the same key."""
+    names = (identifier(column.name) for column in table.key)
+    return " AND ".join(f"{one}.{name} = {other}.{name}" for name in names)
+
+
+def default_text(dialect: NameClauses, column: Column) -> str:
+    """Write the value of a column that has a default."""
+    value = json.loads(column.default or "null")
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, int | float):
+        return repr(value)
+    return dialect.literal(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def lookup_columns(dialect: Dialect, table: Table) -> Sequence[Column]:
+    """Return the columns of a table that are staged as texts and kept as numbers."""
+    return () if dialect.lookups is None else dialect.lookups.columns(table)
+
+
+class PlainComparison:
+    """How tables are compared where values mean the same in both, whatever table they are in.
+
+    Args:
+        is_text_json: whether a column keeps JSON as text.
+        hashed: writes a whole number from 0 on that depends on some expressions.
+    """
+
+    def __init__(self, is_text_json: Callable[[Column], bool], hashed: Callable[[Sequence[str]], str]) -> None:
+        self._is_text_json = is_text_json
+        self._hashed = hashed
 
     def differs(self, one: str, other: str) -> str:
         """Return a condition: two values differ, where null equals null."""
         return f"{one} IS DISTINCT FROM {other}"
 
-    def comparable(self, table: Table, column: Column, value: str) -> str:  # noqa: ARG002, for those who need them
-        """Return what can be compared with the same column of a table made anew."""
+    def comparable(self, table: Table, column: Column, value: str) -> str:  # noqa: ARG002, values are comparable
+        """Return the value as it is."""
         return value
 
-    def told_apart(self, table: Table, column: Column, value: str) -> str:
-        """Return what differs wherever the service's values differ; `comparable` is what a person is shown."""
-        return self.comparable(table, column, value)
+    def exact_comparison(self, table: Table, column: Column, value: str) -> str:  # noqa: ARG002
+        """Return the value as it is."""
+        return value
 
-    def same_key(self, table: Table, one: str, other: str) -> str:
-        """Return a condition: rows of two tables, by their names or aliases, have the same key."""
-        names = (self.identifier(column.name) for column in table.key)
-        return " AND ".join(f"{one}.{name} = {other}.{name}" for name in names)
+    def comparable_key(self, table: Table, column: Column, value: str) -> str:  # noqa: ARG002
+        """Return the value as it is."""
+        return value
 
-    def comparable_key(self, table: Table, column: Column, value: str) -> str:
-        """Return the same for a column of the key, in a form that lets its index be used where that can be."""
-        return self.comparable(table, column, value)
+    def is_text_json(self, table: Table, column: Column) -> bool:  # noqa: ARG002
+        """Whether a column keeps JSON as text."""
+        return self._is_text_json(column)
 
-    def is_loose(self, table: Table, column: Column) -> bool:  # noqa: ARG002, for those who need them
-        """Whether a column keeps JSON as text, so that one value may be written in several ways."""
-        return column.type.kind in JSON_KINDS
-
-    def may_differ(self, one: str, other: str) -> str:  # noqa: ARG002, for those who can tell
-        """Return a condition that is true if two texts are not the same JSON, and hardly ever if they are."""
+    def may_differ(self, one: str, other: str) -> str:  # noqa: ARG002
+        """Return that any two texts may differ: these databases cannot tell."""
         return "1 = 1"
 
-    @abstractmethod
     def sampled(self, keys: Sequence[str], sample: Sample) -> str:
         """Return a condition that picks rows by a hash of their keys."""
+        return f"{self._hashed([text_literal(sample.seed), *keys])} % {BUCKETS} < {threshold(sample)}"
 
 
 def threshold(sample: Sample) -> int:
-    """Return the bucket before which those of a sample lie; at least one belongs to it."""
+    """Return the bucket below which those of a sample lie; at least one belongs to it."""
     return max(1, round(sample.percent * BUCKETS / 100))

@@ -1,10 +1,10 @@
-"""PURE: SQLite's SQL. Types are affinities, times are ISO text, JSON, enums, addresses are the service's own text.
+"""PURE: SQLite's SQL. Types are affinities, times are ISO text, JSON, enums and addresses are the service's own text.
 
 A date-time is text of UTC like `2024-03-01 12:00:00.123`, which SQLite's functions read, and which sorts and compares
 with what they return. Decimals are numbers as long as a float is exact for their digits, text beyond.
 
-SQLite adds columns to a table and else alters little; so other alterations make the table anew beside itself, inside
-the transaction, with all that it has, the user's own columns, indexes and triggers included.
+SQLite can add columns to a table and alter little else. Every other change copies the table within the transaction,
+with everything that it has: the user's own columns, indexes and triggers included.
 """
 
 import re
@@ -13,16 +13,37 @@ from dataclasses import dataclass, replace
 
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
 from dapkit.decode.tsv_sql import has_unusual_year, original_values, read_tsv, unescape_sql
-from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.model import Column, ColumnType, Table, TypeKind
-from dapkit.schema import SchemaDifference, difference, widens
-from dapkit.targets.base import Sample
-from dapkit.targets.sql.dialect import BUCKETS, Dialect, Statements, threshold
+from dapkit.schema import widens
+from dapkit.targets.sql.dialect import (
+    JSON_KINDS,
+    DialectFacts,
+    PlainComparison,
+    SchemaPlan,
+    Statements,
+    default_text,
+    full_name,
+    identifier,
+    listed,
+    same_key,
+    state_table,
+    text_literal,
+)
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
 
-__all__ = ["HASH", "ORIGINALS", "STAGING", "Existing", "SqliteDialect", "bounds"]
+__all__ = [
+    "HASH",
+    "ORIGINALS",
+    "STAGING",
+    "SqliteDialect",
+    "create_staging",
+    "nulled_columns",
+    "select_rows",
+    "table_words",
+]
 
 ORIGINALS = "dapkit_originals"
-"""A column of the temporary table: what `dapkit.decode.tsv_sql.originals` says of the row."""
+"""A column of the staging table: what `dapkit.decode.tsv_sql.original_values` says of the row."""
 
 STAGING = '"dapkit_staging"'
 HASH = "dapkit_hash"
@@ -32,8 +53,8 @@ _INTEGERS = frozenset({TypeKind.INT16, TypeKind.INT32, TypeKind.INT64})
 _FLOATS = frozenset({TypeKind.FLOAT32, TypeKind.FLOAT64})
 _EXACT_DIGITS = 15
 _QUOTED = re.compile(r"""'(?:[^']|\'\')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]""")
-_BOUNDS = frozenset({"AUTOINCREMENT", "CHECK", "COLLATE", "CONFLICT", "DEFERRABLE", "ROWID", "STRICT"})
-"""Words that bind a table to what SQLite tells nowhere but in the statement that made it."""
+_WORDS = frozenset({"AUTOINCREMENT", "CHECK", "COLLATE", "CONFLICT", "DEFERRABLE", "ROWID", "STRICT"})
+"""Properties of a table that SQLite tells nowhere but in the statement that created it."""
 
 _ENDS = {
     TypeKind.DATETIME: ("'0001-01-01 00:00:00'", "'9999-12-31 23:59:59.999999'"),
@@ -42,212 +63,257 @@ _ENDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Existing:
-    """A column that a table has, as SQLite tells it."""
+class _CopiedColumn:
+    """A column of the copy of a table, and the expression that gives its values."""
 
-    name: str
-    type: str
-    required: bool
-    default: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A column of a table made anew, and the expression by which it gets its values from before."""
-
-    column: Existing
+    column: ExistingColumn
     value: str
 
 
-class SqliteDialect(Dialect):
+class SqliteDialect:
     """SQLite's SQL."""
 
-    def name(self, namespace: str, table: str) -> str:
-        """Return the full name of a table."""
-        return self.identifier(self.bare(namespace, table))
+    facts = DialectFacts(product="SQLite", schemas=False, records_schema=False, text_times=True, size_is_read=True)
+    comparison = PlainComparison(
+        is_text_json=lambda column: column.type.kind in JSON_KINDS,
+        hashed=lambda values: f"{HASH}({', '.join(values)})",
+    )
+    lookups = None
+    replacement = None
+
+    # Names
+
+    def literal(self, text: str) -> str:
+        """Write a text."""
+        return text_literal(text)
 
     def bare(self, namespace: str, table: str) -> str:
-        """Return the name of a table without quotes: SQLite has no schemas, so the namespace goes before it."""
+        """Return the name of a table: SQLite has no schemas, so the namespace is its prefix."""
         return f"{namespace}__{table}"
 
-    def target_schema(self, namespace: str) -> str | None:  # noqa: ARG002, SQLite has none
-        """Return nothing."""
-        return None
+    def name(self, namespace: str, table: str) -> str:
+        """Write the full name of a table."""
+        return identifier(self.bare(namespace, table))
 
-    def create_state_tables(self) -> Statements:
-        """Make the books, laid out as the official client's, and our own tables."""
-        return [
-            f"CREATE TABLE IF NOT EXISTS {self.state_table('table_sync')} (id INTEGER PRIMARY KEY,"
-            " source_namespace TEXT NOT NULL, source_table TEXT NOT NULL, timestamp TEXT NOT NULL,"
-            " schema_version INTEGER NOT NULL, target_schema TEXT, target_table TEXT NOT NULL,"
-            " schema_description_format TEXT NOT NULL, schema_description TEXT NOT NULL)",
-            f"CREATE TABLE IF NOT EXISTS {self.state_table('database_version')} (version INTEGER)",
-            f"CREATE TABLE IF NOT EXISTS {self.state_table('dapkit_origin')} (origin TEXT NOT NULL)",
-            f"CREATE TABLE IF NOT EXISTS {self.state_table('dapkit_history')} (time TEXT NOT NULL,"
-            " source_namespace TEXT NOT NULL, source_table TEXT NOT NULL, event TEXT NOT NULL, detail TEXT)",
-            f"CREATE INDEX IF NOT EXISTS {self.state_table('dapkit_history_of')}"
-            f" ON {self.state_table('dapkit_history')}"
-            " (source_namespace, source_table, time)",
-        ]
+    def temporary(self, name: str) -> str:
+        """Write the name of a temporary table."""
+        return identifier(name)
 
-    def create_namespace(self, namespace: str) -> Statements:  # noqa: ARG002, it is part of the names
-        """Make nothing."""
-        return []
+    def drop_temporary(self, name: str) -> str:
+        """Drop a temporary table."""
+        return f"DROP TABLE IF EXISTS {name}"
+
+    def limited(self, select: str, rows: int) -> str:
+        """Return a SELECT that ends after so many rows."""
+        return f"{select} LIMIT {rows}"
+
+    def row_after(self, select: str, rows: int) -> str:
+        """Return a SELECT of the one row that follows so many others."""
+        return f"{select} LIMIT 1 OFFSET {rows}"
 
     # Tables
 
-    def type_of(self, table: Table, column: Column) -> str:  # noqa: ARG002, of no matter here
+    def create_state_tables(self) -> Statements:
+        """Create the state tables where they are missing."""
+        history = state_table(self, "dapkit_history")
+        return [
+            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'table_sync')} (id INTEGER PRIMARY KEY,"
+            " source_namespace TEXT NOT NULL, source_table TEXT NOT NULL, timestamp TEXT NOT NULL,"
+            " schema_version INTEGER NOT NULL, target_schema TEXT, target_table TEXT NOT NULL,"
+            " schema_description_format TEXT NOT NULL, schema_description TEXT NOT NULL)",
+            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'database_version')} (version INTEGER)",
+            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'dapkit_origin')} (origin TEXT NOT NULL)",
+            f"CREATE TABLE IF NOT EXISTS {history} (time TEXT NOT NULL,"
+            " source_namespace TEXT NOT NULL, source_table TEXT NOT NULL, event TEXT NOT NULL, detail TEXT)",
+            f"CREATE INDEX IF NOT EXISTS {state_table(self, 'dapkit_history_of')} ON {history}"
+            " (source_namespace, source_table, time)",
+        ]
+
+    def insert_version(self, version: int) -> Statements:
+        """Record the version of the state tables."""
+        return [f"INSERT INTO {state_table(self, 'database_version')} (version) VALUES ({version})"]
+
+    def create_namespace(self, namespace: str) -> Statements:  # noqa: ARG002, it is a part of names
+        """There are no schemas."""
+        return []
+
+    def type_of(self, table: Table, column: Column) -> str:  # noqa: ARG002, types do not depend on the table here
         """Return the type of a column."""
         return _type(column.type)
 
-    def create_table(self, table: Table) -> Statements:
-        """Make a table with its key, which cannot be added later."""
-        columns = [self.definition(table, column) for column in table.columns]
-        return [f"CREATE TABLE {self.of(table)} ({', '.join([*columns, self._key(table)])})"]
+    def clear_leftovers(self, table: Table) -> Statements:  # noqa: ARG002
+        """Nothing is left over."""
+        return []
 
-    def _key(self, table: Table) -> str:
-        return f"PRIMARY KEY ({self.listed(table.key)})"
+    def create_table(self, table: Table) -> Statements:
+        """Create a table with its key, which could not be added later."""
+        columns = [self._definition(self._new_column(column)) for column in table.columns]
+        return [f"CREATE TABLE {full_name(self, table)} ({', '.join([*columns, _key(table)])})"]
+
+    def _new_column(self, column: Column) -> ExistingColumn:
+        default = None if column.default is None else default_text(self, column)
+        return ExistingColumn(name=column.name, type=_type(column.type), required=column.required, default=default)
+
+    def _definition(self, column: ExistingColumn) -> str:
+        default = "" if column.default is None else f" DEFAULT {column.default}"
+        return f"{identifier(column.name)} {column.type}{default}{' NOT NULL' if column.required else ''}"
 
     def add_key(self, table: Table) -> Statements:  # noqa: ARG002, see create_table
-        """Add nothing."""
+        """The table has its key."""
         return []
 
-    def alter_column(self, table: Table, before: Column, after: Column) -> Statements:
-        """Run nothing, but say what cannot be done; `evolve` does the rest."""
-        if after.required and not before.required:
-            raise SchemaChangeNotSupportedError(f"Column {after.name} became required", table=table.name)
-        if _form(before.type) != _form(after.type) and not _converts(before.type, after.type):
-            raise SchemaChangeNotSupportedError(
-                f"Column {after.name} cannot go from {before.type.kind} to {after.type.kind}", table=table.name
-            )
+    def create_scratch(self, table: Table) -> Statements:
+        """Create a table in the scratch namespace."""
+        return self.create_table(table)
+
+    # Changes
+
+    def converts(self, table: Table, before: Column, after: Column) -> bool:  # noqa: ARG002
+        """Whether values are kept in the same form, or SQLite makes of each what the service would write."""
+        if _form(before.type) == _form(after.type):
+            return True
+        numbers = _form(before.type) in ("INTEGER", "REAL")
+        return widens(before.type, after.type) and numbers and _form(after.type) != "NUMERIC"
+
+    def matches(self, table: Table, column: Column, existing: ExistingColumn) -> bool:  # noqa: ARG002
+        """Whether an existing column has the type that the schema wants."""
+        return existing.type == _type(column.type)
+
+    def commit_first(self, before: Table, after: Table) -> Statements:  # noqa: ARG002
+        """All DDL is transactional."""
         return []
 
-    def evolve(
-        self, before: Table, after: Table, existing: Sequence[Existing], own: Sequence[str], *, drop_columns: bool
-    ) -> Statements:
-        """Alter a table into a later version of its schema.
+    def add_column(self, plan: SchemaPlan, column: Column) -> Statements:
+        """Add a column."""
+        definition = self._definition(self._new_column(column))
+        return [f"ALTER TABLE {full_name(self, plan.table)} ADD COLUMN {definition}"]
 
-        Args:
-            before: the table as its schema was.
-            after: the table as its schema is.
-            existing: the columns that it has in fact, others than the schema's included.
-            own: the statements that made its indexes and triggers.
-            drop_columns: whether columns that the schema no longer has are dropped.
+    def clear_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
+        """See `arrange`, as for all changes that follow."""
+        return []
 
-        Raises:
-            SchemaChangeNotSupportedError: that cannot be done while it has rows.
-        """
-        change = difference(before, after)
-        self.check(change, after)
-        for old, new in change.altered:
-            self.alter_column(after, old, new)
-        kept = [each for column in existing if (each := self._kept(column, change, drop_columns=drop_columns))]
-        there = {column.name for column in existing}
-        missing = [column for column in change.added if column.name not in there]
-        if [each.column for each in kept] == list(existing) and all(self._plain(each) for each in kept):
-            return [statement for column in missing for statement in self.add_column(after, column)]
-        return self._anew(after, kept, missing, own)
+    def restore_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
+        """See `arrange`."""
+        return []
 
-    def _plain(self, kept: _Kept) -> bool:
-        return kept.value == self.identifier(kept.column.name)
+    def alter_column(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:  # noqa: ARG002
+        """See `arrange`."""
+        return []
 
-    def _kept(self, existing: Existing, change: SchemaDifference, *, drop_columns: bool) -> _Kept | None:
-        """Return what becomes of a column that is there."""
-        value = self.identifier(existing.name)
-        altered = {old.name: (old, new) for old, new in change.altered}
-        added = {column.name: column for column in change.added}
-        if existing.name in altered:
-            old, new = altered[existing.name]
-            same = _form(old.type) == _form(new.type)
-            type_ = existing.type if same else _type(new.type)
-            return _Kept(replace(existing, type=type_, required=existing.required and new.required), value)
-        if existing.name in added:  # it was dropped from the schema and kept, and is back
-            return self._back(existing, added[existing.name])
-        if existing.name in {column.name for column in change.dropped}:
-            return None if drop_columns else _Kept(replace(existing, required=False), value)
-        return _Kept(existing, value)
+    def drop_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
+        """See `arrange`."""
+        return []
 
-    def _back(self, existing: Existing, column: Column) -> _Kept:
-        """Return a kept column that the schema has again: its values stay if they can, else give way."""
-        value = self.identifier(existing.name) if existing.type == _type(column.type) else "NULL"
-        default = None if column.default is None else self.default_value(column)
-        if column.required:
-            value = f"coalesce({value}, {default})"
-        return _Kept(Existing(column.name, _type(column.type), column.required, default), value)
+    def relax_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
+        """See `arrange`."""
+        return []
 
-    def _anew(self, table: Table, kept: Sequence[_Kept], missing: Sequence[Column], own: Sequence[str]) -> Statements:
-        live, beside = self.of(table), self.identifier("dapkit_anew")
-        columns = [self._definition(each.column) for each in kept]
-        columns += [self.definition(table, column) for column in missing]
-        names = self.listed(each.column.name for each in kept)
-        values = ", ".join(each.value for each in kept)
+    def comment_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
+        """There are no comments."""
+        return []
+
+    def arrange(self, plan: SchemaPlan, statements: Statements) -> Statements:
+        """Copy the table if anything else changes than that columns are added."""
+        copied = [each for column in plan.existing.columns.values() if (each := self._copied(plan, column))]
+        kept = all(each.value == identifier(each.column.name) for each in copied)
+        if kept and [each.column for each in copied] == list(plan.existing.columns.values()):
+            return statements
+        return self._copy(plan, copied)
+
+    def _copied(self, plan: SchemaPlan, existing: ExistingColumn) -> _CopiedColumn | None:
+        """Return what becomes of an existing column in the copy, None if it is dropped."""
+        value, name = identifier(existing.name), existing.name
+        for old, new in plan.altered:
+            if new.name == name:
+                type_ = existing.type if _form(old.type) == _form(new.type) else _type(new.type)
+                required = existing.required and new.required
+                return _CopiedColumn(replace(existing, type=type_, required=required), value)
+        for column in (*plan.restored, *plan.replaced):
+            if column.name == name:
+                value = value if column in plan.restored else "NULL"
+                again = self._new_column(column)
+                return _CopiedColumn(again, f"coalesce({value}, {again.default})" if column.required else value)
+        if name in {column.name for column in plan.dropped}:
+            return None
+        relaxed = name in {column.name for column in plan.relaxed}
+        return _CopiedColumn(replace(existing, required=existing.required and not relaxed), value)
+
+    def _copy(self, plan: SchemaPlan, copied: Sequence[_CopiedColumn]) -> Statements:
+        live, copy = full_name(self, plan.table), identifier("dapkit_anew")
+        columns = [self._definition(each.column) for each in copied]
+        columns += [self._definition(self._new_column(column)) for column in plan.added]
+        names, values = listed(each.column.name for each in copied), ", ".join(each.value for each in copied)
         return [
-            f"DROP TABLE IF EXISTS {beside}",
-            f"CREATE TABLE {beside} ({', '.join([*columns, self._key(table)])})",
-            f"INSERT INTO {beside} ({names}) SELECT {values} FROM {live}",
+            f"DROP TABLE IF EXISTS {copy}",
+            f"CREATE TABLE {copy} ({', '.join([*columns, _key(plan.table)])})",
+            f"INSERT INTO {copy} ({names}) SELECT {values} FROM {live}",
             f"DROP TABLE {live}",
-            f"ALTER TABLE {beside} RENAME TO {live}",
-            *own,
+            f"ALTER TABLE {copy} RENAME TO {live}",
+            *self.copy_indexes(plan.table, plan.existing),
         ]
 
-    def _definition(self, column: Existing) -> str:
-        default = "" if column.default is None else f" DEFAULT {column.default}"
-        return f"{self.identifier(column.name)} {column.type}{default}{' NOT NULL' if column.required else ''}"
+    def rebuild(self, before: Table, after: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
+        """Drop a table and create it with another schema."""
+        return [f"DROP TABLE IF EXISTS {full_name(self, before)}", *self.create_table(after)]
+
+    def copy_indexes(self, table: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
+        """Create the user's indexes and triggers again."""
+        return [index.definition for index in existing.indexes]
 
     # Rows
 
-    def create_staging(self, table: Table) -> Statements:
-        """Make the temporary table; the types of its columns matter when keys are compared."""
-        key = [f"{self.identifier(column.name)} {_type(column.type)} NOT NULL" for column in table.key]
-        value = [f"{self.identifier(column.name)} {_type(column.type)}" for column in table.value]
-        meta = [self.identifier(META_TS), self.identifier(META_ACTION)]
-        return [
-            f"DROP TABLE IF EXISTS {STAGING}",
-            f"CREATE TEMPORARY TABLE {STAGING} ({', '.join([*meta, *key, *value, ORIGINALS])})",
-        ]
+    def key_values(self, table: Table) -> str:
+        """Write the columns of the key."""
+        return listed(table.key)
 
-    def insert_staging(self, table: Table) -> str:
-        """Insert a row of what `read` gives."""
-        return f"INSERT INTO {STAGING} VALUES ({', '.join('?' * (len(table.columns) + 3))})"
+    def same_staged(self, table: Table, live: str, staged: str) -> str:
+        """Return a condition: a row and a staged one have the same key."""
+        return same_key(table, live, staged)
 
-    def index_staging(self, table: Table) -> str:
-        """Make rows of a key quick to find."""
-        return f'CREATE INDEX temp."dapkit_staged" ON {STAGING} ({self.listed(table.key)})'
-
-    def read(self, table: Table, header: Header, paths: Sequence[str], longest_line: int) -> str:
-        """Select the rows of the files by DuckDB, as SQLite keeps them: time, action, columns, originals."""
-        there = set(header.names)
-        time = f"CAST(CAST({self.identifier(META_TS)} AS TIMESTAMP) AS VARCHAR)"
-        action = self.identifier(META_ACTION) if META_ACTION in there else "'U'"
-        odd: dict[str, str] = {}
-        values: list[str] = []
-        for column in table.columns:
-            source = header.source(column.name)
-            text = "NULL" if source is None else self.identifier(source)
-            values.append(_value(column.type, text))
-            if source is not None and (condition := _odd(column.type, text)):
-                odd[column.name] = condition
-        selected = ", ".join([time, action, *values, original_values(table, header, odd)])
-        return f"SELECT {selected} FROM {read_tsv(paths, header, longest_line)}"
-
-    def nulled(self, table: Table) -> list[str]:
-        """Return the required columns whose odd values have nothing but null to stand for them."""
-        return [column.name for column in table.columns if column.required and column.type.kind in _FLOATS]
-
-    def sampled(self, keys: Sequence[str], sample: Sample) -> str:
-        """Return a condition that picks rows by a hash of their keys."""
-        return f"{HASH}({', '.join([self.literal(sample.seed), *keys])}) % {BUCKETS} < {threshold(sample)}"
-
-    def delete_marked(self, table: Table, staging: str) -> str:
-        """Delete the rows whose keys are marked as deleted, found by the key of the live table."""
-        key = self.listed(table.key)
-        mark = f"{self.identifier(META_ACTION)} = 'D'"
-        return f"DELETE FROM {self.of(table)} WHERE ({key}) IN (SELECT {key} FROM {staging} WHERE {mark})"
+    def newest(self, select: str, into: str, table: Table) -> str:  # noqa: ARG002
+        """Create a temporary table of a SELECT."""
+        return f"CREATE TEMPORARY TABLE {into} AS {select}"
 
 
-def bounds(definition: str) -> set[str]:
-    """Return what the statement that made a table has of the words that SQLite tells nowhere else."""
-    return set(re.findall(r"[A-Z]+", _QUOTED.sub(" ", definition).upper())) & _BOUNDS
+def create_staging(table: Table) -> Statements:
+    """Create the staging table; the types of its columns matter when keys are compared."""
+    key = [f"{identifier(column.name)} {_type(column.type)} NOT NULL" for column in table.key]
+    value = [f"{identifier(column.name)} {_type(column.type)}" for column in table.value]
+    meta = [identifier(META_TS), identifier(META_ACTION)]
+    return [
+        f"DROP TABLE IF EXISTS {STAGING}",
+        f"CREATE TEMPORARY TABLE {STAGING} ({', '.join([*meta, *key, *value, ORIGINALS])})",
+    ]
+
+
+def select_rows(table: Table, header: Header, paths: Sequence[str], longest_line: int) -> str:
+    """Select the rows of the files by DuckDB, as SQLite keeps them: time, action, columns, originals."""
+    time = f"CAST(CAST({identifier(META_TS)} AS TIMESTAMP) AS VARCHAR)"
+    action = identifier(META_ACTION) if META_ACTION in header.names else "'U'"
+    odd: dict[str, str] = {}
+    values: list[str] = []
+    for column in table.columns:
+        source = header.source(column.name)
+        text = "NULL" if source is None else identifier(source)
+        values.append(_value(column.type, text))
+        if source is not None and (condition := _odd(column.type, text)):
+            odd[column.name] = condition
+    selected = ", ".join([time, action, *values, original_values(table, header, odd)])
+    return f"SELECT {selected} FROM {read_tsv(paths, header, longest_line)}"
+
+
+def nulled_columns(table: Table) -> frozenset[str]:
+    """Return the required columns whose bad values can only become null."""
+    return frozenset(column.name for column in table.columns if column.required and column.type.kind in _FLOATS)
+
+
+def table_words(definition: str) -> set[str]:
+    """Return the properties of a table that only the statement that created it tells."""
+    return set(re.findall(r"[A-Z]+", _QUOTED.sub(" ", definition).upper())) & _WORDS
+
+
+def _key(table: Table) -> str:
+    return f"PRIMARY KEY ({listed(table.key)})"
 
 
 def _type(type_: ColumnType) -> str:
@@ -264,17 +330,12 @@ def _type(type_: ColumnType) -> str:
 
 
 def _form(type_: ColumnType) -> str:
-    """Return how a value is kept; of two types with the same form one value looks alike."""
-    return "moment" if type_.kind is TypeKind.DATETIME else _type(type_)
-
-
-def _converts(before: ColumnType, after: ColumnType) -> bool:
-    """Whether a wider type's affinity makes of each value what the service would write."""
-    return widens(before, after) and _form(before) in ("INTEGER", "REAL") and _form(after) != "NUMERIC"
+    """Return how values are kept: in two types of the same form a value looks alike."""
+    return "datetime" if type_.kind is TypeKind.DATETIME else _type(type_)
 
 
 def _odd(type_: ColumnType, text: str) -> str | None:
-    """Return a condition for the texts of values that SQLite cannot hold, None where there are none."""
+    """Return a condition for the texts of values that SQLite cannot store, None where it stores all."""
     if type_.kind in _ENDS:
         return has_unusual_year(text)
     return f"lower({text}) = 'nan'" if type_.kind in _FLOATS else None

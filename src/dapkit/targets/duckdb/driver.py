@@ -1,0 +1,163 @@
+"""A connection to a DuckDB file. DuckDB reads the files by itself."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dapkit.decode.tsv import common_header
+from dapkit.decode.tsv_rows import bad_value_error
+from dapkit.decode.tsv_sql import MAX_LINE_SIZE
+from dapkit.errors import BadValueError, ConcurrentUpdateError, TargetError, TargetRejectedError
+from dapkit.model import Table
+from dapkit.targets.base import Capabilities, Load, Merge
+from dapkit.targets.duckdb.dialect import ORIGINALS, STAGING, DuckDbDialect, FileReader
+from dapkit.targets.duckdb.introspection import DuckDbCatalog
+from dapkit.targets.duckdb.url import bytes_of
+from dapkit.targets.sql.driver import RepeatedKeysError, StagedRows
+from dapkit.targets.sql.merge import repeated_key
+from dapkit.targets.sql.value_repairs import ValueRepairs
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["CAPABILITIES", "DuckDbDriver", "connect"]
+
+CAPABILITIES = Capabilities(connections=1, merge=Merge.DELETE_INSERT, unique_keys=False)
+
+_BUFFERS = 24
+"""How many buffers of the longest line have to fit into DuckDB's memory."""
+
+_SHORTEST_LINE = 2 << 20
+_AT_ONCE = 1000
+_MORE = "Give DuckDB more memory, as in duckdb:FILE?memory_limit=4GB, or a larger temp_directory."
+
+
+def connect(path: Path, settings: Mapping[str, str]) -> "DuckDbDriver":
+    """Open a file, which is created where it is missing."""
+    import duckdb  # noqa: PLC0415, only where it is used
+
+    # Without an order to preserve, a load larger than memory needs less of it.
+    wanted: dict[str, Any] = {"preserve_insertion_order": "false", **settings}
+    try:
+        return DuckDbDriver(duckdb.connect(str(path), config=wanted))
+    except duckdb.Error as error:
+        hint = "Close the program that has it open, and check that it is a DuckDB file that you may write to."
+        raise TargetRejectedError(f"{path} cannot be opened: {_first_line(error)}", hint=hint) from error
+
+
+class DuckDbDriver:
+    """A connection to a DuckDB file."""
+
+    capabilities = CAPABILITIES
+    dialect = DuckDbDialect()
+
+    def __init__(self, connection: "duckdb.DuckDBPyConnection") -> None:
+        self._connection = connection
+        self.catalog = DuckDbCatalog(self.query)
+        ((limit,),) = self.query("SELECT current_setting('memory_limit')")
+        room = (bytes_of(limit) or MAX_LINE_SIZE * _BUFFERS) // _BUFFERS
+        self._longest_line = min(MAX_LINE_SIZE, max(room, _SHORTEST_LINE))
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Execute a statement and return its rows."""
+        import duckdb  # noqa: PLC0415, loaded by now
+
+        try:
+            return self._connection.execute(sql, list(values)).fetchall()
+        except duckdb.Error as error:
+            raise _translated(error) from error
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Execute a statement and return how many rows it changed."""
+        rows = self.query(sql, values)
+        return rows[0][0] if rows and isinstance(rows[0][0], int) else 0
+
+    def iterate(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Execute a statement and yield its rows."""
+        import duckdb  # noqa: PLC0415, loaded by now
+
+        try:
+            result = self._connection.execute(sql)
+            while rows := result.fetchmany(_AT_ONCE):
+                yield from rows
+        except duckdb.Error as error:
+            raise _translated(error) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit everything within, or nothing."""
+        import duckdb  # noqa: PLC0415, loaded by now
+
+        self.query("BEGIN TRANSACTION")
+        try:
+            yield
+            self.query("COMMIT")
+        except BaseException:
+            with suppress(duckdb.Error):  # a COMMIT that failed has undone everything by itself
+                self._connection.rollback()
+            raise
+
+    def exclusive(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002, the file has one process anyway
+        """Do nothing."""
+        return nullcontext()
+
+    def altering(self, table: Table, statements: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Do nothing: views do not depend on what is altered."""
+        return nullcontext()
+
+    @contextmanager
+    def stage(self, load: Load, repairs: ValueRepairs, *, action: bool) -> Iterator[StagedRows]:
+        """Let DuckDB read the files into a temporary table."""
+        rows = 0
+        if load.parts.paths:
+            rows = self.execute(self._reader(load, action=action).stage(STAGING))
+            odd = self.query(f"SELECT {ORIGINALS} FROM {STAGING} WHERE {ORIGINALS} IS NOT NULL")
+            repairs.note_originals(text for (text,) in odd)
+        else:
+            self.execute(self.dialect.stage_nothing(load.table, STAGING))
+        yield StagedRows(STAGING, rows)
+        self.execute(f"DROP TABLE {STAGING}")  # its memory, or disk, is free before the COMMIT needs some
+
+    def load_rows(self, load: Load, into: str, repairs: ValueRepairs) -> int:
+        """Let DuckDB read the files straight into the table."""
+        if not load.parts.paths:
+            return 0
+        reader = self._reader(load, action=False)
+        rows = self.execute(reader.load(into))
+        if self.query(repeated_key(self.dialect, load.table, into)):  # there is no key that would refuse them
+            raise RepeatedKeysError(f"Table {load.table.name} has a repeated key")
+        # The files are only read again for the originals if the table has values that a repair may have written.
+        suspicious = reader.may_be_repaired(into)
+        if suspicious and self.query(suspicious):
+            repairs.note_originals(text for (text,) in self.query(reader.read_originals()))
+        return rows
+
+    def _reader(self, load: Load, *, action: bool) -> FileReader:
+        header = common_header(load.parts.paths, load.table, action=action)
+        paths = [str(path) for path in load.parts.paths]
+        return FileReader(table=load.table, header=header, paths=paths, longest_line=self._longest_line)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def _translated(error: "duckdb.Error") -> TargetError:
+    """Return an error of DuckDB as ours, without the values that it quotes."""
+    import duckdb  # noqa: PLC0415, loaded by now
+
+    if isinstance(error, duckdb.TransactionException) and "conflict" in str(error).lower():
+        return ConcurrentUpdateError(f"The same was changed by another process: {_first_line(error)}")
+    if isinstance(error, duckdb.ConversionException):
+        return bad_value_error(error)
+    if "Maximum line size" in str(error) or "Parallel CSV Reader" in str(error):
+        return TargetError("A row of the files is longer than DuckDB has memory for", hint=_MORE)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return TargetError(f"DuckDB says: {_first_line(error)}", hint=_MORE)
+    kind = BadValueError if isinstance(error, duckdb.ConstraintException) else TargetError
+    return kind(f"DuckDB says: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

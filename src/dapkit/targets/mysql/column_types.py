@@ -1,0 +1,93 @@
+"""PURE: the types of columns in MySQL and MariaDB."""
+
+import re
+
+from dapkit.model import Column, ColumnType, Table, TypeKind
+from dapkit.schema import widens
+from dapkit.targets.sql.dialect import JSON_KINDS, MARKER_LENGTH, NUMBERS, text_literal
+
+__all__ = ["LONGEST_KEY", "alters", "column_type", "literal", "open_enums", "plain_type"]
+
+_LONGEST = 16_383
+"""The most characters, of four bytes each, of a varchar; longer texts are a mediumtext."""
+
+LONGEST_KEY = 255
+
+_TYPES = {
+    TypeKind.INT16: "smallint",
+    TypeKind.INT32: "integer",
+    TypeKind.INT64: "bigint",
+    TypeKind.FLOAT32: "double",
+    TypeKind.FLOAT64: "double",
+    TypeKind.BOOLEAN: "tinyint",
+    TypeKind.OPEN_ENUM: "integer",
+    TypeKind.DATETIME: "datetime",
+    TypeKind.DATE: "date",
+    TypeKind.TIME: "time",
+    TypeKind.UUID: "binary(16)",
+    TypeKind.IPV4: "binary(4)",
+    TypeKind.IPV6: "binary(16)",
+    TypeKind.IP: "binary(16)",
+    TypeKind.ARRAY: "json",
+    TypeKind.OBJECT: "json",
+    TypeKind.UNTYPED: "json",
+}
+_AS_TEXT = frozenset(
+    {TypeKind.INT16, TypeKind.INT32, TypeKind.INT64, TypeKind.TEXT, TypeKind.ENUM, TypeKind.DATE, TypeKind.UUID}
+)
+"""Kinds whose values as text are what the service writes; those of UUIDs with some help."""
+
+_WIDTH = re.compile(r"^(tinyint|smallint|int|bigint)\(\d+\)")
+_CHARSET = re.compile(r" character set [a-z0-9_]+ collate [a-z0-9_]+$", re.IGNORECASE)
+
+
+def literal(text: str) -> str:
+    """Write a text, in which backslashes begin escapes."""
+    return text_literal(text.replace("\\", "\\\\"))
+
+
+def column_type(type_: ColumnType, exact: str, *, key: bool) -> str:
+    """Write a type. Texts of a key are bounded, and in the exact collation."""
+    match type_.kind:
+        case TypeKind.DECIMAL:
+            return f"decimal({type_.precision},{type_.scale})"
+        case TypeKind.TEXT if key:
+            length = LONGEST_KEY if type_.length is None else type_.length
+            length = max(length, MARKER_LENGTH) if type_.marker else length
+            return f"varchar({length}) CHARACTER SET utf8mb4 COLLATE {exact}"
+        case TypeKind.TEXT:
+            length = max(type_.length or 0, MARKER_LENGTH if type_.marker else 0)
+            bounded = type_.length is not None and length <= _LONGEST
+            return f"varchar({length})" if bounded else "mediumtext"
+        case TypeKind.ENUM:
+            values = ", ".join(map(literal, type_.values))
+            ascii_ = all(value.isascii() for value in type_.values)
+            charset = "ascii COLLATE ascii_bin" if ascii_ else "utf8mb4 COLLATE utf8mb4_bin"
+            return f"ENUM ({values}) CHARACTER SET {charset}"
+    return _TYPES[type_.kind]
+
+
+def open_enums(table: Table) -> list[Column]:
+    """Return the columns that are kept as numbers of a lookup table."""
+    return [column for column in table.columns if column.type.kind is TypeKind.OPEN_ENUM]
+
+
+def plain_type(type_: str) -> str:
+    """Return a type without what the catalogues of different servers write differently."""
+    plain = _WIDTH.sub(r"\1", _CHARSET.sub("", type_).strip())
+    if plain.lower().startswith("enum"):
+        return "enum" + plain[4:].replace(" ", "").replace("\\\\", "\\")
+    plain = plain.lower()
+    return {"integer": "int", "json": "longtext"}.get(plain, plain)
+
+
+def alters(before: ColumnType, after: ColumnType) -> bool:
+    """Whether a column's values, as they are kept, become those of another type."""
+    if not widens(before, after):
+        return False
+    if before.kind is after.kind or {before.kind, after.kind} <= JSON_KINDS:
+        return True
+    if after.kind is TypeKind.TEXT:
+        return before.kind in _AS_TEXT
+    numbers = before.kind in NUMBERS and after.kind in NUMBERS
+    return numbers or after.kind is TypeKind.IP  # an IPv4 address is padded with zeros, as a wider column pads it

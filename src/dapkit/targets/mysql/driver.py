@@ -1,0 +1,155 @@
+"""A connection to a database of MySQL or MariaDB."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import timedelta
+from typing import Any
+
+from pymysql.cursors import SSCursor
+
+from dapkit.decode.tsv import common_header
+from dapkit.errors import TargetBusyError, TargetError
+from dapkit.model import Table
+from dapkit.targets.base import Capabilities, Load, Merge, Rebuild, Staging
+from dapkit.targets.mysql.connection import LocalInfileConnection
+from dapkit.targets.mysql.dialect import STAGING, MySqlDialect
+from dapkit.targets.mysql.errors import translated
+from dapkit.targets.mysql.introspection import MySqlCatalog
+from dapkit.targets.mysql.local_loader import LocalLoader
+from dapkit.targets.sql.driver import StagedRows
+from dapkit.targets.sql.value_repairs import ValueRepairs
+
+__all__ = ["CAPABILITIES", "MySqlDriver", "dialect_of"]
+
+CAPABILITIES = Capabilities(
+    connections=8,
+    transactional_ddl=False,
+    staging=Staging.BEFORE,
+    merge=Merge.ON_DUPLICATE_KEY,
+    rebuild=Rebuild.RENAME,
+    watermark_precision=timedelta(seconds=1),
+)
+
+_LOCK_TIMEOUT = 600
+_SETTINGS = (
+    "sql_mode = 'ANSI_QUOTES,NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES'", "time_zone = '+00:00'", "sql_notes = 0",
+    "max_error_count = 1024", "default_storage_engine = InnoDB", "default_tmp_storage_engine = InnoDB",
+    "net_read_timeout = 600", "net_write_timeout = 600", "wait_timeout = 86400", f"lock_wait_timeout = {_LOCK_TIMEOUT}",
+    f"innodb_lock_wait_timeout = {_LOCK_TIMEOUT}",
+)  # fmt: skip
+
+
+class MySqlDriver:
+    """A connection to a database of MySQL or MariaDB."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, connection: LocalInfileConnection) -> None:
+        self._connection = connection
+        self.dialect = MySqlDialect()
+        self.query(f"SET SESSION {', '.join(_SETTINGS)}")
+        ((version, charset),) = self.query("SELECT version(), @@character_set_database")
+        self.dialect = dialect_of(version, charset)
+        self.catalog = MySqlCatalog(self.query, self.dialect)
+        self.query(f"SET NAMES utf8mb4 COLLATE {self.dialect.exact}")
+        self._read_committed()
+
+    def _read_committed(self) -> None:
+        """Lock single rows of the sync state, not gaps between them, where the server's log allows it.
+
+        With REPEATABLE READ, tables that load side by side would wait for each other's rows.
+        """
+        ((logged,),) = self.query("SELECT @@log_bin AND @@binlog_format = 'STATEMENT'")
+        if not logged:
+            self.query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Execute a statement and return its rows."""
+        with translated(self.dialect.product), self._connection.cursor() as cursor:
+            cursor.execute(sql, tuple(values) or None)
+            return list(cursor.fetchall())
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Execute a statement and return how many rows it changed."""
+        with translated(self.dialect.product), self._connection.cursor() as cursor:
+            return int(cursor.execute(sql, tuple(values) or None))
+
+    def iterate(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Execute a statement and yield its rows."""
+        with translated(self.dialect.product), self._connection.cursor(SSCursor) as cursor:
+            cursor.execute(sql)
+            yield from cursor.fetchall_unbuffered()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit everything within, or nothing, except DDL, which commits by itself."""
+        self.query("BEGIN")
+        try:
+            yield
+            self.query("COMMIT")
+        except BaseException:
+            with suppress(TargetError):
+                self.query("ROLLBACK")
+            raise
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """Hold a lock of the server by name: no transaction spans the DDL and the rows of a load."""
+        ((database,),) = self.query("SELECT database()")
+        lock = "dapkit_" + hashlib.sha256(f"{database}\n{name}".encode()).hexdigest()[:32]
+        if self.query("SELECT get_lock(%s, %s)", (lock, _LOCK_TIMEOUT)) != [(1,)]:
+            raise TargetBusyError("Another process has been working on the same table for too long")
+        try:
+            yield
+        finally:
+            with suppress(Exception), self._connection.cursor() as cursor:  # a lost connection holds no lock
+                cursor.execute("SELECT release_lock(%s)", (lock,))
+
+    def altering(self, table: Table, statements: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Do nothing: views do not depend on what is altered."""
+        return nullcontext()
+
+    @contextmanager
+    def stage(self, load: Load, repairs: ValueRepairs, *, action: bool) -> Iterator[StagedRows]:
+        """Load the rows into a temporary table."""
+        for statement in self.dialect.create_staging(load.table):
+            self.execute(statement)
+        with self.transaction():
+            rows = self._load(load, STAGING, repairs, action=action, meta=True)
+        yield StagedRows(STAGING, rows)
+
+    def load_rows(self, load: Load, into: str, repairs: ValueRepairs) -> int:
+        """Load the rows straight into a new table."""
+        return self._load(load, into, repairs, action=False, meta=False)
+
+    def _load(self, load: Load, into: str, repairs: ValueRepairs, *, action: bool, meta: bool) -> int:
+        if not load.parts.paths:
+            return 0
+        header = common_header(load.parts.paths, load.table, action=action)
+        loader = LocalLoader(
+            connection=self._connection,
+            dialect=self.dialect,
+            load=load,
+            header=header,
+            repairs=repairs,
+            into=into,
+            meta=meta,
+        )
+        return loader.run()
+
+    def close(self) -> None:
+        """Close the connection."""
+        with suppress(Exception):
+            self._connection.close()
+
+
+def dialect_of(version: str, charset: str) -> MySqlDialect:
+    """Return the SQL of a server of a version, for a database of a character set."""
+    utf8 = charset == "utf8mb4"
+    if "mariadb" not in version.lower():
+        return MySqlDialect(exact="utf8mb4_0900_bin", utf8=utf8)
+    # Some report 5.5.5-10.11.2-MariaDB, for the sake of old clients.
+    numbers = version.removeprefix("5.5.5-").split(".")
+    normal = "JSON_NORMALIZE({})" if tuple(map(int, numbers[:2])) >= (10, 7) else "JSON_COMPACT({})"
+    return MySqlDialect(product="MariaDB", exact="utf8mb4_nopad_bin", utf8=utf8, normal_json=normal)

@@ -1,0 +1,123 @@
+r"""PURE: how the text of a file becomes the rows of a table: LOAD DATA, with what it has to convert.
+
+To MySQL these mean something else than to the service: `true` and `false`, the `Z` at the end of a time and decimals of
+seconds (which it would round up), UUIDs and addresses, which are kept as bytes, a text of digits in an ENUM (which it
+takes for the number of a value). An expression that gets a text that it cannot convert gives something that the
+column cannot hold either, so that the server says so.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from dapkit.decode.tsv import META_TS, Header, decode_field, split_fields
+from dapkit.errors import IntegrityError
+from dapkit.model import Column, Table, TypeKind
+from dapkit.targets.mysql.dialect import MySqlDialect
+from dapkit.targets.sql.dialect import identifier
+
+__all__ = ["Inserting", "load_data"]
+
+_SLOT = "\0"
+"""Stands for the text that an expression converts."""
+
+_NO_TIME = "'?'"
+_NO_BYTES = "_binary'?????????????????'"
+"""Longer than any column of bytes."""
+
+
+def load_data(dialect: MySqlDialect, table: Table, header: Header, into: str, *, meta: bool) -> str:
+    """Load lines into a table; its `meta` columns are there, or else those of the lines are left out."""
+    resources: list[str] = []
+    assigned: list[str] = []
+    for number, (name, value) in enumerate(_taken(dialect, table, header, meta=meta)):
+        if name is not None and value is None:
+            resources.append(identifier(name))
+            continue
+        resources.append(f"@v{number}")
+        if name is not None and value is not None:
+            assigned.append(f"{identifier(name)} = {value.replace(_SLOT, resources[-1])}")
+    missing = (column for column in table.columns if header.source(column.name) is None)
+    assigned += [f"{identifier(column.name)} = NULL" for column in missing]
+    return (
+        rf"LOAD DATA LOCAL INFILE 'dapkit' INTO TABLE {into} CHARACTER SET utf8mb4"
+        rf" FIELDS TERMINATED BY '\t' ESCAPED BY '\\' LINES TERMINATED BY '\n' ({', '.join(resources)})"
+        + (f" SET {', '.join(assigned)}" if assigned else "")
+    )
+
+
+def _taken(
+    dialect: MySqlDialect, table: Table, header: Header, *, meta: bool
+) -> Iterator[tuple[str | None, str | None]]:
+    """Yield for each field of a line the column that takes it, None if none does, and how, None if as it is."""
+    for name, source in zip(header.names, header.columns, strict=True):
+        column = None if source is None else table.column(source)
+        if column is not None:
+            yield column.name, converted(dialect, column, _SLOT)
+        elif not meta:
+            yield None, None
+        else:
+            yield name, f"TRIM(TRAILING 'Z' FROM {_SLOT})" if name == META_TS else None
+
+
+def converted(dialect: MySqlDialect, column: Column, text: str) -> str | None:
+    """Return an expression for a column from the service's text; None where the server reads it alike."""
+    match column.type.kind:
+        case TypeKind.BOOLEAN:
+            return f"CASE {text} WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE {text} END"
+        case TypeKind.DATETIME:
+            return f"IF({text} < '0001', {_NO_TIME}, IF(RIGHT({text}, 1) = 'Z', LEFT({text}, 19), {text}))"
+        case TypeKind.DATE:
+            return f"IF({text} < '0001', {_NO_TIME}, {text})"
+        case TypeKind.TIME:
+            return f"SUBSTRING_INDEX(TRIM(TRAILING 'Z' FROM {text}), '.', 1)"
+        case TypeKind.UUID:
+            digits = f"REPLACE({text}, '-', '')"
+            packed = f"IF(LENGTH({digits}) = 32, UNHEX({digits}), NULL)"
+            return f"COALESCE({packed}, IF({text} IS NULL, NULL, {_NO_BYTES}))"
+        case TypeKind.IPV4 | TypeKind.IP:
+            return f"COALESCE(INET6_ATON({text}), IF({text} IS NULL, NULL, {_NO_BYTES}))"
+        case TypeKind.IPV6:
+            packed = f"IF(LENGTH(INET6_ATON({text})) = 16, INET6_ATON({text}), NULL)"
+            return f"COALESCE({packed}, IF({text} IS NULL, NULL, {_NO_BYTES}))"
+        case TypeKind.ENUM:
+            return _enum(dialect, column.type.values, text)
+    return None
+
+
+def _enum(dialect: MySqlDialect, values: Sequence[str], text: str) -> str:
+    return f"IF(FIELD({text}, {', '.join(map(dialect.literal, values))}), {text}, CONCAT('?', {text}))"
+
+
+class Inserting:
+    """INSERT statements of lines with one header, for servers that forbid LOAD DATA LOCAL."""
+
+    def __init__(self, dialect: MySqlDialect, table: Table, header: Header, *, meta: bool) -> None:
+        self._width = len(header.names)
+        self._taken: list[tuple[int, str]] = []
+        names: list[str] = []
+        for place, (name, value) in enumerate(_taken(dialect, table, header, meta=meta)):
+            if name is not None:
+                names.append(identifier(name))
+                self._taken.append((place, value or _SLOT))
+        self._names = ", ".join(names)
+        self._table = table.name
+
+    def row(self, line: bytes, quoted: Callable[[str], str]) -> str:
+        """Return a line as SQL writes a row.
+
+        Raises:
+            IntegrityError: the line is malformed.
+        """
+        there = split_fields(line)
+        if len(there) != self._width:
+            raise IntegrityError("A downloaded file has a malformed line", table=self._table)
+        values = (value.replace(_SLOT, _text(there[place], quoted)) for place, value in self._taken)
+        return f"({', '.join(values)})"
+
+    def statement(self, into: str, rows: Sequence[str]) -> str:
+        """Return the statement that inserts rows."""
+        return f"INSERT INTO {into} ({self._names}) VALUES {', '.join(rows)}"
+
+
+def _text(field: bytes, quoted: Callable[[str], str]) -> str:
+    text = decode_field(field)
+    return "NULL" if text is None else quoted(text)

@@ -1,0 +1,124 @@
+"""Loads the files of one load into one table: as they are if possible, with every value checked where that fails.
+
+LOAD DATA LOCAL turns errors into warnings and goes on, so every warning counts as an error. After one, the files are
+read once more, and values that may have to be repaired are checked; what the server then still warns about is refused.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pymysql
+
+from dapkit.decode.tsv import Header, row_blocks
+from dapkit.targets.base import Load
+from dapkit.targets.mysql.connection import LocalInfileConnection
+from dapkit.targets.mysql.dialect import MySqlDialect
+from dapkit.targets.mysql.errors import BROKEN_LINES, DUPLICATE, LOCAL_FORBIDDEN, code_of, error_of, translated
+from dapkit.targets.mysql.load_data import Inserting, load_data
+from dapkit.targets.mysql.tsv_escapes import LineRepairs, native
+from dapkit.targets.sql.driver import RepeatedKeysError
+from dapkit.targets.sql.value_repairs import ValueRepairs
+
+__all__ = ["LocalLoader"]
+
+_STATEMENT = 512 * 1024
+"""Bytes of rows in one INSERT; servers accept at least twice as much."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalLoader:
+    """The files of one load, and the table into which they are loaded, within a transaction.
+
+    Attributes:
+        into: the table, its name as SQL writes it.
+        meta: whether it has `meta` columns.
+    """
+
+    connection: LocalInfileConnection
+    dialect: MySqlDialect
+    load: Load
+    header: Header
+    repairs: ValueRepairs
+    into: str
+    meta: bool
+
+    def run(self) -> int:
+        """Load every file; return how many rows there were.
+
+        Raises:
+            RepeatedKeysError: the table has a key, and one occurred more than once.
+            BadValueError: a value cannot be stored, and may not or cannot be repaired.
+            IntegrityError: a file is damaged.
+        """
+        with translated(self.dialect.product, self.load.table.name):
+            self._execute("SAVEPOINT dapkit_parts")
+            try:
+                rows, warnings = self._send(self._blocks())
+            except pymysql.Error as error:
+                if code_of(error) not in LOCAL_FORBIDDEN:
+                    raise
+                return self._insert(self._repaired())
+            if not warnings:
+                return rows
+            self._require_no_duplicates(warnings)
+            self._execute("ROLLBACK TO SAVEPOINT dapkit_parts")
+            rows, warnings = self._send(self._repaired())
+            self._require_no_duplicates(warnings)
+            for code, words in warnings.items():
+                raise error_of(self.dialect.product, code, words, self.load.table.name)
+            return rows
+
+    def _require_no_duplicates(self, warnings: dict[int, str]) -> None:
+        if DUPLICATE in warnings:  # rows with a key that was there already were left out
+            raise RepeatedKeysError(warnings[DUPLICATE], table=self.load.table.name)
+
+    def _repaired(self) -> Iterator[bytes]:
+        return LineRepairs(self.load.table, self.header, self.repairs).lines(self._blocks())
+
+    def _send(self, lines: Iterable[bytes]) -> tuple[int, dict[int, str]]:
+        """Send lines; return how many rows they became, and the first of each kind of warning."""
+        statement = load_data(self.dialect, self.load.table, self.header, self.into, meta=self.meta)
+        loaded = self.connection.load(statement, map(native, lines))
+        if not loaded.warnings:
+            return loaded.rows, {}
+        warnings: dict[int, str] = {}
+        for _, code, words in self._execute("SHOW WARNINGS"):
+            warnings.setdefault(int(code), str(words))
+        # A malformed line gives warnings about its values too; the line itself is the better message.
+        return loaded.rows, dict(sorted(warnings.items(), key=lambda warning: warning[0] not in BROKEN_LINES))
+
+    def _insert(self, lines: Iterable[bytes]) -> int:
+        """Insert lines in statements of many rows, where the server forbids LOAD DATA LOCAL."""
+        inserting = Inserting(self.dialect, self.load.table, self.header, meta=self.meta)
+        count, rows, size = 0, [], 0
+        try:
+            for block in lines:
+                for line in block.removesuffix(b"\n").split(b"\n"):
+                    rows.append(inserting.row(line, self.connection.escape))
+                    size += len(rows[-1])
+                    if size > _STATEMENT:
+                        count += self._flush(inserting, rows)
+                        size = 0
+            return count + self._flush(inserting, rows)
+        except pymysql.IntegrityError as error:
+            if code_of(error) == DUPLICATE:
+                raise RepeatedKeysError(str(error), table=self.load.table.name) from error
+            raise
+
+    def _flush(self, inserting: Inserting, rows: list[str]) -> int:
+        if not rows:
+            return 0
+        with self.connection.cursor() as cursor:
+            count = cursor.execute(inserting.statement(self.into, rows))
+        rows.clear()
+        return int(count)
+
+    def _blocks(self) -> Iterator[bytes]:
+        for path in self.load.parts.paths:
+            yield from row_blocks(path)
+
+    def _execute(self, statement: str) -> list[tuple[Any, ...]]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())

@@ -1,0 +1,163 @@
+"""A connection to a PostgreSQL database."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import Any
+
+import psycopg
+
+from dapkit.decode.tsv import common_header
+from dapkit.model import Table
+from dapkit.targets.base import Capabilities, Load
+from dapkit.targets.postgres.copy_loader import CopyLoader
+from dapkit.targets.postgres.copy_sql import STAGING, create_staging
+from dapkit.targets.postgres.dialect import PostgresDialect
+from dapkit.targets.postgres.errors import translated, unconnected
+from dapkit.targets.postgres.introspection import PostgresCatalog
+from dapkit.targets.postgres.views import views_dropped
+from dapkit.targets.sql import keepalive
+from dapkit.targets.sql.dialect import identifier, listed
+from dapkit.targets.sql.driver import StagedRows
+from dapkit.targets.sql.value_repairs import ValueRepairs
+
+__all__ = ["CAPABILITIES", "PostgresDriver", "connect"]
+
+CAPABILITIES = Capabilities(connections=4)
+
+_LINK = {
+    "application_name": "dapkit",
+    "connect_timeout": keepalive.CONNECTING,
+    "keepalives_idle": keepalive.IDLE,
+    "keepalives_interval": keepalive.INTERVAL,
+    "keepalives_count": keepalive.PROBES,
+    "tcp_user_timeout": keepalive.UNACKNOWLEDGED * 1000,
+}
+_SETTINGS = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "standard_conforming_strings": "on",
+    "client_min_messages": "warning",
+    "statement_timeout": "0",
+    "transaction_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "lock_timeout": "600s",
+    # The server releases our locks when it is us who have vanished.
+    "tcp_keepalives_idle": str(keepalive.IDLE),
+    "tcp_keepalives_interval": str(keepalive.INTERVAL),
+    "tcp_keepalives_count": str(keepalive.PROBES),
+    "tcp_user_timeout": f"{keepalive.UNACKNOWLEDGED}s",
+}
+_SET = """
+SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS wanted(name, value)
+WHERE name IN (SELECT name FROM pg_settings)
+"""
+_CHECK_CLIENT = "SET client_connection_check_interval TO '10s'"
+
+
+def connect(parameters: Mapping[str, str], name: str) -> "PostgresDriver":
+    """Open a connection. Raises TargetError."""
+    given = {**_LINK, **parameters, "client_encoding": "UTF8"}
+    try:
+        connection = psycopg.connect(autocommit=True, prepare_threshold=None, **given)  # type: ignore[arg-type]
+    except psycopg.Error as error:
+        raise unconnected(error, name) from None
+    try:
+        # Set after connecting, since poolers in front of a server refuse most start-up parameters.
+        connection.execute(_SET, [list(_SETTINGS), list(_SETTINGS.values())])
+        # Not every server has this setting, or can do it on its system.
+        with suppress(psycopg.errors.UndefinedObject, psycopg.errors.InvalidParameterValue):
+            connection.execute(_CHECK_CLIENT)
+    except psycopg.Error as error:
+        connection.close()
+        raise translated(error) from error
+    return PostgresDriver(connection)
+
+
+class PostgresDriver:
+    """A connection to a PostgreSQL database."""
+
+    capabilities = CAPABILITIES
+    dialect = PostgresDialect()
+
+    def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
+        self._connection = connection
+        self.catalog = PostgresCatalog(self.query, self.dialect)
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Execute a statement and return its rows."""
+        with _translated():
+            return self._connection.execute(sql.encode(), values or None).fetchall()
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Execute a statement and return how many rows it changed."""
+        with _translated():
+            return self._connection.execute(sql.encode(), values or None).rowcount
+
+    def iterate(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """Execute a statement and yield its rows."""
+        yield from self.query(sql)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit everything within, or nothing."""
+        with _translated(), self._connection.transaction():
+            yield
+
+    def exclusive(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002, DDL locks what it creates or alters
+        """Do nothing."""
+        return nullcontext()
+
+    def altering(self, table: Table, statements: Sequence[str]) -> AbstractContextManager[None]:
+        """Drop the views that are in the way of these statements, and create them again afterwards."""
+        # Adding columns or values is never in the way of a view.
+        if not any("SET DATA TYPE" in sql or "DROP C" in sql for sql in statements):
+            return nullcontext()
+        return views_dropped(self.query, self.execute, self.dialect, table)
+
+    @contextmanager
+    def stage(self, load: Load, repairs: ValueRepairs, *, action: bool) -> Iterator[StagedRows]:
+        """Copy the rows into a temporary table of the table's own types."""
+        for statement in create_staging(self.dialect, load.table):
+            self.execute(statement)
+        rows = self._copy(load, STAGING, repairs, action=action)
+        # The planner needs to know how many keys there are; to analyse all columns would cost as much as the copy.
+        self.execute(f"ANALYZE {STAGING} ({listed(load.table.key)})")
+        yield StagedRows(STAGING, rows)
+
+    def load_rows(self, load: Load, into: str, repairs: ValueRepairs) -> int:
+        """Copy the rows straight into a new table, whose key is added later."""
+        if not load.parts.paths:
+            return 0
+        header = common_header(load.parts.paths, load.table, action=False)
+        # Lines have `meta` columns too. To let them come, as one byte each, and to drop them afterwards costs less
+        # than to take them out of each line.
+        meta = [identifier(name) for name in header.names if name.startswith("meta.")]
+        for name in meta:
+            self.execute(f'ALTER TABLE {into} ADD COLUMN {name} "char"')
+        rows = self._copy(load, into, repairs, action=False)
+        for name in meta:
+            self.execute(f"ALTER TABLE {into} DROP COLUMN {name}")
+        return rows
+
+    def _copy(self, load: Load, into: str, repairs: ValueRepairs, *, action: bool) -> int:
+        if not load.parts.paths:
+            return 0
+        header = common_header(load.parts.paths, load.table, action=action)
+        loader = CopyLoader(
+            connection=self._connection, dialect=self.dialect, load=load, header=header, repairs=repairs, into=into
+        )
+        with _translated(load.table.name):
+            return loader.run()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+@contextmanager
+def _translated(table: str | None = None) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translated(error, table) from error

@@ -1,0 +1,93 @@
+"""What exists in a PostgreSQL database."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dapkit.model import Table
+from dapkit.targets.postgres.dialect import PostgresDialect
+from dapkit.targets.sql.dialect import full_name
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable, Layout, RelationKind
+
+__all__ = ["PostgresCatalog"]
+
+_KIND = "SELECT relkind IN ('r', 'p') FROM pg_class WHERE oid = to_regclass(%s)"
+_COLUMNS = """
+SELECT attname, format_type(atttypid, atttypmod), ARRAY(
+    SELECT enumlabel FROM pg_enum JOIN pg_type AS type ON type.oid = atttypid
+    WHERE enumtypid IN (type.oid, type.typelem) ORDER BY enumsortorder), attnotnull
+FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+"""
+_LAYOUT = """
+WITH place AS (SELECT oid AS id, relnamespace::regnamespace::text || '.' AS space FROM pg_class
+    WHERE oid = to_regclass(%s) AND relkind = 'r')
+SELECT attname::text, replace(format_type(atttypid, atttypmod), space, ''), attnotnull, attidentity::text,
+    ARRAY(SELECT enumlabel::text FROM pg_enum JOIN pg_type AS type ON type.oid = atttypid
+        WHERE enumtypid IN (type.oid, type.typelem) ORDER BY enumsortorder)::text,
+    replace(pg_get_expr(adbin, adrelid), space, '')
+FROM place JOIN pg_attribute ON attrelid = id LEFT JOIN pg_attrdef ON adrelid = id AND adnum = attnum
+WHERE attnum > 0 AND NOT attisdropped
+UNION ALL
+SELECT conname::text, replace(pg_get_constraintdef(oid), space, ''), true, contype::text, '', NULL
+FROM place JOIN pg_constraint ON conrelid = id WHERE contype <> 'n'
+"""
+# The types of its columns, those of the fields of its objects (which no column uses; those of a table whose name
+# begins alike are not among them), and its lookup tables.
+_DEPENDANTS = """
+WITH place AS (SELECT to_regclass(%s) AS id, %s::text AS prefix)
+SELECT format('DROP TYPE IF EXISTS %%I.%%I', space.nspname, type.typname)
+FROM place JOIN pg_attribute AS attribute ON attribute.attrelid = place.id AND NOT attribute.attisdropped
+JOIN pg_type AS own ON own.oid = attribute.atttypid
+JOIN pg_type AS type ON type.oid = CASE WHEN own.typelem <> 0 THEN own.typelem ELSE own.oid END
+JOIN pg_namespace AS space ON space.oid = type.typnamespace
+WHERE type.typtype = 'e' AND type.typname = left(place.prefix || attribute.attname, 63)
+UNION
+SELECT format('DROP TYPE IF EXISTS %%I.%%I', space.nspname, type.typname)
+FROM place JOIN pg_class AS live ON live.oid = place.id JOIN pg_namespace AS space ON space.oid = live.relnamespace
+JOIN pg_attribute AS attribute ON attribute.attrelid = place.id AND attnum > 0 AND NOT attribute.attisdropped
+JOIN pg_type AS type ON type.typnamespace = space.oid AND type.typtype = 'e'
+    AND starts_with(type.typname, place.prefix || attribute.attname || '__')
+WHERE NOT EXISTS (SELECT FROM pg_class AS other WHERE other.relnamespace = space.oid AND other.relkind IN ('r', 'p')
+    AND starts_with(other.relname, place.prefix) AND starts_with(type.typname, other.relname || '__'))
+UNION
+SELECT format('DROP TABLE IF EXISTS %%I.%%I', space.nspname, lookup.relname)
+FROM place JOIN pg_constraint ON conrelid = place.id AND contype = 'f'
+JOIN pg_class AS lookup ON lookup.oid = confrelid
+JOIN pg_namespace AS space ON space.oid = lookup.relnamespace
+WHERE starts_with(lookup.relname, place.prefix)
+"""
+
+
+class PostgresCatalog:
+    """The catalogue of a PostgreSQL database."""
+
+    def __init__(self, query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]], dialect: PostgresDialect) -> None:
+        self._query = query
+        self._dialect = dialect
+
+    def kind(self, namespace: str, table: str) -> RelationKind | None:
+        """Return what a name stands for."""
+        rows = self._query(_KIND, (self._dialect.name(namespace, table),))
+        if not rows:
+            return None
+        return RelationKind.TABLE if rows[0][0] else RelationKind.OTHER
+
+    def existing(self, namespace: str, table: str) -> ExistingTable:
+        """Return a table as it exists."""
+        columns = [
+            ExistingColumn(name=name, type=type_, values=tuple(values), required=required)
+            for name, type_, values, required in self._query(_COLUMNS, (self._dialect.name(namespace, table),))
+        ]
+        return ExistingTable(columns={column.name: column for column in columns})
+
+    def layout(self, table: Table) -> Layout:
+        """Return the columns and constraints of a table by name, free of the schema's name."""
+        return set(self._query(_LAYOUT, [full_name(self._dialect, table)]))
+
+    def size(self, namespace: str, table: str) -> int | None:
+        """Return the bytes of a table with its indexes."""
+        rows = self._query("SELECT pg_total_relation_size(to_regclass(%s))", (self._dialect.name(namespace, table),))
+        return None if rows[0][0] is None else int(rows[0][0])
+
+    def dependants(self, namespace: str, table: str) -> list[str]:
+        """Return the statements that drop the enum types and lookup tables of a table."""
+        return [row[0] for row in self._query(_DEPENDANTS, (self._dialect.name(namespace, table), f"{table}__"))]

@@ -1,0 +1,89 @@
+"""What exists in a database, as its catalogue tells it: the same few facts for every database."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from dapkit.model import Table
+
+__all__ = ["Catalog", "ExistingColumn", "ExistingIndex", "ExistingTable", "Layout", "RelationKind"]
+
+Layout = set[tuple[Any, ...]]
+"""The columns and constraints of a table, each with its name (or what else identifies it) first."""
+
+
+class RelationKind(StrEnum):
+    """What a name stands for."""
+
+    TABLE = "table"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExistingColumn:
+    """A column of an existing table.
+
+    Attributes:
+        name: its name.
+        type: as the catalogue writes it.
+        required: whether it is NOT NULL.
+        default: its DEFAULT; the name of the constraint that holds it where a default is one.
+        reference: the foreign key that binds it to its lookup table, if there is one.
+        values: the values of its enum type.
+        collation, code_page: of a text.
+    """
+
+    name: str
+    type: str
+    required: bool = False
+    default: str | None = None
+    reference: str | None = None
+    values: tuple[str, ...] = ()
+    collation: str | None = None
+    code_page: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExistingIndex:
+    """An index or trigger that the user created: what creates it again, and the columns it needs, where known."""
+
+    name: str
+    definition: str
+    columns: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExistingTable:
+    """A table as it exists.
+
+    Attributes:
+        columns: all columns by name in their order, the user's own included; empty if there is no table.
+        key: the columns of its primary key, where the database tells.
+        key_name: the name of its primary key, where the database tells.
+        indexes: what the user created.
+    """
+
+    columns: Mapping[str, ExistingColumn] = field(default_factory=dict)
+    key: tuple[str, ...] = ()
+    key_name: str | None = None
+    indexes: tuple[ExistingIndex, ...] = ()
+
+
+class Catalog(Protocol):
+    """The catalogue of one database."""
+
+    def kind(self, namespace: str, table: str) -> RelationKind | None:
+        """Return what a name stands for, None for nothing."""
+
+    def existing(self, namespace: str, table: str) -> ExistingTable:
+        """Return a table as it exists."""
+
+    def layout(self, table: Table) -> Layout:
+        """Return what distinguishes a table that a load created from any other; empty if it is no table."""
+
+    def size(self, namespace: str, table: str) -> int | None:
+        """Return the bytes of a table with its indexes, None where the database does not tell."""
+
+    def dependants(self, namespace: str, table: str) -> list[str]:
+        """Return the statements that drop what was created for a table, once the table is gone."""

@@ -1,0 +1,423 @@
+"""The steps by which tables are loaded, in their order, for every SQL database.
+
+Where databases differ, the loader reads their `Capabilities`; drivers and dialects never call back. These rules hold
+for each way of loading:
+
+1. The sync state is checked before rows are read, so that no work is done for a table that another process has loaded,
+   and once more under a lock, in the transaction that changes the table: only that check counts.
+2. Rows, expired rows, sync state and history change in one transaction.
+3. DDL is part of this transaction. MySQL commits before and after each DDL statement, so there DDL comes first, after
+   the rows are staged, in steps that may be repeated: an interrupted run leaves an altered table with its old rows and
+   old state, and the next run finds what is already altered.
+4. Everything that can be refused (another process, an unsupported schema change, a foreign table) is refused before
+   anything is changed.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import replace
+from datetime import UTC
+from functools import partial
+from typing import TypeVar
+
+from dapkit.errors import DapError, IncompatibleLayoutError, SchemaChangeNotSupportedError, TargetError
+from dapkit.model import Table
+from dapkit.results import Comparison, LoadStats
+from dapkit.schema import read_table
+from dapkit.targets.base import (
+    ExpectedTable,
+    Load,
+    LoadOptions,
+    Staging,
+    SyncState,
+    concurrent_update,
+)
+from dapkit.targets.sql.compare import compare_tables
+from dapkit.targets.sql.dialect import ReplacementClauses, Statements, full_name, identifier, lookup_columns
+from dapkit.targets.sql.driver import Driver, RepeatedKeysError, StagedRows
+from dapkit.targets.sql.introspection import Layout, RelationKind
+from dapkit.targets.sql.merge import add_lookup_values, delete_marked, delete_missing, insert_rows, merge_rows
+from dapkit.targets.sql.rows import IncomingRows
+from dapkit.targets.sql.schema_changes import change_statements, existing_columns_of, plan_schema_change
+from dapkit.targets.sql.sync_state import SyncStateStore
+
+__all__ = ["Loader"]
+
+T = TypeVar("T")
+
+
+class _UndoneError(Exception):
+    """Ends a transaction whose work must not last."""
+
+
+class Loader:
+    """Loads tables over one connection."""
+
+    def __init__(self, driver: Driver, state: SyncStateStore) -> None:
+        self._driver = driver
+        self._dialect = driver.dialect
+        self._capabilities = driver.capabilities
+        self._state = state
+
+    # The ways of loading
+
+    def initial_load(self, load: Load) -> LoadStats:
+        """Create a table, fill it from a snapshot and save its state; see `TargetSession`."""
+        with self._driver.exclusive(self._name(load.table)):
+            self._require_absent(load.table)
+            return self._fastest(load.table, partial(self._create_and_fill, load))
+
+    def _create_and_fill(self, load: Load, direct: bool) -> LoadStats:
+        table, rows = load.table, self._incoming(load, action=False)
+        early = nullcontext() if direct else rows.staged_early()
+        with early, self._created(table) as create, self._driver.transaction():
+            if create:
+                self._require_absent(table)  # another process may have created it while rows were read
+                self._run(create)
+            stats = self._fill(rows, table, self._name(table), direct=direct)
+            return self._finish(load, "initial-load", stats)
+
+    def apply_increment(self, load: Load, before: SyncState) -> LoadStats:
+        """Apply an increment that was requested from the watermark in `before`; see `TargetSession`."""
+        table, rows = load.table, self._incoming(load, action=True)
+        self._check_early(load, before)
+        with rows.staged_early(), self._altered(load, before) as ddl, rows.staged() as staged:
+            # Deletions come first: they are found by the keys of the table as it was.
+            deleted = self._driver.execute(delete_marked(self._dialect, table, staged.name))
+            written = self._merge(table, staged, action=True)
+            return self._finish(load, "incremental", rows.stats(written=written, deleted=deleted), before, ddl)
+
+    def full_refresh(self, load: Load, before: SyncState) -> LoadStats:
+        """Make a table equal to a snapshot; see `TargetSession`."""
+        self._state.lock(before)  # outside a transaction this only checks
+        try:
+            self.schema_change(load.table, before, load.options)
+        except SchemaChangeNotSupportedError:
+            if load.options.keep_missing:  # the rows that are to be kept exist nowhere else
+                raise
+            if self._dialect.replacement is None:
+                return self._fastest(load.table, partial(self._rebuild_in_place, load, before))
+            return self._fastest(load.table, partial(self._rebuild_and_rename, load, before, self._dialect.replacement))
+        rows = self._incoming(load, action=False)
+        with rows.staged_early(), self._altered(load, before) as ddl, rows.staged() as staged:
+            return self._finish(load, "full-refresh", self._merge_snapshot(rows, staged), before, ddl)
+
+    def _rebuild_in_place(self, load: Load, before: SyncState, direct: bool) -> LoadStats:
+        """Empty a table, give it a schema into which it could not be altered with its rows, and fill it again."""
+        table, rows = load.table, self._incoming(load, action=False)
+        with rows.staged_early() if not direct else nullcontext(), self._driver.transaction():
+            self._state.lock(before)
+            existing = self._driver.catalog.existing(table.namespace, table.name)
+            old = existing_columns_of(read_table(before.schema), existing.columns)
+            ddl = [*self._dialect.rebuild(old, table, existing), *self._lookup_changes(table)]
+            with self._driver.altering(table, ddl):
+                self._run(ddl)
+                self._run(self._dialect.copy_indexes(table, existing))
+                stats = self._fill(rows, table, self._name(table), direct=direct)
+            return self._finish(load, "full-refresh", stats, before, ddl)
+
+    def _rebuild_and_rename(
+        self, load: Load, before: SyncState, replacement: ReplacementClauses, direct: bool
+    ) -> LoadStats:
+        """Fill a new table next to the old one, which keeps its rows until the new one takes over its name.
+
+        Emptying the table first would commit an empty table. An interruption between RENAME and the last transaction
+        leaves a table that is newer than its state: the next increment starts earlier than needed, which is harmless.
+        """
+        table, rows = load.table, self._incoming(load, action=False)
+        existing = self._driver.catalog.existing(table.namespace, table.name)
+        ddl = self._dialect.rebuild(read_table(before.schema), table, existing)
+        with rows.staged_early() if not direct else nullcontext(), self._driver.exclusive(self._name(table)):
+            with self._without_leftovers(table, replacement):
+                self._state.lock(before)
+                self._run(ddl)
+                for statement in self._dialect.copy_indexes(table, existing):
+                    with suppress(TargetError):  # an index may need a column that the new table does not have
+                        self._driver.execute(statement)
+                self._run(self._lookup_changes(table))
+                with self._driver.transaction():
+                    stats = self._fill(rows, table, replacement.name(table), direct=direct)
+                self._state.lock(before)  # filling takes long: the name is only taken over if nobody else did
+                self._run(replacement.take_over(table))
+            with self._driver.transaction():
+                self._state.lock(before)
+                return self._finish(load, "full-refresh", stats, before, ddl)
+
+    def repair(self, load: Load) -> LoadStats:
+        """Make a table without sync state equal to a snapshot; see `TargetSession`."""
+        table, rows = load.table, self._incoming(load, action=False)
+        self._require_unmanaged(table)
+        self._require_own_layout(table)
+        with rows.staged_early(), self._driver.exclusive(self._name(table)):
+            lookups = self._lookup_changes(table)
+            if not self._capabilities.transactional_ddl:
+                self._run(lookups)
+            with self._driver.transaction():
+                if self._capabilities.transactional_ddl:
+                    self._run(lookups)
+                with rows.staged() as staged:
+                    stats = self._merge_snapshot(rows, staged)
+                # There is no state row yet that could be locked; whoever saved one first wins.
+                self._require_unmanaged(table)
+                return self._finish(load, "repair", stats)
+
+    def delete_expired(self, load: Load, before: SyncState) -> LoadStats:
+        """Delete rows for their age where nothing else is to be done; see `TargetSession`."""
+        with self._driver.transaction():
+            self._state.lock(before)
+            stats = self._without_expired(load, LoadStats(written=0))
+            if stats.expired:
+                self._state.record_load(load, "expired", stats)
+        return stats
+
+    def drop(self, namespace: str, table: str) -> None:
+        """Remove a table, what was created for it, and its state."""
+        name = self._dialect.name(namespace, table)
+        with self._driver.exclusive(name):
+            # Looked up while the table exists, since its columns tell what belongs to it.
+            ddl = [f"DROP TABLE IF EXISTS {name}", *self._driver.catalog.dependants(namespace, table)]
+            if not self._capabilities.transactional_ddl:
+                self._run(ddl)
+            with self._driver.transaction():
+                if self._capabilities.transactional_ddl:
+                    self._run(ddl)
+                self._state.delete(namespace, table)
+
+    def compare(self, expected: ExpectedTable) -> Comparison:
+        """Compare a table with what it should hold, which is loaded into a scratch table; see `TargetSession`."""
+        table, lookups = expected.snapshot.table, self._dialect.lookups
+        comparable = table if lookups is None else lookups.comparable_table(table)
+        made = replace(comparable, namespace=self._dialect.facts.scratch)
+        return self._fastest(made, partial(self._compare_with, expected, made))
+
+    def _compare_with(self, expected: ExpectedTable, made: Table, direct: bool) -> Comparison:
+        loads = ((expected.snapshot, False), (expected.changes, True), (expected.stale, True))
+        snapshot, changes, stale = (
+            None if load is None else self._incoming(replace(load, table=made), action=action) for load, action in loads
+        )
+        assert snapshot is not None, "there always is one"
+        with ExitStack() as stack:
+            if self._capabilities.transactional_ddl:  # else there is no transaction before which rows must be staged
+                for rows in (None if direct else snapshot, changes, stale):
+                    if rows is not None:
+                        stack.enter_context(rows.staged_early())
+            stack.enter_context(self._scratch(made))
+            self._fill(snapshot, made, self._name(made), direct=direct)
+            if changes is not None:
+                with changes.staged() as staged:
+                    self._driver.execute(delete_marked(self._dialect, made, staged.name))
+                    self._merge(made, staged, action=True)
+            not_compared = None if stale is None else stack.enter_context(stale.staged()).name
+            return compare_tables(self._driver, self._state, expected, made, not_compared)
+
+    def schema_change(
+        self, table: Table, before: SyncState | None, options: LoadOptions
+    ) -> tuple[Statements, Statements]:
+        """Return the statements that create or alter a table: those that are committed first, and the others.
+
+        Raises:
+            SchemaChangeNotSupportedError: its rows cannot be kept.
+        """
+        if before is None:
+            return [], [*self._dialect.create_table(table), *self._dialect.add_key(table)]
+        plan = plan_schema_change(
+            self._dialect,
+            before,
+            table,
+            self._driver.catalog.existing(table.namespace, table.name),
+            drop_columns=options.drop_columns,
+            partly_altered=not self._capabilities.transactional_ddl,
+        )
+        first = self._dialect.commit_first(read_table(before.schema), table)
+        statements = [*change_statements(self._dialect, plan), *self._lookup_changes(table)]
+        return (first, statements) if self._capabilities.transactional_ddl else ([*first, *statements], [])
+
+    # Steps
+
+    def _fastest(self, table: Table, attempt: Callable[[bool], T]) -> T:
+        """Make an attempt to copy rows straight into a new table, and another through a staging table if need be.
+
+        The direct way reads and writes every row once. It does not know which of two rows with the same key is newer;
+        then everything is undone, and done again through a staging table. The service hardly ever repeats keys.
+        """
+        if self._capabilities.direct_load and not lookup_columns(self._dialect, table):
+            with suppress(RepeatedKeysError):
+                return attempt(True)
+        return attempt(False)
+
+    def _incoming(self, load: Load, *, action: bool) -> IncomingRows:
+        return IncomingRows(self._driver, load, action=action)
+
+    def _check_early(self, load: Load, before: SyncState) -> None:
+        """Refuse what can be refused before rows are read, where they are read before the transaction."""
+        if self._capabilities.staging is Staging.BEFORE:
+            self._state.lock(before)
+            self.schema_change(load.table, before, load.options)
+
+    @contextmanager
+    def _created(self, table: Table) -> Iterator[Statements]:
+        """Create a table where DDL commits by itself, else return what creates it within the transaction.
+
+        The table is listed as unfinished first. If the load is killed, the empty table is recognised by that and
+        created again; if it fails, the table is removed here.
+        """
+        ddl = [*self._dialect.clear_leftovers(table), *self._dialect.create_table(table)]
+        if self._capabilities.transactional_ddl:
+            yield [*ddl, *self._lookup_changes(table)]
+            return
+        self._state.list_unfinished(table.namespace, table.name)
+        try:
+            self._run(ddl)
+            yield []
+        except BaseException:
+            with suppress(TargetError):  # what cannot be removed is recognised later
+                self._run(self._dialect.clear_leftovers(table))
+                self._state.forget_unfinished(table.namespace, table.name)
+            raise
+
+    @contextmanager
+    def _altered(self, load: Load, before: SyncState) -> Iterator[Statements]:
+        """Alter a table and begin the transaction of its rows, with the state row locked."""
+        with self._driver.exclusive(self._name(load.table)):
+            self._state.lock(before)
+            if self._dialect.replacement is not None:
+                self._run(self._dialect.replacement.clear(load.table))
+            first, within = self.schema_change(load.table, before, load.options)
+            self._run(first)
+            with self._driver.transaction():
+                self._state.lock(before)
+                with self._driver.altering(load.table, within):
+                    self._run(within)
+                yield [*first, *within]
+
+    def _fill(self, rows: IncomingRows, table: Table, into: str, *, direct: bool) -> LoadStats:
+        """Fill an empty table, and add its key: that costs less than to update an index with each row."""
+        if direct:
+            written = rows.load_into(into)
+        else:
+            with rows.staged() as staged:
+                self._run(add_lookup_values(self._dialect, table, staged.name))
+                hinted = into + self._dialect.facts.fill_hint
+                written = self._driver.execute(insert_rows(self._dialect, table, staged.name, hinted))
+        self._run(self._dialect.add_key(table))
+        return rows.stats(written=written)
+
+    def _merge_snapshot(self, rows: IncomingRows, staged: StagedRows) -> LoadStats:
+        table, deleted = rows.load.table, 0
+        if not rows.load.options.keep_missing:
+            deleted = self._driver.execute(delete_missing(self._dialect, table, staged.name))
+        return rows.stats(written=self._merge(table, staged, action=False), deleted=deleted)
+
+    def _merge(self, table: Table, staged: StagedRows, *, action: bool) -> int:
+        """Merge staged rows into a table, and return how many."""
+        self._run(add_lookup_values(self._dialect, table, staged.name))
+        self._run(merge_rows(self._dialect, self._capabilities.merge, table, staged.name, action=action))
+        # Counted, since databases report rows in different ways: MySQL counts an updated row twice.
+        where = f" WHERE {self._dialect.facts.action_column} <> 'D'" if action else ""
+        return int(self._driver.query(f"SELECT {self._dialect.facts.count_all} FROM {staged.name}{where}")[0][0])
+
+    def _finish(
+        self,
+        load: Load,
+        event: str,
+        stats: LoadStats,
+        before: SyncState | None = None,
+        ddl: Sequence[str] = (),
+    ) -> LoadStats:
+        """End a load within its transaction: delete expired rows, save the state, add to the history."""
+        stats = self._without_expired(load, stats)
+        self._state.save(load, known=before is not None)
+        if before is None:
+            self._state.forget_unfinished(load.table.namespace, load.table.name)
+        self._state.record_load(load, event, stats, ddl)
+        return stats
+
+    def _without_expired(self, load: Load, stats: LoadStats) -> LoadStats:
+        expire = load.options.expire
+        if expire is None:
+            return stats
+        before = self._dialect.literal(str(expire.before.astimezone(UTC).replace(tzinfo=None)))
+        delete = f"DELETE FROM {self._name(load.table)} WHERE {identifier(expire.column)} < {before}"
+        return replace(stats, expired=self._driver.execute(delete))
+
+    def _lookup_changes(self, table: Table) -> Statements:
+        """Return what lets existing lookup tables distinguish values as the service does.
+
+        Raises:
+            IncompatibleLayoutError: a table of the user's own has the name of a lookup table.
+        """
+        statements: Statements = []
+        for column in lookup_columns(self._dialect, table):
+            lookup = f"{table.name}__{column.name}"
+            existing = self._driver.catalog.existing(table.namespace, lookup)
+            if list(existing.columns) not in ([], ["id", "value"]):
+                message = (
+                    f"Table {self._dialect.name(table.namespace, lookup)} exists, and is not the lookup table of"
+                    f" column {column.name}"
+                )
+                raise IncompatibleLayoutError(message, hint="It was not touched: rename or drop it.", table=table.name)
+            if existing.columns and self._dialect.lookups is not None:
+                statements += self._dialect.lookups.exact(table, column, existing)
+        return statements
+
+    @contextmanager
+    def _scratch(self, made: Table) -> Iterator[None]:
+        """Create a table that is gone afterwards."""
+        if not self._capabilities.transactional_ddl:  # a temporary table
+            self._run(self._dialect.create_scratch(made))
+            yield
+            self._driver.execute(self._dialect.drop_temporary(self._name(made)))
+            return
+        with suppress(_UndoneError), self._driver.transaction():
+            self._run(self._dialect.create_scratch(made))
+            yield
+            raise _UndoneError
+
+    @contextmanager
+    def _without_leftovers(self, table: Table, replacement: ReplacementClauses) -> Iterator[None]:
+        """Let nothing remain of a rebuild that fails, nor of an earlier one that was killed."""
+        self._run(replacement.clear(table))
+        try:
+            yield
+        except DapError:
+            with suppress(TargetError):  # else the next run does it
+                self._run(replacement.clear(table))
+            raise
+
+    # What is required
+
+    def _require_absent(self, table: Table) -> None:
+        """Raise unless a table may be created."""
+        kind = self._driver.catalog.kind(table.namespace, table.name)
+        if self._state.is_managed(table.namespace, table.name) and kind is RelationKind.TABLE:
+            raise concurrent_update(table.name)
+        if kind is not None and not self._state.is_unfinished(table.namespace, table.name):
+            hint = "Rename it, or drop it if it is left from an interrupted load of the official client."
+            message = f"Table {self._name(table)} exists and is not managed by dapkit"
+            raise IncompatibleLayoutError(message, hint=hint, table=table.name)
+        self._lookup_changes(table)
+
+    def _require_unmanaged(self, table: Table) -> None:
+        if self._state.is_managed(table.namespace, table.name):
+            raise concurrent_update(table.name)
+
+    def _require_own_layout(self, table: Table) -> None:
+        """Raise IncompatibleLayoutError unless a table is exactly as a load would create it."""
+        made = replace(table, namespace=self._dialect.facts.scratch)
+        expected: Layout = set()
+        with self._scratch(made):
+            self._run(self._dialect.add_key(made))
+            expected = self._driver.catalog.layout(made)
+        found = self._driver.catalog.layout(table)
+        if found != expected:
+            names = ", ".join(sorted({str(line[0]) for line in found ^ expected}))
+            message = f"Table {table.name} is not managed by dapkit, and not laid out as a load would leave it"
+            hint = f"It may be your own, and was not touched: rename or drop it. These differ: {names}."
+            raise IncompatibleLayoutError(message, hint=hint, table=table.name)
+
+    def _run(self, statements: Sequence[str]) -> None:
+        for statement in statements:
+            self._driver.execute(statement)
+
+    def _name(self, table: Table) -> str:
+        return full_name(self._dialect, table)

@@ -1,0 +1,128 @@
+"""PURE: how rows get from a staging table into a table, in the four ways that `Merge` names."""
+
+from dapkit.model import Table
+from dapkit.targets.base import Merge
+from dapkit.targets.sql.dialect import Dialect, Statements, full_name, identifier, listed, same_key
+
+__all__ = [
+    "add_lookup_values", "delete_marked", "delete_missing", "insert_rows", "keep_newest", "merge_rows", "repeated_key",
+]  # fmt: skip
+
+
+def repeated_key(dialect: Dialect, table: Table, rows: str) -> str:
+    """Select one row if a key occurs more than once in a table of rows."""
+    groups = f"SELECT 1 FROM {rows} GROUP BY {dialect.key_values(table)} HAVING count(*) > 1"
+    return dialect.limited(groups, 1)
+
+
+def keep_newest(dialect: Dialect, table: Table, staging: str, into: str, *, action: bool) -> str:
+    """Create a temporary table with the newest row of each key; of rows with the same time a deletion wins."""
+    order = f"{dialect.facts.row_time} DESC" + (f", {dialect.facts.action_column}" if action else "")
+    place = f"row_number() OVER (PARTITION BY {dialect.key_values(table)} ORDER BY {order}) AS dapkit_place"
+    numbered = f"SELECT *, {place} FROM {staging}"
+    return dialect.newest(f"SELECT * FROM ({numbered}) AS numbered WHERE dapkit_place = 1", into, table)
+
+
+def add_lookup_values(dialect: Dialect, table: Table, staging: str) -> Statements:
+    """Add the values that are new to the lookup tables."""
+    lookups = dialect.lookups
+    if lookups is None:
+        return []
+    return [
+        f"INSERT INTO {lookups.name(table, column)} ({identifier('value')})"
+        f" SELECT DISTINCT staged.{name} FROM {staging} AS staged"
+        f" LEFT JOIN {lookups.name(table, column)} AS known ON {lookups.same_value('known', f'staged.{name}')}"
+        f" WHERE staged.{name} IS NOT NULL AND known.id IS NULL"
+        for column in lookups.columns(table)
+        for name in [identifier(column.name)]
+    ]
+
+
+def insert_rows(dialect: Dialect, table: Table, staging: str, into: str) -> str:
+    """Insert every staged row; `into` may end with a hint."""
+    values, joins = _values(dialect, table)
+    return f"INSERT INTO {into} ({listed(table.columns)}) SELECT {', '.join(values)} FROM {staging} AS staged{joins}"
+
+
+def delete_marked(dialect: Dialect, table: Table, staging: str) -> str:
+    """Delete the rows whose keys are staged as deleted, which are few: they are found by the key of the table."""
+    live, mark = full_name(dialect, table), f"staged.{dialect.facts.action_column} = 'D'"
+    if dialect.facts.joined_deletes:
+        same = dialect.same_staged(table, "live", "staged")
+        return f"DELETE live FROM {live} AS live JOIN {staging} AS staged ON {same} AND {mark}"
+    key = listed(table.key)
+    return f"DELETE FROM {live} WHERE ({key}) IN (SELECT {key} FROM {staging} AS staged WHERE {mark})"
+
+
+def delete_missing(dialect: Dialect, table: Table, staging: str) -> str:
+    """Delete the rows whose keys are not staged."""
+    live = full_name(dialect, table)
+    if dialect.facts.joined_deletes:
+        same = dialect.same_staged(table, "live", "staged")
+        join = f"{live} AS live LEFT JOIN {staging} AS staged ON {same}"
+        return f"DELETE live FROM {join} WHERE staged.{identifier(table.key[0].name)} IS NULL"
+    same = same_key(table, "staged", live)
+    return f"DELETE FROM {live} WHERE NOT EXISTS (SELECT 1 FROM {staging} AS staged WHERE {same})"
+
+
+def merge_rows(dialect: Dialect, merge: Merge, table: Table, staging: str, *, action: bool) -> Statements:
+    """Insert the staged rows, or update those whose keys exist; rows that are staged as deleted are left out."""
+    live, key = full_name(dialect, table), listed(table.key)
+    there = f"staged.{dialect.facts.action_column} <> 'D'" if action else ""
+    insert = insert_rows(dialect, table, staging, live)
+    match merge:
+        case Merge.ON_CONFLICT:
+            updates = ", ".join(f"{identifier(c.name)} = excluded.{identifier(c.name)}" for c in table.value)
+            resolution = f"DO UPDATE SET {updates}" if table.value else "DO NOTHING"
+            # SQLite takes ON for the condition of a join unless there is a WHERE.
+            return [f"{insert} WHERE {there or 'true'} ON CONFLICT ({key}) {resolution}"]
+        case Merge.ON_DUPLICATE_KEY:
+            names = [identifier(column.name) for column in table.value or table.key[:1]]
+            updates = ", ".join(f"{name} = VALUES({name})" for name in names)
+            return [f"{insert}{_where(there)} ON DUPLICATE KEY UPDATE {updates}"]
+        case Merge.DELETE_INSERT:
+            same = same_key(table, "staged", live)
+            return [f"DELETE FROM {live} USING {staging} AS staged WHERE {same}", f"{insert}{_where(there)}"]
+        case Merge.UPDATE_INSERT:
+            return _update_and_insert(dialect, table, staging, there)
+
+
+def _update_and_insert(dialect: Dialect, table: Table, staging: str, there: str) -> Statements:
+    """Update, then insert what is new: the state row is locked, so nobody else writes in between.
+
+    SQL Server's MERGE would add nothing but its known faults.
+    """
+    values, joins = _values(dialect, table)
+    live = full_name(dialect, table)
+    same = dialect.same_staged(table, "live", "staged")
+    and_there = f" AND {there}" if there else ""
+    pairs = dict(zip([column.name for column in table.columns], values, strict=True))
+    updates = ", ".join(f"{identifier(each.name)} = {pairs[each.name]}" for each in table.value)
+    update = f"UPDATE live SET {updates} FROM {live} AS live JOIN {staging} AS staged ON {same}{and_there}{joins}"
+    insert = (
+        f"{insert_rows(dialect, table, staging, live)}"
+        f" WHERE NOT EXISTS (SELECT 1 FROM {live} AS live WHERE {same}){and_there}"
+    )
+    return [update, insert] if table.value else [insert]
+
+
+def _where(condition: str) -> str:
+    return f" WHERE {condition}" if condition else ""
+
+
+def _values(dialect: Dialect, table: Table) -> tuple[list[str], str]:
+    """Return an expression for each column from the staged rows, and the joins with the lookup tables."""
+    lookups = dialect.lookups
+    if lookups is None:
+        return [f"staged.{identifier(column.name)}" for column in table.columns], ""
+    known = {column.name: f"known_{place}" for place, column in enumerate(lookups.columns(table))}
+    values = [
+        f"{known[column.name]}.id" if column.name in known else f"staged.{identifier(column.name)}"
+        for column in table.columns
+    ]
+    joins = "".join(
+        f" LEFT JOIN {lookups.name(table, column)} AS {known[column.name]}"
+        f" ON {lookups.same_value(known[column.name], f'staged.{identifier(column.name)}')}"
+        for column in lookups.columns(table)
+    )
+    return values, joins

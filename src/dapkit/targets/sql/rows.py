@@ -1,0 +1,100 @@
+"""The rows of one load on their way into the database: straight into a table, or through a staging table."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dapkit.errors import IntegrityError
+from dapkit.results import LoadStats
+from dapkit.targets.base import Load, Staging
+from dapkit.targets.sql.driver import Driver, StagedRows
+from dapkit.targets.sql.merge import keep_newest, repeated_key
+from dapkit.targets.sql.value_repairs import ValueRepairs
+
+__all__ = ["IncomingRows"]
+
+_NEWEST = "dapkit_newest"
+"""The temporary table with the newest row of each key, where keys were repeated."""
+
+
+class IncomingRows:
+    """The rows of one load.
+
+    Args:
+        driver: of the database.
+        load: whose files have them.
+        action: whether the files say for each row if it was updated or deleted.
+    """
+
+    def __init__(self, driver: Driver, load: Load, *, action: bool) -> None:
+        self.load = load
+        self.action = action
+        self._driver = driver
+        self._repairs = ValueRepairs(load, driver.dialect.facts.product)
+        self._early: StagedRows | None = None
+        self._is_unique = False
+
+    @contextmanager
+    def staged_early(self) -> Iterator[None]:
+        """Stage the rows now, before a transaction begins, if that is how the database works.
+
+        SQL Server's bulk copy uses a connection of its own: it could not write into a table that the transaction has
+        just created, and would wait for ever. MySQL's ALTER TABLE commits the transaction in which it runs, so rows
+        have to be in the database before it, and row locks must not be held while files are read.
+        """
+        if self._driver.capabilities.staging is not Staging.BEFORE:
+            yield
+            return
+        with self._driver.stage(self.load, self._repairs, action=self.action) as staged:
+            self._require_rows(staged.rows)
+            self._early = staged
+            if not self._driver.capabilities.transactional_ddl:
+                # Some servers allow no CREATE TABLE in a transaction, not even of a temporary one. This one is dropped
+                # by the next load, or with the session: an error after the COMMIT would make a load look failed.
+                self._early, self._is_unique = self._keep_newest(staged), True
+            yield
+
+    @contextmanager
+    def staged(self) -> Iterator[StagedRows]:
+        """Return the rows in a staging table, one for each key; they are gone afterwards."""
+        if self._early is not None:
+            with self._unique(self._early) as rows:
+                yield rows
+            return
+        with self._driver.stage(self.load, self._repairs, action=self.action) as staged:
+            self._require_rows(staged.rows)
+            with self._unique(staged) as rows:
+                yield rows
+
+    @contextmanager
+    def _unique(self, staged: StagedRows) -> Iterator[StagedRows]:
+        rows = staged if self._is_unique else self._keep_newest(staged)
+        yield rows
+        if rows.name != staged.name:
+            self._driver.execute(self._driver.dialect.drop_temporary(rows.name))
+
+    def _keep_newest(self, staged: StagedRows) -> StagedRows:
+        """Return a staging table that has only the last state of each key, which the service may deliver repeatedly."""
+        dialect, table = self._driver.dialect, self.load.table
+        if not self._driver.query(repeated_key(dialect, table, staged.name)):
+            return staged
+        newest = dialect.temporary(_NEWEST)
+        self._driver.execute(dialect.drop_temporary(newest))
+        self._driver.execute(keep_newest(dialect, table, staged.name, newest, action=self.action))
+        return StagedRows(newest, staged.rows)
+
+    def load_into(self, name: str) -> int:
+        """Copy the rows straight into a new table; return how many. Raises RepeatedKeysError."""
+        rows = self._driver.load_rows(self.load, name, self._repairs)
+        self._require_rows(rows)
+        return rows
+
+    def _require_rows(self, rows: int) -> None:
+        """Make sure that no row got lost: the files were counted when they were downloaded."""
+        if rows != self.load.parts.rows:
+            message = f"The files hold {self.load.parts.rows:,} rows, but {rows:,} arrived in the database"
+            raise IntegrityError(message, table=self.load.table.name)
+
+    def stats(self, *, written: int, deleted: int = 0) -> LoadStats:
+        """Return what was done, and save the originals of repaired values."""
+        self._repairs.save()
+        return LoadStats(written=written, deleted=deleted, repaired=dict(self._repairs.counts))

@@ -1,0 +1,73 @@
+"""What exists in a SQLite file."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dapkit.errors import TargetError
+from dapkit.model import Table
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, RelationKind
+from dapkit.targets.sqlite.dialect import SqliteDialect, table_words
+
+__all__ = ["SqliteCatalog"]
+
+# The indexes of keys have no statement of their own.
+_OWN = "SELECT name, sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL"
+_SIZE = """
+SELECT sum(pgsize) FROM dbstat WHERE aggregate = 1 AND name IN (SELECT name FROM sqlite_master WHERE tbl_name = ?)
+"""
+_LAYOUT = (
+    'SELECT name, upper(type), "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?)',
+    """
+    SELECT 'UNIQUE', "unique", partial, (SELECT group_concat(name) FROM pragma_index_info(list.name))
+    FROM pragma_index_list(?) AS list WHERE origin = 'u'
+    """,
+    'SELECT \'REFERENCES\', id, seq, "table", "from", "to" FROM pragma_foreign_key_list(?)',
+)
+
+
+class SqliteCatalog:
+    """The catalogue of a SQLite file."""
+
+    def __init__(self, query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]], dialect: SqliteDialect) -> None:
+        self._query = query
+        self._dialect = dialect
+
+    def kind(self, namespace: str, table: str) -> RelationKind | None:
+        """Return what a name stands for."""
+        rows = self._query("SELECT type FROM sqlite_master WHERE name = ?", (self._dialect.bare(namespace, table),))
+        if not rows:
+            return None
+        return RelationKind.TABLE if rows[0][0] == "table" else RelationKind.OTHER
+
+    def existing(self, namespace: str, table: str) -> ExistingTable:
+        """Return a table as it exists."""
+        name = self._dialect.bare(namespace, table)
+        columns = [
+            ExistingColumn(name=each[0], type=each[1], required=bool(each[2]), default=each[3])
+            for each in self._query('SELECT name, type, "notnull", dflt_value FROM pragma_table_info(?)', (name,))
+        ]
+        return ExistingTable(
+            columns={column.name: column for column in columns},
+            indexes=tuple(ExistingIndex(name=each, definition=sql) for each, sql in self._query(_OWN, (name,))),
+        )
+
+    def layout(self, table: Table) -> Layout:
+        """Return the columns, unique keys and references of a table, and its other properties."""
+        name = self._dialect.bare(table.namespace, table.name)
+        definitions = self._query("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
+        if not definitions:
+            return set()
+        lines = [line for sql in _LAYOUT for line in self._query(sql, (name,))]
+        return {*lines, *((word,) for word in table_words(definitions[0][0]))}
+
+    def size(self, namespace: str, table: str) -> int | None:
+        """Return the bytes of a table with its indexes, where SQLite was built with what tells them."""
+        try:
+            rows = self._query(_SIZE, (self._dialect.bare(namespace, table),))
+        except TargetError:
+            return None
+        return None if rows[0][0] is None else int(rows[0][0])
+
+    def dependants(self, namespace: str, table: str) -> list[str]:  # noqa: ARG002
+        """Nothing else is created for a table."""
+        return []
