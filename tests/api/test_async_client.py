@@ -152,7 +152,7 @@ def test_a_half_loaded_table_is_reloaded_with_repair(dap: Client, tmp_path: Path
     assert dap.sync("canvas", "wikis", f"duckdb:{path}?threads=1", options).failed == ()
     with duckdb.connect(str(path)) as connection:
         connection.execute("DELETE FROM instructure_dap.table_sync")
-    refused = dap.sync("canvas", "wikis", f"duckdb:{path}", options)
-    assert [failure.error.code for failure in refused.failed] == ["incompatible-layout"]
+    result = dap.sync("canvas", "wikis", f"duckdb:{path}", options)
+    assert [failure.error.code for failure in result.failed] == ["incompatible-layout"]
     repaired = dap.sync("canvas", "wikis", f"duckdb:{path}", replace(options, repair=True))
     assert [table.action for table in repaired.done] == [SyncAction.REPAIR]

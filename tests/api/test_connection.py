@@ -1,4 +1,4 @@
-"""Sessions with the service or a sandbox, as the settings say."""
+"""Sessions with the service or a sandbox, according to the settings."""
 
 import asyncio
 import subprocess
@@ -86,9 +86,9 @@ def test_a_clock_that_cannot_be_stored_is_an_error_before_the_work_and_a_notice_
             connection.advance()
 
     asyncio.run(visit())
-    (told,) = heard
-    assert isinstance(told, Notice)
-    assert "clock.json" in told.message
+    (notice,) = heard
+    assert isinstance(notice, Notice)
+    assert "clock.json" in notice.message
 
 
 def test_the_built_in_sandbox_advances_its_clock(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def messages(**given: Any) -> MessageSettings:
     return read_settings(given, {}).messages
 
 
-def told(settings: MessageSettings, *, live: bool = False) -> None:
+def log_all(settings: MessageSettings, *, live: bool = False) -> None:
     with Console(settings, live=live) as console:
         for event in EVENTS:
             console.on_event(event)
@@ -58,7 +58,7 @@ def told(settings: MessageSettings, *, live: bool = False) -> None:
 def test_the_log_level_filters_messages(
     given: dict[str, Any], levels: list[str], summary: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told(messages(**given))
+    log_all(messages(**given))
     captured = capsys.readouterr()
     assert captured.out == "the result\n"
     lines = captured.err.splitlines()
@@ -67,14 +67,14 @@ def test_the_log_level_filters_messages(
 
 
 def test_json_lines_are_objects(capsys: pytest.CaptureFixture[str]) -> None:
-    told(messages(log_format="json", quiet=True))
+    log_all(messages(log_format="json", quiet=True))
     assert json.loads(capsys.readouterr().err)["code"] == "server"
 
 
 def test_the_log_file_gets_all_levels_and_is_appended_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = messages(log_file=tmp_path / "dap.log", quiet=True)
-    told(settings)
-    told(settings)
+    log_all(settings)
+    log_all(settings)
     lines = (tmp_path / "dap.log").read_text().splitlines()
     assert [line.split()[2] for line in lines] == ["info", "notice", "error"] * 2
     assert capsys.readouterr().err.count("\n") == 2
@@ -95,12 +95,12 @@ def test_notices_from_every_source_are_kept(capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err.count("notice") == 2
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("given", [{}, {"no_log_to_console": True}, {"log_format": "json"}], ids=str)
 def test_a_full_disk_under_the_log_file_is_reported_once(
     given: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told(messages(log_file=Path("/dev/full"), **given))
+    log_all(messages(log_file=Path("/dev/full"), **given))
     captured = capsys.readouterr()
     assert captured.out == "the result\n"
     assert captured.err.count("/dev/full") == 1
@@ -108,7 +108,7 @@ def test_a_full_disk_under_the_log_file_is_reported_once(
 
 def test_closing_the_console_removes_its_log_handlers() -> None:
     before = list(logging.getLogger("dapkit").handlers)
-    told(messages())
+    log_all(messages())
     assert logging.getLogger("dapkit").handlers == before
 
 
@@ -133,7 +133,7 @@ def test_a_result_can_be_printed_as_json(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_dumb_terminal_gets_log_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    told(read_settings({}, {"TERM": "dumb"}).messages, live=True)
+    log_all(read_settings({}, {"TERM": "dumb"}).messages, live=True)
     err = capsys.readouterr().err
     assert "snapshot of 1 table" in err
     assert "\x1b" not in err
@@ -144,7 +144,7 @@ def test_live_progress_needs_a_terminal_and_no_option_that_disables_it(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: bool(given))
-    told(messages(**given), live=True)
+    log_all(messages(**given), live=True)
     assert "\x1b" not in capsys.readouterr().err
 
 
@@ -153,7 +153,7 @@ def test_with_live_progress_only_warnings_and_errors_are_written_as_lines(
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
-    told(messages(), live=True)
+    log_all(messages(), live=True)
     err = capsys.readouterr().err
     assert "\x1b" in err
     assert "Mind this." in err

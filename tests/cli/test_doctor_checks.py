@@ -49,7 +49,7 @@ def settings(environ: dict[str, str], **given: Any) -> ConnectionSettings:
     return read_settings(given, environ).connection
 
 
-def findings_of_way(base_url: str, ca_file: Path | None = None) -> dict[str, Finding]:
+def network_findings(base_url: str, ca_file: Path | None = None) -> dict[str, Finding]:
     async def gather() -> list[Finding]:
         return [finding async for finding in probes.probe_network(base_url, ca_file)]
 
@@ -104,7 +104,7 @@ def test_an_invalid_ca_file_fails(authority: trustme.CA, tmp_path: Path) -> None
 def test_a_missing_ca_file_is_named_and_not_reported_as_a_connection_failure(
     scheme: str, closed_port: int, tmp_path: Path
 ) -> None:
-    found = findings_of_way(f"{scheme}://127.0.0.1:{closed_port}", tmp_path / "no-such.pem")
+    found = network_findings(f"{scheme}://127.0.0.1:{closed_port}", tmp_path / "no-such.pem")
     assert found["ca-file"].verdict is Verdict.FAIL
     assert "no-such.pem" in found["ca-file"].message
     assert found["tls"].verdict is Verdict.SKIP
@@ -113,7 +113,7 @@ def test_a_missing_ca_file_is_named_and_not_reported_as_a_connection_failure(
 
 def test_an_invalid_proxy_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "socks5://elsewhere:1080")
-    assert findings_of_way("https://example.invalid")["proxy"].verdict is Verdict.FAIL
+    assert network_findings("https://example.invalid")["proxy"].verdict is Verdict.FAIL
 
 
 def test_a_session_that_cannot_be_opened_is_a_finding(tmp_path: Path) -> None:
@@ -132,19 +132,19 @@ def test_a_session_that_cannot_be_opened_is_a_finding(tmp_path: Path) -> None:
 
 
 def test_a_closed_port_fails(closed_port: int) -> None:
-    found = findings_of_way(f"http://127.0.0.1:{closed_port}")
+    found = network_findings(f"http://127.0.0.1:{closed_port}")
     assert found["connection"].verdict is Verdict.FAIL
     assert str(closed_port) in found["connection"].message
 
 
 def test_a_host_name_that_cannot_exist_fails() -> None:
-    found = findings_of_way("https://no-such-host.invalid")
+    found = network_findings("https://no-such-host.invalid")
     assert found["dns"].verdict is Verdict.FAIL
     assert "tls" not in found
 
 
 def test_an_invalid_url_fails() -> None:
-    found = findings_of_way("ftp://x")
+    found = network_findings("ftp://x")
     assert {check: finding.verdict for check, finding in found.items()} == {"address": Verdict.FAIL}
 
 
@@ -152,7 +152,7 @@ def test_behind_a_proxy_host_name_and_certificate_are_not_checked(monkeypatch: p
     monkeypatch.setenv("HTTPS_PROXY", "http://user:hush@proxy.example:3128")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    found = findings_of_way("https://api.example")
+    found = network_findings("https://api.example")
     assert found["proxy"].message == "http://proxy.example:3128 for api.example"
     assert found["dns"].verdict is found["tls"].verdict is Verdict.SKIP
 
@@ -305,8 +305,8 @@ def test_other_commands_with_the_same_name_are_reported(
 
 
 def test_a_failure_has_hint_and_uuid() -> None:
-    finding = failed("login", RejectedCredentialsError("Refused", uuid="u-1"))
-    assert finding.message == "Refused (uuid u-1)"
+    finding = failed("login", RejectedCredentialsError("Rejected", uuid="u-1"))
+    assert finding.message == "Rejected (uuid u-1)"
     assert finding.hint == RejectedCredentialsError.default_hint
 
 

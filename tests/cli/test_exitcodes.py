@@ -1,4 +1,4 @@
-"""From how a run ended to its exit code."""
+"""The exit code that follows from the result of a run."""
 
 import pytest
 

@@ -23,7 +23,7 @@ INCREMENTAL = ("incremental", "--namespace", "canvas", "--table", "courses", "--
 
 
 class Engine:
-    """What the fake engine was asked, and what it answers."""
+    """The requests that the fake engine received, and its results."""
 
     def __init__(self) -> None:
         self.asked: list[ExportRequest] = []
@@ -214,10 +214,10 @@ def test_a_clock_that_cannot_be_stored_is_an_error_before_any_work(engine: Engin
 def test_a_deleted_current_folder_does_not_prevent_the_summary(
     engine: Engine, dap: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
+    folder = tmp_path / "deleted"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
     outcome = dap(*SNAPSHOT)
     monkeypatch.chdir(tmp_path)
     assert outcome.code == 0
@@ -242,7 +242,9 @@ def test_scheduler_options_silence_success_but_not_failure(
     engine.result = run_result([table_result()], {"users": ServerError("It is 503")})
     failure = dap(*SNAPSHOT, *flags)
     assert failure.code == 3
-    assert ("It is 503" in failure.err) == ("--quiet" not in flags)  # with log lines, which the fake writes none of
+    assert ("It is 503" in failure.err) == (
+        "--quiet" not in flags
+    )  # the log lines are missing, because the fake writes none
     assert "users" in failure.err
 
 

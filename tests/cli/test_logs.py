@@ -27,7 +27,7 @@ from dapkit.model import Format, Query
 from dapkit.results import LoadStats, SyncAction, TableFailed, TableLoaded, TableResult
 
 
-def record(message: str = "said", level: int = logging.INFO, **fields: object) -> logging.LogRecord:
+def record(message: str = "text", level: int = logging.INFO, **fields: object) -> logging.LogRecord:
     made = logging.LogRecord("dapkit", level, "here.py", 1, message, None, None)
     made.created = 1_770_000_000.25
     if fields:
@@ -37,7 +37,7 @@ def record(message: str = "said", level: int = logging.INFO, **fields: object) -
 
 def test_a_plain_line_has_time_level_and_message() -> None:
     line = logs.PlainFormatter().format(record(level=logs.NOTICE))
-    assert line.split(maxsplit=2)[2] == "notice  said"
+    assert line.split(maxsplit=2)[2] == "notice  text"
     assert "\n" not in line
 
 
@@ -159,12 +159,12 @@ def test_a_long_download_is_logged_every_half_minute(caplog: pytest.LogCaptureFi
 
 
 def test_a_log_file_is_created_with_its_folder_and_can_have_any_name(tmp_path: Path) -> None:
-    told: list[str] = []
-    handler = logs.LogFile(tmp_path / "new" / "dap.log", told.append)
+    failures: list[str] = []
+    handler = logs.LogFile(tmp_path / "new" / "dap.log", failures.append)
     handler.handle(record("a name that is no text: caf\udce9"))
     handler.close()
     assert (tmp_path / "new" / "dap.log").read_text(encoding="utf-8").endswith("caf\\udce9\n")
-    assert told == []
+    assert failures == []
 
 
 def test_a_log_file_that_cannot_be_created_is_an_output_error(tmp_path: Path) -> None:
@@ -172,15 +172,15 @@ def test_a_log_file_that_cannot_be_created_is_an_output_error(tmp_path: Path) ->
         logs.LogFile(tmp_path, lambda _: None)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_under_the_log_file_is_reported_once_and_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    told: list[str] = []
-    handler = logs.LogFile(Path("/dev/full"), told.append)
+    failures: list[str] = []
+    handler = logs.LogFile(Path("/dev/full"), failures.append)
     for _ in range(3):
         handler.handle(record())
     handler.close()
-    assert len(told) == 1
-    assert "Cannot write the log file /dev/full: No space left on device" in told[0]
+    assert len(failures) == 1
+    assert "Cannot write the log file /dev/full: No space left on device" in failures[0]
     assert capsys.readouterr().err == ""
 
 

@@ -1,4 +1,4 @@
-"""The group, its help, where options may stand, and how errors end."""
+"""The group, its help, where options are accepted, and how errors end."""
 
 import json
 import subprocess
@@ -169,9 +169,9 @@ def failing(error: BaseException) -> Callable[..., None]:
     ("error", "code", "lines"),
     [
         (
-            StalledError("Nothing came", table="users", uuid="u", hint="Wait."),
+            StalledError("No data arrived", table="users", uuid="u", hint="Wait."),
             20,
-            ["Error: users: Nothing came", "uuid for support: u", "Hint: Wait."],
+            ["Error: users: No data arrived", "uuid for support: u", "Hint: Wait."],
         ),
         (StalledError("users stalled", table="users", hint="Wait."), 20, ["Error: users stalled", "Hint: Wait."]),
         (KeyboardInterrupt(), 130, ["Error: Stopped", "Hint: Run the command again."]),
@@ -197,7 +197,7 @@ def test_control_characters_are_escaped(monkeypatch: pytest.MonkeyPatch, dap: Ca
 
 
 def test_an_error_can_be_printed_as_json(monkeypatch: pytest.MonkeyPatch, dap: Callable[..., Any]) -> None:
-    error: DapError = StalledError("Nothing came", table="users", job_id="j", uuid="u")
+    error: DapError = StalledError("No data arrived", table="users", job_id="j", uuid="u")
     monkeypatch.setattr(entry.dap, "main", failing(error))
     assert json.loads(dap("list", "--json").err) == error.as_dict()
 

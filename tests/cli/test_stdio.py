@@ -11,7 +11,7 @@ import pytest
 from dapkit.cli import stdio
 
 PROGRAM = "from dapkit.cli.main import run; run()"
-needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 
 
 def dap(redirected: str, *arguments: str, unbuffered: str = "") -> subprocess.CompletedProcess[str]:

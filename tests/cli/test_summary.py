@@ -39,9 +39,9 @@ def test_the_summary_of_an_increment_shows_its_end(table_result: MakeTable, run_
 def test_failures_end_the_summary_with_their_uuid(table_result: MakeTable, run_result: MakeRun) -> None:
     error = JobFailedError("The job failed", uuid="u-7", hint="Wait.")
     lines = summary.summary_lines(run_result([table_result()], {"users": error}, refetched=2000, sandbox=True))
-    came = "1,234 rows, 2 files, 1.50 kB, 2.00 kB downloaded twice"
+    totals = "1,234 rows, 2 files, 1.50 kB, 2.00 kB downloaded twice"
     assert lines[3:] == [
-        f"1 of 2 tables complete, 1 failed, {came}, in 12 s, from the sandbox. Folder: out",
+        f"1 of 2 tables complete, 1 failed, {totals}, in 12 s, from the sandbox. Folder: out",
         "Failed: users: The job failed [job-failed]",
         "  uuid for support: u-7",
         "  Hint: Wait.",

@@ -1,4 +1,4 @@
-"""Arguments, environment and defaults, made into settings."""
+"""Settings from arguments, environment variables and defaults."""
 
 import math
 from pathlib import Path
@@ -226,10 +226,10 @@ def test_commands_on_the_path_are_found_in_order(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_folder_on_the_path_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("os.stat", refuse)
+    monkeypatch.setattr("os.stat", fail)
     assert commands_on_path("dap", {"PATH": str(tmp_path)}) == ()
 
 

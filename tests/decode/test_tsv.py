@@ -1,4 +1,4 @@
-"""What COPY reads otherwise than the service writes it is found and put right; all else is left alone."""
+"""Escapes that COPY reads differently are found and converted; everything else stays as it is."""
 
 import re
 

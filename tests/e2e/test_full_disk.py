@@ -1,4 +1,4 @@
-"""A disk that is really full: the tests mount a small file system of their own."""
+"""A disk that is really full: the tests mount their own small file system."""
 
 import subprocess
 import sys

@@ -1,6 +1,6 @@
 """Responses that no service should send.
 
-Each must lead to an error with its documented code that says what was received, or do no harm: never a hang, a
+Each must lead to an error with its documented code that says what was received, or be harmless: never a hang, a
 traceback, leaked credentials, or a wrong file under a final name.
 """
 

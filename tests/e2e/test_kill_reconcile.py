@@ -68,7 +68,7 @@ def _assert_nothing_is_left(
             _run(sandbox, ("sync", "reconcile")[number % 2], url)
             assert objects() == before
             assert not list(cache.rglob("*.gz"))
-        assert left, "no kill came while files were there"
+        assert left, "no kill happened while there were files"
 
 
 def _arguments(verb: str, url: str) -> tuple[str, ...]:

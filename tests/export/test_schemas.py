@@ -1,4 +1,4 @@
-"""Schemas of many tables into files, whatever names the service sends."""
+"""Schemas of many tables into files, with any names that the service sends."""
 
 import asyncio
 from pathlib import Path

@@ -54,7 +54,7 @@ MANAGED = ("users", "quiz_answers", "wikis")
 
 
 @pytest.mark.parametrize(
-    ("wanted", "exclude", "known", "gone"),
+    ("wanted", "exclude", "known", "expected"),
     [
         (["all"], [], KNOWN, ("quiz_answers", "wikis")),
         (["quiz*"], [], KNOWN, ("quiz_answers",)),
@@ -65,6 +65,6 @@ MANAGED = ("users", "quiz_answers", "wikis")
     ],
 )
 def test_tables_that_the_service_no_longer_lists(
-    wanted: list[str], exclude: list[str], known: tuple[str, ...] | None, gone: tuple[str, ...]
+    wanted: list[str], exclude: list[str], known: tuple[str, ...] | None, expected: tuple[str, ...]
 ) -> None:
-    assert no_longer_listed(wanted, exclude, known, MANAGED) == gone
+    assert no_longer_listed(wanted, exclude, known, MANAGED) == expected

@@ -175,9 +175,9 @@ def test_an_empty_object_is_an_error(tmp_path: Path, kind: Format) -> None:
 @given(kept=st.integers(0, 10_000), gzipped=st.booleans())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_truncation_is_found_without_an_announced_length(tmp_path: Path, kept: int, gzipped: bool) -> None:
-    whole, kind = (GZIP, Format.CSV) if gzipped else (PARQUET, Format.PARQUET)
+    content, kind = (GZIP, Format.CSV) if gzipped else (PARQUET, Format.PARQUET)
     with pytest.raises(IntegrityError):
-        checked(tmp_path, whole[: kept % len(whole)], kind)
+        checked(tmp_path, content[: kept % len(content)], kind)
 
 
 def test_a_stored_file_is_verified_from_scratch(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How often and for how long one object is tried, with which URL, and what of an earlier attempt is kept."""
+"""How often and for how long one object is tried, with which URL, and what is kept of an earlier attempt."""
 
 import asyncio
 import io
@@ -57,11 +57,11 @@ def test_only_progress_beyond_the_furthest_byte_restarts_the_timeout() -> None:
 
 def test_corruption_rejections_and_permanent_errors_are_limited() -> None:
     assert len(attempts(IntegrityError("x"))) == MAX_CORRUPT - 1
-    refused = attempts(RejectedUrlError("x"))
-    assert refused[0] == RetryDownload(0.0, fresh_url=True), "most likely it had expired"
-    assert len(refused) == MAX_REJECTIONS - 1
-    assert [each.pause for each in refused] == sorted(each.pause for each in refused)
-    assert 5 < sum(each.pause for each in refused) < 60
+    rejected = attempts(RejectedUrlError("x"))
+    assert rejected[0] == RetryDownload(0.0, fresh_url=True), "most likely it had expired"
+    assert len(rejected) == MAX_REJECTIONS - 1
+    assert [each.pause for each in rejected] == sorted(each.pause for each in rejected)
+    assert 5 < sum(each.pause for each in rejected) < 60
     assert attempts(TlsError("x")) == []
     assert attempts(DiskFullError("x")) == []
 
@@ -91,7 +91,7 @@ class Store(FakeService):
 
     def _open(self, url: str, **more: Any) -> Any:
         self.opened.append(self.clock.elapsed)
-        return super().open(url, **more) if not self.first else _Refusal(FakeStream(*self.first.pop(0), b""))
+        return super().open(url, **more) if not self.first else _Rejection(FakeStream(*self.first.pop(0), b""))
 
     def run(self, output: Path) -> None:
         wanted = ExportRequest(namespace="canvas", tables=("users",), format=Format.JSONL, output=output, concurrency=2)
@@ -99,7 +99,7 @@ class Store(FakeService):
         assert result.failed == ()
 
 
-class _Refusal:
+class _Rejection:
     def __init__(self, stream: FakeStream) -> None:
         self.stream = stream
 
@@ -110,7 +110,7 @@ class _Refusal:
         """Nothing to close."""
 
 
-@pytest.mark.parametrize(("status", "urls"), [(429, 1), (503, 1), (403, 2)], ids=["rate limit", "busy", "URL refused"])
+@pytest.mark.parametrize(("status", "urls"), [(429, 1), (503, 1), (403, 2)], ids=["rate limit", "busy", "URL rejected"])
 def test_a_url_is_used_again_unless_it_may_be_the_cause(tmp_path: Path, status: int, urls: int) -> None:
     store = Store((status, {}))
     store.run(tmp_path)
@@ -145,7 +145,7 @@ def test_rejections_are_counted_from_zero_after_progress() -> None:
 
 @pytest.mark.parametrize("status", [403, 404, 408, 409, 425, 500, 503])
 def test_temporary_rejections_by_the_store_are_retried(tmp_path: Path, status: int) -> None:
-    fake = FakeService(clock=VirtualClock(), tables_objects={"users": 1}, job_seconds=0.0, refusals=[status] * 3)
+    fake = FakeService(clock=VirtualClock(), tables_objects={"users": 1}, job_seconds=0.0, rejections=[status] * 3)
     result = exported(fake, wanted(tmp_path))
     assert result.failed == ()
     assert 0.5 < result.seconds < 10
@@ -218,41 +218,41 @@ def store(verification: str, *, stops: bool) -> ParquetStore:
     )
 
 
-@pytest.mark.parametrize("hole", [False, True])
+@pytest.mark.parametrize("gap", [False, True])
 @pytest.mark.parametrize(("verification", "continued"), [("checksum", True), ("page CRCs", True), ("none", False)])
 def test_an_interrupted_parquet_file_is_resumed_only_if_gaps_would_be_detected(
-    tmp_path: Path, verification: str, continued: bool, hole: bool
+    tmp_path: Path, verification: str, continued: bool, gap: bool
 ) -> None:
     fake = store(verification, stops=True)
     killed(fake, wanted(tmp_path, query=PARQUET), 60.0)
     part = tmp_path / "job_users-0" / ".users-0.0.parquet.part"
     content = bytearray(part.read_bytes())
     assert len(content) > 1 << 20
-    if hole:
+    if gap:
         content[500_000:504_096] = bytes(4096)  # what a power loss leaves of a page that was not flushed
         part.write_bytes(content)
     fake.stops = False
     fake.sent.clear()
     assert exported(fake, wanted(tmp_path, query=PARQUET)).failed == ()
-    whole = fake.content("")
-    assert (tmp_path / "job_users-0" / "users-0.0.parquet").read_bytes() == whole
-    assert (fake.sent.total() < len(whole)) == (continued and not hole)
+    expected = fake.content("")
+    assert (tmp_path / "job_users-0" / "users-0.0.parquet").read_bytes() == expected
+    assert (fake.sent.total() < len(expected)) == (continued and not gap)
 
 
 @pytest.mark.parametrize("verification", ["checksum", "page CRCs", "none"])
-@pytest.mark.parametrize("hole", [False, True])
+@pytest.mark.parametrize("gap", [False, True])
 def test_an_unrecorded_parquet_file_is_kept_only_if_gaps_would_be_detected(
-    tmp_path: Path, verification: str, hole: bool
+    tmp_path: Path, verification: str, gap: bool
 ) -> None:
     fake = store(verification, stops=False)
-    whole = fake.content("")
-    found = bytearray(whole)
-    if hole:
+    expected = fake.content("")
+    found = bytearray(expected)
+    if gap:
         found[500_000:504_096] = bytes(4096)
     path = tmp_path / "job_users-0" / "users-0.0.parquet"
     path.parent.mkdir()
     path.write_bytes(found)
     before = path.stat().st_ino
     assert exported(fake, wanted(tmp_path, query=PARQUET)).failed == ()
-    assert path.read_bytes() == whole
-    assert (path.stat().st_ino == before) == (verification != "none" and not hole)
+    assert path.read_bytes() == expected
+    assert (path.stat().st_ino == before) == (verification != "none" and not gap)

@@ -70,7 +70,7 @@ async def export(
         shared: worker threads and download slots, if several exports share them.
 
     Raises:
-        DapError: an error that affects the whole run: credentials, account, the output folder, a lock.
+        DapError: an error that affects the entire run: credentials, account, the output folder, a lock.
     """
     on_busy = busy_handler(f"The same command is already running in {options.output}", on_event, wait=options.wait)
     runs = options.output / ".dap" / "runs"

@@ -146,7 +146,7 @@ class TableSync:
         started = self._session.clock.now()
         result, watermark = await self._download(action, state)
         if state is not None and action is SyncAction.INCREMENTAL:
-            # The service's data may be older than the sync state, if the last load came from a newer copy of it. Rows
+            # The service's data may be older than the sync state, if the last load used a newer copy of it. Rows
             # that are applied again are harmless, but the watermark must never go back.
             watermark = max(watermark, state.watermark)
             unchanged = watermark == state.watermark and result.schema_version == state.schema.version

@@ -70,7 +70,7 @@ class Verification:
 
     @property
     def complete(self) -> bool:
-        """Whether every byte is covered, so that no wrong byte could have gone unnoticed."""
+        """Whether every byte is covered, so that every wrong byte would have been noticed."""
         return "checksum" in self.verified_by or "crc" in self.verified_by
 
 

@@ -122,7 +122,7 @@ class RetryState:
         match failure.error:
             case IntegrityError():
                 # Damage on the way usually disappears with a new download, damage in the store does not. So a few
-                # attempts, counted instead of timed, because every one costs a whole download.
+                # attempts, counted instead of timed, because every one costs a complete download.
                 self.corrupt += 1
                 pause = retry_pause(self.corrupt, self.retry_policy.seconds, jitter)
                 return RetryDownload(pause, fresh_url=True) if self.corrupt < MAX_CORRUPT else failure.error

@@ -85,9 +85,9 @@ def test_a_sandbox_is_not_compared_with_the_services_database(loaded: Dap, file:
         with duckdb.connect(str(file)) as connection:
             connection.execute(statement)
         before = file.read_bytes()
-        refused = loaded(*words)
-        assert refused.code == 54
-        assert "holds the service's data" in refused.err
+        rejected = loaded(*words)
+        assert rejected.code == 54
+        assert "holds the service's data" in rejected.err
         assert file.read_bytes() == before
 
 

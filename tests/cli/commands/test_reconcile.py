@@ -50,10 +50,10 @@ def test_a_differing_value_is_one_line(actual: object, expected: object, shown: 
 
 
 def test_long_values_are_shortened_to_where_they_differ() -> None:
-    told = lines(value("x" * 500_000 + "yes", "x" * 500_000 + "no" + "z" * 500_000))[1]
-    assert len(told) < 220
-    assert "yes" in told
-    assert "xno" in told
+    line = lines(value("x" * 500_000 + "yes", "x" * 500_000 + "no" + "z" * 500_000))[1]
+    assert len(line) < 220
+    assert "yes" in line
+    assert "xno" in line
 
 
 def test_json_contains_null_and_complete_values() -> None:

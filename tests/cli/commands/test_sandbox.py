@@ -1,4 +1,4 @@
-"""`dap sandbox`: its options here, its life in a process of its own."""
+"""`dap sandbox`: its options in this process, the server in another."""
 
 import os
 import re
