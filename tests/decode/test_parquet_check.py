@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dapkit.decode.parquet_check import CompactReader, ParquetStructure, ThriftError, Wanted, check_parquet
+from dapkit.decode.parquet_check import CompactReader, FieldTypes, ParquetStructure, ThriftError, check_parquet
 from dapkit.errors import IntegrityError
 
 
@@ -212,7 +212,7 @@ def test_long_form_of_field_numbers_and_list_sizes() -> None:
 
 @pytest.mark.parametrize("count", range(len(STRUCT)))
 @pytest.mark.parametrize("wanted", [{}, {1: None, 3: None, 4: None, 5: {1: None}, 8: None}])
-def test_every_truncation_of_thrift_is_found(count: int, wanted: Wanted) -> None:
+def test_every_truncation_of_thrift_is_found(count: int, wanted: FieldTypes) -> None:
     with pytest.raises(ThriftError):
         CompactReader(STRUCT[:count]).read(wanted)
 
@@ -232,7 +232,7 @@ def test_every_truncation_of_thrift_is_found(count: int, wanted: Wanted) -> None
     ],
 )
 @pytest.mark.parametrize("wanted", [{}, {1: None}])
-def test_hostile_thrift_is_an_error(data: bytes, wanted: Wanted) -> None:
+def test_hostile_thrift_is_an_error(data: bytes, wanted: FieldTypes) -> None:
     with pytest.raises(ThriftError):
         CompactReader(data).read(wanted)
 
@@ -247,7 +247,7 @@ def test_hostile_thrift_is_an_error(data: bytes, wanted: Wanted) -> None:
         ({5: {}}, {}),
     ],
 )
-def test_a_field_of_another_type_is_an_error(wanted: Wanted, held: object) -> None:
+def test_a_field_of_another_type_is_an_error(wanted: FieldTypes, held: object) -> None:
     assert list(CompactReader(STRUCT).read(wanted).values()) == [held]
     ((field, form),) = wanted.items()
     for other in {1, 2, 3, 4, 5, 10} - {field}:
@@ -259,7 +259,7 @@ def test_a_field_of_another_type_is_an_error(wanted: Wanted, held: object) -> No
     data=st.binary(max_size=60),
     wanted=st.sampled_from([{}, {1: None, 2: {1: None}, 3: None}, {1: int, 2: [bytes], 3: {1: [{1: int}]}}]),
 )
-def test_any_bytes_are_read_or_rejected(data: bytes, wanted: Wanted) -> None:
+def test_any_bytes_are_read_or_rejected(data: bytes, wanted: FieldTypes) -> None:
     reader = CompactReader(data)
     try:
         reader.read(wanted)
