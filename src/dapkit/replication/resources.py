@@ -39,7 +39,7 @@ class SyncResources:
 
     Attributes:
         session: with the service.
-        options: of the run, with the service's spelling of the namespace.
+        request: what to sync, with the service's spelling of the namespace.
         on_event: the listener.
         folder: where downloads are staged; this run holds its lock.
         downloads: threads for files.
@@ -49,7 +49,7 @@ class SyncResources:
     """
 
     session: Session
-    options: SyncRequest
+    request: SyncRequest
     on_event: Listener
     folder: Path
     downloads: WorkerPool
@@ -76,18 +76,18 @@ class SyncResources:
         Raises:
             DapError: the table failed, or the entire run must stop.
         """
-        request = ExportRequest(
-            namespace=self.options.namespace,
+        export_request = ExportRequest(
+            namespace=self.request.namespace,
             tables=(table,),
             format=query.format,
             mode=query.mode,
             since=query.since,
             until=query.until,
             output=self.folder,
-            concurrency=self.options.concurrency,
-            retry_timeout=self.options.retry_timeout,
+            concurrency=self.request.concurrency,
+            retry_timeout=self.request.retry_timeout,
         )
-        result = await export(self.session, request, on_event or (lambda _: None), self.downloads)
+        result = await export(self.session, export_request, on_event or (lambda _: None), self.downloads)
         for failure in result.failed:
             raise failure.error
         files = result.done[0]
@@ -119,7 +119,7 @@ class SyncResources:
 
 @asynccontextmanager
 async def open_resources(
-    session: Session, options: SyncRequest, folder: Path, activity: str, on_event: Listener
+    session: Session, request: SyncRequest, folder: Path, activity: str, on_event: Listener
 ) -> AsyncIterator[SyncResources]:
     """Lock a staging folder and open threads and connections; close them at the end.
 
@@ -127,31 +127,31 @@ async def open_resources(
 
     Args:
         session: with the service.
-        options: of the run, with the service's spelling of the namespace.
+        request: what to sync, with the service's spelling of the namespace.
         folder: the staging folder.
         activity: what this command does, for the message of another one that finds the folder locked.
         on_event: the listener.
 
     Raises:
-        LockedError: another command holds the lock, and `options.wait` is false.
+        LockedError: another command holds the lock, and `request.wait` is false.
         OutputError: the folder cannot be used.
     """
-    on_busy = busy_handler(f"Another command is already {activity}", on_event, wait=options.wait)
+    on_busy = busy_handler(f"Another command is already {activity}", on_event, wait=request.wait)
     with staging.stage_errors():
         async with hold_lock(staging.lock_path(folder), session.clock, on_busy):
             staging.make_private(folder)
-            with worker_pool(options.concurrency) as downloads, worker_pool(options.connections) as loads:
-                connections = ConnectionPool(options.target, loads, options.connections)
+            with worker_pool(request.concurrency) as downloads, worker_pool(request.connections) as loads:
+                connections = ConnectionPool(request.target, loads, request.connections)
                 try:
                     yield SyncResources(
                         session=session,
-                        options=options,
+                        request=request,
                         on_event=on_event,
                         folder=folder,
                         downloads=downloads,
                         loads=loads,
                         connections=connections,
-                        retry=TargetRetry(session.clock, options.retry_timeout, on_event),
+                        retry=TargetRetry(session.clock, request.retry_timeout, on_event),
                     )
                 finally:
                     await connections.close()

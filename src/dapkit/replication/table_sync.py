@@ -55,7 +55,7 @@ class TableSync:
     def __init__(self, name: str, resources: SyncResources) -> None:
         self.name = name
         self._resources = resources
-        self._options = resources.options
+        self._request = resources.request
         self._session = resources.session
         self._resumed = False
         self._loaded = False
@@ -64,7 +64,7 @@ class TableSync:
         """Add an event to the history in the database. If that fails, the result of the table stays the same."""
         try:
             await self._resources.run_in_session(
-                lambda target: target.record_event(self._options.namespace, self.name, event, detail)
+                lambda target: target.record_event(self._request.namespace, self.name, event, detail)
             )
         except Exception as error:
             log.debug("no history of table %s", self.name, exc_info=error)
@@ -78,15 +78,15 @@ class TableSync:
         Raises:
             DapError: the table cannot be downloaded or loaded.
         """
-        options, now = self._options, self._session.data_now()
+        request, now = self._request, self._session.data_now()
         status, state = found or await self._read_status()
         action = plan_action(
-            options.command,
+            request.command,
             self.name,
             status,
             state,
-            skip_from=None if options.if_stale is None else now - options.if_stale,
-            repair=options.repair,
+            skip_from=None if request.if_stale is None else now - request.if_stale,
+            repair=request.repair,
             retried=found is None,
         )
         if isinstance(action, Rejected):
@@ -102,11 +102,11 @@ class TableSync:
         loaded = await self._load_or_fall_back(action, state)
         if state is not None and (warning := data_loss_warning(state, loaded.watermark)):
             self._resources.notify(warning)
-        return await self._catch_up(loaded) if options.command is SyncCommand.SYNC else loaded
+        return await self._catch_up(loaded) if request.command is SyncCommand.SYNC else loaded
 
     async def _read_status(self) -> StatusAndState:
         statuses = await self._resources.run_in_session(
-            lambda target: table_statuses(target, self._options.namespace, (self.name,))
+            lambda target: table_statuses(target, self._request.namespace, (self.name,))
         )
         return statuses[self.name]
 
@@ -114,7 +114,7 @@ class TableSync:
         try:
             return await self._load(action, state)
         except DapError as error:
-            other = fallback(self._options.command, error)
+            other = fallback(self._request.command, error)
             if other is None:
                 raise
             self._resources.notify(f"{self.name}: {error.message.rstrip('.')}. A new snapshot is merged instead.")
@@ -156,7 +156,7 @@ class TableSync:
         self._resources.on_event(TablePhaseChanged(table=self.name, phase=TablePhase.LOADING, job_id=result.job_id))
         files = staging.data_files(result)
         current = state.schema if state else None
-        schema = await schema_of_files(self._session, self._options.namespace, result, files, current)
+        schema = await schema_of_files(self._session, self._request.namespace, result, files, current)
         table = read_table(schema)
         load = Load(table=table, parts=files, watermark=watermark, options=self._load_options(table, watermark))
         counts = await self._resources.run_in_session(lambda target: _apply(target, action, load, state))
@@ -207,15 +207,15 @@ class TableSync:
         return replace(_skipped(state), counts=counts)
 
     def _load_options(self, table: Table, watermark: datetime) -> LoadOptions:
-        side_file = staging.repaired_values_file(self._options.stage, self._resources.folder, table.name)
-        options = replace(self._options.load, side_file=side_file)
-        if self._options.namespace != LOGS:
+        side_file = staging.repaired_values_file(self._request.stage, self._resources.folder, table.name)
+        options = replace(self._request.load, side_file=side_file)
+        if self._request.namespace != LOGS:
             return options
         # A snapshot of logs has only the rows of the last 30 days: a merge must not delete the older ones.
         return replace(options, keep_missing=True, expire=self._retention_cutoff(table, watermark))
 
     def _retention_cutoff(self, table: Table, watermark: datetime) -> RetentionCutoff | None:
-        age = self._options.expire_logs
+        age = self._request.expire_logs
         if age is None:
             return None
         cutoff = retention_cutoff(table, watermark, self._session.data_now(), age)
