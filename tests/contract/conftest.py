@@ -1,4 +1,4 @@
-"""Lets the asserts of the suite speak as those of test files do."""
+"""Lets the asserts of the suite explain themselves as those of test files do."""
 
 import pytest
 
@@ -6,16 +6,18 @@ pytest.register_assert_rewrite(
     *(
         f"tests.contract.{name}"
         for name in (
-            "books",
-            "repairs",
-            "values",
             "changes",
-            "comparing",
-            "snapshots",
+            "comparison",
             "evolution",
-            "safety",
-            "fixture",
+            "manual_changes",
             "model",
+            "repairs",
+            "retention",
+            "safety",
+            "snapshots",
+            "sync_state",
+            "table_fixture",
+            "values",
         )
     )
 )

@@ -1,13 +1,15 @@
-"""What a database says of itself to the contract suite, and how the suite looks into it.
+"""What a target says of itself to the contract suite, and how the suite looks into it.
 
-A `DatabaseFixture` is one empty database. Most need a target and its `ValueSupport`; those whose driver returns values
-in a form of its own, or that keep a column as something else (a number that refers to a table of texts), say so by
-another `select` or `value`.
+A `TargetFixture` is one empty target of any kind; the core of the suite needs no more than its rows as Python values.
+A `DatabaseFixture` is one empty SQL database. Most need a target and its `ValueSupport`; those whose driver returns
+values in a form of its own, or that keep a column as something else (a number that refers to a table of texts), say so
+by another `select` or `value`.
 """
 
 import ipaddress
 import json
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from dapkit.targets.base import Target, TargetSession
 from dapkit.targets.sql.dialect import Dialect, full_name, identifier, listed
 from dapkit.targets.sql.driver import Driver
 
-__all__ = ["DatabaseFixture", "Fate", "ValueSupport", "driver_of"]
+__all__ = ["DatabaseFixture", "Fate", "TargetFixture", "ValueSupport", "driver_of"]
 
 Values = dict[str, Any]
 
@@ -64,8 +66,8 @@ def driver_of(session: TargetSession) -> Driver:
     return cast(Driver, cast(Any, session).driver)
 
 
-class DatabaseFixture:
-    """One empty SQL database that a target leads to."""
+class TargetFixture(ABC):
+    """One empty target."""
 
     def __init__(self, target: Target, support: ValueSupport) -> None:
         self.target = target
@@ -74,6 +76,24 @@ class DatabaseFixture:
     def open(self) -> TargetSession:
         """Return a session."""
         return self.target.open()
+
+    def settle(self) -> None:  # noqa: B027, most targets need nothing
+        """Let what was just written reach its final place, which `listdb` measures."""
+
+    @abstractmethod
+    def rows(self, table: Table, columns: Sequence[Column] = ()) -> list[Values]:
+        """Return the rows as Python values, in the order of their keys."""
+
+    def value(self, type_: ColumnType, raw: object) -> object:
+        """Return what a target gives, or a test writes, as the plain value that it stands for."""
+        if raw is None:
+            return None
+        plain = _PLAIN.get(type_.kind, lambda _, value: value)(type_, raw)
+        return plain - (plain - datetime.min) % self.support.datetimes if isinstance(plain, datetime) else plain
+
+
+class DatabaseFixture(TargetFixture):
+    """One empty SQL database."""
 
     @contextmanager
     def connected(self) -> Iterator[Driver]:
@@ -123,13 +143,6 @@ class DatabaseFixture:
         """Return the names of everything that exists: tables, views, types and whatever else leaves a trace."""
         sql = "SELECT table_schema, table_name FROM information_schema.tables"
         return sorted(self.ask(f"{sql} WHERE table_schema NOT IN ('information_schema', 'pg_catalog')"))
-
-    def value(self, type_: ColumnType, raw: object) -> object:
-        """Return what a driver gives, or a test writes, as the plain value that it stands for."""
-        if raw is None:
-            return None
-        plain = _PLAIN.get(type_.kind, lambda _, value: value)(type_, raw)
-        return plain - (plain - datetime.min) % self.support.datetimes if isinstance(plain, datetime) else plain
 
 
 def _decimal(type_: ColumnType, raw: Any) -> Decimal:

@@ -3,7 +3,7 @@
 import pytest
 from tests.contract.changes import TABLE, A, B, C
 from tests.contract.sync_state import ENUM, ENUMS, ROW
-from tests.contract.table_fixture import TableFixture
+from tests.contract.table_fixture import SqlTableFixture, TableFixture
 from tests.support.table_schemas import TEXT, table_of
 
 from dapkit.errors import IncompatibleLayoutError, SchemaChangeNotSupportedError, TargetError
@@ -15,8 +15,8 @@ OTHER = {"id": 1, "state": "a", "open": "else"}
 NARROWER = table_of({"name": TEXT}, version=2)
 
 
-class ManualChangesContract:
-    def test_a_table_that_somebody_dropped_is_lost_and_loaded_anew(self, fixture: TableFixture) -> None:
+class SqlManualChangesContract:
+    def test_a_table_that_somebody_dropped_is_lost_and_loaded_anew(self, fixture: SqlTableFixture) -> None:
         fixture.initial_load(ENUMS, [ROW])
         fixture.database.execute(f"DROP TABLE {fixture.of(ENUMS)}")
         fixture.reopen()
@@ -26,7 +26,7 @@ class ManualChangesContract:
         fixture.holds(ENUMS, [ROW | {"id": 2}])
         assert fixture.database.ask(f"SELECT count(*) FROM {fixture.state_table('table_sync')}") == [(1,)]
 
-    def test_a_lost_table_hides_no_other_from_the_list(self, fixture: TableFixture) -> None:
+    def test_a_lost_table_hides_no_other_from_the_list(self, fixture: SqlTableFixture) -> None:
         fixture.initial_load(TABLE, [A])
         fixture.initial_load(ENUMS_TOO, [OTHER])
         fixture.database.execute(f"DROP TABLE {fixture.of(TABLE)}")
@@ -37,7 +37,7 @@ class ManualChangesContract:
 
     @pytest.mark.parametrize("action", ["apply_increment", "full_refresh"])
     def test_a_column_that_somebody_dropped_is_not_emptied_without_a_word(
-        self, fixture: TableFixture, action: str
+        self, fixture: SqlTableFixture, action: str
     ) -> None:
         fixture.initial_load(TABLE, [A, B])
         fixture.database.execute(f"ALTER TABLE {fixture.of(TABLE)} DROP COLUMN name")
@@ -49,7 +49,7 @@ class ManualChangesContract:
         fixture.full_refresh(TABLE, [A, B, C])
         fixture.holds(TABLE, [A, B, C])
 
-    def test_a_column_that_somebody_dropped_and_the_schema_too(self, fixture: TableFixture) -> None:
+    def test_a_column_that_somebody_dropped_and_the_schema_too(self, fixture: SqlTableFixture) -> None:
         fixture.initial_load(TABLE, [A])
         fixture.database.execute(f"ALTER TABLE {fixture.of(TABLE)} DROP COLUMN size")
         fixture.reopen()
@@ -58,7 +58,7 @@ class ManualChangesContract:
 
     @pytest.mark.parametrize("booked", [True, False])
     def test_a_view_in_the_place_of_a_table_is_neither_dropped_nor_loaded_into(
-        self, fixture: TableFixture, booked: bool
+        self, fixture: SqlTableFixture, booked: bool
     ) -> None:
         fixture.initial_load(ENUMS_TOO, [OTHER])
         if booked:
@@ -76,7 +76,7 @@ class ManualChangesContract:
         fixture.reopen()
         assert fixture.database.ask(f"SELECT id FROM {fixture.of(TABLE)}") == [(1,)]
 
-    def test_nothing_is_dropped_by_books_of_a_version_that_is_not_known(self, fixture: TableFixture) -> None:
+    def test_nothing_is_dropped_by_books_of_a_version_that_is_not_known(self, fixture: SqlTableFixture) -> None:
         fixture.initial_load(TABLE, [A])
         fixture.database.execute(*fixture.dialect.insert_version(2))
         fixture.reopen()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.contract.table_fixture import TableFixture
+from tests.contract.table_fixture import SqlTableFixture
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 
 from dapkit.errors import ConcurrentUpdateError, IncompatibleLayoutError
@@ -47,8 +47,8 @@ DIFFERENT: dict[str, Callable[[], Table]] = {
 }
 
 
-class RepairsContract:
-    def test_a_half_loaded_table_becomes_equal_to_the_snapshot(self, fixture: TableFixture) -> None:
+class SqlRepairsContract:
+    def test_a_half_loaded_table_becomes_equal_to_the_snapshot(self, fixture: SqlTableFixture) -> None:
         self._half_loaded(fixture, TABLE, [*ROWS[1:2], ROWS[2] | {"name": "old"}, OLD])
         view = fixture.name("canvas", "mine")
         fixture.database.execute(f"CREATE VIEW {view} AS SELECT name FROM {fixture.of(TABLE)}")
@@ -59,14 +59,14 @@ class RepairsContract:
         fixture.apply_increment(TABLE, [OLD])
         fixture.holds(TABLE, [*ROWS, OLD])
 
-    def test_an_index_of_the_users_own_is_in_nobodys_way(self, fixture: TableFixture) -> None:
+    def test_an_index_of_the_users_own_is_in_nobodys_way(self, fixture: SqlTableFixture) -> None:
         self._half_loaded(fixture, TABLE, ROWS)
         fixture.database.execute(f"CREATE INDEX mine ON {fixture.of(TABLE)} (size)")
         fixture.session.repair(fixture.load(TABLE, fixture.parts(TABLE, ROWS[:2], action=False)))
         fixture.holds(TABLE, ROWS[:2])
 
     @pytest.mark.parametrize("difference", DIFFERENT)
-    def test_a_table_that_differs_is_refused_untouched(self, fixture: TableFixture, difference: str) -> None:
+    def test_a_table_that_differs_is_refused_untouched(self, fixture: SqlTableFixture, difference: str) -> None:
         self._refused(fixture, DIFFERENT[difference]())
 
     @pytest.mark.parametrize(
@@ -74,14 +74,14 @@ class RepairsContract:
         [{"size": INT64}, {"price": PRICE | {"multipleOf": 0.1}}, {"name": TEXT | {"maxLength": 6}}],
         ids=["wider", "scale", "length"],
     )
-    def test_a_type_that_the_database_tells_from_ours(self, fixture: TableFixture, node: dict[str, Any]) -> None:
+    def test_a_type_that_the_database_tells_from_ours(self, fixture: SqlTableFixture, node: dict[str, Any]) -> None:
         found, dialect = other(**node), fixture.dialect
         types = [[dialect.type_of(table, column) for column in table.columns] for table in (TABLE, found)]
         if types[0] == types[1]:
             pytest.skip("it has one type for both")
         self._refused(fixture, found)
 
-    def test_a_table_without_the_key_is_refused_untouched(self, fixture: TableFixture) -> None:
+    def test_a_table_without_the_key_is_refused_untouched(self, fixture: SqlTableFixture) -> None:
         if not fixture.database.target.capabilities.unique_keys:
             pytest.skip("its tables have no key")
         self._half_loaded(fixture, TABLE, ROWS)
@@ -90,13 +90,13 @@ class RepairsContract:
         fixture.database.execute(f"CREATE TABLE {live} AS SELECT * FROM {copy}")
         self._is_refused(fixture, f"SELECT * FROM {live}")
 
-    def test_a_view_of_that_name_is_refused(self, fixture: TableFixture) -> None:
+    def test_a_view_of_that_name_is_refused(self, fixture: SqlTableFixture) -> None:
         self._half_loaded(fixture, table_of(VALUE, required=["note"], name="others"), ROWS)
         fixture.database.execute(f"CREATE VIEW {fixture.of(TABLE)} AS SELECT * FROM {fixture.name('canvas', 'others')}")
         self._is_refused(fixture, f"SELECT * FROM {fixture.name('canvas', 'others')}")
 
     def test_a_table_that_somebody_else_has_put_on_the_books_meanwhile_stays_theirs(
-        self, fixture: TableFixture
+        self, fixture: SqlTableFixture
     ) -> None:
         self._half_loaded(fixture, TABLE, ROWS)
         load = fixture.load(TABLE, fixture.parts(TABLE, ROWS, action=False))
@@ -107,18 +107,18 @@ class RepairsContract:
         fixture.holds(TABLE, ROWS)
         assert fixture.database.ask(f"SELECT count(*) FROM {fixture.state_table('table_sync')}") == [(1,)]
 
-    def _half_loaded(self, fixture: TableFixture, table: Table, rows: list[dict[str, Any]]) -> None:
+    def _half_loaded(self, fixture: SqlTableFixture, table: Table, rows: list[dict[str, Any]]) -> None:
         """Leave a table with rows and no line, as a load of the official client that breaks off does."""
         fixture.initial_load(table, [{name: value for name, value in row.items() if _has(table, name)} for row in rows])
         fixture.database.execute(f"DELETE FROM {fixture.state_table('table_sync')}")
         assert fixture.session.status("canvas", table.name) is TableStatus.UNMANAGED
 
-    def _refused(self, fixture: TableFixture, found: Table) -> None:
+    def _refused(self, fixture: SqlTableFixture, found: Table) -> None:
         row = {"id": 1, "name": "n", "note": "n"}
         self._half_loaded(fixture, found, [row])
         self._is_refused(fixture, f"SELECT * FROM {fixture.of(found)}")
 
-    def _is_refused(self, fixture: TableFixture, rows: str) -> None:
+    def _is_refused(self, fixture: SqlTableFixture, rows: str) -> None:
         before = fixture.database.ask(rows)
         assert before
         with pytest.raises(IncompatibleLayoutError) as caught:

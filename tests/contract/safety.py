@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 from tests.contract.changes import TABLE, A, B, C
-from tests.contract.table_fixture import TableFixture, interrupted, stale
+from tests.contract.table_fixture import SqlTableFixture, TableFixture, interrupted, stale
 from tests.support.table_schemas import INT64, TEXT, table_of
 from tests.support.tsv_parts import deleted
 
@@ -27,8 +27,6 @@ WIDER = table_of({"name": TEXT, "size": INT64, "more": TEXT}, version=2)
 
 
 class SafetyContract:
-    # Failures
-
     def test_rows_that_are_fewer_than_counted_leave_nothing_behind(self, fixture: TableFixture) -> None:
         parts = fixture.parts(TABLE, [A, B], action=False)
         with pytest.raises(IntegrityError):
@@ -74,55 +72,6 @@ class SafetyContract:
         with fixture.refused(table):
             fixture.apply_increment(table, [{"id": 2, "name": None}])
 
-    @pytest.mark.parametrize("action", ["initial_load", "apply_increment", "full_refresh", "alter", "rebuild"])
-    def test_a_break_at_any_step_leaves_the_table_as_it_was(self, fixture: TableFixture, action: str) -> None:
-        if action != "initial_load":
-            fixture.initial_load(TABLE, [A, B])
-        rebuilt = table_of({"size": TEXT}, version=2)
-        table = {"alter": WIDER, "rebuild": rebuilt}.get(action, TABLE)
-        increment = action in ("apply_increment", "alter")
-        # A repeated key brings the steps that choose between its rows.
-        rows = [C | {"size": 5}, A, A] + ([deleted(id=2)] if increment else [])
-        parts = fixture.parts(table, rows, action=increment)
-        for step in range(1, 100):
-            load = fixture.load(table, parts)
-            with interrupted(fixture.session, step) as breaks:
-                self._run(fixture, action, load)
-            if not breaks.happened:
-                break
-            fixture.reopen()
-            if action == "initial_load":
-                assert fixture.session.status("canvas", "things") is TableStatus.ABSENT
-            else:
-                assert fixture.rows(TABLE) == [A, B]
-                assert fixture.state(TABLE).schema.version == 1
-        else:
-            pytest.fail("it never came to its end")
-        fixture.holds(table, [A | {"size": "1"}, C | {"size": "5"}] if action == "rebuild" else [A, C | {"size": 5}])
-
-    def _run(self, fixture: TableFixture, action: str, load: Load) -> None:
-        if action == "initial_load":
-            fixture.session.initial_load(load)
-        elif action in ("apply_increment", "alter"):
-            fixture.session.apply_increment(load, fixture.state(load.table))
-        else:
-            fixture.session.full_refresh(load, fixture.state(load.table))
-
-    def test_a_table_that_is_there_already_is_not_initialised(self, fixture: TableFixture) -> None:
-        fixture.initial_load(TABLE, [A])
-        with fixture.refused(TABLE, TargetError):
-            fixture.initial_load(TABLE, [B])
-        mine = fixture.name("canvas", "mine")
-        fixture.database.execute(f"CREATE TABLE {mine} (id INTEGER)", f"INSERT INTO {mine} VALUES (1)")
-        assert fixture.session.status("canvas", "mine") is TableStatus.UNMANAGED
-        with pytest.raises(TargetError):
-            fixture.initial_load(table_of({"name": TEXT}, name="mine"), [B])
-        fixture.reopen()
-        assert fixture.database.ask(f"SELECT * FROM {mine}") == [(1,)]
-        assert fixture.session.status("canvas", "mine") is TableStatus.UNMANAGED
-
-    # Others at work
-
     @pytest.mark.parametrize("action", ["apply_increment", "full_refresh"])
     def test_a_stale_watermark_changes_nothing(self, fixture: TableFixture, action: str) -> None:
         fixture.initial_load(TABLE, [A])
@@ -153,14 +102,6 @@ class SafetyContract:
         assert sorted(results) == ["ConcurrentUpdateError", "done"]
         fixture.holds(TABLE, changed)
 
-    def test_of_two_sessions_that_initialise_the_same_table_one_wins(self, fixture: TableFixture) -> None:
-        load = fixture.load(TABLE, fixture.parts(TABLE, [A, B], action=False))
-        results = self._together(fixture, lambda session: session.initial_load(load))
-        assert "done" in results
-        assert results != ["done", "done"]
-        fixture.holds(TABLE, [A, B])
-        assert len(fixture.database.ask(f"SELECT 1 FROM {fixture.state_table('table_sync')}")) == 1
-
     def _together(self, fixture: TableFixture, act: Callable[..., object]) -> list[str]:
         """Let two sessions act at the same moment and return how each ended."""
         barrier = Barrier(2)
@@ -180,17 +121,6 @@ class SafetyContract:
         with ThreadPoolExecutor(2) as pool:
             ends = [pool.submit(run) for _ in range(2)]
             return [end.result(30) for end in ends]
-
-    # What is not ours
-
-    def test_preparing_again_is_harmless(self, fixture: TableFixture) -> None:
-        fixture.initial_load(TABLE, [A])
-        for _ in range(2):
-            fixture.session.prepare("canvas", sandbox=False)
-        fixture.session.prepare("new_quizzes", sandbox=False)
-        fixture.holds(TABLE, [A])
-        version = fixture.state_table("database_version")
-        assert [int(row[0]) for row in fixture.database.ask(f"SELECT version FROM {version}")] == [1]
 
     def test_a_sandbox_does_not_write_to_what_is_the_services(self, fixture: TableFixture) -> None:
         assert not fixture.session.holds_sandbox()
@@ -223,7 +153,73 @@ class SafetyContract:
         fixture.session.prepare("canvas", sandbox=True)
         fixture.apply_increment(TABLE, [B])
 
-    def test_books_of_version_0_are_refused_untouched(self, fixture: TableFixture) -> None:
+
+class SqlSafetyContract(SafetyContract):
+    @pytest.mark.parametrize("action", ["initial_load", "apply_increment", "full_refresh", "alter", "rebuild"])
+    def test_a_break_at_any_step_leaves_the_table_as_it_was(self, fixture: SqlTableFixture, action: str) -> None:
+        if action != "initial_load":
+            fixture.initial_load(TABLE, [A, B])
+        rebuilt = table_of({"size": TEXT}, version=2)
+        table = {"alter": WIDER, "rebuild": rebuilt}.get(action, TABLE)
+        increment = action in ("apply_increment", "alter")
+        # A repeated key brings the steps that choose between its rows.
+        rows = [C | {"size": 5}, A, A] + ([deleted(id=2)] if increment else [])
+        parts = fixture.parts(table, rows, action=increment)
+        for step in range(1, 100):
+            load = fixture.load(table, parts)
+            with interrupted(fixture.session, step) as breaks:
+                self._run(fixture, action, load)
+            if not breaks.happened:
+                break
+            fixture.reopen()
+            if action == "initial_load":
+                assert fixture.session.status("canvas", "things") is TableStatus.ABSENT
+            else:
+                assert fixture.rows(TABLE) == [A, B]
+                assert fixture.state(TABLE).schema.version == 1
+        else:
+            pytest.fail("it never came to its end")
+        fixture.holds(table, [A | {"size": "1"}, C | {"size": "5"}] if action == "rebuild" else [A, C | {"size": 5}])
+
+    def _run(self, fixture: SqlTableFixture, action: str, load: Load) -> None:
+        if action == "initial_load":
+            fixture.session.initial_load(load)
+        elif action in ("apply_increment", "alter"):
+            fixture.session.apply_increment(load, fixture.state(load.table))
+        else:
+            fixture.session.full_refresh(load, fixture.state(load.table))
+
+    def test_a_table_that_is_there_already_is_not_initialised(self, fixture: SqlTableFixture) -> None:
+        fixture.initial_load(TABLE, [A])
+        with fixture.refused(TABLE, TargetError):
+            fixture.initial_load(TABLE, [B])
+        mine = fixture.name("canvas", "mine")
+        fixture.database.execute(f"CREATE TABLE {mine} (id INTEGER)", f"INSERT INTO {mine} VALUES (1)")
+        assert fixture.session.status("canvas", "mine") is TableStatus.UNMANAGED
+        with pytest.raises(TargetError):
+            fixture.initial_load(table_of({"name": TEXT}, name="mine"), [B])
+        fixture.reopen()
+        assert fixture.database.ask(f"SELECT * FROM {mine}") == [(1,)]
+        assert fixture.session.status("canvas", "mine") is TableStatus.UNMANAGED
+
+    def test_of_two_sessions_that_initialise_the_same_table_one_wins(self, fixture: SqlTableFixture) -> None:
+        load = fixture.load(TABLE, fixture.parts(TABLE, [A, B], action=False))
+        results = self._together(fixture, lambda session: session.initial_load(load))
+        assert "done" in results
+        assert results != ["done", "done"]
+        fixture.holds(TABLE, [A, B])
+        assert len(fixture.database.ask(f"SELECT 1 FROM {fixture.state_table('table_sync')}")) == 1
+
+    def test_preparing_again_is_harmless(self, fixture: SqlTableFixture) -> None:
+        fixture.initial_load(TABLE, [A])
+        for _ in range(2):
+            fixture.session.prepare("canvas", sandbox=False)
+        fixture.session.prepare("new_quizzes", sandbox=False)
+        fixture.holds(TABLE, [A])
+        version = fixture.state_table("database_version")
+        assert [int(row[0]) for row in fixture.database.ask(f"SELECT version FROM {version}")] == [1]
+
+    def test_books_of_version_0_are_refused_untouched(self, fixture: SqlTableFixture) -> None:
         fixture.database.execute(
             *fixture.dialect.create_namespace("catalog"),
             f"CREATE TABLE {fixture.name('catalog', 'dap_meta')} (id INTEGER)",
@@ -236,7 +232,7 @@ class SafetyContract:
 
     @pytest.mark.parametrize("versions", [(1,), (2,)])
     def test_books_of_two_versions_are_refused_untouched(
-        self, fixture: TableFixture, versions: tuple[int, ...]
+        self, fixture: SqlTableFixture, versions: tuple[int, ...]
     ) -> None:
         table = fixture.state_table("database_version")
         fixture.database.execute(*(f"INSERT INTO {table} (version) VALUES ({version})" for version in versions))
@@ -246,13 +242,13 @@ class SafetyContract:
         fixture.reopen()
         assert self._state_tables(fixture) == before
 
-    def test_books_of_a_later_version_are_refused_untouched(self, fixture: TableFixture) -> None:
+    def test_books_of_a_later_version_are_refused_untouched(self, fixture: SqlTableFixture) -> None:
         table = fixture.state_table("database_version")
         fixture.database.execute(f"UPDATE {table} SET version = 2")
         with pytest.raises(IncompatibleLayoutError):
             fixture.session.prepare("canvas", sandbox=False)
 
-    def test_books_with_tables_but_without_a_version_are_refused(self, fixture: TableFixture) -> None:
+    def test_books_with_tables_but_without_a_version_are_refused(self, fixture: SqlTableFixture) -> None:
         fixture.initial_load(TABLE, [A])
         fixture.database.execute(f"DELETE FROM {fixture.state_table('database_version')}")
         with pytest.raises(IncompatibleLayoutError):
@@ -260,7 +256,7 @@ class SafetyContract:
         fixture.reopen()
         fixture.holds(TABLE, [A])
 
-    def _state_tables(self, fixture: TableFixture) -> dict[str, list[tuple[object, ...]] | None]:
+    def _state_tables(self, fixture: SqlTableFixture) -> dict[str, list[tuple[object, ...]] | None]:
         names = ("table_sync", "database_version", "dapkit_origin", "dapkit_history")
         return {
             name: fixture.database.ask(f"SELECT * FROM {fixture.state_table(name)}")

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.contract.changes import TABLE, A, B, C
-from tests.contract.table_fixture import TableFixture
+from tests.contract.table_fixture import SqlTableFixture, TableFixture
 from tests.support.table_schemas import INT32, INT64, TEXT, table_of
 
 from dapkit.targets.base import LoadOptions
@@ -27,7 +27,15 @@ class SnapshotsContract:
         fixture.full_refresh(TABLE, [B, A])
         fixture.holds(TABLE, [A, B])
 
-    def test_views_of_the_table_survive(self, fixture: TableFixture) -> None:
+    def test_an_increment_goes_on_from_a_snapshot(self, fixture: TableFixture) -> None:
+        fixture.initial_load(TABLE, [A])
+        fixture.full_refresh(TABLE, [B])
+        fixture.apply_increment(TABLE, [C, A])
+        fixture.holds(TABLE, [A, B, C])
+
+
+class SqlSnapshotsContract(SnapshotsContract):
+    def test_views_of_the_table_survive(self, fixture: SqlTableFixture) -> None:
         fixture.initial_load(TABLE, [A, B])
         view = fixture.name("canvas", "names")
         select = f"SELECT {identifier('name')} FROM {fixture.of(TABLE)}"
@@ -40,7 +48,7 @@ class SnapshotsContract:
         fixture.apply_increment(wider, [C])
         assert len(fixture.database.ask(f"SELECT * FROM {view}")) == 3
 
-    def test_a_column_of_the_users_own_survives(self, fixture: TableFixture) -> None:
+    def test_a_column_of_the_users_own_survives(self, fixture: SqlTableFixture) -> None:
         fixture.initial_load(TABLE, [A, B])
         name = fixture.of(TABLE)
         fixture.database.execute(f"ALTER TABLE {name} ADD COLUMN mine INTEGER")
@@ -50,7 +58,7 @@ class SnapshotsContract:
         assert len(fixture.database.ask(f"SELECT mine FROM {name}")) == 3
 
     @pytest.mark.parametrize("action", ["apply_increment", "full_refresh"])
-    def test_an_index_of_the_users_own_does_not_hinder(self, fixture: TableFixture, action: str) -> None:
+    def test_an_index_of_the_users_own_does_not_hinder(self, fixture: SqlTableFixture, action: str) -> None:
         fixture.initial_load(TABLE, [A, B])
         fixture.database.execute(f"CREATE INDEX by_size ON {fixture.of(TABLE)} ({identifier('size')})")
         load = fixture.apply_increment if action == "apply_increment" else fixture.full_refresh
@@ -64,9 +72,3 @@ class SnapshotsContract:
         fixture.full_refresh(other, [{"id": 1, "size": 1}])
         fixture.holds(other, [{"id": 1, "size": 1}])
         fixture.database.execute(f"DROP INDEX {fixture.database.index('by_size', TABLE)}")  # it is still there
-
-    def test_an_increment_goes_on_from_a_snapshot(self, fixture: TableFixture) -> None:
-        fixture.initial_load(TABLE, [A])
-        fixture.full_refresh(TABLE, [B])
-        fixture.apply_increment(TABLE, [C, A])
-        fixture.holds(TABLE, [A, B, C])

@@ -1,23 +1,27 @@
-"""The contract that every target keeps: derive from `TargetContract` and give a fixture `place`, an empty database."""
+"""The contract that every target keeps.
+
+A new target derives a test class and gives it a fixture `database`: from `TargetContract` if it is no SQL database,
+with a `TargetFixture`; from `SqlTargetContract` if it is one, with a `DatabaseFixture`.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.changes import ChangesContract
-from tests.contract.comparison import ComparisonContract
-from tests.contract.database_fixture import DatabaseFixture
-from tests.contract.evolution import EvolutionContract
-from tests.contract.manual_changes import ManualChangesContract
-from tests.contract.repairs import RepairsContract
-from tests.contract.retention import RetentionContract
-from tests.contract.safety import SafetyContract
-from tests.contract.snapshots import SnapshotsContract
-from tests.contract.sync_state import SyncStateContract
-from tests.contract.table_fixture import TableFixture
+from tests.contract.changes import ChangesContract, SqlChangesContract
+from tests.contract.comparison import ComparisonContract, SqlComparisonContract
+from tests.contract.database_fixture import DatabaseFixture, TargetFixture
+from tests.contract.evolution import EvolutionContract, SqlEvolutionContract
+from tests.contract.manual_changes import SqlManualChangesContract
+from tests.contract.repairs import SqlRepairsContract
+from tests.contract.retention import RetentionContract, SqlRetentionContract
+from tests.contract.safety import SafetyContract, SqlSafetyContract
+from tests.contract.snapshots import SnapshotsContract, SqlSnapshotsContract
+from tests.contract.sync_state import SqlSyncStateContract, SyncStateContract
+from tests.contract.table_fixture import SqlTableFixture, TableFixture
 from tests.contract.values import ValuesContract
 
-__all__ = ["TargetContract"]
+__all__ = ["SqlTargetContract", "TargetContract"]
 
 
 class TargetContract(
@@ -27,18 +31,40 @@ class TargetContract(
     EvolutionContract,
     RetentionContract,
     SyncStateContract,
-    RepairsContract,
-    ManualChangesContract,
     SafetyContract,
     ComparisonContract,
 ):
-    """All of it."""
+    """What holds for targets of any kind, through `TargetSession` only."""
 
     @pytest.fixture
-    def fixture(self, database: DatabaseFixture, tmp_path: Path) -> Iterator[TableFixture]:
-        """A session on the database, prepared."""
+    def fixture(self, database: TargetFixture, tmp_path: Path) -> Iterator[TableFixture]:
+        """A session on the target, prepared."""
         folder = tmp_path / "files"
         folder.mkdir()
         fixture = TableFixture(database, folder)
+        yield fixture
+        fixture.session.close()
+
+
+class SqlTargetContract(
+    SqlChangesContract,
+    SqlSnapshotsContract,
+    SqlEvolutionContract,
+    SqlRetentionContract,
+    SqlSyncStateContract,
+    SqlSafetyContract,
+    SqlComparisonContract,
+    SqlRepairsContract,
+    SqlManualChangesContract,
+    TargetContract,
+):
+    """What holds for SQL databases besides: the state tables, and what users do with SQL."""
+
+    @pytest.fixture
+    def fixture(self, database: DatabaseFixture, tmp_path: Path) -> Iterator[SqlTableFixture]:
+        """A session on the database, prepared."""
+        folder = tmp_path / "files"
+        folder.mkdir()
+        fixture = SqlTableFixture(database, folder)
         yield fixture
         fixture.session.close()

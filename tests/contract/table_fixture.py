@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.database_fixture import DatabaseFixture, Values, driver_of
+from tests.contract.database_fixture import DatabaseFixture, TargetFixture, Values, driver_of
 from tests.support.tsv_parts import Layout, Row, write_parts
 
 from dapkit.errors import DapError
@@ -18,7 +18,7 @@ from dapkit.targets.base import DataFiles, Load, LoadOptions, SyncState, TargetS
 from dapkit.targets.sql.dialect import Dialect, full_name, state_table
 from dapkit.targets.sql.driver import Driver
 
-__all__ = ["PLAIN", "TableFixture", "interrupted", "stale"]
+__all__ = ["PLAIN", "SqlTableFixture", "TableFixture", "interrupted", "stale"]
 
 _BEGIN = datetime(2024, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
@@ -26,9 +26,9 @@ PLAIN = LoadOptions()
 
 
 class TableFixture:
-    """A session on an empty database that is prepared, and a folder for files."""
+    """A session on an empty target that is prepared, and a folder for files."""
 
-    def __init__(self, database: DatabaseFixture, folder: Path) -> None:
+    def __init__(self, database: TargetFixture, folder: Path) -> None:
         self.database = database
         self.folder = folder
         self.now = _BEGIN
@@ -39,34 +39,6 @@ class TableFixture:
         """Go on with another session, as after a crash."""
         self.session.close()
         self.session = self.database.open()
-
-    # SQL
-
-    @property
-    def driver(self) -> Driver:
-        """The connection of the session."""
-        return driver_of(self.session)
-
-    @property
-    def dialect(self) -> Dialect:
-        """The SQL of the database."""
-        return self.driver.dialect
-
-    def of(self, table: Table) -> str:
-        """Write the full name of a table."""
-        return full_name(self.dialect, table)
-
-    def name(self, namespace: str, table: str) -> str:
-        """Write the full name of a table."""
-        return self.dialect.name(namespace, table)
-
-    def state_table(self, table: str) -> str:
-        """Write the full name of a state table."""
-        return state_table(self.dialect, table)
-
-    def exists(self, namespace: str, table: str) -> bool:
-        """Whether a table or view exists."""
-        return self.driver.catalog.kind(namespace, table) is not None
 
     # Loads
 
@@ -135,6 +107,41 @@ class TableFixture:
         state = self.state(table)
         assert state.watermark == self.cut(self.now)
         assert state.schema.version == table.version
+
+
+class SqlTableFixture(TableFixture):
+    """The same on an empty SQL database, with what a test needs to write statements of its own."""
+
+    database: DatabaseFixture
+
+    def __init__(self, database: DatabaseFixture, folder: Path) -> None:
+        super().__init__(database, folder)
+
+    @property
+    def driver(self) -> Driver:
+        """The connection of the session."""
+        return driver_of(self.session)
+
+    @property
+    def dialect(self) -> Dialect:
+        """The SQL of the database."""
+        return self.driver.dialect
+
+    def of(self, table: Table) -> str:
+        """Write the full name of a table."""
+        return full_name(self.dialect, table)
+
+    def name(self, namespace: str, table: str) -> str:
+        """Write the full name of a table."""
+        return self.dialect.name(namespace, table)
+
+    def state_table(self, table: str) -> str:
+        """Write the full name of a state table."""
+        return state_table(self.dialect, table)
+
+    def exists(self, namespace: str, table: str) -> bool:
+        """Whether a table or view exists."""
+        return self.driver.catalog.kind(namespace, table) is not None
 
 
 def stale(state: SyncState) -> SyncState:

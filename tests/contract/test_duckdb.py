@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.contract.database_fixture import DatabaseFixture, Fate, ValueSupport
-from tests.contract.suite import TargetContract
+from tests.contract.suite import SqlTargetContract
 
 from dapkit.targets.duckdb.target import duckdb_file
 
@@ -14,9 +14,15 @@ KEPT = Fate.KEPT
 SUPPORT = ValueSupport(nul=KEPT, json_nul=KEPT, infinity=KEPT, nan=KEPT, unknown_enum=KEPT)
 
 
-class TestDuckDb(TargetContract):
+class DuckDbFixture(DatabaseFixture):
+    def settle(self) -> None:
+        with self.connected() as driver:
+            driver.execute("CHECKPOINT")
+
+
+class TestDuckDb(SqlTargetContract):
     @pytest.fixture
     def database(self, tmp_path: Path) -> Iterator[DatabaseFixture]:
-        database = DatabaseFixture(duckdb_file(tmp_path / "test.duckdb"), SUPPORT)
+        database = DuckDbFixture(duckdb_file(tmp_path / "test.duckdb"), SUPPORT)
         with closing(database.open()):  # to open the file again is cheap as long as it is open
             yield database

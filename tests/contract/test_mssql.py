@@ -3,21 +3,21 @@
 import pytest
 from tests.contract.database_fixture import DatabaseFixture
 from tests.contract.mssql_fixture import MsSqlFixture, in_tsql
-from tests.contract.suite import TargetContract
-from tests.contract.table_fixture import TableFixture
+from tests.contract.suite import SqlTargetContract
+from tests.contract.table_fixture import SqlTableFixture
 
 VERSION = '"instructure_dap"."database_version"'
 
 
 @pytest.mark.server
-class TestMsSql(TargetContract):
+class TestMsSql(SqlTargetContract):
     @pytest.fixture
     def database(self, mssql_url: str) -> DatabaseFixture:
         return MsSqlFixture(mssql_url)
 
     @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key refuses the same one twice
     def test_books_of_two_versions_are_refused_untouched(
-        self, fixture: TableFixture, versions: tuple[int, ...]
+        self, fixture: SqlTableFixture, versions: tuple[int, ...]
     ) -> None:
         super().test_books_of_two_versions_are_refused_untouched(fixture, versions)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.contract.database_fixture import DatabaseFixture, Fate, ValueSupport
-from tests.contract.suite import TargetContract
+from tests.contract.suite import SqlTargetContract
 
 from dapkit.model import Table
 from dapkit.targets.sqlite.target import sqlite_file
@@ -21,7 +21,7 @@ class SqliteFixture(DatabaseFixture):
         return sorted(self.ask("SELECT type, name FROM sqlite_master"))
 
 
-class TestSqlite(TargetContract):
+class TestSqlite(SqlTargetContract):
     @pytest.fixture
     def database(self, tmp_path: Path) -> DatabaseFixture:
         return SqliteFixture(sqlite_file(tmp_path / "test.sqlite"), SUPPORT)

@@ -18,7 +18,7 @@ from dapkit.replication import staging
 from dapkit.replication.managed_tables import no_longer_in_service_notice, require_database, select_managed_tables
 from dapkit.replication.options import SyncRequest
 from dapkit.replication.plan import LOGS
-from dapkit.replication.resources import SNAPSHOT, SyncResources, open_resources
+from dapkit.replication.resources import SyncResources, open_resources
 from dapkit.replication.run import no_longer_in_service, replicate, resolve
 from dapkit.replication.schema_versions import column_names, common_table, schema_of_files
 from dapkit.results import TableFailed
@@ -142,7 +142,7 @@ class Reconciliation:
         return await self._resources.run_table(state.table, state, lambda _: self._compare(state))
 
     async def _compare(self, state: SyncState) -> TableCompared:
-        snapshot = await self._download(state, SNAPSHOT)
+        snapshot = await self._download(state, self._resources.snapshot_query)
         changes = stale = None
         if snapshot.watermark < state.watermark:
             changes = await self._download_changes(state, snapshot.watermark, state.watermark)
@@ -157,7 +157,7 @@ class Reconciliation:
         return TableCompared(table=state.table, comparison=comparison, watermark=state.watermark)
 
     async def _download_changes(self, state: SyncState, since: datetime, until: datetime) -> "_TableFiles":
-        query = replace(SNAPSHOT, since=watermark_text(since), until=watermark_text(until))
+        query = replace(self._resources.snapshot_query, since=watermark_text(since), until=watermark_text(until))
         return await self._download(state, query)
 
     async def _download(self, state: SyncState, query: Query) -> "_TableFiles":

@@ -13,7 +13,7 @@ from dapkit.events import Listener, Notice, TableCompared, TablePhase, TablePhas
 from dapkit.export.isolation import isolate
 from dapkit.export.options import ExportRequest
 from dapkit.export.run import export
-from dapkit.model import Format, Mode, Query
+from dapkit.model import Query
 from dapkit.replication import staging
 from dapkit.replication.connection_pool import ConnectionPool
 from dapkit.replication.managed_tables import no_longer_in_service_hint
@@ -24,13 +24,10 @@ from dapkit.targets.base import SyncState, TargetSession, watermark_of
 from dapkit.transfer.locking import busy_handler, hold_lock
 from dapkit.transfer.workers import WorkerPool, worker_pool
 
-__all__ = ["SNAPSHOT", "SyncResources", "open_resources"]
+__all__ = ["SyncResources", "open_resources"]
 
 T = TypeVar("T")
 Outcome = TypeVar("Outcome", TableLoaded, TableCompared)
-
-SNAPSHOT = Query(format=Format.TSV, mode=Mode.CONDENSED)
-"""The format that all databases load: one column per field, nested fields as JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +53,12 @@ class SyncResources:
     loads: WorkerPool
     connections: ConnectionPool
     retry: TargetRetry
+
+    @property
+    def snapshot_query(self) -> Query:
+        """The query for a full copy, in the format and mode that the target prefers."""
+        capabilities = self.options.target.capabilities
+        return Query(format=capabilities.formats[0], mode=capabilities.modes[0])
 
     def notify(self, message: str) -> None:
         """Send a notice to the listener."""

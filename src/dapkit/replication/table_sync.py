@@ -26,7 +26,7 @@ from dapkit.replication.plan import (
     retention_cutoff,
     staleness_warning,
 )
-from dapkit.replication.resources import SNAPSHOT, SyncResources
+from dapkit.replication.resources import SyncResources
 from dapkit.replication.schema_versions import schema_of_files
 from dapkit.results import LoadStats, SyncAction, SyncCommand, TableFailed, TableLoaded, TableResult
 from dapkit.schema import read_table
@@ -173,7 +173,7 @@ class TableSync:
 
     async def _download(self, action: SyncAction, state: SyncState | None) -> tuple[TableResult, datetime]:
         if state is None or action is not SyncAction.INCREMENTAL:
-            return await self._resources.download(self.name, SNAPSHOT, self._forward_event)
+            return await self._resources.download(self.name, self._resources.snapshot_query, self._forward_event)
         result, until = await self._download_since(state.watermark)
         if is_stale_job(until, state, self._session.data_now()):
             # An equal query returns the same old job until it expires. A start one second earlier is another query.
@@ -183,7 +183,7 @@ class TableSync:
         return result, until
 
     async def _download_since(self, since: datetime) -> tuple[TableResult, datetime]:
-        query = replace(SNAPSHOT, since=watermark_text(since))
+        query = replace(self._resources.snapshot_query, since=watermark_text(since))
         return await self._resources.download(self.name, query, self._forward_event)
 
     def _forward_event(self, event: Event) -> None:

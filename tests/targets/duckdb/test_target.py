@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from tests.contract.database_fixture import DatabaseFixture
-from tests.contract.table_fixture import TableFixture
+from tests.contract.table_fixture import SqlTableFixture
 from tests.contract.test_duckdb import SUPPORT
 from tests.support.table_schemas import INT32, INT64, TEXT, table_of
 
@@ -17,20 +17,20 @@ TABLE = table_of({"size": INT32, "name": TEXT | {"title": "What it's called", "d
 
 
 @pytest.fixture
-def fixture(tmp_path: Path) -> Iterator[TableFixture]:
-    fixture = TableFixture(DatabaseFixture(duckdb_file(tmp_path / "test.duckdb"), SUPPORT), tmp_path)
+def fixture(tmp_path: Path) -> Iterator[SqlTableFixture]:
+    fixture = SqlTableFixture(DatabaseFixture(duckdb_file(tmp_path / "test.duckdb"), SUPPORT), tmp_path)
     yield fixture
     fixture.session.close()
 
 
-def test_an_error_names_the_column_and_not_the_value(fixture: TableFixture) -> None:
+def test_an_error_names_the_column_and_not_the_value(fixture: SqlTableFixture) -> None:
     with pytest.raises(BadValueError) as caught:
         fixture.initial_load(TABLE, [{"id": 1, "size": "precious", "name": "x"}])
     assert "size" in str(caught.value)
     assert "precious" not in str(caught.value)
 
 
-def test_keys_stay_unique_without_an_index(fixture: TableFixture) -> None:
+def test_keys_stay_unique_without_an_index(fixture: SqlTableFixture) -> None:
     row = {"id": 1, "size": 1, "name": "x"}
     fixture.initial_load(TABLE, [row, row])
     fixture.apply_increment(TABLE, [row, row])
@@ -39,7 +39,7 @@ def test_keys_stay_unique_without_an_index(fixture: TableFixture) -> None:
     assert fixture.database.ask("SELECT count(*) FROM duckdb_indexes()") == [(0,)]
 
 
-def test_an_indexed_table_keeps_its_constraints_when_it_is_altered(fixture: TableFixture) -> None:
+def test_an_indexed_table_keeps_its_constraints_when_it_is_altered(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, [{"id": 1, "size": 1, "name": "x"}])
     fixture.database.execute('CREATE INDEX "by size" ON canvas.things (size, id)')
     nodes = {"size": INT64, "name": TEXT | {"title": "What it's called", "default": "none"}}
@@ -69,7 +69,7 @@ COLUMNS = "id BIGINT NOT NULL, size INTEGER, name VARCHAR DEFAULT 'none' NOT NUL
     ],
 )
 def test_only_a_table_that_is_as_a_load_makes_it_is_repaired(
-    fixture: TableFixture, definition: str, ours: bool
+    fixture: SqlTableFixture, definition: str, ours: bool
 ) -> None:
     fixture.database.execute(
         f"CREATE TABLE canvas.things ({definition})",
@@ -86,7 +86,7 @@ def test_only_a_table_that_is_as_a_load_makes_it_is_repaired(
     assert fixture.database.ask("SELECT id, size, name FROM canvas.things") == [(7, 1, "mine")]
 
 
-def test_no_temporary_table_is_left(fixture: TableFixture) -> None:
+def test_no_temporary_table_is_left(fixture: SqlTableFixture) -> None:
     row = {"id": 1, "size": 1, "name": "x"}
     fixture.initial_load(TABLE, [row, row])
     fixture.apply_increment(TABLE, [row, row])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.contract.mysql_fixture import MySqlFixture
-from tests.contract.table_fixture import TableFixture
+from tests.contract.table_fixture import SqlTableFixture
 from tests.support.table_schemas import INT32, TEXT, Node, table_of
 
 from dapkit.errors import IncompatibleLayoutError
@@ -21,8 +21,8 @@ ROWS = [{"id": number, "name": f"n{number}", "size": number, "state": "a", "open
 
 
 @pytest.fixture
-def fixture(mysql_url: str, tmp_path: Path) -> Iterator[TableFixture]:
-    fixture = TableFixture(MySqlFixture(mysql_url), tmp_path)
+def fixture(mysql_url: str, tmp_path: Path) -> Iterator[SqlTableFixture]:
+    fixture = SqlTableFixture(MySqlFixture(mysql_url), tmp_path)
     fixture.initial_load(TABLE, [*ROWS, {"id": 9, "name": "gone", "size": 9, "state": "b", "open": "else"}])
     fixture.database.execute('DELETE FROM "instructure_dap__table_sync"')
     yield fixture
@@ -45,7 +45,7 @@ def fixture(mysql_url: str, tmp_path: Path) -> Iterator[TableFixture]:
         f"ALTER TABLE {THINGS} MODIFY state ENUM ('a', 'b', '__dap_unspecified__', 'mine')",
     ],
 )
-def test_a_table_that_differs_in_anything_is_refused_untouched(fixture: TableFixture, change: str) -> None:
+def test_a_table_that_differs_in_anything_is_refused_untouched(fixture: SqlTableFixture, change: str) -> None:
     fixture.database.execute(change)
     before = fixture.database.ask(f"SELECT * FROM {THINGS}")
     assert fixture.session.status("canvas", "things") is TableStatus.UNMANAGED
@@ -56,7 +56,7 @@ def test_a_table_that_differs_in_anything_is_refused_untouched(fixture: TableFix
     assert fixture.session.sync_states("canvas") == {}
 
 
-def test_what_a_broken_load_of_ours_left_is_dropped_with_its_place_on_the_list(fixture: TableFixture) -> None:
+def test_what_a_broken_load_of_ours_left_is_dropped_with_its_place_on_the_list(fixture: SqlTableFixture) -> None:
     begun = '"instructure_dap__dapkit_begun"'
     fixture.database.execute(f"DELETE FROM {THINGS}", f"INSERT INTO {begun} VALUES ('canvas', 'things')")
     assert fixture.session.status("canvas", "things") is TableStatus.ABSENT

@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 from tests.contract.database_fixture import Values, driver_of
 from tests.contract.mysql_fixture import MySqlFixture
-from tests.contract.table_fixture import TableFixture, interrupted
+from tests.contract.table_fixture import SqlTableFixture, interrupted
 from tests.support.mariadb_server import MariaDbServer, MySqlServer
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 from tests.support.tsv_parts import Row, deleted
@@ -43,8 +43,8 @@ NEW: list[Values] = [{"id": 1, "name": "x", "size": 10, "open": "known"}, {"id":
 
 
 @pytest.fixture
-def fixture(mysql_url: str, tmp_path: Path) -> Iterator[TableFixture]:
-    fixture = TableFixture(MySqlFixture(mysql_url), tmp_path)
+def fixture(mysql_url: str, tmp_path: Path) -> Iterator[SqlTableFixture]:
+    fixture = SqlTableFixture(MySqlFixture(mysql_url), tmp_path)
     yield fixture
     fixture.session.close()
 
@@ -56,11 +56,11 @@ def no_local(mysql_server: MySqlServer) -> Iterator[None]:
     mysql_server.execute("SET GLOBAL local_infile = 1")
 
 
-def ids(fixture: TableFixture) -> list[object]:
+def ids(fixture: SqlTableFixture) -> list[object]:
     return [row[0] for row in fixture.database.ask('SELECT id FROM "canvas__things" ORDER BY id')]
 
 
-def test_the_session_is_as_the_official_clients(fixture: TableFixture) -> None:
+def test_the_session_is_as_the_official_clients(fixture: SqlTableFixture) -> None:
     asked = "SELECT @@sql_mode, @@time_zone, @@character_set_client, @@autocommit"
     ((modes, zone, charset, autocommit),) = fixture.driver.query(asked)
     assert {"ANSI_QUOTES", "NO_AUTO_VALUE_ON_ZERO", "STRICT_ALL_TABLES"} <= set(modes.split(","))
@@ -70,7 +70,7 @@ def test_the_session_is_as_the_official_clients(fixture: TableFixture) -> None:
 # Tables that are not ours, and ours that are half made
 
 
-def test_a_table_of_somebody_else_is_not_touched_even_if_it_is_empty(fixture: TableFixture) -> None:
+def test_a_table_of_somebody_else_is_not_touched_even_if_it_is_empty(fixture: SqlTableFixture) -> None:
     fixture.database.execute('CREATE TABLE "canvas__things" (mine integer)')
     assert fixture.session.status("canvas", "things") is TableStatus.UNMANAGED
     with pytest.raises(IncompatibleLayoutError, match="canvas__things"):
@@ -78,7 +78,7 @@ def test_a_table_of_somebody_else_is_not_touched_even_if_it_is_empty(fixture: Ta
     assert fixture.database.ask('SELECT mine FROM "canvas__things"') == []
 
 
-def test_an_empty_table_that_a_killed_load_left_is_begun_anew(fixture: TableFixture) -> None:
+def test_an_empty_table_that_a_killed_load_left_is_begun_anew(fixture: SqlTableFixture) -> None:
     begun = "INSERT INTO \"instructure_dap__dapkit_begun\" VALUES ('canvas', 'things')"
     fixture.database.execute('CREATE TABLE "canvas__things" (half integer)', begun)
     assert fixture.session.status("canvas", "things") is TableStatus.ABSENT
@@ -87,7 +87,7 @@ def test_an_empty_table_that_a_killed_load_left_is_begun_anew(fixture: TableFixt
     assert fixture.database.ask('SELECT * FROM "instructure_dap__dapkit_begun"') == []
 
 
-def test_a_table_that_was_begun_but_has_rows_is_somebody_elses(fixture: TableFixture) -> None:
+def test_a_table_that_was_begun_but_has_rows_is_somebody_elses(fixture: SqlTableFixture) -> None:
     begun = "INSERT INTO \"instructure_dap__dapkit_begun\" VALUES ('canvas', 'things')"
     filled = 'INSERT INTO "canvas__things" VALUES (1)'
     fixture.database.execute('CREATE TABLE "canvas__things" (mine integer)', filled, begun)
@@ -97,7 +97,7 @@ def test_a_table_that_was_begun_but_has_rows_is_somebody_elses(fixture: TableFix
     assert fixture.database.ask('SELECT mine FROM "canvas__things"') == [(1,)]
 
 
-def test_a_table_of_somebody_else_in_the_place_of_a_lookup_table_is_not_touched(fixture: TableFixture) -> None:
+def test_a_table_of_somebody_else_in_the_place_of_a_lookup_table_is_not_touched(fixture: SqlTableFixture) -> None:
     fixture.database.execute('CREATE TABLE "canvas__things__open" (mine integer)')
     fixture.database.execute('INSERT INTO "canvas__things__open" VALUES (7)')
     with pytest.raises(IncompatibleLayoutError, match="canvas__things__open"):
@@ -110,7 +110,7 @@ def test_a_table_of_somebody_else_in_the_place_of_a_lookup_table_is_not_touched(
 # Schemas that cannot be altered into
 
 
-def test_a_table_made_anew_breaks_off_at_any_step_and_the_next_run_ends_right(fixture: TableFixture) -> None:
+def test_a_table_made_anew_breaks_off_at_any_step_and_the_next_run_ends_right(fixture: SqlTableFixture) -> None:
     fixture.initial_load(BASE, ROWS)
     parts = fixture.parts(NARROWER, [*NEW, NEW[0]], action=False)
     for step in range(1, 200):
@@ -131,7 +131,7 @@ def test_a_table_made_anew_breaks_off_at_any_step_and_the_next_run_ends_right(fi
     ) == [("fk_canvas__things_open",)]
 
 
-def test_a_table_made_anew_that_fails_leaves_no_copy(fixture: TableFixture) -> None:
+def test_a_table_made_anew_that_fails_leaves_no_copy(fixture: SqlTableFixture) -> None:
     fixture.initial_load(BASE, ROWS)
     with pytest.raises(BadValueError):
         fixture.full_refresh(NARROWER, [{"id": 1, "size": "many"}])
@@ -139,7 +139,7 @@ def test_a_table_made_anew_that_fails_leaves_no_copy(fixture: TableFixture) -> N
     assert fixture.database.ask("SHOW TABLES LIKE '%dapkit\\_fresh%'") == []
 
 
-def test_a_table_that_took_the_place_without_its_line_goes_on_with_increments(fixture: TableFixture) -> None:
+def test_a_table_that_took_the_place_without_its_line_goes_on_with_increments(fixture: SqlTableFixture) -> None:
     fixture.initial_load(BASE, ROWS)
     before = fixture.state(BASE)
     fixture.full_refresh(NARROWER, NEW)
@@ -154,7 +154,7 @@ def test_a_table_that_took_the_place_without_its_line_goes_on_with_increments(fi
 
 
 @pytest.mark.parametrize("done", range(5))
-def test_alterations_that_got_done_are_not_done_again(fixture: TableFixture, done: int) -> None:
+def test_alterations_that_got_done_are_not_done_again(fixture: SqlTableFixture, done: int) -> None:
     fixture.initial_load(BASE, ROWS)
     wider = table_of({"name": TEXT, "size": INT64, "more": OPEN, "when": MOMENT}, version=2)
     statements = fixture.session.schema_change_sql(wider, fixture.state(BASE), LoadOptions())
@@ -168,7 +168,7 @@ def test_alterations_that_got_done_are_not_done_again(fixture: TableFixture, don
 # Values
 
 
-def test_a_text_of_digits_is_not_taken_for_the_number_of_an_enums_value(fixture: TableFixture) -> None:
+def test_a_text_of_digits_is_not_taken_for_the_number_of_an_enums_value(fixture: SqlTableFixture) -> None:
     table = table_of({"v": ENUM})
     counts = fixture.initial_load(table, [{"id": 1, "v": "2"}, {"id": 2, "v": "b"}, {"id": 3, "v": ""}])
     assert counts.repaired == {"v": 2}
@@ -176,7 +176,7 @@ def test_a_text_of_digits_is_not_taken_for_the_number_of_an_enums_value(fixture:
     fixture.holds(table, [{"id": 1, "v": unknown}, {"id": 2, "v": "b"}, {"id": 3, "v": unknown}])
 
 
-def test_seconds_and_watermarks_are_cut_never_rounded_up(fixture: TableFixture) -> None:
+def test_seconds_and_watermarks_are_cut_never_rounded_up(fixture: SqlTableFixture) -> None:
     table = table_of({"v": MOMENT})
     fixture.now = datetime(2024, 3, 1, 11, 59, 59, 999_999, tzinfo=UTC)
     fixture.initial_load(table, [{"id": 1, "v": "2024-02-29T23:59:59.999999Z"}])
@@ -197,7 +197,9 @@ def test_seconds_and_watermarks_are_cut_never_rounded_up(fixture: TableFixture) 
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("action", ["initial_load", "apply_increment"])
-def test_a_value_that_is_none_of_its_type_is_refused(fixture: TableFixture, node: Node, wire: str, action: str) -> None:
+def test_a_value_that_is_none_of_its_type_is_refused(
+    fixture: SqlTableFixture, node: Node, wire: str, action: str
+) -> None:
     table = table_of({"v": node})
     if action == "initial_load":
         with pytest.raises(BadValueError):
@@ -212,13 +214,13 @@ def test_a_value_that_is_none_of_its_type_is_refused(fixture: TableFixture, node
 def test_a_database_of_another_character_set_holds_all_of_unicode(mysql_server: MySqlServer, tmp_path: Path) -> None:
     with mysql_server.database() as url:
         mysql_server.execute(f"ALTER DATABASE {url.rpartition('/')[2]} CHARACTER SET latin1")
-        fixture = TableFixture(MySqlFixture(url), tmp_path)
+        fixture = SqlTableFixture(MySqlFixture(url), tmp_path)
         fixture.initial_load(BASE, [{"id": 1, "name": "👩 Ž"}])
         fixture.holds(BASE, [{"id": 1, "name": "👩 Ž"}])
         fixture.session.close()
 
 
-def test_a_lookup_table_of_the_official_client_learns_to_tell_case(fixture: TableFixture) -> None:
+def test_a_lookup_table_of_the_official_client_learns_to_tell_case(fixture: SqlTableFixture) -> None:
     table = table_of({"open": OPEN})
     fixture.initial_load(table, [{"id": 1, "open": "Users"}])
     fixture.database.execute(
@@ -232,7 +234,7 @@ def test_a_lookup_table_of_the_official_client_learns_to_tell_case(fixture: Tabl
 
 
 @pytest.mark.usefixtures("no_local")
-def test_without_load_data_rows_are_inserted(fixture: TableFixture) -> None:
+def test_without_load_data_rows_are_inserted(fixture: SqlTableFixture) -> None:
     table = table_of({"name": TEXT, "v": ENUM, "at": MOMENT, "x": {"type": "number"}, "open": OPEN})
     rows: list[Values] = [
         {"id": number, "name": f"{number}\t\\'\"\n\0%s", "v": "b", "at": datetime(2024, 1, 1), "open": "o'"}
@@ -250,7 +252,7 @@ def test_without_load_data_rows_are_inserted(fixture: TableFixture) -> None:
 
 
 @pytest.mark.usefixtures("no_local")
-def test_without_load_data_repeated_keys_are_found(fixture: TableFixture) -> None:
+def test_without_load_data_repeated_keys_are_found(fixture: SqlTableFixture) -> None:
     fixture.initial_load(BASE, [Row(ROWS[0] | {"name": "old"}, "2024-01-01T00:00:00Z"), Row(ROWS[0]), Row(ROWS[1])])
     fixture.holds(BASE, ROWS)
 
@@ -258,7 +260,7 @@ def test_without_load_data_repeated_keys_are_found(fixture: TableFixture) -> Non
 # Others at work
 
 
-def test_who_holds_one_line_of_the_books_does_not_keep_others_waiting(fixture: TableFixture) -> None:
+def test_who_holds_one_line_of_the_books_does_not_keep_others_waiting(fixture: SqlTableFixture) -> None:
     other = table_of({"name": TEXT}, name="others")
     fixture.initial_load(BASE, ROWS)
     fixture.initial_load(other, [])
@@ -272,7 +274,7 @@ def test_who_holds_one_line_of_the_books_does_not_keep_others_waiting(fixture: T
 
 
 def test_rights_that_are_documented_are_enough(
-    fixture: TableFixture, mysql_server: MySqlServer, mysql_url: str
+    fixture: SqlTableFixture, mysql_server: MySqlServer, mysql_url: str
 ) -> None:
     database = mysql_url.rpartition("/")[2]
     rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE TEMPORARY TABLES"
@@ -281,7 +283,7 @@ def test_rights_that_are_documented_are_enough(
         f"GRANT {rights} ON {database}.* TO dapkit_worker",
     )  # fmt: skip
     worker_database = MySqlFixture(f"mysql://dapkit_worker:secret@{mysql_server.host}:{mysql_server.port}/{database}")
-    worker = TableFixture(worker_database, fixture.folder)
+    worker = SqlTableFixture(worker_database, fixture.folder)
     worker.initial_load(BASE, ROWS)
     worker.full_refresh(NARROWER, [*NEW, NEW[0]])
     worker.apply_increment(NARROWER, [deleted(id=1)])
@@ -290,7 +292,7 @@ def test_rights_that_are_documented_are_enough(
     mysql_server.execute("DROP USER dapkit_worker")
 
 
-def test_a_right_that_is_missing_is_named(fixture: TableFixture, mysql_server: MySqlServer) -> None:
+def test_a_right_that_is_missing_is_named(fixture: SqlTableFixture, mysql_server: MySqlServer) -> None:
     ((database,),) = fixture.database.ask("SELECT database()")
     mysql_server.execute(
         "CREATE USER dapkit_reader IDENTIFIED BY 'secret'", f"GRANT SELECT ON {database}.* TO dapkit_reader"
@@ -302,7 +304,7 @@ def test_a_right_that_is_missing_is_named(fixture: TableFixture, mysql_server: M
     mysql_server.execute("DROP USER dapkit_reader")
 
 
-def test_a_lock_that_others_hold_for_too_long(fixture: TableFixture) -> None:
+def test_a_lock_that_others_hold_for_too_long(fixture: SqlTableFixture) -> None:
     fixture.initial_load(BASE, ROWS)
     fixture.driver.query("SET SESSION innodb_lock_wait_timeout = 1")
     with fixture.database.connected() as other, other.transaction():
@@ -312,7 +314,7 @@ def test_a_lock_that_others_hold_for_too_long(fixture: TableFixture) -> None:
     fixture.apply_increment(BASE, ROWS)
 
 
-def test_a_connection_that_is_gone_is_told_apart(fixture: TableFixture) -> None:
+def test_a_connection_that_is_gone_is_told_apart(fixture: SqlTableFixture) -> None:
     ((number,),) = fixture.driver.query("SELECT connection_id()")
     fixture.database.execute(f"KILL {number}")
     for _ in range(2):  # the driver says it in another way when it knows
@@ -324,7 +326,7 @@ def test_a_connection_that_is_gone_is_told_apart(fixture: TableFixture) -> None:
 @pytest.mark.slow
 def test_a_server_that_is_killed_in_the_midst_of_a_load_keeps_nothing_of_it(tmp_path: Path) -> None:
     with MariaDbServer() as server, server.database() as url:
-        fixture = TableFixture(MySqlFixture(url), tmp_path)
+        fixture = SqlTableFixture(MySqlFixture(url), tmp_path)
         rows: list[Values] = [{"id": number, "name": "x" * 200, "size": 1} for number in range(60_000)]
         load = fixture.load(BASE, fixture.parts(BASE, rows, action=False, files=20))
         failures: list[DapError] = []
@@ -351,7 +353,7 @@ def _begun(url: str) -> bool:
     return bool(begun)
 
 
-def _failure(fixture: TableFixture, load: object) -> DapError:
+def _failure(fixture: SqlTableFixture, load: object) -> DapError:
     try:
         fixture.session.initial_load(load)  # type: ignore[arg-type]
     except DapError as error:
@@ -362,7 +364,7 @@ def _failure(fixture: TableFixture, load: object) -> DapError:
 # Comparing
 
 
-def test_comparing_tells_each_difference_and_nothing_else(fixture: TableFixture) -> None:
+def test_comparing_tells_each_difference_and_nothing_else(fixture: SqlTableFixture) -> None:
     table = table_of(
         {"name": TEXT, "open": OPEN, "settings": {"type": "object"}, "ip": {"type": "string", "format": "ipv6"}}
     )
@@ -391,7 +393,7 @@ def test_comparing_tells_each_difference_and_nothing_else(fixture: TableFixture)
     fixture.apply_increment(table, [deleted(id=77)])
 
 
-def test_an_unalterable_change_is_refused_before_anything_is_read(fixture: TableFixture) -> None:
+def test_an_unalterable_change_is_refused_before_anything_is_read(fixture: SqlTableFixture) -> None:
     fixture.initial_load(BASE, ROWS)
     with fixture.refused(BASE, SchemaChangeNotSupportedError):
         fixture.apply_increment(NARROWER, NEW)

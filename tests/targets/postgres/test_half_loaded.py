@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.contract.postgres_fixture import PostgresFixture
-from tests.contract.table_fixture import TableFixture
+from tests.contract.table_fixture import SqlTableFixture
 from tests.support.table_schemas import INT32, TEXT, Node, table_of
 
 from dapkit.errors import IncompatibleLayoutError
@@ -20,8 +20,8 @@ ROWS = [{"id": number, "name": f"n{number}", "size": number, "state": "a", "open
 
 
 @pytest.fixture
-def fixture(postgres_url: str, tmp_path: Path) -> Iterator[TableFixture]:
-    fixture = TableFixture(PostgresFixture(postgres_url), tmp_path)
+def fixture(postgres_url: str, tmp_path: Path) -> Iterator[SqlTableFixture]:
+    fixture = SqlTableFixture(PostgresFixture(postgres_url), tmp_path)
     fixture.initial_load(TABLE, [*ROWS, {"id": 9, "name": "gone", "size": 9, "state": "b", "open": "else"}])
     fixture.database.execute("DELETE FROM instructure_dap.table_sync")
     yield fixture
@@ -45,7 +45,7 @@ def fixture(postgres_url: str, tmp_path: Path) -> Iterator[TableFixture]:
         "ALTER TYPE canvas.things__state ADD VALUE 'mine'",
     ],
 )
-def test_a_table_that_differs_in_anything_is_refused_untouched(fixture: TableFixture, change: str) -> None:
+def test_a_table_that_differs_in_anything_is_refused_untouched(fixture: SqlTableFixture, change: str) -> None:
     fixture.database.execute(*change.split("; "))
     before = fixture.database.ask(f"SELECT live::text, xmin::text FROM {THINGS} AS live ORDER BY 1")
     with pytest.raises(IncompatibleLayoutError) as caught:

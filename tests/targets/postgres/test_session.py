@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from tests.contract.postgres_fixture import PostgresFixture
-from tests.contract.table_fixture import TableFixture
+from tests.contract.table_fixture import SqlTableFixture
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 from tests.support.tsv_parts import Row
 
@@ -40,20 +40,20 @@ THINGS = '"canvas"."things"'
 
 
 @pytest.fixture
-def fixture(postgres_url: str, tmp_path: Path) -> Iterator[TableFixture]:
-    fixture = TableFixture(PostgresFixture(postgres_url), tmp_path)
+def fixture(postgres_url: str, tmp_path: Path) -> Iterator[SqlTableFixture]:
+    fixture = SqlTableFixture(PostgresFixture(postgres_url), tmp_path)
     yield fixture
     fixture.session.close()
 
 
-def test_the_session_speaks_utc_and_says_who_it_is(fixture: TableFixture) -> None:
+def test_the_session_speaks_utc_and_says_who_it_is(fixture: SqlTableFixture) -> None:
     settings = ("TimeZone", "client_encoding", "application_name", "statement_timeout")
     values = [fixture.driver.query(f"SHOW {name}")[0][0] for name in settings]
     assert values == ["UTC", "UTF8", "dapkit", "0"]
 
 
 def test_the_books_and_their_words_are_made_once_without_a_right_that_is_needed_only_then(
-    fixture: TableFixture, postgres_url: str
+    fixture: SqlTableFixture, postgres_url: str
 ) -> None:
     fixture.initial_load(TABLE, ROWS)
     fixture.database.execute(
@@ -104,7 +104,7 @@ FROM pg_class AS view WHERE relnamespace = 'mine'::regnamespace AND relkind IN (
 
 
 @pytest.fixture
-def views(fixture: TableFixture) -> None:
+def views(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, ROWS)
     roles = [
         f"DO $$BEGIN CREATE ROLE {name}; EXCEPTION WHEN duplicate_object THEN NULL; END$$"
@@ -115,7 +115,7 @@ def views(fixture: TableFixture) -> None:
 
 @pytest.mark.usefixtures("views")
 @pytest.mark.parametrize("action", ["apply_increment", "full_refresh", "rebuild"])
-def test_views_in_the_way_are_put_back_as_they_were(fixture: TableFixture, action: str) -> None:
+def test_views_in_the_way_are_put_back_as_they_were(fixture: SqlTableFixture, action: str) -> None:
     before = fixture.database.ask(_STATE)
     assert len(before) == 3
     if action == "apply_increment":
@@ -133,7 +133,7 @@ def test_views_in_the_way_are_put_back_as_they_were(fixture: TableFixture, actio
     assert fixture.database.ask("SELECT count(*) FROM mine.sizes") == [(2,)]
 
 
-def test_a_view_that_cannot_be_restored_rolls_everything_back(fixture: TableFixture) -> None:
+def test_a_view_that_cannot_be_restored_rolls_everything_back(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, ROWS)
     fixture.database.execute(
         "CREATE SCHEMA mine",
@@ -148,7 +148,7 @@ def test_a_view_that_cannot_be_restored_rolls_everything_back(fixture: TableFixt
     assert fixture.database.ask("SELECT half FROM mine.halves ORDER BY 1") == [(0,), (1,)]
 
 
-def test_what_depends_on_a_view_in_another_way_is_named(fixture: TableFixture) -> None:
+def test_what_depends_on_a_view_in_another_way_is_named(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, ROWS)
     fixture.database.execute(
         "CREATE SCHEMA mine",
@@ -159,7 +159,7 @@ def test_what_depends_on_a_view_in_another_way_is_named(fixture: TableFixture) -
         fixture.apply_increment(WIDER, ROWS)
 
 
-def test_a_view_is_left_alone_where_nothing_is_in_its_way(fixture: TableFixture) -> None:
+def test_a_view_is_left_alone_where_nothing_is_in_its_way(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, ROWS)
     fixture.database.execute("CREATE SCHEMA mine", f"CREATE VIEW mine.names AS SELECT name FROM {THINGS}")
     before = fixture.database.ask("SELECT 'mine.names'::regclass::oid")
@@ -167,7 +167,7 @@ def test_a_view_is_left_alone_where_nothing_is_in_its_way(fixture: TableFixture)
     assert fixture.database.ask("SELECT 'mine.names'::regclass::oid") == before
 
 
-def test_a_rebuilt_table_is_the_same_one_with_its_indexes_and_grants(fixture: TableFixture) -> None:
+def test_a_rebuilt_table_is_the_same_one_with_its_indexes_and_grants(fixture: SqlTableFixture) -> None:
     fixture.initial_load(table_of({"name": TEXT, "state": ENUM}), [{"id": 1, "name": "1", "state": "b"}])
     fixture.database.execute(
         f"CREATE INDEX mine ON {THINGS} (name)",
@@ -184,7 +184,7 @@ def test_a_rebuilt_table_is_the_same_one_with_its_indexes_and_grants(fixture: Ta
     assert fixture.database.ask(f"SELECT count(*) FROM pg_index WHERE indrelid = '{THINGS}'::regclass") == [(2,)]
 
 
-def test_triggers_of_the_users_own_find_what_they_find_elsewhere(fixture: TableFixture) -> None:
+def test_triggers_of_the_users_own_find_what_they_find_elsewhere(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, ROWS)
     body = "BEGIN INSERT INTO notes VALUES (NEW.id); RETURN NEW; END"
     fixture.database.execute(
@@ -200,7 +200,7 @@ def test_triggers_of_the_users_own_find_what_they_find_elsewhere(fixture: TableF
 # Enums and lookup tables
 
 
-def test_a_new_value_of_an_enum_is_used_by_the_change_that_brings_it(fixture: TableFixture) -> None:
+def test_a_new_value_of_an_enum_is_used_by_the_change_that_brings_it(fixture: SqlTableFixture) -> None:
     fixture.initial_load(table_of({"state": ENUM}), [{"id": 1, "state": "a"}])
     more: Node = {"type": "string", "enum": ["a", "b", "new", "__dap_unspecified__"]}
     after = table_of({"state": more}, version=2)
@@ -208,7 +208,7 @@ def test_a_new_value_of_an_enum_is_used_by_the_change_that_brings_it(fixture: Ta
     fixture.holds(after, [{"id": 1, "state": "a"}, {"id": 2, "state": "new"}])
 
 
-def test_new_values_of_an_open_enum_get_a_number_and_old_ones_keep_theirs(fixture: TableFixture) -> None:
+def test_new_values_of_an_open_enum_get_a_number_and_old_ones_keep_theirs(fixture: SqlTableFixture) -> None:
     table = table_of({"open": OPEN}, key={"id": INT32})
     fixture.initial_load(table, [{"id": 1, "open": "known"}, {"id": 2, "open": "new"}, {"id": 3, "open": "new"}])
     fixture.apply_increment(table, [{"id": 4, "open": "later"}, {"id": 5, "open": "known"}])
@@ -218,7 +218,7 @@ def test_new_values_of_an_open_enum_get_a_number_and_old_ones_keep_theirs(fixtur
     assert [row[0] for row in fixture.database.ask(f"SELECT open FROM {THINGS} ORDER BY id")] == rows
 
 
-def test_dropping_takes_what_belongs_to_a_table_and_nothing_else(fixture: TableFixture) -> None:
+def test_dropping_takes_what_belongs_to_a_table_and_nothing_else(fixture: SqlTableFixture) -> None:
     fixture.initial_load(table_of({"state": ENUM, "open": OPEN}), [{"id": 1, "state": "a", "open": "x"}])
     other = table_of({"state": ENUM, "open": OPEN}, name="things__more")
     fixture.initial_load(other, [{"id": 1, "state": "b", "open": "y"}])
@@ -231,7 +231,7 @@ def test_dropping_takes_what_belongs_to_a_table_and_nothing_else(fixture: TableF
 # Values
 
 
-def test_a_part_with_a_bad_value_is_repaired_and_the_others_go_the_quick_way(fixture: TableFixture) -> None:
+def test_a_part_with_a_bad_value_is_repaired_and_the_others_go_the_quick_way(fixture: SqlTableFixture) -> None:
     moment: Node = {"type": "string", "format": "date-time"}
     table = table_of({"name": TEXT, "at": moment, "states": {"type": "array", "items": ENUM}})
     rows = [
@@ -255,7 +255,7 @@ def test_a_part_with_a_bad_value_is_repaired_and_the_others_go_the_quick_way(fix
     assert found[1]["states"] == ["a", "__dap_unspecified__", None]
 
 
-def test_of_a_repeated_key_among_repaired_rows_each_original_is_kept_once(fixture: TableFixture) -> None:
+def test_of_a_repeated_key_among_repaired_rows_each_original_is_kept_once(fixture: SqlTableFixture) -> None:
     table = table_of({"state": ENUM})
     side = fixture.folder / "side.jsonl"
     rows = [Row({"id": 1, "state": "new"}, f"2024-01-0{day}T00:00:00Z") for day in (1, 2)]
@@ -277,7 +277,7 @@ def test_of_a_repeated_key_among_repaired_rows_each_original_is_kept_once(fixtur
     ],
 )
 def test_what_no_repair_helps_names_column_and_value(
-    fixture: TableFixture, node: Node, value: str, words: list[str]
+    fixture: SqlTableFixture, node: Node, value: str, words: list[str]
 ) -> None:
     table = table_of({"before": TEXT, "v": node, "after": INT32})
     with pytest.raises(BadValueError) as caught:
@@ -288,7 +288,7 @@ def test_what_no_repair_helps_names_column_and_value(
     assert not fixture.exists("canvas", "things")
 
 
-def test_an_escape_that_nobody_knows_stands_for_itself(fixture: TableFixture) -> None:
+def test_an_escape_that_nobody_knows_stands_for_itself(fixture: SqlTableFixture) -> None:
     parts = fixture.parts(TABLE, [{"id": 1, "name": "\0"}], action=False)
     path = parts.paths[0]
     text = gzip.decompress(path.read_bytes()).replace(rb"\0", rb"\q\A")
@@ -301,7 +301,7 @@ def test_an_escape_that_nobody_knows_stands_for_itself(fixture: TableFixture) ->
 # Connections
 
 
-def test_a_connection_that_is_cut_is_told_apart(fixture: TableFixture) -> None:
+def test_a_connection_that_is_cut_is_told_apart(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, ROWS)
     (pid,) = fixture.driver.query("SELECT pg_backend_pid()")[0]
     fixture.database.execute(f"SELECT pg_terminate_backend({pid})")
@@ -325,7 +325,7 @@ def test_the_link_is_watched_from_both_ends_and_nothing_ends_what_takes_long(pos
     own.close()
 
 
-def test_a_right_that_is_missing_is_named(fixture: TableFixture, postgres_url: str) -> None:
+def test_a_right_that_is_missing_is_named(fixture: SqlTableFixture, postgres_url: str) -> None:
     role = f"reader_{os.getpid()}"
     fixture.database.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
     parts = urlsplit(postgres_url)
@@ -338,7 +338,7 @@ def test_a_right_that_is_missing_is_named(fixture: TableFixture, postgres_url: s
     fixture.database.execute(f"DROP ROLE {role}")
 
 
-def test_a_lock_that_others_hold_for_too_long(fixture: TableFixture) -> None:
+def test_a_lock_that_others_hold_for_too_long(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, ROWS)
     fixture.driver.query("SELECT set_config('lock_timeout', '50ms', false)")
     with fixture.database.connected() as other, other.transaction():
@@ -364,7 +364,7 @@ def test_a_database_that_is_not_there(postgres_url: str) -> None:
         target_of(postgres_url + "_not").open()
 
 
-def test_rows_are_not_read_by_others_before_the_end(fixture: TableFixture, postgres_url: str) -> None:
+def test_rows_are_not_read_by_others_before_the_end(fixture: SqlTableFixture, postgres_url: str) -> None:
     fixture.initial_load(TABLE, ROWS)
     with psycopg.connect(postgres_url) as other:
         count = other.execute(f"SELECT count(*) FROM {THINGS}".encode()).fetchone()
@@ -374,7 +374,7 @@ def test_rows_are_not_read_by_others_before_the_end(fixture: TableFixture, postg
         assert other.execute(f"SELECT count(*) FROM {THINGS}".encode()).fetchone() == (1,)
 
 
-def test_comparing_takes_no_right_but_to_read(fixture: TableFixture) -> None:
+def test_comparing_takes_no_right_but_to_read(fixture: SqlTableFixture) -> None:
     table = table_of({"color": ENUM, "kind": OPEN, "name": TEXT}, key={"code": ENUM})
     rows = [{"code": code, "color": "a", "kind": "known", "name": "x"} for code in ("a", "b")]
     fixture.initial_load(table, rows)
@@ -399,7 +399,7 @@ def test_comparing_takes_no_right_but_to_read(fixture: TableFixture) -> None:
     assert fixture.database.ask("SELECT count(*) FROM pg_class WHERE relname = 'things'") == [(1,)]
 
 
-def test_what_the_official_client_leaves_of_a_table_is_no_obstacle(fixture: TableFixture) -> None:
+def test_what_the_official_client_leaves_of_a_table_is_no_obstacle(fixture: SqlTableFixture) -> None:
     table = table_of({"state": ENUM, "open": OPEN})
     row = {"id": 1, "state": "a", "open": "else"}
     fixture.initial_load(table, [row])
@@ -413,7 +413,7 @@ def test_what_the_official_client_leaves_of_a_table_is_no_obstacle(fixture: Tabl
     assert fixture.database.ask("SELECT value FROM canvas.things__open ORDER BY value") == [("else",), ("known",)]
 
 
-def test_a_table_of_somebodys_own_in_the_place_of_a_lookup_table_is_not_touched(fixture: TableFixture) -> None:
+def test_a_table_of_somebodys_own_in_the_place_of_a_lookup_table_is_not_touched(fixture: SqlTableFixture) -> None:
     fixture.database.execute(
         "CREATE TABLE canvas.things__open (mine int)", "INSERT INTO canvas.things__open VALUES (7)"
     )

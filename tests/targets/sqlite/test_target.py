@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from tests.contract.table_fixture import TableFixture
+from tests.contract.table_fixture import SqlTableFixture
 from tests.contract.test_sqlite import SUPPORT, SqliteFixture
 from tests.support.table_schemas import TEXT, table_of
 
@@ -26,13 +26,13 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def fixture(file: Path, tmp_path: Path) -> Iterator[TableFixture]:
-    fixture = TableFixture(SqliteFixture(sqlite_file(file), SUPPORT), tmp_path)
+def fixture(file: Path, tmp_path: Path) -> Iterator[SqlTableFixture]:
+    fixture = SqlTableFixture(SqliteFixture(sqlite_file(file), SUPPORT), tmp_path)
     yield fixture
     fixture.session.close()
 
 
-def test_its_own_functions_read_and_sort_what_it_holds(fixture: TableFixture, file: Path) -> None:
+def test_its_own_functions_read_and_sort_what_it_holds(fixture: SqlTableFixture, file: Path) -> None:
     moments = [datetime(2024, 3, 1, 12), datetime(2024, 3, 1, 12, 0, 0, 5), datetime(2024, 3, 1, 12, 0, 0, 250_000)]
     fixture.initial_load(TABLE, [{"id": number, "made": made, "on": True} for number, made in enumerate(moments)])
     with closing(sqlite3.connect(file)) as connection:
@@ -42,7 +42,7 @@ def test_its_own_functions_read_and_sort_what_it_holds(fixture: TableFixture, fi
         assert connection.execute("SELECT strftime('%Y/%m/%d', made) FROM canvas__things").fetchone() == ("2024/03/01",)
 
 
-def test_the_journal_stays_as_the_file_has_it(fixture: TableFixture, file: Path) -> None:
+def test_the_journal_stays_as_the_file_has_it(fixture: SqlTableFixture, file: Path) -> None:
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
     fixture.reopen()
@@ -51,7 +51,9 @@ def test_the_journal_stays_as_the_file_has_it(fixture: TableFixture, file: Path)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_somebody_else_who_writes_for_long(fixture: TableFixture, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_somebody_else_who_writes_for_long(
+    fixture: SqlTableFixture, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fixture.initial_load(TABLE, [{"id": 1}])
     monkeypatch.setattr(module, "_BUSY_TIMEOUT", 0.05)
     fixture.reopen()
@@ -64,7 +66,7 @@ def test_somebody_else_who_writes_for_long(fixture: TableFixture, file: Path, mo
     fixture.holds(TABLE, [{"id": 1}, {"id": 2}])
 
 
-def test_a_writer_is_waited_for(fixture: TableFixture, file: Path) -> None:
+def test_a_writer_is_waited_for(fixture: SqlTableFixture, file: Path) -> None:
     fixture.initial_load(TABLE, [{"id": 1}])
     other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
@@ -76,7 +78,7 @@ def test_a_writer_is_waited_for(fixture: TableFixture, file: Path) -> None:
     fixture.holds(TABLE, [{"id": 1}, {"id": 2}])
 
 
-def test_a_trigger_of_the_users_own_survives_a_table_made_anew(fixture: TableFixture) -> None:
+def test_a_trigger_of_the_users_own_survives_a_table_made_anew(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, [{"id": 1, "name": "a"}])
     fixture.database.execute(
         "CREATE TABLE log (id INTEGER)",
@@ -89,7 +91,7 @@ def test_a_trigger_of_the_users_own_survives_a_table_made_anew(fixture: TableFix
     assert fixture.database.ask("SELECT id FROM log") == [(2,)]
 
 
-def test_a_size_is_told_with_the_rows_only(fixture: TableFixture) -> None:
+def test_a_size_is_told_with_the_rows_only(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, [{"id": 1}])
     counted, quick = (fixture.session.list_tables("canvas", count=count)[0] for count in (True, False))
     assert counted.bytes in (None, 4096), "None where SQLite was built without dbstat"
@@ -115,7 +117,7 @@ COLUMNS = '"id" INTEGER NOT NULL, "made" TEXT, "on" BOOLEAN, "name" TEXT'
     ],
 )
 def test_only_a_table_that_is_as_a_load_makes_it_is_repaired(
-    fixture: TableFixture, definition: str, ours: bool
+    fixture: SqlTableFixture, definition: str, ours: bool
 ) -> None:
     fixture.database.execute(
         f"CREATE TABLE canvas__things {definition}", "INSERT INTO canvas__things (id, name) VALUES (7, 'mine')"
@@ -139,14 +141,16 @@ def test_what_is_no_sqlite_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lengths", [(3_000_000, 1), (1, 3_000_000), (9_000_000, 1), (1, 9_000_000), (20_000_000,)])
-def test_rows_longer_than_the_first_room_are_loaded_once(fixture: TableFixture, lengths: tuple[int, ...]) -> None:
+def test_rows_longer_than_the_first_room_are_loaded_once(fixture: SqlTableFixture, lengths: tuple[int, ...]) -> None:
     rows = [{"id": number, "name": "x" * length} for number, length in enumerate(lengths)]
     assert fixture.initial_load(TABLE, rows).written == len(rows)
     sql = "SELECT length(name) FROM canvas__things ORDER BY id"
     assert fixture.database.ask(sql) == [(length,) for length in lengths]
 
 
-def test_a_row_longer_than_there_is_room_for_is_refused(fixture: TableFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_longer_than_there_is_room_for_is_refused(
+    fixture: SqlTableFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "LINE_SIZES", (1 << 20, 2 << 20))
     for length in (3_000_000, 9_000_000):
         with pytest.raises(IntegrityError):
