@@ -57,7 +57,7 @@ class SyncResources:
     @property
     def snapshot_query(self) -> Query:
         """The query for a full copy, in the format and mode that the target prefers."""
-        capabilities = self.options.target.capabilities
+        capabilities = self.request.target.capabilities
         return Query(format=capabilities.formats[0], mode=capabilities.modes[0])
 
     def notify(self, message: str) -> None:
