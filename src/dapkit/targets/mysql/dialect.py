@@ -1,6 +1,6 @@
 """PURE: the SQL of MySQL and MariaDB. Types, names and state tables are the official client's, down to the comments.
 
-DDL commits by itself here, so nothing relies on a transaction that spans it. Sessions have ANSI_QUOTES, strict modes,
+DDL commits implicitly here, so nothing relies on a transaction that spans it. Sessions have ANSI_QUOTES, strict modes,
 UTC, and the collation in `exact`, which distinguishes texts down to the last space.
 """
 
@@ -49,7 +49,7 @@ class MySqlDialect:
     Attributes:
         product: the server's name.
         exact: the collation that distinguishes texts as the service does.
-        utf8: whether tables hold all of Unicode without being told to.
+        utf8: whether new tables store all of Unicode by default.
         normal_json: the function that writes JSON in a normal form, with `{}` for its text.
     """
 
@@ -251,7 +251,7 @@ class MySqlDialect:
         return plain_type(self.type(column.type, key=key)) == plain_type(existing.type)
 
     def commit_first(self, before: Table, after: Table) -> Statements:  # noqa: ARG002
-        """All DDL commits by itself."""
+        """None: all DDL commits implicitly."""
         return []
 
     def add_column(self, plan: SchemaPlan, column: Column) -> Statements:
@@ -468,7 +468,7 @@ class _Comparison:
         return f"CONVERT({value} USING utf8mb4) COLLATE {self._dialect.exact}"
 
     def exact_comparison(self, table: Table, column: Column, value: str) -> str:
-        """Return a value in a form that differs wherever the service's values differ."""
+        """Return a value in a form that differs whenever the service's values differ."""
         return self.comparable(table, column, value)
 
     def comparable_key(self, table: Table, column: Column, value: str) -> str:

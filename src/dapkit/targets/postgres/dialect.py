@@ -426,7 +426,7 @@ class _Comparison:
         return value
 
     def exact_comparison(self, table: Table, column: Column, value: str) -> str:
-        """Return a value in a form that differs wherever the service's values differ."""
+        """Return a value in a form that differs whenever the service's values differ."""
         return self.comparable(table, column, value)
 
     def comparable_key(self, table: Table, column: Column, value: str) -> str:

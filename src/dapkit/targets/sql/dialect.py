@@ -2,8 +2,9 @@
 
 A `Dialect` only supplies clauses; the statements that are built from them, and their order, are written once in
 `sync_state`, `merge`, `schema_changes`, `compare` and `loader`. Layout and names are those of the official client, so
-that either client can continue what the other began: `instructure_dap` holds the state tables, each namespace has a
-schema of its own (or a prefix, where there are no schemas). Our own tables (`dapkit_*`) lie next to the state tables.
+that either client can continue what the other began: `instructure_dap` holds the state tables, each namespace has
+its own schema (or a prefix, where there are no schemas). Our own tables (`dapkit_*`) are next to the
+state tables.
 """
 
 import json
@@ -62,14 +63,14 @@ class DialectFacts:
 
     Attributes:
         product: the name of the database, for messages.
-        placeholder: stands for a value.
+        placeholder: the parameter marker of the driver.
         count_all: counts rows.
-        lock_hint, lock_clause: what follows the table, or the whole SELECT, to lock its rows for the transaction.
+        lock_hint, lock_clause: what follows the table, or the complete SELECT, to lock its rows for the transaction.
         scratch: the namespace of tables that are only made to be compared with.
         schemas: whether a namespace is a schema, not a prefix.
         records_schema: whether the sync state names the schema of a table.
         time_column, action_column: the `meta` columns of a staging table.
-        fill_hint: what follows the name of a new table that nobody else sees, into which rows are inserted.
+        fill_hint: what follows the name of a new table that no other session sees, into which rows are inserted.
         row_time: what sorts staged rows by their time.
         text_times: whether times are kept as text.
         ascii_documents: whether schema documents in the sync state are kept in ASCII.
@@ -276,7 +277,7 @@ class ComparisonClauses(Protocol):
         """Return a value of one table in a form that can be compared with the other's, and shown to the user."""
 
     def exact_comparison(self, table: Table, column: Column, value: str) -> str:
-        """Return a value in a form that differs wherever the service's values differ."""
+        """Return a value in a form that differs whenever the service's values differ."""
 
     def comparable_key(self, table: Table, column: Column, value: str) -> str:
         """Return a value of the key in a form that can be compared, by an index if possible."""
