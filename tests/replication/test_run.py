@@ -231,8 +231,8 @@ def test_some_failures_are_not_recorded(tmp_path: Path, monkeypatch: pytest.Monk
         await setup.load()
         written: list[object] = []
         monkeypatch.setattr(SqlTargetSession, "record_event", lambda *line: written.append(line))
-        refused = await setup.sync(command=SyncCommand.INIT)
-        assert [failure.error.code for failure in refused.failed] == ["already-replicated"] * len(TABLES)
+        rejected = await setup.sync(command=SyncCommand.INIT)
+        assert [failure.error.code for failure in rejected.failed] == ["already-replicated"] * len(TABLES)
 
         def unreachable(*_: object) -> None:
             raise TargetUnreachableError("it vanished")

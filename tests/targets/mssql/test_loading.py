@@ -139,7 +139,7 @@ def test_texts_beyond_the_code_page_of_the_database(tmp_path: Path) -> None:
     assert not on.found("BEGIN TRANSACTION")
 
 
-def test_an_existing_column_may_have_a_collation_of_its_own(tmp_path: Path) -> None:
+def test_an_existing_column_may_have_another_collation(tmp_path: Path) -> None:
     on = connection(1, **EXISTS, DATABASEPROPERTYEX=[(51, 1252, 65001)])
     counts = session(on).apply_increment(load(tmp_path, [A | {"name": "中"}], action=True), BEFORE)
     assert not counts.repaired, "the column is UTF-8"
@@ -168,7 +168,7 @@ def test_an_error_at_any_step_undoes_the_transaction(tmp_path: Path, step: str) 
     assert on.batches.index(ROLLBACK) < released
 
 
-def test_a_table_that_exists_is_refused_before_rows_are_read(tmp_path: Path) -> None:
+def test_an_existing_table_is_rejected_before_rows_are_read(tmp_path: Path) -> None:
     for answers, error in ((THERE, ConcurrentUpdateError), (THERE | {"^SELECT id FROM": []}, IncompatibleLayoutError)):
         on = connection(1, **answers)
         with pytest.raises(error):
@@ -200,7 +200,7 @@ def test_an_increment_locks_the_row_of_its_state_by_number_before_anything_else(
 
 
 @pytest.mark.parametrize("action", ["apply_increment", "full_refresh"])
-def test_a_stale_state_is_refused_before_rows_are_read(tmp_path: Path, action: str) -> None:
+def test_a_stale_state_is_rejected_before_rows_are_read(tmp_path: Path, action: str) -> None:
     on = connection(1, **EXISTS)
     stale = replace(BEFORE, watermark=MARK - timedelta(hours=1))
     with pytest.raises(ConcurrentUpdateError):
@@ -240,7 +240,7 @@ def test_a_snapshot_of_an_incompatible_schema_empties_the_table_and_fills_it(tmp
     keep = LoadOptions(keep_missing=True)
     with pytest.raises(SchemaChangeNotSupportedError):
         session(on).full_refresh(load(tmp_path, [A], table=other, options=keep), BEFORE)
-    assert not on.copies, "refused before rows are read"
+    assert not on.copies, "rejected before rows are read"
 
 
 def test_of_repeated_keys_the_newest_is_merged(tmp_path: Path) -> None:
