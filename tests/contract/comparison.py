@@ -227,7 +227,7 @@ class SqlComparisonContract(ComparisonContract):
         odd = json.dumps(dict(reversed(_FREE["plain"].items())), indent=1).replace("2.5", "25e-1").replace("[\n", "[")
         for text, wanted in ((odd.replace(" 1,", " 1.0,"), NOTHING), (json.dumps(_FREE["changed"]), (0, 0, {"v": 1}))):
             where = f"WHERE {identifier('id')} = 1"
-            fixture.database.execute(f"UPDATE {fixture.of(table)} SET v = {dialect.literal(text)} {where}")
+            fixture.database.execute(f"UPDATE {fixture.of(table)} SET v = {dialect.facts.literal(text)} {where}")
             assert found(compared(fixture, table, rows)) == wanted
         assert found(compared(fixture, table, [rows[0] | {"v": _FREE["one"]}, *rows[1:]])) == (0, 0, {"v": 1})
         assert found(compared(fixture, table, [*rows[:2], {"id": 3, "v": {}}])) == (0, 0, {"v": 2})

@@ -133,7 +133,7 @@ class SqlTableFixture(TableFixture):
 
     def name(self, namespace: str, table: str) -> str:
         """Write the full name of a table."""
-        return self.dialect.name(namespace, table)
+        return self.dialect.facts.name(namespace, table)
 
     def state_table(self, table: str) -> str:
         """Write the full name of a state table."""

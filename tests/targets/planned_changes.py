@@ -7,7 +7,7 @@ from dapkit.model import Table
 from dapkit.targets.base import SyncState
 from dapkit.targets.sql.dialect import Dialect
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
-from dapkit.targets.sql.schema_changes import change_statements, plan_schema_change
+from dapkit.targets.sql.schema_changes import plan_schema_change
 
 __all__ = ["altered", "as_created", "existing_table"]
 
@@ -26,7 +26,7 @@ def altered(
     state = SyncState(namespace=before.namespace, table=before.name, watermark=watermark, schema=before.schema)
     there = existing or as_created(dialect, before)
     plan = plan_schema_change(dialect, state, after, there, drop_columns=drop_columns, partly_altered=partly_altered)
-    return change_statements(dialect, plan)
+    return dialect.alter_table(plan)
 
 
 def as_created(dialect: Dialect, table: Table) -> ExistingTable:

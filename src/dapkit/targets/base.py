@@ -17,29 +17,6 @@ from dapkit.errors import ConcurrentUpdateError
 from dapkit.model import Format, Mode, Table, VersionedSchema
 from dapkit.results import Comparison, LoadStats
 
-__all__ = [
-    "BadValues",
-    "Capabilities",
-    "DataFiles",
-    "ExpectedTable",
-    "HistoryEntry",
-    "Load",
-    "LoadOptions",
-    "Merge",
-    "Rebuild",
-    "RetentionCutoff",
-    "Sample",
-    "Staging",
-    "SyncState",
-    "TableInfo",
-    "TableStatus",
-    "Target",
-    "TargetSession",
-    "concurrent_update",
-    "watermark_of",
-    "watermark_text",
-]
-
 
 class BadValues(StrEnum):
     """What to do with values that the target cannot store."""

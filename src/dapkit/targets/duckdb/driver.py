@@ -21,8 +21,6 @@ from dapkit.targets.sql.value_repairs import ValueRepairs
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["CAPABILITIES", "DuckDbDriver", "connect"]
-
 CAPABILITIES = Capabilities(connections=1, merge=Merge.DELETE_INSERT, unique_keys=False)
 
 _BUFFERS = 24

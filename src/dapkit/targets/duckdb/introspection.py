@@ -7,8 +7,6 @@ from dapkit.model import Table
 from dapkit.targets.sql.dialect import identifier
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, RelationKind
 
-__all__ = ["DuckDbCatalog"]
-
 _OF = "database_name = current_database() AND schema_name = ? AND table_name = ?"
 _TABLE = f"SELECT 1 FROM duckdb_tables() WHERE {_OF} AND NOT temporary"
 _KIND = "SELECT table_type FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"

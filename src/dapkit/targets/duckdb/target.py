@@ -8,8 +8,6 @@ from dapkit.targets.duckdb.driver import CAPABILITIES, connect
 from dapkit.targets.duckdb.url import address_of
 from dapkit.targets.sql.target import FileTarget
 
-__all__ = ["duckdb_file", "target_of"]
-
 
 def target_of(url: str) -> FileTarget:
     """Return the target that `duckdb:FILE` names. Raises UsageError."""

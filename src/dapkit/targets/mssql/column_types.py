@@ -7,8 +7,6 @@ of keys, and the values of enums) have a binary collation instead, since most da
 from dapkit.model import ColumnType, TypeKind
 from dapkit.targets.sql.dialect import JSON_KINDS, MARKER_LENGTH
 
-__all__ = ["BINARY", "BINARY_UTF8", "LOOKUPS", "TEXTS", "catalog_type", "column_type", "has_lookup", "staged_type"]
-
 BINARY, BINARY_UTF8 = "Latin1_General_100_BIN2", "Latin1_General_100_BIN2_UTF8"
 """Collations that distinguish everything except spaces at the end; SQL Server 2017 lacks the second."""
 
@@ -80,6 +78,11 @@ def staged_type(type_: ColumnType, *, key: bool) -> str:
     if type_.kind is TypeKind.TEXT and key:  # a varchar(max) could not be grouped by quickly
         return f"nvarchar({min(2 * (type_.length or 450), 4000)}) COLLATE {BINARY}"
     return _STAGED.get(type_.kind) or column_type(type_, key=key, exact=BINARY)
+
+
+def exact_text(value: str, length: str = "4000") -> str:
+    """Return a text in a form that equals no other: what follows it makes spaces at its end count."""
+    return f"CAST({value} AS nvarchar({length})) COLLATE {BINARY} + N'|'"
 
 
 def catalog_type(type_: str) -> str:

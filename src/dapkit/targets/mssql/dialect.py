@@ -16,31 +16,33 @@ from dapkit.schema import difference, widens
 from dapkit.targets.mssql.column_types import (
     BINARY_UTF8,
     LOOKUPS,
+    TEXTS,
     catalog_type,
     column_type,
+    exact_text,
     has_lookup,
     staged_type,
 )
-from dapkit.targets.mssql.comparison import MsSqlComparison, exact_text
 from dapkit.targets.mssql.lookup_tables import MsSqlLookups, unicode_literal
 from dapkit.targets.mssql.state_tables import CREATE_STATE_TABLES, DROP_LEFTOVERS, LOCK_STATE_TABLES
 from dapkit.targets.sql.dialect import (
     JSON_KINDS,
     NUMBERS,
     STATE_SCHEMA,
+    Comparison,
     DialectFacts,
     SchemaPlan,
     Statements,
+    column_changes,
     default_text,
+    defaults_last,
     full_name,
     identifier,
     listed,
-    state_table,
+    no_statements,
     text_literal,
 )
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable
-
-__all__ = ["MsSqlDialect", "create_staging"]
 
 _TIME, _ACTION = '"dapkit_time"', '"dapkit_action"'
 """The `meta` columns of a staging table."""
@@ -65,62 +67,51 @@ class MsSqlDialect:
     """
 
     replacement = None
+    clear_leftovers = commit_first = no_statements
+    """Lookup tables that the official `dropdb` leaves are used again; all DDL is transactional."""
 
     def __init__(self, collation: str = BINARY_UTF8, scratch: str = "dapkit_scratch") -> None:
         self.collation = collation
         self.facts = DialectFacts(
             product="SQL Server",
+            literal=lambda text: text_literal(text) if text.isascii() else unicode_literal(text),
             count_all="count_big(*)",
+            limit_by_top=True,
             # ROWLOCK and the row's number: rows of other tables are neither locked nor waited for.
             lock_hint=" WITH (UPDLOCK, HOLDLOCK, ROWLOCK)",
             scratch=scratch,
+            numbered_version=True,
             time_column=_TIME,
             action_column=_ACTION,
             row_time=_TIME,
+            exact_text=exact_text,
+            newest='"#dapkit_newest"',
+            create_newest="SELECT * INTO {newest} FROM ({select}) AS newest",
             fill_hint=" WITH (TABLOCK)",  # the log then needs less space
             ascii_documents=True,  # which any code page can store
-            joined_deletes=True,
         )
         self.lookups = MsSqlLookups(collation)
-        self.comparison = MsSqlComparison(self.lookups)
+        nulls = "({one} IS NULL AND {other} IS NOT NULL) OR ({one} IS NOT NULL AND {other} IS NULL)"
+        self.comparison = Comparison(
+            hashed=_hashed,
+            comparable=self._enum_as_text,
+            exact=self._distinguished,
+            key=self._distinguished,
+            differs=f"({{one}} <> {{other}} OR {nulls})",  # IS DISTINCT FROM exists only from SQL Server 2022 on
+        )
 
-    # Names
+    def _enum_as_text(self, table: Table, column: Column, value: str) -> str:
+        """Write an enum as text: those of two tables are numbered differently."""
+        return self.lookups.text(table, column, value) if column.type.kind in LOOKUPS else value
 
-    def literal(self, text: str) -> str:
-        """Write a text, as Unicode where that is needed."""
-        return text_literal(text) if text.isascii() else unicode_literal(text)
-
-    def name(self, namespace: str, table: str) -> str:
-        """Write the full name of a table."""
-        return f"{identifier(namespace)}.{identifier(table)}"
-
-    def temporary(self, name: str) -> str:
-        """Write the name of a temporary table."""
-        return identifier(f"#{name}")
-
-    def drop_temporary(self, name: str) -> str:
-        """Drop a temporary table."""
-        return f"DROP TABLE IF EXISTS {name}"
-
-    def limited(self, select: str, rows: int) -> str:
-        """Return a SELECT that ends after so many rows."""
-        return f"SELECT TOP ({rows}) {select.removeprefix('SELECT ')}"
-
-    def row_after(self, select: str, rows: int) -> str:
-        """Return an ordered SELECT of the one row that follows so many others."""
-        return f"{select} OFFSET {rows} ROWS FETCH NEXT 1 ROWS ONLY"
-
-    # Tables
+    def _distinguished(self, table: Table, column: Column, value: str) -> str:
+        """Write a value so that it differs by case and spaces too."""
+        text = self._enum_as_text(table, column, value)
+        return exact_text(text, "max") if column.type.kind in TEXTS | LOOKUPS else text
 
     def create_state_tables(self) -> Statements:
         """Create the state tables where they are missing, one process at a time."""
         return [LOCK_STATE_TABLES, *self.create_namespace(STATE_SCHEMA), *CREATE_STATE_TABLES, DROP_LEFTOVERS]
-
-    def insert_version(self, version: int) -> Statements:
-        """Record the version, in a column that usually numbers itself."""
-        table = state_table(self, "database_version")
-        insert = f"INSERT INTO {table} (version) VALUES ({version})"
-        return [f"SET IDENTITY_INSERT {table} ON", insert, f"SET IDENTITY_INSERT {table} OFF"]
 
     def create_namespace(self, namespace: str) -> Statements:
         """Create a schema where it is missing; CREATE SCHEMA has to be a batch of its own."""
@@ -131,14 +122,9 @@ class MsSqlDialect:
         """Return the type of a column."""
         return column_type(column.type, key=column in table.key, exact=self.collation)
 
-    def clear_leftovers(self, table: Table) -> Statements:  # noqa: ARG002
-        """Lookup tables that the official `dropdb` leaves are used again."""
-        return []
-
     def create_table(self, table: Table) -> Statements:
         """Create a table with its lookup tables; columns with a default come last."""
-        ordered = sorted(table.columns, key=lambda column: column.default is not None)
-        columns = ", ".join(self._definition(table, column) for column in ordered)
+        columns = ", ".join(self._definition(table, column) for column in defaults_last(table.columns))
         return [*self._create_lookups(table, table.columns), f"CREATE TABLE {full_name(self, table)} ({columns})"]
 
     def _create_lookups(self, table: Table, columns: Iterable[Column]) -> Statements:
@@ -163,13 +149,13 @@ class MsSqlDialect:
             case TypeKind.DATETIME:
                 moment = datetime.fromisoformat(value)
                 utc = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-                return self.literal(utc.isoformat(" "))
+                return self.facts.literal(utc.isoformat(" "))
             case TypeKind.UUID:
                 return f"0x{uuid.UUID(value).hex}"
             case TypeKind.IPV4 | TypeKind.IPV6 | TypeKind.IP:
                 return f"0x{ip_address(value).packed.ljust(4 if kind is TypeKind.IPV4 else 16, bytes(1)).hex()}"
             case TypeKind.ARRAY | TypeKind.OBJECT | TypeKind.UNTYPED:
-                return self.literal(json.dumps(value))
+                return self.facts.literal(json.dumps(value))
         return default_text(self, column)
 
     def add_key(self, table: Table) -> Statements:
@@ -190,12 +176,6 @@ class MsSqlDialect:
     def _alter(self, table: Table) -> str:
         return f"ALTER TABLE {full_name(self, table)}"
 
-    def create_scratch(self, table: Table) -> Statements:
-        """Create a table in the scratch schema."""
-        return [*self.create_namespace(table.namespace), *self.create_table(table)]
-
-    # Changes
-
     def converts(self, table: Table, before: Column, after: Column) -> bool:  # noqa: ARG002
         """Whether the stored values of a column become those of another type."""
         return _converts(before.type, after.type)
@@ -206,10 +186,6 @@ class MsSqlDialect:
         return existing.type == catalog_type(self.type_of(table, column)) and is_enum == (
             existing.reference is not None
         )
-
-    def commit_first(self, before: Table, after: Table) -> Statements:  # noqa: ARG002
-        """All DDL is transactional."""
-        return []
 
     def add_column(self, plan: SchemaPlan, column: Column) -> Statements:
         """Add a column; existing rows get its default."""
@@ -308,16 +284,9 @@ class MsSqlDialect:
         lookup = [f"DROP TABLE IF EXISTS {self.lookups.name(plan.table, column)}"] if has_lookup(column.type) else []
         return [*self.clear_column(plan, column), *lookup]
 
-    def relax_column(self, plan: SchemaPlan, column: Column) -> Statements:
-        """Let a column be NULL."""
-        return self._modify(plan.table, replace(column, required=False), plan.existing.columns[column.name])
-
-    def comment_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
-        """There are no comments."""
-        return []
-
-    def arrange(self, plan: SchemaPlan, statements: Statements) -> Statements:
+    def alter_table(self, plan: SchemaPlan) -> Statements:
         """Drop the key, and the user's indexes, while columns that they use are altered."""
+        statements = column_changes(self, plan)
         if not statements:
             return []
         table = plan.table
@@ -329,7 +298,7 @@ class MsSqlDialect:
                 *statements,
                 self._add_key(table, name),
             ]
-        touched = altered | {each.name for each in (*plan.replaced, *plan.restored, *plan.dropped, *plan.relaxed)}
+        touched = altered | {each.name for each in (*plan.replaced, *plan.restored, *plan.dropped)}
         dropped = {column.name for column in plan.dropped}
         return self._around_indexes(table, _using(plan.existing, touched), statements, dropped)
 
@@ -366,36 +335,17 @@ class MsSqlDialect:
         ]
         return self._around_indexes(after, _using(existing, cleared.keys()), statements, set())
 
-    def copy_indexes(self, table: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
-        """The user's indexes stay."""
-        return []
-
-    # Rows
-
-    def key_values(self, table: Table) -> str:
-        """Write the columns of the key so that texts are distinguished to the last space."""
-        return ", ".join(_key_value(column, identifier(column.name)) for column in table.key)
-
-    def same_staged(self, table: Table, live: str, staged: str) -> str:
-        """Return a condition: a row and a staged one, whose enums are texts, have the same key."""
-        return " AND ".join(self._same(table, column, live, staged) for column in table.key)
-
-    def _same(self, table: Table, column: Column, live: str, staged: str) -> str:
-        one, other = (f"{alias}.{identifier(column.name)}" for alias in (live, staged))
-        if column.type.kind in LOOKUPS:
-            return f"{one} = {self.lookups.number(table, column, other)}"
-        return f"{_key_value(column, one)} = {_key_value(column, other)}"
-
-    def newest(self, select: str, into: str, table: Table) -> str:  # noqa: ARG002
-        """Create a temporary table of a SELECT."""
-        return f"SELECT * INTO {into} FROM ({select}) AS newest"
-
 
 def create_staging(table: Table, name: str) -> str:
     """Create the staging table of a table."""
     types = [(identifier(each.name), staged_type(each.type, key=each in table.key)) for each in table.columns]
     columns = ", ".join(f"{column} {type_} NULL" for column, type_ in types)
     return f"CREATE TABLE {name} ({_TIME} datetime2 NULL, {_ACTION} nvarchar(8) NULL, {columns})"
+
+
+def _hashed(values: Sequence[str]) -> str:
+    text = ", N'|', ".join(values)
+    return f"CAST(SUBSTRING(HASHBYTES('SHA2_256', CONCAT({text})), 1, 4) AS bigint)"
 
 
 def _nullable(column: Column) -> str:
@@ -409,10 +359,6 @@ def _key_name(table: Table) -> str:
 def _using(existing: ExistingTable, names: Set[str]) -> list[ExistingIndex]:
     """Return the indexes that use one of these columns."""
     return [each for each in existing.indexes if each.columns & names]
-
-
-def _key_value(column: Column, value: str) -> str:
-    return exact_text(value) if column.type.kind is TypeKind.TEXT else value
 
 
 def _converts(before: ColumnType, after: ColumnType) -> bool:

@@ -30,8 +30,6 @@ from dapkit.targets.sql.value_repairs import ValueRepairs
 if TYPE_CHECKING:
     import mssql_python
 
-__all__ = ["CAPABILITIES", "MsSqlDriver", "connect"]
-
 CAPABILITIES = Capabilities(connections=4, staging=Staging.BEFORE, direct_load=False, merge=Merge.UPDATE_INSERT)
 
 _BATCH = 50_000

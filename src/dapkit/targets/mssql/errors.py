@@ -17,8 +17,6 @@ from dapkit.errors import (
     TargetUnreachableError,
 )
 
-__all__ = ["UNLOADABLE", "translated", "unconnected", "words_of"]
-
 UNLOADABLE = "Failed to load the driver"
 """The driver's words when a library of the system is missing."""
 

@@ -5,10 +5,8 @@ from itertools import groupby
 from typing import Any
 
 from dapkit.model import Table
-from dapkit.targets.sql.dialect import NameClauses, full_name, identifier, listed
+from dapkit.targets.sql.dialect import Dialect, full_name, identifier, listed
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, RelationKind
-
-__all__ = ["MsSqlCatalog", "existing_table", "layout_of", "type_text"]
 
 _KIND = """
 SELECT CASE WHEN o.type = 'U' THEN 1 ELSE 0 END
@@ -57,7 +55,7 @@ Rows = Iterable[Sequence[Any]]
 class MsSqlCatalog:
     """The catalogue of a SQL Server database."""
 
-    def __init__(self, query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]], dialect: NameClauses) -> None:
+    def __init__(self, query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]], dialect: Dialect) -> None:
         self._query = query
         self._dialect = dialect
 
@@ -70,7 +68,7 @@ class MsSqlCatalog:
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
         """Return a table as it exists."""
-        name = self._dialect.name(namespace, table)
+        name = self._dialect.facts.name(namespace, table)
         return existing_table(name, self._query(_COLUMNS, (name,)), self._query(_INDEXES, (name,)))
 
     def layout(self, table: Table) -> Layout:
@@ -80,13 +78,13 @@ class MsSqlCatalog:
 
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes."""
-        ((size,),) = self._query(_SIZE, (self._dialect.name(namespace, table),))
+        ((size,),) = self._query(_SIZE, (self._dialect.facts.name(namespace, table),))
         return None if size is None else int(size)
 
     def dependants(self, namespace: str, table: str) -> list[str]:
         """Return the statements that drop the lookup tables of a table."""
-        lookups = self._query(_LOOKUPS, (self._dialect.name(namespace, table),))
-        return [f"DROP TABLE IF EXISTS {self._dialect.name(namespace, name)}" for (name,) in lookups]
+        lookups = self._query(_LOOKUPS, (self._dialect.facts.name(namespace, table),))
+        return [f"DROP TABLE IF EXISTS {self._dialect.facts.name(namespace, name)}" for (name,) in lookups]
 
 
 def existing_table(live: str, columns: Rows, indexes: Rows) -> ExistingTable:

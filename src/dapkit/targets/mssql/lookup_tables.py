@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 
-from dapkit.model import Column, Table
-from dapkit.targets.mssql.column_types import BINARY, LOOKUPS
+from dapkit.model import Column, Table, TypeKind
+from dapkit.targets.mssql.column_types import BINARY, LOOKUPS, exact_text
 from dapkit.targets.sql.dialect import Statements, identifier, text_literal
 from dapkit.targets.sql.introspection import ExistingTable
-
-__all__ = ["MsSqlLookups", "missing", "unicode_literal"]
 
 
 class MsSqlLookups:
@@ -39,9 +37,15 @@ class MsSqlLookups:
             f'{alter} ADD CONSTRAINT {unique} UNIQUE ("value")',
         ]
 
-    def comparable_table(self, table: Table) -> Table:
-        """Return the table itself, whose lookup tables are created with it."""
-        return table
+    def same_key(self, table: Table, live: str, staged: str) -> str:
+        """Return a condition: a row and a staged one, whose enums are texts, have the same key."""
+        return " AND ".join(self._same(table, column, live, staged) for column in table.key)
+
+    def _same(self, table: Table, column: Column, live: str, staged: str) -> str:
+        one, other = (f"{alias}.{identifier(column.name)}" for alias in (live, staged))
+        if column.type.kind is TypeKind.TEXT:
+            return f"{exact_text(one)} = {exact_text(other)}"
+        return f"{one} = {self.number(table, column, other) if column.type.kind in LOOKUPS else other}"
 
     def create(self, table: Table, column: Column) -> str:
         """Create the lookup table of a column where it is missing."""

@@ -6,8 +6,6 @@ from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import widens
 from dapkit.targets.sql.dialect import JSON_KINDS, MARKER_LENGTH, NUMBERS, text_literal
 
-__all__ = ["LONGEST_KEY", "alters", "column_type", "literal", "open_enums", "plain_type"]
-
 _LONGEST = 16_383
 """The most characters, of four bytes each, of a varchar; longer texts are a mediumtext."""
 

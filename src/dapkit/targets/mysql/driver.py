@@ -20,8 +20,6 @@ from dapkit.targets.mysql.local_loader import LocalLoader
 from dapkit.targets.sql.driver import StagedRows
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
-__all__ = ["CAPABILITIES", "MySqlDriver", "dialect_of"]
-
 CAPABILITIES = Capabilities(
     connections=8,
     transactional_ddl=False,
@@ -66,18 +64,18 @@ class MySqlDriver:
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute a statement and return its rows."""
-        with translated(self.dialect.product), self._connection.cursor() as cursor:
+        with translated(self.dialect.facts.product), self._connection.cursor() as cursor:
             cursor.execute(sql, tuple(values) or None)
             return list(cursor.fetchall())
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Execute a statement and return how many rows it changed."""
-        with translated(self.dialect.product), self._connection.cursor() as cursor:
+        with translated(self.dialect.facts.product), self._connection.cursor() as cursor:
             return int(cursor.execute(sql, tuple(values) or None))
 
     def iterate(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """Execute a statement and yield its rows."""
-        with translated(self.dialect.product), self._connection.cursor(SSCursor) as cursor:
+        with translated(self.dialect.facts.product), self._connection.cursor(SSCursor) as cursor:
             cursor.execute(sql)
             yield from cursor.fetchall_unbuffered()
 

@@ -9,8 +9,6 @@ from dapkit.targets.mysql.dialect import MySqlDialect
 from dapkit.targets.sql.dialect import full_name, identifier
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, RelationKind
 
-__all__ = ["MySqlCatalog", "own_indexes"]
-
 _INDEX = re.compile(r'^ +((?:UNIQUE |FULLTEXT |SPATIAL )?KEY (?!"fk_)("(?:[^"]|"")*").*?),?$', re.MULTILINE)
 """A line of SHOW CREATE TABLE. The indexes of foreign keys are created with these."""
 
@@ -43,14 +41,14 @@ class MySqlCatalog:
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
         """Return what a name stands for."""
-        rows = self._query(_KIND, (self._dialect.bare(namespace, table),))
+        rows = self._query(_KIND, (self._dialect.facts.bare_name(namespace, table),))
         if not rows:
             return None
         return RelationKind.TABLE if rows[0][0] else RelationKind.OTHER
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
         """Return a table as it exists."""
-        bare = self._dialect.bare(namespace, table)
+        bare = self._dialect.facts.bare_name(namespace, table)
         columns = self._query(_COLUMNS, (bare,))
         if not columns:
             return ExistingTable()
@@ -83,12 +81,12 @@ class MySqlCatalog:
 
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes."""
-        rows = self._query(_SIZE, (self._dialect.bare(namespace, table),))
+        rows = self._query(_SIZE, (self._dialect.facts.bare_name(namespace, table),))
         return int(rows[0][0]) if rows and rows[0][0] is not None else None
 
     def dependants(self, namespace: str, table: str) -> list[str]:
         """Return the statements that drop the lookup tables of a table."""
-        bare = self._dialect.bare(namespace, table)
+        bare = self._dialect.facts.bare_name(namespace, table)
         lookups = [name for (name,) in self._query(_LOOKUPS, (bare,)) if name.startswith(f"{bare}__")]
         return [f"DROP TABLE IF EXISTS {identifier(lookup)}" for lookup in lookups]
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-__all__ = ["TABLES"]
-
 _SYNC = """
     id bigint NOT NULL AUTO_INCREMENT,
     source_namespace varchar(64) NOT NULL

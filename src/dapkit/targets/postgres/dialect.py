@@ -2,33 +2,30 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import difference
-from dapkit.targets.base import Sample
 from dapkit.targets.postgres.state_tables import create_statement
 from dapkit.targets.sql.dialect import (
-    BUCKETS,
     JSON_KINDS,
     MARKER_LENGTH,
     STATE_SCHEMA,
+    Comparison,
     DialectFacts,
     SchemaPlan,
     Statements,
+    column_changes,
     default_text,
+    defaults_last,
     full_name,
     identifier,
     listed,
-    same_key,
-    state_table,
+    no_statements,
     text_literal,
-    threshold,
 )
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
-
-__all__ = ["PostgresDialect", "enum_types"]
 
 _TYPES = {
     TypeKind.INT16: "smallint",
@@ -69,43 +66,34 @@ class PostgresDialect:
     """PostgreSQL's SQL."""
 
     # Scratch tables are temporary: that takes no right to create schemas, and several sessions can have one each.
-    facts = DialectFacts(product="PostgreSQL", placeholder="%s", lock_clause=" FOR UPDATE", scratch="pg_temp")
-    lookups = None
+    facts = DialectFacts(
+        product="PostgreSQL",
+        placeholder="%s",
+        lock_clause=" FOR UPDATE",
+        scratch="pg_temp",
+        newest='pg_temp."dapkit_newest"',
+    )
+    lookups = replacement = None
     """The numbers of open enums are looked up while their texts are copied into the staging table."""
-    replacement = None
+    restore_column = no_statements
 
-    @property
-    def comparison(self) -> "_Comparison":
-        """How tables are compared."""
-        return _Comparison(self)
+    def __init__(self) -> None:
+        self.comparison = Comparison(
+            hashed=lambda values: f"(hashtextextended(concat_ws('|', {', '.join(values)}), 0) & {2**63 - 1})",
+            comparable=self._enum_as_text,
+            exact=self._enum_as_text,
+            key=self._enum_as_text,
+            keeps_json_as_text=lambda column: False,  # noqa: ARG005
+        )
 
-    # Names
-
-    def literal(self, text: str) -> str:
-        """Write a text."""
-        return text_literal(text)
-
-    def name(self, namespace: str, table: str) -> str:
-        """Write the full name of a table."""
-        return f"{identifier(namespace)}.{identifier(table)}"
-
-    def temporary(self, name: str) -> str:
-        """Write the name of a temporary table."""
-        return f"pg_temp.{identifier(name)}"
-
-    def drop_temporary(self, name: str) -> str:
-        """Drop a temporary table."""
-        return f"DROP TABLE IF EXISTS {name}"
-
-    def limited(self, select: str, rows: int) -> str:
-        """Return a SELECT that ends after so many rows."""
-        return f"{select} LIMIT {rows}"
-
-    def row_after(self, select: str, rows: int) -> str:
-        """Return a SELECT of the one row that follows so many others."""
-        return f"{select} LIMIT 1 OFFSET {rows}"
-
-    # Types
+    def _enum_as_text(self, table: Table, column: Column, value: str) -> str:
+        """Write an enum as text: the enums of two tables are of different types, and numbered differently."""
+        if column.type.kind is TypeKind.OPEN_ENUM:
+            lookup = self.dependant(table, column.name)
+            return f"(SELECT lookup.value FROM {lookup} AS lookup WHERE lookup.id = {value})"
+        if self.type_of(table, column).startswith('"'):
+            return f"{value}::text" + ("[]" if column.type.kind is TypeKind.ARRAY else "")
+        return value
 
     def type_of(self, table: Table, column: Column) -> str:
         """Return the type of a column."""
@@ -132,7 +120,7 @@ class PostgresDialect:
 
     def dependant(self, table: Table, column: str) -> str:
         """Return the full name of the enum type or the lookup table of a column."""
-        return self.name(table.namespace, f"{table.name}__{column}")
+        return self.facts.name(table.namespace, f"{table.name}__{column}")
 
     def _default(self, column: Column) -> str:
         """Return the DEFAULT of a column with a space before it; the number of an open enum's value is not known."""
@@ -142,28 +130,22 @@ class PostgresDialect:
             return f" DEFAULT {default_text(self, column)}"
         moment = datetime.fromisoformat(json.loads(column.default))
         utc = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-        return f" DEFAULT {self.literal(utc.isoformat(' '))}"
+        return f" DEFAULT {text_literal(utc.isoformat(' '))}"
 
     def _definition(self, table: Table, column: Column) -> str:
         required = " NOT NULL" if column.required else ""
         return f"{identifier(column.name)} {self.type_of(table, column)}{self._default(column)}{required}"
 
-    # Tables
-
     def create_state_tables(self) -> Statements:
         """Create the state tables where they are missing, one process at a time."""
         return [create_statement(identifier(STATE_SCHEMA))]
-
-    def insert_version(self, version: int) -> Statements:
-        """Record the version of the state tables."""
-        return [f"INSERT INTO {state_table(self, 'database_version')} (version) VALUES ({version})"]
 
     def create_namespace(self, namespace: str) -> Statements:
         """Create a schema only if it is missing: the right to create one is needed only then."""
         if namespace == self.facts.scratch:
             return []
         name = identifier(namespace)
-        missing = f"to_regnamespace({self.literal(name)}) IS NULL"
+        missing = f"to_regnamespace({text_literal(name)}) IS NULL"
         return [f"DO $$BEGIN IF {missing} THEN CREATE SCHEMA {name}; END IF; END$$"]
 
     def clear_leftovers(self, table: Table) -> Statements:
@@ -177,37 +159,32 @@ class PostgresDialect:
 
     def _key_again(self, table: Table, column: Column) -> str:
         name, key = self.dependant(table, column.name), identifier(f"uq_{table.name}__{column.name}")
-        found = f"SELECT FROM pg_class WHERE oid = to_regclass({self.literal(name)}) AND NOT EXISTS (SELECT"
+        found = f"SELECT FROM pg_class WHERE oid = to_regclass({text_literal(name)}) AND NOT EXISTS (SELECT"
         keyless = f"{found} FROM pg_constraint WHERE conrelid = pg_class.oid AND contype = 'u')"
         add = f"ALTER TABLE {name} ADD CONSTRAINT {key} UNIQUE (value)"
         return f"DO $$BEGIN IF EXISTS ({keyless}) THEN {add}; END IF; END$$"
 
     def create_table(self, table: Table) -> Statements:
         """Create a table with its enum types, lookup tables and comments; columns with a default come last."""
-        ordered = sorted(table.columns, key=lambda column: column.default is not None)
-        columns = ", ".join(self._definition(table, column) for column in ordered)
+        columns = ", ".join(self._definition(table, column) for column in defaults_last(table.columns))
         document = table.schema.document
         title = document.get("title") or document.get("description")
         comments = (
-            [f"COMMENT ON TABLE {full_name(self, table)} IS {self.literal(title)}"] if isinstance(title, str) else []
+            [f"COMMENT ON TABLE {full_name(self, table)} IS {text_literal(title)}"] if isinstance(title, str) else []
         )
         comments += [self._comment(table, column) for column in table.columns if column.comment]
         dependants = [statement for column in table.columns for statement in self._create_dependant(table, column)]
         return [*dependants, f"CREATE TABLE {full_name(self, table)} ({columns})", *comments]
 
-    def create_scratch(self, table: Table) -> Statements:
-        """Create a temporary table."""
-        return self.create_table(table)
-
     def _comment(self, table: Table, column: Column) -> str:
-        text = "NULL" if column.comment is None else self.literal(column.comment)
+        text = "NULL" if column.comment is None else text_literal(column.comment)
         return f"COMMENT ON COLUMN {full_name(self, table)}.{identifier(column.name)} IS {text}"
 
     def _create_dependant(self, table: Table, column: Column) -> Statements:
         """Create the enum type or the lookup table of a column that needs one, with its values."""
         if column.type.kind is not TypeKind.OPEN_ENUM:
             return [
-                f"CREATE TYPE {self.dependant(table, name)} AS ENUM ({', '.join(map(self.literal, values))})"
+                f"CREATE TYPE {self.dependant(table, name)} AS ENUM ({', '.join(map(text_literal, values))})"
                 for name, values in enum_types(column.name, column.type).items()
             ]
         name, bare = self.dependant(table, column.name), f"{table.name}__{column.name}"
@@ -221,7 +198,7 @@ class PostgresDialect:
 
     def _add_values(self, table: Table, column: Column, values: Iterable[str]) -> Statements:
         """Add values to a lookup table."""
-        rows = ", ".join(f"({self.literal(value)})" for value in values)
+        rows = ", ".join(f"({text_literal(value)})" for value in values)
         name = self.dependant(table, column.name)
         return [f"INSERT INTO {name} (value) VALUES {rows} ON CONFLICT (value) DO NOTHING"] if rows else []
 
@@ -250,8 +227,6 @@ class PostgresDialect:
         references = [statement for column in table.columns for statement in self._refer(table, column)]
         return [f"ALTER TABLE {full_name(self, table)} {key}", *references]
 
-    # Changes
-
     def converts(self, table: Table, before: Column, after: Column) -> bool:
         """Whether the values of a column can be kept when its type changes."""
         old, new = self.type_of(table, before), self.type_of(table, after)
@@ -278,7 +253,7 @@ class PostgresDialect:
             for old, new in difference(before, after).altered
         ]
         return [
-            f"ALTER TYPE {self.dependant(after, name)} ADD VALUE IF NOT EXISTS {self.literal(value)}"
+            f"ALTER TYPE {self.dependant(after, name)} ADD VALUE IF NOT EXISTS {text_literal(value)}"
             for old, new in types
             for name in old.keys() & new.keys()
             for value in new[name]
@@ -294,7 +269,7 @@ class PostgresDialect:
         return [*self._create_dependant(table, column), definition]
 
     def clear_column(self, plan: SchemaPlan, column: Column) -> Statements:
-        """Remove an existing column of another type, and what was created for it."""
+        """Remove an existing column of another type."""
         return self._clear(plan.table, column)
 
     def _clear(self, table: Table, column: Column) -> Statements:
@@ -304,10 +279,6 @@ class PostgresDialect:
             f"DROP TABLE IF EXISTS {self.dependant(table, column.name)}",
             *(f"DROP TYPE IF EXISTS {self.dependant(table, name)}" for name in dict.fromkeys(names)),
         ]
-
-    def restore_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
-        """Use a kept column as it is."""
-        return []
 
     def alter_column(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:
         """Give a column its new type, or let it be NULL."""
@@ -335,17 +306,9 @@ class PostgresDialect:
         names = enum_types(column.name, column.type)
         return [f"DROP TYPE IF EXISTS {self.dependant(table, name)}" for name in names]
 
-    def relax_column(self, plan: SchemaPlan, column: Column) -> Statements:
-        """Let a column be NULL."""
-        return [f"ALTER TABLE {full_name(self, plan.table)} ALTER COLUMN {identifier(column.name)} DROP NOT NULL"]
-
-    def comment_column(self, plan: SchemaPlan, column: Column) -> Statements:
-        """Give a column its new comment."""
-        return [self._comment(plan.table, column)]
-
-    def arrange(self, plan: SchemaPlan, statements: Statements) -> Statements:  # noqa: ARG002
-        """Nothing has to happen around them but what the driver does with views."""
-        return statements
+    def alter_table(self, plan: SchemaPlan) -> Statements:
+        """Alter the columns, then their comments; the driver takes views out of the way."""
+        return [*column_changes(self, plan), *(self._comment(plan.table, column) for column in plan.commented)]
 
     def rebuild(self, before: Table, after: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
         """Empty a table and alter it, without its key, into anything: views, grants and indexes still refer to it."""
@@ -386,65 +349,6 @@ class PostgresDialect:
             *([f"{column} SET{default}"] if default else []),
             nullable,
         ]
-
-    def copy_indexes(self, table: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
-        """The user's indexes stay."""
-        return []
-
-    # Rows
-
-    def key_values(self, table: Table) -> str:
-        """Write the columns of the key."""
-        return listed(table.key)
-
-    def same_staged(self, table: Table, live: str, staged: str) -> str:
-        """Return a condition: a row and a staged one have the same key."""
-        return same_key(table, live, staged)
-
-    def newest(self, select: str, into: str, table: Table) -> str:  # noqa: ARG002
-        """Create a temporary table of a SELECT."""
-        return f"CREATE TEMPORARY TABLE {into} AS {select}"
-
-
-class _Comparison:
-    """How tables are compared whose enums are of different types, and numbered differently."""
-
-    def __init__(self, dialect: PostgresDialect) -> None:
-        self._dialect = dialect
-
-    def differs(self, one: str, other: str) -> str:
-        """Return a condition: two values differ."""
-        return f"{one} IS DISTINCT FROM {other}"
-
-    def comparable(self, table: Table, column: Column, value: str) -> str:
-        """Return an enum as text."""
-        if column.type.kind is TypeKind.OPEN_ENUM:
-            lookup = self._dialect.dependant(table, column.name)
-            return f"(SELECT lookup.value FROM {lookup} AS lookup WHERE lookup.id = {value})"
-        if self._dialect.type_of(table, column).startswith('"'):
-            return f"{value}::text" + ("[]" if column.type.kind is TypeKind.ARRAY else "")
-        return value
-
-    def exact_comparison(self, table: Table, column: Column, value: str) -> str:
-        """Return a value in a form that differs wherever the service's values differ."""
-        return self.comparable(table, column, value)
-
-    def comparable_key(self, table: Table, column: Column, value: str) -> str:
-        """Return a value of the key."""
-        return self.comparable(table, column, value)
-
-    def is_text_json(self, table: Table, column: Column) -> bool:  # noqa: ARG002
-        """No column keeps JSON as text."""
-        return False
-
-    def may_differ(self, one: str, other: str) -> str:
-        """No column keeps JSON as text."""
-        return self.differs(one, other)
-
-    def sampled(self, keys: Sequence[str], sample: Sample) -> str:
-        """Return a condition that picks rows by a hash of their keys."""
-        text = f"concat_ws('|', {', '.join([text_literal(sample.seed), *keys])})"
-        return f"(hashtextextended({text}, 0) & {2**63 - 1}) % {BUCKETS} < {threshold(sample)}"
 
 
 def enum_types(name: str, type_: ColumnType) -> dict[str, tuple[str, ...]]:

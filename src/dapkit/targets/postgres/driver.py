@@ -20,8 +20,6 @@ from dapkit.targets.sql.dialect import identifier, listed
 from dapkit.targets.sql.driver import StagedRows
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
-__all__ = ["CAPABILITIES", "PostgresDriver", "connect"]
-
 CAPABILITIES = Capabilities(connections=4)
 
 _LINK = {

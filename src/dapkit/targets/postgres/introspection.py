@@ -8,8 +8,6 @@ from dapkit.targets.postgres.dialect import PostgresDialect
 from dapkit.targets.sql.dialect import full_name
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable, Layout, RelationKind
 
-__all__ = ["PostgresCatalog"]
-
 _KIND = "SELECT relkind IN ('r', 'p') FROM pg_class WHERE oid = to_regclass(%s)"
 _COLUMNS = """
 SELECT attname, format_type(atttypid, atttypmod), ARRAY(
@@ -66,7 +64,7 @@ class PostgresCatalog:
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
         """Return what a name stands for."""
-        rows = self._query(_KIND, (self._dialect.name(namespace, table),))
+        rows = self._query(_KIND, (self._dialect.facts.name(namespace, table),))
         if not rows:
             return None
         return RelationKind.TABLE if rows[0][0] else RelationKind.OTHER
@@ -75,7 +73,7 @@ class PostgresCatalog:
         """Return a table as it exists."""
         columns = [
             ExistingColumn(name=name, type=type_, values=tuple(values), required=required)
-            for name, type_, values, required in self._query(_COLUMNS, (self._dialect.name(namespace, table),))
+            for name, type_, values, required in self._query(_COLUMNS, (self._dialect.facts.name(namespace, table),))
         ]
         return ExistingTable(columns={column.name: column for column in columns})
 
@@ -85,9 +83,11 @@ class PostgresCatalog:
 
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes."""
-        rows = self._query("SELECT pg_total_relation_size(to_regclass(%s))", (self._dialect.name(namespace, table),))
+        rows = self._query(
+            "SELECT pg_total_relation_size(to_regclass(%s))", (self._dialect.facts.name(namespace, table),)
+        )
         return None if rows[0][0] is None else int(rows[0][0])
 
     def dependants(self, namespace: str, table: str) -> list[str]:
         """Return the statements that drop the enum types and lookup tables of a table."""
-        return [row[0] for row in self._query(_DEPENDANTS, (self._dialect.name(namespace, table), f"{table}__"))]
+        return [row[0] for row in self._query(_DEPENDANTS, (self._dialect.facts.name(namespace, table), f"{table}__"))]

@@ -3,8 +3,6 @@
 They are created only where they are missing: a user who may write to them need not be allowed to create anything.
 """
 
-__all__ = ["LOCK", "create_statement"]
-
 LOCK = "hashtext('dapkit')"
 """The advisory lock held while the tables are created: two commands that start together would both create them."""
 

@@ -10,8 +10,6 @@ from dapkit.model import Table
 from dapkit.targets.postgres.dialect import PostgresDialect
 from dapkit.targets.sql.dialect import full_name
 
-__all__ = ["views_dropped"]
-
 Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 Execute = Callable[[str], int]
 

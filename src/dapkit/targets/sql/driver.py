@@ -12,8 +12,6 @@ from dapkit.targets.sql.dialect import Dialect
 from dapkit.targets.sql.introspection import Catalog
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
-__all__ = ["Driver", "RepeatedKeysError", "StagedRows"]
-
 
 class RepeatedKeysError(TargetError):
     """A key occurs more than once; of the rows that share it only the newest may be loaded."""

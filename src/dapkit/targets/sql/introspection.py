@@ -7,8 +7,6 @@ from typing import Any, Protocol
 
 from dapkit.model import Table
 
-__all__ = ["Catalog", "ExistingColumn", "ExistingIndex", "ExistingTable", "Layout", "RelationKind"]
-
 Layout = set[tuple[Any, ...]]
 """The columns and constraints of a table, each with its name (or what else identifies it) first."""
 

@@ -7,8 +7,6 @@ answered, which also keeps firewalls from forgetting a connection that is idle.
 import socket
 from typing import Final
 
-__all__ = ["CONNECTING", "IDLE", "INTERVAL", "PROBES", "UNACKNOWLEDGED", "watch"]
-
 CONNECTING: Final = 20
 """Seconds for a connection to come about."""
 

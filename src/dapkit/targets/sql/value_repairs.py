@@ -16,8 +16,6 @@ from pathlib import Path
 from dapkit.errors import BadValueError
 from dapkit.targets.base import BadValues, Load
 
-__all__ = ["ValueRepairs"]
-
 _MOST_HELD = 10_000
 """How many lines are kept in memory before they are written."""
 

@@ -32,8 +32,6 @@ from dapkit.targets.sqlite.dialect import (
 )
 from dapkit.targets.sqlite.introspection import SqliteCatalog
 
-__all__ = ["CAPABILITIES", "SqliteDriver", "connect"]
-
 CAPABILITIES = Capabilities(connections=1, direct_load=False)
 
 _BUSY_TIMEOUT = 60.0

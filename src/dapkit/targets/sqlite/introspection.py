@@ -8,8 +8,6 @@ from dapkit.model import Table
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, RelationKind
 from dapkit.targets.sqlite.dialect import SqliteDialect, table_words
 
-__all__ = ["SqliteCatalog"]
-
 # The indexes of keys have no statement of their own.
 _OWN = "SELECT name, sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL"
 _SIZE = """
@@ -34,14 +32,16 @@ class SqliteCatalog:
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
         """Return what a name stands for."""
-        rows = self._query("SELECT type FROM sqlite_master WHERE name = ?", (self._dialect.bare(namespace, table),))
+        rows = self._query(
+            "SELECT type FROM sqlite_master WHERE name = ?", (self._dialect.facts.bare_name(namespace, table),)
+        )
         if not rows:
             return None
         return RelationKind.TABLE if rows[0][0] == "table" else RelationKind.OTHER
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
         """Return a table as it exists."""
-        name = self._dialect.bare(namespace, table)
+        name = self._dialect.facts.bare_name(namespace, table)
         columns = [
             ExistingColumn(name=each[0], type=each[1], required=bool(each[2]), default=each[3])
             for each in self._query('SELECT name, type, "notnull", dflt_value FROM pragma_table_info(?)', (name,))
@@ -53,7 +53,7 @@ class SqliteCatalog:
 
     def layout(self, table: Table) -> Layout:
         """Return the columns, unique keys and references of a table, and its other properties."""
-        name = self._dialect.bare(table.namespace, table.name)
+        name = self._dialect.facts.bare_name(table.namespace, table.name)
         definitions = self._query("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
         if not definitions:
             return set()
@@ -63,7 +63,7 @@ class SqliteCatalog:
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes, where SQLite was built with what tells them."""
         try:
-            rows = self._query(_SIZE, (self._dialect.bare(namespace, table),))
+            rows = self._query(_SIZE, (self._dialect.facts.bare_name(namespace, table),))
         except TargetError:
             return None
         return None if rows[0][0] is None else int(rows[0][0])
