@@ -59,16 +59,6 @@ class Merge(StrEnum):
     UPDATE_INSERT = "update-insert"
 
 
-class Rebuild(StrEnum):
-    """How a table gets a schema into which it cannot be altered while it has rows."""
-
-    IN_PLACE = "in-place"
-    """Emptied (or dropped), given the new schema and filled again, in one transaction."""
-
-    RENAME = "rename"
-    """A new table is filled next to it and takes over its name."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """How a target differs from others.
@@ -81,7 +71,6 @@ class Capabilities:
         staging: when rows are copied into a staging table.
         direct_load: whether an initial load can copy rows straight into the new table.
         merge: how staged rows are merged.
-        rebuild: how a table gets a schema into which it cannot be altered.
         watermark_precision: to what watermarks are cut when they are saved.
         unique_keys: whether tables have their key as a constraint.
     """
@@ -93,7 +82,6 @@ class Capabilities:
     staging: Staging = Staging.WITHIN
     direct_load: bool = True
     merge: Merge = Merge.ON_CONFLICT
-    rebuild: Rebuild = Rebuild.IN_PLACE
     watermark_precision: timedelta = timedelta(microseconds=1)
     unique_keys: bool = True
 

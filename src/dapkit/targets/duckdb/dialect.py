@@ -20,10 +20,10 @@ from dapkit.targets.sql.dialect import (
     listed,
     no_statements,
     recreate,
-    state_table,
     text_literal,
 )
 from dapkit.targets.sql.introspection import ExistingColumn
+from dapkit.targets.sql.state_tables import file_state_tables
 
 STAGING = '"dapkit_staging"'
 ORIGINALS = "dapkit_originals"
@@ -64,20 +64,11 @@ class DuckDbDialect:
 
     def create_state_tables(self) -> Statements:
         """Create the state tables where they are missing."""
-        sequence = f"{identifier(STATE_SCHEMA)}.table_sync_id"
+        id_ = f"BIGINT DEFAULT nextval('{STATE_SCHEMA}.table_sync_id')"
         return [
-            f"CREATE SCHEMA IF NOT EXISTS {identifier(STATE_SCHEMA)}",
-            f"CREATE SEQUENCE IF NOT EXISTS {sequence}",
-            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'table_sync')} ("
-            f"id BIGINT DEFAULT nextval('{STATE_SCHEMA}.table_sync_id'),"
-            " source_namespace VARCHAR NOT NULL, source_table VARCHAR NOT NULL, timestamp TIMESTAMP NOT NULL,"
-            " schema_version BIGINT NOT NULL, target_schema VARCHAR, target_table VARCHAR NOT NULL,"
-            " schema_description_format VARCHAR NOT NULL, schema_description VARCHAR NOT NULL)",
-            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'database_version')} (version BIGINT)",
-            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'dapkit_origin')} (origin VARCHAR NOT NULL)",
-            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'dapkit_history')} (time TIMESTAMP NOT NULL,"
-            " source_namespace VARCHAR NOT NULL, source_table VARCHAR NOT NULL, event VARCHAR NOT NULL,"
-            " detail VARCHAR)",
+            *self.create_namespace(STATE_SCHEMA),
+            f"CREATE SEQUENCE IF NOT EXISTS {identifier(STATE_SCHEMA)}.table_sync_id",
+            *file_state_tables(self, id_=id_, text="VARCHAR", integer="BIGINT", time="TIMESTAMP"),
         ]
 
     def create_namespace(self, namespace: str) -> Statements:

@@ -1,7 +1,7 @@
 """A connection to a DuckDB file. DuckDB reads the files by itself."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +9,11 @@ from dapkit.decode.tsv import common_header
 from dapkit.decode.tsv_rows import bad_value_error
 from dapkit.decode.tsv_sql import MAX_LINE_SIZE
 from dapkit.errors import BadValueError, ConcurrentUpdateError, TargetError, TargetRejectedError
-from dapkit.model import Table
 from dapkit.targets.base import Capabilities, Load, Merge
 from dapkit.targets.duckdb.dialect import ORIGINALS, STAGING, DuckDbDialect, FileReader
 from dapkit.targets.duckdb.introspection import DuckDbCatalog
 from dapkit.targets.duckdb.url import bytes_of
-from dapkit.targets.sql.driver import RepeatedKeysError, StagedRows
+from dapkit.targets.sql.driver import RepeatedKeysError, StagedRows, nothing_around
 from dapkit.targets.sql.merge import repeated_key
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
@@ -48,6 +47,8 @@ class DuckDbDriver:
     """A connection to a DuckDB file."""
 
     capabilities = CAPABILITIES
+    exclusive = altering = nothing_around
+    """One process has the file, and views do not depend on what is altered."""
     dialect = DuckDbDialect()
 
     def __init__(self, connection: "duckdb.DuckDBPyConnection") -> None:
@@ -95,14 +96,6 @@ class DuckDbDriver:
             with suppress(duckdb.Error):  # a COMMIT that failed has undone everything by itself
                 self._connection.rollback()
             raise
-
-    def exclusive(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002, the file has one process anyway
-        """Do nothing."""
-        return nullcontext()
-
-    def altering(self, table: Table, statements: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Do nothing: views do not depend on what is altered."""
-        return nullcontext()
 
     @contextmanager
     def stage(self, load: Load, repairs: ValueRepairs, *, action: bool) -> Iterator[StagedRows]:

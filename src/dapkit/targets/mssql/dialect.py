@@ -5,11 +5,8 @@ ignore spaces at the end, so texts are converted to a binary collation wherever 
 """
 
 import json
-import uuid
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
-from datetime import UTC, datetime
-from ipaddress import ip_address
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import difference, widens
@@ -35,11 +32,13 @@ from dapkit.targets.sql.dialect import (
     Statements,
     column_changes,
     default_text,
+    default_time,
     defaults_last,
     full_name,
     identifier,
     listed,
     no_statements,
+    packed_default,
     text_literal,
 )
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable
@@ -142,20 +141,15 @@ class MsSqlDialect:
         return f" CONSTRAINT {name} DEFAULT {self._default_value(column)}"
 
     def _default_value(self, column: Column) -> str:
-        value, kind = json.loads(column.default or "null"), column.type.kind
-        match kind:
-            case TypeKind.BOOLEAN:
-                return str(int(value))
-            case TypeKind.DATETIME:
-                moment = datetime.fromisoformat(value)
-                utc = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-                return self.facts.literal(utc.isoformat(" "))
-            case TypeKind.UUID:
-                return f"0x{uuid.UUID(value).hex}"
-            case TypeKind.IPV4 | TypeKind.IPV6 | TypeKind.IP:
-                return f"0x{ip_address(value).packed.ljust(4 if kind is TypeKind.IPV4 else 16, bytes(1)).hex()}"
-            case TypeKind.ARRAY | TypeKind.OBJECT | TypeKind.UNTYPED:
-                return self.facts.literal(json.dumps(value))
+        if packed := packed_default(column):
+            return f"0x{packed}"
+        if column.type.kind is TypeKind.DATETIME:
+            return self.facts.literal(default_time(column).isoformat(" "))
+        value = json.loads(column.default or "null")
+        if column.type.kind is TypeKind.BOOLEAN:
+            return str(int(value))
+        if column.type.kind in JSON_KINDS:
+            return self.facts.literal(json.dumps(value))
         return default_text(self, column)
 
     def add_key(self, table: Table) -> Statements:

@@ -8,12 +8,11 @@ on the server could read it.
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from dapkit.decode.tsv import common_header, row_blocks
 from dapkit.errors import MissingDriverError, TargetError
-from dapkit.model import Table
 from dapkit.targets.base import Capabilities, Load, Merge, Staging
 from dapkit.targets.mssql.column_types import BINARY, BINARY_UTF8
 from dapkit.targets.mssql.dialect import MsSqlDialect, create_staging
@@ -24,7 +23,7 @@ from dapkit.targets.mssql.state_tables import STAGING_PREFIX
 from dapkit.targets.mssql.url import MsSqlAddress
 from dapkit.targets.sql import keepalive
 from dapkit.targets.sql.dialect import STATE_SCHEMA, state_table
-from dapkit.targets.sql.driver import StagedRows
+from dapkit.targets.sql.driver import StagedRows, nothing_around
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
 if TYPE_CHECKING:
@@ -93,6 +92,8 @@ class MsSqlDriver:
     """A connection to a SQL Server database; each statement is a batch of its own."""
 
     capabilities = CAPABILITIES
+    exclusive = altering = nothing_around
+    """DDL locks what it creates or alters, the dialect moves indexes out of the way, and views do not depend on it."""
 
     def __init__(self, connection: "mssql_python.Connection") -> None:
         self._connection = connection
@@ -153,14 +154,6 @@ class MsSqlDriver:
             raise
         finally:
             self._depth -= 1
-
-    def exclusive(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002, DDL locks what it creates or alters
-        """Do nothing."""
-        return nullcontext()
-
-    def altering(self, table: Table, statements: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Do nothing: the dialect moves indexes out of the way, and views do not depend on what is altered."""
-        return nullcontext()
 
     @contextmanager
     def stage(self, load: Load, repairs: ValueRepairs, *, action: bool) -> Iterator[StagedRows]:

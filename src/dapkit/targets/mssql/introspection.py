@@ -1,12 +1,12 @@
 """What exists in a SQL Server database (experimental), as its catalogue describes it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
 from dapkit.model import Table
 from dapkit.targets.sql.dialect import Dialect, full_name, identifier, listed
-from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, RelationKind
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, Query, RelationKind
 
 _KIND = """
 SELECT CASE WHEN o.type = 'U' THEN 1 ELSE 0 END
@@ -55,16 +55,13 @@ Rows = Iterable[Sequence[Any]]
 class MsSqlCatalog:
     """The catalogue of a SQL Server database."""
 
-    def __init__(self, query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]], dialect: Dialect) -> None:
+    def __init__(self, query: Query, dialect: Dialect) -> None:
         self._query = query
         self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
         """Return what a name stands for."""
-        rows = self._query(_KIND, (namespace, table))
-        if not rows:
-            return None
-        return RelationKind.TABLE if rows[0][0] else RelationKind.OTHER
+        return RelationKind.of(self._query(_KIND, (namespace, table)))
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
         """Return a table as it exists."""

@@ -6,11 +6,8 @@ UTC, and the collation in `exact`, which distinguishes texts down to the last sp
 
 import hashlib
 import json
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from ipaddress import ip_address
 
 from dapkit.decode.tsv import META_ACTION, META_TS
 from dapkit.model import Column, ColumnType, Table, TypeKind
@@ -24,11 +21,13 @@ from dapkit.targets.sql.dialect import (
     Statements,
     column_changes,
     default_text,
+    default_time,
     defaults_last,
     full_name,
     identifier,
     listed,
     no_statements,
+    packed_default,
     state_table,
 )
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
@@ -140,19 +139,12 @@ class MySqlDialect:
 
     def _default_value(self, column: Column) -> str:
         """Write the default of a column in the form that the column has."""
-        value = json.loads(column.default or "null")
-        match column.type.kind:
-            case TypeKind.DATETIME:
-                moment = datetime.fromisoformat(value)
-                utc = moment if moment.tzinfo is None else moment.astimezone(UTC)
-                return literal(utc.replace(tzinfo=None, microsecond=0).isoformat(" "))
-            case TypeKind.UUID:
-                return f"X'{uuid.UUID(value).hex}'"
-            case TypeKind.IPV4 | TypeKind.IPV6 | TypeKind.IP:
-                packed = ip_address(value).packed
-                return f"X'{packed.ljust(4 if column.type.kind is TypeKind.IPV4 else 16, bytes(1)).hex()}'"
-            case TypeKind.ARRAY | TypeKind.OBJECT | TypeKind.UNTYPED:
-                return literal(json.dumps(value, ensure_ascii=False))
+        if packed := packed_default(column):
+            return f"X'{packed}'"
+        if column.type.kind is TypeKind.DATETIME:
+            return literal(default_time(column).replace(microsecond=0).isoformat(" "))
+        if column.type.kind in JSON_KINDS:
+            return literal(json.dumps(json.loads(column.default or "null"), ensure_ascii=False))
         return default_text(self, column)
 
     def clear_leftovers(self, table: Table) -> Statements:

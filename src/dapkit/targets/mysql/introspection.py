@@ -1,13 +1,11 @@
 """What exists in a database of MySQL or MariaDB."""
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
 
 from dapkit.model import Table
 from dapkit.targets.mysql.dialect import MySqlDialect
 from dapkit.targets.sql.dialect import full_name, identifier
-from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, RelationKind
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, Query, RelationKind
 
 _INDEX = re.compile(r'^ +((?:UNIQUE |FULLTEXT |SPATIAL )?KEY (?!"fk_)("(?:[^"]|"")*").*?),?$', re.MULTILINE)
 """A line of SHOW CREATE TABLE. The indexes of foreign keys are created with these."""
@@ -35,16 +33,13 @@ _SIZE = f"SELECT data_length + index_length FROM information_schema.tables {_WHE
 class MySqlCatalog:
     """The catalogue of a database of MySQL or MariaDB."""
 
-    def __init__(self, query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]], dialect: MySqlDialect) -> None:
+    def __init__(self, query: Query, dialect: MySqlDialect) -> None:
         self._query = query
         self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
         """Return what a name stands for."""
-        rows = self._query(_KIND, (self._dialect.facts.bare_name(namespace, table),))
-        if not rows:
-            return None
-        return RelationKind.TABLE if rows[0][0] else RelationKind.OTHER
+        return RelationKind.of(self._query(_KIND, (self._dialect.facts.bare_name(namespace, table),)))
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
         """Return a table as it exists."""

@@ -1,9 +1,7 @@
 """PURE: PostgreSQL's SQL. Types, names and state tables are those of the official client, down to the comments."""
 
-import json
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import difference
@@ -18,6 +16,7 @@ from dapkit.targets.sql.dialect import (
     Statements,
     column_changes,
     default_text,
+    default_time,
     defaults_last,
     full_name,
     identifier,
@@ -128,9 +127,7 @@ class PostgresDialect:
             return ""
         if column.type.kind is not TypeKind.DATETIME:
             return f" DEFAULT {default_text(self, column)}"
-        moment = datetime.fromisoformat(json.loads(column.default))
-        utc = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-        return f" DEFAULT {text_literal(utc.isoformat(' '))}"
+        return f" DEFAULT {text_literal(default_time(column).isoformat(' '))}"
 
     def _definition(self, table: Table, column: Column) -> str:
         required = " NOT NULL" if column.required else ""

@@ -1,12 +1,9 @@
 """What exists in a PostgreSQL database."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from dapkit.model import Table
 from dapkit.targets.postgres.dialect import PostgresDialect
 from dapkit.targets.sql.dialect import full_name
-from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable, Layout, RelationKind
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable, Layout, Query, RelationKind
 
 _KIND = "SELECT relkind IN ('r', 'p') FROM pg_class WHERE oid = to_regclass(%s)"
 _COLUMNS = """
@@ -58,16 +55,13 @@ WHERE starts_with(lookup.relname, place.prefix)
 class PostgresCatalog:
     """The catalogue of a PostgreSQL database."""
 
-    def __init__(self, query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]], dialect: PostgresDialect) -> None:
+    def __init__(self, query: Query, dialect: PostgresDialect) -> None:
         self._query = query
         self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
         """Return what a name stands for."""
-        rows = self._query(_KIND, (self._dialect.facts.name(namespace, table),))
-        if not rows:
-            return None
-        return RelationKind.TABLE if rows[0][0] else RelationKind.OTHER
+        return RelationKind.of(self._query(_KIND, (self._dialect.facts.name(namespace, table),)))
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
         """Return a table as it exists."""

@@ -11,7 +11,10 @@ What differs only by a word is a fact in `DialectFacts` or `Comparison`, with th
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Protocol
+from uuid import UUID
 
 from dapkit.model import Column, Table, TypeKind
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
@@ -350,6 +353,23 @@ def default_text(dialect: Dialect, column: Column) -> str:
     if isinstance(value, int | float):
         return repr(value)
     return dialect.facts.literal(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def packed_default(column: Column) -> str | None:
+    """Return the default of a UUID or an address that is kept as bytes, in hexadecimal; None for other columns."""
+    kind = column.type.kind
+    if kind is TypeKind.UUID:
+        return UUID(json.loads(column.default or "null")).hex
+    if kind in (TypeKind.IPV4, TypeKind.IPV6, TypeKind.IP):
+        packed = ip_address(json.loads(column.default or "null")).packed
+        return packed.ljust(4 if kind is TypeKind.IPV4 else 16, b"\0").hex()
+    return None
+
+
+def default_time(column: Column) -> datetime:
+    """Return the default of a date-time as the UTC that databases keep without saying so."""
+    time = datetime.fromisoformat(json.loads(column.default or "null"))
+    return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
 
 
 def recreate(dialect: Dialect, before: Table, after: Table, existing: ExistingTable) -> Statements:

@@ -1,7 +1,7 @@
 """What each SQL database implements: nine small methods, none of which calls back into the loader."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +23,11 @@ class StagedRows:
 
     name: str
     rows: int
+
+
+def nothing_around(self: object, *_: object, **__: object) -> AbstractContextManager[None]:  # noqa: ARG001
+    """Stand for `exclusive` or `altering` where a driver has nothing to do; assigned to the name in its class."""
+    return nullcontext()
 
 
 class Driver(Protocol):

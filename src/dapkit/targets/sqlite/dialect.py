@@ -29,6 +29,7 @@ from dapkit.targets.sql.dialect import (
     state_table,
 )
 from dapkit.targets.sql.introspection import ExistingColumn
+from dapkit.targets.sql.state_tables import file_state_tables
 
 ORIGINALS = "dapkit_originals"
 """A column of the staging table: what `dapkit.decode.tsv_sql.original_values` says of the row."""
@@ -69,18 +70,10 @@ class SqliteDialect:
 
     def create_state_tables(self) -> Statements:
         """Create the state tables where they are missing."""
-        history = state_table(self, "dapkit_history")
+        index, history = (state_table(self, name) for name in ("dapkit_history_of", "dapkit_history"))
         return [
-            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'table_sync')} (id INTEGER PRIMARY KEY,"
-            " source_namespace TEXT NOT NULL, source_table TEXT NOT NULL, timestamp TEXT NOT NULL,"
-            " schema_version INTEGER NOT NULL, target_schema TEXT, target_table TEXT NOT NULL,"
-            " schema_description_format TEXT NOT NULL, schema_description TEXT NOT NULL)",
-            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'database_version')} (version INTEGER)",
-            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'dapkit_origin')} (origin TEXT NOT NULL)",
-            f"CREATE TABLE IF NOT EXISTS {history} (time TEXT NOT NULL,"
-            " source_namespace TEXT NOT NULL, source_table TEXT NOT NULL, event TEXT NOT NULL, detail TEXT)",
-            f"CREATE INDEX IF NOT EXISTS {state_table(self, 'dapkit_history_of')} ON {history}"
-            " (source_namespace, source_table, time)",
+            *file_state_tables(self, id_="INTEGER PRIMARY KEY", text="TEXT", integer="INTEGER", time="TEXT"),
+            f"CREATE INDEX IF NOT EXISTS {index} ON {history} (source_namespace, source_table, time)",
         ]
 
     def type_of(self, table: Table, column: Column) -> str:  # noqa: ARG002, types do not depend on the table here

@@ -1,15 +1,14 @@
 """What exists in a SQLite file."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from dapkit.errors import TargetError
 from dapkit.model import Table
-from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, RelationKind
+from dapkit.targets.sql.dialect import no_statements
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, Query, RelationKind
 from dapkit.targets.sqlite.dialect import SqliteDialect, table_words
 
 # The indexes of keys have no statement of their own.
 _OWN = "SELECT name, sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL"
+_KIND = "SELECT type = 'table' FROM sqlite_master WHERE name = ?"
 _SIZE = """
 SELECT sum(pgsize) FROM dbstat WHERE aggregate = 1 AND name IN (SELECT name FROM sqlite_master WHERE tbl_name = ?)
 """
@@ -26,18 +25,20 @@ _LAYOUT = (
 class SqliteCatalog:
     """The catalogue of a SQLite file."""
 
-    def __init__(self, query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]], dialect: SqliteDialect) -> None:
+    dependants = no_statements
+
+    def __init__(self, query: Query, dialect: SqliteDialect) -> None:
         self._query = query
         self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
         """Return what a name stands for."""
-        rows = self._query(
-            "SELECT type FROM sqlite_master WHERE name = ?", (self._dialect.facts.bare_name(namespace, table),)
+        return RelationKind.of(
+            self._query(
+                "SELECT type = 'table' FROM sqlite_master WHERE name = ?",
+                (self._dialect.facts.bare_name(namespace, table),),
+            )
         )
-        if not rows:
-            return None
-        return RelationKind.TABLE if rows[0][0] == "table" else RelationKind.OTHER
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
         """Return a table as it exists."""
@@ -67,7 +68,3 @@ class SqliteCatalog:
         except TargetError:
             return None
         return None if rows[0][0] is None else int(rows[0][0])
-
-    def dependants(self, namespace: str, table: str) -> list[str]:  # noqa: ARG002
-        """Nothing else is created for a table."""
-        return []
