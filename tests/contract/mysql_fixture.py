@@ -8,7 +8,7 @@ from tests.contract.database_fixture import DatabaseFixture, Fate, ValueSupport
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.mysql.dialect import MySqlDialect
 from dapkit.targets.mysql.target import target_of
-from dapkit.targets.sql.dialect import Dialect, full_name, identifier
+from dapkit.targets.sql.dialect import Dialect, full_name, identifier, lookup_table
 
 __all__ = ["MySqlFixture"]
 
@@ -32,7 +32,7 @@ class MySqlFixture(DatabaseFixture):
         for column in columns:
             value = f"rows_.{identifier(column.name)}"
             if column.type.kind is TypeKind.OPEN_ENUM:
-                value = f"(SELECT value FROM {dialect.lookup(table, column)} AS known WHERE known.id = {value})"
+                value = f"(SELECT value FROM {lookup_table(dialect, table, column)} AS known WHERE known.id = {value})"
             values.append(value)
         return f"SELECT {', '.join(values)} FROM {full_name(dialect, table)} AS rows_"
 

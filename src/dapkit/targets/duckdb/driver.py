@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import duckdb
 
 from dapkit.decode.tsv import common_header
 from dapkit.decode.tsv_rows import bad_value_error
@@ -17,9 +19,6 @@ from dapkit.targets.sql.driver import RepeatedKeysError, StagedRows, nothing_aro
 from dapkit.targets.sql.merge import repeated_key
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
-if TYPE_CHECKING:
-    import duckdb
-
 CAPABILITIES = Capabilities(connections=1, merge=Merge.DELETE_INSERT, unique_keys=False)
 
 _BUFFERS = 24
@@ -32,8 +31,6 @@ _MORE = "Give DuckDB more memory, as in duckdb:FILE?memory_limit=4GB, or a large
 
 def connect(path: Path, settings: Mapping[str, str]) -> "DuckDbDriver":
     """Open a file, which is created where it is missing."""
-    import duckdb  # noqa: PLC0415, only where it is used
-
     # Without an order to preserve, a load larger than memory needs less of it.
     wanted: dict[str, Any] = {"preserve_insertion_order": "false", **settings}
     try:
@@ -51,7 +48,7 @@ class DuckDbDriver:
     """One process has the file, and views do not depend on what is altered."""
     dialect = DuckDbDialect()
 
-    def __init__(self, connection: "duckdb.DuckDBPyConnection") -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self.catalog = DuckDbCatalog(self.query)
         ((limit,),) = self.query("SELECT current_setting('memory_limit')")
@@ -60,8 +57,6 @@ class DuckDbDriver:
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute a statement and return its rows."""
-        import duckdb  # noqa: PLC0415, loaded by now
-
         try:
             return self._connection.execute(sql, list(values)).fetchall()
         except duckdb.Error as error:
@@ -74,8 +69,6 @@ class DuckDbDriver:
 
     def iterate(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """Execute a statement and yield its rows."""
-        import duckdb  # noqa: PLC0415, loaded by now
-
         try:
             result = self._connection.execute(sql)
             while rows := result.fetchmany(_AT_ONCE):
@@ -86,8 +79,6 @@ class DuckDbDriver:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit everything within, or nothing."""
-        import duckdb  # noqa: PLC0415, loaded by now
-
         self.query("BEGIN TRANSACTION")
         try:
             yield
@@ -134,10 +125,8 @@ class DuckDbDriver:
         self._connection.close()
 
 
-def _translated(error: "duckdb.Error") -> TargetError:
+def _translated(error: duckdb.Error) -> TargetError:
     """Return an error of DuckDB as ours, without the values that it quotes."""
-    import duckdb  # noqa: PLC0415, loaded by now
-
     if isinstance(error, duckdb.TransactionException) and "conflict" in str(error).lower():
         return ConcurrentUpdateError(f"The same was changed by another process: {_first_line(error)}")
     if isinstance(error, duckdb.ConversionException):

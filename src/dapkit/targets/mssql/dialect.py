@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 
-from dapkit.model import Column, ColumnType, Table, TypeKind
-from dapkit.schema import difference, widens
+from dapkit.model import Column, Table, TypeKind
+from dapkit.schema import difference
 from dapkit.targets.mssql.column_types import (
     BINARY_UTF8,
     LOOKUPS,
@@ -24,19 +24,21 @@ from dapkit.targets.mssql.lookup_tables import MsSqlLookups, unicode_literal
 from dapkit.targets.mssql.state_tables import CREATE_STATE_TABLES, DROP_LEFTOVERS, LOCK_STATE_TABLES
 from dapkit.targets.sql.dialect import (
     JSON_KINDS,
-    NUMBERS,
     STATE_SCHEMA,
     Comparison,
     DialectFacts,
     SchemaPlan,
     Statements,
     column_changes,
+    converts_as_stored,
     default_text,
     default_time,
     defaults_last,
     full_name,
     identifier,
     listed,
+    lookup_columns,
+    lookup_table,
     no_statements,
     packed_default,
     text_literal,
@@ -87,6 +89,7 @@ class MsSqlDialect:
             newest='"#dapkit_newest"',
             create_newest="SELECT * INTO {newest} FROM ({select}) AS newest",
             fill_hint=" WITH (TABLOCK)",  # the log then needs less space
+            lookup_kinds=LOOKUPS,
             ascii_documents=True,  # which any code page can store
         )
         self.lookups = MsSqlLookups(collation)
@@ -154,7 +157,7 @@ class MsSqlDialect:
 
     def add_key(self, table: Table) -> Statements:
         """Add the primary key, and the references to lookup tables."""
-        references = [self._refer(table, column) for column in self.lookups.columns(table)]
+        references = [self._refer(table, column) for column in lookup_columns(self, table)]
         return [self._add_key(table, _key_name(table)), *references]
 
     def _add_key(self, table: Table, name: str) -> str:
@@ -164,7 +167,7 @@ class MsSqlDialect:
         name = identifier(f"fk_{table.namespace}_{table.name}_{column.name}")
         return (
             f"{self._alter(table)} ADD CONSTRAINT {name} FOREIGN KEY ({identifier(column.name)})"
-            f' REFERENCES {self.lookups.name(table, column)} ("id")'
+            f' REFERENCES {lookup_table(self, table, column)} ("id")'
         )
 
     def _alter(self, table: Table) -> str:
@@ -172,7 +175,7 @@ class MsSqlDialect:
 
     def converts(self, table: Table, before: Column, after: Column) -> bool:  # noqa: ARG002
         """Whether the stored values of a column become those of another type."""
-        return _converts(before.type, after.type)
+        return converts_as_stored(before.type, after.type, _AS_TEXT, LOOKUPS)
 
     def matches(self, table: Table, column: Column, existing: ExistingColumn) -> bool:
         """Whether an existing column has the type that the schema wants: the number of an enum is no plain number."""
@@ -199,7 +202,7 @@ class MsSqlDialect:
         if column.type.kind in LOOKUPS:
             text = unicode_literal(json.loads(column.default))
             value = self.lookups.number(table, column, text)
-            lookup = self.lookups.name(table, column)
+            lookup = lookup_table(self, table, column)
             statements = [f'INSERT INTO {lookup} ("value") SELECT {text} WHERE NOT EXISTS {value}']
         value = value or self._default_value(column)
         statements.append(f"UPDATE {full_name(self, table)} SET {name} = {value} WHERE {name} IS NULL")
@@ -275,7 +278,7 @@ class MsSqlDialect:
 
     def drop_column(self, plan: SchemaPlan, column: Column) -> Statements:
         """Remove a column that left the schema, and its lookup table."""
-        lookup = [f"DROP TABLE IF EXISTS {self.lookups.name(plan.table, column)}"] if has_lookup(column.type) else []
+        lookup = [f"DROP TABLE IF EXISTS {lookup_table(self, plan.table, column)}"] if has_lookup(column.type) else []
         return [*self.clear_column(plan, column), *lookup]
 
     def alter_table(self, plan: SchemaPlan) -> Statements:
@@ -322,7 +325,7 @@ class MsSqlDialect:
             *self._drop_constraint(after, existing.key_name),
             *(sql for each in kept for sql in self._unbind(after, each)),
             *(sql for each in cleared.values() for sql in self._clear(after, each)),
-            *(f"DROP TABLE IF EXISTS {self.lookups.name(after, column)}" for column in orphans),
+            *(f"DROP TABLE IF EXISTS {lookup_table(self, after, column)}" for column in orphans),
             *self._create_lookups(after, remade),
             *(f"{alter} ADD {self._definition(after, column)}" for column in remade),
             *(sql for column in relaxed for sql in self._modify(after, column)),
@@ -353,14 +356,3 @@ def _key_name(table: Table) -> str:
 def _using(existing: ExistingTable, names: Set[str]) -> list[ExistingIndex]:
     """Return the indexes that use one of these columns."""
     return [each for each in existing.indexes if each.columns & names]
-
-
-def _converts(before: ColumnType, after: ColumnType) -> bool:
-    if not widens(before, after):
-        return False
-    kinds = {before.kind, after.kind}
-    if len(kinds) == 1 or kinds <= JSON_KINDS or kinds <= LOOKUPS:
-        return True
-    if after.kind is TypeKind.TEXT:
-        return before.kind in _AS_TEXT
-    return kinds <= NUMBERS or after.kind is TypeKind.IP

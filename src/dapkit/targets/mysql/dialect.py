@@ -6,12 +6,12 @@ UTC, and the collation in `exact`, which distinguishes texts down to the last sp
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 from dapkit.decode.tsv import META_ACTION, META_TS
 from dapkit.model import Column, ColumnType, Table, TypeKind
-from dapkit.targets.mysql.column_types import LONGEST_KEY, alters, column_type, literal, open_enums, plain_type
+from dapkit.targets.mysql.column_types import LONGEST_KEY, alters, column_type, literal, plain_type
 from dapkit.targets.mysql.state_tables import TABLES
 from dapkit.targets.sql.dialect import (
     JSON_KINDS,
@@ -26,6 +26,8 @@ from dapkit.targets.sql.dialect import (
     full_name,
     identifier,
     listed,
+    lookup_columns,
+    lookup_table,
     no_statements,
     packed_default,
     state_table,
@@ -71,6 +73,7 @@ class MySqlDialect:
             placeholder="%s",
             lock_clause=" FOR UPDATE",
             schemas=False,
+            lookup_kinds={TypeKind.OPEN_ENUM},
             create_newest="CREATE TEMPORARY TABLE {newest} (PRIMARY KEY ({key})) AS {select}",  # some demand a key
             drop_temporary="DROP TEMPORARY TABLE IF EXISTS",  # without this word it would commit
         )
@@ -89,7 +92,7 @@ class MySqlDialect:
         """Write a text in the exact collation, whatever that of its column is."""
         kind = column.type.kind
         if kind is TypeKind.OPEN_ENUM:
-            value = f"(SELECT known.value FROM {self.lookup(table, column)} AS known WHERE known.id = {value})"
+            value = f"(SELECT known.value FROM {lookup_table(self, table, column)} AS known WHERE known.id = {value})"
         elif kind not in (TypeKind.TEXT, TypeKind.ENUM, *JSON_KINDS):
             return value
         return f"CONVERT({value} USING utf8mb4) COLLATE {self.exact}"
@@ -97,10 +100,6 @@ class MySqlDialect:
     def _key_text(self, table: Table, column: Column, value: str) -> str:
         """Write a value of the key as it is, since only so an index finds it, but for the number of an enum."""
         return self._exactly_collated(table, column, value) if column.type.kind is TypeKind.OPEN_ENUM else value
-
-    def lookup(self, table: Table, column: Column) -> str:
-        """Write the full name of the lookup table of an open enum."""
-        return self.facts.name(table.namespace, f"{table.name}__{column.name}")
 
     def reference(self, table: Table, column: Column) -> str:
         """Return the name, without quotes, of the foreign key from an open enum to its lookup table."""
@@ -149,12 +148,14 @@ class MySqlDialect:
 
     def clear_leftovers(self, table: Table) -> Statements:
         """Remove what an interrupted load left, or what is left of a table that was dropped."""
-        lookups = [f"DROP TABLE IF EXISTS {self.lookup(table, column)}" for column in open_enums(table)]
+        lookups = [
+            f"DROP TABLE IF EXISTS {lookup_table(self, table, column)}" for column in lookup_columns(self, table)
+        ]
         return [f"DROP TABLE IF EXISTS {full_name(self, table)}", *lookups]
 
     def create_table(self, table: Table) -> Statements:
         """Create a table with its key and lookup tables."""
-        references = [f"CONSTRAINT {self._bound(table, column)}" for column in open_enums(table)]
+        references = [f"CONSTRAINT {self._bound(table, column)}" for column in lookup_columns(self, table)]
         return [*self.create_lookups(table), self.create(table, full_name(self, table), references)]
 
     def create(self, table: Table, name: str, constraints: Iterable[str] = ()) -> str:
@@ -175,11 +176,11 @@ class MySqlDialect:
     def create_lookups(self, table: Table) -> Statements:
         """Create the lookup tables of open enums where they are missing."""
         statements: Statements = []
-        for column in open_enums(table):
+        for column in lookup_columns(self, table):
             bare = f"{table.name}__{column.name}"
             key = identifier(f"pk_{self.facts.bare_name(table.namespace, bare)}")
             statements.append(
-                f"CREATE TABLE IF NOT EXISTS {self.lookup(table, column)} (id integer NOT NULL AUTO_INCREMENT,"
+                f"CREATE TABLE IF NOT EXISTS {lookup_table(self, table, column)} (id integer NOT NULL AUTO_INCREMENT,"
                 f" {self.lookup_value()}, CONSTRAINT {key} PRIMARY KEY (id),"
                 f" CONSTRAINT {identifier('uq_' + bare)} UNIQUE (value))"
             )
@@ -194,7 +195,7 @@ class MySqlDialect:
         return f"ALTER TABLE {full_name(self, table)} ADD CONSTRAINT {self._bound(table, column)}"
 
     def _bound(self, table: Table, column: Column) -> str:
-        name, lookup = identifier(self.reference(table, column)), self.lookup(table, column)
+        name, lookup = identifier(self.reference(table, column)), lookup_table(self, table, column)
         return f"{name} FOREIGN KEY ({identifier(column.name)}) REFERENCES {lookup} (id)"
 
     def converts(self, table: Table, before: Column, after: Column) -> bool:  # noqa: ARG002
@@ -267,7 +268,7 @@ class MySqlDialect:
         reference = identifier(self.reference(plan.table, column))
         return [
             f"ALTER TABLE {live} DROP FOREIGN KEY {reference}, DROP COLUMN {name}",
-            f"DROP TABLE IF EXISTS {self.lookup(plan.table, column)}",
+            f"DROP TABLE IF EXISTS {lookup_table(self, plan.table, column)}",
         ]
 
     def alter_table(self, plan: SchemaPlan) -> Statements:
@@ -283,7 +284,7 @@ class MySqlDialect:
         ]
         unbound = [
             self.refer(plan.table, column)
-            for column in open_enums(plan.table)
+            for column in lookup_columns(self, plan.table)
             if (existing := plan.existing.columns.get(column.name)) is not None
             and column not in plan.replaced
             and existing.reference != self.reference(plan.table, column)
@@ -320,14 +321,6 @@ class _Lookups:
     def __init__(self, dialect: MySqlDialect) -> None:
         self._dialect = dialect
 
-    def columns(self, table: Table) -> Sequence[Column]:
-        """Return the columns that are kept so."""
-        return open_enums(table)
-
-    def name(self, table: Table, column: Column) -> str:
-        """Write the name of the lookup table of a column."""
-        return self._dialect.lookup(table, column)
-
     def same_value(self, known: str, text: str) -> str:
         """Return a condition: a row of a lookup table has this text."""
         return f"{known}.value = {text}"
@@ -342,7 +335,9 @@ class _Lookups:
         """Let a lookup table distinguish values by case."""
         if existing.columns["value"].collation == self._dialect.exact:
             return []
-        return [f"ALTER TABLE {self.name(table, column)} MODIFY COLUMN {self._dialect.lookup_value()}"]
+        return [
+            f"ALTER TABLE {lookup_table(self._dialect, table, column)} MODIFY COLUMN {self._dialect.lookup_value()}"
+        ]
 
 
 class _Replacement:
@@ -382,7 +377,7 @@ class _Replacement:
     def take_over(self, table: Table) -> Statements:
         """Let the replacement take over the name; RENAME does both in one step, which readers never see half done."""
         (fresh, old), live = self._names(table), full_name(self._dialect, table)
-        refer = [self._dialect.refer(table, column) for column in open_enums(table)]
+        refer = [self._dialect.refer(table, column) for column in lookup_columns(self._dialect, table)]
         return [f"RENAME TABLE {live} TO {old}, {fresh} TO {live}", f"DROP TABLE {old}", *refer]
 
     def clear(self, table: Table) -> Statements:

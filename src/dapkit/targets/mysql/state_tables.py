@@ -27,11 +27,10 @@ _BEGUN = (
 
 
 def _official(table: str, columns: Mapping[str, str], key: str) -> str:
-    comments = {name: OFFICIAL_COMMENTS.get(f"{table}.{name}") for name in columns}
-    lines = [
-        f"{name} {type_}" + (f" COMMENT '{comments[name]}'" if comments[name] else "")
-        for name, type_ in columns.items()
-    ]
+    lines = []
+    for name, type_ in columns.items():
+        comment = OFFICIAL_COMMENTS.get(f"{table}.{name}")
+        lines.append(f"{name} {type_} COMMENT '{comment}'" if comment else f"{name} {type_}")
     lines.append(f"CONSTRAINT pk_instructure_dap__{table} PRIMARY KEY ({key})")
     return f"({', '.join(lines)}) COMMENT = '{OFFICIAL_COMMENTS[table]}'"
 

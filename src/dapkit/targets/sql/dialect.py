@@ -9,14 +9,15 @@ What differs only by a word is a fact in `DialectFacts` or `Comparison`, with th
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Protocol
 from uuid import UUID
 
-from dapkit.model import Column, Table, TypeKind
+from dapkit.model import Column, ColumnType, Table, TypeKind
+from dapkit.schema import widens
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
 
 STATE_SCHEMA = "instructure_dap"
@@ -28,6 +29,24 @@ JSON_KINDS = frozenset({TypeKind.ARRAY, TypeKind.OBJECT, TypeKind.UNTYPED})
 NUMBERS = frozenset(
     {TypeKind.INT16, TypeKind.INT32, TypeKind.INT64, TypeKind.FLOAT32, TypeKind.FLOAT64, TypeKind.DECIMAL}
 )
+
+SERVER_TYPES = {
+    TypeKind.INT16: "smallint",
+    TypeKind.INT32: "integer",
+    TypeKind.INT64: "bigint",
+    TypeKind.OPEN_ENUM: "integer",
+    TypeKind.DATE: "date",
+    TypeKind.TIME: "time",
+}
+"""Types that the official client chooses on every server."""
+
+PACKED_TYPES = {
+    TypeKind.UUID: "binary(16)",
+    TypeKind.IPV4: "binary(4)",
+    TypeKind.IPV6: "binary(16)",
+    TypeKind.IP: "binary(16)",
+}
+"""Types of UUIDs and addresses on servers that have no types for them."""
 
 MARKER_LENGTH = 27
 """The length of the marker that the service may send instead of a text, whatever the maximum length of that text."""
@@ -69,6 +88,7 @@ class DialectFacts:
         create_newest: creates it from a `{select}`; `{key}` are the columns of the key.
         drop_temporary: what drops a temporary table, without a commit.
         fill_hint: what follows the name of a new table that nobody else sees, into which rows are inserted.
+        lookup_kinds: kinds that are staged as texts and kept as numbers of a lookup table; see `LookupClauses`.
         text_times: whether times are kept as text.
         ascii_documents: whether schema documents in the sync state are kept in ASCII.
         size_is_read: whether a table has to be read to tell its size.
@@ -93,6 +113,7 @@ class DialectFacts:
     create_newest: str = "CREATE TEMPORARY TABLE {newest} AS {select}"
     drop_temporary: str = "DROP TABLE IF EXISTS"
     fill_hint: str = ""
+    lookup_kinds: Set[TypeKind] = frozenset()
     text_times: bool = False
     ascii_documents: bool = False
     size_is_read: bool = False
@@ -117,6 +138,27 @@ class DialectFacts:
         if self.limit_by_top:
             return f"{select} OFFSET {rows} ROWS FETCH NEXT 1 ROWS ONLY"
         return f"{select} LIMIT 1 OFFSET {rows}"
+
+
+def converts_as_stored(
+    before: ColumnType, after: ColumnType, as_text: Set[TypeKind], lookups: Set[TypeKind] = frozenset()
+) -> bool:
+    """Whether a server that keeps UUIDs and addresses as bytes turns the values of one type into those of another.
+
+    Args:
+        before: the type as it was.
+        after: the type as it will be.
+        as_text: kinds whose values become, as text, what the service writes.
+        lookups: kinds that are kept as numbers of one lookup table.
+    """
+    if not widens(before, after):
+        return False
+    kinds = {before.kind, after.kind}
+    if len(kinds) == 1 or kinds <= JSON_KINDS or kinds <= lookups:
+        return True
+    if after.kind is TypeKind.TEXT:
+        return before.kind in as_text
+    return kinds <= NUMBERS or after.kind is TypeKind.IP  # an IPv4 address is padded with zeros, as in a wider column
 
 
 def _is_json(column: Column) -> bool:
@@ -255,13 +297,7 @@ def no_statements(self: object, *_: object, **__: object) -> Statements:  # noqa
 
 
 class LookupClauses(Protocol):
-    """How enums are kept that are staged as texts and stored as numbers of a lookup table."""
-
-    def columns(self, table: Table) -> Sequence[Column]:
-        """Return the columns that are kept so."""
-
-    def name(self, table: Table, column: Column) -> str:
-        """Write the name of the lookup table of a column."""
+    """How columns of `DialectFacts.lookup_kinds` are kept."""
 
     def same_value(self, known: str, text: str) -> str:
         """Return a condition: the row `known` of a lookup table has exactly this text."""
@@ -378,6 +414,12 @@ def recreate(dialect: Dialect, before: Table, after: Table, existing: ExistingTa
     return [f"DROP TABLE IF EXISTS {full_name(dialect, before)}", *dialect.create_table(after), *indexes]
 
 
-def lookup_columns(dialect: Dialect, table: Table) -> Sequence[Column]:
+def lookup_columns(dialect: Dialect, table: Table) -> list[Column]:
     """Return the columns of a table that are staged as texts and kept as numbers."""
-    return () if dialect.lookups is None else dialect.lookups.columns(table)
+    return [column for column in table.columns if column.type.kind in dialect.facts.lookup_kinds]
+
+
+def lookup_table(dialect: Dialect, table: Table, column: Column | str) -> str:
+    """Write the full name of the lookup table of a column, or of its enum type in PostgreSQL."""
+    name = column if isinstance(column, str) else column.name
+    return dialect.facts.name(table.namespace, f"{table.name}__{name}")

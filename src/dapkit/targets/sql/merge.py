@@ -2,7 +2,16 @@
 
 from dapkit.model import Table, TypeKind
 from dapkit.targets.base import Merge
-from dapkit.targets.sql.dialect import Dialect, Statements, full_name, identifier, listed, same_key
+from dapkit.targets.sql.dialect import (
+    Dialect,
+    Statements,
+    full_name,
+    identifier,
+    listed,
+    lookup_columns,
+    lookup_table,
+    same_key,
+)
 
 
 def repeated_key(dialect: Dialect, table: Table, rows: str) -> str:
@@ -32,11 +41,11 @@ def add_lookup_values(dialect: Dialect, table: Table, staging: str) -> Statement
     if lookups is None:
         return []
     return [
-        f"INSERT INTO {lookups.name(table, column)} ({identifier('value')})"
+        f"INSERT INTO {lookup_table(dialect, table, column)} ({identifier('value')})"
         f" SELECT DISTINCT staged.{name} FROM {staging} AS staged"
-        f" LEFT JOIN {lookups.name(table, column)} AS known ON {lookups.same_value('known', f'staged.{name}')}"
+        f" LEFT JOIN {lookup_table(dialect, table, column)} AS known ON {lookups.same_value('known', f'staged.{name}')}"
         f" WHERE staged.{name} IS NOT NULL AND known.id IS NULL"
-        for column in lookups.columns(table)
+        for column in lookup_columns(dialect, table)
         for name in [identifier(column.name)]
     ]
 
@@ -118,14 +127,14 @@ def _values(dialect: Dialect, table: Table) -> tuple[list[str], str]:
     lookups = dialect.lookups
     if lookups is None:
         return [f"staged.{identifier(column.name)}" for column in table.columns], ""
-    known = {column.name: f"known_{place}" for place, column in enumerate(lookups.columns(table))}
+    known = {column.name: f"known_{place}" for place, column in enumerate(lookup_columns(dialect, table))}
     values = [
         f"{known[column.name]}.id" if column.name in known else f"staged.{identifier(column.name)}"
         for column in table.columns
     ]
     joins = "".join(
-        f" LEFT JOIN {lookups.name(table, column)} AS {known[column.name]}"
+        f" LEFT JOIN {lookup_table(dialect, table, column)} AS {known[column.name]}"
         f" ON {lookups.same_value(known[column.name], f'staged.{identifier(column.name)}')}"
-        for column in lookups.columns(table)
+        for column in lookup_columns(dialect, table)
     )
     return values, joins

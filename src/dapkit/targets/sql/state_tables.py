@@ -38,10 +38,7 @@ OFFICIAL_COMMENTS = {
 def file_state_tables(dialect: Dialect, *, id_: str, text: str, integer: str, time: str) -> Statements:
     """Create the state tables in a file, which the official client does not know, where they are missing.
 
-    Args:
-        dialect: of the database.
-        id_: the type of a column that numbers itself, with its default.
-        text, integer, time: the other types.
+    `id_` is the type of a column that numbers itself; the other types are named by what they hold.
     """
     sync, version, origin, history = (
         state_table(dialect, name) for name in ("table_sync", "database_version", "dapkit_origin", "dapkit_history")
