@@ -15,7 +15,7 @@ from dapkit.errors import DapError
 from dapkit.model import Column, Table
 from dapkit.results import LoadStats
 from dapkit.targets.base import DataFiles, Load, LoadOptions, SyncState, TargetSession
-from dapkit.targets.sql.dialect import Dialect, full_name, state_table
+from dapkit.targets.sql.dialect import Dialect
 from dapkit.targets.sql.driver import Driver
 
 __all__ = ["PLAIN", "SqlTableFixture", "TableFixture", "interrupted", "stale"]
@@ -129,7 +129,7 @@ class SqlTableFixture(TableFixture):
 
     def of(self, table: Table) -> str:
         """Write the full name of a table."""
-        return full_name(self.dialect, table)
+        return self.dialect.facts.full_name(table)
 
     def name(self, namespace: str, table: str) -> str:
         """Write the full name of a table."""
@@ -137,7 +137,7 @@ class SqlTableFixture(TableFixture):
 
     def state_table(self, table: str) -> str:
         """Write the full name of a state table."""
-        return state_table(self.dialect, table)
+        return self.dialect.facts.state_table(table)
 
     def exists(self, namespace: str, table: str) -> bool:
         """Whether a table or view exists."""

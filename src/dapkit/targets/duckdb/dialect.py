@@ -14,8 +14,6 @@ from dapkit.targets.sql.dialect import (
     SchemaPlan,
     Statements,
     column_changes,
-    default_text,
-    full_name,
     identifier,
     listed,
     no_statements,
@@ -82,17 +80,17 @@ class DuckDbDialect:
     def create_table(self, table: Table) -> Statements:
         """Create a table with its comments."""
         columns = ", ".join(self._definition(column) for column in table.columns)
-        return [f"CREATE TABLE {full_name(self, table)} ({columns})", *self._comments(table)]
+        return [f"CREATE TABLE {self.facts.full_name(table)} ({columns})", *self._comments(table)]
 
     def _definition(self, column: Column) -> str:
         required = " NOT NULL" if column.required else ""
         return f"{identifier(column.name)} {type_text(column.type)}{self._default(column)}{required}"
 
     def _default(self, column: Column) -> str:
-        return "" if column.default is None else f" DEFAULT {default_text(self, column)}"
+        return "" if column.default is None else f" DEFAULT {self.facts.default_text(column)}"
 
     def _comments(self, table: Table) -> Statements:
-        live = full_name(self, table)
+        live = self.facts.full_name(table)
         comments = [f"COMMENT ON TABLE {live} IS {text_literal(table.comment)}"] if table.comment else []
         return comments + [
             f"COMMENT ON COLUMN {live}.{identifier(column.name)} IS {text_literal(column.comment)}"
@@ -111,11 +109,11 @@ class DuckDbDialect:
     def add_column(self, plan: SchemaPlan, column: Column) -> Statements:
         """Add a column, or use one of the name again with the values that still fit its type."""
         name, type_ = identifier(column.name), type_text(column.type)
-        live = full_name(self, plan.table)
+        live = self.facts.full_name(plan.table)
         alter = f"ALTER TABLE {live} ALTER COLUMN {name}"
         value = f"TRY_CAST({name} AS {type_})"
         if column.required:
-            value = f"coalesce({value}, {default_text(self, column)})"
+            value = f"coalesce({value}, {self.facts.default_text(column)})"
         return [
             f"ALTER TABLE {live} ADD COLUMN IF NOT EXISTS {name} {type_}{self._default(column)}",
             f"{alter} DROP DEFAULT",
@@ -128,21 +126,21 @@ class DuckDbDialect:
 
     def alter_column(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:
         """Give a column its new type, or let it be NULL."""
-        alter = f"ALTER TABLE {full_name(self, plan.table)} ALTER COLUMN {identifier(after.name)}"
+        alter = f"ALTER TABLE {self.facts.full_name(plan.table)} ALTER COLUMN {identifier(after.name)}"
         statements = [f"{alter} DROP NOT NULL"] if before.required and not after.required else []
         retyped = type_text(before.type) != type_text(after.type)
         return [*statements, f"{alter} SET DATA TYPE {type_text(after.type)}"] if retyped else statements
 
     def drop_column(self, plan: SchemaPlan, column: Column) -> Statements:
         """Remove a column."""
-        return [f"ALTER TABLE {full_name(self, plan.table)} DROP COLUMN {identifier(column.name)}"]
+        return [f"ALTER TABLE {self.facts.full_name(plan.table)} DROP COLUMN {identifier(column.name)}"]
 
     def alter_table(self, plan: SchemaPlan) -> Statements:
         """Alter a table, or a copy if it has indexes: DuckDB alters none that has, nor one that has just lost them."""
         statements = column_changes(self, plan)
         if not statements or not plan.existing.indexes:
             return statements
-        live, copy = full_name(self, plan.before), self.facts.name(plan.before.namespace, "dapkit_anew")
+        live, copy = self.facts.full_name(plan.before), self.facts.name(plan.before.namespace, "dapkit_anew")
         alter = f"ALTER TABLE {live} ALTER COLUMN"
         columns = plan.before.columns
         return [

@@ -31,14 +31,10 @@ from dapkit.targets.sql.dialect import (
     Statements,
     column_changes,
     converts_as_stored,
-    default_text,
     default_time,
     defaults_last,
-    full_name,
     identifier,
     listed,
-    lookup_columns,
-    lookup_table,
     no_statements,
     packed_default,
     text_literal,
@@ -127,7 +123,7 @@ class MsSqlDialect:
     def create_table(self, table: Table) -> Statements:
         """Create a table with its lookup tables; columns with a default come last."""
         columns = ", ".join(self._definition(table, column) for column in defaults_last(table.columns))
-        return [*self._create_lookups(table, table.columns), f"CREATE TABLE {full_name(self, table)} ({columns})"]
+        return [*self._create_lookups(table, table.columns), f"CREATE TABLE {self.facts.full_name(table)} ({columns})"]
 
     def _create_lookups(self, table: Table, columns: Iterable[Column]) -> Statements:
         return [self.lookups.create(table, column) for column in columns if has_lookup(column.type)]
@@ -153,11 +149,11 @@ class MsSqlDialect:
             return str(int(value))
         if column.type.kind in JSON_KINDS:
             return self.facts.literal(json.dumps(value))
-        return default_text(self, column)
+        return self.facts.default_text(column)
 
     def add_key(self, table: Table) -> Statements:
         """Add the primary key, and the references to lookup tables."""
-        references = [self._refer(table, column) for column in lookup_columns(self, table)]
+        references = [self._refer(table, column) for column in self.facts.lookup_columns(table)]
         return [self._add_key(table, _key_name(table)), *references]
 
     def _add_key(self, table: Table, name: str) -> str:
@@ -167,11 +163,11 @@ class MsSqlDialect:
         name = identifier(f"fk_{table.namespace}_{table.name}_{column.name}")
         return (
             f"{self._alter(table)} ADD CONSTRAINT {name} FOREIGN KEY ({identifier(column.name)})"
-            f' REFERENCES {lookup_table(self, table, column)} ("id")'
+            f' REFERENCES {self.facts.lookup_table(table, column)} ("id")'
         )
 
     def _alter(self, table: Table) -> str:
-        return f"ALTER TABLE {full_name(self, table)}"
+        return f"ALTER TABLE {self.facts.full_name(table)}"
 
     def converts(self, table: Table, before: Column, after: Column) -> bool:  # noqa: ARG002
         """Whether the stored values of a column become those of another type."""
@@ -202,10 +198,10 @@ class MsSqlDialect:
         if column.type.kind in LOOKUPS:
             text = unicode_literal(json.loads(column.default))
             value = self.lookups.number(table, column, text)
-            lookup = lookup_table(self, table, column)
+            lookup = self.facts.lookup_table(table, column)
             statements = [f'INSERT INTO {lookup} ("value") SELECT {text} WHERE NOT EXISTS {value}']
         value = value or self._default_value(column)
-        statements.append(f"UPDATE {full_name(self, table)} SET {name} = {value} WHERE {name} IS NULL")
+        statements.append(f"UPDATE {self.facts.full_name(table)} SET {name} = {value} WHERE {name} IS NULL")
         return [*statements, *self._modify(table, column, existing)] if column.required else statements
 
     def _modify(self, table: Table, column: Column, existing: ExistingColumn | None = None) -> Statements:
@@ -257,7 +253,7 @@ class MsSqlDialect:
 
     def _written_out(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:
         """Write values out as texts, in a column that takes over the name of the other."""
-        table, live, name = plan.table, full_name(self, plan.table), identifier(after.name)
+        table, live, name = plan.table, self.facts.full_name(plan.table), identifier(after.name)
         groups = ", ".join(f"CONVERT(char({2 * n}), SUBSTRING({name}, {start}, {n}), 2)" for start, n in _UUID_GROUPS)
         text = f"LOWER(CONCAT_WS('-', {groups}))"
         if before.type.kind in LOOKUPS:
@@ -278,7 +274,9 @@ class MsSqlDialect:
 
     def drop_column(self, plan: SchemaPlan, column: Column) -> Statements:
         """Remove a column that left the schema, and its lookup table."""
-        lookup = [f"DROP TABLE IF EXISTS {lookup_table(self, plan.table, column)}"] if has_lookup(column.type) else []
+        lookup = (
+            [f"DROP TABLE IF EXISTS {self.facts.lookup_table(plan.table, column)}"] if has_lookup(column.type) else []
+        )
         return [*self.clear_column(plan, column), *lookup]
 
     def alter_table(self, plan: SchemaPlan) -> Statements:
@@ -303,13 +301,13 @@ class MsSqlDialect:
         self, table: Table, indexes: Sequence[ExistingIndex], statements: Statements, dropped: Set[str]
     ) -> Statements:
         """Drop indexes first and create them again afterwards, but for those of a dropped column."""
-        live = full_name(self, table)
+        live = self.facts.full_name(table)
         drops = [f"DROP INDEX {identifier(each.name)} ON {live}" for each in indexes]
         return [*drops, *statements, *(each.definition for each in indexes if not each.columns & dropped)]
 
     def rebuild(self, before: Table, after: Table, existing: ExistingTable) -> Statements:
         """Empty a table and alter it, without its key, into anything: views and grants still refer to it."""
-        alter, change, live = self._alter(after), difference(before, after), full_name(self, after)
+        alter, change, live = self._alter(after), difference(before, after), self.facts.full_name(after)
         old_key = {column.name for column in before.key}
         remade = [*change.added, *(new for _, new in change.altered)]
         # A text that joins the key gets the binary collation.
@@ -325,7 +323,7 @@ class MsSqlDialect:
             *self._drop_constraint(after, existing.key_name),
             *(sql for each in kept for sql in self._unbind(after, each)),
             *(sql for each in cleared.values() for sql in self._clear(after, each)),
-            *(f"DROP TABLE IF EXISTS {lookup_table(self, after, column)}" for column in orphans),
+            *(f"DROP TABLE IF EXISTS {self.facts.lookup_table(after, column)}" for column in orphans),
             *self._create_lookups(after, remade),
             *(f"{alter} ADD {self._definition(after, column)}" for column in remade),
             *(sql for column in relaxed for sql in self._modify(after, column)),

@@ -22,7 +22,7 @@ from dapkit.targets.mssql.row_conversion import RowConverter, text_codecs
 from dapkit.targets.mssql.state_tables import STAGING_PREFIX
 from dapkit.targets.mssql.url import MsSqlAddress
 from dapkit.targets.sql import keepalive
-from dapkit.targets.sql.dialect import STATE_SCHEMA, state_table
+from dapkit.targets.sql.dialect import STATE_SCHEMA
 from dapkit.targets.sql.driver import StagedRows, nothing_around
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
@@ -159,7 +159,7 @@ class MsSqlDriver:
     def stage(self, load: Load, repairs: ValueRepairs, *, action: bool) -> Iterator[StagedRows]:
         """Copy the rows into a staging table, which has to be outside a transaction."""
         bare = f"{STAGING_PREFIX}{uuid.uuid4().hex}"
-        name = state_table(self.dialect, bare)
+        name = self.dialect.facts.state_table(bare)
         # The lock says that the table is in use. It ends with the connection, so the next `prepare` recognises, and
         # drops, what a killed process has left.
         self.query(_LOCK.format(bare))

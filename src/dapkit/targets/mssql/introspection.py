@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from dapkit.model import Table
-from dapkit.targets.sql.dialect import Dialect, full_name, identifier, listed
+from dapkit.targets.sql.dialect import Dialect, identifier, listed
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, Query, RelationKind
 
 _KIND = """
@@ -70,7 +70,7 @@ class MsSqlCatalog:
 
     def layout(self, table: Table) -> Layout:
         """Return the columns and constraints of a table by name, free of its schema and of collations."""
-        name = full_name(self._dialect, table)
+        name = self._dialect.facts.full_name(table)
         return layout_of(table.namespace, self._query(_COLUMNS, (name,)), self._query(_INDEXES, (name,)))
 
     def size(self, namespace: str, table: str) -> int | None:

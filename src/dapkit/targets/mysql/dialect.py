@@ -20,17 +20,12 @@ from dapkit.targets.sql.dialect import (
     SchemaPlan,
     Statements,
     column_changes,
-    default_text,
     default_time,
     defaults_last,
-    full_name,
     identifier,
     listed,
-    lookup_columns,
-    lookup_table,
     no_statements,
     packed_default,
-    state_table,
 )
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
 
@@ -92,7 +87,9 @@ class MySqlDialect:
         """Write a text in the exact collation, whatever that of its column is."""
         kind = column.type.kind
         if kind is TypeKind.OPEN_ENUM:
-            value = f"(SELECT known.value FROM {lookup_table(self, table, column)} AS known WHERE known.id = {value})"
+            value = (
+                f"(SELECT known.value FROM {self.facts.lookup_table(table, column)} AS known WHERE known.id = {value})"
+            )
         elif kind not in (TypeKind.TEXT, TypeKind.ENUM, *JSON_KINDS):
             return value
         return f"CONVERT({value} USING utf8mb4) COLLATE {self.exact}"
@@ -108,7 +105,7 @@ class MySqlDialect:
     def create_state_tables(self) -> Statements:
         """Create the state tables where they are missing."""
         return [
-            f"CREATE TABLE IF NOT EXISTS {state_table(self, name)} {definition}{self._charset()}"
+            f"CREATE TABLE IF NOT EXISTS {self.facts.state_table(name)} {definition}{self._charset()}"
             for name, definition in TABLES.items()
         ]
 
@@ -144,19 +141,20 @@ class MySqlDialect:
             return literal(default_time(column).replace(microsecond=0).isoformat(" "))
         if column.type.kind in JSON_KINDS:
             return literal(json.dumps(json.loads(column.default or "null"), ensure_ascii=False))
-        return default_text(self, column)
+        return self.facts.default_text(column)
 
     def clear_leftovers(self, table: Table) -> Statements:
         """Remove what an interrupted load left, or what is left of a table that was dropped."""
         lookups = [
-            f"DROP TABLE IF EXISTS {lookup_table(self, table, column)}" for column in lookup_columns(self, table)
+            f"DROP TABLE IF EXISTS {self.facts.lookup_table(table, column)}"
+            for column in self.facts.lookup_columns(table)
         ]
-        return [f"DROP TABLE IF EXISTS {full_name(self, table)}", *lookups]
+        return [f"DROP TABLE IF EXISTS {self.facts.full_name(table)}", *lookups]
 
     def create_table(self, table: Table) -> Statements:
         """Create a table with its key and lookup tables."""
-        references = [f"CONSTRAINT {self._bound(table, column)}" for column in lookup_columns(self, table)]
-        return [*self.create_lookups(table), self.create(table, full_name(self, table), references)]
+        references = [f"CONSTRAINT {self._bound(table, column)}" for column in self.facts.lookup_columns(table)]
+        return [*self.create_lookups(table), self.create(table, self.facts.full_name(table), references)]
 
     def create(self, table: Table, name: str, constraints: Iterable[str] = ()) -> str:
         """Create a table under a name, with its key; columns with a default come last."""
@@ -176,12 +174,12 @@ class MySqlDialect:
     def create_lookups(self, table: Table) -> Statements:
         """Create the lookup tables of open enums where they are missing."""
         statements: Statements = []
-        for column in lookup_columns(self, table):
+        for column in self.facts.lookup_columns(table):
             bare = f"{table.name}__{column.name}"
             key = identifier(f"pk_{self.facts.bare_name(table.namespace, bare)}")
             statements.append(
-                f"CREATE TABLE IF NOT EXISTS {lookup_table(self, table, column)} (id integer NOT NULL AUTO_INCREMENT,"
-                f" {self.lookup_value()}, CONSTRAINT {key} PRIMARY KEY (id),"
+                f"CREATE TABLE IF NOT EXISTS {self.facts.lookup_table(table, column)}"
+                f" (id integer NOT NULL AUTO_INCREMENT, {self.lookup_value()}, CONSTRAINT {key} PRIMARY KEY (id),"
                 f" CONSTRAINT {identifier('uq_' + bare)} UNIQUE (value))"
             )
         return statements
@@ -192,10 +190,10 @@ class MySqlDialect:
 
     def refer(self, table: Table, column: Column) -> str:
         """Bind an open enum to its lookup table by a foreign key."""
-        return f"ALTER TABLE {full_name(self, table)} ADD CONSTRAINT {self._bound(table, column)}"
+        return f"ALTER TABLE {self.facts.full_name(table)} ADD CONSTRAINT {self._bound(table, column)}"
 
     def _bound(self, table: Table, column: Column) -> str:
-        name, lookup = identifier(self.reference(table, column)), lookup_table(self, table, column)
+        name, lookup = identifier(self.reference(table, column)), self.facts.lookup_table(table, column)
         return f"{name} FOREIGN KEY ({identifier(column.name)}) REFERENCES {lookup} (id)"
 
     def converts(self, table: Table, before: Column, after: Column) -> bool:  # noqa: ARG002
@@ -214,7 +212,7 @@ class MySqlDialect:
         table = plan.table
         lookups = self.create_lookups(replace(table, key=(), value=(column,)))
         refer = [self.refer(table, column)] if column.type.kind is TypeKind.OPEN_ENUM else []
-        add = f"ALTER TABLE {full_name(self, table)} ADD COLUMN {self.definition(table, column)}"
+        add = f"ALTER TABLE {self.facts.full_name(table)} ADD COLUMN {self.definition(table, column)}"
         return [*lookups, add, *refer]
 
     def clear_column(self, plan: SchemaPlan, column: Column) -> Statements:
@@ -231,11 +229,13 @@ class MySqlDialect:
         if required:
             return [self._modify(plan.table, column)]
         name = identifier(column.name)
-        update = f"UPDATE {full_name(self, plan.table)} SET {name} = {self._default_value(column)} WHERE {name} IS NULL"
+        update = (
+            f"UPDATE {self.facts.full_name(plan.table)} SET {name} = {self._default_value(column)} WHERE {name} IS NULL"
+        )
         return [update, self._modify(plan.table, column)]
 
     def _modify(self, table: Table, column: Column) -> str:
-        return f"ALTER TABLE {full_name(self, table)} MODIFY COLUMN {self.definition(table, column)}"
+        return f"ALTER TABLE {self.facts.full_name(table)} MODIFY COLUMN {self.definition(table, column)}"
 
     def alter_column(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:
         """Give a column its new type, or let it be NULL."""
@@ -247,34 +247,32 @@ class MySqlDialect:
 
     def _uuid_as_text(self, table: Table, column: Column) -> Statements:
         """Write UUIDs as text into a new column, which then takes over the name."""
-        place, name, beside = (
-            f"ALTER TABLE {full_name(self, table)}",
-            identifier(column.name),
-            identifier(TEXT_OF_UUID),
-        )
+        live, name, beside = self.facts.full_name(table), identifier(column.name), identifier(TEXT_OF_UUID)
         groups = ", ".join(f"substr(hex({name}), {start}, {length})" for start, length in _UUID_GROUPS)
         definition = self.definition(table, column).removeprefix(name)
         return [
-            f"{place} ADD COLUMN {beside} varchar(36)",
-            f"UPDATE {full_name(self, table)} SET {beside} = lower(concat_ws('-', {groups})) WHERE {name} IS NOT NULL",
-            f"{place} DROP COLUMN {name}, CHANGE COLUMN {beside} {name}{definition}",
+            f"ALTER TABLE {live} ADD COLUMN {beside} varchar(36)",
+            f"UPDATE {live} SET {beside} = lower(concat_ws('-', {groups})) WHERE {name} IS NOT NULL",
+            f"ALTER TABLE {live} DROP COLUMN {name}, CHANGE COLUMN {beside} {name}{definition}",
         ]
 
     def drop_column(self, plan: SchemaPlan, column: Column) -> Statements:
         """Remove a column, and its lookup table if it has one."""
-        live, name = full_name(self, plan.table), identifier(column.name)
+        live, name = self.facts.full_name(plan.table), identifier(column.name)
         if column.type.kind is not TypeKind.OPEN_ENUM:
             return [f"ALTER TABLE {live} DROP COLUMN {name}"]
         reference = identifier(self.reference(plan.table, column))
         return [
             f"ALTER TABLE {live} DROP FOREIGN KEY {reference}, DROP COLUMN {name}",
-            f"DROP TABLE IF EXISTS {lookup_table(self, plan.table, column)}",
+            f"DROP TABLE IF EXISTS {self.facts.lookup_table(plan.table, column)}",
         ]
 
     def alter_table(self, plan: SchemaPlan) -> Statements:
         """Remove what an interrupted conversion left, alter the columns, and add foreign keys that are missing."""
         left = TEXT_OF_UUID in plan.existing.columns
-        drop = [f"ALTER TABLE {full_name(self, plan.table)} DROP COLUMN {identifier(TEXT_OF_UUID)}"] if left else []
+        drop = (
+            [f"ALTER TABLE {self.facts.full_name(plan.table)} DROP COLUMN {identifier(TEXT_OF_UUID)}"] if left else []
+        )
         # A comment is a part of the definition: a column that was just added or altered has it already.
         defined = {new.name for _, new in plan.altered}
         commented = [
@@ -284,7 +282,7 @@ class MySqlDialect:
         ]
         unbound = [
             self.refer(plan.table, column)
-            for column in lookup_columns(self, plan.table)
+            for column in self.facts.lookup_columns(plan.table)
             if (existing := plan.existing.columns.get(column.name)) is not None
             and column not in plan.replaced
             and existing.reference != self.reference(plan.table, column)
@@ -335,9 +333,8 @@ class _Lookups:
         """Let a lookup table distinguish values by case."""
         if existing.columns["value"].collation == self._dialect.exact:
             return []
-        return [
-            f"ALTER TABLE {lookup_table(self._dialect, table, column)} MODIFY COLUMN {self._dialect.lookup_value()}"
-        ]
+        lookup = self._dialect.facts.lookup_table(table, column)
+        return [f"ALTER TABLE {lookup} MODIFY COLUMN {self._dialect.lookup_value()}"]
 
 
 class _Replacement:
@@ -348,7 +345,7 @@ class _Replacement:
 
     def create_temporary(self, table: Table) -> Statements:
         """Create a temporary table."""
-        name = full_name(self._dialect, table)
+        name = self._dialect.facts.full_name(table)
         create = self._dialect.create(table, name).replace("CREATE TABLE", "CREATE TEMPORARY TABLE", 1)
         return [f"{self._dialect.facts.drop_temporary} {name}", create]
 
@@ -371,13 +368,15 @@ class _Replacement:
 
     def _names(self, table: Table) -> tuple[str, str]:
         """Write the names of the replacement, and of the table that it has replaced."""
-        key = hashlib.sha256(full_name(self._dialect, table).encode()).hexdigest()[:16]
-        return state_table(self._dialect, f"dapkit_fresh_{key}"), state_table(self._dialect, f"dapkit_old_{key}")
+        key = hashlib.sha256(self._dialect.facts.full_name(table).encode()).hexdigest()[:16]
+        return self._dialect.facts.state_table(f"dapkit_fresh_{key}"), self._dialect.facts.state_table(
+            f"dapkit_old_{key}"
+        )
 
     def take_over(self, table: Table) -> Statements:
         """Let the replacement take over the name; RENAME does both in one step, which readers never see half done."""
-        (fresh, old), live = self._names(table), full_name(self._dialect, table)
-        refer = [self._dialect.refer(table, column) for column in lookup_columns(self._dialect, table)]
+        (fresh, old), live = self._names(table), self._dialect.facts.full_name(table)
+        refer = [self._dialect.refer(table, column) for column in self._dialect.facts.lookup_columns(table)]
         return [f"RENAME TABLE {live} TO {old}, {fresh} TO {live}", f"DROP TABLE {old}", *refer]
 
     def clear(self, table: Table) -> Statements:

@@ -4,7 +4,7 @@ import re
 
 from dapkit.model import Table
 from dapkit.targets.mysql.dialect import MySqlDialect
-from dapkit.targets.sql.dialect import full_name, identifier
+from dapkit.targets.sql.dialect import identifier
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, Query, RelationKind
 
 _INDEX = re.compile(r'^ +((?:UNIQUE |FULLTEXT |SPATIAL )?KEY (?!"fk_)("(?:[^"]|"")*").*?),?$', re.MULTILINE)
@@ -67,7 +67,7 @@ class MySqlCatalog:
 
     def layout(self, table: Table) -> Layout:
         """Return the columns and unique keys of a table."""
-        name = full_name(self._dialect, table)
+        name = self._dialect.facts.full_name(table)
         columns = self._query(f"SHOW FULL COLUMNS FROM {name}", ())
         keys = self._query(f"SHOW INDEX FROM {name} WHERE non_unique = 0", ())
         return {(field, type_, null, default, extra) for field, type_, _, null, _, default, extra, *_ in columns} | {

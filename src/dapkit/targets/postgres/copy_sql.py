@@ -13,7 +13,7 @@ from dapkit.decode.tsv import META_ACTION, META_TS, Header
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import UNSPECIFIED
 from dapkit.targets.postgres.dialect import PostgresDialect
-from dapkit.targets.sql.dialect import JSON_KINDS, identifier, listed, lookup_table, text_literal
+from dapkit.targets.sql.dialect import JSON_KINDS, identifier, listed, text_literal
 
 STAGING = "pg_temp.dapkit_staging"
 RAW = "pg_temp.dapkit_raw"
@@ -78,7 +78,7 @@ class CopySql:
     def add_values(self) -> list[str]:
         """Add the values of open enums that are new."""
         return [
-            f"INSERT INTO {lookup_table(self.dialect, self.table, column)} (value)"
+            f"INSERT INTO {self.dialect.facts.lookup_table(self.table, column)} (value)"
             f" SELECT DISTINCT {self._raw(column)} FROM {RAW} AS raw WHERE {self._raw(column)} IS NOT NULL"
             " ON CONFLICT (value) DO NOTHING"
             for column in self.columns
@@ -92,7 +92,7 @@ class CopySql:
         names += [column.name for column in self.columns]
         values += [self.value(column) for column in self.columns]
         joins = "".join(
-            f" LEFT JOIN {lookup_table(self.dialect, self.table, column)} AS {self._lookup(column)}"
+            f" LEFT JOIN {self.dialect.facts.lookup_table(self.table, column)} AS {self._lookup(column)}"
             f" ON {self._lookup(column)}.value = {self._raw(column)}"
             for column in self.columns
             if column.type.kind is TypeKind.OPEN_ENUM

@@ -16,13 +16,10 @@ from dapkit.targets.sql.dialect import (
     SchemaPlan,
     Statements,
     column_changes,
-    default_text,
     default_time,
     defaults_last,
-    full_name,
     identifier,
     listed,
-    lookup_table,
     no_statements,
     text_literal,
 )
@@ -84,7 +81,7 @@ class PostgresDialect:
     def _enum_as_text(self, table: Table, column: Column, value: str) -> str:
         """Write an enum as text: the enums of two tables are of different types, and numbered differently."""
         if column.type.kind is TypeKind.OPEN_ENUM:
-            lookup = lookup_table(self, table, column)
+            lookup = self.facts.lookup_table(table, column)
             return f"(SELECT lookup.value FROM {lookup} AS lookup WHERE lookup.id = {value})"
         if self.type_of(table, column).startswith('"'):
             return f"{value}::text" + ("[]" if column.type.kind is TypeKind.ARRAY else "")
@@ -105,7 +102,7 @@ class PostgresDialect:
                 assert type_.length is not None
                 return f"varchar({max(type_.length, MARKER_LENGTH) if type_.marker else type_.length})"
             case TypeKind.ENUM:
-                return lookup_table(self, table, name)
+                return self.facts.lookup_table(table, name)
             case TypeKind.ARRAY if type_.items is not None and type_.items.kind not in JSON_KINDS:
                 items = type_.items if type_.items.kind is not TypeKind.OPEN_ENUM else ColumnType(kind=TypeKind.TEXT)
                 return f"{self.column_type(table, name, items)}[]"
@@ -118,7 +115,7 @@ class PostgresDialect:
         if column.default is None or column.type.kind is TypeKind.OPEN_ENUM:
             return ""
         if column.type.kind is not TypeKind.DATETIME:
-            return f" DEFAULT {default_text(self, column)}"
+            return f" DEFAULT {self.facts.default_text(column)}"
         return f" DEFAULT {text_literal(default_time(column).isoformat(' '))}"
 
     def _definition(self, table: Table, column: Column) -> str:
@@ -140,14 +137,14 @@ class PostgresDialect:
     def clear_leftovers(self, table: Table) -> Statements:
         """Remove or repair what the official `dropdb` leaves: enum types, lookup tables without unique keys."""
         types = [
-            f"DROP TYPE IF EXISTS {lookup_table(self, table, name)}"
+            f"DROP TYPE IF EXISTS {self.facts.lookup_table(table, name)}"
             for column in table.columns
             for name in enum_types(column.name, column.type)
         ]
         return types + [self._key_again(table, each) for each in table.columns if each.type.kind is TypeKind.OPEN_ENUM]
 
     def _key_again(self, table: Table, column: Column) -> str:
-        name, key = lookup_table(self, table, column), identifier(f"uq_{table.name}__{column.name}")
+        name, key = self.facts.lookup_table(table, column), identifier(f"uq_{table.name}__{column.name}")
         found = f"SELECT FROM pg_class WHERE oid = to_regclass({text_literal(name)}) AND NOT EXISTS (SELECT"
         keyless = f"{found} FROM pg_constraint WHERE conrelid = pg_class.oid AND contype = 'u')"
         add = f"ALTER TABLE {name} ADD CONSTRAINT {key} UNIQUE (value)"
@@ -159,24 +156,26 @@ class PostgresDialect:
         document = table.schema.document
         title = document.get("title") or document.get("description")
         comments = (
-            [f"COMMENT ON TABLE {full_name(self, table)} IS {text_literal(title)}"] if isinstance(title, str) else []
+            [f"COMMENT ON TABLE {self.facts.full_name(table)} IS {text_literal(title)}"]
+            if isinstance(title, str)
+            else []
         )
         comments += [self._comment(table, column) for column in table.columns if column.comment]
         dependants = [statement for column in table.columns for statement in self._create_dependant(table, column)]
-        return [*dependants, f"CREATE TABLE {full_name(self, table)} ({columns})", *comments]
+        return [*dependants, f"CREATE TABLE {self.facts.full_name(table)} ({columns})", *comments]
 
     def _comment(self, table: Table, column: Column) -> str:
         text = "NULL" if column.comment is None else text_literal(column.comment)
-        return f"COMMENT ON COLUMN {full_name(self, table)}.{identifier(column.name)} IS {text}"
+        return f"COMMENT ON COLUMN {self.facts.full_name(table)}.{identifier(column.name)} IS {text}"
 
     def _create_dependant(self, table: Table, column: Column) -> Statements:
         """Create the enum type or the lookup table of a column that needs one, with its values."""
         if column.type.kind is not TypeKind.OPEN_ENUM:
             return [
-                f"CREATE TYPE {lookup_table(self, table, name)} AS ENUM ({', '.join(map(text_literal, values))})"
+                f"CREATE TYPE {self.facts.lookup_table(table, name)} AS ENUM ({', '.join(map(text_literal, values))})"
                 for name, values in enum_types(column.name, column.type).items()
             ]
-        name, bare = lookup_table(self, table, column), f"{table.name}__{column.name}"
+        name, bare = self.facts.lookup_table(table, column), f"{table.name}__{column.name}"
         definition = (
             f"CREATE TABLE IF NOT EXISTS {name} (id integer NOT NULL GENERATED BY DEFAULT AS IDENTITY,"
             f" value varchar(64) NOT NULL,"
@@ -188,7 +187,7 @@ class PostgresDialect:
     def _add_values(self, table: Table, column: Column, values: Iterable[str]) -> Statements:
         """Add values to a lookup table."""
         rows = ", ".join(f"({text_literal(value)})" for value in values)
-        name = lookup_table(self, table, column)
+        name = self.facts.lookup_table(table, column)
         return [f"INSERT INTO {name} (value) VALUES {rows} ON CONFLICT (value) DO NOTHING"] if rows else []
 
     def _refer(self, table: Table, column: Column) -> Statements:
@@ -197,8 +196,8 @@ class PostgresDialect:
             return []
         name = self._reference(table, column)
         return [
-            f"ALTER TABLE {full_name(self, table)} ADD CONSTRAINT {name} FOREIGN KEY ({identifier(column.name)})"
-            f" REFERENCES {lookup_table(self, table, column)} (id)"
+            f"ALTER TABLE {self.facts.full_name(table)} ADD CONSTRAINT {name} FOREIGN KEY ({identifier(column.name)})"
+            f" REFERENCES {self.facts.lookup_table(table, column)} (id)"
         ]
 
     def _reference(self, table: Table, column: Column) -> str:
@@ -214,7 +213,7 @@ class PostgresDialect:
         """Add the primary key and the references to lookup tables to a table that is filled."""
         key = f"ADD CONSTRAINT {self._key_name(table)} PRIMARY KEY ({listed(table.key)})"
         references = [statement for column in table.columns for statement in self._refer(table, column)]
-        return [f"ALTER TABLE {full_name(self, table)} {key}", *references]
+        return [f"ALTER TABLE {self.facts.full_name(table)} {key}", *references]
 
     def converts(self, table: Table, before: Column, after: Column) -> bool:
         """Whether the values of a column can be kept when its type changes."""
@@ -242,7 +241,7 @@ class PostgresDialect:
             for old, new in difference(before, after).altered
         ]
         return [
-            f"ALTER TYPE {lookup_table(self, after, name)} ADD VALUE IF NOT EXISTS {text_literal(value)}"
+            f"ALTER TYPE {self.facts.lookup_table(after, name)} ADD VALUE IF NOT EXISTS {text_literal(value)}"
             for old, new in types
             for name in old.keys() & new.keys()
             for value in new[name]
@@ -254,7 +253,7 @@ class PostgresDialect:
         return [*self._add_column(plan.table, column), *self._refer(plan.table, column)]
 
     def _add_column(self, table: Table, column: Column) -> Statements:
-        definition = f"ALTER TABLE {full_name(self, table)} ADD COLUMN {self._definition(table, column)}"
+        definition = f"ALTER TABLE {self.facts.full_name(table)} ADD COLUMN {self._definition(table, column)}"
         return [*self._create_dependant(table, column), definition]
 
     def clear_column(self, plan: SchemaPlan, column: Column) -> Statements:
@@ -264,15 +263,15 @@ class PostgresDialect:
     def _clear(self, table: Table, column: Column) -> Statements:
         names = [column.name, *enum_types(column.name, column.type)]
         return [
-            f"ALTER TABLE {full_name(self, table)} DROP COLUMN IF EXISTS {identifier(column.name)}",
-            f"DROP TABLE IF EXISTS {lookup_table(self, table, column)}",
-            *(f"DROP TYPE IF EXISTS {lookup_table(self, table, name)}" for name in dict.fromkeys(names)),
+            f"ALTER TABLE {self.facts.full_name(table)} DROP COLUMN IF EXISTS {identifier(column.name)}",
+            f"DROP TABLE IF EXISTS {self.facts.lookup_table(table, column)}",
+            *(f"DROP TYPE IF EXISTS {self.facts.lookup_table(table, name)}" for name in dict.fromkeys(names)),
         ]
 
     def alter_column(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:
         """Give a column its new type, or let it be NULL."""
         table, name = plan.table, identifier(after.name)
-        alter = f"ALTER TABLE {full_name(self, table)} ALTER COLUMN {name}"
+        alter = f"ALTER TABLE {self.facts.full_name(table)} ALTER COLUMN {name}"
         statements = [f"{alter} DROP NOT NULL"] if before.required and not after.required else []
         old, new = self.type_of(table, before), self.type_of(table, after)
         open_enums = [each.type.kind is TypeKind.OPEN_ENUM for each in (before, after)]
@@ -286,14 +285,14 @@ class PostgresDialect:
 
     def drop_column(self, plan: SchemaPlan, column: Column) -> Statements:
         """Remove a column, and what was created for it."""
-        drop = f"ALTER TABLE {full_name(self, plan.table)} DROP COLUMN {identifier(column.name)}"
+        drop = f"ALTER TABLE {self.facts.full_name(plan.table)} DROP COLUMN {identifier(column.name)}"
         return [drop, *self._drop_dependant(plan.table, column)]
 
     def _drop_dependant(self, table: Table, column: Column) -> Statements:
         if column.type.kind is TypeKind.OPEN_ENUM:
-            return [f"DROP TABLE IF EXISTS {lookup_table(self, table, column)}"]
+            return [f"DROP TABLE IF EXISTS {self.facts.lookup_table(table, column)}"]
         names = enum_types(column.name, column.type)
-        return [f"DROP TYPE IF EXISTS {lookup_table(self, table, name)}" for name in names]
+        return [f"DROP TYPE IF EXISTS {self.facts.lookup_table(table, name)}" for name in names]
 
     def alter_table(self, plan: SchemaPlan) -> Statements:
         """Alter the columns, then their comments; the driver takes views out of the way."""
@@ -301,10 +300,10 @@ class PostgresDialect:
 
     def rebuild(self, before: Table, after: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
         """Empty a table and alter it, without its key, into anything: views, grants and indexes still refer to it."""
-        alter = f"ALTER TABLE {full_name(self, after)}"
+        alter = f"ALTER TABLE {self.facts.full_name(after)}"
         change = difference(before, after)
         statements = [
-            f"TRUNCATE {full_name(self, after)}",
+            f"TRUNCATE {self.facts.full_name(after)}",
             f"{alter} DROP CONSTRAINT IF EXISTS {self._key_name(after)}",
         ]
         references = [name for table in (before, after) for name in self._reference_names(table)]
@@ -323,7 +322,7 @@ class PostgresDialect:
     def _remake_column(self, table: Table, before: Column, after: Column) -> Statements:
         """Give a column of an empty table another type."""
         name = identifier(after.name)
-        column = f"ALTER TABLE {full_name(self, table)} ALTER COLUMN {name}"
+        column = f"ALTER TABLE {self.facts.full_name(table)} ALTER COLUMN {name}"
         nullable = f"{column} {'SET' if after.required else 'DROP'} NOT NULL"
         types = (enum_types(before.name, before.type), enum_types(after.name, after.type))
         if self.type_of(table, before) == self.type_of(table, after) and types[0] == types[1]:

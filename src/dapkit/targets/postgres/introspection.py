@@ -2,7 +2,6 @@
 
 from dapkit.model import Table
 from dapkit.targets.postgres.dialect import PostgresDialect
-from dapkit.targets.sql.dialect import full_name
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable, Layout, Query, RelationKind
 
 _KIND = "SELECT relkind IN ('r', 'p') FROM pg_class WHERE oid = to_regclass(%s)"
@@ -73,7 +72,7 @@ class PostgresCatalog:
 
     def layout(self, table: Table) -> Layout:
         """Return the columns and constraints of a table by name, free of the schema's name."""
-        return set(self._query(_LAYOUT, [full_name(self._dialect, table)]))
+        return set(self._query(_LAYOUT, [self._dialect.facts.full_name(table)]))
 
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from dapkit.errors import IncompatibleLayoutError, TargetError
 from dapkit.model import Table
-from dapkit.targets.sql.dialect import full_name
 from dapkit.targets.sql.driver import Driver
 
 _DEPENDANTS = """
@@ -92,7 +91,7 @@ def views_dropped(driver: Driver, table: Table) -> Iterator[None]:
     Raises:
         IncompatibleLayoutError: one of them cannot be dropped or created again; it is named.
     """
-    views = _views(driver, full_name(driver.dialect, table))
+    views = _views(driver, driver.dialect.facts.full_name(table))
     for view in reversed(views):
         _try(driver, view, (f"DROP {view.kind} {view.name}",), "dropped")
     yield

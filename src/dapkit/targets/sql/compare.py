@@ -10,7 +10,7 @@ from dapkit.model import Column, Table, TypeKind
 from dapkit.results import Comparison, ValueDifference
 from dapkit.schema import read_table
 from dapkit.targets.base import ExpectedTable, Sample, concurrent_update
-from dapkit.targets.sql.dialect import NUMBERS, Dialect, WrittenValue, full_name, identifier, listed
+from dapkit.targets.sql.dialect import NUMBERS, Dialect, WrittenValue, identifier, listed
 from dapkit.targets.sql.driver import Driver
 from dapkit.targets.sql.sync_state import SyncStateStore
 
@@ -60,7 +60,7 @@ def compare_tables(
     compared, *sums = driver.query(sql.differences())[0]
     suspects = [(column, int(number)) for column, number in zip(sql.columns, sums, strict=True) if number]
     differing = {column.name: _differing(driver, sql, column, number) for column, number in suspects}
-    count = f"SELECT {driver.dialect.facts.count_all} FROM {full_name(driver.dialect, actual)}"
+    count = f"SELECT {driver.dialect.facts.count_all} FROM {driver.dialect.facts.full_name(actual)}"
     rows = driver.query(count)[0][0]
     now = state.states(expected.live.namespace).get(expected.live.table)
     if now is None or now.watermark != expected.live.watermark:
@@ -200,7 +200,7 @@ class ComparisonSql:
         return f" WHERE {' AND '.join(all_of)}" if all_of else ""
 
     def _from(self, table: Table, alias: str) -> str:
-        return f"{full_name(self.dialect, table)} AS {alias}"
+        return f"{self.dialect.facts.full_name(table)} AS {alias}"
 
     def _keys(self, table: Table, alias: str) -> str:
         named = ((self._value(table, column, alias), identifier(column.name)) for column in table.key)

@@ -127,6 +127,32 @@ class DialectFacts:
         bare = identifier(self.bare_name(namespace, table))
         return f"{identifier(namespace)}.{bare}" if self.schemas else bare
 
+    def full_name(self, table: Table) -> str:
+        """Write the full name of a table of the service."""
+        return self.name(table.namespace, table.name)
+
+    def state_table(self, table: str) -> str:
+        """Write the full name of a state table."""
+        return self.name(STATE_SCHEMA, table)
+
+    def lookup_table(self, table: Table, column: Column | str) -> str:
+        """Write the full name of the lookup table of a column, or of its enum type in PostgreSQL."""
+        name = column if isinstance(column, str) else column.name
+        return self.name(table.namespace, f"{table.name}__{name}")
+
+    def lookup_columns(self, table: Table) -> list[Column]:
+        """Return the columns of a table that are staged as texts and kept as numbers."""
+        return [column for column in table.columns if column.type.kind in self.lookup_kinds]
+
+    def default_text(self, column: Column) -> str:
+        """Write the value of a column that has a default."""
+        value = json.loads(column.default or "null")
+        if isinstance(value, bool):
+            return "TRUE" if value else "FALSE"
+        if isinstance(value, int | float):
+            return repr(value)
+        return self.literal(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
     def limited(self, select: str, rows: int) -> str:
         """Return a SELECT that ends after so many rows."""
         if self.limit_by_top:
@@ -360,16 +386,6 @@ def listed(columns: Iterable[Column | str], prefix: str = "") -> str:
     return ", ".join(prefix + identifier(name) for name in names)
 
 
-def full_name(dialect: Dialect, table: Table) -> str:
-    """Write the full name of a table of the service."""
-    return dialect.facts.name(table.namespace, table.name)
-
-
-def state_table(dialect: Dialect, table: str) -> str:
-    """Write the full name of a state table."""
-    return dialect.facts.name(STATE_SCHEMA, table)
-
-
 def same_key(table: Table, one: str, other: str) -> str:
     """Return a condition: rows of two tables, by their names or aliases, have the same key."""
     names = (identifier(column.name) for column in table.key)
@@ -379,16 +395,6 @@ def same_key(table: Table, one: str, other: str) -> str:
 def defaults_last(columns: Iterable[Column]) -> list[Column]:
     """Return columns in the order of the official client: those with a default come last."""
     return sorted(columns, key=lambda column: column.default is not None)
-
-
-def default_text(dialect: Dialect, column: Column) -> str:
-    """Write the value of a column that has a default."""
-    value = json.loads(column.default or "null")
-    if isinstance(value, bool):
-        return "TRUE" if value else "FALSE"
-    if isinstance(value, int | float):
-        return repr(value)
-    return dialect.facts.literal(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def packed_default(column: Column) -> str | None:
@@ -411,15 +417,4 @@ def default_time(column: Column) -> datetime:
 def recreate(dialect: Dialect, before: Table, after: Table, existing: ExistingTable) -> Statements:
     """Drop a table and create it with another schema, with the user's indexes and triggers."""
     indexes = [index.definition for index in existing.indexes]
-    return [f"DROP TABLE IF EXISTS {full_name(dialect, before)}", *dialect.create_table(after), *indexes]
-
-
-def lookup_columns(dialect: Dialect, table: Table) -> list[Column]:
-    """Return the columns of a table that are staged as texts and kept as numbers."""
-    return [column for column in table.columns if column.type.kind in dialect.facts.lookup_kinds]
-
-
-def lookup_table(dialect: Dialect, table: Table, column: Column | str) -> str:
-    """Write the full name of the lookup table of a column, or of its enum type in PostgreSQL."""
-    name = column if isinstance(column, str) else column.name
-    return dialect.facts.name(table.namespace, f"{table.name}__{name}")
+    return [f"DROP TABLE IF EXISTS {dialect.facts.full_name(before)}", *dialect.create_table(after), *indexes]

@@ -33,7 +33,7 @@ from dapkit.targets.base import (
     concurrent_update,
 )
 from dapkit.targets.sql.compare import compare_tables
-from dapkit.targets.sql.dialect import ReplacementClauses, Statements, full_name, identifier, lookup_columns
+from dapkit.targets.sql.dialect import ReplacementClauses, Statements, identifier
 from dapkit.targets.sql.driver import Driver, RepeatedKeysError, StagedRows
 from dapkit.targets.sql.introspection import Layout, RelationKind
 from dapkit.targets.sql.merge import add_lookup_values, delete_marked, delete_missing, insert_rows, merge_rows
@@ -237,7 +237,7 @@ class Loader:
         The direct way reads and writes every row once. It does not know which of two rows with the same key is newer;
         then everything is undone, and done again through a staging table. The service hardly ever repeats keys.
         """
-        if self._capabilities.direct_load and not lookup_columns(self._dialect, table):
+        if self._capabilities.direct_load and not self._dialect.facts.lookup_columns(table):
             with suppress(RepeatedKeysError):
                 return attempt(True)
         return attempt(False)
@@ -344,7 +344,7 @@ class Loader:
             IncompatibleLayoutError: a table of the user's own has the name of a lookup table.
         """
         statements: Statements = []
-        for column in lookup_columns(self._dialect, table):
+        for column in self._dialect.facts.lookup_columns(table):
             lookup = f"{table.name}__{column.name}"
             existing = self._driver.catalog.existing(table.namespace, lookup)
             if list(existing.columns) not in ([], ["id", "value"]):
@@ -417,4 +417,4 @@ class Loader:
             self._driver.execute(statement)
 
     def _name(self, table: Table) -> str:
-        return full_name(self._dialect, table)
+        return self._dialect.facts.full_name(table)

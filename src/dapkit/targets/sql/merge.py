@@ -2,16 +2,7 @@
 
 from dapkit.model import Table, TypeKind
 from dapkit.targets.base import Merge
-from dapkit.targets.sql.dialect import (
-    Dialect,
-    Statements,
-    full_name,
-    identifier,
-    listed,
-    lookup_columns,
-    lookup_table,
-    same_key,
-)
+from dapkit.targets.sql.dialect import Dialect, Statements, identifier, listed, same_key
 
 
 def repeated_key(dialect: Dialect, table: Table, rows: str) -> str:
@@ -41,12 +32,11 @@ def add_lookup_values(dialect: Dialect, table: Table, staging: str) -> Statement
     if lookups is None:
         return []
     return [
-        f"INSERT INTO {lookup_table(dialect, table, column)} ({identifier('value')})"
-        f" SELECT DISTINCT staged.{name} FROM {staging} AS staged"
-        f" LEFT JOIN {lookup_table(dialect, table, column)} AS known ON {lookups.same_value('known', f'staged.{name}')}"
+        f"INSERT INTO {lookup} ({identifier('value')}) SELECT DISTINCT staged.{name} FROM {staging} AS staged"
+        f" LEFT JOIN {lookup} AS known ON {lookups.same_value('known', f'staged.{name}')}"
         f" WHERE staged.{name} IS NOT NULL AND known.id IS NULL"
-        for column in lookup_columns(dialect, table)
-        for name in [identifier(column.name)]
+        for column in dialect.facts.lookup_columns(table)
+        for name, lookup in [(identifier(column.name), dialect.facts.lookup_table(table, column))]
     ]
 
 
@@ -58,7 +48,7 @@ def insert_rows(dialect: Dialect, table: Table, staging: str, into: str) -> str:
 
 def delete_marked(dialect: Dialect, table: Table, staging: str) -> str:
     """Delete the rows whose keys are staged as deleted, which are few: they are found by the key of the table."""
-    live, mark = full_name(dialect, table), f"staged.{dialect.facts.action_column} = 'D'"
+    live, mark = dialect.facts.full_name(table), f"staged.{dialect.facts.action_column} = 'D'"
     if dialect.lookups is not None:
         same = dialect.lookups.same_key(table, "live", "staged")
         return f"DELETE live FROM {live} AS live JOIN {staging} AS staged ON {same} AND {mark}"
@@ -68,7 +58,7 @@ def delete_marked(dialect: Dialect, table: Table, staging: str) -> str:
 
 def delete_missing(dialect: Dialect, table: Table, staging: str) -> str:
     """Delete the rows whose keys are not staged."""
-    live = full_name(dialect, table)
+    live = dialect.facts.full_name(table)
     if dialect.lookups is not None:
         same = dialect.lookups.same_key(table, "live", "staged")
         join = f"{live} AS live LEFT JOIN {staging} AS staged ON {same}"
@@ -79,7 +69,7 @@ def delete_missing(dialect: Dialect, table: Table, staging: str) -> str:
 
 def merge_rows(dialect: Dialect, merge: Merge, table: Table, staging: str, *, action: bool) -> Statements:
     """Insert the staged rows, or update those whose keys exist; rows that are staged as deleted are left out."""
-    live, key = full_name(dialect, table), listed(table.key)
+    live, key = dialect.facts.full_name(table), listed(table.key)
     there = f"staged.{dialect.facts.action_column} <> 'D'" if action else ""
     insert = insert_rows(dialect, table, staging, live)
     match merge:
@@ -105,7 +95,7 @@ def _update_and_insert(dialect: Dialect, table: Table, staging: str, there: str)
     SQL Server's MERGE would add nothing but its known faults.
     """
     values, joins = _values(dialect, table)
-    live = full_name(dialect, table)
+    live = dialect.facts.full_name(table)
     same = (same_key if dialect.lookups is None else dialect.lookups.same_key)(table, "live", "staged")
     and_there = f" AND {there}" if there else ""
     pairs = dict(zip([column.name for column in table.columns], values, strict=True))
@@ -127,14 +117,14 @@ def _values(dialect: Dialect, table: Table) -> tuple[list[str], str]:
     lookups = dialect.lookups
     if lookups is None:
         return [f"staged.{identifier(column.name)}" for column in table.columns], ""
-    known = {column.name: f"known_{place}" for place, column in enumerate(lookup_columns(dialect, table))}
+    known = {column.name: f"known_{place}" for place, column in enumerate(dialect.facts.lookup_columns(table))}
     values = [
         f"{known[column.name]}.id" if column.name in known else f"staged.{identifier(column.name)}"
         for column in table.columns
     ]
     joins = "".join(
-        f" LEFT JOIN {lookup_table(dialect, table, column)} AS {known[column.name]}"
+        f" LEFT JOIN {dialect.facts.lookup_table(table, column)} AS {known[column.name]}"
         f" ON {lookups.same_value(known[column.name], f'staged.{identifier(column.name)}')}"
-        for column in lookup_columns(dialect, table)
+        for column in dialect.facts.lookup_columns(table)
     )
     return values, joins

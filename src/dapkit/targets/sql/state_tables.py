@@ -1,6 +1,6 @@
 """PURE: what the state tables of several databases have in common."""
 
-from dapkit.targets.sql.dialect import Dialect, Statements, state_table
+from dapkit.targets.sql.dialect import Dialect, Statements
 
 OFFICIAL_COMMENTS = {
     "table_sync": "Table for storing meta-information about tables managed by the client library.",
@@ -41,7 +41,8 @@ def file_state_tables(dialect: Dialect, *, id_: str, text: str, integer: str, ti
     `id_` is the type of a column that numbers itself; the other types are named by what they hold.
     """
     sync, version, origin, history = (
-        state_table(dialect, name) for name in ("table_sync", "database_version", "dapkit_origin", "dapkit_history")
+        dialect.facts.state_table(name)
+        for name in ("table_sync", "database_version", "dapkit_origin", "dapkit_history")
     )
     return [
         f"CREATE TABLE IF NOT EXISTS {sync} (id {id_},"

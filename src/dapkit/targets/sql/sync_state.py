@@ -17,7 +17,7 @@ from dapkit.errors import IncompatibleLayoutError, SandboxMismatchError
 from dapkit.model import VersionedSchema
 from dapkit.results import LoadStats
 from dapkit.targets.base import HistoryEntry, Load, SyncState, concurrent_update
-from dapkit.targets.sql.dialect import STATE_SCHEMA, Dialect, Statements, identifier, listed, state_table
+from dapkit.targets.sql.dialect import STATE_SCHEMA, Dialect, Statements, identifier, listed
 from dapkit.targets.sql.driver import Driver
 
 VERSION = 1
@@ -116,7 +116,7 @@ class SyncStateStore:
         )
 
     def _table(self, table: str) -> str:
-        return state_table(self._driver.dialect, table)
+        return self._driver.dialect.facts.state_table(table)
 
     # The state of tables
 
@@ -287,7 +287,7 @@ class SyncStateStore:
 
 def insert_version(dialect: Dialect, version: int) -> Statements:
     """Record the version of the state tables."""
-    table = state_table(dialect, "database_version")
+    table = dialect.facts.state_table("database_version")
     insert = f"INSERT INTO {table} (version) VALUES ({version})"
     if not dialect.facts.numbered_version:
         return [insert]

@@ -20,13 +20,10 @@ from dapkit.targets.sql.dialect import (
     DialectFacts,
     SchemaPlan,
     Statements,
-    default_text,
-    full_name,
     identifier,
     listed,
     no_statements,
     recreate,
-    state_table,
 )
 from dapkit.targets.sql.introspection import ExistingColumn
 from dapkit.targets.sql.state_tables import file_state_tables
@@ -70,7 +67,7 @@ class SqliteDialect:
 
     def create_state_tables(self) -> Statements:
         """Create the state tables where they are missing."""
-        index, history = (state_table(self, name) for name in ("dapkit_history_of", "dapkit_history"))
+        index, history = (self.facts.state_table(name) for name in ("dapkit_history_of", "dapkit_history"))
         return [
             *file_state_tables(self, id_="INTEGER PRIMARY KEY", text="TEXT", integer="INTEGER", time="TEXT"),
             f"CREATE INDEX IF NOT EXISTS {index} ON {history} (source_namespace, source_table, time)",
@@ -83,10 +80,10 @@ class SqliteDialect:
     def create_table(self, table: Table) -> Statements:
         """Create a table with its key, which could not be added later."""
         columns = [self._definition(self._new_column(column)) for column in table.columns]
-        return [f"CREATE TABLE {full_name(self, table)} ({', '.join([*columns, _key(table)])})"]
+        return [f"CREATE TABLE {self.facts.full_name(table)} ({', '.join([*columns, _key(table)])})"]
 
     def _new_column(self, column: Column) -> ExistingColumn:
-        default = None if column.default is None else default_text(self, column)
+        default = None if column.default is None else self.facts.default_text(column)
         return ExistingColumn(name=column.name, type=_type(column.type), required=column.required, default=default)
 
     def _definition(self, column: ExistingColumn) -> str:
@@ -109,7 +106,7 @@ class SqliteDialect:
         copied = [each for column in plan.existing.columns.values() if (each := self._copied(plan, column))]
         kept = all(each.value == identifier(each.column.name) for each in copied)
         if kept and [each.column for each in copied] == list(plan.existing.columns.values()):
-            add = f"ALTER TABLE {full_name(self, plan.table)} ADD COLUMN"
+            add = f"ALTER TABLE {self.facts.full_name(plan.table)} ADD COLUMN"
             return [f"{add} {self._definition(self._new_column(column))}" for column in plan.added]
         return self._copy(plan, copied)
 
@@ -131,7 +128,7 @@ class SqliteDialect:
         return _CopiedColumn(existing, value)
 
     def _copy(self, plan: SchemaPlan, copied: Sequence[_CopiedColumn]) -> Statements:
-        live, copy = full_name(self, plan.table), identifier("dapkit_anew")
+        live, copy = self.facts.full_name(plan.table), identifier("dapkit_anew")
         columns = [self._definition(each.column) for each in copied]
         columns += [self._definition(self._new_column(column)) for column in plan.added]
         names, values = listed(each.column.name for each in copied), ", ".join(each.value for each in copied)
