@@ -28,13 +28,13 @@ class TablePhase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
-    """The run's tables are known. `continued`: age in seconds of the interrupted run that it resumes."""
+    """The run's tables are known. `resumed_age`: age in seconds of the interrupted run that it resumes."""
 
     namespace: str
     tables: tuple[str, ...]
     query: Query
     output: Path
-    continued: float | None
+    resumed_age: float | None
     sandbox: bool
     incremental: bool = False
 

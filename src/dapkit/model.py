@@ -126,7 +126,7 @@ class VersionedSchema:
 
 
 class TypeKind(StrEnum):
-    """Types of values in the service's terms. Each target maps them to types of its own."""
+    """Types of values in the service's terms. Each target maps them to its own types."""
 
     INT16 = "int16"
     INT32 = "int32"

@@ -15,7 +15,7 @@ class SyncCommand(StrEnum):
     """The command that a replication run serves; it decides which actions are allowed."""
 
     SYNC = "sync"
-    """Any action that makes the target equal to the service."""
+    """Any action that makes the target match the service."""
 
     INIT = "initdb"
     """Load tables that are not in the target yet."""
@@ -25,7 +25,7 @@ class SyncCommand(StrEnum):
 
 
 class SyncAction(StrEnum):
-    """How a table of the target is made equal to the service."""
+    """How a table of the target is updated to match the service."""
 
     INITIAL_LOAD = "initial-load"
     INCREMENTAL = "incremental"
@@ -34,7 +34,7 @@ class SyncAction(StrEnum):
     """Reload a table that the official client left half loaded."""
 
     SKIP = "skip"
-    """Nothing can be new: leave the table as it is."""
+    """There cannot be new data: leave the table as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,7 @@ def test_an_increment_from_a_folder(dap: Client, tmp_path: Path) -> None:
     assert result.done[0].since == result.done[0].until
 
 
-def test_the_lower_calls(dap: Client) -> None:
+def test_low_level_calls(dap: Client) -> None:
     job = dap.submit("canvas", "wikis", Query(format=Format.TSV))
     while not job.status.terminal:
         job = dap.poll(job.id)
@@ -87,12 +87,12 @@ def test_a_database_is_compared_with_the_service(dap: Client, tmp_path: Path) ->
         dap.reconcile("canvas", ["users"], to, options, sample=0)
 
 
-def test_errors_arrive_as_they_are(dap: Client) -> None:
+def test_errors_are_raised_unchanged(dap: Client) -> None:
     with pytest.raises(TableNotFoundError):
         list(dap.records("canvas", "user"))
 
 
-def test_the_asynchronous_client_is_the_same() -> None:
+def test_the_asynchronous_client_yields_records() -> None:
     async def first() -> str:
         async with AsyncClient(SMALL) as dap:
             async for record in dap.records("canvas", "accounts"):
@@ -102,7 +102,7 @@ def test_the_asynchronous_client_is_the_same() -> None:
     assert asyncio.run(first()).endswith("Z")
 
 
-def test_a_client_that_is_not_open_says_so() -> None:
+def test_using_a_client_that_is_not_open_is_an_error() -> None:
     with pytest.raises(UsageError, match="not open"):
         Client(SMALL).tables("canvas")
     with pytest.raises(UsageError, match="not open"):
@@ -121,7 +121,7 @@ def test_credentials_are_read_from_the_environment(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("spelling", ["CSV", "csv", Format.CSV])
-def test_formats_may_be_written_in_any_case(spelling: str, dap: Client, tmp_path: Path) -> None:
+def test_formats_are_case_insensitive(spelling: str, dap: Client, tmp_path: Path) -> None:
     result = dap.snapshot("canvas", "wikis", ExportOptions(output=tmp_path, format=spelling, mode="Condensed"))
     assert (result.query.format, result.failed) == (Format.CSV, ())
 
@@ -133,7 +133,7 @@ def test_an_unknown_format_or_mode_is_a_usage_error(options: dict[str, str], wor
     assert word in caught.value.hint
 
 
-def test_tables_may_be_written_as_the_command_takes_them(dap: Client, tmp_path: Path) -> None:
+def test_tables_can_be_lists_and_patterns_as_for_the_command(dap: Client, tmp_path: Path) -> None:
     result = dap.snapshot("canvas", "wikis, courses", ExportOptions(output=tmp_path))
     assert {table.table for table in result.done} == {"wikis", "courses"}
 
@@ -152,7 +152,7 @@ def test_a_half_loaded_table_is_reloaded_with_repair(dap: Client, tmp_path: Path
     assert dap.sync("canvas", "wikis", f"duckdb:{path}?threads=1", options).failed == ()
     with duckdb.connect(str(path)) as connection:
         connection.execute("DELETE FROM instructure_dap.table_sync")
-    refused = dap.sync("canvas", "wikis", f"duckdb:{path}", options)
-    assert [failure.error.code for failure in refused.failed] == ["incompatible-layout"]
+    result = dap.sync("canvas", "wikis", f"duckdb:{path}", options)
+    assert [failure.error.code for failure in result.failed] == ["incompatible-layout"]
     repaired = dap.sync("canvas", "wikis", f"duckdb:{path}", replace(options, repair=True))
     assert [table.action for table in repaired.done] == [SyncAction.REPAIR]

@@ -57,7 +57,7 @@ def test_closing_the_client_ends_the_calls_of_other_threads(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("closed", ["before", "after", "never"])
-def test_records_that_are_abandoned_leave_nothing(closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_abandoned_records_leave_no_files(closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with Client(SMALL) as client:
         rows: Any = client.records("canvas", "users")
@@ -69,7 +69,7 @@ def test_records_that_are_abandoned_leave_nothing(closed: str, tmp_path: Path, m
     assert list(tmp_path.iterdir()) == []
 
 
-def test_records_end_with_the_client() -> None:
+def test_closing_the_client_ends_records() -> None:
     with Client(SMALL) as client:
         rows = client.records("canvas", "users")
         next(rows)

@@ -1,4 +1,4 @@
-"""Sessions with the service or a sandbox, as the settings say."""
+"""Sessions with the service or a sandbox, according to the settings."""
 
 import asyncio
 import subprocess
@@ -26,7 +26,7 @@ def settings(environ: dict[str, str], **given: Any) -> ConnectionSettings:
     return read_settings(given, environ).connection
 
 
-def test_the_service_is_asked_as_the_settings_say(tmp_path: Path) -> None:
+def test_requests_follow_the_settings(tmp_path: Path) -> None:
     environ = {**ENVIRON, "XDG_STATE_HOME": str(tmp_path), "DAP_SCOPE": "root"}
     chosen = settings(environ, base_url="https://api.example/", pace="7", ca_file=tmp_path / "ca")
     options = session_options(chosen, None)
@@ -54,7 +54,7 @@ def test_without_credentials_there_is_no_session() -> None:
         asyncio.run(attempt())
 
 
-def test_options_win_over_the_environments_credentials(tmp_path: Path) -> None:
+def test_options_take_precedence_over_credentials_from_the_environment(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("from-file\n")
     by_option = credentials_of(settings(ENVIRON, client_id="region#2", client_secret="from-option"))
     by_file = credentials_of(settings(ENVIRON, client_secret_file=tmp_path / "secret"))
@@ -71,7 +71,7 @@ def test_an_invalid_base_url_is_a_usage_error() -> None:
         asyncio.run(attempt())
 
 
-def test_a_clock_that_cannot_be_kept_is_an_error_before_the_work_and_a_notice_after_it(tmp_path: Path) -> None:
+def test_a_clock_that_cannot_be_stored_is_an_error_before_the_work_and_a_notice_after_it(tmp_path: Path) -> None:
     heard: list[Event] = []
     home = tmp_path / "home"
     chosen = settings({"DAP_SANDBOX_HOME": str(home)}, sandbox=True, sandbox_scale=0.05)
@@ -86,12 +86,12 @@ def test_a_clock_that_cannot_be_kept_is_an_error_before_the_work_and_a_notice_af
             connection.advance()
 
     asyncio.run(visit())
-    (told,) = heard
-    assert isinstance(told, Notice)
-    assert "clock.json" in told.message
+    (notice,) = heard
+    assert isinstance(notice, Notice)
+    assert "clock.json" in notice.message
 
 
-def test_the_sandbox_lives_inside_and_its_clock_moves(tmp_path: Path) -> None:
+def test_the_built_in_sandbox_advances_its_clock(tmp_path: Path) -> None:
     heard: list[Event] = []
     chosen = settings(
         {"DAP_SANDBOX_HOME": str(tmp_path / "home"), "DAP_API_URL": "https://elsewhere"},
@@ -115,7 +115,7 @@ def test_the_sandbox_lives_inside_and_its_clock_moves(tmp_path: Path) -> None:
     assert heard == []
 
 
-def test_the_age_of_a_sandboxs_data_is_told_by_its_own_clock(tmp_path: Path) -> None:
+def test_the_age_of_sandbox_data_is_measured_by_the_data_clock(tmp_path: Path) -> None:
     async def visit() -> list[datetime]:
         chosen = settings({"DAP_SANDBOX_HOME": str(tmp_path), "DAP_SANDBOX_SCALE": "0.05"}, sandbox=True)
         async with connect(chosen, lambda _: None) as connection:
@@ -127,13 +127,13 @@ def test_the_age_of_a_sandboxs_data_is_told_by_its_own_clock(tmp_path: Path) -> 
     assert asyncio.run(visit()) == [first, first + timedelta(hours=4)]
 
 
-def test_the_age_of_other_data_is_told_by_the_clock() -> None:
+def test_the_age_of_service_data_is_measured_by_the_machines_clock() -> None:
     options = session_options(settings(ENVIRON), None)
     before = datetime.now(UTC)
     assert before <= Session(options).data_now() <= datetime.now(UTC)
 
 
-def test_a_command_loads_the_sandbox_only_when_it_starts_one() -> None:
+def test_the_sandbox_is_imported_only_when_it_is_started() -> None:
     program = (
         "import sys, dapkit.cli.export_command as _; print(*sorted({'duckdb', 'dapkit.sandbox'} & set(sys.modules)))"
     )

@@ -1,7 +1,9 @@
-"""Words of the old private language do not come back into help texts, messages, JSON keys or the documentation."""
+"""Words that we do not use in help texts, messages, JSON keys, documentation, docstrings and comments."""
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,20 +18,22 @@ from dapkit.transfer.manifest import Manifest, ManifestObject
 ROOT = Path(__file__).parents[2]
 
 FORBIDDEN = (
-    "anew", "anybody", "as ever", "bear", "bearing", "bears", "befall", "befalls", "beside", "borne",
-    "bring", "bringing", "brings", "came", "fetched", "fetches", "fetching", "goes on", "going on", "in miniature",
-    "is none", "is no age", "is no time", "is no number", "makes nothing", "meanwhile", "mend", "mends", "misfortune",
-    "nobody", "not well", "on the books", "partly", "proven", "refuse", "refuses", "road", "somebody", "spoils",
-    "spoilt", "stand", "standing", "stands", "the books", "told", "trouble", "vouch", "which it cannot be",
-    "who asks", "whoever", "whole",
+    "anew", "anybody", "as ever", "as it comes", "at work", "bear", "bearing", "bears", "befall", "befalls", "beside",
+    "borne", "bring", "bringing", "brings", "by itself", "by themselves", "came", "everybody", "fetched", "fetches",
+    "fetching", "for ever", "goes on", "going on", "gone", "in miniature", "is no age", "is no number", "is no time",
+    "is none", "is not there", "lest", "made equal", "makes nothing", "meanwhile", "mend", "mends", "misfortune",
+    "nobody", "not well", "of its own", "of their own", "on the books", "partly", "proven", "refuse", "refused to",
+    "refuses", "refuses to", "road", "somebody", "spoils", "spoilt", "stand", "standing", "stands", "that are none",
+    "the books", "the like", "told", "trouble", "vouch", "wherever", "which it cannot be", "who asks", "whoever",
+    "whole",
 )  # fmt: skip
 """Words and phrases that are never the plain term for anything that dapkit does."""
 
-ALLOWED = ("null if there is none", "fetched bytes")
+ALLOWED = ("there is none", "is None", "whole number", "fetched bytes", "`fetched`", "`refetched`")
 """Phrases with such a word in its ordinary sense."""
 
-UNCHECKED = {"replication", "targets"}
-"""The folders of the source whose messages are not checked yet."""
+UNCHECKED = {"targets"}
+"""The folders of the source whose docstrings and comments are not checked yet."""
 
 MESSAGE_NAMES = {"message", "hint", "text", "notice", "notices", "lines"}
 LOG_METHODS = {"debug", "info", "warning", "error", "log"}
@@ -55,8 +59,6 @@ def help_texts() -> Iterator[tuple[str, str]]:
 def messages() -> Iterator[tuple[str, str]]:
     """Yield the texts in calls of exceptions, notices and the log, and those that are assigned to such a name."""
     for name, tree in modules().items():
-        if name.split("/")[0] in UNCHECKED:
-            continue
         for node in ast.walk(tree):
             match node:
                 case ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called)) if _is_message(called):
@@ -102,8 +104,22 @@ def json_keys() -> Iterator[tuple[str, str]]:
         yield kind.__name__, str(kind.__struct_config__.tag or "").replace("-", " ")
 
 
+def explanations() -> Iterator[tuple[str, str]]:
+    """Yield the docstrings and comments of the source."""
+    for name, tree in modules().items():
+        if name.split("/")[0] in UNCHECKED:
+            continue
+        for node in ast.walk(tree):
+            match node:
+                case ast.Expr(value=ast.Constant(value=str(text))):
+                    yield f"{name}:{node.lineno}", text
+        for token in tokenize.generate_tokens(io.StringIO((SOURCE / name).read_text(encoding="utf-8")).readline):
+            if token.type == tokenize.COMMENT:
+                yield f"{name}:{token.start[0]}", token.string
+
+
 def pages() -> Iterator[tuple[str, str]]:
-    for path in (ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))):
+    for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             yield f"{path.relative_to(ROOT)}:{number}", line
 
@@ -111,5 +127,11 @@ def pages() -> Iterator[tuple[str, str]]:
 def test_no_text_for_users_contains_a_forbidden_word() -> None:
     assert SOURCE.is_dir()
     texts = [*help_texts(), *messages(), *json_keys(), *pages()]
+    assert len(texts) > 1000
+    assert [offender for where, text in texts for offender in found_in(where, text)] == []
+
+
+def test_no_docstring_or_comment_contains_a_forbidden_word() -> None:
+    texts = list(explanations())
     assert len(texts) > 1000
     assert [offender for where, text in texts for offender in found_in(where, text)] == []

@@ -78,7 +78,7 @@ def table_result() -> Callable[..., TableResult]:
 
 @pytest.fixture
 def run_result() -> Callable[..., RunResult]:
-    """Make a run's result from the tables that are whole and the errors of those that failed."""
+    """Make a run's result from the complete tables and the errors of those that failed."""
 
     def make(done: Sequence[TableResult] = (), failed: dict[str, DapError] | None = None, **fields: Any) -> RunResult:
         defaults: dict[str, Any] = {

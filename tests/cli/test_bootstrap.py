@@ -33,7 +33,7 @@ def test_ctrl_c_during_imports_ends_the_command_silently(module: str) -> None:
     assert (child.returncode, child.stdout, child.stderr) == (130, b"", b"")
 
 
-def test_ctrl_c_stays_ignored_if_the_caller_wants_it() -> None:
+def test_ctrl_c_stays_ignored_if_the_parent_ignores_it() -> None:
     program = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + PROGRAM.format(module="click")
     child = subprocess.run([sys.executable, "-c", program, "--version"], capture_output=True, check=True)
     assert child.stdout.startswith(b"dapkit ")
@@ -53,5 +53,5 @@ def test_the_package_can_be_run_as_a_module() -> None:
     assert child.stdout.startswith(b"dapkit ")
 
 
-def test_the_code_is_that_of_a_stopped_run() -> None:
+def test_the_exit_code_is_that_of_an_interrupted_run() -> None:
     assert InterruptedRunError.exit_code == entry.STOPPED

@@ -49,7 +49,7 @@ def settings(environ: dict[str, str], **given: Any) -> ConnectionSettings:
     return read_settings(given, environ).connection
 
 
-def findings_of_way(base_url: str, ca_file: Path | None = None) -> dict[str, Finding]:
+def network_findings(base_url: str, ca_file: Path | None = None) -> dict[str, Finding]:
     async def gather() -> list[Finding]:
         return [finding async for finding in probes.probe_network(base_url, ca_file)]
 
@@ -77,7 +77,7 @@ def tls_findings(authority: trustme.CA, ca_file: Path | None) -> dict[str, Findi
     return {finding.check: finding for finding in asyncio.run(gather())}
 
 
-def test_a_trusted_certificate_is_fine(authority: trustme.CA, tmp_path: Path) -> None:
+def test_a_trusted_certificate_passes(authority: trustme.CA, tmp_path: Path) -> None:
     ca_file = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_file))
     found = tls_findings(authority, ca_file)
@@ -89,34 +89,34 @@ def test_a_trusted_certificate_is_fine(authority: trustme.CA, tmp_path: Path) ->
     }
 
 
-def test_an_unknown_authority_fails_and_names_the_way_out(authority: trustme.CA) -> None:
+def test_an_unknown_authority_fails_with_a_hint(authority: trustme.CA) -> None:
     found = tls_findings(authority, None)
     assert found["tls"].verdict is Verdict.FAIL
     assert "--ca-file" in found["tls"].hint
 
 
-def test_a_ca_file_that_is_none_fails(authority: trustme.CA, tmp_path: Path) -> None:
+def test_an_invalid_ca_file_fails(authority: trustme.CA, tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("nothing")
     assert tls_findings(authority, tmp_path / "ca.pem")["ca-file"].verdict is Verdict.FAIL
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_ca_file_that_is_not_there_is_named_and_is_no_trouble_with_the_connection(
+def test_a_missing_ca_file_is_named_and_not_reported_as_a_connection_failure(
     scheme: str, closed_port: int, tmp_path: Path
 ) -> None:
-    found = findings_of_way(f"{scheme}://127.0.0.1:{closed_port}", tmp_path / "no-such.pem")
+    found = network_findings(f"{scheme}://127.0.0.1:{closed_port}", tmp_path / "no-such.pem")
     assert found["ca-file"].verdict is Verdict.FAIL
     assert "no-such.pem" in found["ca-file"].message
     assert found["tls"].verdict is Verdict.SKIP
     assert "connection" not in found
 
 
-def test_a_proxy_that_is_none_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_proxy_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "socks5://elsewhere:1080")
-    assert findings_of_way("https://example.invalid")["proxy"].verdict is Verdict.FAIL
+    assert network_findings("https://example.invalid")["proxy"].verdict is Verdict.FAIL
 
 
-def test_a_session_that_cannot_begin_is_a_finding(tmp_path: Path) -> None:
+def test_a_session_that_cannot_be_opened_is_a_finding(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     (home / "clock.json").write_text("{")
@@ -132,27 +132,27 @@ def test_a_session_that_cannot_begin_is_a_finding(tmp_path: Path) -> None:
 
 
 def test_a_closed_port_fails(closed_port: int) -> None:
-    found = findings_of_way(f"http://127.0.0.1:{closed_port}")
+    found = network_findings(f"http://127.0.0.1:{closed_port}")
     assert found["connection"].verdict is Verdict.FAIL
     assert str(closed_port) in found["connection"].message
 
 
-def test_a_name_that_cannot_be_fails() -> None:
-    found = findings_of_way("https://no-such-host.invalid")
+def test_a_host_name_that_cannot_exist_fails() -> None:
+    found = network_findings("https://no-such-host.invalid")
     assert found["dns"].verdict is Verdict.FAIL
     assert "tls" not in found
 
 
-def test_an_address_that_is_none_fails() -> None:
-    found = findings_of_way("ftp://x")
+def test_an_invalid_url_fails() -> None:
+    found = network_findings("ftp://x")
     assert {check: finding.verdict for check, finding in found.items()} == {"address": Verdict.FAIL}
 
 
-def test_behind_a_proxy_name_and_certificate_are_its_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_behind_a_proxy_host_name_and_certificate_are_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://user:hush@proxy.example:3128")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    found = findings_of_way("https://api.example")
+    found = network_findings("https://api.example")
     assert found["proxy"].message == "http://proxy.example:3128 for api.example"
     assert found["dns"].verdict is found["tls"].verdict is Verdict.SKIP
 
@@ -166,20 +166,22 @@ def test_behind_a_proxy_name_and_certificate_are_its_matter(monkeypatch: pytest.
         ({}, {"sandbox": True}, Verdict.OK),
     ],
 )
-def test_credentials_are_looked_for(environ: dict[str, str], given: dict[str, Any], verdict: Verdict) -> None:
+def test_credentials_are_checked_without_showing_the_secret(
+    environ: dict[str, str], given: dict[str, Any], verdict: Verdict
+) -> None:
     finding = probes.probe_credentials(settings(environ, **given))
     assert finding.verdict is verdict
     assert "hush" not in finding.message
 
 
-def test_a_folder_may_be_yet_to_come(tmp_path: Path) -> None:
+def test_a_folder_that_does_not_exist_yet_passes(tmp_path: Path) -> None:
     findings = probes.probe_folder(tmp_path / "a" / "b")
     assert [finding.check for finding in findings] == ["folder", "space"]
     assert findings[0].verdict is Verdict.OK
     assert list(tmp_path.glob("a")) == []
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
+def test_a_file_instead_of_a_folder_fails(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         assert [finding.verdict for finding in probes.probe_folder(folder)] == [Verdict.FAIL]
@@ -209,7 +211,7 @@ class FakeSession:
         (RejectedCredentialsError("no"), (), {"login": "fail", "clock": "skip", "response": "skip"}),
     ],
 )
-def test_the_service_is_asked_step_by_step(
+def test_the_service_is_checked_step_by_step(
     login: object, tables: object, verdicts: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     @asynccontextmanager
@@ -225,7 +227,7 @@ def test_the_service_is_asked_step_by_step(
     assert {finding.check: finding.verdict.value for finding in asyncio.run(gather())} == verdicts
 
 
-def test_what_rests_on_a_failure_is_skipped(tmp_path: Path) -> None:
+def test_checks_that_depend_on_a_failed_one_are_skipped(tmp_path: Path) -> None:
     async def gather() -> list[Finding]:
         connection = settings({"DAP_API_URL": "nonsense"})
         return [finding async for finding in probes.examine(connection, tmp_path, lambda _: None)]
@@ -248,7 +250,7 @@ def test_what_rests_on_a_failure_is_skipped(tmp_path: Path) -> None:
         (None, Verdict.SKIP, "no date"),
     ],
 )
-def test_clocks_may_differ_a_little(skew: float | None, verdict: Verdict, word: str) -> None:
+def test_small_clock_differences_are_accepted(skew: float | None, verdict: Verdict, word: str) -> None:
     finding = judge_skew(skew)
     assert finding.verdict is verdict
     assert word in finding.message
@@ -259,7 +261,7 @@ def test_clocks_may_differ_a_little(skew: float | None, verdict: Verdict, word: 
     ("free", "verdict"),
     [(50_000_000_000, Verdict.OK), (5_000_000_000, Verdict.WARN), (50_000_000, Verdict.FAIL)],
 )
-def test_space_is_judged_by_what_a_snapshot_takes(free: int, verdict: Verdict) -> None:
+def test_free_space_is_compared_with_the_size_of_a_snapshot(free: int, verdict: Verdict) -> None:
     assert judge_space(free, Path("out")).verdict is verdict
 
 
@@ -276,7 +278,7 @@ def test_a_proxy_is_shown_without_its_credentials(url: str, shown: str) -> None:
     assert judge_proxy(url, "https://api.example").message == f"{shown} for api.example"
 
 
-def test_no_proxy_is_fine() -> None:
+def test_without_a_proxy_the_check_passes() -> None:
     assert judge_proxy(None, "https://api.example").verdict is Verdict.OK
 
 
@@ -294,7 +296,7 @@ OTHER = Path("/usr/bin/dap")
         ((OWN,), "2.3.1", Verdict.WARN, "instructure-dap-client 2.3.1"),
     ],
 )
-def test_other_commands_of_the_same_name_are_pointed_out(
+def test_other_commands_with_the_same_name_are_reported(
     commands: tuple[Path, ...], official: str | None, verdict: Verdict, words: str
 ) -> None:
     finding = judge_installation(commands, OWN, official)
@@ -302,13 +304,13 @@ def test_other_commands_of_the_same_name_are_pointed_out(
     assert words in finding.message
 
 
-def test_a_failure_brings_hint_and_uuid() -> None:
-    finding = failed("login", RejectedCredentialsError("Refused", uuid="u-1"))
-    assert finding.message == "Refused (uuid u-1)"
+def test_a_failure_has_hint_and_uuid() -> None:
+    finding = failed("login", RejectedCredentialsError("Rejected", uuid="u-1"))
+    assert finding.message == "Rejected (uuid u-1)"
     assert finding.hint == RejectedCredentialsError.default_hint
 
 
-def test_a_finding_is_lines_and_an_object() -> None:
+def test_a_finding_can_be_printed_as_lines_and_as_json() -> None:
     finding = Finding(check="dns", verdict=Verdict.FAIL, message="No name.", hint="Set one.")
     assert finding.lines() == ["fail  dns           No name.", f"{'':20} -> Set one."]
     assert finding.as_dict() == {"check": "dns", "verdict": "fail", "message": "No name.", "hint": "Set one."}

@@ -1,4 +1,4 @@
-"""From how a run ended to its exit code."""
+"""The exit code that follows from the result of a run."""
 
 import pytest
 
@@ -33,13 +33,15 @@ def test_a_run_without_failures_has_no_error() -> None:
         (0, failures(a=TableNotFoundError("x"), b=TableNotFoundError("y")), 30),
     ],
 )
-def test_the_code_is_the_one_that_all_share_or_partly(done: int, failed: list[TableFailed], code: int) -> None:
+def test_failures_with_one_code_share_it_and_others_are_a_partial_failure(
+    done: int, failed: list[TableFailed], code: int
+) -> None:
     error = error_of(done, failed)
     assert error is not None
     assert error.exit_code == code
 
 
-def test_partly_names_the_tables_and_helps_only_where_running_again_may() -> None:
+def test_a_partial_failure_names_its_tables_and_suggests_a_retry_only_if_it_may_help() -> None:
     again = error_of(1, failures(a=ServerError("x"), b=OutOfRangeError("y")))
     useless = error_of(1, failures(b=OutOfRangeError("y")))
     assert isinstance(again, PartialFailureError)
@@ -50,7 +52,7 @@ def test_partly_names_the_tables_and_helps_only_where_running_again_may() -> Non
     assert (again.as_dict()["retryable"], useless.as_dict()["retryable"]) == (True, False)
 
 
-def test_a_shared_error_says_which_table() -> None:
+def test_the_error_of_the_only_failure_names_its_table() -> None:
     error = error_of(0, failures(a=ServerError("It is 503")))
     assert error is not None
     assert error.table == "a"

@@ -23,7 +23,7 @@ INCREMENTAL = ("incremental", "--namespace", "canvas", "--table", "courses", "--
 
 
 class Engine:
-    """What the fake engine was asked, and what it answers."""
+    """The requests that the fake engine received, and its results."""
 
     def __init__(self) -> None:
         self.asked: list[ExportRequest] = []
@@ -68,7 +68,7 @@ def engine(
     return fake
 
 
-def test_the_official_example_means_what_it_meant(engine: Engine, dap: Callable[..., Any]) -> None:
+def test_the_example_of_the_official_client_has_the_same_meaning(engine: Engine, dap: Callable[..., Any]) -> None:
     assert dap(*SNAPSHOT).code == 0
     (asked,) = engine.asked
     assert asked == ExportRequest(
@@ -79,12 +79,12 @@ def test_the_official_example_means_what_it_meant(engine: Engine, dap: Callable[
 
 
 @pytest.mark.parametrize("spelling", ["CSV", "Csv", "csv"])
-def test_formats_may_be_written_in_any_case(spelling: str, engine: Engine, dap: Callable[..., Any]) -> None:
+def test_formats_are_case_insensitive(spelling: str, engine: Engine, dap: Callable[..., Any]) -> None:
     assert dap(*SNAPSHOT, "--format", spelling).code == 0
     assert engine.asked[0].query.format is Format.CSV
 
 
-def test_every_option_reaches_the_engine(engine: Engine, dap: Callable[..., Any]) -> None:
+def test_every_option_is_passed_on(engine: Engine, dap: Callable[..., Any]) -> None:
     outcome = dap(
         *("snapshot", "--namespace", "canvas", "--table", "a, b,,a", "--table", "c*", "--exclude", "cat, cow"),
         *("--format", "Parquet", "--mode", "condensed", "--output-directory", "out", "--concurrency", "3"),
@@ -106,21 +106,21 @@ def test_every_option_reaches_the_engine(engine: Engine, dap: Callable[..., Any]
     ]
 
 
-def test_stdout_carries_nothing_but_results(engine: Engine, dap: Callable[..., Any]) -> None:
+def test_stdout_contains_only_results(engine: Engine, dap: Callable[..., Any]) -> None:
     outcome = dap(*SNAPSHOT)
     assert outcome.out == ""
     assert "1 table complete" in outcome.err
     assert "Look at courses" in outcome.err
 
 
-def test_json_is_one_object_on_stdout(engine: Engine, dap: Callable[..., Any]) -> None:
+def test_json_prints_one_object_on_stdout(engine: Engine, dap: Callable[..., Any]) -> None:
     outcome = dap(*SNAPSHOT, "--json", "--quiet")
     made = json.loads(outcome.out)
     assert (made["command"], made["status"], made["tables"][0]["table"]) == ("snapshot", "complete", "courses")
     assert outcome.err == ""
 
 
-def test_a_part_that_failed_makes_the_exit_code(
+def test_failed_tables_determine_the_exit_code(
     engine: Engine,
     dap: Callable[..., Any],
     run_result: Callable[..., RunResult],
@@ -134,12 +134,12 @@ def test_a_part_that_failed_makes_the_exit_code(
     assert engine.advanced == 0
 
 
-def test_only_a_run_that_ends_well_moves_the_sandbox_on(engine: Engine, dap: Callable[..., Any]) -> None:
+def test_only_a_successful_run_advances_the_sandbox_clock(engine: Engine, dap: Callable[..., Any]) -> None:
     dap(*SNAPSHOT)
     assert engine.advanced == 1
 
 
-def test_an_error_of_the_whole_run_is_told_once(engine: Engine, dap: Callable[..., Any]) -> None:
+def test_an_error_that_stops_the_run_is_reported_once(engine: Engine, dap: Callable[..., Any]) -> None:
     engine.result = AccountDisabledError("The account is disabled.", uuid="u-9")
     outcome = dap(*SNAPSHOT)
     assert outcome.code == 12
@@ -147,7 +147,7 @@ def test_an_error_of_the_whole_run_is_told_once(engine: Engine, dap: Callable[..
     assert "uuid for support: u-9" in outcome.err
 
 
-def test_a_fault_of_our_own_is_no_traceback(engine: Engine, dap: Callable[..., Any]) -> None:
+def test_a_bug_is_reported_without_a_traceback(engine: Engine, dap: Callable[..., Any]) -> None:
     engine.result = ZeroDivisionError("division by zero")
     outcome = dap(*SNAPSHOT)
     assert outcome.code == 1
@@ -163,13 +163,13 @@ def preview_of(**fields: Any) -> Preview:
         "tables": ("courses", "users"),
         "complete": (),
         "since": {},
-        "continued": None,
+        "resumed_age": None,
     }
     return Preview(**{**defaults, **fields})
 
 
-def test_a_dry_run_names_what_would_be_asked(engine: Engine, dap: Callable[..., Any]) -> None:
-    engine.seen = preview_of(complete=("users",), continued=65.0)
+def test_a_dry_run_shows_what_would_be_requested(engine: Engine, dap: Callable[..., Any]) -> None:
+    engine.seen = preview_of(complete=("users",), resumed_age=65.0)
     outcome = dap(*SNAPSHOT, "--dry-run")
     assert (outcome.code, outcome.out) == (0, "courses\n")
     assert "interrupted 1m 5s ago" in outcome.err
@@ -177,18 +177,18 @@ def test_a_dry_run_names_what_would_be_asked(engine: Engine, dap: Callable[..., 
     assert engine.advanced == 0
 
 
-def test_a_dry_run_shows_from_when_each_table_goes_on(engine: Engine, dap: Callable[..., Any]) -> None:
+def test_a_dry_run_shows_the_start_of_each_increment(engine: Engine, dap: Callable[..., Any]) -> None:
     engine.seen = preview_of(since={"courses": "2026-09-01T00:00:00Z"})
     assert dap(*SNAPSHOT, "--dry-run").out == "courses\t2026-09-01T00:00:00Z\nusers\n"
 
 
-def test_a_dry_run_may_be_one_object(engine: Engine, dap: Callable[..., Any]) -> None:
+def test_a_dry_run_can_be_printed_as_json(engine: Engine, dap: Callable[..., Any]) -> None:
     engine.seen = preview_of(complete=("users",))
     made = json.loads(dap(*SNAPSHOT, "--dry-run", "--json").out)
     assert (made["status"], made["tables"], made["complete"]) == ("dry-run", ["courses", "users"], ["users"])
 
 
-def test_since_may_be_a_time(engine: Engine, dap: Callable[..., Any]) -> None:
+def test_since_can_be_a_time(engine: Engine, dap: Callable[..., Any]) -> None:
     outcome = dap(*INCREMENTAL, "2026-01-01T00:00:00.5Z", "--until", "2026-01-02T01:00:00+01:00")
     assert outcome.code == 0
     assert engine.asked[0].query == Query(
@@ -197,7 +197,7 @@ def test_since_may_be_a_time(engine: Engine, dap: Callable[..., Any]) -> None:
     assert "time zone" not in outcome.err
 
 
-def test_a_time_without_a_zone_is_local_and_said_so(engine: Engine, dap: Callable[..., Any]) -> None:
+def test_a_time_without_a_zone_is_local_and_reported_in_utc(engine: Engine, dap: Callable[..., Any]) -> None:
     local = datetime(2026, 1, 1).astimezone(UTC).isoformat().replace("+00:00", "Z")
     outcome = dap(*INCREMENTAL, "2026-01-01", "--until", "2026-01-02")
     assert engine.asked[0].query.since == local
@@ -205,19 +205,19 @@ def test_a_time_without_a_zone_is_local_and_said_so(engine: Engine, dap: Callabl
     assert "--until 2026-01-02 has no time zone" in outcome.err
 
 
-def test_a_clock_that_cannot_be_kept_is_said_before_any_work(engine: Engine, dap: Callable[..., Any]) -> None:
+def test_a_clock_that_cannot_be_stored_is_an_error_before_any_work(engine: Engine, dap: Callable[..., Any]) -> None:
     engine.checked = OutputError("The clock cannot be written")
     assert dap(*SNAPSHOT).code == 42
     assert engine.asked == []
 
 
-def test_a_current_folder_that_is_gone_costs_no_summary(
+def test_a_deleted_current_folder_does_not_prevent_the_summary(
     engine: Engine, dap: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
+    folder = tmp_path / "deleted"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
     outcome = dap(*SNAPSHOT)
     monkeypatch.chdir(tmp_path)
     assert outcome.code == 0
@@ -230,7 +230,7 @@ def test_notices_are_in_the_json(engine: Engine, dap: Callable[..., Any]) -> Non
 
 
 @pytest.mark.parametrize("flags", [("--quiet",), ("--no-log-to-console", "--non-interactive")])
-def test_for_a_scheduler_success_is_silent_and_failure_is_not(
+def test_scheduler_options_silence_success_but_not_failure(
     flags: tuple[str, ...],
     engine: Engine,
     dap: Callable[..., Any],
@@ -242,11 +242,13 @@ def test_for_a_scheduler_success_is_silent_and_failure_is_not(
     engine.result = run_result([table_result()], {"users": ServerError("It is 503")})
     failure = dap(*SNAPSHOT, *flags)
     assert failure.code == 3
-    assert ("It is 503" in failure.err) == ("--quiet" not in flags)  # with log lines, which the fake writes none of
+    assert ("It is 503" in failure.err) == (
+        "--quiet" not in flags
+    )  # the log lines are missing, because the fake writes none
     assert "users" in failure.err
 
 
-def test_since_may_be_a_folder(engine: Engine, dap: Callable[..., Any], tmp_path: Path) -> None:
+def test_since_can_be_a_folder(engine: Engine, dap: Callable[..., Any], tmp_path: Path) -> None:
     assert dap(*INCREMENTAL, str(tmp_path)).code == 0
     (asked,) = engine.asked
     assert (asked.since_folder, asked.query.since) == (tmp_path, None)
@@ -278,7 +280,7 @@ def test_since_may_be_a_folder(engine: Engine, dap: Callable[..., Any], tmp_path
         ((*SNAPSHOT, "--read-timeout", "inf"), "--read-timeout"),
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(
+def test_invalid_arguments_are_usage_errors(
     arguments: tuple[str, ...], word: str, engine: Engine, dap: Callable[..., Any]
 ) -> None:
     outcome = dap(*arguments)

@@ -26,7 +26,7 @@ def test_sizes_have_three_digits(number: float, text: str) -> None:
 
 
 @given(st.floats(min_value=0, max_value=1e17))
-def test_no_size_is_longer_than_a_column(number: float) -> None:
+def test_no_size_is_wider_than_its_column(number: float) -> None:
     assert len(wording.size(number)) <= len("9.99 kB")
 
 
@@ -47,23 +47,23 @@ def test_durations_have_two_units(seconds: float, text: str) -> None:
     assert wording.duration(seconds) == text
 
 
-def test_counts_agree_with_their_noun() -> None:
+def test_nouns_agree_with_their_count() -> None:
     assert wording.count(1, "file") == "1 file"
     assert wording.count(0, "file") == "0 files"
     assert wording.count(1234, "entry", "entries") == "1,234 entries"
 
 
-def test_long_lists_of_names_are_cut() -> None:
+def test_long_lists_of_names_are_shortened() -> None:
     assert wording.names(["a", "b"], limit=2) == "a, b"
     assert wording.names(["a", "b", "c"], limit=2) == "a, b and 1 more"
 
 
 @pytest.mark.parametrize(("text", "ended"), [("It broke", "It broke."), ("It broke.", "It broke."), ("Why?", "Why?")])
-def test_sentences_end(text: str, ended: str) -> None:
+def test_sentences_end_with_a_full_stop(text: str, ended: str) -> None:
     assert wording.sentence(text) == ended
 
 
-def test_columns_are_aligned_and_lines_not_padded() -> None:
+def test_columns_are_aligned_without_trailing_blanks() -> None:
     rows = [["table", "rows", "note"], ["a", "1,000", ""], ["quizzes", "7", "here"]]
     assert wording.columns(rows, frozenset({1})) == [
         "table     rows  note",

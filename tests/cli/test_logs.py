@@ -27,7 +27,7 @@ from dapkit.model import Format, Query
 from dapkit.results import LoadStats, SyncAction, TableFailed, TableLoaded, TableResult
 
 
-def record(message: str = "said", level: int = logging.INFO, **fields: object) -> logging.LogRecord:
+def record(message: str = "text", level: int = logging.INFO, **fields: object) -> logging.LogRecord:
     made = logging.LogRecord("dapkit", level, "here.py", 1, message, None, None)
     made.created = 1_770_000_000.25
     if fields:
@@ -37,11 +37,11 @@ def record(message: str = "said", level: int = logging.INFO, **fields: object) -
 
 def test_a_plain_line_has_time_level_and_message() -> None:
     line = logs.PlainFormatter().format(record(level=logs.NOTICE))
-    assert line.split(maxsplit=2)[2] == "notice  said"
+    assert line.split(maxsplit=2)[2] == "notice  text"
     assert "\n" not in line
 
 
-def test_a_plain_line_holds_nothing_that_a_terminal_would_obey() -> None:
+def test_control_characters_are_escaped_in_plain_lines() -> None:
     assert logs.PlainFormatter().format(record("a\x1b[2J\nb")).endswith("a [2J b")
 
 
@@ -57,7 +57,7 @@ def test_a_json_line_has_the_fields_of_the_event() -> None:
 
 
 @pytest.mark.parametrize("formatter", [logs.PlainFormatter(), logs.JsonFormatter()])
-def test_a_trace_hides_what_a_foreign_exception_quotes(formatter: logging.Formatter) -> None:
+def test_secrets_in_foreign_exceptions_are_hidden_in_traces(formatter: logging.Formatter) -> None:
     error = RuntimeError("GET https://store.example/x?X-Amz-Signature=topsecret failed")
     made = record("It ended")
     made.exc_info = (RuntimeError, error, None)
@@ -103,14 +103,14 @@ EVENTS: list[tuple[Event, int, str]] = [
 
 
 @pytest.mark.parametrize(("event", "level", "message"), EVENTS)
-def test_events_are_sentences(event: Event, level: int, message: str) -> None:
+def test_events_become_sentences(event: Event, level: int, message: str) -> None:
     assert logs.describe(event)[:2] == (level, message)
 
 
-def test_the_beginning_says_what_is_continued() -> None:
+def test_the_first_line_tells_whether_a_run_is_resumed() -> None:
     query = Query(format=Format.PARQUET)
     event = RunStarted(
-        namespace="canvas", tables=("a", "b"), query=query, output=Path("out"), continued=7500.0, sandbox=True
+        namespace="canvas", tables=("a", "b"), query=query, output=Path("out"), resumed_age=7500.0, sandbox=True
     )
     sentence = logs.run_text(event)
     assert sentence == (
@@ -119,20 +119,20 @@ def test_the_beginning_says_what_is_continued() -> None:
     )
 
 
-def test_an_increment_is_called_changes() -> None:
+def test_an_increment_is_described_as_changes() -> None:
     event = RunStarted(
         namespace="canvas",
         tables=("a",),
         query=Query(format=Format.CSV),
         incremental=True,
         output=Path("out"),
-        continued=None,
+        resumed_age=None,
         sandbox=False,
     )
     assert logs.run_text(event) == "canvas: changes of 1 table as csv into out"
 
 
-def test_a_whole_table_says_what_it_is(table_result: Callable[..., TableResult]) -> None:
+def test_the_line_of_a_complete_table_describes_it(table_result: Callable[..., TableResult]) -> None:
     level, message, fields = logs.describe(TableCompleted(result=table_result(reused=True)))
     assert level == logging.INFO
     assert message == (
@@ -143,13 +143,13 @@ def test_a_whole_table_says_what_it_is(table_result: Callable[..., TableResult])
     assert bare == "courses: complete, 2 files, 1.50 kB, until u, verified: CRC"
 
 
-def test_an_error_brings_its_fields() -> None:
+def test_an_error_is_logged_with_its_fields() -> None:
     error = ServerError("It is 503", uuid="u-1", job_id="j-1")
     _, _, fields = logs.describe(TableFailed(table="a", error=error))
     assert {"table": "a", "code": "server", "uuid": "u-1", "job_id": "j-1"}.items() <= fields.items()
 
 
-def test_a_long_download_shows_life_every_half_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_long_download_is_logged_every_half_minute(caplog: pytest.LogCaptureFixture) -> None:
     times = iter([0.0, 10.0, 29.0, 31.0, 40.0, 62.0])
     log = logs.EventLog(logging.getLogger("test-of-life"), clock=lambda: next(times))
     with caplog.at_level(logging.INFO, logger="test-of-life"):
@@ -158,33 +158,33 @@ def test_a_long_download_shows_life_every_half_minute(caplog: pytest.LogCaptureF
     assert [entry.getMessage().split("; ")[-1] for entry in caplog.records] == ["3.00 kB received", "5.00 kB received"]
 
 
-def test_a_log_file_is_made_with_its_folder_and_takes_any_name(tmp_path: Path) -> None:
-    told: list[str] = []
-    handler = logs.LogFile(tmp_path / "new" / "dap.log", told.append)
+def test_a_log_file_is_created_with_its_folder_and_can_have_any_name(tmp_path: Path) -> None:
+    failures: list[str] = []
+    handler = logs.LogFile(tmp_path / "new" / "dap.log", failures.append)
     handler.handle(record("a name that is no text: caf\udce9"))
     handler.close()
     assert (tmp_path / "new" / "dap.log").read_text(encoding="utf-8").endswith("caf\\udce9\n")
-    assert told == []
+    assert failures == []
 
 
-def test_a_log_file_that_cannot_be_is_an_output_error(tmp_path: Path) -> None:
+def test_a_log_file_that_cannot_be_created_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="log file"):
         logs.LogFile(tmp_path, lambda _: None)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
-def test_a_log_file_that_is_full_is_told_once_and_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    told: list[str] = []
-    handler = logs.LogFile(Path("/dev/full"), told.append)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_under_the_log_file_is_reported_once_and_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    failures: list[str] = []
+    handler = logs.LogFile(Path("/dev/full"), failures.append)
     for _ in range(3):
         handler.handle(record())
     handler.close()
-    assert len(told) == 1
-    assert "Cannot write the log file /dev/full: No space left on device" in told[0]
+    assert len(failures) == 1
+    assert "Cannot write the log file /dev/full: No space left on device" in failures[0]
     assert capsys.readouterr().err == ""
 
 
-def test_a_fault_of_our_own_in_a_log_line_is_not_hidden(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bug_in_a_log_call_is_not_hidden(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = record("%d")
     wrong.args = ("no number",)
     for handler in (logs.LogFile(tmp_path / "log", lambda _: None), logs.ConsoleHandler()):

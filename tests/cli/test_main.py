@@ -1,4 +1,4 @@
-"""The group, its help, where options may stand, and how errors end."""
+"""The group, its help, where options are accepted, and how errors end."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ def group() -> click.Group:
     return entry.dap
 
 
-def test_bare_it_prints_help(dap: Callable[..., Any]) -> None:
+def test_without_arguments_the_help_is_printed(dap: Callable[..., Any]) -> None:
     bare, asked, short = dap(), dap("--help"), dap("-h")
     assert (bare.code, asked.code) == (0, 0)
     assert bare.out == asked.out == short.out
@@ -32,12 +32,12 @@ def test_bare_it_prints_help(dap: Callable[..., Any]) -> None:
         assert f"  {command} " in bare.out
 
 
-def test_the_version_is_ours(dap: Callable[..., Any]) -> None:
+def test_the_version_is_printed(dap: Callable[..., Any]) -> None:
     assert dap("--version").out == f"dapkit {__version__}\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_explains_itself(name: str, dap: Callable[..., Any]) -> None:
+def test_every_command_has_a_help_text(name: str, dap: Callable[..., Any]) -> None:
     outcome = dap(name, "--help")
     assert outcome.code == 0
     assert "Examples:" in outcome.out
@@ -89,17 +89,17 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     ("typed", "meant"),
     [("snapshoot", "snapshot"), ("Snapshot", "snapshot"), ("increment", "incremental"), ("doctr", "doctor")],
 )
-def test_a_slip_in_the_command_is_answered_with_the_nearest(typed: str, meant: str, dap: Callable[..., Any]) -> None:
+def test_a_misspelt_command_is_answered_with_the_nearest_name(typed: str, meant: str, dap: Callable[..., Any]) -> None:
     outcome = dap(typed)
     assert outcome.code == 2
     assert f"Did you mean {meant}" in outcome.err
 
 
-def test_a_command_like_none_is_answered_with_all(dap: Callable[..., Any]) -> None:
+def test_an_unknown_command_is_answered_with_all_names(dap: Callable[..., Any]) -> None:
     assert "Commands: snapshot, incremental" in dap("zzz").err
 
 
-def test_a_slip_in_an_option_is_answered_with_the_nearest(dap: Callable[..., Any]) -> None:
+def test_a_misspelt_option_is_answered_with_the_nearest_name(dap: Callable[..., Any]) -> None:
     outcome = dap("list", "--namespce", "canvas")
     assert outcome.code == 2
     assert "--namespace" in outcome.err
@@ -115,7 +115,7 @@ def test_a_slip_in_an_option_is_answered_with_the_nearest(dap: Callable[..., Any
         ([], [], None),
     ],
 )
-def test_shared_options_stand_before_or_after_the_command(
+def test_shared_options_are_accepted_before_and_after_the_command(
     before: list[str], after: list[str], value: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[dict[str, Any]] = []
@@ -154,7 +154,7 @@ def test_every_official_global_flag_is_accepted_in_both_places(dap: Callable[...
         ([], False),
     ],
 )
-def test_errors_are_json_where_asked(arguments: list[str], answer: bool) -> None:
+def test_errors_are_json_on_request(arguments: list[str], answer: bool) -> None:
     assert wants_json(arguments) is answer
 
 
@@ -169,16 +169,16 @@ def failing(error: BaseException) -> Callable[..., None]:
     ("error", "code", "lines"),
     [
         (
-            StalledError("Nothing came", table="users", uuid="u", hint="Wait."),
+            StalledError("No data arrived", table="users", uuid="u", hint="Wait."),
             20,
-            ["Error: users: Nothing came", "uuid for support: u", "Hint: Wait."],
+            ["Error: users: No data arrived", "uuid for support: u", "Hint: Wait."],
         ),
         (StalledError("users stalled", table="users", hint="Wait."), 20, ["Error: users stalled", "Hint: Wait."]),
         (KeyboardInterrupt(), 130, ["Error: Stopped", "Hint: Run the command again."]),
         (BrokenPipeError(), BROKEN_PIPE, []),
     ],
 )
-def test_errors_end_in_lines_and_a_code(
+def test_an_error_is_printed_with_its_code_and_hint(
     error: BaseException,
     code: int,
     lines: list[str],
@@ -191,18 +191,18 @@ def test_errors_end_in_lines_and_a_code(
     assert (outcome.code, outcome.err.splitlines()) == (code, lines)
 
 
-def test_what_a_terminal_would_obey_is_not_written(monkeypatch: pytest.MonkeyPatch, dap: Callable[..., Any]) -> None:
+def test_control_characters_are_escaped(monkeypatch: pytest.MonkeyPatch, dap: Callable[..., Any]) -> None:
     monkeypatch.setattr(entry.dap, "main", failing(StalledError("a\x1b[2J", uuid="u\x07", hint="h\x9b")))
     assert dap("list").err == "Error: a [2J\nuuid for support: u \nHint: h \n"
 
 
-def test_an_error_may_be_one_object(monkeypatch: pytest.MonkeyPatch, dap: Callable[..., Any]) -> None:
-    error: DapError = StalledError("Nothing came", table="users", job_id="j", uuid="u")
+def test_an_error_can_be_printed_as_json(monkeypatch: pytest.MonkeyPatch, dap: Callable[..., Any]) -> None:
+    error: DapError = StalledError("No data arrived", table="users", job_id="j", uuid="u")
     monkeypatch.setattr(entry.dap, "main", failing(error))
     assert json.loads(dap("list", "--json").err) == error.as_dict()
 
 
-def test_a_reader_that_goes_away_is_no_error_to_tell() -> None:
+def test_a_closed_pipe_is_not_reported_as_an_error() -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", "from dapkit.cli.main import run; run()", "--help"],
         stdout=subprocess.PIPE,

@@ -28,37 +28,37 @@ NO_PARAMETER: Any = None
         (" 2024-01-31T10:00:00.5-01:00 ", "2024-01-31T11:00:00.500000Z", False),
     ],
 )
-def test_times_become_utc(text: str, sent: str, assumed: bool) -> None:
+def test_times_are_converted_to_utc(text: str, sent: str, assumed: bool) -> None:
     moment = parse_time(text, zone=BERLIN_SUMMER)
     assert moment is not None
     assert (moment.text, moment.assumed_local) == (sent, assumed)
 
 
 @pytest.mark.parametrize("text", ["2024-01-31T10:00:00.123Z", "2024-01-31T10:00:00.123456789Z"])
-def test_a_watermark_passes_verbatim(text: str) -> None:
+def test_a_watermark_is_passed_on_verbatim(text: str) -> None:
     moment = parse_time(text)
     assert moment is not None
     assert moment.text == text
 
 
 @pytest.mark.parametrize("text", ["", "downloads", "2024", "2024-13-01", "yesterday", "./2024-01-31"])
-def test_what_is_no_time_is_none(text: str) -> None:
+def test_invalid_times_are_rejected(text: str) -> None:
     assert parse_time(text) is None
 
 
-def test_a_time_that_utc_cannot_hold_is_an_error() -> None:
+def test_a_time_outside_the_range_of_utc_is_an_error() -> None:
     with pytest.raises(UsageError, match="out of range"):
         parse_time("0001-01-01T00:00:00+05:00")
 
 
-def test_without_a_zone_it_is_the_local_time_of_this_machine() -> None:
+def test_a_time_without_a_zone_is_local_time() -> None:
     moment = parse_time("2024-01-31T10:00:00")
     assert moment is not None
     assert moment.utc == datetime(2024, 1, 31, 10).astimezone(UTC)
 
 
 @given(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2200, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001, the strategy wants naive bounds
-def test_what_we_write_we_read(moment: datetime) -> None:
+def test_times_survive_a_round_trip(moment: datetime) -> None:
     parsed = parse_time(format_utc(moment))
     assert parsed is not None
     assert (parsed.utc, parsed.text) == (moment, format_utc(moment))
@@ -67,7 +67,7 @@ def test_what_we_write_we_read(moment: datetime) -> None:
 @pytest.mark.parametrize(
     ("text", "number"), [("1", 1.0), ("0.5%", 0.5), ("100%", 100.0), ("1e-3", 0.001), (None, None)]
 )
-def test_percentages(text: str | None, number: float | None) -> None:
+def test_valid_percentages(text: str | None, number: float | None) -> None:
     assert percentage(NO_CONTEXT, NO_PARAMETER, text) == number
 
 

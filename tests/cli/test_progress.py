@@ -45,14 +45,16 @@ def drawn(*events: Event, height: int = 24, color: bool | None = None, theme: st
 
 def began(*tables: str) -> RunStarted:
     query = Query(format=Format.CSV)
-    return RunStarted(namespace="canvas", tables=tables, query=query, output=Path("out"), continued=None, sandbox=False)
+    return RunStarted(
+        namespace="canvas", tables=tables, query=query, output=Path("out"), resumed_age=None, sandbox=False
+    )
 
 
-def test_before_the_tables_are_known_it_says_so() -> None:
+def test_before_the_tables_are_known_a_placeholder_is_shown() -> None:
     assert "Requesting the list of tables" in drawn()
 
 
-def test_it_shows_states_files_bytes_and_time(table_result: Callable[..., TableResult]) -> None:
+def test_phases_files_bytes_and_time_are_shown(table_result: Callable[..., TableResult]) -> None:
     text = drawn(
         began("a", "b", "c"),
         ObjectsListed(table="a", objects=4, complete=0),
@@ -71,12 +73,12 @@ def test_it_shows_states_files_bytes_and_time(table_result: Callable[..., TableR
     assert busy.split() == ["a", "1", "of", "4", "files", "2.50", "kB", "of", "~8.00", "kB"]
 
 
-def test_totals_that_are_known_have_no_mark(table_result: Callable[..., TableResult]) -> None:
+def test_exact_totals_are_not_marked_as_estimates(table_result: Callable[..., TableResult]) -> None:
     text = drawn(began("b"), TableCompleted(result=table_result("b", files=2)))
     assert "2 of 2 files" in text
 
 
-def test_it_fits_the_terminal() -> None:
+def test_the_display_fits_the_terminal() -> None:
     tables = [f"table_{number}" for number in range(100)]
     events = [ObjectStarted(table=table, name="x", size=None) for table in tables]
     text = drawn(began(*tables), *events, height=10)
@@ -84,18 +86,18 @@ def test_it_fits_the_terminal() -> None:
     assert "and 96 more" in text
 
 
-def test_without_colour_there_is_none() -> None:
+def test_no_color_removes_all_colours() -> None:
     assert "\x1b[3" not in drawn(began("a"), color=False)
     assert "\x1b[1;3" in drawn(began("a"), color=True)
 
 
 @pytest.mark.parametrize("theme", THEME_NAMES)
-def test_every_theme_draws(theme: str) -> None:
+def test_every_theme_can_be_drawn(theme: str) -> None:
     assert set(THEMES[theme]) == set(THEMES["dark"])
     assert "canvas" in drawn(began("a"), color=True, theme=theme)
 
 
-def test_the_rate_is_that_of_the_last_seconds() -> None:
+def test_the_rate_is_measured_over_the_last_seconds() -> None:
     meter = RateMeter(window=5.0)
     assert meter.measure(0.0, 0) == 0.0
     assert meter.measure(1.0, 1000) == 1000.0
@@ -104,7 +106,7 @@ def test_the_rate_is_that_of_the_last_seconds() -> None:
     assert rate == 0.0
 
 
-def test_it_leaves_the_terminal_as_it_was() -> None:
+def test_the_terminal_is_restored() -> None:
     console = Console(file=io.StringIO(), width=80, force_terminal=True)
     with Progress(console, "dark") as progress:
         progress(began("a"))

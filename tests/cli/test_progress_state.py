@@ -1,4 +1,4 @@
-"""The running count of a run."""
+"""The progress of a run, from its events."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,12 +26,12 @@ def began(*tables: str) -> RunStarted:
         tables=tables,
         query=Query(format=Format.CSV),
         output=Path("out"),
-        continued=None,
+        resumed_age=None,
         sandbox=False,
     )
 
 
-def tally_of(*events: Event) -> ProgressState:
+def progress_of(*events: Event) -> ProgressState:
     tally = ProgressState()
     for event in events:
         tally.add(event)
@@ -39,13 +39,13 @@ def tally_of(*events: Event) -> ProgressState:
 
 
 def test_a_run_begins_with_all_tables_waiting() -> None:
-    tally = tally_of(began("a", "b"))
+    tally = progress_of(began("a", "b"))
     assert tally.counts()[TablePhase.QUEUED] == 2
     assert tally.files() == (0, 2, True)
 
 
-def test_tables_move_through_their_states(table_result: Callable[..., TableResult]) -> None:
-    tally = tally_of(
+def test_tables_move_through_their_phases(table_result: Callable[..., TableResult]) -> None:
+    tally = progress_of(
         began("a", "b", "c", "d"),
         TablePhaseChanged(table="a", phase=TablePhase.RUNNING),
         TablePhaseChanged(table="b", phase=TablePhase.RUNNING),
@@ -65,7 +65,7 @@ def test_tables_move_through_their_states(table_result: Callable[..., TableResul
 
 
 def test_totals_are_estimates_until_every_job_is_complete(table_result: Callable[..., TableResult]) -> None:
-    tally = tally_of(began("a", "b"), ObjectsListed(table="a", objects=4, complete=0))
+    tally = progress_of(began("a", "b"), ObjectsListed(table="a", objects=4, complete=0))
     assert tally.files() == (0, 8, True)
     tally.add(ObjectCompleted(table="a", name="x", size=5, rows=2))
     assert tally.files() == (1, 8, True)
@@ -73,22 +73,22 @@ def test_totals_are_estimates_until_every_job_is_complete(table_result: Callable
     assert tally.files() == (2, 5, False)
 
 
-def test_bytes_are_counted_by_table_and_in_all() -> None:
-    tally = tally_of(began("a", "b"), BytesReceived(table="a", count=5), BytesReceived(table="b", count=7))
+def test_bytes_are_counted_per_table_and_in_total() -> None:
+    tally = progress_of(began("a", "b"), BytesReceived(table="a", count=5), BytesReceived(table="b", count=7))
     assert (tally.bytes, tally.tables["a"].bytes, tally.tables["b"].bytes) == (12, 5, 7)
 
 
-def test_what_came_before_the_run_was_known_is_kept() -> None:
-    tally = tally_of(BytesReceived(table="a", count=5), began("a"))
+def test_events_before_the_start_of_the_run_are_kept() -> None:
+    tally = progress_of(BytesReceived(table="a", count=5), began("a"))
     assert tally.tables["a"].bytes == 5
 
 
-def test_a_sentence_says_how_far_it_is(table_result: Callable[..., TableResult]) -> None:
-    tally = tally_of(
+def test_the_progress_can_be_written_as_one_sentence(table_result: Callable[..., TableResult]) -> None:
+    tally = progress_of(
         began("a", "b"),
         TableCompleted(result=table_result("a", files=2)),
         TableFailed(table="b", error=JobFailedError("no")),
         BytesReceived(table="a", count=1500),
     )
     assert tally.sentence() == "1 of 2 tables complete, 1 failed; 2 of 2 files; 1.50 kB received"
-    assert "~2 files" in tally_of(began("a", "b")).sentence()
+    assert "~2 files" in progress_of(began("a", "b")).sentence()

@@ -29,7 +29,7 @@ async def work():
         print("closed", flush=True)
 
 try:
-    run_until_stopped(work, hint="Run it again.", at_once=lambda: print("at once", flush=True))
+    run_until_stopped(work, hint="Run it again.", before_exit=lambda: print("at once", flush=True))
 except InterruptedRunError as error:
     sys.exit(_print_error(error, as_json=False))
 """
@@ -43,30 +43,30 @@ def start(ending: str, grace: float = GRACE) -> "subprocess.Popen[str]":
     return child
 
 
-def test_a_result_passes() -> None:
+def test_a_result_is_returned() -> None:
     async def work() -> int:
         return 7
 
-    assert run_until_stopped(work, hint="", at_once=lambda: None) == 7
+    assert run_until_stopped(work, hint="", before_exit=lambda: None) == 7
 
 
-def test_an_error_passes() -> None:
+def test_an_error_is_raised() -> None:
     async def work() -> None:
         raise ValueError("own")
 
     with pytest.raises(ValueError, match="own"):
-        run_until_stopped(work, hint="", at_once=lambda: None)
+        run_until_stopped(work, hint="", before_exit=lambda: None)
 
 
-def test_a_cancellation_that_nobody_asked_for_is_no_interruption() -> None:
+def test_a_cancellation_without_a_signal_is_not_an_interruption() -> None:
     async def work() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        run_until_stopped(work, hint="", at_once=lambda: None)
+        run_until_stopped(work, hint="", before_exit=lambda: None)
 
 
-def test_handlers_are_put_back() -> None:
+def test_signal_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     async def work() -> None:
@@ -74,13 +74,13 @@ def test_handlers_are_put_back() -> None:
         await asyncio.sleep(5)
 
     with pytest.raises(InterruptedRunError) as caught:
-        run_until_stopped(work, hint="Again.", at_once=lambda: None)
+        run_until_stopped(work, hint="Again.", before_exit=lambda: None)
     assert caught.value.hint == "Again."
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_lets_the_work_close(number: signal.Signals) -> None:
+def test_a_signal_lets_the_work_clean_up(number: signal.Signals) -> None:
     child = start("pass")
     child.send_signal(number)
     out, err = child.communicate(timeout=60)
@@ -88,7 +88,7 @@ def test_a_signal_lets_the_work_close(number: signal.Signals) -> None:
     assert err == "Error: Stopped\nHint: Run it again.\n"
 
 
-def test_work_that_does_not_close_is_ended_after_the_grace_period() -> None:
+def test_work_that_does_not_stop_is_ended_after_the_grace_period() -> None:
     assert GRACE < 2
     child = start("await asyncio.sleep(300)")
     child.send_signal(signal.SIGINT)
@@ -97,7 +97,7 @@ def test_work_that_does_not_close_is_ended_after_the_grace_period() -> None:
     assert err == "Error: Stopped\nHint: Run it again.\n"
 
 
-def test_a_second_signal_ends_at_once() -> None:
+def test_a_second_signal_ends_the_process_at_once() -> None:
     child = start("print('closing', flush=True); await asyncio.sleep(300)", grace=200)
     child.send_signal(signal.SIGINT)
     assert child.stdout is not None

@@ -11,7 +11,7 @@ import pytest
 from dapkit.cli import stdio
 
 PROGRAM = "from dapkit.cli.main import run; run()"
-needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 
 
 def dap(redirected: str, *arguments: str, unbuffered: str = "") -> subprocess.CompletedProcess[str]:
@@ -36,24 +36,24 @@ def test_a_result_that_cannot_be_written_is_an_output_error(
 
 
 @pytest.mark.parametrize("redirected", [">&-", pytest.param(">/dev/full", marks=needs_full)])
-def test_without_a_result_stdout_is_not_missed(redirected: str, tmp_path: Path) -> None:
+def test_a_closed_stdout_without_a_result_is_not_an_error(redirected: str, tmp_path: Path) -> None:
     done = dap(redirected, "verify", str(tmp_path))
     assert (done.returncode, "Cannot write" in done.stderr) == (46, False)
 
 
 @pytest.mark.parametrize("redirected", ["2>&-", pytest.param("2>/dev/full", marks=needs_full)])
-def test_without_stderr_the_command_works_and_ends_as_ever(redirected: str, tmp_path: Path) -> None:
+def test_without_stderr_the_exit_code_is_the_same(redirected: str, tmp_path: Path) -> None:
     assert dap(redirected, "list").returncode == 2
     done = dap(redirected, "doctor", "--json", "--base-url", "nonsense", "--output-directory", str(tmp_path))
     assert (done.returncode, done.stderr) == (48, "")
     assert done.stdout.startswith("{")
 
 
-def test_with_all_streams_closed_nothing_breaks() -> None:
+def test_a_command_works_with_all_streams_closed() -> None:
     assert dap("<&- >&- 2>&-", "--version").returncode == 42
 
 
-def test_letters_that_an_encoding_lacks_are_escaped_and_bytes_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_characters_outside_the_encoding_are_escaped_and_bytes_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.BytesIO()
     poor = io.TextIOWrapper(written, encoding="ascii", errors="strict")
     for name in ("stdin", "stderr"):
@@ -65,7 +65,7 @@ def test_letters_that_an_encoding_lacks_are_escaped_and_bytes_stay(monkeypatch: 
     assert written.getvalue() == rb"k\xe4se \u732b \U0001f408 caf" + b"\xe9"
 
 
-def test_what_cannot_be_said_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_that_cannot_be_written_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.StringIO):
         def write(self, _text: str) -> int:
             raise OSError(28, "No space left on device")

@@ -30,30 +30,30 @@ def test_the_table_is_sorted_and_aligned(table_result: MakeTable, run_result: Ma
     ]
 
 
-def test_an_increment_shows_until(table_result: MakeTable, run_result: MakeRun) -> None:
+def test_the_summary_of_an_increment_shows_its_end(table_result: MakeTable, run_result: MakeRun) -> None:
     lines = summary.summary_lines(run_result([table_result(at=None, since="s", until="u")], incremental=True))
     assert "until" in lines[0]
     assert "  u  " in lines[1]
 
 
-def test_failures_end_the_summary_with_what_support_asks_for(table_result: MakeTable, run_result: MakeRun) -> None:
+def test_failures_end_the_summary_with_their_uuid(table_result: MakeTable, run_result: MakeRun) -> None:
     error = JobFailedError("The job failed", uuid="u-7", hint="Wait.")
     lines = summary.summary_lines(run_result([table_result()], {"users": error}, refetched=2000, sandbox=True))
-    came = "1,234 rows, 2 files, 1.50 kB, 2.00 kB downloaded twice"
+    totals = "1,234 rows, 2 files, 1.50 kB, 2.00 kB downloaded twice"
     assert lines[3:] == [
-        f"1 of 2 tables complete, 1 failed, {came}, in 12 s, from the sandbox. Folder: out",
+        f"1 of 2 tables complete, 1 failed, {totals}, in 12 s, from the sandbox. Folder: out",
         "Failed: users: The job failed [job-failed]",
         "  uuid for support: u-7",
         "  Hint: Wait.",
     ]
 
 
-def test_a_run_without_a_whole_table_has_no_table(run_result: MakeRun) -> None:
+def test_without_a_complete_table_the_summary_has_no_table(run_result: MakeRun) -> None:
     lines = summary.summary_lines(run_result([], {"users": ServerError("no")}))
     assert lines[0].startswith("0 of 1 table complete, 1 failed, 0 files")
 
 
-def test_the_object_has_stable_names(table_result: MakeTable, run_result: MakeRun) -> None:
+def test_the_json_result_has_stable_names(table_result: MakeTable, run_result: MakeRun) -> None:
     query = Query(format=Format.PARQUET, mode=Mode.CONDENSED)
     result = run_result([table_result()], {"users": ServerError("no", uuid="u")}, query=query)
     made = summary.run_object(result, PartialFailureError("1 of 2"))
@@ -92,7 +92,7 @@ def test_the_object_has_stable_names(table_result: MakeTable, run_result: MakeRu
     }
 
 
-def test_the_status_says_how_much_is_there(table_result: MakeTable, run_result: MakeRun) -> None:
+def test_the_status_depends_on_how_many_tables_failed(table_result: MakeTable, run_result: MakeRun) -> None:
     bad = {"users": ServerError("no")}
     assert summary.run_object(run_result([table_result()]), None)["status"] == "complete"
     assert summary.run_object(run_result([], bad), ServerError("no"))["status"] == "failed"
@@ -100,9 +100,7 @@ def test_the_status_says_how_much_is_there(table_result: MakeTable, run_result: 
 
 
 @pytest.mark.parametrize("name", [each.value for each in Format])
-def test_the_line_to_look_at_the_data_works(
-    name: str, table_result: MakeTable, run_result: MakeRun, tmp_path: Path
-) -> None:
+def test_the_suggested_query_works(name: str, table_result: MakeTable, run_result: MakeRun, tmp_path: Path) -> None:
     format_ = Format(name)
     suffix = {"jsonl": "jsonl.gz", "csv": "csv.gz", "tsv": "tsv.gz", "parquet": "parquet"}[name]
     options = {
@@ -113,7 +111,7 @@ def test_the_line_to_look_at_the_data_works(
     }[name]
     duckdb.connect().execute(f"copy (select 4711 as answer) to '{tmp_path}/part-0.{suffix}' {options}")
     tables = [table_result("big", bytes=9, folder=tmp_path), table_result("small", bytes=1)]
-    line = summary.look_line(run_result(tables, query=Query(format=format_)), sys.executable)
+    line = summary.preview_line(run_result(tables, query=Query(format=format_)), sys.executable)
     assert line is not None
     title, _, command = line.partition(":  ")
     assert title == "Look at big"
@@ -121,11 +119,11 @@ def test_the_line_to_look_at_the_data_works(
     assert "4711" in shown.stdout
 
 
-def test_without_rows_there_is_nothing_to_look_at(table_result: MakeTable, run_result: MakeRun) -> None:
-    assert summary.look_line(run_result([table_result(rows=0), table_result(files=0)]), "python") is None
-    assert summary.look_line(run_result([]), "python") is None
+def test_without_rows_no_query_is_suggested(table_result: MakeTable, run_result: MakeRun) -> None:
+    assert summary.preview_line(run_result([table_result(rows=0), table_result(files=0)]), "python") is None
+    assert summary.preview_line(run_result([]), "python") is None
 
 
-def test_paths_are_shown_short_where_they_can_be(tmp_path: Path) -> None:
+def test_paths_below_the_current_folder_are_relative(tmp_path: Path) -> None:
     assert summary.shown_path(tmp_path / "a" / "b", tmp_path) == str(Path("a/b"))
     assert summary.shown_path(Path("/elsewhere"), tmp_path) == str(Path("/elsewhere"))

@@ -32,9 +32,9 @@ class FakeStream:
 
 @dataclass
 class FakeService:
-    """A transport that answers by itself. `answers` are used up first, then `handler` answers.
+    """A transport with prepared answers. `answers` are used up first, then `handler` answers.
 
-    Logins are answered with a token of their own each, unless `login` says otherwise.
+    Each login is answered with a new token, unless `login` says otherwise.
     """
 
     clock: VirtualClock
@@ -108,13 +108,13 @@ def make_session(
 
 @pytest.fixture
 def use(make_session: Callable[..., Session], clock: VirtualClock) -> Callable[..., Any]:
-    """Run something with a session, to its end."""
+    """Run a coroutine with a session."""
 
     def run(work: Callable[[Session], Awaitable[T]], **options: Any) -> T:
-        async def whole() -> T:
+        async def in_session() -> T:
             async with make_session(**options) as session:
                 return await work(session)
 
-        return run_virtually(whole(), clock)
+        return run_virtually(in_session(), clock)
 
     return run

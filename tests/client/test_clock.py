@@ -13,15 +13,15 @@ def test_the_time_of_the_machine() -> None:
 
 def test_sleeping_for_a_negative_time_lets_other_tasks_run() -> None:
     async def work() -> list[str]:
-        said: list[str] = []
+        order: list[str] = []
 
         async def other() -> None:
-            said.append("other")
+            order.append("other")
 
         task = asyncio.ensure_future(other())
         await SYSTEM_CLOCK.sleep(-5)
-        said.append("self")
+        order.append("self")
         await task
-        return said
+        return order
 
     assert asyncio.run(work()) == ["other", "self"]

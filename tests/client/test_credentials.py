@@ -1,4 +1,4 @@
-"""Where credentials come from, in which order, and what is refused."""
+"""Where credentials come from, in which order, and which are rejected."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The transport against real sockets: plain, secured, proxied, and in every way that goes wrong."""
+"""The transport against real sockets: plain, with TLS, through proxies, and with every kind of failure."""
 
 import asyncio
 import base64
@@ -54,7 +54,7 @@ def server_tls(authority: trustme.CA, *names: str) -> ssl.SSLContext:
 
 
 @dataclass
-class Heard:
+class Received:
     """What a server was sent: the heads of requests."""
 
     port: int = 0
@@ -63,7 +63,7 @@ class Heard:
 
 @asynccontextmanager
 async def listening(talk: Respond, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """Run a server on a port of this machine; at the end nothing of it is left."""
+    """Run a server on a port of this machine; it is closed at the end."""
     talks: set[asyncio.Task[None]] = set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -88,9 +88,9 @@ async def listening(talk: Respond, tls: ssl.SSLContext | None = None) -> AsyncIt
 
 
 @asynccontextmanager
-async def serving(respond: Respond, tls: ssl.SSLContext | None = None) -> AsyncIterator[Heard]:
-    """Run a server that hears the head of each request and then responds."""
-    heard = Heard()
+async def serving(respond: Respond, tls: ssl.SSLContext | None = None) -> AsyncIterator[Received]:
+    """Run a server that reads the head of each request and then responds."""
+    heard = Received()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heard.heads.append(await reader.readuntil(b"\r\n\r\n"))
@@ -115,7 +115,7 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 def get(respond: Respond, path: str = "/x", **options: Any) -> Any:
-    """Return the answer that a transport gets of a server."""
+    """Return the response that a transport gets from a server."""
 
     async def work() -> Any:
         async with serving(respond) as heard, transport(**options) as client:
@@ -134,7 +134,7 @@ async def transport(**options: Any) -> AsyncIterator[AiohttpTransport]:
 
 
 def failing(respond: Respond, expected: type[DapError], **options: Any) -> str:
-    """Return the message with which a transport fails at a server."""
+    """Return the error message of a transport for this server."""
     with pytest.raises(expected) as caught:
         get(respond, path="/x?X-Amz-Signature=SECRET", **options)
     assert type(caught.value) is expected
@@ -165,13 +165,13 @@ class TestResponses:
                 await client.send(request)
                 return heard.heads[0]
 
-        said = run(work())
-        assert said.startswith(b"POST /a%2Fb%20c+d?sig=a%2Bb%3D&x=%7e HTTP/1.1\r\n")
-        assert said.endswith(b"\r\n\r\nbody")
+        sent = run(work())
+        assert sent.startswith(b"POST /a%2Fb%20c+d?sig=a%2Bb%3D&x=%7e HTTP/1.1\r\n")
+        assert sent.endswith(b"\r\n\r\nbody")
         for line in (b"User-Agent: test", b"Accept: application/json", b"Content-Type: text/plain"):
-            assert said.count(line) == 1
-        assert b"Cookie" not in said
-        assert b"Authorization" not in said
+            assert sent.count(line) == 1
+        assert b"Cookie" not in sent
+        assert b"Authorization" not in sent
 
     def test_bodies_are_not_decoded(self) -> None:
         packed = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00"
@@ -200,7 +200,7 @@ class TestResponses:
         assert b"Authorization" not in run(work())
 
     def test_a_body_longer_than_announced_is_cut_or_rejected(self) -> None:
-        """Which of the two depends on how the network slices it."""
+        """Which of the two happens depends on how the network splits the data."""
         with contextlib.suppress(errors.NetworkError):
             assert get(saying(OK + b" and more" * 1000)).body == b"hello"
 
@@ -228,8 +228,8 @@ class TestResponses:
 
 class TestFailures:
     def test_a_truncated_body(self) -> None:
-        said = failing(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhello"), errors.NetworkError)
-        assert "ended too early" in said
+        message = failing(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhello"), errors.NetworkError)
+        assert "ended too early" in message
 
     def test_truncated_chunks(self) -> None:
         cut = saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
@@ -342,7 +342,7 @@ class TestTls:
         with pytest.raises(errors.TlsError, match=r"TLS connection to .* failed"):
             run(work())
 
-    def test_a_broken_handshake_may_be_retried(self) -> None:
+    def test_a_broken_handshake_is_retryable(self) -> None:
         async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
 
@@ -407,8 +407,8 @@ class TestProxyFor:
 
 
 @asynccontextmanager
-async def connect_proxy(upstream: int, *, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n") -> AsyncIterator[Heard]:
-    """Run a proxy that knows CONNECT, and leads every host to one port of this machine."""
+async def connect_proxy(upstream: int, *, answer: bytes = b"HTTP/1.1 200 OK\r\n\r\n") -> AsyncIterator[Received]:
+    """Run a CONNECT proxy that connects every host to one port of this machine."""
 
     async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         try:
@@ -439,15 +439,15 @@ class TestProxies:
         user: str = "",
         answer: bytes | None = None,
         **options: Any,
-    ) -> tuple[bytes, Heard, Heard]:
-        async def work() -> tuple[bytes, Heard, Heard]:
+    ) -> tuple[bytes, Received, Received]:
+        async def work() -> tuple[bytes, Received, Received]:
             async with serving(saying(OK), server_tls(authority, "dap.test")) as heard:
                 more = {} if answer is None else {"answer": answer}
                 async with connect_proxy(heard.port, **more) as proxy:
                     monkeypatch.setenv("HTTPS_PROXY", f"http://{user}127.0.0.1:{proxy.port}")
                     return await fetched("https://dap.test/x?SECRET", **options), heard, proxy
 
-        outcome: tuple[bytes, Heard, Heard] = run(work())
+        outcome: tuple[bytes, Received, Received] = run(work())
         return outcome
 
     def test_tls_through_a_tunnel(self, authority: trustme.CA, ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -468,9 +468,9 @@ class TestProxies:
     def test_a_proxy_that_rejects_the_connection(
         self, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, status: int
     ) -> None:
-        refusal = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()
+        rejection = f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()
         with pytest.raises(errors.ProxyError, match=f"HTTP {status}") as caught:
-            self.through(authority, monkeypatch, answer=refusal, user="me:SECRET@")
+            self.through(authority, monkeypatch, answer=rejection, user="me:SECRET@")
         assert "SECRET" not in caught.value.message
 
     def test_a_proxy_that_does_not_respond(self, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> None:

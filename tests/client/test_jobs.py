@@ -60,14 +60,14 @@ def test_each_outcome_is_reported_in_order() -> None:
 
 def test_a_job_that_disappears_is_submitted_again() -> None:
     fake = service()
-    gone = JobRecord(table="users", query=QUERY, job=Job(id="gone", status=JobStatus.RUNNING))
+    lost = JobRecord(table="users", query=QUERY, job=Job(id="lost", status=JobStatus.RUNNING))
     outcomes: list[Outcome] = []
     record = run_virtually(
-        wait_for_job(as_session(fake), "canvas", gone, on_outcome=lambda _b, outcome, _a: outcomes.append(outcome)),
+        wait_for_job(as_session(fake), "canvas", lost, on_outcome=lambda _b, outcome, _a: outcomes.append(outcome)),
         fake.clock,
     )
     assert isinstance(outcomes[0], JobNotFound)
-    assert record.abandoned_jobs == ("gone",)
+    assert record.abandoned_jobs == ("lost",)
     assert record.job is not None
     assert record.job.id == "users-0"
 

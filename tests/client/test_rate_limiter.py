@@ -77,13 +77,13 @@ def test_without_a_limit_everything_is_sent_at_once(clock: VirtualClock) -> None
 def test_a_429_blocks_all_requests_for_as_long_as_it_says(clock: VirtualClock, pace: RateLimit) -> None:
     sent: list[tuple[str, float]] = []
 
-    async def refused(limiter: RateLimiter) -> None:
+    async def rejected(limiter: RateLimiter) -> None:
         async with limiter.permit(SUBMIT, limiter.queue_position()) as permit:
             permit.rate_limited(200.0)
 
     async def work() -> None:
         limiter = RateLimiter(pace, clock)
-        await refused(limiter)
+        await rejected(limiter)
         await asyncio.gather(*(request(limiter, clock, sent, str(number)) for number in range(3)))
 
     run_virtually(work(), clock)
@@ -120,7 +120,7 @@ def test_a_cancelled_request_leaves_the_queue(clock: VirtualClock) -> None:
     async def work() -> None:
         limiter = RateLimiter(RateLimit(1), clock)
         await request(limiter, clock, sent, "first")
-        waiting = [asyncio.ensure_future(request(limiter, clock, sent, name)) for name in ("gone", "second")]
+        waiting = [asyncio.ensure_future(request(limiter, clock, sent, name)) for name in ("cancelled", "second")]
         await clock.sleep(10)
         waiting[0].cancel()
         await asyncio.wait(waiting)
@@ -135,7 +135,7 @@ def test_a_request_cancelled_in_flight_still_counts(clock: VirtualClock) -> None
 
     async def work() -> None:
         limiter = RateLimiter(RateLimit(1), clock)
-        task = asyncio.ensure_future(request(limiter, clock, sent, "gone"))
+        task = asyncio.ensure_future(request(limiter, clock, sent, "cancelled"))
         await clock.sleep(0.5)
         task.cancel()
         await request(limiter, clock, sent, "second")

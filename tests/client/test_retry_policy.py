@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.replies import TABLES, refusal, reply
+from tests.support.replies import TABLES, error_reply, reply
 from tests.support.virtual_time import VirtualClock
 
 from dapkit import errors
@@ -47,7 +47,7 @@ class TestFailures:
 
     def test_an_endless_outage_fails_after_15_minutes(self, use: Any, service: Any, clock: VirtualClock) -> None:
         service.answers = [TABLES]
-        service.handler = lambda _: refusal(503)
+        service.handler = lambda _: error_reply(503)
 
         async def work(session: Session) -> None:
             await session.tables("canvas")
@@ -72,10 +72,10 @@ class TestFailures:
         ("answer", "expected"),
         [
             (errors.TlsError("not trusted"), errors.TlsError),
-            (refusal(400), errors.RequestError),
-            (refusal(404), errors.TableNotFoundError),
+            (error_reply(400), errors.RequestError),
+            (error_reply(404), errors.TableNotFoundError),
             (reply(302, b"", Location="https://elsewhere.example/?t=SECRET"), errors.UnexpectedResponseError),
-            (refusal(500, "AccountDisabled"), errors.AccountDisabledError),
+            (error_reply(500, "AccountDisabled"), errors.AccountDisabledError),
             (reply(200, {"id": "j", "status": "paused"}), errors.UnexpectedResponseError),
             (reply(200, {"id": "j", "status": "complete"}), errors.UnexpectedResponseError),
             (reply(204, b""), errors.UnexpectedResponseError),
@@ -123,14 +123,14 @@ class TestFailures:
         with pytest.raises(errors.UnexpectedResponseError, match="Blocked"):
             use(twice)
         assert 2 < len(service.requests) < 20
-        service.answers = [refusal(403)]
+        service.answers = [error_reply(403)]
         asked = len(service.requests)
         with pytest.raises(errors.ForbiddenError):
             use(lambda session: session.tables("canvas"))
         assert len(service.requests) == asked + 1
 
     def test_the_listener_is_called_for_every_retry(self, use: Any, service: Any, retries: Retries) -> None:
-        service.answers = [refusal(500), errors.NetworkError("cut"), reply(202, {"id": "j", "status": "running"})]
+        service.answers = [error_reply(500), errors.NetworkError("cut"), reply(202, {"id": "j", "status": "running"})]
         use(lambda session: session.submit("canvas", "a", QUERY))
         assert [(error.code, table, error.table) for error, _, table in retries] == [
             ("server", "a", "a"),
@@ -141,19 +141,19 @@ class TestFailures:
 
 class TestRateLimits:
     @pytest.mark.parametrize("as_date", [False, True])
-    def test_a_429_is_obeyed(
+    def test_a_429_is_respected(
         self, use: Any, service: Any, clock: VirtualClock, retries: Retries, as_date: bool
     ) -> None:
         # the service's clock is an hour behind ours, which must not matter
         theirs = clock.now() - 3600
         header = formatdate(theirs + 45, usegmt=True) if as_date else "45"
-        service.answers = [refusal(429, Retry_After=header, Date=formatdate(theirs, usegmt=True)), TABLES]
+        service.answers = [error_reply(429, Retry_After=header, Date=formatdate(theirs, usegmt=True)), TABLES]
         use(lambda session: session.tables("canvas"))
         assert service.times == [0, pytest.approx(45, abs=0.5)]
         assert [error.code for error, _, _ in retries] == ["rate-limited"]
 
-    def test_a_429_holds_the_others_too_and_costs_them_nothing(self, use: Any, service: Any) -> None:
-        service.answers = [refusal(429, Retry_After="100")]
+    def test_a_429_delays_the_other_requests_without_using_up_their_attempts(self, use: Any, service: Any) -> None:
+        service.answers = [error_reply(429, Retry_After="100")]
 
         async def work(session: Session) -> None:
             await session.tables("canvas")
@@ -163,14 +163,14 @@ class TestRateLimits:
         assert service.times[0] == 0
         assert min(service.times[1:]) == 100
 
-    def test_a_service_that_keeps_budgets_is_got_along_with_at_any_pace(self, use: Any, service: Any) -> None:
+    def test_any_pace_succeeds_against_a_service_that_enforces_budgets(self, use: Any, service: Any) -> None:
         """It allows five in a minute, as the real one; hundreds come at once."""
         admitted: list[float] = []
 
         def answer(_: HttpRequest) -> HttpResponse:
             now = service.clock.elapsed
             if len(recent := [time for time in admitted if now - time < 60]) >= 5:
-                return refusal(429, Retry_After=str(math.ceil(60 - (now - recent[-5]))))
+                return error_reply(429, Retry_After=str(math.ceil(60 - (now - recent[-5]))))
             admitted.append(now)
             return reply(202, {"id": "j", "status": "running"})
 
@@ -187,7 +187,7 @@ class TestRateLimits:
     def test_random_429s_do_not_slow_a_run(self, use: Any, service: Any, clock: VirtualClock) -> None:
         dice = random.Random(1)
         answer = reply(202, {"id": "j", "status": "running"})
-        service.handler = lambda _: refusal(429, Retry_After="1") if dice.random() < 0.3 else answer
+        service.handler = lambda _: error_reply(429, Retry_After="1") if dice.random() < 0.3 else answer
         service.latency = 0.05
 
         async def work(session: Session) -> None:
@@ -197,7 +197,7 @@ class TestRateLimits:
         assert clock.elapsed < 20
 
     def test_endless_429s_fail(self, use: Any, service: Any) -> None:
-        service.handler = lambda _: refusal(429, Retry_After="60")
+        service.handler = lambda _: error_reply(429, Retry_After="60")
         with pytest.raises(errors.RateLimitedError):
             use(lambda session: session.submit("canvas", "a", QUERY))
         assert len(service.requests) == 30

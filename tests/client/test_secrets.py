@@ -1,4 +1,4 @@
-"""No secret reaches a log or an error, also when the service echoes it."""
+"""No secret reaches a log or an error, even if the service echoes it."""
 
 import logging
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def test_no_secret_reaches_a_log_or_an_error(
     monkeypatch: pytest.MonkeyPatch,
     retries: Retries,
 ) -> None:
-    """Even when the service echoes them."""
+    """Even if the service echoes them."""
     echo = (
         b"s3cr3t-value was sent with Bearer token-1 and Basic dXMtZWFzdC0xI2FiYzpzM2NyM3QtdmFsdWU= for https://s/?sig=x"
     )
@@ -36,10 +36,10 @@ def test_no_secret_reaches_a_log_or_an_error(
     service.answers = [reply(500, echo), reply(200, echo), reply(400, {"error": {"message": echo.decode()}})]
     with pytest.raises(errors.RequestError) as caught:
         use(lambda session: session.tables("canvas"))
-    said = caplog.text + str(caught.value.as_dict()) + str([error.as_dict() for error, _, _ in retries])
+    shown = caplog.text + str(caught.value.as_dict()) + str([error.as_dict() for error, _, _ in retries])
     assert "failed" in caplog.text
     for secret in ("token-very-secret", "token-1", "dXMtZWFzdC0x", "s3cr3t-value", "sig=x"):
-        assert secret not in said
+        assert secret not in shown
 
 
 @pytest.mark.parametrize("echo", ["s3cr3t-value", "token-very-secret", "dXMtZWFzdC0xI2FiYzpzM2NyM3QtdmFsdWU="])

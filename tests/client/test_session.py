@@ -7,7 +7,7 @@ from email.utils import formatdate
 from typing import Any, TypeVar
 
 import pytest
-from tests.support.replies import TABLES, refusal, reply
+from tests.support.replies import TABLES, error_reply, reply
 from tests.support.virtual_time import VirtualClock
 
 from dapkit import errors
@@ -134,13 +134,13 @@ class TestTokens:
         assert shown == ["1", "1", "1", "1", "2", "2", "2", "2", "3", "3", "3", "3"]
 
     def test_a_rejected_token_is_renewed_once(self, use: Any, service: Any) -> None:
-        service.answers = [refusal(401, "AuthenticationError"), TABLES]
+        service.answers = [error_reply(401, "AuthenticationError"), TABLES]
         assert use(lambda session: session.tables("canvas")) == ("a", "b")
         assert service.logins == 2
         assert service.requests[1].headers["Authorization"] == "Bearer token-2"
 
     def test_a_rejected_new_token_is_an_error(self, use: Any, service: Any) -> None:
-        service.handler = lambda _: refusal(401, "AuthenticationError")
+        service.handler = lambda _: error_reply(401, "AuthenticationError")
         with pytest.raises(errors.RejectedCredentialsError) as caught:
             use(lambda session: session.tables("canvas"))
         assert caught.value.uuid == "u-1"
@@ -149,7 +149,7 @@ class TestTokens:
     def test_a_token_rejected_many_times_is_renewed_once(self, use: Any, service: Any) -> None:
         service.latency = 1.0
         service.handler = lambda request: (
-            refusal(401) if request.headers["Authorization"] == "Bearer token-1" else TABLES
+            error_reply(401) if request.headers["Authorization"] == "Bearer token-1" else TABLES
         )
 
         async def work(session: Session) -> None:
@@ -160,7 +160,7 @@ class TestTokens:
 
     @pytest.mark.parametrize("status", [400, 401, 403])
     def test_a_rejected_login_is_not_repeated(self, use: Any, service: Any, status: int) -> None:
-        service.login = lambda _: refusal(status, "Forbidden")
+        service.login = lambda _: error_reply(status, "Forbidden")
 
         async def work(session: Session) -> list[BaseException]:
             return await asyncio.gather(session.submit("canvas", "a", QUERY), session.poll("j"), return_exceptions=True)  # type: ignore[return-value]  # all of them fail
@@ -173,7 +173,7 @@ class TestTokens:
         assert not service.requests
 
     def test_a_login_is_retried_like_any_other_request(self, use: Any, service: Any, retries: Retries) -> None:
-        replies: list[Reply] = [refusal(503), refusal(429, Retry_After="7"), reply(200, b"<html>")]
+        replies: list[Reply] = [error_reply(503), error_reply(429, Retry_After="7"), reply(200, b"<html>")]
         service.login = lambda _: replies.pop(0) if replies else reply(200, {"access_token": "t"})
         assert use(lambda session: session.tables("canvas")) == ()
         assert [error.code for error, _, _ in retries] == ["server", "rate-limited", "unexpected-response"]

@@ -12,7 +12,7 @@ from dapkit.protocol.token import Token, token_from_response
 
 
 class Logins:
-    """Counts logins, each of which takes ten seconds; those that are to fail do."""
+    """Counts logins, each of which takes ten seconds; chosen ones fail."""
 
     def __init__(self, clock: VirtualClock, *, life: float = 3600.0, failing: int = 0) -> None:
         self.clock = clock

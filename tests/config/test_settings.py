@@ -1,4 +1,4 @@
-"""Arguments, environment and defaults, made into settings."""
+"""Settings from arguments, environment variables and defaults."""
 
 import math
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_the_state_folder_of_each_platform(platform: str, environ: dict[str, str
 
 
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
-def test_without_a_home_there_is_no_state_folder(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_folder_there_is_no_state_folder(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -56,7 +56,7 @@ def test_defaults() -> None:
     assert {messages.no_log_to_console, messages.non_interactive, messages.no_color, messages.quiet} == {False}
 
 
-def test_options_win_over_the_environment() -> None:
+def test_options_take_precedence_over_the_environment() -> None:
     environ = {"DAP_API_URL": "https://env", "DAP_SCOPE": "env", "DAP_PACE": "9", "DAP_CONSOLE_THEME": "Light"}
     given = {"base_url": "https://flag", "scope": "flag", "pace": "none", "theme": "high-contrast-bw"}
     from_environment = read_settings({}, environ)
@@ -184,7 +184,7 @@ def test_the_secret_is_not_shown() -> None:
     assert "hush" not in repr(connection_settings(ClientOptions(client_secret="hush"), {}))
 
 
-def test_the_database_is_given_or_in_the_environment() -> None:
+def test_the_database_is_an_option_or_a_variable() -> None:
     parts = {"DAP_DATABASE_HOST": "h", "DAP_DATABASE_NAME": "a b", "DAP_DATABASE_USERNAME": "u@x"}
     more = {"DAP_DATABASE_PASSWORD": "p/", "DAP_DATABASE_PORT": "5433", "DAP_DATABASE_SSL": "require"}
     assert database_url("duckdb:a", {"DAP_CONNECTION_STRING": "duckdb:b"}) == "duckdb:a"
@@ -195,14 +195,14 @@ def test_the_database_is_given_or_in_the_environment() -> None:
         database_url(None, {"DAP_DATABASE_HOST": "h"})
 
 
-def test_the_staging_folder_is_given_or_in_the_environment_or_in_the_cache() -> None:
+def test_the_staging_folder_is_an_option_a_variable_or_in_the_cache() -> None:
     assert staging_root("a", {"DAP_STAGE": "b"}) == Path("a")
     assert staging_root(None, {"DAP_STAGE": "b"}) == Path("b")
     assert staging_root(None, {"XDG_CACHE_HOME": "/c", "LOCALAPPDATA": "/c"}).name == "stage"
 
 
 @pytest.mark.parametrize("name", ["sandbox_scale", "sandbox_seed", "sandbox_job_seconds"])
-def test_options_of_the_sandbox_need_it(name: str) -> None:
+def test_sandbox_options_require_sandbox(name: str) -> None:
     with pytest.raises(UsageError, match="--sandbox-"):
         read_settings({name: 1}, {})
 
@@ -225,17 +225,15 @@ def test_commands_on_the_path_are_found_in_order(tmp_path: Path) -> None:
     assert commands_on_path("dap", {}) == ()
 
 
-def test_a_folder_on_the_path_that_may_not_be_read_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object, **__: object) -> None:
+def test_an_unreadable_folder_on_the_path_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("os.stat", refuse)
+    monkeypatch.setattr("os.stat", fail)
     assert commands_on_path("dap", {"PATH": str(tmp_path)}) == ()
 
 
-def test_without_a_home_state_is_not_kept_and_the_sandbox_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_folder_no_state_is_stored_and_the_sandbox_reports_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 

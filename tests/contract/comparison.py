@@ -216,6 +216,12 @@ class ComparisonContract:
         with pytest.raises(ConcurrentUpdateError):
             fixture.session.compare(ExpectedTable(live=state, snapshot=load))
 
+    def test_values_that_have_to_be_repaired_compare_as_equal(self, fixture: TableFixture) -> None:
+        table = table_of({"number": FAMILIES["float64"][0], "time": FAMILIES["date-time"][0]})
+        rows: list[Values] = [{"id": 1, "number": "NaN", "time": "+12345-01-01T00:00:00Z"}]
+        fixture.initial_load(table, rows)
+        assert found(compared(fixture, table, rows)) == NOTHING
+
 
 class SqlComparisonContract(ComparisonContract):
     @pytest.mark.parametrize("family", ["object-free", "untyped", "object"])

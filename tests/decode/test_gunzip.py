@@ -57,11 +57,11 @@ def test_any_members_in_any_pieces(bodies: list[bytes], step: int) -> None:
 
 @given(body=st.binary(max_size=400), data=st.data())
 def test_every_truncation_is_detected(body: bytes, data: st.DataObject) -> None:
-    whole = gzip.compress(body) + gzip.compress(body)
-    first = len(whole) // 2
-    kept = data.draw(st.integers(0, len(whole) - 1).filter(lambda count: count != first))
+    content = gzip.compress(body) + gzip.compress(body)
+    first = len(content) // 2
+    kept = data.draw(st.integers(0, len(content) - 1).filter(lambda count: count != first))
     with pytest.raises(IntegrityError):
-        inflated(whole[:kept])
+        inflated(content[:kept])
 
 
 @given(body=st.binary(max_size=400), data=st.data())

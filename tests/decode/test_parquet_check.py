@@ -1,4 +1,4 @@
-"""Every damage of the structure is found, and hostile metadata end in a result."""
+"""Every damage of the structure is found, and hostile metadata never causes another error."""
 
 import random
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dapkit.decode.parquet_check import CompactReader, ParquetStructure, ThriftError, Wanted, check_parquet
+from dapkit.decode.parquet_check import CompactReader, FieldTypes, ParquetStructure, ThriftError, check_parquet
 from dapkit.errors import IntegrityError
 
 
@@ -93,7 +93,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return files
 
 
-def refused(tmp_path: Path, data: bytes) -> bool:
+def is_rejected(tmp_path: Path, data: bytes) -> bool:
     path = tmp_path / "part.parquet"
     path.write_bytes(data)
     try:
@@ -106,8 +106,8 @@ def refused(tmp_path: Path, data: bytes) -> bool:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(way=st.sampled_from(list(WAYS)), kept=st.integers(0, 100_000))
 def test_every_truncation_is_found(tmp_path: Path, written: dict[str, bytes], way: str, kept: int) -> None:
-    whole = written[way]
-    assert refused(tmp_path, whole[: kept % len(whole)])
+    content = written[way]
+    assert is_rejected(tmp_path, content[: kept % len(content)])
 
 
 @given(way=st.sampled_from(list(WAYS)), place=st.floats(0, 1), count=st.integers(1, 40))
@@ -115,11 +115,11 @@ def test_every_truncation_is_found(tmp_path: Path, written: dict[str, bytes], wa
 def test_lost_or_added_bytes_are_found(
     tmp_path: Path, written: dict[str, bytes], way: str, place: float, count: int
 ) -> None:
-    whole = written[way]
-    start, end = page_data(whole)[0]
+    content = written[way]
+    start, end = page_data(content)[0]
     cut = start + int(place * (end - start - count)) if end - start > count else start
-    assert refused(tmp_path, whole[:cut] + whole[cut + count :])
-    assert refused(tmp_path, whole[:cut] + b"\0" * count + whole[cut:])
+    assert is_rejected(tmp_path, content[:cut] + content[cut + count :])
+    assert is_rejected(tmp_path, content[:cut] + b"\0" * count + content[cut:])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -133,45 +133,45 @@ def test_any_damage_ends_in_a_result(
     damaged = bytearray(written[way])
     for place, byte in changes:
         damaged[-1 - place % len(damaged)] = byte
-    assert refused(tmp_path, bytes(damaged)) in (True, False), "no other error, and it ends"
+    assert is_rejected(tmp_path, bytes(damaged)) in (True, False), "no other error, and it ends"
 
 
 def test_any_changed_byte_of_a_footer_ends_in_a_result(tmp_path: Path, written: dict[str, bytes]) -> None:
-    whole = written["no statistics"]
-    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
-    end = whole.find(b"ARROW:schema", footer)
+    content = written["no statistics"]
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    end = content.find(b"ARROW:schema", footer)
     chosen = random.Random(7)
     for place in range(footer, end):
         for byte in chosen.sample(range(256), 3):
-            assert refused(tmp_path, whole[:place] + bytes([byte]) + whole[place + 1 :]) in (True, False)
+            assert is_rejected(tmp_path, content[:place] + bytes([byte]) + content[place + 1 :]) in (True, False)
 
 
-def page_data(whole: bytes) -> list[tuple[int, int]]:
-    """Return where the data of the first page of each column lies, behind its header."""
-    group = pq.ParquetFile(pa.BufferReader(whole)).metadata.row_group(0)
+def page_data(content: bytes) -> list[tuple[int, int]]:
+    """Return the position of the data of each column's first page, after its header."""
+    group = pq.ParquetFile(pa.BufferReader(content)).metadata.row_group(0)
     resources = []
     for column in map(group.column, range(group.num_columns)):
-        reader = CompactReader(whole, column.dictionary_page_offset or column.data_page_offset)
+        reader = CompactReader(content, column.dictionary_page_offset or column.data_page_offset)
         size = reader.read({3: None})[3]
         resources.append((reader.position, reader.position + size))
     return resources
 
 
 def test_pages_with_crcs_are_verified_byte_by_byte(tmp_path: Path, written: dict[str, bytes]) -> None:
-    whole = written["page checksums"]
+    content = written["page checksums"]
     chosen = random.Random(5)
-    for start, end in page_data(whole):
+    for start, end in page_data(content):
         for place in {start, end - 1, chosen.randrange(start, end)}:
-            assert refused(tmp_path, flipped(whole, place))
+            assert is_rejected(tmp_path, flipped(content, place))
 
 
 def test_most_single_changes_of_the_metadata_are_found(tmp_path: Path, written: dict[str, bytes]) -> None:
     """Names for people and statistics are free to change; sizes, counts, offsets and the tree are not."""
-    whole = written["no statistics"]
-    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
-    schema_note = whole.find(b"ARROW:schema", footer)
-    resources = [*range(footer, schema_note - 6), *range(len(whole) - 8, len(whole))]
-    missed = [place for place in resources if not refused(tmp_path, flipped(whole, place))]
+    content = written["no statistics"]
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    schema_note = content.find(b"ARROW:schema", footer)
+    resources = [*range(footer, schema_note - 6), *range(len(content) - 8, len(content))]
+    missed = [place for place in resources if not is_rejected(tmp_path, flipped(content, place))]
     assert len(missed) < len(resources) * 0.3
 
 
@@ -181,7 +181,7 @@ def flipped(data: bytes, place: int) -> bytes:
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1" * 3, b"<html>" * 9, b"PAR1" + b"\0" * 9 + b"PARE"])
 def test_other_content_is_an_error(tmp_path: Path, data: bytes) -> None:
-    assert refused(tmp_path, data)
+    assert is_rejected(tmp_path, data)
 
 
 # Field 1: i32 150; 2: true; 3: binary "hi"; 4: list of two i64 (1, -1); 5: struct {1: i16 7};
@@ -212,7 +212,7 @@ def test_long_form_of_field_numbers_and_list_sizes() -> None:
 
 @pytest.mark.parametrize("count", range(len(STRUCT)))
 @pytest.mark.parametrize("wanted", [{}, {1: None, 3: None, 4: None, 5: {1: None}, 8: None}])
-def test_every_truncation_of_thrift_is_found(count: int, wanted: Wanted) -> None:
+def test_every_truncation_of_thrift_is_found(count: int, wanted: FieldTypes) -> None:
     with pytest.raises(ThriftError):
         CompactReader(STRUCT[:count]).read(wanted)
 
@@ -232,7 +232,7 @@ def test_every_truncation_of_thrift_is_found(count: int, wanted: Wanted) -> None
     ],
 )
 @pytest.mark.parametrize("wanted", [{}, {1: None}])
-def test_hostile_thrift_is_an_error(data: bytes, wanted: Wanted) -> None:
+def test_hostile_thrift_is_an_error(data: bytes, wanted: FieldTypes) -> None:
     with pytest.raises(ThriftError):
         CompactReader(data).read(wanted)
 
@@ -247,7 +247,7 @@ def test_hostile_thrift_is_an_error(data: bytes, wanted: Wanted) -> None:
         ({5: {}}, {}),
     ],
 )
-def test_a_field_of_another_type_is_an_error(wanted: Wanted, held: object) -> None:
+def test_a_field_of_another_type_is_an_error(wanted: FieldTypes, held: object) -> None:
     assert list(CompactReader(STRUCT).read(wanted).values()) == [held]
     ((field, form),) = wanted.items()
     for other in {1, 2, 3, 4, 5, 10} - {field}:
@@ -259,7 +259,7 @@ def test_a_field_of_another_type_is_an_error(wanted: Wanted, held: object) -> No
     data=st.binary(max_size=60),
     wanted=st.sampled_from([{}, {1: None, 2: {1: None}, 3: None}, {1: int, 2: [bytes], 3: {1: [{1: int}]}}]),
 )
-def test_any_bytes_are_read_or_rejected(data: bytes, wanted: Wanted) -> None:
+def test_any_bytes_are_read_or_rejected(data: bytes, wanted: FieldTypes) -> None:
     reader = CompactReader(data)
     try:
         reader.read(wanted)

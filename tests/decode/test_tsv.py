@@ -1,4 +1,4 @@
-"""What COPY reads otherwise than the service writes it is found and put right; all else is left alone."""
+"""Escapes that COPY reads differently are found and converted; everything else stays as it is."""
 
 import re
 
@@ -46,6 +46,6 @@ def test_copy_field(field: bytes, copied: bytes) -> None:
 
 
 @given(st.binary(max_size=20).map(lambda data: re.sub(rb"[^\\bNq0\n]", rb"\\", data)))
-def test_doubled_backslashes_are_no_escapes(data: bytes) -> None:
+def test_doubled_backslashes_are_not_escapes(data: bytes) -> None:
     expected = re.search(rb"\\[^bfnrtvN]", data.replace(rb"\\", b"")) is not None
     assert has_non_copy_escape(data) is expected

@@ -1,4 +1,4 @@
-"""DuckDB reads what the service writes exactly, and says what the original of an odd value was."""
+"""The generated SQL reads TSV files exactly, and returns the original texts of repaired values."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""A disk that is really full: the tests mount a small file system of their own."""
+"""A disk that is really full: the tests mount their own small file system."""
 
 import subprocess
 import sys
@@ -104,7 +104,9 @@ def test_an_object_of_unknown_length_fills_the_disk(
     assert_resumes(sandbox, arguments, disk, expected)
 
 
-def test_another_file_fills_the_disk_meanwhile(sandbox: SandboxProcess, expected: dict[str, bytes], disk: Path) -> None:
+def test_another_file_fills_the_disk_during_the_download(
+    sandbox: SandboxProcess, expected: dict[str, bytes], disk: Path
+) -> None:
     sandbox.set_faults(f"stall:10s:{BIG}:x1")
     arguments = snapshot_arguments(disk / "out", "parquet", TABLES)
     with sandbox.start(*arguments) as running:
@@ -128,7 +130,7 @@ def test_a_file_that_cannot_fit_is_not_started(sandbox: SandboxProcess, expected
     assert_resumes(sandbox, arguments, disk, expected)
 
 
-def test_not_even_the_journal_fits(sandbox: SandboxProcess, expected: dict[str, bytes], disk: Path) -> None:
+def test_a_disk_without_space_for_the_journal(sandbox: SandboxProcess, expected: dict[str, bytes], disk: Path) -> None:
     sandbox.set_faults()
     ballast = fill(disk)
     arguments = snapshot_arguments(disk / "out", "parquet", TABLES)

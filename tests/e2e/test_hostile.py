@@ -1,6 +1,6 @@
 """Responses that no service should send.
 
-Each must lead to an error with its documented code that says what was received, or do no harm: never a hang, a
+Each must lead to an error with its documented code that says what was received, or be harmless: never a hang, a
 traceback, leaked credentials, or a wrong file under a final name.
 """
 
@@ -151,7 +151,7 @@ def limited(sandbox: SandboxProcess, tmp_path: Path) -> SandboxProcess:
     folder.mkdir()
     patch = """
         import dapkit.transfer.object_download
-        dapkit.transfer.object_download.MOST_UNANNOUNCED = 8 << 20
+        dapkit.transfer.object_download.MAX_UNANNOUNCED_SIZE = 8 << 20
     """
     (folder / "sitecustomize.py").write_text(textwrap.dedent(patch))
     return sandbox.with_environ(PYTHONPATH=str(folder))

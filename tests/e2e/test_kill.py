@@ -34,7 +34,7 @@ def test_repeated_kills_end_in_identical_files_and_no_complete_file_is_downloade
         assert sandbox.dap(*snapshot_arguments(tmp_path / "expected", tables=LONG)).returncode == 0
         assert_files_correct(tmp_path / "out", files(tmp_path / "expected"))
         assert files(tmp_path / "out") == files(tmp_path / "expected")
-    # A kill may come between the last byte and the rename, in each of the 8 parallel downloads.
+    # A kill may happen between the last byte and the rename, in each of the 8 parallel downloads.
     again = sum(each["complete"] > 1 for each in objects.values())
     assert again <= KILLS * 8
     assert again < len(objects) / 2

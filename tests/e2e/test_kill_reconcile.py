@@ -25,7 +25,7 @@ UNION ALL SELECT nspname, '' FROM pg_namespace WHERE {_OURS}
 """
 
 
-def test_on_postgresql(postgres_server: PostgresServer, tmp_path: Path) -> None:
+def test_kills_during_reconcile_leave_postgresql_clean(postgres_server: PostgresServer, tmp_path: Path) -> None:
     with postgres_server.database() as url:
 
         def objects() -> list[tuple[str, ...]]:
@@ -35,7 +35,7 @@ def test_on_postgresql(postgres_server: PostgresServer, tmp_path: Path) -> None:
         _assert_nothing_is_left(postgresql(postgres_server), url, objects, tmp_path)
 
 
-def test_on_mariadb(mysql_server: MySqlServer, tmp_path: Path) -> None:
+def test_kills_during_reconcile_leave_mariadb_clean(mysql_server: MySqlServer, tmp_path: Path) -> None:
     with mysql_server.database() as url:
 
         def objects() -> list[tuple[str, ...]]:
@@ -68,7 +68,7 @@ def _assert_nothing_is_left(
             _run(sandbox, ("sync", "reconcile")[number % 2], url)
             assert objects() == before
             assert not list(cache.rglob("*.gz"))
-        assert left, "no kill came while files were there"
+        assert left, "no kill happened while there were files"
 
 
 def _arguments(verb: str, url: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Resuming from whatever an earlier run, or another program, left behind."""
+"""Resuming with what an earlier run or another program left behind."""
 
 import json
 from collections.abc import Callable, Iterator

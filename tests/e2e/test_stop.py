@@ -49,7 +49,7 @@ def faults(sandbox: SandboxProcess) -> int:
 
 
 @pytest.mark.parametrize("endpoint", ["login", "list", "data", "url", "object"])
-def test_while_the_service_does_not_respond(sandbox: SandboxProcess, tmp_path: Path, endpoint: str) -> None:
+def test_stop_while_the_service_does_not_respond(sandbox: SandboxProcess, tmp_path: Path, endpoint: str) -> None:
     sandbox.set_faults(f"stall@{endpoint}")
     arguments = snapshot_arguments(tmp_path / "out", tables=("user*", "courses"))
     with sandbox.start(*arguments) as running:
@@ -63,7 +63,7 @@ def test_while_the_service_does_not_respond(sandbox: SandboxProcess, tmp_path: P
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_while_waiting_for_jobs(tmp_path: Path, number: signal.Signals) -> None:
+def test_stop_while_waiting_for_jobs(tmp_path: Path, number: signal.Signals) -> None:
     with sandbox_process(tmp_path / "state", job_seconds=600.0) as sandbox:
         arguments = snapshot_arguments(tmp_path / "out")
         with sandbox.start(*arguments) as running:
@@ -77,7 +77,7 @@ def test_while_waiting_for_jobs(tmp_path: Path, number: signal.Signals) -> None:
         assert sandbox.traffic()["responses"]["data"] == {"202": submitted}, "jobs were submitted again"
 
 
-def test_during_downloads(sandbox: SandboxProcess, tmp_path: Path) -> None:
+def test_stop_during_downloads(sandbox: SandboxProcess, tmp_path: Path) -> None:
     sandbox.set_faults("slow:0.3s@object")
     arguments = snapshot_arguments(tmp_path / "out", tables=("submissions",))
     with sandbox.start(*arguments) as running:
@@ -91,7 +91,7 @@ def test_during_downloads(sandbox: SandboxProcess, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", ["503@login", "503@data", "503@object", "429:60s@data", "failed-job"])
-def test_during_the_pause_before_a_retry(sandbox: SandboxProcess, tmp_path: Path, fault: str) -> None:
+def test_stop_during_the_pause_before_a_retry(sandbox: SandboxProcess, tmp_path: Path, fault: str) -> None:
     sandbox.set_faults(fault)
     with sandbox.start(*snapshot_arguments(tmp_path / "out")) as running:
         assert running.stderr is not None
@@ -99,7 +99,7 @@ def test_during_the_pause_before_a_retry(sandbox: SandboxProcess, tmp_path: Path
         stop(running)
 
 
-def test_while_waiting_for_the_same_run(sandbox: SandboxProcess, tmp_path: Path) -> None:
+def test_stop_while_waiting_for_the_same_run(sandbox: SandboxProcess, tmp_path: Path) -> None:
     sandbox.set_faults("stall@object")
     arguments = snapshot_arguments(tmp_path / "out")
     with sandbox.start(*arguments) as first:
@@ -119,7 +119,7 @@ def test_while_waiting_for_the_same_run(sandbox: SandboxProcess, tmp_path: Path)
         ["incremental", "--namespace", "canvas", "--table", "all", "--since", "2026-01-01T00:00:00Z"],
     ],
 )
-def test_other_commands(sandbox: SandboxProcess, tmp_path: Path, arguments: list[str]) -> None:
+def test_stop_other_commands(sandbox: SandboxProcess, tmp_path: Path, arguments: list[str]) -> None:
     sandbox.set_faults("stall@login")
     with sandbox.start(*arguments, cwd=tmp_path) as running:
         wait_until(lambda: faults(sandbox) > 0, "a stall at login")

@@ -35,7 +35,7 @@ def test_the_result_is_returned(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [ServerError("x"), ForbiddenError("x"), ManifestError("x"), OutputError("x")])
-def test_an_error_of_one_table_is_its_failure(tmp_path: Path, error: DapError) -> None:
+def test_an_error_of_one_table_is_returned_as_its_failure(tmp_path: Path, error: DapError) -> None:
     failure = run(error, tmp_path)
     assert isinstance(failure, TableFailed)
     assert (failure.table, failure.error, failure.error.table) == ("users", error, "users")
@@ -44,7 +44,7 @@ def test_an_error_of_one_table_is_its_failure(tmp_path: Path, error: DapError) -
 @pytest.mark.parametrize(
     "error", [RejectedCredentialsError("x"), AccountDisabledError("x"), DiskFullError("x"), JournalError("x")]
 )
-def test_an_error_of_every_table_is_raised(tmp_path: Path, error: DapError) -> None:
+def test_an_error_that_affects_every_table_is_raised(tmp_path: Path, error: DapError) -> None:
     with pytest.raises(type(error)):
         run(error, tmp_path)
 
@@ -55,6 +55,6 @@ def test_a_bug_is_an_internal_error_of_the_table(tmp_path: Path) -> None:
     assert (failure.error.code, failure.error.message) == ("internal", "KeyError: 'x'")
 
 
-def test_an_output_error_is_fatal_if_the_folder_takes_no_files(tmp_path: Path) -> None:
+def test_an_output_error_is_fatal_if_the_folder_is_not_writable(tmp_path: Path) -> None:
     assert is_fatal(OutputError("x"), tmp_path / "missing")
     assert not is_fatal(OutputError("x"), tmp_path)

@@ -73,7 +73,7 @@ def test_a_table_that_failed_is_no_longer_complete() -> None:
     assert state.tables["users"].completed_at is None
 
 
-def test_a_new_job_forgets_the_objects_of_the_one_before() -> None:
+def test_a_new_job_discards_the_objects_of_the_previous_one() -> None:
     other = Job(id="j2", status=JobStatus.WAITING)
     state = replay(
         [*STORY[:4], JobAbandonedEntry(time=5.0, table="users", job_id="j1"), job_entry("users", other, 5.0)]
@@ -141,18 +141,18 @@ def test_a_new_journal_keeps_the_previous_one(tmp_path: Path) -> None:
     assert state.tables["users"].abandoned == ("old",)
 
 
-def test_no_file_is_no_run(tmp_path: Path) -> None:
+def test_without_a_file_there_is_no_run(tmp_path: Path) -> None:
     assert journal.read(tmp_path / "none.jsonl") == (None, 0)
 
 
-def test_damage_names_the_file(tmp_path: Path) -> None:
+def test_the_error_for_a_damaged_journal_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     path.write_bytes(b"garbage\n" + encode(STARTED))
     with pytest.raises(JournalError, match=r"run\.jsonl"):
         Journal(path).resume()
 
 
-def test_errors_of_the_disk_become_errors_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_errors_are_translated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "run.jsonl"
     record = Journal(path)
     record.start(STARTED)

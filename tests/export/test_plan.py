@@ -64,8 +64,8 @@ def test_a_journal_from_the_future_is_not_resumed() -> None:
 
 def test_a_complete_run_is_not_resumed_and_a_partly_failed_one_is() -> None:
     assert plan_run(state(ended=True, a=COMPLETE, b=COMPLETE), NOW) == StartRun(abandoned={})
-    partly = state(ended=True, a=COMPLETE, b=FAILED)
-    assert plan_run(partly, NOW) == ResumeRun(age=60, state=partly)
+    partial = state(ended=True, a=COMPLETE, b=FAILED)
+    assert plan_run(partial, NOW) == ResumeRun(age=60, state=partial)
 
 
 def plan(run: RunState | None) -> dict[str, ReuseTable | DownloadTable]:
@@ -89,18 +89,18 @@ def test_a_failed_job_is_remembered_and_submitted_again() -> None:
     assert taken.record.failed_jobs == ("f",)
 
 
-def again(run: RunState, marks: Mapping[str, str] | None = None) -> list[tuple[str, str | None]]:
-    return [(entry.table, entry.since) for entry in tables_to_reset(run, NOW, marks or {})]
+def resets(run: RunState, watermarks: Mapping[str, str] | None = None) -> list[tuple[str, str | None]]:
+    return [(entry.table, entry.since) for entry in tables_to_reset(run, NOW, watermarks or {})]
 
 
 def test_after_a_partly_failed_run_stale_tables_are_requested_again() -> None:
     stale = replace(COMPLETE, job=complete(at="2023-11-14T17:00:00Z"))
-    assert again(state(ended=True, a=stale, b=FAILED)) == [("a", None)]
-    assert again(state(ended=True, a=COMPLETE, b=FAILED)) == []
-    assert again(state(ended=False, a=stale, b=FAILED)) == [], "an interrupted run keeps it"
+    assert resets(state(ended=True, a=stale, b=FAILED)) == [("a", None)]
+    assert resets(state(ended=True, a=COMPLETE, b=FAILED)) == []
+    assert resets(state(ended=False, a=stale, b=FAILED)) == [], "an interrupted run keeps it"
 
 
-def test_a_table_to_be_requested_again_is_requested_even_if_the_resumed_run_is_interrupted() -> None:
+def test_a_reset_table_is_requested_even_if_the_resumed_run_is_interrupted() -> None:
     stale = replace(COMPLETE, job=complete("old", at="2023-11-14T17:00:00Z"))
     run = state(ended=True, a=stale, b=replace(FAILED, abandoned=("g",)))
     for entry in tables_to_reset(run, NOW, {}):
@@ -126,22 +126,22 @@ def test_a_table_that_is_requested_again_abandons_its_incomplete_jobs() -> None:
 def test_an_increment_becomes_stale_only_if_a_new_one_can_continue_it() -> None:
     increment = Job(id="i", status=JobStatus.COMPLETE, since="2020-01-01T00:00:00Z", until="2020-01-02T00:00:00Z")
     ended = state(ended=True, a=replace(COMPLETE, job=increment), b=FAILED)
-    assert again(ended) == []
+    assert resets(ended) == []
     from_folder = replace(ended, start=msgspec.structs.replace(ended.start, since={"a": "2020-01-01T00:00:00Z"}))
-    marks = {"a": "2020-01-02T00:00:00Z", "b": "2020-01-01T00:00:00Z"}
-    assert again(from_folder, marks) == list(marks.items())
-    assert again(from_folder, {"a": "2020-01-01T00:00:00Z"}) == [("a", None)]
-    assert again(replace(from_folder, ended=False), marks) == []
+    watermarks = {"a": "2020-01-02T00:00:00Z", "b": "2020-01-01T00:00:00Z"}
+    assert resets(from_folder, watermarks) == list(watermarks.items())
+    assert resets(from_folder, {"a": "2020-01-01T00:00:00Z"}) == [("a", None)]
+    assert resets(replace(from_folder, ended=False), watermarks) == []
 
 
 def test_results_of_a_sandbox_age_by_the_wall_clock() -> None:
     future = replace(COMPLETE, job=complete(at="2031-01-01T00:00:00Z"), completed_at=NOW - 5 * 3600)
     old = replace(COMPLETE, job=complete(at="2011-01-01T00:00:00Z"))
-    assert again(state(ended=True, service="sandbox:", a=future, b=FAILED)) == [("a", None)]
-    assert again(state(ended=True, service="sandbox:", a=old, b=FAILED)) == []
+    assert resets(state(ended=True, service="sandbox:", a=future, b=FAILED)) == [("a", None)]
+    assert resets(state(ended=True, service="sandbox:", a=old, b=FAILED)) == []
 
 
-def test_a_complete_job_that_is_about_to_expire_is_waited_out() -> None:
+def test_a_complete_job_about_to_expire_is_resubmitted_after_its_expiry() -> None:
     dying = replace(OPEN, job=replace(complete("k"), expires_at=NOW + 10), seen_at=NOW - 36_000)
     taken = plan(state(ended=False, a=COMPLETE, b=dying))["b"]
     assert decide(taken.record, NOW) == Wait(NOW + 11)
@@ -184,7 +184,7 @@ PROGRESS = st.sampled_from([COMPLETE, OPEN, FAILED, TableProgress()])
 
 
 @given(PROGRESS, PROGRESS, st.booleans())
-def test_every_table_gets_one_step_and_only_complete_ones_are_reused(
+def test_every_table_has_one_step_and_only_complete_tables_are_reused(
     a: TableProgress, b: TableProgress, ended: bool
 ) -> None:
     steps = plan(state(ended=ended, a=a, b=b))

@@ -35,8 +35,8 @@ def assert_correct(fake: FakeService, output: Path) -> None:
             assert path.read_bytes() == fake.content(name.removesuffix(".jsonl.gz")), path
         manifest = folder / ".manifest.json"
         if manifest.exists():
-            said = json.loads(manifest.read_bytes())
-            assert {item["name"] for item in said["objects"]} == set(files)
+            content = json.loads(manifest.read_bytes())
+            assert {item["name"] for item in content["objects"]} == set(files)
 
 
 def test_all_tables_are_exported_with_manifests(tmp_path: Path) -> None:
@@ -144,10 +144,10 @@ def test_a_table_that_keeps_failing_does_not_hold_back_the_others(tmp_path: Path
 def test_rejected_credentials_stop_everything(tmp_path: Path) -> None:
     fake = service()
 
-    async def refuse(*_: Any, **__: Any) -> Any:
+    async def reject(*_: Any, **__: Any) -> Any:
         raise RejectedCredentialsError("no")
 
-    fake.submit = refuse  # type: ignore[method-assign] # for this test
+    fake.submit = reject  # type: ignore[method-assign] # for this test
     with pytest.raises(RejectedCredentialsError):
         run(fake, options(tmp_path))
 
@@ -180,11 +180,11 @@ def test_a_partly_failed_run_is_resumed(tmp_path: Path) -> None:
     result = run(fake, options(tmp_path), events.append)
     assert result.failed == ()
     began = next(event for event in events if isinstance(event, RunStarted))
-    assert began.continued is not None
+    assert began.resumed_age is not None
     assert fake.asked["list"] == 1, "the tables of the run are known"
 
 
-def test_tables_to_be_requested_again_are_even_if_the_resumed_run_is_killed_early(tmp_path: Path) -> None:
+def test_reset_tables_are_requested_even_if_the_resumed_run_is_killed_early(tmp_path: Path) -> None:
     fake = service()
     wanted = options(tmp_path, tables=("users", "nosuch"))
     assert run(fake, wanted).done[0].job_id == "users-0"
@@ -225,7 +225,7 @@ def test_a_namespace_cannot_lead_outside_the_folder(tmp_path: Path, namespace: s
 
 
 def test_files_of_abandoned_jobs_are_deleted_when_their_successor_is_complete(tmp_path: Path) -> None:
-    fake = service(tables={"users": 40}, faults=Faults(gone=0.5), job_seconds=0.0, seed=3)
+    fake = service(tables={"users": 40}, faults=Faults(lost=0.5), job_seconds=0.0, seed=3)
     result = run(fake, options(tmp_path))
     while result.failed:
         result = run(fake, options(tmp_path))
@@ -248,7 +248,7 @@ def test_a_damaged_manifest_is_reported_and_written_again(tmp_path: Path) -> Non
 PROBABILITY = st.sampled_from([0.0, 0.05, 0.3])
 FAULTS = st.builds(
     Faults, api=st.just(0.0), failed_job=PROBABILITY, cut=PROBABILITY, corrupt=PROBABILITY,
-    refused=PROBABILITY, gone=st.sampled_from([0.0, 0.02]),
+    rejected=PROBABILITY, lost=st.sampled_from([0.0, 0.02]),
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Schemas of many tables into files, whatever names the service sends."""
+"""Schemas of many tables into files, with any names that the service sends."""
 
 import asyncio
 from pathlib import Path
@@ -22,7 +22,7 @@ class Service:
         return VersionedSchema(namespace=namespace, table=table, version=2, document={"title": table})
 
 
-def test_a_table_whose_name_leads_out_of_the_folder_fails_alone(tmp_path: Path) -> None:
+def test_a_table_name_that_leads_outside_the_folder_fails_alone(tmp_path: Path) -> None:
     service = Service("../../evil", str(tmp_path / "absolute"), "good")
     output = tmp_path / "a" / "b"
     result = asyncio.run(save_schemas(cast(Session, service), "canvas", ["all"], [], output))

@@ -50,21 +50,21 @@ def test_similar_names_are_suggested() -> None:
     assert "dap list --namespace catalog" in nearest("zzzz", KNOWN, "catalog")
 
 
-HELD = ("users", "quiz_answers", "wikis")
+MANAGED = ("users", "quiz_answers", "wikis")
 
 
 @pytest.mark.parametrize(
-    ("wanted", "exclude", "known", "gone"),
+    ("wanted", "exclude", "known", "expected"),
     [
         (["all"], [], KNOWN, ("quiz_answers", "wikis")),
         (["quiz*"], [], KNOWN, ("quiz_answers",)),
         (["all"], ["wik*"], KNOWN, ("quiz_answers",)),
         (["all", "wikis"], [], KNOWN, ("quiz_answers",)),
         (["wikis"], [], None, ()),
-        (["all"], [], (*KNOWN, *HELD), ()),
+        (["all"], [], (*KNOWN, *MANAGED), ()),
     ],
 )
 def test_tables_that_the_service_no_longer_lists(
-    wanted: list[str], exclude: list[str], known: tuple[str, ...] | None, gone: tuple[str, ...]
+    wanted: list[str], exclude: list[str], known: tuple[str, ...] | None, expected: tuple[str, ...]
 ) -> None:
-    assert no_longer_listed(wanted, exclude, known, HELD) == gone
+    assert no_longer_listed(wanted, exclude, known, MANAGED) == expected

@@ -1,4 +1,4 @@
-"""Files that match their manifest, and every way in which they may not."""
+"""Files that match their manifest, and every kind of mismatch."""
 
 import gzip
 import hashlib
@@ -26,12 +26,12 @@ def folder(tmp_path: Path) -> Path:
     (job / "part.jsonl.gz").write_bytes(CONTENT)
     digest = hashlib.sha256(CONTENT).hexdigest()
     item = ManifestObject(id="o", name="part.jsonl.gz", size=len(CONTENT), sha256=digest, rows=1, verified_by=("crc",))
-    whole = Manifest(
+    content = Manifest(
         written_by="dapkit", service="s", sandbox=False, scope=None, namespace="canvas", table="users",
         format=Format.JSONL, mode=None, job_id="a", schema_version=1, at="2024-01-01T00:00:00Z", since=None,
         until=None, rows=1, bytes=len(CONTENT), objects=(item,), completed_at="2024-01-01T00:00:00+00:00",
     )  # fmt: skip
-    manifest.write(LocalFolder(job), whole)
+    manifest.write(LocalFolder(job), content)
     return tmp_path
 
 

@@ -37,7 +37,7 @@ def job(status: JobStatus, job_id: str = "a", *, expires_at: float | None = NOW 
     return Job(id=job_id, status=status, expires_at=expires_at, objects=("o1",), at="2024", failure=failure)
 
 
-def test_a_first_submission_is_no_resubmission() -> None:
+def test_a_first_submission_is_not_a_resubmission() -> None:
     assert decide(START, NOW) == Submit(resubmit=False)
 
 
@@ -68,7 +68,7 @@ def test_a_complete_job_about_to_expire_is_resubmitted_after_its_expiry() -> Non
     assert decide(successor, NOW + MIN_LIFETIME + 1) == Poll("b")
 
 
-def test_a_job_that_is_expired_by_our_clock_only_is_downloaded() -> None:
+def test_a_job_that_has_expired_only_by_our_clock_is_downloaded() -> None:
     dead = job(JobStatus.COMPLETE, expires_at=NOW - 5000)
     record = apply(START, JobUpdated(dead), NOW)
     assert decide(record, NOW) == Wait(NOW + 1)
@@ -95,7 +95,7 @@ def test_a_failed_job_is_resubmitted_after_growing_pauses() -> None:
     assert record.failed_jobs == ("0", "1", "2", "3", "4")
 
 
-def test_the_same_failed_job_is_no_new_attempt() -> None:
+def test_the_same_failed_job_is_not_a_new_attempt() -> None:
     record = apply(START, JobUpdated(job(JobStatus.FAILED)), NOW)
     record = apply(record, JobUpdated(job(JobStatus.FAILED)), NOW + 5)
     assert record.failed_jobs == ("a",)

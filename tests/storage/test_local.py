@@ -61,7 +61,7 @@ def test_a_later_attempt_continues_and_verifies_everything(
     assert LocalFolder(tmp_path).names() == [NAME]
 
 
-def test_a_wrong_beginning_is_found(part: LocalPartialFile[Verification]) -> None:
+def test_a_corrupt_beginning_is_detected(part: LocalPartialFile[Verification]) -> None:
     part.path.write_bytes(BODY[:200][::-1])
     part.start(check(), 200)
     with pytest.raises(IntegrityError):
@@ -71,7 +71,9 @@ def test_a_wrong_beginning_is_found(part: LocalPartialFile[Verification]) -> Non
     assert not part.final.exists()
 
 
-def test_an_inherited_part_needs_a_check_that_covers_every_byte(part: LocalPartialFile[Verification]) -> None:
+def test_a_partial_file_of_another_process_needs_a_check_that_covers_every_byte(
+    part: LocalPartialFile[Verification],
+) -> None:
     padded = BODY + bytes(10)  # allowed by gzip, but covered by no CRC
     part.path.write_bytes(padded[:200])
     part.start(ObjectCheck(Format.JSONL, inherited=True), 200)
@@ -83,7 +85,7 @@ def test_an_inherited_part_needs_a_check_that_covers_every_byte(part: LocalParti
     part.close()
 
 
-def test_truncation_is_found(part: LocalPartialFile[Verification]) -> None:
+def test_truncation_is_detected(part: LocalPartialFile[Verification]) -> None:
     part.start(check(), 0)
     with pytest.raises(IntegrityError):
         finish(part, [BODY[:-1]])
@@ -101,9 +103,7 @@ def test_a_full_disk_has_its_own_error(part: LocalPartialFile[Verification], mon
     part.close()
 
 
-def test_errors_of_the_disk_become_errors_of_ours(
-    part: LocalPartialFile[Verification], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_disk_errors_are_translated(part: LocalPartialFile[Verification], monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
@@ -117,7 +117,7 @@ def test_errors_of_the_disk_become_errors_of_ours(
         part.discard()
 
 
-def test_an_unreadable_partial_file_is_no_obstacle(part: LocalPartialFile[Verification]) -> None:
+def test_an_unreadable_partial_file_can_be_discarded(part: LocalPartialFile[Verification]) -> None:
     part.path.touch(mode=0o000)
     part.discard()
     assert not part.path.exists()
@@ -140,7 +140,7 @@ def test_a_folder_lists_reads_replaces_and_deletes_files(tmp_path: Path) -> None
     assert (folder.resumable, folder.atomic_replace) == (True, True)
 
 
-def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     with pytest.raises(OSError, match="sub"):
         LocalFolder(tmp_path).size("sub")

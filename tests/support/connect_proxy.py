@@ -1,4 +1,4 @@
-"""A CONNECT proxy that also resolves a host name nobody else knows, for tests of proxies."""
+"""A CONNECT proxy that also resolves a host name that no other server knows, for tests of proxies."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.support.on_a_thread import served
 class ConnectProxy:
     """A running proxy, and what was requested from it.
 
-    It connects to this machine, whatever host is requested. `status` is its response; all but 200 are rejections.
+    It connects to this machine, for any requested host. `status` is its response; all but 200 are rejections.
     `targets` are the requested hosts with their ports, `headers` the names of the headers received.
     """
 

@@ -37,8 +37,8 @@ class Faults:
     failed_job: float = 0.0
     cut: float = 0.0
     corrupt: float = 0.0
-    refused: float = 0.0
-    gone: float = 0.0
+    rejected: float = 0.0
+    lost: float = 0.0
 
 
 @dataclass
@@ -66,7 +66,7 @@ def _content(object_id: str, rows: int) -> bytes:
 
 @dataclass
 class FakeService:
-    """Tables with a number of objects each; see the module. `refusals` are the first statuses that the store sends."""
+    """Tables with a number of objects each; see the module. `rejections` are the store's first statuses."""
 
     clock: VirtualClock
     tables_objects: Mapping[str, int]
@@ -85,7 +85,7 @@ class FakeService:
     healed: bool = False
     suffix: str = ".jsonl.gz"
     checksums: bool = False
-    refusals: list[int] = field(default_factory=list)
+    rejections: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -126,7 +126,7 @@ class FakeService:
 
     async def poll(self, job_id: str) -> Job:
         self.asked["job"] += 1
-        if self.strikes(self.faults.gone):
+        if self.strikes(self.faults.lost):
             self.jobs.pop(job_id, None)
         if self._expired(job_id):
             raise ExpiredError(f"no job {job_id}")
@@ -134,7 +134,7 @@ class FakeService:
 
     async def sign(self, object_ids: Sequence[str]) -> dict[str, str]:
         self.asked["url"] += 1
-        if self.strikes(self.faults.gone):
+        if self.strikes(self.faults.lost):
             self.jobs.pop(object_ids[0].rsplit(".", 1)[0], None)
         if any(self._expired(each.rsplit(".", 1)[0]) for each in object_ids):
             raise ExpiredError("no object")
@@ -146,8 +146,8 @@ class FakeService:
         self.asked["object"] += 1
         body = self.content(object_id)
         headers = {"ETag": f'"{object_id}"', "Content-Length": str(len(body))}
-        if self.refusals or self.strikes(self.faults.refused):
-            yield FakeStream(self.refusals.pop(0) if self.refusals else 403, {}, b"<Error/>")
+        if self.rejections or self.strikes(self.faults.rejected):
+            yield FakeStream(self.rejections.pop(0) if self.rejections else 403, {}, b"<Error/>")
             return
         status = 200
         if offset and self.ranges and etag == headers["ETag"]:
@@ -190,7 +190,7 @@ class FakeService:
 
 
 def as_session(fake: FakeService) -> Session:
-    """Return the fake as the session that it stands in for."""
+    """Return the fake with the type of the session that it replaces."""
     return cast(Session, fake)
 
 

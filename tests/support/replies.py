@@ -4,7 +4,7 @@ import json
 
 from dapkit.client.http import HttpResponse
 
-__all__ = ["TABLES", "refusal", "reply"]
+__all__ = ["TABLES", "error_reply", "reply"]
 
 
 def reply(status: int = 200, content: object = None, **headers: str) -> HttpResponse:
@@ -15,7 +15,7 @@ def reply(status: int = 200, content: object = None, **headers: str) -> HttpResp
     )
 
 
-def refusal(status: int, type_: str = "Some", **headers: str) -> HttpResponse:
+def error_reply(status: int, type_: str = "Some", **headers: str) -> HttpResponse:
     """Return an error response of the service."""
     return reply(status, {"error": {"type": type_, "uuid": "u-1", "message": "no"}}, **headers)
 

@@ -1,4 +1,4 @@
-"""A sandbox in a process of its own, and the installed command that uses it: the basis of the end-to-end tests."""
+"""A sandbox in a separate process, and the installed command that uses it: the basis of the end-to-end tests."""
 
 import json
 import os

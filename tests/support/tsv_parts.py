@@ -1,7 +1,7 @@
 r"""TSV objects as the service writes them, from plain Python values, without any of the product's code.
 
 PostgreSQL's COPY text in gzip: a header, `\N` for null, escapes for what would break a line. Values are written by
-their Python type: times without zone are UTC, lists and dicts are JSON, a text is itself; so a text may also stand for
+their Python type: times without zone are UTC, lists and dicts are JSON, a text is itself; so a text can also represent
 what Python has no value for, such as a year of five digits.
 """
 
@@ -33,7 +33,7 @@ class Row:
 
 
 def deleted(ts: str = Row.ts, **key: object) -> Row:
-    """Return a row that says of a key that it is gone."""
+    """Return the row of a deleted key."""
     return Row(key, ts, "D")
 
 
@@ -89,7 +89,7 @@ def _float(value: float) -> str:
 
 
 def _datetime(value: datetime) -> str:
-    assert value.tzinfo is None, "times without zone stand for UTC"
+    assert value.tzinfo is None, "times without a zone are UTC"
     precision = "milliseconds" if value.microsecond % 1000 == 0 else "microseconds"
     return value.isoformat(timespec=precision) + "Z"
 
@@ -106,4 +106,4 @@ _WRITERS: dict[type, Callable[..., str]] = {
     list: lambda value: json.dumps(value, ensure_ascii=False),
     dict: lambda value: json.dumps(value, ensure_ascii=False),
 }
-"""How a value is written, by its type; the more special type of two stands first."""
+"""How a value is written, by its type; the more specific of two types comes first."""

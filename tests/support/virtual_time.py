@@ -1,7 +1,7 @@
 """An event loop with virtual time: sleeping costs nothing, and an hour passes at once.
 
-If nothing is ready, time jumps to the next timer. Calls in an executor run at once, in place, so that time stands still
-meanwhile. Waiting without any timer is a deadlock, and raises.
+If nothing is ready, time jumps to the next timer. Calls in an executor run at once, in place, so that time does
+not pass. Waiting without any timer is a deadlock and raises an error.
 """
 
 import asyncio

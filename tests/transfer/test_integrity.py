@@ -66,14 +66,14 @@ def test_a_complete_gzip_object(tmp_path: Path, step: int) -> None:
     )
 
 
-def test_zeros_after_gzip_are_accepted_but_prove_nothing(tmp_path: Path) -> None:
+def test_zeros_after_gzip_are_accepted_but_do_not_count_as_verification(tmp_path: Path) -> None:
     verification = checked(tmp_path, GZIP + bytes(512), Format.TSV)
     assert (verification.rows, verification.verified_by, verification.complete) == (2, (), False)
     assert checked(tmp_path, GZIP, Format.TSV).complete
 
 
 @pytest.mark.parametrize(("kind", "rows"), [(Format.JSONL, 3), (Format.TSV, 2), (Format.CSV, None)])
-def test_rows_are_counted_as_the_format_says(tmp_path: Path, kind: Format, rows: int | None) -> None:
+def test_rows_are_counted_according_to_the_format(tmp_path: Path, kind: Format, rows: int | None) -> None:
     assert checked(tmp_path, GZIP, kind).rows == rows
 
 
@@ -126,7 +126,9 @@ def test_a_changed_byte_of_parquet_is_found_by_the_checksum_of_the_store(
         checked(tmp_path, bytes(damaged), Format.PARQUET, expected)
 
 
-def test_a_checksum_that_cannot_be_computed_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checksum_that_cannot_be_computed_does_not_count_as_verification(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(checksums, "_awscrt", lambda: None)
     expected = Expected(checksums={"crc64nvme": bytes(8), "crc32c": bytes(4)})
     assert "checksum" not in checked(tmp_path, PARQUET, Format.PARQUET, expected).verified_by
@@ -173,9 +175,9 @@ def test_an_empty_object_is_an_error(tmp_path: Path, kind: Format) -> None:
 @given(kept=st.integers(0, 10_000), gzipped=st.booleans())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_truncation_is_found_without_an_announced_length(tmp_path: Path, kept: int, gzipped: bool) -> None:
-    whole, kind = (GZIP, Format.CSV) if gzipped else (PARQUET, Format.PARQUET)
+    content, kind = (GZIP, Format.CSV) if gzipped else (PARQUET, Format.PARQUET)
     with pytest.raises(IntegrityError):
-        checked(tmp_path, whole[: kept % len(whole)], kind)
+        checked(tmp_path, content[: kept % len(content)], kind)
 
 
 def test_a_stored_file_is_verified_from_scratch(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_an_unreadable_file_is_downloaded_again(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("obstacle", ["job_users-0", "job_users-0/users-0.0.jsonl.gz"])
-def test_an_obstacle_for_one_table_does_not_stop_the_others(tmp_path: Path, obstacle: str) -> None:
+def test_a_blocked_path_of_one_table_does_not_stop_the_others(tmp_path: Path, obstacle: str) -> None:
     fake = FakeService(clock=VirtualClock(), tables_objects={"users": 1, "courses": 1})
     if "/" in obstacle:
         (tmp_path / obstacle).mkdir(parents=True)
@@ -170,11 +170,11 @@ def test_an_output_folder_that_is_not_writable_stops_all_tables(
 
 
 def test_files_of_an_interrupted_job_are_deleted_when_a_new_run_has_replaced_them(tmp_path: Path) -> None:
-    fake = FakeService(clock=VirtualClock(), tables_objects={"users": 3}, job_seconds=0.0, refusals=[503] * 1000)
+    fake = FakeService(clock=VirtualClock(), tables_objects={"users": 3}, job_seconds=0.0, rejections=[503] * 1000)
     killed(fake, wanted(tmp_path), 60.0)
     assert (tmp_path / "job_users-0").is_dir()
     (tmp_path / "job_users-0" / "visible").touch()
-    fake.refusals.clear()
+    fake.rejections.clear()
     fake.current.clear()
     journal = next((tmp_path / ".dap" / "runs").glob("*.jsonl"))
     content = journal.read_bytes()

@@ -75,8 +75,8 @@ def test_the_latest_watermark_of_snapshots_and_increments_is_returned_verbatim(t
     put(tmp_path, "c", Result(until="2024-01-01T22:59:00Z"))
     put(tmp_path, "d", Result(table="courses", at="2023-01-01T00:00:00Z"))
     put(tmp_path, "e", Result(table="courses", at="2022-12-31T23:30:00"))  # without a zone it is UTC
-    marks = manifest.latest_watermarks(tmp_path, SOURCE).marks
-    assert marks == {"users": "2024-01-02T01:00:00.000+02:00", "courses": "2023-01-01T00:00:00Z"}
+    watermarks = manifest.latest_watermarks(tmp_path, SOURCE).by_table
+    assert watermarks == {"users": "2024-01-02T01:00:00.000+02:00", "courses": "2023-01-01T00:00:00Z"}
 
 
 def test_results_of_another_source_or_without_files_do_not_count(tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_results_of_another_source_or_without_files_do_not_count(tmp_path: Path)
     put(tmp_path, "c", Result(at="2024-01-01T00:00:00Z"), size=99)
     put(tmp_path, "d", Result(at="2024-01-01T00:00:00Z", format=Format.JSONL))
     put(tmp_path, "e", Result(at="2024-01-01T00:00:00Z", mode=Mode.CONDENSED))
-    assert manifest.latest_watermarks(tmp_path, SOURCE) == Watermarks(marks={}, notices=())
+    assert manifest.latest_watermarks(tmp_path, SOURCE) == Watermarks(by_table={}, notices=())
     put(tmp_path, "f", Result(at="2024-01-01T00:00:00Z", mode=Mode.EXPANDED))
-    assert manifest.latest_watermarks(tmp_path, SOURCE).marks == {"users": "2024-01-01T00:00:00Z"}
+    assert manifest.latest_watermarks(tmp_path, SOURCE).by_table == {"users": "2024-01-01T00:00:00Z"}
 
 
 def test_a_damaged_manifest_or_watermark_is_skipped_with_a_notice(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_damaged_manifest_or_watermark_is_skipped_with_a_notice(tmp_path: Path
     put(tmp_path, "c", Result(table="wikis", at="2024-01-01T00:00:00Z"))
     (tmp_path / "job_c" / manifest.NAME).write_text("{")
     found = manifest.latest_watermarks(tmp_path, SOURCE)
-    assert found.marks == {"users": "2024-01-01T00:00:00Z"}
+    assert found.by_table == {"users": "2024-01-01T00:00:00Z"}
     assert [("banana" in notice, "job_c" in notice) for notice in found.notices] == [(True, False), (False, True)]
 
 

@@ -36,7 +36,7 @@ def test_hostile_names_are_made_safe(path: str, name: str) -> None:
 def test_any_url_results_in_one_visible_component(text: str, index: int) -> None:
     try:
         name = object_name(f"https://h/{text}", index, ".parquet")
-    except ValueError:  # not a URL at all; the service's answer is refused before
+    except ValueError:  # not a URL at all; the service's answer is rejected before
         return
     assert PurePosixPath(name).name == name == PureWindowsPath(name).name
     assert not name.startswith(".")

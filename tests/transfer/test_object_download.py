@@ -1,4 +1,4 @@
-"""How often and for how long one object is tried, with which URL, and what of an earlier attempt is kept."""
+"""How often and for how long one object is tried, with which URL, and what is kept of an earlier attempt."""
 
 import asyncio
 import io
@@ -23,7 +23,7 @@ from dapkit.model import Format, Query
 from dapkit.protocol.retry import FailedAttempt as Failure
 from dapkit.protocol.retry import RetryPolicy
 from dapkit.transfer import object_download
-from dapkit.transfer.object_download import MOST_CORRUPT, MOST_REFUSALS, RefusedUrlError, RetryDownload, RetryState
+from dapkit.transfer.object_download import MAX_CORRUPT, MAX_REJECTIONS, RejectedUrlError, RetryDownload, RetryState
 
 
 def attempts(error: DapError, *, demand: float | None = None) -> list[RetryDownload]:
@@ -55,13 +55,13 @@ def test_only_progress_beyond_the_furthest_byte_restarts_the_timeout() -> None:
     assert retries.history.seconds == 1.5
 
 
-def test_corruption_refusals_and_permanent_errors_are_limited() -> None:
-    assert len(attempts(IntegrityError("x"))) == MOST_CORRUPT - 1
-    refused = attempts(RefusedUrlError("x"))
-    assert refused[0] == RetryDownload(0.0, fresh_url=True), "most likely it had expired"
-    assert len(refused) == MOST_REFUSALS - 1
-    assert [each.pause for each in refused] == sorted(each.pause for each in refused)
-    assert 5 < sum(each.pause for each in refused) < 60
+def test_corruption_rejections_and_permanent_errors_are_limited() -> None:
+    assert len(attempts(IntegrityError("x"))) == MAX_CORRUPT - 1
+    rejected = attempts(RejectedUrlError("x"))
+    assert rejected[0] == RetryDownload(0.0, fresh_url=True), "most likely it had expired"
+    assert len(rejected) == MAX_REJECTIONS - 1
+    assert [each.pause for each in rejected] == sorted(each.pause for each in rejected)
+    assert 5 < sum(each.pause for each in rejected) < 60
     assert attempts(TlsError("x")) == []
     assert attempts(DiskFullError("x")) == []
 
@@ -91,7 +91,7 @@ class Store(FakeService):
 
     def _open(self, url: str, **more: Any) -> Any:
         self.opened.append(self.clock.elapsed)
-        return super().open(url, **more) if not self.first else _Refusal(FakeStream(*self.first.pop(0), b""))
+        return super().open(url, **more) if not self.first else _Rejection(FakeStream(*self.first.pop(0), b""))
 
     def run(self, output: Path) -> None:
         wanted = ExportRequest(namespace="canvas", tables=("users",), format=Format.JSONL, output=output, concurrency=2)
@@ -99,7 +99,7 @@ class Store(FakeService):
         assert result.failed == ()
 
 
-class _Refusal:
+class _Rejection:
     def __init__(self, stream: FakeStream) -> None:
         self.stream = stream
 
@@ -110,7 +110,7 @@ class _Refusal:
         """Nothing to close."""
 
 
-@pytest.mark.parametrize(("status", "urls"), [(429, 1), (503, 1), (403, 2)], ids=["rate limit", "busy", "URL refused"])
+@pytest.mark.parametrize(("status", "urls"), [(429, 1), (503, 1), (403, 2)], ids=["rate limit", "busy", "URL rejected"])
 def test_a_url_is_used_again_unless_it_may_be_the_cause(tmp_path: Path, status: int, urls: int) -> None:
     store = Store((status, {}))
     store.run(tmp_path)
@@ -135,17 +135,17 @@ def test_a_busy_store_delays_only_the_requested_object(tmp_path: Path) -> None:
     assert store.opened[-2] < 30 <= store.opened[-1]
 
 
-def test_refusals_are_counted_again_from_zero_after_progress() -> None:
+def test_rejections_are_counted_from_zero_after_progress() -> None:
     retries = RetryState(RetryPolicy())
     for total in range(1, 50):
-        again = retries.next(Failure(error=RefusedUrlError("x")), 0.0, 0.0)
+        again = retries.next(Failure(error=RejectedUrlError("x")), 0.0, 0.0)
         assert again == RetryDownload(0.0, fresh_url=True)
         retries.progress(total)
 
 
 @pytest.mark.parametrize("status", [403, 404, 408, 409, 425, 500, 503])
-def test_temporary_refusals_of_the_store_are_retried(tmp_path: Path, status: int) -> None:
-    fake = FakeService(clock=VirtualClock(), tables_objects={"users": 1}, job_seconds=0.0, refusals=[status] * 3)
+def test_temporary_rejections_by_the_store_are_retried(tmp_path: Path, status: int) -> None:
+    fake = FakeService(clock=VirtualClock(), tables_objects={"users": 1}, job_seconds=0.0, rejections=[status] * 3)
     result = exported(fake, wanted(tmp_path))
     assert result.failed == ()
     assert 0.5 < result.seconds < 10
@@ -156,7 +156,7 @@ def test_an_endless_body_of_unknown_length_is_given_up_at_once_and_leaves_nothin
 ) -> None:
     fake = Unannounced(clock=VirtualClock(), tables_objects={"users": 1}, job_seconds=0.0)
     assert exported(fake, wanted(tmp_path / "right")).failed == ()
-    monkeypatch.setattr(object_download, "MOST_UNANNOUNCED", 100)
+    monkeypatch.setattr(object_download, "MAX_UNANNOUNCED_SIZE", 100)
     result = exported(fake, wanted(tmp_path / "endless"))
     assert result.failed[0].error.code == "unexpected-response"
     assert fake.asked["object"] == 2
@@ -218,41 +218,41 @@ def store(verification: str, *, stops: bool) -> ParquetStore:
     )
 
 
-@pytest.mark.parametrize("hole", [False, True])
+@pytest.mark.parametrize("gap", [False, True])
 @pytest.mark.parametrize(("verification", "continued"), [("checksum", True), ("page CRCs", True), ("none", False)])
-def test_an_interrupted_parquet_file_is_continued_only_if_a_hole_in_it_would_be_found(
-    tmp_path: Path, verification: str, continued: bool, hole: bool
+def test_an_interrupted_parquet_file_is_resumed_only_if_gaps_would_be_detected(
+    tmp_path: Path, verification: str, continued: bool, gap: bool
 ) -> None:
     fake = store(verification, stops=True)
     killed(fake, wanted(tmp_path, query=PARQUET), 60.0)
     part = tmp_path / "job_users-0" / ".users-0.0.parquet.part"
     content = bytearray(part.read_bytes())
     assert len(content) > 1 << 20
-    if hole:
+    if gap:
         content[500_000:504_096] = bytes(4096)  # what a power loss leaves of a page that was not flushed
         part.write_bytes(content)
     fake.stops = False
     fake.sent.clear()
     assert exported(fake, wanted(tmp_path, query=PARQUET)).failed == ()
-    whole = fake.content("")
-    assert (tmp_path / "job_users-0" / "users-0.0.parquet").read_bytes() == whole
-    assert (fake.sent.total() < len(whole)) == (continued and not hole)
+    expected = fake.content("")
+    assert (tmp_path / "job_users-0" / "users-0.0.parquet").read_bytes() == expected
+    assert (fake.sent.total() < len(expected)) == (continued and not gap)
 
 
 @pytest.mark.parametrize("verification", ["checksum", "page CRCs", "none"])
-@pytest.mark.parametrize("hole", [False, True])
-def test_an_unrecorded_parquet_file_is_kept_only_if_a_hole_in_it_would_be_found(
-    tmp_path: Path, verification: str, hole: bool
+@pytest.mark.parametrize("gap", [False, True])
+def test_an_unrecorded_parquet_file_is_kept_only_if_gaps_would_be_detected(
+    tmp_path: Path, verification: str, gap: bool
 ) -> None:
     fake = store(verification, stops=False)
-    whole = fake.content("")
-    found = bytearray(whole)
-    if hole:
+    expected = fake.content("")
+    found = bytearray(expected)
+    if gap:
         found[500_000:504_096] = bytes(4096)
     path = tmp_path / "job_users-0" / "users-0.0.parquet"
     path.parent.mkdir()
     path.write_bytes(found)
     before = path.stat().st_ino
     assert exported(fake, wanted(tmp_path, query=PARQUET)).failed == ()
-    assert path.read_bytes() == whole
-    assert (path.stat().st_ino == before) == (verification != "none" and not hole)
+    assert path.read_bytes() == expected
+    assert (path.stat().st_ino == before) == (verification != "none" and not gap)

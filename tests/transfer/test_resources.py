@@ -1,4 +1,4 @@
-"""Disk space that several downloads reserve, and pauses that the store demands."""
+"""Disk space that several downloads reserve, and pauses that the store requests."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Signed URLs: in batches, shared by downloads that start together, and renewed when they are too old or refused."""
+"""Signed URLs: in batches, shared by downloads that start together, and renewed when they are too old or rejected."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ OBJECTS = [str(number) for number in range(50)]
 
 @dataclass
 class Signing(FakeService):
-    """Signs whatever it is asked for, and remembers the batches."""
+    """Signs all requested objects, and records the batches."""
 
     batches: list[list[str]] = field(default_factory=list)
 

@@ -93,7 +93,7 @@ def test_workers_are_limited_and_have_ended_when_one_item_fails() -> None:
     assert most[0] == 4
 
 
-def test_results_keep_their_order_and_the_first_error_is_raised_by_itself() -> None:
+def test_results_keep_their_order_and_the_first_error_is_raised_unwrapped() -> None:
     cancelled: list[float] = []
 
     async def work(seconds: float) -> float:

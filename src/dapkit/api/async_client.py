@@ -111,7 +111,7 @@ class AsyncClient:
     async def sync(
         self, namespace: str, tables: Sequence[str], to: str, options: "SyncOptions | None" = None
     ) -> "SyncResult":
-        """Load tables into a database, or update them, whatever is necessary.
+        """Load tables into a database, or update those that are already there.
 
         Args:
             namespace: namespace of the tables.
@@ -144,7 +144,7 @@ class AsyncClient:
             sample: percentage of the rows whose values are compared (over 0, up to 100); all rows if None.
 
         Raises:
-            UsageError: the sample is no such percentage.
+            UsageError: the sample is not such a percentage.
         """
         from dapkit.replication.reconcile import reconcile  # noqa: PLC0415, see the module
 

@@ -51,7 +51,7 @@ class ServiceConnection:
 
 @asynccontextmanager
 async def connect(settings: ConnectionSettings, on_event: Listener) -> AsyncIterator[ServiceConnection]:
-    """Open a session. The listener is also told about retries.
+    """Open a session. The listener also receives an event for each retry.
 
     Raises:
         CredentialsError: credentials are missing or invalid.
@@ -84,7 +84,7 @@ def _sandbox(settings: ConnectionSettings) -> "Sandbox":
 
 def session_options(settings: ConnectionSettings, sandbox: "Sandbox | None") -> SessionOptions:
     """Return the options of the session; with a sandbox, with its address and credentials."""
-    # A sandbox has no rate limits unless they are asked for.
+    # A sandbox has no rate limits unless the user sets them.
     default = NO_RATE_LIMIT if settings.sandbox else PUBLISHED_RATE_LIMIT
     pace = RateLimit.parse(settings.pace) if settings.pace else default
     if sandbox is not None:

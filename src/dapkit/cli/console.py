@@ -42,7 +42,7 @@ class Console:
         self._stack.callback(setattr, logger, "propagate", logger.propagate)
         logger.propagate = False  # else handlers of the root logger would print each line again
         logger.setLevel(logs.level_of(self.settings.log_level or "info"))
-        self._attach(logger, logging.NullHandler())  # without a handler, logging would write to stderr by itself
+        self._attach(logger, logging.NullHandler())  # without a handler, logging would write to stderr on its own
         if self.settings.log_file is not None:
             self._attach(logger, logs.LogFile(self.settings.log_file, self._on_log_failure))
         # While progress is drawn, lines have to go through rich, which moves the progress below them.

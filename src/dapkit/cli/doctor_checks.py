@@ -1,4 +1,4 @@
-"""The checks of `dap doctor`: credentials, the way to the service, the service, the output folder, the installation.
+"""The checks of `dap doctor`: credentials, network, service, output folder, installation.
 
 Each finding is yielded as soon as it is known. A check whose precondition has failed is skipped and says so. The
 functions `judge_…` are pure: they turn an observation into a finding with a hint.
@@ -134,6 +134,7 @@ def judge_installation(commands: Sequence[Path], own: Path, official_version: st
             message=f"{OFFICIAL_PACKAGE} {official_version} is installed in the same environment and also provides dap",
             hint=f"Use the command dapkit, which is never replaced, or uninstall {OFFICIAL_PACKAGE}.",
         )
+    # Without the official client here, another `dap` can only come from another environment on PATH.
     others = [path for path in commands if path != own]
     if not others:
         return ok("installation", "No other command is called dap")
@@ -195,7 +196,7 @@ async def probe_network(base_url: str, ca_file: Path | None) -> AsyncIterator[Fi
         return
     yield judge_proxy(proxy.url if proxy else None, base_url)
     if proxy is not None:
-        # Only the proxy resolves names and connects, so nothing can be said about either from here.
+        # Only the proxy resolves names and connects, so neither can be checked from here.
         yield skipped("dns", "The proxy resolves the host name")
         yield skipped("tls", "Checked with the login, through the proxy")
         return
@@ -242,6 +243,7 @@ async def probe_tls(address: SplitResult, ca_file: Path | None) -> Finding:
         context = tls_context(ca_file) if address.scheme == "https" else None
         async with asyncio.timeout(CONNECT_SECONDS):
             _, writer = await asyncio.open_connection(host, port, ssl=context)
+    # Before OSError, of which it is a subclass: the host was reached, so the certificate is the problem.
     except ssl.SSLError as error:
         reason = getattr(error, "verify_message", "") or error.reason or "the handshake failed"
         return Finding(

@@ -13,7 +13,7 @@ from dapkit.cli.exitcodes import error_of
 from dapkit.cli.formatting import count, duration, names
 from dapkit.cli.options import settings_of
 from dapkit.cli.run_command import RESUME, run_and_advance, run_connected
-from dapkit.cli.summary import look_line, query_object, run_object, shown_path, summary_lines
+from dapkit.cli.summary import preview_line, query_object, run_object, shown_path, summary_lines
 from dapkit.config.settings import pick
 from dapkit.export.options import ExportRequest
 from dapkit.export.run import Preview, export, preview
@@ -38,6 +38,7 @@ def run_export(context: click.Context, given: Mapping[str, Any], notices: tuple[
             _show_preview(planned, request, console)
             return
         result = run_and_advance(settings, console, lambda session: export(session, request, console.on_event))
+        # The console also has notices that the run does not know, for example about settings.
         _show(replace(result, notices=console.notices), console)
     error = error_of(len(result.done), result.failed)
     if error is not None:
@@ -46,9 +47,9 @@ def run_export(context: click.Context, given: Mapping[str, Any], notices: tuple[
 
 def _show(result: RunResult, console: Console) -> None:
     lines = summary_lines(result)
-    look = look_line(result, shown_path(Path(sys.executable), _current_folder()))
-    if look:
-        lines.append(look)
+    line = preview_line(result, shown_path(Path(sys.executable), _current_folder()))
+    if line:
+        lines.append(line)
     console.summary(lines, failed=bool(result.failed))
     if console.settings.json:
         console.json_result(run_object(result, error_of(len(result.done), result.failed)))
@@ -73,7 +74,7 @@ def _show_preview(planned: Preview, request: ExportRequest, console: Console) ->
                 "tables": list(planned.tables),
                 "complete": list(planned.complete),
                 "since": dict(planned.since),
-                "interrupted_seconds_ago": planned.continued,
+                "interrupted_seconds_ago": planned.resumed_age,
             }
         )
         return
@@ -82,8 +83,8 @@ def _show_preview(planned: Preview, request: ExportRequest, console: Console) ->
         query += "; each table since the time shown"
     missing = [table for table in planned.tables if table not in planned.complete]
     lines = []
-    if planned.continued is not None:
-        lines.append(f"Would resume the run that was interrupted {duration(planned.continued)} ago.")
+    if planned.resumed_age is not None:
+        lines.append(f"Would resume the run that was interrupted {duration(planned.resumed_age)} ago.")
     if planned.complete:
         lines.append(f"Already complete: {names(planned.complete)}.")
     lines.append(f"Would request {count(len(missing), 'table')} of {planned.namespace} ({query}):")

@@ -27,13 +27,13 @@ def duration(seconds: float) -> str:
     """Format a duration in its two largest units: 0.4 s, 59 s, 2m 5s, 3h 5m, 2d 4h."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
+    total = round(seconds)
+    if total < 60:
+        return f"{total} s"
     for limit, large, small, names in ((3600, 60, 1, "ms"), (86400, 3600, 60, "hm")):
-        if whole < limit:
-            return f"{whole // large}{names[0]} {whole % large // small}{names[1]}"
-    return f"{whole // 86400}d {whole % 86400 // 3600}h"
+        if total < limit:
+            return f"{total // large}{names[0]} {total % large // small}{names[1]}"
+    return f"{total // 86400}d {total % 86400 // 3600}h"
 
 
 def sentence(text: str) -> str:

@@ -112,6 +112,7 @@ class ConsoleHandler(logging.StreamHandler[Any]):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, logging's name
         """Drop a line that cannot be written."""
+        # A closed terminal is no reason to stop a run. Any other error is a bug in a log call and must be visible.
         if isinstance(sys.exc_info()[1], OSError):
             stdio.discard(sys.stderr)
         else:
@@ -142,6 +143,7 @@ class LogFile(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, logging's name
         """Report that the file cannot be written."""
+        # A full disk under the log file must not stop a run of many hours.
         error = sys.exc_info()[1]
         if isinstance(error, OSError):
             self._report(error)
@@ -203,6 +205,7 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PL
         case SyncStarted():
             return logging.INFO, sync_text(event), {"event": "sync-started", "namespace": event.namespace}
         case TablePhaseChanged(table=table, phase=phase, job_id=job_id):
+            # The other phases are visible from other lines, such as the number of files or the result.
             level = logging.INFO if phase is TablePhase.RUNNING else logging.DEBUG
             tail = f" (job {job_id})" if job_id else ""
             return (
@@ -254,9 +257,9 @@ def run_text(event: RunStarted) -> str:
     source = ", from the sandbox" if event.sandbox else ""
     tables = count(len(event.tables), "table")
     text = f"{event.namespace}: {kind} of {tables} as {event.query.format.value} into {event.output}{source}"
-    if event.continued is None:
+    if event.resumed_age is None:
         return text
-    return f"{text}; resuming the run that was interrupted {duration(event.continued)} ago"
+    return f"{text}; resuming the run that was interrupted {duration(event.resumed_age)} ago"
 
 
 def sync_text(event: SyncStarted) -> str:
@@ -267,24 +270,24 @@ def sync_text(event: SyncStarted) -> str:
 
 def loaded_text(event: TableLoaded) -> str:
     """Say what was done to one table of a database."""
-    mark = format_utc(event.watermark)
+    watermark = format_utc(event.watermark)
     expired = [f"{event.counts.expired:,} expired"] if event.counts.expired else []
     if event.action is SyncAction.SKIP:
-        return ", ".join([f"{event.table}: nothing new", *expired, f"at {mark}"])
+        return ", ".join([f"{event.table}: nothing new", *expired, f"at {watermark}"])
     parts = [f"{count(event.counts.written, 'row')} written"]
     if event.counts.deleted:
         parts.append(f"{event.counts.deleted:,} deleted")
     parts += expired
     if event.counts.repaired:
         parts.append(f"{count(sum(event.counts.repaired.values()), 'value')} repaired")
-    return f"{event.table}: {ACTION_LABELS[event.action]}, {', '.join(parts)}, at {mark}"
+    return f"{event.table}: {ACTION_LABELS[event.action]}, {', '.join(parts)}, at {watermark}"
 
 
 def comparison_text(comparison: Comparison) -> str:
     """Say how a table differs from the service."""
     rows = count(comparison.rows, "row")
-    partly = comparison.compared < comparison.rows
-    scope = [f"{comparison.compared:,} of {rows} compared" if partly else rows]
+    partial = comparison.compared < comparison.rows
+    scope = [f"{comparison.compared:,} of {rows} compared" if partial else rows]
     scope += [f"without {', '.join(comparison.columns_not_compared)}"] if comparison.columns_not_compared else []
     if comparison.equal:
         return f"equal, {', '.join(scope)}"

@@ -61,6 +61,7 @@ class LazyGroup(click.Group):
             return None
         module = import_module(f"dapkit.cli.commands.{cmd_name}")
         command: click.Command = module.command
+        # The imports are done: from here on, Ctrl-C has to clean up.
         if ctx.obj is not None:
             ctx.obj()
         return command

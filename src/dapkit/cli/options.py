@@ -12,6 +12,7 @@ import click
 
 from dapkit.cli.parameters import FiniteRange, not_empty, pace, table_names
 from dapkit.config.settings import LOG_FORMATS, LOG_LEVELS, THEMES, Settings, read_settings
+from dapkit.model import Format
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -19,7 +20,7 @@ HELP_NAMES = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 CONNECTION = "Connection (before or after the command)"
 MESSAGES = "Messages (before or after the command)"
 SANDBOX = "Sandbox (before or after the command)"
-FORMATS = ("jsonl", "csv", "tsv", "parquet")
+FORMATS = tuple(each.value for each in Format)
 
 
 class SectionedOption(click.Option):
@@ -75,6 +76,7 @@ def stack(*decorators: Callable[[Any], Any]) -> Callable[[Decorated], Decorated]
     """Return a decorator that adds several options, in this order."""
 
     def apply(function: Decorated) -> Decorated:
+        # Decorators apply from the last to the first, as if they were written one below the other.
         for decorator in reversed(decorators):
             function = decorator(function)
         return function
@@ -82,6 +84,7 @@ def stack(*decorators: Callable[[Any], Any]) -> Callable[[Decorated], Decorated]
     return apply
 
 
+# Whether a file exists is checked where it is read: that also covers files named by a variable.
 _FILE = click.Path(path_type=Path)
 
 connection_options = stack(
@@ -122,7 +125,7 @@ connection_options = stack(
     ),
     option(
         "--retry-timeout",
-        "--patience",
+        "--patience",  # the former name
         type=FiniteRange(min=0),
         metavar="SECONDS",
         section=CONNECTION,

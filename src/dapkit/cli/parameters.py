@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from dapkit.errors import UsageError
+from dapkit.model import format_utc
 
 TIME_HINT = "Use ISO 8601, for example 2026-09-01T00:00:00Z."
 
@@ -87,7 +88,7 @@ class ParsedTime:
 def parse_time(text: str, *, zone: tzinfo | None = None) -> ParsedTime | None:
     """Read an ISO 8601 date or date-time; return None if the text is neither.
 
-    A time in the service's own notation is passed on unchanged, so that watermarks go back exactly as they came. A time
+    A time in the service's own notation is passed on unchanged, so that watermarks are sent back exactly. A time
     without a zone is taken in `zone`, or in the machine's own as in the official client.
 
     Raises:
@@ -103,7 +104,5 @@ def parse_time(text: str, *, zone: tzinfo | None = None) -> ParsedTime | None:
         utc = (value.replace(tzinfo=zone) if assumed_local and zone else value).astimezone(UTC)
     except (OverflowError, ValueError, OSError):
         raise UsageError(f"The time {stripped} is out of range") from None
-    from dapkit.model import format_utc  # noqa: PLC0415, `dap --help` does not need it
-
     verbatim = not assumed_local and stripped.endswith("Z") and stripped[10:11] == "T"
     return ParsedTime(text=stripped if verbatim else format_utc(utc), utc=utc, assumed_local=assumed_local)

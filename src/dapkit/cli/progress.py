@@ -43,6 +43,7 @@ class RateMeter:
     def measure(self, now: float, total: int) -> float:
         """Record the total at this time and return the rate per second."""
         self._seen.append((now, total))
+        # Always keep two measurements: with a single one, the rate after a pause would be zero.
         while len(self._seen) > 2 and now - self._seen[0][0] > self._window:
             self._seen.popleft()
         since, before = self._seen[0]
@@ -65,11 +66,12 @@ class Progress:
         self._progress = ProgressState()
         self._meter = RateMeter()
         self._lock = threading.Lock()
+        # Transient: the display disappears at the end, and the summary takes its place.
         self._live = Live(self, console=console, refresh_per_second=5, transient=True, redirect_stdout=False)
 
     def __call__(self, event: Event) -> None:
         """Record one event; rich's thread draws at its own rate."""
-        # rich draws in a thread of its own, so both sides take the lock.
+        # rich draws in a separate thread, so both sides take the lock.
         with self._lock:
             self._progress.add(event)
 
@@ -90,6 +92,7 @@ class Progress:
                 return
             yield self._counts()
             yield self._bar()
+            # Leave room for the lines above and for warnings. rich cuts off what does not fit.
             yield from self._active(max(3, min(12, console.height - 6)))
 
     def _counts(self) -> Text:
@@ -135,6 +138,7 @@ class Progress:
 def _cells(table: TableProgressState) -> tuple[Text, Text]:
     files = f"{table.files:,} of {count(table.total, 'file')}" if table.total is not None else ""
     received = size(table.bytes)
+    # The remaining files are assumed to have the average size of the complete ones.
     if table.total and 0 < table.files < table.total and table.complete_bytes:
         received = f"{received} of ~{size(table.complete_bytes / table.files * table.total)}"
     return Text(files), Text(received)

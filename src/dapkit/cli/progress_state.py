@@ -78,6 +78,7 @@ class ProgressState:
             table.phase = TablePhase.FAILED
             table.active.clear()
         elif isinstance(event, RunStarted | SyncStarted):
+            # Events of a table may precede this one; what they recorded is kept.
             self.namespace = event.namespace
             self.tables = {name: self.tables.get(name, TableProgressState()) for name in event.tables}
 

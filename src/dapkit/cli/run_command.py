@@ -61,4 +61,4 @@ def _run(settings: Settings, console: Console, work: Callable[[ServiceConnection
         async with connect(settings.connection, console.on_event) as connection:
             return await work(connection)
 
-    return run_until_stopped(connected, hint=hint, at_once=console.stop_progress)
+    return run_until_stopped(connected, hint=hint, before_exit=console.stop_progress)

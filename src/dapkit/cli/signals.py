@@ -18,20 +18,20 @@ T = TypeVar("T")
 GRACE = 1.8
 
 
-def run_until_stopped(work: Callable[[], Coroutine[Any, Any, T]], *, hint: str, at_once: Callable[[], None]) -> T:
+def run_until_stopped(work: Callable[[], Coroutine[Any, Any, T]], *, hint: str, before_exit: Callable[[], None]) -> T:
     """Run the coroutine that `work` makes; `hint` says how to continue after an interruption.
 
-    `at_once` is called if the process has to end without unwinding, to restore the terminal.
+    `before_exit` is called if the process has to end without unwinding, to restore the terminal.
 
     Raises:
         InterruptedRunError: a signal stopped it.
     """
-    stop = _Stop(hint, at_once)
+    stop = _Stop(hint, before_exit)
 
     async def guarded() -> T:
         task = asyncio.current_task()
         assert task is not None
-        # From here on a signal can cancel the task; one that came earlier is honoured at once.
+        # From here on a signal can cancel the task; one that arrived earlier takes effect at once.
         stop.attach(asyncio.get_running_loop(), task)
         try:
             return await work()
@@ -49,12 +49,12 @@ def run_until_stopped(work: Callable[[], Coroutine[Any, Any, T]], *, hint: str, 
 
 
 class _Stop:
-    def __init__(self, hint: str, at_once: Callable[[], None]) -> None:
+    def __init__(self, hint: str, before_exit: Callable[[], None]) -> None:
         self.requested = False
         self.watchdog = threading.Timer(GRACE, self._end_now)
         self.watchdog.daemon = True  # it must not keep a finished process alive
         self._hint = hint
-        self._at_once = at_once
+        self._before_exit = before_exit
         self._cancel: Callable[[], object] | None = None
 
     def attach(self, loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any]") -> None:
@@ -72,7 +72,7 @@ class _Stop:
             self._cancel()
 
     def _end_now(self) -> None:
-        self._at_once()
+        self._before_exit()
         # No print: the interpreter may be in the middle of another write to stderr.
         os.write(2, f"Error: Stopped\nHint: {self._hint}\n".encode())
         os._exit(InterruptedRunError.exit_code)

@@ -1,7 +1,7 @@
 """The standard streams, which may be closed, full, or in an encoding that lacks a character.
 
-What cannot be written to stderr is dropped, because there is no other place for it. If stdout cannot be written, that
-is an error, because it is the result.
+What cannot be written to stderr is dropped, because there is nowhere else to write it. If stdout cannot be written,
+that is an error, because it is the result.
 """
 
 import codecs
@@ -23,7 +23,7 @@ def prepare() -> None:
     Otherwise a file that the command opens could get the descriptor of a closed stream, and with it the log lines.
     Writing to a closed stdout fails, as in other programs: it is replaced by a descriptor that is only readable.
     """
-    # An encoding such as ASCII lacks most characters, and file names may contain bytes that are no text.
+    # An encoding such as ASCII lacks most characters, and file names may contain bytes that are not text.
     codecs.register_error(_ESCAPE, _escape)
     for name, flags, mode in (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w")):
         if getattr(sys, name) is None:

@@ -35,6 +35,7 @@ def total_sentence(result: RunResult) -> str:
         state = f"{len(result.done):,} of {count(total, 'table')} complete, {len(result.failed):,} failed"
     else:
         state = f"{count(total, 'table')} complete"
+    # An encrypted Parquet file, for example, does not reveal its number of rows.
     rows = [table.rows for table in result.done if table.rows is not None]
     parts = [state]
     if rows:
@@ -58,7 +59,7 @@ def failure_lines(failure: TableFailed) -> list[str]:
     return lines
 
 
-def look_line(result: RunResult, python: str) -> str | None:
+def preview_line(result: RunResult, python: str) -> str | None:
     """Return a shell command that shows the first rows of the largest table, or None if there are no rows.
 
     `python` is an interpreter that has duckdb.
@@ -72,6 +73,7 @@ def look_line(result: RunResult, python: str) -> str | None:
     pattern = (largest.folder / f"*.{suffix}").as_posix()
     readers = {Format.JSONL: "read_json", Format.PARQUET: "read_parquet"}
     reader = readers.get(result.query.format, "read_csv")
+    # The quotes are escaped because the Python code is in double quotes itself.
     query = f"duckdb.sql(\\\"from {reader}('{pattern}') limit 5\\\").show()"
     return f'Look at {largest.table}:  {python} -c "import duckdb; {query}"'
 

@@ -66,6 +66,7 @@ dry_run_option = flag("--dry-run", help="Show what would be done, with the DDL; 
 
 def sync_request(settings: Settings, command: SyncCommand, given: Mapping[str, Any]) -> SyncRequest:
     """Make the request from the options of a command, by field name. Raises UsageError if one is invalid."""
+    # `pick` leaves out what was not given, so that the defaults of SyncRequest apply.
     values = {
         **given,
         "command": command,
@@ -113,6 +114,7 @@ def _show_preview(planned: Sequence[PlannedTable], console: Console) -> None:
         reason = f" ({table.error.message})" if table.error else ""
         console.result(table.table, f"{table.action.value if table.action else 'fail'}{since}{expire}{reason}")
         for statement in table.ddl:
+            # Line by line, because `result` would escape the line breaks.
             for line in f"  {statement};".split("\n"):
                 console.result(line)
 
@@ -134,6 +136,7 @@ def sync_lines(result: SyncResult) -> list[str]:
     lines: list[str] = []
     for loaded in result.done:
         stats = loaded.counts
+        # Of hundreds of tables, most do not change between two runs: they only count in the total.
         if stats.written or stats.deleted or stats.expired:
             lines.append(f"{loaded.table}: {ACTION_LABELS[loaded.action]}, {stats.written:,} written{_removed(loaded)}")
         lines += [

@@ -2,7 +2,7 @@
 
 A transport sends a request as it is: it follows no redirects, stores no cookies, reads no netrc, does not decompress,
 and does not re-encode URLs. Proxies come from the environment, except for addresses of this machine. A response may
-take any time in all; only the time without any data is limited.
+take any length of time; only the time without any data is limited.
 """
 
 import base64

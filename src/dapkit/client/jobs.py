@@ -1,6 +1,6 @@
 """Jobs of the service, without disk or journal: submit a query, wait, get the ids of the job's objects.
 
-    job = await run_job(session, "canvas", "users", query)              # in one go
+    job = await run_job(session, "canvas", "users", query)              # in one call
 
     record = await submit_job(session, "canvas", "users", query)        # submit now, collect later:
     record = await wait_for_job(session, "canvas", record)              # `record` is a value that can be stored
@@ -34,7 +34,7 @@ from dapkit.protocol.job import (
 __all__ = ["FinishedJob", "finished_job", "run_job", "submit_job", "wait_for_job"]
 
 OutcomeListener = Callable[[JobRecord, Outcome, JobRecord], None]
-"""Called after each request with the record before, what came of the request, and the record after."""
+"""Called after each request with the record before the request, its outcome, and the record after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 Requests to one endpoint are sent in the order in which they were made, resubmissions after first submissions. All
 processes of one client record their requests in a file of the user's state folder. The file helps, but is not required:
-if it cannot be read, written or locked, each process keeps to the budget by itself.
+if it cannot be read, written or locked, each process keeps to the budget separately.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ _LOG: Final = logging.getLogger(__name__)
 _REFRESH_INTERVAL: Final = 30.0
 
 # A process holds the lock for a millisecond. One that was suspended with it may hold it for hours: after a second in
-# all, go on without the file.
+# all, continue without the file.
 _LOCK_ATTEMPTS: Final = 100
 _LOCK_PAUSE: Final = 0.01
 _VERSION: Final = 1
@@ -185,7 +185,7 @@ class RateLimiter:
         with self._released_file(shared=shared):
             now = self._clock.now()
             if queue.waiting[0] != position:
-                return now  # a request with an earlier position came while we waited for the lock
+                return now  # a request with an earlier position arrived while we waited for the lock
             queue.known = self._used(queue, now, shared=shared)
             ready_at = next_request_time(queue.known, queue.limit, now)
             if ready_at > now:

@@ -56,5 +56,5 @@ class TokenProvider:
     def _login_done(self, task: asyncio.Task[Token]) -> None:
         self._login = None
         if not task.cancelled():
-            # Retrieve the exception, or asyncio logs it when all who waited for it were cancelled.
+            # Retrieve the exception, or asyncio logs it when all tasks that waited for it were cancelled.
             task.exception()

@@ -53,7 +53,7 @@ class _Variable:
 
 
 def _setting(variable: str, *, secret: bool = False, **source: Any) -> Any:
-    """Return a field that `resolve` fills in. It is None before, which its type leaves out for the readers' sake."""
+    """Return a field that `_resolved` fills in. Until then it is None, which its type does not mention."""
     return field(default=None, repr=not secret, metadata={"source": _Variable(variable=variable, **source)})
 
 
@@ -81,15 +81,14 @@ def _is_pace(text: str) -> bool:
 
 
 def _ignore(_event: object) -> None:
-    """Listen to nothing."""
+    """Ignore the event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientOptions:
     """Which service to use, and how. Each field has a default.
 
-    What you do not set is read from the environment variable of the same name as for the command, such as
-    `DAP_API_URL`.
+    Fields that you do not set are read from the same environment variables as for the command, such as `DAP_API_URL`.
 
     Attributes:
         base_url, client_id, client_secret, client_secret_file, scope: the service and the credentials.
@@ -215,7 +214,7 @@ def connection_settings(options: ClientOptions, environ: Mapping[str, str] = os.
     client_id = (options.client_id or "").strip() or environ.get("DAP_CLIENT_ID", "").strip()
     secret = (options.client_secret or "").strip()
     file = options.client_secret_file
-    # A file that is given wins over a secret in the environment, and so on: at most one of both is left.
+    # An explicit file takes precedence over a secret in the environment, and so on: at most one of the two is used.
     if not (secret or file):
         secret = environ.get("DAP_CLIENT_SECRET", "").strip()
         named = environ.get("DAP_CLIENT_SECRET_FILE", "").strip()
@@ -274,7 +273,7 @@ def _postgres_url(environ: Mapping[str, str]) -> str | None:
 
 
 def staging_root(given: Path | str | None, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder for files on their way into databases: as given, from DAP_STAGE, or in the user's cache.
+    """Return the staging folder for downloaded files: as given, from DAP_STAGE, or in the user's cache.
 
     Raises:
         UsageError: none is given, and the user has no home folder.

@@ -1,8 +1,8 @@
 """Gzip, decompressed while it arrives, in bounded memory and with every checksum verified.
 
-Uses isal where it has a wheel (about 2.8 times as fast) and zlib elsewhere. Both verify the CRC and the length at the
-end of a member, but neither continues with the next member, rejects garbage after the last one, or notices a missing
-end. This module does.
+Uses isal where a wheel is available (about 2.8 times as fast) and zlib elsewhere. Both verify the CRC and the length at
+the end of a member, but neither continues with the next member, rejects garbage after the last one, or notices a
+missing end. This module does.
 """
 
 import zlib
@@ -30,7 +30,7 @@ _GZIP = 31
 # Bytes of input per call. The codec copies the input that it does not consume, so a large input is copied many times.
 _INPUT_SIZE = 32 * 1024
 
-# Bytes of output per call. For larger buffers, malloc maps fresh pages, which makes decompression half as slow again.
+# Bytes of output per call. For larger buffers, malloc maps fresh pages, and decompression takes 1.5 times as long.
 _OUTPUT_SIZE = 64 * 1024
 
 

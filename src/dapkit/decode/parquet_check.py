@@ -30,19 +30,19 @@ from typing import Any, BinaryIO, TypeAlias, Union
 from dapkit.decode.gunzip import crc32
 from dapkit.errors import IntegrityError
 
-__all__ = ["MAGICS", "CompactReader", "ParquetStructure", "Struct", "ThriftError", "Wanted", "check_parquet"]
+__all__ = ["MAGICS", "CompactReader", "FieldTypes", "ParquetStructure", "Struct", "ThriftError", "check_parquet"]
 
-Form: TypeAlias = Union[type[int], type[bytes], "Wanted", "list[Form]", None]
+FieldType: TypeAlias = Union[type[int], type[bytes], "FieldTypes", "list[FieldType]", None]
 """What a field must hold: an integer, bytes, a struct, a list of one of these, or (None) anything."""
 
-Wanted: TypeAlias = Mapping[int, Form]
+FieldTypes: TypeAlias = Mapping[int, FieldType]
 """The fields of a struct to read, by their numbers."""
 
 Struct: TypeAlias = dict[int, Any]
 
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
 _MAX_DEPTH = 32
-_NOTHING: Wanted = {}
+_NOTHING: FieldTypes = {}
 
 _PLAIN = b"PAR1"
 _ENCRYPTED = b"PARE"
@@ -57,25 +57,25 @@ _LONGEST_HEADER = 1 << 24
 _REPEATED = 2
 _DATA_PAGE, _INDEX_PAGE, _DICTIONARY_PAGE, _DATA_PAGE_V2 = range(4)
 
-_COLUMN: Wanted = {
+_COLUMN: FieldTypes = {
     1: bytes,  # file
     3: {3: [bytes], 4: int, 5: int, 7: int, 9: int, 11: int},  # metadata: path, codec, values, size, offsets
     8: {},  # encryption
     9: bytes,  # encrypted metadata
 }
-_FOOTER: Wanted = {
+_FOOTER: FieldTypes = {
     1: int,  # version
     2: [{1: int, 3: int, 4: bytes, 5: int}],  # schema: type, repetition, name, number of children
     3: int,  # rows
     4: [{1: [_COLUMN], 3: int}],  # row groups: columns, rows
     8: {},  # encryption
 }
-_PAGE: Wanted = {1: int, 2: int, 3: int, 4: int, 5: {1: int}, 7: {1: int}, 8: {1: int}}
+_PAGE: FieldTypes = {1: int, 2: int, 3: int, 4: int, 5: {1: int}, 7: {1: int}, 8: {1: int}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParquetStructure:
-    """What is known of a valid file.
+    """What is known about a valid file.
 
     Attributes:
         rows: how many it contains; None if its footer is encrypted.
@@ -105,7 +105,7 @@ class _Chunk:
 
 
 def check_parquet(file: BinaryIO) -> ParquetStructure:
-    """Check a file and return what is known of it.
+    """Check a file and return what is known about it.
 
     Args:
         file: seekable and unbuffered.
@@ -140,7 +140,7 @@ def _check(file: BinaryIO) -> ParquetStructure:
         raise _invalid(f"{left} unexpected bytes follow its footer")
     rows = _number(footer, 3, "number of rows")
     pages = crcs = 0
-    for chunk in _laid_out(_chunks(footer, rows), footer_start):
+    for chunk in _in_file_order(_chunks(footer, rows), footer_start):
         chunk_pages, chunk_crcs = _check_chunk(file, chunk)
         pages += chunk_pages
         crcs += chunk_crcs
@@ -209,7 +209,7 @@ def _chunk(column: Struct, leaf: _Leaf, rows: int) -> _Chunk | None:
     return _Chunk(name, start, start + _number(metadata, 7, f"size of column {name}"), values)
 
 
-def _laid_out(chunks: Iterator[_Chunk | None], limit: int) -> list[_Chunk]:
+def _in_file_order(chunks: Iterator[_Chunk | None], limit: int) -> list[_Chunk]:
     """Return the chunks in the order of the file. Raises IntegrityError if one overlaps the next or the footer."""
     ordered = sorted((chunk for chunk in chunks if chunk is not None), key=lambda chunk: chunk.start)
     end, before = 4, "the magic"
@@ -314,7 +314,7 @@ class ThriftError(Exception):
 class CompactReader:
     """Reads Thrift's compact protocol from `data`. `position` moves on to the first byte that was not read.
 
-    The caller names the fields that it needs (see `Wanted`). All others are skipped without being kept, so memory
+    The caller names the fields that it needs (see `FieldTypes`). All others are skipped without being kept, so memory
     depends on what is requested and not on what a damaged or hostile file contains.
     """
 
@@ -325,7 +325,7 @@ class CompactReader:
         self.position = position
         self._depth = 0
 
-    def read(self, wanted: Wanted) -> Struct:
+    def read(self, wanted: FieldTypes) -> Struct:
         """Return the wanted fields of the struct at the position, as far as they are present.
 
         Raises:
@@ -341,7 +341,7 @@ class CompactReader:
             raise ThriftError("the data ends too early")
         return found
 
-    def _struct(self, wanted: Wanted) -> Struct:
+    def _struct(self, wanted: FieldTypes) -> Struct:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
             raise ThriftError("the data is nested too deeply")
@@ -363,21 +363,21 @@ class CompactReader:
         self._depth -= 1
         return found
 
-    def _value(self, kind: int, form: Form) -> Any:
-        if _I16 <= kind <= _I64 and form in (None, int):
+    def _value(self, kind: int, field_type: FieldType) -> Any:
+        if _I16 <= kind <= _I64 and field_type in (None, int):
             return self._integer()
-        if kind == _BINARY and form in (None, bytes):
+        if kind == _BINARY and field_type in (None, bytes):
             size = self._varint()
             start = self.position
             self.position = start + size
             return self.data[start : self.position]
-        if kind == _STRUCT and (form is None or isinstance(form, Mapping)):
-            return self._struct(_NOTHING if form is None else form)
-        if kind in (_LIST, _SET) and (form is None or isinstance(form, list)):
+        if kind == _STRUCT and (field_type is None or isinstance(field_type, Mapping)):
+            return self._struct(_NOTHING if field_type is None else field_type)
+        if kind in (_LIST, _SET) and (field_type is None or isinstance(field_type, list)):
             size, element = self._list_head()
-            of = form[0] if form else None
+            of = field_type[0] if field_type else None
             return [self._value(element, of) for _ in range(size)]
-        if kind in (_TRUE, _FALSE, _BYTE) and form is None:
+        if kind in (_TRUE, _FALSE, _BYTE) and field_type is None:
             self.position += 1
             return self.data[self.position - 1]
         raise ThriftError(f"a field has type {kind} instead of the specified one")

@@ -31,7 +31,7 @@ META_TS, META_ACTION = "meta.ts", "meta.action"
 _READ_SIZE = 128 * 1024
 _MAX_HEADER_SIZE = 4 << 20
 # An escape that COPY does not know. The pattern starts at the first of a run of backslashes, because two backslashes
-# stand for one. The literal comes before the lookbehind that excludes a preceding backslash: only with a literal first
+# represent one. The literal comes before the lookbehind that excludes a preceding backslash: only with a literal first
 # does the regular expression engine search with memchr.
 _NON_COPY_ESCAPE = re.compile(rb"\\(?<!\\\\)(?:\\\\)*[^\\bfnrtvN]")
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
@@ -150,7 +150,7 @@ def split_fields(line: bytes) -> list[bytes]:
 
 
 def decode_field(field: bytes) -> str | None:
-    """Return the text of a field without escapes; None for null. An unknown escape stands for itself."""
+    """Return the text of a field without escapes; None for null. An unknown escape stays as it is."""
     if field == b"\\N":
         return None
     text = _ESCAPE.sub(lambda match: _CHARACTERS.get(match[1], match[0]), field) if b"\\" in field else field

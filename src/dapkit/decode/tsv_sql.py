@@ -27,7 +27,7 @@ LINE_SIZES = (2 << 20, 16 << 20, MAX_LINE_SIZE)
 """Maximum line sizes to try in turn, so as to use no more memory than the files need.
 
 If a line is far longer than the maximum, DuckDB may raise any error or silently skip the line. Only the number of rows
-proves that all were read.
+shows that all were read.
 """
 
 _BACKSLASH, _DOUBLED = "\\", "\\\\"
@@ -53,7 +53,7 @@ def read_tsv(paths: Sequence[str], header: Header, max_line_size: int = MAX_LINE
 def unescape_sql(text: str) -> str:
     """Return an SQL expression for the text of a column without escapes.
 
-    Two backslashes stand for one. They must be set aside first, or the second would be taken for the beginning of
+    Two backslashes represent one. They must be set aside first, or the second would be taken for the beginning of
     another escape. A placeholder character does that cheaply; a text that contains the placeholder itself is split at
     double backslashes instead, which costs far more. Most texts contain no backslash and stay as they are.
     """

@@ -136,7 +136,7 @@ AnyEntry = RunStartedEntry | TableEntry | RunEndedEntry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableProgress:
-    """How far one table has come: its latest job, the objects of that job, and the jobs that were given up."""
+    """The progress of one table: its latest job, the objects of that job, and the jobs that were given up."""
 
     job: Job | None = None
     seen_at: float = 0.0
@@ -336,7 +336,7 @@ class Journal:
     def append(self, entry: AnyEntry) -> None:
         """Append one line. Raises DiskFullError or OutputError; the file then ends with the line before."""
         assert self._descriptor is not None, "resume or start comes before append"
-        # Not flushed: what a power loss takes from the end is only work that is done again.
+        # Not flushed: a power loss can only remove the last entries, whose work is then repeated.
         line = encode(entry)
         try:
             written = os.write(self._descriptor, line)

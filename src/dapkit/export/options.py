@@ -1,4 +1,4 @@
-"""What a caller wants of an export."""
+"""The options of an export, and the request that an export carries out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """PURE: what to do about each table, from what is requested, what the journal says, and the time.
 
-First the run: is an interrupted or partly failed one resumed, or does a new one start? Then the tables: which are
-complete already, and at which point does each of the others continue?
+`plan_run` decides whether an interrupted or partially failed run is resumed or a new one starts. `plan_tables` decides
+which tables are complete already, and where each of the others continues.
 """
 
 import hashlib
@@ -64,7 +64,7 @@ def run_key(service: str, scope: str | None, namespace: str, request: Iterable[o
 def plan_run(state: RunState | None, now: float, *, new: bool = False) -> ResumeRun | StartRun:
     """Decide whether the journal's run is resumed.
 
-    An interrupted or partly failed run is resumed, if its last entry is less than 20 hours old and no `new` run is
+    An interrupted or partially failed run is resumed, if its last entry is less than 20 hours old and no `new` run is
     requested. A run in which all tables were completed is not: the user wants current data.
     """
     if state is None:
@@ -118,18 +118,18 @@ def _resumed(record: JobRecord, progress: TableProgress, now: float) -> JobRecor
     return replace(record, job=job, submitted_at=progress.seen_at, updated_at=seen_at)
 
 
-def tables_to_reset(state: RunState, now: float, marks: Mapping[str, str]) -> tuple[TableResetEntry, ...]:
+def tables_to_reset(state: RunState, now: float, watermarks: Mapping[str, str]) -> tuple[TableResetEntry, ...]:
     """Return which tables are requested again when a run that had ended is resumed.
 
-    These are complete tables that are too old, and failed ones that can start at a later time now: `marks` contains the
-    latest start of each table. Other failed tables continue where they were.
+    These are complete tables that are too old, and failed ones that can start at a later time now: `watermarks`
+    contains the latest start of each table. Other failed tables continue where they were.
     """
     if not state.ended:
         return ()
     entries: list[TableResetEntry] = []
     for table, progress in state.tables.items():
-        mark = marks.get(table)
-        since = mark if mark != state.start.since.get(table) else None
+        watermark = watermarks.get(table)
+        since = watermark if watermark != state.start.since.get(table) else None
         if _is_stale(table, state, now) if progress.completed_at is not None else since is not None:
             entries.append(TableResetEntry(time=now, table=table, since=since))
     return tuple(entries)
@@ -143,15 +143,15 @@ def _is_stale(table: str, state: RunState, now: float) -> bool:
     """
     progress = state.tables[table]
     assert progress.job is not None
-    mark = progress.job.at
+    watermark = progress.job.at
     if table in state.start.since and state.start.query.until is None:
-        mark = progress.job.until
-    if mark is None:
+        watermark = progress.job.until
+    if watermark is None:
         return False
-    taken = progress.completed_at or 0.0
+    data_time = progress.completed_at or 0.0
     if state.start.service != SANDBOX_SERVICE:
         try:
-            taken = epoch_seconds(mark)
+            data_time = epoch_seconds(watermark)
         except ValueError:
             return True
-    return now - taken > FRESH_FOR
+    return now - data_time > FRESH_FOR

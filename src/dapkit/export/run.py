@@ -1,6 +1,6 @@
 """Snapshots and increments of many tables into a folder, resuming an earlier run.
 
-Every table is a task of its own (`table_export`). The tables share the rate limits (in the session), the download
+Each table is a separate task (`table_export`). The tables share the rate limits (in the session), the download
 slots and the disk. One failing table does not stop the others; only errors that affect all of them (credentials,
 account, disk) stop the run.
 """
@@ -45,7 +45,7 @@ from dapkit.transfer.workers import WorkerPool, run_all, worker_pool
 class Preview:
     """What a run would request: its tables, those that are `complete` already, and where increments would start.
 
-    `continued` is the age in seconds of the run that would be resumed, if there is one.
+    `resumed_age` is the age in seconds of the run that would be resumed, if there is one.
     """
 
     namespace: str
@@ -53,11 +53,11 @@ class Preview:
     tables: tuple[str, ...]
     complete: tuple[str, ...]
     since: Mapping[str, str]
-    continued: float | None
+    resumed_age: float | None
 
 
 async def export(
-    session: Session, options: ExportRequest, on_event: Listener, shared: WorkerPool | None = None
+    session: Session, request: ExportRequest, on_event: Listener, shared: WorkerPool | None = None
 ) -> RunResult:
     """Export tables to the output folder.
 
@@ -65,33 +65,33 @@ async def export(
 
     Args:
         session: with the service.
-        options: what to export.
+        request: what to export.
         on_event: called for everything that happens.
         shared: worker threads and download slots, if several exports share them.
 
     Raises:
-        DapError: an error that affects the whole run: credentials, account, the output folder, a lock.
+        DapError: an error that affects the entire run: credentials, account, the output folder, a lock.
     """
-    on_busy = busy_handler(f"The same command is already running in {options.output}", on_event, wait=options.wait)
-    runs = options.output / ".dap" / "runs"
-    make_folder(options.output)
-    key = _run_key(session, options)
+    on_busy = busy_handler(f"The same command is already running in {request.output}", on_event, wait=request.wait)
+    runs = request.output / ".dap" / "runs"
+    make_folder(request.output)
+    key = _run_key(session, request)
     # The lock protects the journal: only one process may append to it or replace it. It is named after the request, so
     # other commands can use the same output folder at the same time.
     async with hold_lock(runs / f"{key}.lock", session.clock, on_busy):
         journal = Journal(runs / f"{key}.jsonl")
         try:
-            with nullcontext(shared) if shared else worker_pool(options.concurrency) as pool:
-                return await _export(session, options, journal, on_event, pool)
+            with nullcontext(shared) if shared else worker_pool(request.concurrency) as pool:
+                return await _export(session, request, journal, on_event, pool)
         finally:
             journal.close()
 
 
-async def preview(session: Session, options: ExportRequest) -> Preview:
+async def preview(session: Session, request: ExportRequest) -> Preview:
     """Return what `export` would do now. Requests only the list of tables, and writes nothing."""
     now = session.clock.now()
-    path = options.output / ".dap" / "runs" / f"{_run_key(session, options)}.jsonl"
-    prepared = await _prepare(session, options, lambda: read_journal(path)[0], now)
+    path = request.output / ".dap" / "runs" / f"{_run_key(session, request)}.jsonl"
+    prepared = await _prepare(session, request, lambda: read_journal(path)[0], now)
     start = prepared.start
     return Preview(
         namespace=start.namespace,
@@ -99,15 +99,15 @@ async def preview(session: Session, options: ExportRequest) -> Preview:
         tables=start.tables,
         complete=tuple(step.table for step in prepared.steps if isinstance(step, ReuseTable)),
         since=start.since,
-        continued=prepared.age,
+        resumed_age=prepared.age,
     )
 
 
 async def _export(
-    session: Session, options: ExportRequest, journal: Journal, on_event: Listener, pool: WorkerPool
+    session: Session, request: ExportRequest, journal: Journal, on_event: Listener, pool: WorkerPool
 ) -> RunResult:
     started_at = session.clock.now()
-    prepared = await _prepare(session, options, journal.resume, started_at)
+    prepared = await _prepare(session, request, journal.resume, started_at)
     start = prepared.start
     if prepared.age is None:
         journal.start(start, abandoned=prepared.abandoned)
@@ -118,9 +118,9 @@ async def _export(
             namespace=start.namespace,
             tables=start.tables,
             query=start.query,
-            incremental=options.incremental,
-            output=options.output,
-            continued=prepared.age,
+            incremental=request.incremental,
+            output=request.output,
+            resumed_age=prepared.age,
             sandbox=session.sandbox,
         )
     )
@@ -129,13 +129,13 @@ async def _export(
     resources = DownloadResources(
         session=session,
         worker_pool=pool,
-        disk_space=DiskSpace(options.output),
-        retry_timeout=options.retry_timeout,
+        disk_space=DiskSpace(request.output),
+        retry_timeout=request.retry_timeout,
     )
     context = ExportContext(
         resources=resources,
         namespace=start.namespace,
-        output=options.output,
+        output=request.output,
         journal=journal,
         emit=on_event,
         known_tables=KnownTables(session, start.namespace),
@@ -148,8 +148,8 @@ async def _export(
     return RunResult(
         namespace=start.namespace,
         query=start.query,
-        incremental=options.incremental,
-        output=options.output,
+        incremental=request.incremental,
+        output=request.output,
         done=done,
         failed=failed,
         fetched=resources.stats.fetched,
@@ -231,28 +231,28 @@ class _PreparedRun:
 
 
 async def _prepare(
-    session: Session, options: ExportRequest, read: Callable[[], RunState | None], now: float
+    session: Session, request: ExportRequest, read: Callable[[], RunState | None], now: float
 ) -> _PreparedRun:
     """Plan a run from the journal and, for a new one, from the service's list of tables. Writes nothing."""
     try:
         state = read()
     except JournalError:
-        if not options.new:
+        if not request.new:
             raise
         state = None  # a damaged journal must not prevent a new run
-    plan = plan_run(state, now, new=options.new)
+    plan = plan_run(state, now, new=request.new)
     if isinstance(plan, ResumeRun):
-        found = Watermarks(marks={}, notices=())
-        if options.since_folder is not None and plan.state.ended:
+        found = Watermarks(by_table={}, notices=())
+        if request.since_folder is not None and plan.state.ended:
             start = plan.state.start
-            found = latest_watermarks(options.since_folder, export_source(session, start.namespace, start.query))
-        resets = tables_to_reset(plan.state, now, found.marks)
+            found = latest_watermarks(request.since_folder, export_source(session, start.namespace, start.query))
+        resets = tables_to_reset(plan.state, now, found.by_table)
         state = reduce(advance, resets, plan.state)
-        steps = plan_tables(_queries(options, state.start), state, now, retry_timeout=options.retry_timeout)
+        steps = plan_tables(_queries(request, state.start), state, now, retry_timeout=request.retry_timeout)
         return _PreparedRun(start=state.start, steps=steps, age=plan.age, resets=resets, notices=found.notices)
-    start, notices = await _new_start(session, options)
+    start, notices = await _new_start(session, request)
     steps = plan_tables(
-        _queries(options, start), None, now, retry_timeout=options.retry_timeout, abandoned=plan.abandoned
+        _queries(request, start), None, now, retry_timeout=request.retry_timeout, abandoned=plan.abandoned
     )
     abandoned = tuple(
         JobAbandonedEntry(time=start.time, table=table, job_id=job)
@@ -263,15 +263,15 @@ async def _prepare(
     return _PreparedRun(start=start, steps=steps, abandoned=abandoned, notices=notices)
 
 
-async def _new_start(session: Session, options: ExportRequest) -> tuple[RunStartedEntry, tuple[str, ...]]:
-    """Resolve with the service what a new run is about. Also returns notices for the user."""
-    resolved = await resolve_tables(session, options.namespace, options.tables, options.exclude)
+async def _new_start(session: Session, request: ExportRequest) -> tuple[RunStartedEntry, tuple[str, ...]]:
+    """Resolve the tables of a new run with the service. Also returns notices for the user."""
+    resolved = await resolve_tables(session, request.namespace, request.tables, request.exclude)
     notices: tuple[str, ...] = (resolved.notice,) if resolved.notice else ()
     since: dict[str, str] = {}
-    if options.since_folder is not None:
-        source = export_source(session, resolved.namespace, options.query)
-        found = latest_watermarks(options.since_folder, source)
-        since = {table: found.marks[table] for table in resolved.tables if table in found.marks}
+    if request.since_folder is not None:
+        source = export_source(session, resolved.namespace, request.query)
+        found = latest_watermarks(request.since_folder, source)
+        since = {table: found.by_table[table] for table in resolved.tables if table in found.by_table}
         notices += found.notices
     start = RunStartedEntry(
         time=session.clock.now(),
@@ -279,26 +279,26 @@ async def _new_start(session: Session, options: ExportRequest) -> tuple[RunStart
         scope=session.scope,
         namespace=resolved.namespace,
         tables=resolved.tables,
-        query=options.query,
+        query=request.query,
         since=since,
     )
     return start, notices
 
 
-def _queries(options: ExportRequest, start: RunStartedEntry) -> dict[str, Query]:
+def _queries(request: ExportRequest, start: RunStartedEntry) -> dict[str, Query]:
     """Return what is requested of each table. With --since FOLDER, one without an earlier result cannot start."""
-    if options.since_folder is None:
+    if request.since_folder is None:
         return dict.fromkeys(start.tables, start.query)
-    return {table: replace(start.query, since=mark) for table, mark in start.since.items()}
+    return {table: replace(start.query, since=since) for table, since in start.since.items()}
 
 
-def _run_key(session: Session, options: ExportRequest) -> str:
-    query = options.query
-    folder = options.since_folder.resolve() if options.since_folder else None
-    request = (
-        sorted(options.tables),
-        sorted(options.exclude),
+def _run_key(session: Session, request: ExportRequest) -> str:
+    query = request.query
+    folder = request.since_folder.resolve() if request.since_folder else None
+    parts = (
+        sorted(request.tables),
+        sorted(request.exclude),
         [query.format, query.mode, query.since, query.until],
         folder,
     )
-    return run_key(session.identity, session.scope, options.namespace, request)
+    return run_key(session.identity, session.scope, request.namespace, parts)

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from dapkit.client.session import Session
 from dapkit.errors import DapError, NotFoundError, TableNotFoundError, UsageError
 
-Held = Callable[[str], Awaitable[Collection[str]]]
+ManagedTables = Callable[[str], Awaitable[Collection[str]]]
 ALL = "all"
 ALIASES = {"canvas_log": "canvas_logs"}  # official pages spell it both ways; the service knows the second
 
@@ -45,7 +45,7 @@ def select(
     wanted: Sequence[str],
     exclude: Sequence[str],
     known: Sequence[str] | None,
-    held: Collection[str] = (),
+    managed: Collection[str] = (),
     hint: str = "",
 ) -> tuple[str, ...]:
     """PURE: return the selected tables.
@@ -54,7 +54,7 @@ def select(
         wanted: names, patterns or `all`.
         exclude: names or patterns.
         known: what the service lists; None if there is no pattern.
-        held: the tables in a database; a pattern that matches only these selects nothing, but is no error.
+        managed: the tables in a database; a pattern that matches only these selects nothing, but is not an error.
         hint: of the error if a pattern matches nothing.
 
     Raises:
@@ -68,7 +68,7 @@ def select(
             continue
         assert known is not None
         matches = [table for table in known if _matches(table, name)]
-        if not matches and not any(_matches(table, name) for table in held):
+        if not matches and not any(_matches(table, name) for table in managed):
             raise TableNotFoundError(f"No table matches {name!r}", hint=hint)
         chosen.update(dict.fromkeys(matches))
     left = tuple(table for table in chosen if not any(fnmatchcase(table, pattern) for pattern in exclude))
@@ -78,9 +78,9 @@ def select(
 
 
 def no_longer_listed(
-    wanted: Sequence[str], exclude: Sequence[str], known: Sequence[str] | None, held: Iterable[str]
+    wanted: Sequence[str], exclude: Sequence[str], known: Sequence[str] | None, managed: Iterable[str]
 ) -> tuple[str, ...]:
-    """PURE: return those of the `held` tables that a pattern selects and the service no longer lists.
+    """PURE: return those of the `managed` tables that a pattern selects and the service no longer lists.
 
     A table that is selected by its name is not among them: if the service does not know it, that is an error.
     """
@@ -89,7 +89,7 @@ def no_longer_listed(
     patterns = [name for name in wanted if is_pattern(name)]
     return tuple(
         table
-        for table in held
+        for table in managed
         if table not in known
         and table not in wanted
         and any(_matches(table, pattern) for pattern in patterns)
@@ -102,11 +102,15 @@ def _matches(table: str, pattern: str) -> bool:
 
 
 async def resolve_tables(
-    session: Session, namespace: str, wanted: Sequence[str], exclude: Sequence[str] = (), held: Held | None = None
+    session: Session,
+    namespace: str,
+    wanted: Sequence[str],
+    exclude: Sequence[str] = (),
+    managed: ManagedTables | None = None,
 ) -> Resolved:
     """Return the selected tables. The service is asked only if a pattern or an ambiguous namespace requires it.
 
-    If a pattern matches no table of the service, `held` is called with the namespace; see `select`.
+    If a pattern matches no table of the service, `managed` is called with the namespace; see `select`.
     """
     if namespace not in ALIASES and not any(is_pattern(name) for name in wanted):
         return Resolved(namespace=namespace, tables=select(wanted, exclude, None))
@@ -123,9 +127,9 @@ async def resolve_tables(
     try:
         tables = select(wanted, exclude, known, hint=_list_hint(namespace))
     except TableNotFoundError:
-        if held is None:
+        if managed is None:
             raise
-        tables = select(wanted, exclude, known, await held(namespace), _list_hint(namespace))
+        tables = select(wanted, exclude, known, await managed(namespace), _list_hint(namespace))
     return Resolved(namespace=namespace, tables=tables, known=tuple(known), notice=notice)
 
 

@@ -26,7 +26,7 @@ class Problem:
 class VerifyResult:
     """What was checked (complete jobs, files, bytes) and the problems that were found.
 
-    `incomplete` are the job folders without manifest. Nothing is known about their files, so they are no problem.
+    `incomplete` are the job folders without manifest. Nothing is known about their files, so they are not problems.
     """
 
     jobs: int

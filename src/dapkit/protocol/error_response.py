@@ -97,7 +97,7 @@ def error_from_response(endpoint: Endpoint, status: int, body: bytes, location: 
     if account is not None:
         return account(f"The service rejected {request}{reason}", uuid=uuid)
     if 300 <= status < 400:
-        # The API does not redirect. Following would send the token to whoever answered.
+        # The API does not redirect. Following the redirect would send the token to another host.
         target = display_url(location) if location else "nowhere"
         return UnexpectedResponseError(f"The service redirected {request} to {target} (HTTP {status})")
     if status == 401 or (endpoint is Endpoint.LOGIN and status in {400, 403}):

@@ -1,4 +1,4 @@
-"""PURE: the life of a job as a value: when to submit, poll, wait, download, resubmit or give up.
+"""PURE: the life cycle of a job as a value: when to submit, poll, wait, download, resubmit or give up.
 
 A `JobRecord` is everything known about one table's job. `decide` returns the next action, and `apply` returns the
 record after the outcome of an action. Both are functions of values and of the time, so resuming a run means deciding on
@@ -209,7 +209,7 @@ def _after_completion(record: JobRecord, job: Job, now: float) -> Action:
     expires = job.expires_at
     if expires is None or job.id in record.expired_jobs or expires - now >= MIN_LIFETIME:
         return Download(job)
-    # The service returns the same job until it has expired, so resubmitting earlier is of no use. Our clock may be
+    # The service returns the same job until it has expired, so resubmitting earlier does not help. Our clock may be
     # wrong: the wait counts from when the job was seen, is bounded, and if the same job comes back, it is downloaded.
     due = min(max(expires, record.updated_at) + 1.0, record.updated_at + MAX_WAIT_FOR_EXPIRY)
     return Wait(due) if now < due else Submit(resubmit=True)

@@ -217,7 +217,7 @@ def _decode(body: bytes, kind: type[_T], request: str, *, quote_body: bool = Tru
 
 
 def is_json(body: bytes) -> bool:
-    """Whether a body is JSON, of whatever content."""
+    """Whether a body is JSON, with any content."""
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
     except (msgspec.DecodeError, RecursionError):

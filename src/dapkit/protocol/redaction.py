@@ -1,7 +1,7 @@
 """PURE: texts from outside without credentials, tokens and signatures, so that they may be shown.
 
-Every text that did not come from our own source code (a response, another library's message, a URL) passes through here
-before it reaches a message, a log or a file.
+Every text that does not originate in our own source code (a response, another library's message, a URL) passes through
+here before it reaches a message, a log or a file.
 """
 
 import re

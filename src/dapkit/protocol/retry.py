@@ -1,8 +1,8 @@
 """PURE: whether a failed request is repeated, and after which pause.
 
 Every request to the service may be repeated: a query equal to that of an existing job returns that job. So the only
-question is how long to go on, and `RetryPolicy` answers it. As long as the service has never responded, its address is
-probably wrong, so a few attempts are enough. Once it has responded, requests are retried for a quarter of an hour,
+question is how long to continue, and `RetryPolicy` answers it. As long as the service has never responded, its address
+is probably wrong, so a few attempts are enough. Once it has responded, requests are retried for a quarter of an hour,
 because a run of many hours must survive an outage.
 """
 
@@ -124,7 +124,7 @@ def classify(
     Args:
         attempt: the failed attempt.
         history: all attempts of the request, this one included.
-        policy: how long to go on.
+        policy: how long to continue.
         jitter: a random number from 0 to 1, so that many clients do not return at the same moment.
     """
     error = attempt.error
@@ -170,7 +170,7 @@ def add_failure(history: AttemptHistory, error: DapError, seconds: float) -> Att
     """Return the history with one more attempt that failed after so many seconds."""
     match error:
         case RateLimitedError():
-            # The service is well, it only wants us slower: this must not use up the time for outages.
+            # The service works and only asks us to slow down: this must not use up the time for outages.
             return replace(history, rate_limited=history.rate_limited + 1)
         case RejectedCredentialsError():
             return history

@@ -67,7 +67,7 @@ class ConnectionPool:
                 raise
 
     def _open(self) -> None:
-        # First among the idle ones: if the task that wanted it is cancelled meanwhile, `close` still finds it.
+        # First among the idle ones: if the task that requested it is cancelled in the meantime, `close` still finds it.
         self._idle.append(self._target.open())
 
     async def close(self) -> None:

@@ -55,7 +55,7 @@ def list_tables(target: Target, namespace: str, *, count: bool) -> Listing:
 
 
 def read_sync_states(target: Target, namespace: str) -> dict[str, SyncState]:
-    """Return the sync states of a namespace by table, over a connection of its own. Blocks."""
+    """Return the sync states of a namespace by table, over a separate connection. Blocks."""
     session = (target.empty_substitute or target).open()
     try:
         return session.sync_states(namespace)
@@ -84,7 +84,7 @@ def drop_tables(
 ) -> DropResult:
     """Drop tables and their sync state. If one of them must not be dropped, none is. Blocks.
 
-    Each table has a transaction of its own, so that one that the database refuses to drop does not affect the others.
+    Each table is dropped in a separate transaction, so that a failure does not affect the others.
 
     Args:
         target: the database.
@@ -94,7 +94,7 @@ def drop_tables(
 
     Raises:
         NotReplicatedError: there is no database, or a table is not managed.
-        IncompatibleLayoutError: a name is that of a view or the like.
+        IncompatibleLayoutError: a name is that of a view or another object that is not a table.
     """
     require_database(target)
     session = target.open()
@@ -112,7 +112,7 @@ def drop_tables(
 def require_database(target: Target) -> None:
     """Raise NotReplicatedError if there is no database at the target's address yet."""
     if target.empty_substitute is not None:
-        raise NotReplicatedError(f"There is no database {target.name}")
+        raise NotReplicatedError(f"The database {target.name} does not exist")
 
 
 def _drop_each(session: TargetSession, namespace: str, tables: Sequence[str]) -> tuple[TableFailed, ...]:
@@ -136,9 +136,7 @@ def _droppable(
         _require_table(session, namespace, name)
     unmanaged = [name for name in names if session.is_unmanaged(namespace, name)]
     if unmanaged and not include_unmanaged:
-        message = (
-            f"Table {unmanaged[0]} is not managed by dapkit: an interrupted load left it, or it is somebody else's"
-        )
+        message = f"Table {unmanaged[0]} is not managed by dapkit: an interrupted load or another program created it"
         raise NotReplicatedError(message, hint="Use --yes to drop it as well.", table=unmanaged[0])
     others = [name for name in wanted if name not in unmanaged]
     managed = select_managed_tables(session, namespace, others) if others else ()

@@ -1,4 +1,4 @@
-"""What a caller wants of a sync."""
+"""The options of a sync, and the request that a sync carries out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class SyncOptions:
 
     Attributes:
         exclude: tables or patterns that are left out.
-        stage: folder for files on their way into the database; `DAP_STAGE` or the user's cache by default.
+        stage: folder for files that wait to be loaded; `DAP_STAGE` or the user's cache by default.
         load: what to do with values that the database cannot store, and with columns that the schema no longer has.
         if_stale: skip tables updated more recently than this.
         repair: reload tables that the official client left half loaded.

@@ -45,10 +45,10 @@ LOG_RETENTION = timedelta(days=30)
 """How long the service keeps log rows."""
 
 WARNING_AGE = timedelta(days=21)
-"""Age from which a table of logs is reported: if runs fail for another week, rows begin to be lost."""
+"""Age from which a log table is reported: if runs fail for another week, rows begin to be lost."""
 
 EVENT_TIME_COLUMN = "timestamp"
-"""The column of a table of logs that contains the time of the event."""
+"""The column of a log table that contains the time of the event."""
 
 MAX_AGE = timedelta(days=365_000)
 """Longer than any data is old, and short enough to be subtracted from a date."""
@@ -85,7 +85,7 @@ def plan_action(
         repair: whether an unmanaged table may be one that the official client left half loaded.
         retried: whether this run has tried the table before, so that the sync state may be its own.
     """
-    error = _obstacle(command, table, status, repair=repair)
+    error = _rejection_reason(command, table, status, repair=repair)
     if error is not None:
         return Rejected(error)
     if status is TableStatus.UNMANAGED:
@@ -103,7 +103,7 @@ def plan_action(
     return SyncAction.INCREMENTAL
 
 
-def _obstacle(command: SyncCommand, table: str, status: TableStatus, *, repair: bool) -> DapError | None:
+def _rejection_reason(command: SyncCommand, table: str, status: TableStatus, *, repair: bool) -> DapError | None:
     """Return why the table must not be changed; None if nothing prevents it."""
     match status:
         case TableStatus.UNMANAGED if not repair:
@@ -124,7 +124,7 @@ def _obstacle(command: SyncCommand, table: str, status: TableStatus, *, repair: 
 
 
 def not_a_table_error(table: str) -> DapError:
-    """Return the error for a view or the like under the name of a table: it belongs to the user."""
+    """Return the error for a view or another object under the name of a table: it belongs to the user."""
     hint = "Rename or drop it yourself, then run the same command again; nothing was changed."
     return IncompatibleLayoutError(f"{table} exists but is not a table", hint=hint, table=table)
 
@@ -149,7 +149,7 @@ def is_stale_job(until: datetime, state: SyncState, now: datetime) -> bool:
 
 
 def staleness_warning(state: SyncState, now: datetime) -> str | None:
-    """Return a warning if a table of logs has not been updated for long; None otherwise."""
+    """Return a warning if a log table has not been updated for long; None otherwise."""
     if state.namespace != LOGS or now - state.watermark < WARNING_AGE:
         return None
     days = (now - state.watermark).days
@@ -160,7 +160,7 @@ def staleness_warning(state: SyncState, now: datetime) -> str | None:
 
 
 def data_loss_warning(state: SyncState, until: datetime) -> str | None:
-    """Return a warning if a table of logs was updated too late, so that rows are missing; None otherwise.
+    """Return a warning if a log table was updated too late, so that rows are missing; None otherwise.
 
     Args:
         state: its sync state before the update.

@@ -40,47 +40,47 @@ class PlannedTable:
     error: DapError | None = None
 
 
-async def preview(session: Session, options: SyncRequest, on_event: Listener) -> tuple[PlannedTable, ...]:
+async def preview(session: Session, request: SyncRequest, on_event: Listener) -> tuple[PlannedTable, ...]:
     """Return what `replicate` would do now. Requests only tables and schemas from the service."""
-    resolved = await resolve(session, options)
-    options = replace(options, namespace=resolved.namespace)
-    for notice in (resolved.notice, options.target.warning):
+    resolved = await resolve(session, request)
+    request = replace(request, namespace=resolved.namespace)
+    for notice in (resolved.notice, request.target.warning):
         if notice:
             on_event(Notice(message=notice))
     with worker_pool(1) as workers:
-        connections = ConnectionPool(options.target.empty_substitute or options.target, workers, 1)
+        connections = ConnectionPool(request.target.empty_substitute or request.target, workers, 1)
         try:
             async with connections.acquire() as target:
                 await workers.run(target.require_origin, sandbox=session.sandbox)
-                for state in await workers.run(no_longer_in_service, target, options, resolved):
+                for state in await workers.run(no_longer_in_service, target, request, resolved):
                     on_event(Notice(message=no_longer_in_service_notice(state)))
-                found = await workers.run(table_statuses, target, options.namespace, resolved.tables)
-                return tuple([await _plan(session, options, target, name, found[name]) for name in resolved.tables])
+                found = await workers.run(table_statuses, target, request.namespace, resolved.tables)
+                return tuple([await _plan(session, request, target, name, found[name]) for name in resolved.tables])
         finally:
             await connections.close()
 
 
 async def _plan(
-    session: Session, options: SyncRequest, target: TargetSession, name: str, found: StatusAndState
+    session: Session, request: SyncRequest, target: TargetSession, name: str, found: StatusAndState
 ) -> PlannedTable:
     status, state = found
     if status is TableStatus.DROPPED:
         state = None
-    skip_from = None if options.if_stale is None else session.data_now() - options.if_stale
-    action = plan_action(options.command, name, status, state, skip_from=skip_from, repair=options.repair)
+    skip_from = None if request.if_stale is None else session.data_now() - request.if_stale
+    action = plan_action(request.command, name, status, state, skip_from=skip_from, repair=request.repair)
     if isinstance(action, Rejected):
         return PlannedTable(table=name, action=None, since=None, ddl=(), error=action.error)
     try:
-        table = read_table(await session.schema(options.namespace, name))
+        table = read_table(await session.schema(request.namespace, name))
         needs_ddl = action not in (SyncAction.SKIP, SyncAction.REPAIR)
-        ddl = tuple(target.schema_change_sql(table, state, options.load)) if needs_ddl else ()
+        ddl = tuple(target.schema_change_sql(table, state, request.load)) if needs_ddl else ()
     except DapError as error:
-        if is_fatal(error, options.stage):
+        if is_fatal(error, request.stage):
             raise
-        return PlannedTable(table=name, action=fallback(options.command, error), since=None, ddl=(), error=error)
+        return PlannedTable(table=name, action=fallback(request.command, error), since=None, ddl=(), error=error)
     cutoff = None
-    if options.expire_logs is not None and state is not None and action is not SyncAction.SKIP:
-        cutoff = retention_cutoff(table, state.watermark, session.data_now(), options.expire_logs)
+    if request.expire_logs is not None and state is not None and action is not SyncAction.SKIP:
+        cutoff = retention_cutoff(table, state.watermark, session.data_now(), request.expire_logs)
     return PlannedTable(
         table=name,
         action=action,

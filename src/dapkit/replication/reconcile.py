@@ -2,7 +2,7 @@
 
 A snapshot of each table (as of time S) is compared with the table in the database (as of its watermark W). If S is
 before W, the changes from S to W are applied to the snapshot. If S is after W, the keys that changed from W to S are
-left out: the database cannot have their changes yet. Both sides go through the database's own conversions, and the
+skipped: the database cannot have their changes yet. Both sides go through the database's own conversions, and the
 database compares them, in a transaction that is rolled back.
 """
 
@@ -18,7 +18,7 @@ from dapkit.replication import staging
 from dapkit.replication.managed_tables import no_longer_in_service_notice, require_database, select_managed_tables
 from dapkit.replication.options import SyncRequest
 from dapkit.replication.plan import LOGS
-from dapkit.replication.resources import SNAPSHOT, SyncResources, open_resources
+from dapkit.replication.resources import SyncResources, open_resources
 from dapkit.replication.run import no_longer_in_service, replicate, resolve
 from dapkit.replication.schema_versions import column_names, common_table, schema_of_files
 from dapkit.results import TableFailed
@@ -52,45 +52,45 @@ class ReconcileResult:
 
 
 async def reconcile(
-    session: Session, options: SyncRequest, on_event: Listener, *, sync: bool, sample: float | None = None
+    session: Session, request: SyncRequest, on_event: Listener, *, sync: bool, sample: float | None = None
 ) -> ReconcileResult:
     """Compare the tables of a database with the service.
 
     Args:
         session: with the service.
-        options: the tables and the database.
+        request: the tables and the database.
         on_event: the listener.
-        sync: whether to bring the tables up to date first.
+        sync: whether to update the tables first.
         sample: the percentage of rows whose values are compared; None for all. Keys are always compared. The sample
             changes with the table's watermark.
 
     Raises:
-        DapError: an error that concerns the whole run: credentials, account, a missing database or one with data of
-            another origin.
+        DapError: an error that concerns the entire run: credentials, account, a missing database, or a database that
+            mixes sandbox and service data.
     """
     failed_syncs: dict[str, TableFailed] = {}
     if sync:
-        synced = await replicate(session, options, on_event)
+        synced = await replicate(session, request, on_event)
         failed_syncs = {failure.table: failure for failure in synced.failed}
-    require_database(options.target)
-    resolved = await resolve(session, options)
-    options = replace(options, namespace=resolved.namespace)
-    folder = staging.comparison_folder(options.stage, options.target.name, options.namespace)
-    activity = f"comparing {options.namespace} with {options.target.name}"
-    async with open_resources(session, options, folder, activity, on_event) as resources:
+    require_database(request.target)
+    resolved = await resolve(session, request)
+    request = replace(request, namespace=resolved.namespace)
+    folder = staging.comparison_folder(request.stage, request.target.name, request.namespace)
+    activity = f"comparing {request.namespace} with {request.target.name}"
+    async with open_resources(session, request, folder, activity, on_event) as resources:
         reconciliation = Reconciliation(resources, sample)
         sync_states = await reconciliation.read_sync_states(resolved, notify=not sync)
         if not (sync_states or reconciliation.no_longer_in_service or failed_syncs):
             raise NotReplicatedError("The database has no managed tables to compare")
-        # A table whose sync failed is reported with that failure: comparing its old state would say nothing new.
+        # A table whose sync failed is reported with that failure: comparing its old state would add nothing.
         compared = await run_all(
             reconciliation.run_table(state) for name, state in sync_states.items() if name not in failed_syncs
         )
         staging.remove(folder)
     outcomes = (*failed_syncs.values(), *compared)
     return ReconcileResult(
-        namespace=options.namespace,
-        target=options.target.name,
+        namespace=request.namespace,
+        target=request.target.name,
         done=tuple(outcome for outcome in outcomes if isinstance(outcome, TableCompared)),
         failed=tuple(outcome for outcome in outcomes if isinstance(outcome, TableFailed)),
         no_longer_in_service=reconciliation.no_longer_in_service,
@@ -103,7 +103,7 @@ class Reconciliation:
 
     def __init__(self, resources: SyncResources, sample: float | None) -> None:
         self._resources = resources
-        self._options = resources.options
+        self._request = resources.request
         self._sample = sample
         self.no_longer_in_service: tuple[SyncState, ...] = ()
 
@@ -129,12 +129,12 @@ class Reconciliation:
         return sync_states
 
     def _select(self, target: TargetSession, resolved: Resolved) -> dict[str, SyncState]:
-        options = self._options
+        request = self._request
         target.require_origin(sandbox=self._resources.session.sandbox)
-        self.no_longer_in_service = no_longer_in_service(target, options, resolved)
+        self.no_longer_in_service = no_longer_in_service(target, request, resolved)
         absent = {state.table for state in self.no_longer_in_service}
-        sync_states = target.sync_states(options.namespace)
-        tables = select_managed_tables(target, options.namespace, options.tables, options.exclude)
+        sync_states = target.sync_states(request.namespace)
+        tables = select_managed_tables(target, request.namespace, request.tables, request.exclude)
         return {table: sync_states[table] for table in tables if table not in absent}
 
     async def run_table(self, state: SyncState) -> TableCompared | TableFailed:
@@ -142,7 +142,7 @@ class Reconciliation:
         return await self._resources.run_table(state.table, state, lambda _: self._compare(state))
 
     async def _compare(self, state: SyncState) -> TableCompared:
-        snapshot = await self._download(state, SNAPSHOT)
+        snapshot = await self._download(state, self._resources.snapshot_query)
         changes = stale = None
         if snapshot.watermark < state.watermark:
             changes = await self._download_changes(state, snapshot.watermark, state.watermark)
@@ -157,7 +157,7 @@ class Reconciliation:
         return TableCompared(table=state.table, comparison=comparison, watermark=state.watermark)
 
     async def _download_changes(self, state: SyncState, since: datetime, until: datetime) -> "_TableFiles":
-        query = replace(SNAPSHOT, since=watermark_text(since), until=watermark_text(until))
+        query = replace(self._resources.snapshot_query, since=watermark_text(since), until=watermark_text(until))
         return await self._download(state, query)
 
     async def _download(self, state: SyncState, query: Query) -> "_TableFiles":
@@ -176,7 +176,7 @@ class Reconciliation:
         table, incomplete_columns = common_table(read_table(latest), [column_names(each.files) for each in downloads])
 
         def load(each: "_TableFiles") -> Load:
-            return Load(table=table, parts=each.files, watermark=each.watermark, options=self._options.load)
+            return Load(table=table, parts=each.files, watermark=each.watermark, options=self._request.load)
 
         return ExpectedTable(
             live=state,

@@ -13,7 +13,7 @@ from dapkit.events import Listener, Notice, TableCompared, TablePhase, TablePhas
 from dapkit.export.isolation import isolate
 from dapkit.export.options import ExportRequest
 from dapkit.export.run import export
-from dapkit.model import Format, Mode, Query
+from dapkit.model import Query
 from dapkit.replication import staging
 from dapkit.replication.connection_pool import ConnectionPool
 from dapkit.replication.managed_tables import no_longer_in_service_hint
@@ -24,13 +24,10 @@ from dapkit.targets.base import SyncState, TargetSession, watermark_of
 from dapkit.transfer.locking import busy_handler, hold_lock
 from dapkit.transfer.workers import WorkerPool, worker_pool
 
-__all__ = ["SNAPSHOT", "SyncResources", "open_resources"]
+__all__ = ["SyncResources", "open_resources"]
 
 T = TypeVar("T")
 Outcome = TypeVar("Outcome", TableLoaded, TableCompared)
-
-SNAPSHOT = Query(format=Format.TSV, mode=Mode.CONDENSED)
-"""The format that all databases load: one column per field, nested fields as JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +36,7 @@ class SyncResources:
 
     Attributes:
         session: with the service.
-        options: of the run, with the service's spelling of the namespace.
+        request: what to sync, with the service's spelling of the namespace.
         on_event: the listener.
         folder: where downloads are staged; this run holds its lock.
         downloads: threads for files.
@@ -49,13 +46,19 @@ class SyncResources:
     """
 
     session: Session
-    options: SyncRequest
+    request: SyncRequest
     on_event: Listener
     folder: Path
     downloads: WorkerPool
     loads: WorkerPool
     connections: ConnectionPool
     retry: TargetRetry
+
+    @property
+    def snapshot_query(self) -> Query:
+        """The query for a full copy, in the format and mode that the target prefers."""
+        capabilities = self.request.target.capabilities
+        return Query(format=capabilities.formats[0], mode=capabilities.modes[0])
 
     def notify(self, message: str) -> None:
         """Send a notice to the listener."""
@@ -71,23 +74,23 @@ class SyncResources:
     ) -> tuple[TableResult, datetime]:
         """Download one table into the staging folder; return its files and their watermark.
 
-        Each table is an export run of its own, so that an interrupted download is resumed like any other.
+        Each table is a separate export run, so that an interrupted download is resumed like any other.
 
         Raises:
-            DapError: the table failed, or the whole run must stop.
+            DapError: the table failed, or the entire run must stop.
         """
-        request = ExportRequest(
-            namespace=self.options.namespace,
+        export_request = ExportRequest(
+            namespace=self.request.namespace,
             tables=(table,),
             format=query.format,
             mode=query.mode,
             since=query.since,
             until=query.until,
             output=self.folder,
-            concurrency=self.options.concurrency,
-            retry_timeout=self.options.retry_timeout,
+            concurrency=self.request.concurrency,
+            retry_timeout=self.request.retry_timeout,
         )
-        result = await export(self.session, request, on_event or (lambda _: None), self.downloads)
+        result = await export(self.session, export_request, on_event or (lambda _: None), self.downloads)
         for failure in result.failed:
             raise failure.error
         files = result.done[0]
@@ -106,7 +109,7 @@ class SyncResources:
             work: is called with whether it has been tried before.
 
         Raises:
-            DapError: an error that concerns the whole run.
+            DapError: an error that concerns the entire run.
         """
         outcome = await isolate(table, self.folder, self.retry.run, work, table)
         if isinstance(outcome, TableFailed) and isinstance(outcome.error, TableNotFoundError) and state is not None:
@@ -119,7 +122,7 @@ class SyncResources:
 
 @asynccontextmanager
 async def open_resources(
-    session: Session, options: SyncRequest, folder: Path, activity: str, on_event: Listener
+    session: Session, request: SyncRequest, folder: Path, activity: str, on_event: Listener
 ) -> AsyncIterator[SyncResources]:
     """Lock a staging folder and open threads and connections; close them at the end.
 
@@ -127,31 +130,31 @@ async def open_resources(
 
     Args:
         session: with the service.
-        options: of the run, with the service's spelling of the namespace.
+        request: what to sync, with the service's spelling of the namespace.
         folder: the staging folder.
         activity: what this command does, for the message of another one that finds the folder locked.
         on_event: the listener.
 
     Raises:
-        LockedError: another command holds the lock, and `options.wait` is false.
+        LockedError: another command holds the lock, and `request.wait` is false.
         OutputError: the folder cannot be used.
     """
-    on_busy = busy_handler(f"Another command is already {activity}", on_event, wait=options.wait)
+    on_busy = busy_handler(f"Another command is already {activity}", on_event, wait=request.wait)
     with staging.stage_errors():
         async with hold_lock(staging.lock_path(folder), session.clock, on_busy):
             staging.make_private(folder)
-            with worker_pool(options.concurrency) as downloads, worker_pool(options.connections) as loads:
-                connections = ConnectionPool(options.target, loads, options.connections)
+            with worker_pool(request.concurrency) as downloads, worker_pool(request.connections) as loads:
+                connections = ConnectionPool(request.target, loads, request.connections)
                 try:
                     yield SyncResources(
                         session=session,
-                        options=options,
+                        request=request,
                         on_event=on_event,
                         folder=folder,
                         downloads=downloads,
                         loads=loads,
                         connections=connections,
-                        retry=TargetRetry(session.clock, options.retry_timeout, on_event),
+                        retry=TargetRetry(session.clock, request.retry_timeout, on_event),
                     )
                 finally:
                     await connections.close()

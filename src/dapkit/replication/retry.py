@@ -1,6 +1,6 @@
 """Retries while a database is unavailable: restarted, failed over, disconnected, or at its limit of connections.
 
-The work of a table is repeated as a whole, on a new connection. If the connection was lost during COMMIT, the
+All work on a table is repeated, on a new connection. If the connection was lost during COMMIT, the
 transaction may have been committed or not. So a retry must first read what is in the database.
 """
 

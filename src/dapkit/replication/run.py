@@ -1,6 +1,6 @@
 """Tables loaded into a database and kept up to date there: the work of `initdb`, `syncdb` and `sync`.
 
-Each table is a task of its own: `plan` decides what to do, `export` downloads the files, the target commits the rows
+Each table is a separate task: `plan` decides what to do, `export` downloads the files, the target commits the rows
 together with the sync state. One failing table does not stop the others.
 """
 
@@ -50,50 +50,50 @@ class SyncResult:
     sandbox: bool
 
 
-async def replicate(session: Session, options: SyncRequest, on_event: Listener) -> SyncResult:
-    """Make the tables of a database equal to the service.
+async def replicate(session: Session, request: SyncRequest, on_event: Listener) -> SyncResult:
+    """Update the tables of a database to match the service.
 
     Returns when every table is up to date or has failed. It may be cancelled at any time; the same call then resumes.
 
     Raises:
-        DapError: an error that concerns the whole run: credentials, account, the database, the staging folder.
+        DapError: an error that concerns the entire run: credentials, account, the database, the staging folder.
     """
     started = session.clock.now()
-    resolved = await resolve(session, options)
-    options = replace(options, namespace=resolved.namespace)
-    target = options.target.name
-    folder = staging.staging_folder(options.stage, target, options.namespace)
-    activity = f"loading {options.namespace} into {target}"
-    async with open_resources(session, options, folder, activity, on_event) as resources:
+    resolved = await resolve(session, request)
+    request = replace(request, namespace=resolved.namespace)
+    target = request.target.name
+    folder = staging.staging_folder(request.stage, target, request.namespace)
+    activity = f"loading {request.namespace} into {target}"
+    async with open_resources(session, request, folder, activity, on_event) as resources:
         # Only `reconcile` uses the other folder. If one was killed, its files would stay until the next one runs.
-        staging.remove_abandoned(staging.comparison_folder(options.stage, target, options.namespace))
+        staging.remove_abandoned(staging.comparison_folder(request.stage, target, request.namespace))
         replication = Replication(resources, resolved)
         outcomes = await replication.run()
         failed = tuple(outcome for outcome in outcomes if isinstance(outcome, TableFailed))
         if not failed:
             staging.remove(folder)
     return SyncResult(
-        namespace=options.namespace,
+        namespace=request.namespace,
         target=target,
         done=tuple(outcome for outcome in outcomes if isinstance(outcome, TableLoaded)),
         failed=failed,
         no_longer_in_service=replication.no_longer_in_service,
-        repaired_values_folder=staging.repaired_values_folder(options.stage),
+        repaired_values_folder=staging.repaired_values_folder(request.stage),
         seconds=session.clock.now() - started,
         sandbox=session.sandbox,
     )
 
 
-async def resolve(session: Session, options: SyncRequest) -> Resolved:
+async def resolve(session: Session, request: SyncRequest) -> Resolved:
     """Resolve names and patterns. A pattern that only matches tables in the database is not an error."""
 
     async def managed_tables(namespace: str) -> dict[str, SyncState]:
-        if options.command is SyncCommand.INIT:
+        if request.command is SyncCommand.INIT:
             return {}
         with worker_pool(1) as workers:
-            return await workers.run(read_sync_states, options.target, namespace)
+            return await workers.run(read_sync_states, request.target, namespace)
 
-    return await resolve_tables(session, options.namespace, options.tables, options.exclude, managed_tables)
+    return await resolve_tables(session, request.namespace, request.tables, request.exclude, managed_tables)
 
 
 class Replication:
@@ -105,18 +105,18 @@ class Replication:
         self.no_longer_in_service: tuple[SyncState, ...] = ()
 
     async def run(self) -> tuple[TableLoaded | TableFailed, ...]:
-        """Run all tables. The first error that concerns the whole run stops the others and is raised."""
-        resources, options = self._resources, self._resources.options
+        """Run all tables. The first error that concerns the entire run stops the others and is raised."""
+        resources, request = self._resources, self._resources.request
         resources.on_event(
             SyncStarted(
-                namespace=options.namespace,
+                namespace=request.namespace,
                 tables=self._resolved.tables,
-                target=options.target.name,
-                command=options.command,
+                target=request.target.name,
+                command=request.command,
                 sandbox=resources.session.sandbox,
             )
         )
-        for notice in (self._resolved.notice, options.target.warning):
+        for notice in (self._resolved.notice, request.target.warning):
             if notice:
                 resources.notify(notice)
         statuses = await resources.retry.run(lambda _: resources.run_in_session(self._prepare), initial=True)
@@ -126,10 +126,10 @@ class Replication:
 
     def _prepare(self, target: TargetSession) -> dict[str, StatusAndState]:
         """Create the state tables if they are missing, and return the status of each table."""
-        options = self._resources.options
-        target.prepare(options.namespace, sandbox=self._resources.session.sandbox)
-        self.no_longer_in_service = no_longer_in_service(target, options, self._resolved)
-        return table_statuses(target, options.namespace, self._resolved.tables)
+        request = self._resources.request
+        target.prepare(request.namespace, sandbox=self._resources.session.sandbox)
+        self.no_longer_in_service = no_longer_in_service(target, request, self._resolved)
+        return table_statuses(target, request.namespace, self._resolved.tables)
 
     async def _run_table(self, name: str, found: StatusAndState) -> TableLoaded | TableFailed:
         table = TableSync(name, self._resources)
@@ -139,10 +139,10 @@ class Replication:
         return outcome
 
 
-def no_longer_in_service(target: TargetSession, options: SyncRequest, resolved: Resolved) -> tuple[SyncState, ...]:
+def no_longer_in_service(target: TargetSession, request: SyncRequest, resolved: Resolved) -> tuple[SyncState, ...]:
     """Return the sync states of tables that a pattern selects and that the service no longer lists. Blocks."""
-    if options.command is SyncCommand.INIT:
+    if request.command is SyncCommand.INIT:
         return ()
     sync_states = target.sync_states(resolved.namespace)
-    absent = no_longer_listed(options.tables, options.exclude, resolved.known, sync_states)
+    absent = no_longer_listed(request.tables, request.exclude, resolved.known, sync_states)
     return tuple(sync_states[table] for table in absent)

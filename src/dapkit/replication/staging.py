@@ -1,4 +1,4 @@
-"""The staging folders: downloaded files on their way into a database.
+"""The staging folders: downloaded files that wait to be loaded into a database.
 
 Each target and namespace has a folder that only its owner can read. A table's files are removed once they have been
 committed; the files of an interrupted run are found and used by the next one.
@@ -94,5 +94,5 @@ def data_files(result: TableResult) -> DataFiles:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder as far as possible; what remains does no harm."""
+    """Remove a folder as far as possible; what remains is harmless."""
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""One table made equal to the service: planned, downloaded, and loaded together with its sync state."""
+"""One table of a sync: planned, downloaded, and loaded together with its sync state."""
 
 import logging
 from collections import Counter
@@ -26,7 +26,7 @@ from dapkit.replication.plan import (
     retention_cutoff,
     staleness_warning,
 )
-from dapkit.replication.resources import SNAPSHOT, SyncResources
+from dapkit.replication.resources import SyncResources
 from dapkit.replication.schema_versions import schema_of_files
 from dapkit.results import LoadStats, SyncAction, SyncCommand, TableFailed, TableLoaded, TableResult
 from dapkit.schema import read_table
@@ -55,7 +55,7 @@ class TableSync:
     def __init__(self, name: str, resources: SyncResources) -> None:
         self.name = name
         self._resources = resources
-        self._options = resources.options
+        self._request = resources.request
         self._session = resources.session
         self._resumed = False
         self._loaded = False
@@ -64,13 +64,13 @@ class TableSync:
         """Add an event to the history in the database. If that fails, the result of the table stays the same."""
         try:
             await self._resources.run_in_session(
-                lambda target: target.record_event(self._options.namespace, self.name, event, detail)
+                lambda target: target.record_event(self._request.namespace, self.name, event, detail)
             )
         except Exception as error:
             log.debug("no history of table %s", self.name, exc_info=error)
 
     async def run(self, found: StatusAndState | None) -> TableLoaded:
-        """Make the table equal to the service.
+        """Update the table to match the service.
 
         Args:
             found: what is in the database; None on a retry, when the table may have changed and is read again.
@@ -78,15 +78,15 @@ class TableSync:
         Raises:
             DapError: the table cannot be downloaded or loaded.
         """
-        options, now = self._options, self._session.data_now()
+        request, now = self._request, self._session.data_now()
         status, state = found or await self._read_status()
         action = plan_action(
-            options.command,
+            request.command,
             self.name,
             status,
             state,
-            skip_from=None if options.if_stale is None else now - options.if_stale,
-            repair=options.repair,
+            skip_from=None if request.if_stale is None else now - request.if_stale,
+            repair=request.repair,
             retried=found is None,
         )
         if isinstance(action, Rejected):
@@ -102,11 +102,11 @@ class TableSync:
         loaded = await self._load_or_fall_back(action, state)
         if state is not None and (warning := data_loss_warning(state, loaded.watermark)):
             self._resources.notify(warning)
-        return await self._catch_up(loaded) if options.command is SyncCommand.SYNC else loaded
+        return await self._catch_up(loaded) if request.command is SyncCommand.SYNC else loaded
 
     async def _read_status(self) -> StatusAndState:
         statuses = await self._resources.run_in_session(
-            lambda target: table_statuses(target, self._options.namespace, (self.name,))
+            lambda target: table_statuses(target, self._request.namespace, (self.name,))
         )
         return statuses[self.name]
 
@@ -114,7 +114,7 @@ class TableSync:
         try:
             return await self._load(action, state)
         except DapError as error:
-            other = fallback(self._options.command, error)
+            other = fallback(self._request.command, error)
             if other is None:
                 raise
             self._resources.notify(f"{self.name}: {error.message.rstrip('.')}. A new snapshot is merged instead.")
@@ -146,8 +146,8 @@ class TableSync:
         started = self._session.clock.now()
         result, watermark = await self._download(action, state)
         if state is not None and action is SyncAction.INCREMENTAL:
-            # The service's data may be older than the sync state, if the last load came from a newer copy of it. Rows
-            # that are applied again do no harm, but the watermark must never go back.
+            # The service's data may be older than the sync state, if the last load used a newer copy of it. Rows
+            # that are applied again are harmless, but the watermark must never go back.
             watermark = max(watermark, state.watermark)
             unchanged = watermark == state.watermark and result.schema_version == state.schema.version
             if not result.rows and unchanged:
@@ -156,7 +156,7 @@ class TableSync:
         self._resources.on_event(TablePhaseChanged(table=self.name, phase=TablePhase.LOADING, job_id=result.job_id))
         files = staging.data_files(result)
         current = state.schema if state else None
-        schema = await schema_of_files(self._session, self._options.namespace, result, files, current)
+        schema = await schema_of_files(self._session, self._request.namespace, result, files, current)
         table = read_table(schema)
         load = Load(table=table, parts=files, watermark=watermark, options=self._load_options(table, watermark))
         counts = await self._resources.run_in_session(lambda target: _apply(target, action, load, state))
@@ -173,7 +173,7 @@ class TableSync:
 
     async def _download(self, action: SyncAction, state: SyncState | None) -> tuple[TableResult, datetime]:
         if state is None or action is not SyncAction.INCREMENTAL:
-            return await self._resources.download(self.name, SNAPSHOT, self._forward_event)
+            return await self._resources.download(self.name, self._resources.snapshot_query, self._forward_event)
         result, until = await self._download_since(state.watermark)
         if is_stale_job(until, state, self._session.data_now()):
             # An equal query returns the same old job until it expires. A start one second earlier is another query.
@@ -183,12 +183,12 @@ class TableSync:
         return result, until
 
     async def _download_since(self, since: datetime) -> tuple[TableResult, datetime]:
-        query = replace(SNAPSHOT, since=watermark_text(since))
+        query = replace(self._resources.snapshot_query, since=watermark_text(since))
         return await self._resources.download(self.name, query, self._forward_event)
 
     def _forward_event(self, event: Event) -> None:
-        """Forward those events of the table's download that also matter to the whole run."""
-        if isinstance(event, RunStarted) and event.continued is not None:
+        """Forward those events of the table's download that also matter to the entire run."""
+        if isinstance(event, RunStarted) and event.resumed_age is not None:
             self._resumed = True
         is_end = isinstance(event, TablePhaseChanged) and event.phase in (TablePhase.DONE, TablePhase.FAILED)
         if not is_end and not isinstance(event, _EVENTS_OF_RUN):
@@ -207,15 +207,15 @@ class TableSync:
         return replace(_skipped(state), counts=counts)
 
     def _load_options(self, table: Table, watermark: datetime) -> LoadOptions:
-        side_file = staging.repaired_values_file(self._options.stage, self._resources.folder, table.name)
-        options = replace(self._options.load, side_file=side_file)
-        if self._options.namespace != LOGS:
+        side_file = staging.repaired_values_file(self._request.stage, self._resources.folder, table.name)
+        options = replace(self._request.load, side_file=side_file)
+        if self._request.namespace != LOGS:
             return options
         # A snapshot of logs has only the rows of the last 30 days: a merge must not delete the older ones.
         return replace(options, keep_missing=True, expire=self._retention_cutoff(table, watermark))
 
     def _retention_cutoff(self, table: Table, watermark: datetime) -> RetentionCutoff | None:
-        age = self._options.expire_logs
+        age = self._request.expire_logs
         if age is None:
             return None
         cutoff = retention_cutoff(table, watermark, self._session.data_now(), age)

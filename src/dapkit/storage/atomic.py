@@ -67,7 +67,7 @@ def replace_file(path: Path, content: bytes) -> None:
         with partial.open("wb") as file:
             file.write(content)
             file.flush()
-            # The content must be on disk before the rename, and the rename before the caller goes on.
+            # The content must be on disk before the rename, and the rename before the caller continues.
             os.fsync(file.fileno())
         partial.replace(path)
         sync_folder(path.parent)

@@ -1,4 +1,4 @@
-"""What downloads, manifests and verification need of the place where one result is stored.
+"""The storage of one result, as downloads, manifests and verification see it.
 
 The interface is small enough for a store that can neither rename nor append, such as an object store: a file is a
 stream that appears under its name only when it is complete. What only some stores can do is a property.

@@ -113,7 +113,7 @@ class LocalPartialFile(Generic[R]):
             with disk_errors(self.path):
                 self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
                 os.ftruncate(self._descriptor, self._offset)
-                # The check must see the whole file, so it reads the kept part back. That also leaves the position
+                # The check must see the complete file, so the kept part is read back. That also leaves the position
                 # at the end, where writing continues.
                 while chunk := os.read(self._descriptor, _READ):
                     check.update(chunk)
@@ -152,7 +152,7 @@ class LocalPartialFile(Generic[R]):
         except IntegrityError:
             self.discard()
         except OutputError:
-            pass  # whatever reached the disk is still the beginning of the file
+            pass  # what reached the disk is still the beginning of the file
         finally:
             self.close()
 

@@ -3,7 +3,7 @@
 An `ObjectCheck` sees every byte of one object on its way to the disk. It checks the length, the CRC of each gzip
 member, the structure of a Parquet file and the checksum that the object store sent, and counts the rows. It holds no
 more than a block in memory. `verify_file` does the same for a file that is stored already. The result is a
-`Verification`; it claims only what was proven.
+`Verification`; it lists only the checks that were made.
 """
 
 import base64
@@ -43,7 +43,7 @@ class Expected:
 
     @property
     def etag_digest(self) -> bytes | None:
-        """The digest in the ETag, which may be the object's MD5. A match proves the object; a mismatch says nothing."""
+        """The digest in the ETag, possibly the object's MD5. A match verifies the object; a mismatch means nothing."""
         text = (self.etag or "").strip('"')
         return bytes.fromhex(text) if re.fullmatch("[0-9a-fA-F]{32}", text) else None
 
@@ -53,7 +53,7 @@ NOTHING_EXPECTED = Expected()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """What is known of a complete object.
+    """What is known about a complete object.
 
     Attributes:
         size: in bytes.
@@ -70,7 +70,7 @@ class Verification:
 
     @property
     def complete(self) -> bool:
-        """Whether every byte is covered, so that no wrong byte could have gone unnoticed."""
+        """Whether every byte is covered, so that every wrong byte would have been noticed."""
         return "checksum" in self.verified_by or "crc" in self.verified_by
 
 
@@ -128,7 +128,7 @@ class ObjectCheck:
         format: of the object.
         expected: what the store said about it.
         inherited: whether the first bytes come from an earlier process. They were not flushed, so a power loss may
-            have left holes in them. The object is then accepted only if a check covers every byte.
+            have left gaps in them. The object is then accepted only if a check covers every byte.
     """
 
     def __init__(self, format: Format, expected: Expected = NOTHING_EXPECTED, *, inherited: bool = False) -> None:  # noqa: A002 - as above
@@ -154,7 +154,7 @@ class ObjectCheck:
         self._content.update(chunk)
 
     def finish(self, file: BinaryIO) -> Verification:
-        """Return what is proven.
+        """Return the result of all checks.
 
         Raises:
             IntegrityError: the object is truncated or corrupt, or does not match what the store said.
@@ -181,7 +181,7 @@ class ObjectCheck:
             raise IntegrityError(f"The object is not a {self._content.name} file: it begins with {self._head!r}")
 
     def _matches_checksum(self) -> bool:
-        """Return whether the store's checksum proves the object. A mismatch is an error, except for an ETag."""
+        """Return whether the store's checksum verifies the object. A mismatch is an error, except for an ETag."""
         expected = self._expected
         if self._algorithm == "sha256":
             actual = self._sha256.digest()

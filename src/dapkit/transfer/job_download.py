@@ -4,8 +4,8 @@
     job_<id>/.<name>.part        a download that is running, or was interrupted and can be continued
     job_<id>/.manifest.json      written last: the folder is complete
 
-Nothing here knows of journals. What an earlier run recorded comes in as `KnownObjects`; what is worth recording goes
-out through `on_object`.
+This module does not use the journal. What an earlier run recorded is passed in as `KnownObjects`; what should be
+recorded is reported to `on_object`.
 """
 
 from collections.abc import Callable, Mapping
@@ -162,7 +162,7 @@ class _JobDownload:
         await run_workers(earlier.objects, self._verify_again, self.resources.worker_pool.concurrency)
         if set(self.finished.job.objects) == set(self.completed):
             return earlier
-        # A manifest promises complete files, so it must go before the first file is replaced.
+        # A manifest promises complete files, so it must be deleted before the first file is replaced.
         self.folder.delete(manifest.NAME)
         return None
 
@@ -202,7 +202,7 @@ class _JobDownload:
             async with resources.worker_pool.downloads:
                 while (pause := resources.store_backoff.until - clock.now()) > 0:
                     await clock.sleep(pause)
-                # Asked a second time: the URL may have become too old while the download waited for its turn.
+                # Requested a second time: the URL may have become too old while the download waited for its turn.
                 url = await urls.url(object_id)
                 download = download or self._object_download(index, object_id, url)
                 outcome = await download.attempt(url)

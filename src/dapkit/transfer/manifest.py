@@ -166,7 +166,7 @@ def difference(manifest: Manifest, source: ExportSource, table: str, job: Job) -
 class Watermarks:
     """The latest watermark of each table in a folder, as sent by the service, and notices about skipped results."""
 
-    marks: Mapping[str, str]
+    by_table: Mapping[str, str]
     notices: tuple[str, ...]
 
 
@@ -184,17 +184,17 @@ def latest_watermarks(output: Path, source: ExportSource) -> Watermarks:
         except ManifestError as error:
             notices.append(f"{error.message}. It is skipped.")
             continue
-        mark = manifest.watermark if manifest is not None else None
-        if manifest is None or mark is None or manifest.source != source or not has_all_files(folder, manifest):
+        watermark = manifest.watermark if manifest is not None else None
+        if manifest is None or watermark is None or manifest.source != source or not has_all_files(folder, manifest):
             continue
         try:
-            time = epoch_seconds(mark)
+            time = epoch_seconds(watermark)
         except ValueError:
-            notices.append(f"{folder}/{NAME} has an invalid watermark: {mark[:40]!r}. It is skipped.")
+            notices.append(f"{folder}/{NAME} has an invalid watermark: {watermark[:40]!r}. It is skipped.")
             continue
         if manifest.table not in latest or time > latest[manifest.table][0]:
-            latest[manifest.table] = (time, mark)
-    return Watermarks(marks={table: mark for table, (_, mark) in latest.items()}, notices=tuple(notices))
+            latest[manifest.table] = (time, watermark)
+    return Watermarks(by_table={table: watermark for table, (_, watermark) in latest.items()}, notices=tuple(notices))
 
 
 def _comparable(text: str | None) -> float | str | None:

@@ -13,7 +13,7 @@ from dapkit.errors import UnsafeNameError
 JOB_PREFIX = "job_"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=+@~-]")
 _RESERVED = re.compile(r"^(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
-_LONGEST = 180
+_MAX_LENGTH = 180
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,199}")
 
 
@@ -23,7 +23,7 @@ def object_name(url: str, index: int, suffix: str) -> str:
     Args:
         url: the signed URL; the last component of its path is used.
         index: position of the object in its job, for a name if the URL contains none.
-        suffix: extension of the format, for example `.jsonl.gz`, for the same case.
+        suffix: extension of the format, for example `.jsonl.gz`, also for a name that the URL does not contain.
     """
     served = unquote(urlsplit(url).path.rsplit("/", 1)[-1])
     served = served.replace("\\", "/").rsplit("/", 1)[-1]
@@ -32,8 +32,8 @@ def object_name(url: str, index: int, suffix: str) -> str:
         return f"part-{index:05d}{suffix}"
     if _RESERVED.match(name):
         name = f"_{name}"
-    if len(name) > _LONGEST:
-        name = f"{name[: _LONGEST - 60]}-{index:05d}-{name[-50:]}"
+    if len(name) > _MAX_LENGTH:
+        name = f"{name[: _MAX_LENGTH - 60]}-{index:05d}-{name[-50:]}"
     return name
 
 
@@ -54,7 +54,7 @@ def safe_name(text: str, longest: int) -> str:
 
 def schema_file(table: str, version: int) -> str:
     """Return the name of a schema file. Raises UnsafeNameError if the table's name cannot be part of a file name."""
-    if table.startswith(".") or len(table) > _LONGEST or safe_name(table, _LONGEST) != table:
+    if table.startswith(".") or len(table) > _MAX_LENGTH or safe_name(table, _MAX_LENGTH) != table:
         shown = table[:80].encode("unicode_escape").decode("ascii")
         raise UnsafeNameError(
             f"The service sent the table name {shown!r}, which cannot be part of a file name",

@@ -1,7 +1,7 @@
 """One object of a job, from its signed URL to a verified file.
 
-A download that breaks off is continued where it stopped, if the store proves that the object is still the same, with
-growing pauses. The retry timeout starts again whenever more of the object arrives. A file that fails a check is
+An interrupted download is resumed where it stopped, after growing pauses, if the store confirms that the object is
+still the same. The retry timeout starts again whenever more of the object arrives. A file that fails a check is
 discarded and downloaded again, with a fresh URL. A wrong file never gets the final name.
 """
 
@@ -41,10 +41,10 @@ from dapkit.transfer.workers import wait_until_done
 
 BATCH = 1 << 19  # bytes handed to a worker thread at once
 SMALL = 1 << 18  # up to this many bytes, checking and writing costs less than handing them to a worker thread
-WORTH_RESUMING = 1 << 20  # smaller objects are downloaded again by a later process rather than continued
-MOST_UNANNOUNCED = 64 << 30  # a body of unknown length is given up after this many bytes, in case it never ends
-MOST_CORRUPT = 5  # times that one object may fail its checks
-MOST_REFUSALS = 8  # times that the store may refuse a fresh URL of one object
+MIN_RESUMABLE_SIZE = 1 << 20  # smaller objects are downloaded again by a later process rather than continued
+MAX_UNANNOUNCED_SIZE = 64 << 30  # a body of unknown length is given up after this many bytes, in case it never ends
+MAX_CORRUPT = 5  # times that one object may fail its checks
+MAX_REJECTIONS = 8  # times that the store may reject a fresh URL of one object
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _STRONG_ETAG = re.compile(r'"[^"]*"')
@@ -78,7 +78,7 @@ class ObjectTask:
     started: ResumePoint | None = None
 
 
-class RefusedUrlError(ServerError):
+class RejectedUrlError(ServerError):
     """The store does not accept the signed URL, most likely because it has expired."""
 
 
@@ -98,17 +98,17 @@ class RetryState:
     history: AttemptHistory = _NO_FAILURES
     furthest: int = 0
     corrupt: int = 0
-    refused: int = 0
+    rejected: int = 0
 
     def progress(self, total: int) -> None:
         """Note that this many bytes of the object have arrived.
 
-        Only more than ever before counts. A store that always breaks off at the same byte must not be asked forever.
+        Only new bytes count. Otherwise a store that always breaks off at the same byte would be retried forever.
         """
         if total > self.furthest:
             self.furthest = total
             self.history = _NO_FAILURES
-            self.refused = 0
+            self.rejected = 0
 
     def next(self, failure: FailedAttempt, seconds: float, jitter: float) -> RetryDownload | DapError:
         """Return when to try again after an attempt that took this many seconds, or the error if it is final.
@@ -122,13 +122,13 @@ class RetryState:
         match failure.error:
             case IntegrityError():
                 # Damage on the way usually disappears with a new download, damage in the store does not. So a few
-                # attempts, counted instead of timed, because every one costs a whole download.
+                # attempts, counted instead of timed, because every one costs a complete download.
                 self.corrupt += 1
                 pause = retry_pause(self.corrupt, self.retry_policy.seconds, jitter)
-                return RetryDownload(pause, fresh_url=True) if self.corrupt < MOST_CORRUPT else failure.error
-            case RefusedUrlError():
-                self.refused += 1
-                return self._after_refusal(failure.error, jitter)
+                return RetryDownload(pause, fresh_url=True) if self.corrupt < MAX_CORRUPT else failure.error
+            case RejectedUrlError():
+                self.rejected += 1
+                return self._after_rejection(failure.error, jitter)
         match classify(failure, self.history, self.retry_policy, jitter):
             case Retry(pause):
                 if not isinstance(failure.error, RateLimitedError):
@@ -138,10 +138,10 @@ class RetryState:
                 return error
         return failure.error
 
-    def _after_refusal(self, error: DapError, jitter: float) -> RetryDownload | DapError:
+    def _after_rejection(self, error: DapError, jitter: float) -> RetryDownload | DapError:
         """Request a fresh URL at once, because the first one has probably expired; then with growing pauses."""
-        pause = 0.0 if self.refused == 1 else retry_pause(self.refused - 1, self.retry_policy.seconds, jitter)
-        if self.refused >= MOST_REFUSALS or self.history.seconds + pause > self.retry_policy.seconds:
+        pause = 0.0 if self.rejected == 1 else retry_pause(self.rejected - 1, self.retry_policy.seconds, jitter)
+        if self.rejected >= MAX_REJECTIONS or self.history.seconds + pause > self.retry_policy.seconds:
             return error
         self._add_pause(pause)
         return RetryDownload(pause, fresh_url=True)
@@ -151,7 +151,7 @@ class RetryState:
 
 
 class ObjectDownload:
-    """Downloads one object with as many attempts as it takes."""
+    """Downloads one object, with as many attempts as necessary."""
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ class ObjectDownload:
         self._retry_after: float | None = None
 
     async def attempt(self, url: str) -> Verification | RetryDownload:
-        """Try once. Return what is proven of the complete file, or when to try again.
+        """Try once. Return the verification of the complete file, or when to try again.
 
         Raises:
             DapError: the object cannot be downloaded; no file has its final name.
@@ -219,7 +219,7 @@ class ObjectDownload:
                 # be taken for the beginning of the new one.
                 resources.stats.refetched += part.discard()
                 self._inherited = False
-            expected = self._remember(stream.headers, expected, offset)
+            expected = self._record_resume_point(stream.headers, expected, offset)
             if offset == 0 and self._file_exists(expected):
                 verification = await resources.worker_pool.run(self._verify_existing, expected)
                 if verification is not None:
@@ -228,7 +228,7 @@ class ObjectDownload:
             resources.disk_space.reserve(self._reserved)
             try:
                 # An inherited part was not flushed by the process that wrote it, so after a power loss it may contain
-                # holes. It is only used if a check covers every byte.
+                # gaps. It is only used if a check covers every byte.
                 part.start(ObjectCheck(self._task.format, expected, inherited=self._inherited), offset)
                 return await self._receive(stream, offset)
             finally:
@@ -246,7 +246,7 @@ class ObjectDownload:
         """Return the position in the object at which the body begins.
 
         Raises:
-            RefusedUrlError, ServerError, RateLimitedError: there is no usable body, but there may be one later.
+            RejectedUrlError, ServerError, RateLimitedError: there is no usable body, but there may be one later.
             UnexpectedResponseError: there is no usable body.
         """
         status = stream.status
@@ -263,18 +263,20 @@ class ObjectDownload:
             self._etag = ""
             raise ServerError("The store cannot continue the object (416)")
         if status in (400, 401, 403, 404, 410):
-            raise RefusedUrlError(f"The store refused a signed URL ({status})")
+            raise RejectedUrlError(f"The store rejected a signed URL ({status})")
         date = parse_http_date(stream.headers.get("Date"))
         now = self._resources.clock.now() if date is None else date
         self._retry_after = parse_retry_after(stream.headers.get("Retry-After"), now)
         if status == 429:
             raise RateLimitedError("The store received too many requests (429)")
         if status in (408, 409, 425) or status >= 500:
-            raise ServerError(f"The store answered {status}")
-        raise UnexpectedResponseError(f"The store answered {status} instead of an object", table=self._task.table)
+            raise ServerError(f"The store responded with status {status}")
+        raise UnexpectedResponseError(
+            f"The store responded with status {status} instead of an object", table=self._task.table
+        )
 
-    def _remember(self, headers: Mapping[str, str], expected: Expected, offset: int) -> Expected:
-        """Remember what lets a later attempt continue, and report it if that is worthwhile for a later process.
+    def _record_resume_point(self, headers: Mapping[str, str], expected: Expected, offset: int) -> Expected:
+        """Record what lets a later attempt continue, and report it if that is worthwhile for a later process.
 
         Returns what is expected of the object, including what the store said when it sent the beginning.
         """
@@ -284,7 +286,7 @@ class ObjectDownload:
             etag = ""  # a weak ETag may stay the same although bytes differ
         if offset:
             expected = replace(expected, checksums={**expected.checksums, **self._checksums})
-        if etag and size >= WORTH_RESUMING and (etag, size) != (self._etag, self._size):
+        if etag and size >= MIN_RESUMABLE_SIZE and (etag, size) != (self._etag, self._size):
             self._on_start(
                 ResumePoint(
                     object_id=task.object_id, name=task.name, size=size, etag=etag, checksums=expected.checksums
@@ -390,5 +392,5 @@ class ObjectDownload:
         resources.stats.fetched += count
         self._retry.progress(total)
         self._emit(BytesReceived(table=self._task.table, count=count))
-        if not self._size and total > MOST_UNANNOUNCED:
+        if not self._size and total > MAX_UNANNOUNCED_SIZE:
             raise UnexpectedResponseError(f"An object of unknown length did not end after {total:,} bytes")

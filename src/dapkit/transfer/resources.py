@@ -1,4 +1,4 @@
-"""What simultaneous downloads share: the session, worker threads, disk space, pauses that the store demanded."""
+"""What simultaneous downloads share: the session, worker threads, disk space, pauses that the store requested."""
 
 import shutil
 from dataclasses import dataclass, field

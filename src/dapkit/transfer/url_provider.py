@@ -62,5 +62,5 @@ class UrlProvider:
         for each in batch:
             if each not in urls:
                 raise UnexpectedResponseError(f"The service returned no URL for object {each[:80]}")
-            if each in self._urls:  # it may have been completed meanwhile
+            if each in self._urls:  # it may have been completed in the meantime
                 self._urls[each] = SignedUrl(urls[each], now)

@@ -24,7 +24,7 @@ class WorkerPool:
         """Run a blocking call in a worker thread.
 
         If the caller is cancelled, the cancellation takes effect when the call has ended: until then the thread uses
-        the caller's file, and nobody else may touch it.
+        the caller's file, and no other code may use it.
         """
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self.executor, lambda: call(*args, **kwargs))
@@ -33,7 +33,7 @@ class WorkerPool:
         except asyncio.CancelledError:
             await wait_until_done(future)
             if not future.cancelled():
-                future.exception()  # retrieved, or asyncio would log that nobody did
+                future.exception()  # retrieved, or asyncio would log that it was never retrieved
             raise
 
 
@@ -46,7 +46,7 @@ def worker_pool(concurrency: int) -> Iterator[WorkerPool]:
 
 
 async def wait_until_done(future: "asyncio.Future[Any]") -> None:
-    """Wait until the future is done, even if the caller is cancelled meanwhile; then raise the cancellation."""
+    """Wait until the future is done, even if the caller is cancelled in the meantime; then raise the cancellation."""
     cancelled: asyncio.CancelledError | None = None
     while not future.done():
         try:
@@ -60,7 +60,7 @@ async def wait_until_done(future: "asyncio.Future[Any]") -> None:
 async def run_all(work: Iterable[Coroutine[Any, Any, R]]) -> tuple[R, ...]:
     """Run coroutines at once and return their results in order.
 
-    The first error cancels the others and is raised by itself, not in a group. All have ended on return.
+    The first error cancels the others and is raised directly, not in a group. All have ended on return.
     """
     try:
         async with asyncio.TaskGroup() as group:

@@ -30,7 +30,7 @@ Dap = Callable[..., Any]
         (("reconcile",), "usres*", 30),
     ],
 )
-def test_commands_that_only_read_create_no_file(
+def test_read_only_commands_create_no_file(
     db: Dap,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -46,7 +46,7 @@ def test_commands_that_only_read_create_no_file(
     assert outcome.code == code
     assert list(folder.iterdir()) == []
     if code == 58:
-        assert "There is no database" in outcome.err
+        assert "does not exist" in outcome.err
         assert "college" in outcome.err
     elif words[0] == "listdb":
         lines = json.loads(outcome.out)
@@ -85,9 +85,9 @@ def test_a_sandbox_is_not_compared_with_the_services_database(loaded: Dap, file:
         with duckdb.connect(str(file)) as connection:
             connection.execute(statement)
         before = file.read_bytes()
-        refused = loaded(*words)
-        assert refused.code == 54
-        assert "holds the service's data" in refused.err
+        rejected = loaded(*words)
+        assert rejected.code == 54
+        assert "holds the service's data" in rejected.err
         assert file.read_bytes() == before
 
 

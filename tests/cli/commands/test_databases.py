@@ -120,9 +120,9 @@ def test_a_half_loaded_table_is_reloaded_with_repair(loaded: Dap, file: Path) ->
     with duckdb.connect(str(file)) as connection:
         connection.execute("DELETE FROM instructure_dap.table_sync")
         connection.execute("DELETE FROM canvas.users WHERE id % 2 = 0")
-    refused = db("sync", tables="users")
-    assert refused.code == 53
-    assert "--repair" in refused.err
+    rejected = db("sync", tables="users")
+    assert rejected.code == 53
+    assert "--repair" in rejected.err
     repaired = json.loads(db("sync", "--repair", "--json", tables="users").out)
     assert repaired["tables"][0]["action"] == "repair"
     assert db("reconcile", "--no-sync", tables="users").code == 0
@@ -139,12 +139,12 @@ def test_a_table_that_cannot_be_dropped_does_not_stop_the_others(loaded: Dap, mo
     db("sync", tables="wikis")
     drop = SqlTargetSession.drop
 
-    def refusing(self: SqlTargetSession, namespace: str, table: str) -> None:
+    def rejecting(self: SqlTargetSession, namespace: str, table: str) -> None:
         if table == "courses":
             raise TargetError("a view depends on it")
         drop(self, namespace, table)
 
-    monkeypatch.setattr(SqlTargetSession, "drop", refusing)
+    monkeypatch.setattr(SqlTargetSession, "drop", rejecting)
     outcome = db("dropdb", "--json", tables="users,courses,wikis")
     made = json.loads(outcome.out)
     assert (outcome.code, made["exit_code"], made["dropped"]) == (3, 3, ["users", "wikis"])
@@ -162,11 +162,11 @@ def test_no_more_tables_are_tried_once_the_database_is_unreachable(
 ) -> None:
     tried: list[str] = []
 
-    def away(_: SqlTargetSession, __: str, table: str) -> None:
+    def unreachable(_: SqlTargetSession, __: str, table: str) -> None:
         tried.append(table)
-        raise TargetUnreachableError("it is gone")
+        raise TargetUnreachableError("the server does not respond")
 
-    monkeypatch.setattr(SqlTargetSession, "drop", away)
+    monkeypatch.setattr(SqlTargetSession, "drop", unreachable)
     outcome = loaded("dropdb", "--json")
     assert (outcome.code, tried) == (51, ["users"])
     assert [each["table"] for each in json.loads(outcome.out)["failed"]] == ["users", "courses"]
@@ -177,10 +177,10 @@ def test_an_unmanaged_table_is_dropped_only_if_it_is_named_with_yes(loaded: Dap,
     with duckdb.connect(str(file)) as connection:
         connection.execute("DELETE FROM instructure_dap.table_sync WHERE source_table = 'users'")
         connection.execute("CREATE VIEW canvas.seen AS FROM canvas.users")
-    refused = db("dropdb", tables="courses,users")
-    assert refused.code == 58
-    assert "users is not managed by dapkit" in refused.err
-    assert "--yes" in refused.err
+    rejected = db("dropdb", tables="courses,users")
+    assert rejected.code == 58
+    assert "users is not managed by dapkit" in rejected.err
+    assert "--yes" in rejected.err
     assert db("dropdb", "--yes", tables="courses,seen").code == 53, "a view is not a table"
     assert db("dropdb", "--yes", tables="user*").code == 30, "a pattern selects managed tables only"
     assert [line["name"] for line in listed(db)] == ["courses"]
@@ -198,16 +198,16 @@ def test_a_manually_dropped_table_is_reported_and_loaded_again(loaded: Dap, file
     rows = {line["name"]: line for line in listed(db)}
     assert (rows["users"]["command"], rows["users"]["records"]) == ("initdb", None)
     assert (rows["courses"]["command"], rows["courses"]["records"] > 0) == ("syncdb", True)
-    refused = db("syncdb", tables="users")
-    assert refused.code == 58
-    assert "no longer in the database" in refused.err
+    rejected = db("syncdb", tables="users")
+    assert rejected.code == 58
+    assert "no longer in the database" in rejected.err
     assert "CREATE TABLE" in db("sync", "--dry-run", tables="users").out
     assert db("sync", tables="users").code == 0
     assert {line["name"]: line["command"] for line in listed(db)} == {"users": "syncdb", "courses": "syncdb"}
 
 
 @pytest.mark.parametrize("answer", [True, False])
-def test_a_person_is_asked_before_tables_are_dropped(db: Dap, monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
+def test_dropdb_asks_for_confirmation_on_a_terminal(db: Dap, monkeypatch: pytest.MonkeyPatch, answer: bool) -> None:
     asked: list[str] = []
     dropped: list[tuple[str, ...]] = []
 
@@ -230,7 +230,7 @@ def test_a_person_is_asked_before_tables_are_dropped(db: Dap, monkeypatch: pytes
     assert (len(asked), len(dropped)) == (1, 3 if answer else 2)
 
 
-def test_for_scripts_the_list_is_what_the_official_client_prints(loaded: Dap) -> None:
+def test_the_non_interactive_list_equals_that_of_the_official_client(loaded: Dap) -> None:
     db = loaded
     line, _ = json.loads(db("listdb", "--omit-not-replicated", "--non-interactive").out)
     assert list(line) == ["name", "timestamp", "staleness", "schema", "command", "records"]
@@ -300,12 +300,12 @@ def test_without_a_home_folder_the_staging_folder_must_be_set(db: Dap, monkeypat
     assert db("initdb", tables="wikis").code == 0
     monkeypatch.delenv("DAP_STAGE")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    refused = db("syncdb", tables="wikis")
-    assert refused.code == 2
-    assert "--stage or DAP_STAGE" in refused.err
+    rejected = db("syncdb", tables="wikis")
+    assert rejected.code == 2
+    assert "--stage or DAP_STAGE" in rejected.err
 
 
-def test_success_may_be_silent_and_failure_is_not(db: Dap) -> None:
+def test_quiet_silences_success_but_not_failure(db: Dap) -> None:
     silent = ("--no-log-to-console", "--non-interactive")
     done = db("sync", *silent, tables="wikis")
     assert (done.code, done.out, done.err) == (0, "", "")
@@ -379,13 +379,13 @@ def test_a_table_that_the_service_no_longer_has_is_not_compared(
     async def tables(*_: object) -> tuple[str, ...]:
         return ("courses",)
 
-    async def refusing(self: Session, namespace: str, table: str, *rest: Any, **more: Any) -> Any:
+    async def rejecting(self: Session, namespace: str, table: str, *rest: Any, **more: Any) -> Any:
         if table == "users":
             raise TableNotFoundError("The service knows no table 'users'")
         return await submit(self, namespace, table, *rest, **more)
 
     monkeypatch.setattr(Session, "tables", tables)
-    monkeypatch.setattr(Session, "submit", refusing)
+    monkeypatch.setattr(Session, "submit", rejecting)
     result = db("reconcile", "--json", *words, tables="all")
     made = json.loads(result.out)
     assert (result.code, [table["table"] for table in made["tables"]], made["failed"]) == (0, ["courses"], [])

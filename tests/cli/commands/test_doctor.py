@@ -10,7 +10,7 @@ import pytest
 SANDBOX = ("--sandbox", "--sandbox-scale", "0.05")
 
 
-def test_with_the_sandbox_all_is_well(dap: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_checks_pass_with_the_sandbox(dap: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     outcome = dap(*SANDBOX, "doctor", "--json")
     made = json.loads(outcome.out)
@@ -22,7 +22,7 @@ def test_with_the_sandbox_all_is_well(dap: Callable[..., Any], monkeypatch: pyte
     assert not Path("downloads").exists()
 
 
-def test_what_fails_is_a_line_with_what_to_do(dap: Callable[..., Any]) -> None:
+def test_a_failed_check_is_printed_with_its_hint(dap: Callable[..., Any]) -> None:
     Path("downloads").touch()
     outcome = dap("doctor", "--base-url", "nonsense")
     assert outcome.code == 48
@@ -32,7 +32,7 @@ def test_what_fails_is_a_line_with_what_to_do(dap: Callable[..., Any]) -> None:
     assert "DAP_CLIENT_ID" in lines[place + 1]
 
 
-def test_json_says_so_too(dap: Callable[..., Any]) -> None:
+def test_a_failed_check_as_json(dap: Callable[..., Any]) -> None:
     outcome = dap("doctor", "--base-url", "nonsense", "--json")
     assert json.loads(outcome.out)["healthy"] is False
     assert json.loads(outcome.err)["code"] == "diagnosis"

@@ -11,7 +11,7 @@ from dapkit.client.session import Session
 SANDBOX = ("--sandbox", "--sandbox-scale", "0.05")
 
 
-def test_names_are_lines_on_stdout(dap: Callable[..., Any]) -> None:
+def test_names_are_printed_one_per_line(dap: Callable[..., Any]) -> None:
     outcome = dap(*SANDBOX, "list", "--namespace", "canvas")
     names = outcome.out.splitlines()
     assert outcome.code == 0
@@ -20,14 +20,12 @@ def test_names_are_lines_on_stdout(dap: Callable[..., Any]) -> None:
     assert outcome.err == ""
 
 
-def test_names_may_be_one_array(dap: Callable[..., Any]) -> None:
+def test_names_can_be_printed_as_a_json_array(dap: Callable[..., Any]) -> None:
     outcome = dap("list", "--namespace", "catalog", "--json", *SANDBOX)
     assert json.loads(outcome.out) == dap(*SANDBOX, "list", "--namespace", "catalog").out.splitlines()
 
 
-def test_a_name_that_a_terminal_would_obey_is_written_out(
-    dap: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_control_characters_in_names_are_escaped(dap: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     async def tables(*_: object) -> tuple[str, ...]:
         return ("us\x1b[2Jers\n",)
 
@@ -36,7 +34,7 @@ def test_a_name_that_a_terminal_would_obey_is_written_out(
     assert json.loads(dap(*SANDBOX, "list", "--namespace", "canvas", "--json").out) == ["us\x1b[2Jers\n"]
 
 
-def test_the_misspelt_namespace_of_the_official_pages_is_understood(dap: Callable[..., Any]) -> None:
+def test_the_misspelt_namespace_of_the_official_pages_is_accepted(dap: Callable[..., Any]) -> None:
     outcome = dap(*SANDBOX, "list", "--namespace", "canvas_log")
     assert (outcome.code, outcome.out) == (0, "web_logs\n")
     assert "Using canvas_logs instead" in outcome.err

@@ -25,11 +25,11 @@ def value(actual: object, expected: object) -> ReconcileResult:
     return result_of(differing={"name": 1}, values=(difference,))
 
 
-def test_a_table_of_which_all_is_equal_takes_no_line() -> None:
+def test_an_equal_table_prints_no_lines() -> None:
     assert lines(result_of()) == ["1 of 1 table equal. Database: duckdb:a"]
 
 
-def test_what_was_not_compared_is_said() -> None:
+def test_columns_not_compared_are_reported() -> None:
     assert lines(result_of(compared=3))[0] == "users: equal, 3 of 100 rows compared"
     assert lines(result_of(columns_not_compared=("a", "b")))[0] == "users: equal, 100 rows, without a, b"
     assert lines(result_of(compared=3, missing=1))[0] == "users: not equal: 1 row missing (3 of 100 rows compared)"
@@ -45,18 +45,18 @@ def test_what_was_not_compared_is_said() -> None:
         ("a\nb", "a", r"'a\nb' instead of 'a'"),
     ],
 )
-def test_values_are_told_in_one_line(actual: object, expected: object, shown: str) -> None:
+def test_a_differing_value_is_one_line(actual: object, expected: object, shown: str) -> None:
     assert lines(value(actual, expected))[1] == f"  7 name: {shown}"
 
 
-def test_long_values_are_cut_to_where_they_differ() -> None:
-    told = lines(value("x" * 500_000 + "yes", "x" * 500_000 + "no" + "z" * 500_000))[1]
-    assert len(told) < 220
-    assert "yes" in told
-    assert "xno" in told
+def test_long_values_are_shortened_to_where_they_differ() -> None:
+    line = lines(value("x" * 500_000 + "yes", "x" * 500_000 + "no" + "z" * 500_000))[1]
+    assert len(line) < 220
+    assert "yes" in line
+    assert "xno" in line
 
 
-def test_programs_get_null_and_whole_values() -> None:
+def test_json_contains_null_and_complete_values() -> None:
     (table,) = as_object(value(None, "x" * 200))["tables"]
     assert table["values"] == [{"key": "7", "column": "name", "actual": None, "expected": "x" * 200}]
     assert (table["rows"], table["compared"], table["columns_not_compared"]) == (100, 100, [])

@@ -1,4 +1,4 @@
-"""`dap sandbox`: its options here, its life in a process of its own."""
+"""`dap sandbox`: its options in this process, the server in another."""
 
 import os
 import re
@@ -47,7 +47,7 @@ def start() -> Iterator[Callable[..., Child]]:
         child.communicate()
 
 
-def test_options_become_the_sandboxs() -> None:
+def test_options_are_passed_to_the_sandbox() -> None:
     given = options_of(
         *("--port", "8080", "--scale", "0.5", "--seed", "7", "--job-seconds", "0", "--token-seconds", "60"),
         *("--url-seconds", "5", "--budgets", "--no-checksums", "--no-ranges", "--data-time", "2026-01-01"),
@@ -72,11 +72,11 @@ def test_the_checksum_can_be_chosen(algorithm: str) -> None:
     assert read_sandbox_options(options_of("--checksum", algorithm)).checksum == algorithm
 
 
-def test_without_options_it_behaves_as_the_sandbox_itself() -> None:
+def test_the_defaults_are_those_of_the_sandbox() -> None:
     assert read_sandbox_options(options_of()) == SandboxOptions()
 
 
-def test_a_data_time_that_is_none_is_a_usage_error() -> None:
+def test_an_invalid_data_time_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="--data-time"):
         read_sandbox_options(options_of("--data-time", "soon"))
 
@@ -84,19 +84,19 @@ def test_a_data_time_that_is_none_is_a_usage_error() -> None:
 @pytest.mark.parametrize(
     "arguments", [["--port", "70000"], ["--scale", "0"], ["--scale", "nan"], ["--seed", "-1"], ["--job-seconds", "inf"]]
 )
-def test_numbers_have_limits(arguments: list[str]) -> None:
+def test_numbers_outside_their_range_are_usage_errors(arguments: list[str]) -> None:
     with pytest.raises(click.UsageError):
         options_of(*arguments)
 
 
-def test_a_fault_that_is_none_is_a_usage_error(dap: Callable[..., Any]) -> None:
+def test_an_invalid_fault_is_a_usage_error(dap: Callable[..., Any]) -> None:
     outcome = dap("sandbox", "--fault", "nonsense")
     assert outcome.code == 2
     assert "nonsense" in outcome.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_prints_what_to_paste_serves_and_goes(number: signal.Signals, start: Callable[..., Child]) -> None:
+def test_the_server_prints_variables_serves_and_stops(number: signal.Signals, start: Callable[..., Child]) -> None:
     child = start()
     assert child.stdout is not None
     lines = [child.stdout.readline().strip() for _ in range(4)]
@@ -115,7 +115,7 @@ def test_it_prints_what_to_paste_serves_and_goes(number: signal.Signals, start: 
     assert "Traceback" not in err
 
 
-def test_a_port_in_use_is_said_so(start: Callable[..., Child]) -> None:
+def test_a_port_in_use_is_reported(start: Callable[..., Child]) -> None:
     first = start()
     assert first.stdout is not None
     port = first.stdout.readline().rstrip("'\n").rpartition(":")[2]

@@ -21,12 +21,12 @@ def test_files_are_named_by_table_and_version(dap: Callable[..., Any]) -> None:
         assert text.splitlines()[1].startswith("    ")
 
 
-def test_the_folder_is_the_official_one(dap: Callable[..., Any]) -> None:
+def test_the_default_folder_is_that_of_the_official_client(dap: Callable[..., Any]) -> None:
     dap(*SCHEMA, "courses")
     assert [path.name.split("_")[0] for path in Path("downloads").iterdir()] == ["courses"]
 
 
-def test_an_unknown_table_fails_alone(dap: Callable[..., Any]) -> None:
+def test_an_unknown_table_does_not_stop_the_others(dap: Callable[..., Any]) -> None:
     outcome = dap(*SCHEMA, "courses,usres", "--json")
     made = json.loads(outcome.out)
     assert outcome.code == made["exit_code"] == 3
@@ -35,5 +35,5 @@ def test_an_unknown_table_fails_alone(dap: Callable[..., Any]) -> None:
     assert "users" in outcome.err
 
 
-def test_unknown_tables_alone_are_not_found(dap: Callable[..., Any]) -> None:
+def test_if_all_tables_are_unknown_the_error_is_table_not_found(dap: Callable[..., Any]) -> None:
     assert dap(*SCHEMA, "usres").code == 30

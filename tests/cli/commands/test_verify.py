@@ -11,14 +11,14 @@ TAKE = ("--sandbox", "--sandbox-scale", "0.05", "--sandbox-job-seconds", "0", "s
 
 
 @pytest.fixture
-def taken(dap: Callable[..., Any]) -> Path:
-    """A folder with a whole snapshot of one table."""
+def snapshot_folder(dap: Callable[..., Any]) -> Path:
+    """A folder with a complete snapshot of one table."""
     assert dap(*TAKE, "--table", "courses", "--output-directory", "out").code == 0
     (job,) = Path("out").glob("job_*")
     return job
 
 
-def test_what_is_whole_is_said_to_be(taken: Path, dap: Callable[..., Any]) -> None:
+def test_complete_folders_are_reported_as_complete(snapshot_folder: Path, dap: Callable[..., Any]) -> None:
     outcome = dap("verify", "out")
     assert (outcome.code, outcome.out) == (0, "")
     assert "no problems found" in outcome.err
@@ -26,35 +26,35 @@ def test_what_is_whole_is_said_to_be(taken: Path, dap: Callable[..., Any]) -> No
         "folder": "out",
         "jobs": 1,
         "files": 1,
-        "bytes": sum(path.stat().st_size for path in taken.glob("part-*")),
+        "bytes": sum(path.stat().st_size for path in snapshot_folder.glob("part-*")),
         "problems": [],
         "incomplete": [],
     }
 
 
-def test_each_thing_wrong_is_a_line(taken: Path, dap: Callable[..., Any]) -> None:
-    (part,) = taken.glob("part-*")
+def test_each_problem_is_one_line(snapshot_folder: Path, dap: Callable[..., Any]) -> None:
+    (part,) = snapshot_folder.glob("part-*")
     content = bytearray(part.read_bytes())
     content[len(content) // 2] ^= 1
     part.write_bytes(content)
-    (taken / "stranger").touch()
+    (snapshot_folder / "stranger").touch()
     outcome = dap("verify", "out")
     assert outcome.code == 46
     assert sorted(line.partition(":")[0] for line in outcome.out.splitlines()) == sorted(
-        [str(part), str(taken / "stranger")]
+        [str(part), str(snapshot_folder / "stranger")]
     )
     made = json.loads(dap("verify", "out", "--json").out)
-    assert {problem["path"] for problem in made["problems"]} == {str(part), str(taken / "stranger")}
+    assert {problem["path"] for problem in made["problems"]} == {str(part), str(snapshot_folder / "stranger")}
 
 
-def test_a_result_without_manifest_is_no_proof(taken: Path, dap: Callable[..., Any]) -> None:
-    (taken / ".manifest.json").unlink()
+def test_a_folder_without_manifest_is_not_verified(snapshot_folder: Path, dap: Callable[..., Any]) -> None:
+    (snapshot_folder / ".manifest.json").unlink()
     outcome = dap("verify", "out")
     assert outcome.code == 46
     assert "has no manifest" in outcome.err
 
 
-def test_an_empty_folder_is_no_proof(dap: Callable[..., Any]) -> None:
+def test_an_empty_folder_is_an_error(dap: Callable[..., Any]) -> None:
     Path("empty").mkdir()
     assert dap("verify", "empty").code == 46
 

@@ -46,7 +46,7 @@ def test_valid_rules(text: str, fault: FaultRule) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("", "Unknown fault ''"),
+        ("", "Unknown kind of fault: ''"),
         ("melt", "'melt'"),
         ("cut:0%", "0%"),
         ("cut:101%", "101%"),

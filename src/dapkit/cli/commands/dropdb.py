@@ -70,9 +70,9 @@ def command(context: click.Context, /, **given: Any) -> None:
     with Console(settings.messages) as console:
         try:
             result = drop_tables(target, given["namespace"], tables, include_unmanaged=given["yes"])
-        except NotReplicatedError as refused:
-            if refused.hint == NotReplicatedError.default_hint:  # which is about loading
-                refused.hint = "Nothing was dropped. `dap listdb` lists the tables that are managed by dapkit."
+        except NotReplicatedError as not_managed:
+            if not_managed.hint == NotReplicatedError.default_hint:  # which is about loading
+                not_managed.hint = "Nothing was dropped. `dap listdb` lists the tables that are managed by dapkit."
             raise
         error = error_of(len(result.dropped), result.failed)
         if settings.messages.json:

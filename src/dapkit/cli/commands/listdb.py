@@ -133,12 +133,12 @@ def extra_fields(listed: TableInfo | None) -> dict[str, Any]:
 
 def staleness(seconds: float) -> str:
     """Return an age as the official client writes it: its largest unit and the next, such as 2d 4h, 3h 5m or 7m."""
-    whole = max(0, int(seconds))
+    total = max(0, int(seconds))
     for unit, length, below, part in (("d", 86_400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
-        if whole >= length:
-            rest = whole % length // part
-            return f"{whole // length}{unit}" + (f" {rest}{below}" if rest else "")
-    return f"{whole}s"
+        if total >= length:
+            rest = total % length // part
+            return f"{total // length}{unit}" + (f" {rest}{below}" if rest else "")
+    return f"{total}s"
 
 
 def table_lines(rows: Sequence[Mapping[str, Any]], now: datetime) -> list[str]:

@@ -68,7 +68,8 @@ def command(context: click.Context, /, **given: Any) -> None:
         console.summary(lines(result), failed=bool(different or result.failed))
         if different:
             # A difference is more important than a table that could not be compared.
-            message = f"{len(different)} of {count(len(result.done), 'table')} differ from the service"
+            verb = "differs" if len(different) == 1 else "differ"
+            message = f"{len(different)} of {count(len(result.done), 'table')} {verb} from the service"
             hint = "`dap sync` cannot repair this: drop the tables and sync again."
             error = ReconciliationError(message, hint=hint)
         if settings.messages.json:
@@ -124,6 +125,7 @@ def _shown(value: Any) -> str:
 
 def _excerpts(one: str, other: str) -> tuple[str, str]:
     """Return two different texts, shortened to the part around their first difference."""
+    # Both excerpts start at the same position, so that the reader can compare them character by character.
     shorter = min(len(one), len(other))
     same = next((index for index in range(shorter) if one[index] != other[index]), shorter)
     start = max(0, same - _CONTEXT) if max(len(one), len(other)) > _MAX_LENGTH else 0

@@ -1,4 +1,4 @@
-"""`dap sync`: a database that matches the service, whatever state either is in."""
+"""`dap sync`: tables loaded into a database and kept up to date."""
 
 from typing import Any
 

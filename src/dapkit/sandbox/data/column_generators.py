@@ -35,7 +35,7 @@ _FILE += pick((".pdf", ".png", ".docx", ".mp4"), "($h >> 9)")
 
 
 Rules = Mapping[re.Pattern[str], str]
-"""SQL templates by the pattern that a column's whole name must match; the order matters."""
+"""SQL templates by the pattern that a column's complete name must match; the order matters."""
 
 
 def _compile(rules: Mapping[str, str]) -> Rules:

@@ -21,7 +21,7 @@ EDITED = (
     Event(lag=40 * DAY, share=0.15),
     Event(lag=70 * DAY, period=91 * DAY, share=0.4),
 )
-"""What happens to most rows: corrections soon after birth, then an occasional change for ever."""
+"""What happens to most rows: corrections soon after birth, then an occasional change forever."""
 STEADY = (Event(lag=2 * HOUR, jitter=HOUR, share=0.1), Event(lag=30 * DAY, share=0.05))
 """What happens to rows that are written once and rarely changed."""
 USED = (Event(lag=3 * DAY, share=0.9), Event(lag=5 * DAY, jitter=DAY, period=28 * DAY, share=0.35))

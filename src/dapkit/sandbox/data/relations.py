@@ -84,8 +84,8 @@ class Relations:
                 row = f"({last.row} * {ratio.denominator} // {ratio.numerator})"
             else:
                 row = last.row if ratio.numerator == 1 else f"({last.row} // {ratio.numerator})"
-            whole = ratio.numerator if ratio.denominator == 1 else 0
-            chain.append(Ancestor(table=parent, row=row, descendants=last.descendants * whole))
+            per_row = ratio.numerator if ratio.denominator == 1 else 0
+            chain.append(Ancestor(table=parent, row=row, descendants=last.descendants * per_row))
         return tuple(chain)
 
     def ancestor_row(self, source: str, target: str) -> str | None:
@@ -141,7 +141,7 @@ class Relations:
             seat = f"({STAFF} + ({counted.row} % {each} + 7 * ({counted.row} // {each})) % {STUDENTS})"
         course = self.ancestor_row(source, COURSES)
         assert course is not None
-        # Everybody whom the course may choose was born before it: count back from the youngest person at that time. The
+        # Only people born before the course can be members: count back from the youngest person at that time. The
         # start is a hash of the course; consecutive seats are then different people.
         born = count_sql(self.timeline(USERS), born_sql(self.timeline(COURSES), course))
         start = self.seed_sql("class", course)

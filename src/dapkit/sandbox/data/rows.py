@@ -91,7 +91,7 @@ def _states(table: Table, relations: Relations, ranges: Sequence[Range], interva
 
 def _event_time(event: Event, number: int, horizon: int | str) -> str:
     """Return SQL for when an event last happened to a row; null if it has not happened by the horizon."""
-    # Luck and jitter each hash one integer of their own. (DuckDB combines the hashes of several arguments by xor, so
+    # Luck and jitter each hash a separate integer. (DuckDB combines the hashes of several arguments by xor, so
     # hash(i, k) for two numbers k differ by a constant, and the "random" decisions would depend on each other.)
     # The slots lie beyond 32 bits, where the slots of column values cannot reach: those are CRC-32s of names.
     slot = (1 << 40) + 4 * number

@@ -5,7 +5,7 @@ b(i), a closed form of its number i that never decreases. Hence the rows born in
 numbers, which the inverse of b finds without looking at any row. Every later change is an event at a fixed lag after
 birth plus a bounded jitter, so the rows that may change in a span of time are a few such ranges.
 
-All times are whole milliseconds since 1970 in UTC. They are integers and never floats: an increment starts at exactly
+All times are integers, milliseconds since 1970 in UTC, and never floats: an increment starts at exactly
 the time at which the previous one ended, and a rounding error of one millisecond would lose or repeat a row.
 """
 

@@ -79,7 +79,7 @@ class Values:
         elif position == 0 and column.kind is not Kind.UUID:
             sql = "'key-' || i"
         else:
-            sql = self._bare(column, column.name)
+            sql = self._non_null(column, column.name)
         return f"CAST({sql} AS {physical_type(column)})"
 
     def value(self, column: Column) -> str:
@@ -102,7 +102,7 @@ class Values:
             return self._polymorphic(column, options)
         if column.references:
             return self._reference(column)
-        return self._nullable(column, self._bare(column, column.name))
+        return self._nullable(column, self._non_null(column, column.name))
 
     def _hash(self, path: str, *, changing: bool = False) -> str:
         """Return the name of a hash of row and path, a BIGINT that is not negative.
@@ -231,7 +231,7 @@ class Values:
             return f"CASE WHEN ({row_hash} >> 40) % 8 > 0 THEN {sql} END"
         return sql
 
-    def _bare(self, column: Column, path: str) -> str:
+    def _non_null(self, column: Column, path: str) -> str:
         """Return SQL for a column according to its kind; never null."""
         name = column.name or path
         match column.kind:
@@ -284,13 +284,13 @@ class Values:
 
     def _array(self, column: Column, path: str) -> str:
         assert column.items is not None
-        items = (self._bare(column.items, f"{path}[{number}]") for number in range(3))
+        items = (self._non_null(column.items, f"{path}[{number}]") for number in range(3))
         kept = f"([0, 1, 1, 1, 2, 2, 3])[1 + {self._hash(path)} % 7]"
         return f"list_slice([{', '.join(items)}], 1, {kept})"
 
     def _field(self, field: Column, path: str) -> str:
         inner = f"{path}.{field.name}"
-        sql = self._bare(replace(field, name=field.name), inner)
+        sql = self._non_null(replace(field, name=field.name), inner)
         if field.nullable:
             sql = f"CASE WHEN ({self._hash(inner)} >> 41) % 2 = 0 THEN {sql} END"
         return f"CAST({sql} AS {physical_type(field)})"

@@ -93,7 +93,7 @@ class FaultRule:
     tables: str | None = None
 
     def applies_to(self, endpoint: str, table: str | None) -> bool:
-        """Return whether a request may meet this fault."""
+        """Return whether this fault can affect a request."""
         if endpoint not in self.endpoints:
             return False
         return self.tables is None or (table is not None and fnmatchcase(table, self.tables))
@@ -117,7 +117,7 @@ def parse_fault(text: str) -> FaultRule:
     head, at, where = text.strip().partition("@")
     kind, *options = head.split(":")
     if kind not in KINDS:
-        raise UsageError(f"Unknown fault {kind!r} in {text!r}", hint=f"Supported faults: {', '.join(KINDS)}.")
+        raise UsageError(f"Unknown kind of fault: {kind!r}", hint=f"Supported faults: {', '.join(KINDS)}.")
     allowed = KINDS[kind].allowed
     endpoints = tuple(where.split(",")) if at else KINDS[kind].default
     wrong = [endpoint for endpoint in endpoints if endpoint not in allowed]
@@ -172,13 +172,13 @@ class FaultPlan:
         self._counts.clear()
 
     def decide(self, endpoint: str, table: str | None = None) -> InjectedFault | None:
-        """Return the fault that one request meets: the first rule that applies and comes up, if any."""
+        """Return the fault to inject into one request: that of the first rule that applies and is drawn, if any."""
         for rule, generator in zip(self.rules, self._generators, strict=True):
             if not rule.applies_to(endpoint, table):
                 continue
             if rule.limit is not None and self._counts[rule.text] >= rule.limit:
                 continue
-            # Draw both numbers in any case: each request consumes the same amount of randomness, whatever its outcome.
+            # Draw both numbers in any case, so that each request consumes the same amount of randomness.
             happens, fraction = generator.random() < rule.probability, generator.random()
             if happens:
                 self._counts[rule.text] += 1

@@ -1,6 +1,6 @@
 """The rules of the service, without HTTP: which queries are valid, which job answers a query, and a job's status.
 
-Jobs are not stored: a job's identifier says what it stands for, and the real clock says how far it is. Only what a
+Jobs are not stored: a job's identifier contains its query, and the real clock determines its progress. Only what a
 single process has to remember is kept here: which job answers equal queries, and which jobs a fault has deleted.
 """
 

@@ -1,8 +1,8 @@
 """The two clocks of the sandbox, and the text format of its timestamps.
 
 The real clock drives tokens, jobs and signed URLs; tests may skip it ahead. The data clock decides which rows exist.
-It stands still until a caller moves it, so that results are repeatable. It can be stored in a folder, from which the
-next process continues. Both count whole milliseconds since the Unix epoch.
+It does not advance until a caller moves it, so that results are repeatable. It can be stored in a folder, from which
+the next process continues. Both count milliseconds since the Unix epoch.
 """
 
 import json

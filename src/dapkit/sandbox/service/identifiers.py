@@ -1,4 +1,4 @@
-"""Identifiers of jobs and objects. An identifier contains what it stands for, so that jobs need not be stored.
+"""Identifiers of jobs and objects. An identifier contains all facts about its job, so that jobs need not be stored.
 
 It holds the query, the time of its data and the time of its creation, and is signed with a key derived from the
 dataset (seed, scale, …). Any process that serves the same dataset can serve a job that another one created, and an
@@ -29,7 +29,7 @@ _NO_SINCE = -(2**63)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobIdentity:
-    """What a job stands for. Times are in milliseconds; `fails` marks a job that ends as failed.
+    """The facts that a job's identifier contains. Times are in milliseconds; `fails` marks a job that ends as failed.
 
     `attempt` (below 65,536) distinguishes jobs for the same query that are created in the same millisecond.
     """
@@ -69,13 +69,13 @@ class Identifiers:
         return self._sign(_pack(_OBJECT, item.job) + _INDEX.pack(item.index))
 
     def parse_job(self, text: str) -> JobIdentity | None:
-        """Return what a job's identifier stands for, or None for any other text."""
+        """Return the content of a job's identifier, or None for any other text."""
         raw = _decode(text, _HEADER.size)
         job = None if raw is None else self._unpack(raw)
         return job if job is not None and _equal(self.for_job(job), text) else None
 
     def parse_object(self, text: str) -> ObjectIdentity | None:
-        """Return what an object's identifier stands for, or None for any other text."""
+        """Return the content of an object's identifier, or None for any other text."""
         raw = _decode(text, _HEADER.size + _INDEX.size)
         job = None if raw is None else self._unpack(raw)
         if raw is None or job is None:

@@ -1,6 +1,6 @@
 """The object store, to which signed URLs lead: it sends rendered objects, complete or from an offset.
 
-It knows no accounts: the signature of the URL is the permission. Like real stores, it rejects a request that carries
+It has no accounts: a valid signature of the URL grants access. Like real stores, it rejects a request that carries
 an Authorization header as well. Its errors are XML.
 """
 
@@ -151,7 +151,7 @@ class ObjectStore:
         if fault is not None and kind == "stall":
             await stall(self._state, fault)
         elif kind == "long" and request.transport is not None:
-            # Past aiohttp, which does not write more than the announced length.
+            # Bypass aiohttp, which does not write more than the announced length.
             request.transport.write(b"more than was announced\n" * 64)
         if kind in ("cut", "stall", "long") and request.transport is not None:
             # close, not abort: the bytes written before still arrive.

@@ -1,6 +1,6 @@
 """The sandbox: a local fake of the service on a loopback socket, as an asynchronous context manager.
 
-It can run in a process of its own or inside the command that uses it. It runs in the event loop of the caller.
+It can run in a separate process or inside the command that uses it. It runs in the event loop of the caller.
 """
 
 import asyncio
@@ -143,8 +143,8 @@ class Sandbox:
 def _build_state(options: SandboxOptions, data: Data | None) -> SandboxState:
     """Create the parts of a sandbox; blocks."""
     source = data or Dataset(seed=options.seed, scale=options.scale, part_rows=options.part_rows)
-    # Whatever changes the objects of a job must be in here: identifiers and URLs are signed with it, and are valid for
-    # any process with the same dataset.
+    # Everything that affects the objects of a job must be included: identifiers and URLs are signed with it, and are
+    # valid for any process with the same dataset.
     dataset = f"seed {options.seed}, scale {options.scale!r}, parts of {options.part_rows}"
     tables = [(namespace, table) for namespace in source.namespaces() for table in source.tables(namespace)]
     real_clock = RealClock(options.now)

@@ -1,4 +1,4 @@
-"""Signed URLs: whoever has one may download one object for a limited time."""
+"""Signed URLs: each allows anyone who has it to download one object for a limited time."""
 
 import hashlib
 import hmac
@@ -44,8 +44,8 @@ class UrlSigner:
         """Return whether a request for an object has a valid signature that has not expired."""
         date, expires = query.get(_DATE, ""), query.get(_EXPIRES, "")
         expected = self._signature(identifier, date, expires)
-        # compare_digest takes the same time wherever the texts differ. Date and duration are parsed only after it: a
-        # signed date is one that we wrote, while any other text could make strptime fail.
+        # compare_digest takes the same time no matter where the texts differ. Date and duration are parsed only after
+        # it: a signed date is one that we wrote, while any other text could make strptime fail.
         if not hmac.compare_digest(expected.encode(), query.get(_SIGNATURE, "").encode()):
             return False
         signed = datetime.strptime(date, _DATE_FORMAT).replace(tzinfo=UTC)
@@ -65,5 +65,5 @@ def file_name(item: ObjectIdentity) -> str:
 
 
 def unsafe_name(fraction: float) -> str:
-    """Return one of the names to which no client may write; `fraction` is from 0 to below 1."""
+    """Return one of the file names that clients must not use; `fraction` is from 0 to below 1."""
     return _UNSAFE_NAMES[int(fraction * len(_UNSAFE_NAMES))]

@@ -72,7 +72,7 @@ class SandboxState:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     def decide_fault(self, endpoint: str, table: str | None) -> InjectedFault | None:
-        """Return the fault that one request meets, if any, and count it."""
+        """Return the fault to inject into one request, if any, and count it."""
         fault = self.faults.decide(endpoint, table)
         if fault is not None:
             self.traffic.faults[fault.rule.text] += 1

@@ -177,7 +177,9 @@ class MsSqlDriver:
     def _copy(self, load: Load, into: str, repairs: ValueRepairs, *, action: bool) -> None:
         table = load.table
         header = common_header(load.parts.paths, table, action=action)
-        codecs = text_codecs(table, self.catalog.existing(table.namespace, table.name), *self._pages)
+        # The live table decides about code pages: a scratch table for a comparison does not exist yet.
+        live = self.catalog.existing(table.schema.namespace, table.name)
+        codecs = text_codecs(table, live, *self._pages)
         converter = RowConverter(table, header, codecs, repairs)
         self.bulk_copy(into, (row for path in load.parts.paths for row in converter.rows(row_blocks(path))))
 

@@ -77,7 +77,7 @@ class Driver(Protocol):
         """
 
     def load_rows(self, load: Load, into: str, repairs: ValueRepairs) -> int:
-        """Copy the rows of a snapshot straight into a new table, and return how many there were.
+        """Copy the rows of a snapshot straight into a new table, within a transaction; return how many there were.
 
         Raises:
             RepeatedKeysError: a key was found more than once; some databases notice only when the key is added.

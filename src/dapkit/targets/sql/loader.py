@@ -138,7 +138,8 @@ class Loader:
                 self._run(replacement.take_over(table))
             with self._driver.transaction():
                 self._state.lock(before)
-                return self._finish(load, "full-refresh", stats, before, ddl)
+                # The history names the table, not its temporary replacement.
+                return self._finish(load, "full-refresh", stats, before, self._dialect.create_table(table))
 
     def repair(self, load: Load) -> LoadStats:
         """Make a table without sync state equal to a snapshot; see `TargetSession`."""
@@ -199,7 +200,10 @@ class Loader:
                     if rows is not None:
                         stack.enter_context(rows.staged_early())
             stack.enter_context(self._scratch(made))
-            self._fill(snapshot, made, self._name(made), direct=direct)
+            # Where DDL commits by itself, the scratch table is in no transaction; copying straight into it needs one.
+            own = direct and not self._capabilities.transactional_ddl
+            with self._driver.transaction() if own else nullcontext():
+                self._fill(snapshot, made, self._name(made), direct=direct)
             if changes is not None:
                 with changes.staged() as staged:
                     self._driver.execute(delete_marked(self._dialect, made, staged.name))
@@ -388,7 +392,8 @@ class Loader:
         kind = self._driver.catalog.kind(table.namespace, table.name)
         if self._state.is_managed(table.namespace, table.name) and kind is RelationKind.TABLE:
             raise concurrent_update(table.name)
-        if kind is not None and not self._state.is_unfinished(table.namespace, table.name):
+        unfinished = kind is RelationKind.TABLE and self._state.is_unfinished(table.namespace, table.name)
+        if kind is not None and not unfinished:
             hint = "Rename it, or drop it if it is left from an interrupted load of the official client."
             message = f"Table {self._name(table)} exists and is not managed by dapkit"
             raise IncompatibleLayoutError(message, hint=hint, table=table.name)

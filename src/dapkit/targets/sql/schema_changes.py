@@ -79,7 +79,9 @@ def _require_columns(old: Table, after: Table, existing: ExistingTable) -> None:
     """Refuse a table that lacks a column of its schema: adding it again would lose its values without a word."""
     lost = [each.name for each in old.columns if each.name not in existing.columns and after.column(each.name)]
     if lost:
-        message = f"Table {after.name} no longer has the columns {', '.join(lost)}: somebody dropped or renamed them"
+        message = (
+            f"Table {after.name} no longer has the columns {', '.join(lost)}: they were dropped or renamed manually"
+        )
         raise SchemaChangeNotSupportedError(message, table=after.name)
 
 

@@ -4,7 +4,8 @@ The file has one JSON object a line, and only its owner can read it:
 
     {"namespace": "canvas", "table": "users", "key": {"id": "7"}, "column": "name", "value": "…"}
 
-Key and value are the service's own text. A load that fails after a repair leaves its lines there too.
+Key and value are the service's own text. Lines are written when the rows of a load have
+been read, or earlier if there are many: a load that fails may leave some of them in the file.
 """
 
 import json

@@ -24,7 +24,7 @@ from dapkit.sandbox.data.formats.output import copy, copy_lines, gzipped
 from dapkit.sandbox.data.sql import identifier
 
 # NULLSTR keeps its default, the empty text: with any other value, DuckDB writes empty strings without quotes, and they
-# could not be told from nulls.
+# could not be distinguished from nulls.
 _CSV_OPTIONS = "FORMAT csv, HEADER true, DELIMITER ',', QUOTE '\"', ESCAPE '\"', COMPRESSION none"
 # The backslash comes first, because the escapes of the other characters contain one.
 _TSV_ESCAPES = (("\\", "\\\\"), *((chr(code), f"\\{letter}") for code, letter in enumerate("btnvfr", start=8)))

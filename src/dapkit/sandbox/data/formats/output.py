@@ -1,6 +1,6 @@
 """Writing files: COPY from DuckDB, and compression to gzip.
 
-The plain text goes through a file next to the object: COPY to a file is faster than fetching the rows in Python, and
+The plain text goes through a file next to the object: COPY to a file is faster than reading the rows in Python, and
 DuckDB's own gzip is four times slower than writing plain text and compressing it here.
 """
 
