@@ -78,7 +78,6 @@ class MsSqlDialect:
             lock_hint=" WITH (UPDLOCK, HOLDLOCK, ROWLOCK)",
             scratch=scratch,
             numbered_version=True,
-            time_column=_TIME,
             action_column=_ACTION,
             row_time=_TIME,
             exact_text=exact_text,

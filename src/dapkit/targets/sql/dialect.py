@@ -81,7 +81,7 @@ class DialectFacts:
         schemas: whether a namespace is a schema, not a prefix.
         records_schema: whether the sync state names the schema of a table.
         numbered_version: whether the column of the version usually numbers itself.
-        time_column, action_column: the `meta` columns of a staging table.
+        action_column: the `meta` column of a staging table that says whether a row was updated or deleted.
         row_time: what sorts staged rows by their time.
         exact_text: writes a text of a staged key so that it equals no other, where `=` ignores case or spaces.
         newest: the name of the temporary table with the newest row of each key.
@@ -105,7 +105,6 @@ class DialectFacts:
     schemas: bool = True
     records_schema: bool = True
     numbered_version: bool = False
-    time_column: str = '"meta.ts"'
     action_column: str = '"meta.action"'
     row_time: str = '"meta.ts"'
     exact_text: Callable[[str], str] = str
