@@ -18,8 +18,5 @@ def target_of(url: str) -> FileTarget:
 def duckdb_file(path: Path, settings: Mapping[str, str] | None = None) -> FileTarget:
     """Return a file as a target. One process may write to it at a time."""
     return FileTarget(
-        scheme="duckdb",
-        path=path,
-        capabilities=CAPABILITIES,
-        connect=partial(connect, settings=settings or {}),
+        scheme="duckdb", path=path, capabilities=CAPABILITIES, connect=partial(connect, settings=settings or {})
     )

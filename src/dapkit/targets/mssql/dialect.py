@@ -287,11 +287,7 @@ class MsSqlDialect:
         altered = {new.name for old, new in plan.altered if self._is_altered(table, old, new)}
         if altered & {column.name for column in table.key}:
             name = _key_name(table) if plan.existing.key_name is None else identifier(plan.existing.key_name)
-            statements = [
-                f"{self._alter(table)} DROP CONSTRAINT {name}",
-                *statements,
-                self._add_key(table, name),
-            ]
+            statements = [f"{self._alter(table)} DROP CONSTRAINT {name}", *statements, self._add_key(table, name)]
         touched = altered | {each.name for each in (*plan.replaced, *plan.restored, *plan.dropped)}
         dropped = {column.name for column in plan.dropped}
         return self._around_indexes(table, _using(plan.existing, touched), statements, dropped)

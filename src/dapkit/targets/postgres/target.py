@@ -11,7 +11,5 @@ def target_of(url: str) -> ServerTarget:
     """Return the target that a connection string names, as the official client and libpq write it."""
     address = address_of(url)
     return ServerTarget(
-        name=address.name,
-        capabilities=CAPABILITIES,
-        connect=partial(connect, address.parameters, address.name),
+        name=address.name, capabilities=CAPABILITIES, connect=partial(connect, address.parameters, address.name)
     )

@@ -21,10 +21,7 @@ _BUCKETS = 1_000_000
 """Into how many parts keys fall when rows are sampled."""
 
 _ACTUAL, _EXPECTED, _LEFT_OUT = "actual_rows", "expected_rows", "keys_not_compared"
-_FAMILIES = (
-    NUMBERS,
-    frozenset({TypeKind.TEXT, TypeKind.ENUM, TypeKind.OPEN_ENUM}),
-)
+_FAMILIES = (NUMBERS, frozenset({TypeKind.TEXT, TypeKind.ENUM, TypeKind.OPEN_ENUM}))
 """Kinds whose values can be compared with each other; values of any other kind only with their own."""
 
 

@@ -24,14 +24,7 @@ from dapkit.errors import DapError, IncompatibleLayoutError, SchemaChangeNotSupp
 from dapkit.model import Table
 from dapkit.results import Comparison, LoadStats
 from dapkit.schema import read_table
-from dapkit.targets.base import (
-    ExpectedTable,
-    Load,
-    LoadOptions,
-    Staging,
-    SyncState,
-    concurrent_update,
-)
+from dapkit.targets.base import ExpectedTable, Load, LoadOptions, Staging, SyncState, concurrent_update
 from dapkit.targets.sql.compare import compare_tables
 from dapkit.targets.sql.dialect import ReplacementClauses, Statements, identifier
 from dapkit.targets.sql.driver import Driver, RepeatedKeysError, StagedRows
@@ -318,12 +311,7 @@ class Loader:
         return int(self._driver.query(f"SELECT {self._dialect.facts.count_all} FROM {staged.name}{where}")[0][0])
 
     def _finish(
-        self,
-        load: Load,
-        event: str,
-        stats: LoadStats,
-        before: SyncState | None = None,
-        ddl: Sequence[str] = (),
+        self, load: Load, event: str, stats: LoadStats, before: SyncState | None = None, ddl: Sequence[str] = ()
     ) -> LoadStats:
         """End a load within its transaction: delete expired rows, save the state, add to the history."""
         stats = self._without_expired(load, stats)
