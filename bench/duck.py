@@ -13,7 +13,7 @@ from dapkit.decode.tsv import Header, read_header
 from dapkit.decode.tsv_sql import read_tsv
 from dapkit.model import Table
 from dapkit.targets.duckdb.dialect import DuckDbDialect
-from dapkit.targets.sql.dialect import full_name, listed
+from dapkit.targets.sql.dialect import listed
 from databases import CHANGES, ROUNDS, ROWS, ours, prepare, wide_files
 from floors import FOLDER, Usage, alternately, measure, row
 from load_wide import table_of
@@ -42,14 +42,14 @@ def _typed(table: Table, names: Header, paths: list[Path]) -> str:
 def _insert(table: Table, names: Header, source: str, where: str = "") -> str:
     columns = listed(table.columns)
     values = ", ".join(f'"{names.source(column.name)}"' for column in table.columns)
-    return f"INSERT INTO {full_name(DIALECT, table)} ({columns}) SELECT {values} FROM {source}{where};\n"
+    return f"INSERT INTO {DIALECT.facts.full_name(table)} ({columns}) SELECT {values} FROM {source}{where};\n"
 
 
 def _load(table: Table, folder: Path) -> str:
     parts = sorted(folder.glob("part-*.gz"))
     names = read_header(parts[0])
     create = ";\n".join(DIALECT.create_table(table))
-    drop = f"CREATE SCHEMA IF NOT EXISTS canvas;\nDROP TABLE IF EXISTS {full_name(DIALECT, table)};\n"
+    drop = f"CREATE SCHEMA IF NOT EXISTS canvas;\nDROP TABLE IF EXISTS {DIALECT.facts.full_name(table)};\n"
     return f"{drop}BEGIN;\n{create};\n{_insert(table, names, _typed(table, names, parts))}COMMIT;\n"
 
 
@@ -57,7 +57,7 @@ def _change(table: Table, folder: Path) -> str:
     changes = folder / "changes.tsv.gz"
     names = read_header(changes)
     stage = f"CREATE TEMPORARY TABLE staged AS SELECT * FROM {_typed(table, names, [changes])};\n"
-    delete = f'DELETE FROM {full_name(DIALECT, table)} AS target USING staged WHERE target.id = staged."key.id";\n'
+    delete = f'DELETE FROM {DIALECT.facts.full_name(table)} AS live USING staged WHERE live.id = staged."key.id";\n'
     insert = _insert(table, names, "staged", " WHERE \"meta.action\" <> 'D'")
     return f"BEGIN;\n{stage}{delete}{insert}COMMIT;\n"
 

@@ -15,7 +15,6 @@ from dapkit.model import Table
 from dapkit.targets.base import Merge
 from dapkit.targets.mysql.dialect import STAGING, MySqlDialect
 from dapkit.targets.mysql.load_data import load_data
-from dapkit.targets.sql.dialect import full_name
 from dapkit.targets.sql.merge import delete_marked, merge_rows
 from databases import CHANGES, ROUNDS, ROWS, ours, prepare, wide_files
 from floors import FOLDER, ROOT, Usage, alternately, measure, row
@@ -47,7 +46,7 @@ def _from_file(table: Table, part: Path, into: str, *, meta: bool) -> str:
 
 def _load(table: Table, folder: Path) -> str:
     parts = sorted(folder.glob("part-*.tsv"))
-    return "".join(_from_file(table, part, full_name(DIALECT, table), meta=False) for part in parts)
+    return "".join(_from_file(table, part, DIALECT.facts.full_name(table), meta=False) for part in parts)
 
 
 def _change(table: Table, folder: Path) -> str:

@@ -235,7 +235,7 @@ class SqlComparisonContract(ComparisonContract):
             (json.dumps(_FREE["changed"]), (0, 0, {"v": 1})),
         ):
             where = f"WHERE {identifier('id')} = 1"
-            fixture.database.execute(f"UPDATE {fixture.full_name(table)} SET v = {dialect.literal(text)} {where}")
+            fixture.database.execute(f"UPDATE {fixture.full_name(table)} SET v = {dialect.facts.literal(text)} {where}")
             assert differences(compared(fixture, table, rows)) == wanted
         assert differences(compared(fixture, table, [rows[0] | {"v": _FREE["one"]}, *rows[1:]])) == (0, 0, {"v": 1})
         assert differences(compared(fixture, table, [*rows[:2], {"id": 3, "v": {}}])) == (0, 0, {"v": 2})

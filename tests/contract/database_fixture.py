@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.base import Target, TargetSession
-from dapkit.targets.sql.dialect import Dialect, full_name, identifier, listed
+from dapkit.targets.sql.dialect import Dialect, identifier, listed
 from dapkit.targets.sql.driver import Driver
 
 __all__ = ["DatabaseFixture", "Outcome", "TargetFixture", "ValueSupport", "driver_of"]
@@ -134,7 +134,7 @@ class DatabaseFixture(TargetFixture):
 
     def select(self, dialect: Dialect, table: Table, columns: Sequence[Column]) -> str:
         """Return a statement that selects these columns."""
-        return f"SELECT {listed(columns)} FROM {full_name(dialect, table)}"
+        return f"SELECT {listed(columns)} FROM {dialect.facts.full_name(table)}"
 
     def index(self, name: str, table: Table) -> str:
         """Return what follows DROP INDEX in the statement that drops an index."""

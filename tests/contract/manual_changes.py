@@ -9,6 +9,7 @@ from tests.support.table_schemas import TEXT, table_of
 from dapkit.errors import IncompatibleLayoutError, SchemaChangeNotSupportedError, TargetError
 from dapkit.replication.managed_tables import drop_tables
 from dapkit.targets.base import LoadOptions, TableStatus
+from dapkit.targets.sql.sync_state import insert_version
 
 ENUMS_TOO = table_of({"state": ENUM, "open": {"oneOf": [ENUM, TEXT]}}, name="others")
 OTHER = {"id": 1, "state": "a", "open": "else"}
@@ -80,7 +81,7 @@ class SqlManualChangesContract:
 
     def test_an_unknown_state_version_prevents_dropping_tables(self, fixture: SqlTableFixture) -> None:
         fixture.initial_load(TABLE, [A])
-        fixture.database.execute(*fixture.dialect.insert_version(2))
+        fixture.database.execute(*insert_version(fixture.dialect, 2))
         fixture.reopen()
         with pytest.raises(IncompatibleLayoutError, match="1, 2"):
             drop_tables(_OpenTarget(fixture), "canvas", ["things"])  # type: ignore[arg-type]

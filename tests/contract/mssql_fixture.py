@@ -7,7 +7,7 @@ from tests.contract.database_fixture import DatabaseFixture, Outcome, ValueSuppo
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.mssql.target import target_of
-from dapkit.targets.sql.dialect import Dialect, full_name, identifier
+from dapkit.targets.sql.dialect import Dialect, identifier
 
 __all__ = ["MsSqlFixture", "in_tsql"]
 
@@ -43,11 +43,11 @@ class MsSqlFixture(DatabaseFixture):
     def select(self, dialect: Dialect, table: Table, columns: Sequence[Column]) -> str:
         """Select the texts of lookup tables."""
         values = (dialect.comparison.comparable(table, each, f"live.{identifier(each.name)}") for each in columns)
-        return f"SELECT {', '.join(values)} FROM {full_name(dialect, table)} AS live"
+        return f"SELECT {', '.join(values)} FROM {dialect.facts.full_name(table)} AS live"
 
     def index(self, name: str, table: Table) -> str:
-        """Return what follows DROP INDEX in the statement that drops an index."""
-        return f"{name} ON {full_name(self.dialect, table)}"
+        """Return what drops an index of a table after the words DROP INDEX."""
+        return f"{name} ON {self.dialect.facts.full_name(table)}"
 
     def value(self, type_: ColumnType, raw: object) -> object:
         """Read sixteen bytes that end in twelve zeros as an IPv4 address; the suite has no IPv6 address like that."""

@@ -8,7 +8,7 @@ from tests.contract.database_fixture import DatabaseFixture, Outcome, ValueSuppo
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.mysql.dialect import MySqlDialect
 from dapkit.targets.mysql.target import target_of
-from dapkit.targets.sql.dialect import Dialect, full_name, identifier
+from dapkit.targets.sql.dialect import Dialect, identifier
 
 __all__ = ["MySqlFixture"]
 
@@ -32,13 +32,15 @@ class MySqlFixture(DatabaseFixture):
         for column in columns:
             value = f"rows_.{identifier(column.name)}"
             if column.type.kind is TypeKind.OPEN_ENUM:
-                value = f"(SELECT value FROM {dialect.lookup(table, column)} AS known WHERE known.id = {value})"
+                value = (
+                    f"(SELECT value FROM {dialect.facts.lookup_table(table, column)} AS known WHERE known.id = {value})"
+                )
             values.append(value)
-        return f"SELECT {', '.join(values)} FROM {full_name(dialect, table)} AS rows_"
+        return f"SELECT {', '.join(values)} FROM {dialect.facts.full_name(table)} AS rows_"
 
     def index(self, name: str, table: Table) -> str:
-        """Return what follows DROP INDEX in the statement that drops an index."""
-        return f"{name} ON {full_name(self.dialect, table)}"
+        """Return what drops an index of a table after the words DROP INDEX."""
+        return f"{name} ON {self.dialect.facts.full_name(table)}"
 
     def value(self, type_: ColumnType, raw: object) -> object:
         """Read sixteen bytes that end in twelve zeros as an IPv4 address; the suite has no IPv6 address like that."""

@@ -8,7 +8,7 @@ from tests.contract.database_fixture import DatabaseFixture, Outcome, ValueSuppo
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.postgres.dialect import PostgresDialect
 from dapkit.targets.postgres.target import target_of
-from dapkit.targets.sql.dialect import Dialect, full_name, identifier
+from dapkit.targets.sql.dialect import Dialect, identifier
 
 __all__ = ["PostgresFixture"]
 
@@ -26,12 +26,12 @@ class PostgresFixture(DatabaseFixture):
         """Select the texts of lookup tables, and lists of texts."""
         assert isinstance(dialect, PostgresDialect)
         values = ", ".join(self._selected(dialect, table, column) for column in columns)
-        return f"SELECT {values} FROM {full_name(dialect, table)} AS live"
+        return f"SELECT {values} FROM {dialect.facts.full_name(table)} AS live"
 
     def _selected(self, dialect: PostgresDialect, table: Table, column: Column) -> str:
         name = f"live.{identifier(column.name)}"
         if column.type.kind is TypeKind.OPEN_ENUM:
-            return f"(SELECT value FROM {dialect.dependant(table, column.name)} WHERE id = {name})"
+            return f"(SELECT value FROM {dialect.facts.lookup_table(table, column)} WHERE id = {name})"
         items = column.type.items
         return f"{name}::text[]" if items is not None and items.kind is TypeKind.ENUM else name
 

@@ -15,7 +15,7 @@ from dapkit.errors import DapError
 from dapkit.model import Column, Table
 from dapkit.results import LoadStats
 from dapkit.targets.base import DataFiles, Load, LoadOptions, SyncState, TargetSession
-from dapkit.targets.sql.dialect import Dialect, full_name, state_table
+from dapkit.targets.sql.dialect import Dialect
 from dapkit.targets.sql.driver import Driver
 
 __all__ = ["PLAIN", "SqlTableFixture", "TableFixture", "interrupted", "stale"]
@@ -128,16 +128,16 @@ class SqlTableFixture(TableFixture):
         return self.driver.dialect
 
     def full_name(self, table: Table) -> str:
-        """Return the full name of a table, quoted for SQL."""
-        return full_name(self.dialect, table)
+        """Write the full name of a table."""
+        return self.dialect.facts.full_name(table)
 
     def name(self, namespace: str, table: str) -> str:
-        """Return the full name of a table in a namespace, quoted for SQL."""
-        return self.dialect.name(namespace, table)
+        """Write the full name of a table."""
+        return self.dialect.facts.name(namespace, table)
 
     def state_table(self, table: str) -> str:
-        """Return the full name of a state table, quoted for SQL."""
-        return state_table(self.dialect, table)
+        """Write the full name of a state table."""
+        return self.dialect.facts.state_table(table)
 
     def exists(self, namespace: str, table: str) -> bool:
         """Whether a table or view exists."""

@@ -7,7 +7,7 @@ from dapkit.model import Table
 from dapkit.targets.base import SyncState
 from dapkit.targets.sql.dialect import Dialect
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
-from dapkit.targets.sql.schema_changes import change_statements, plan_schema_change
+from dapkit.targets.sql.schema_changes import plan_schema_change
 
 __all__ = ["altered", "as_created", "existing_table"]
 
@@ -24,9 +24,9 @@ def altered(
     """Return the statements that alter a table, which is as its schema describes unless `existing` is given."""
     watermark = datetime(2024, 3, 1, tzinfo=UTC)
     state = SyncState(namespace=before.namespace, table=before.name, watermark=watermark, schema=before.schema)
-    current = existing or as_created(dialect, before)
-    plan = plan_schema_change(dialect, state, after, current, drop_columns=drop_columns, partly_altered=partly_altered)
-    return change_statements(dialect, plan)
+    there = existing or as_created(dialect, before)
+    plan = plan_schema_change(dialect, state, after, there, drop_columns=drop_columns, partly_altered=partly_altered)
+    return dialect.alter_table(plan)
 
 
 def as_created(dialect: Dialect, table: Table) -> ExistingTable:

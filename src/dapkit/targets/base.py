@@ -17,29 +17,6 @@ from dapkit.errors import ConcurrentUpdateError
 from dapkit.model import Format, Mode, Table, VersionedSchema
 from dapkit.results import Comparison, LoadStats
 
-__all__ = [
-    "BadValues",
-    "Capabilities",
-    "DataFiles",
-    "ExpectedTable",
-    "HistoryEntry",
-    "Load",
-    "LoadOptions",
-    "Merge",
-    "Rebuild",
-    "RetentionCutoff",
-    "Sample",
-    "Staging",
-    "SyncState",
-    "TableInfo",
-    "TableStatus",
-    "Target",
-    "TargetSession",
-    "concurrent_update",
-    "watermark_of",
-    "watermark_text",
-]
-
 
 class BadValues(StrEnum):
     """What to do with values that the target cannot store."""
@@ -82,16 +59,6 @@ class Merge(StrEnum):
     UPDATE_INSERT = "update-insert"
 
 
-class Rebuild(StrEnum):
-    """How a table gets a schema that ALTER TABLE cannot give it while it has rows."""
-
-    IN_PLACE = "in-place"
-    """The table is emptied or dropped, gets the new schema and is loaded again, in one transaction."""
-
-    RENAME = "rename"
-    """A new table is loaded next to it and takes over its name."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """How a target differs from others.
@@ -104,8 +71,7 @@ class Capabilities:
         staging: when rows are copied into a staging table.
         direct_load: whether an initial load can copy rows straight into the new table.
         merge: how staged rows are merged.
-        rebuild: how a table gets a schema that ALTER TABLE cannot give it.
-        watermark_precision: the unit to which watermarks are rounded down when they are saved.
+        watermark_precision: to what watermarks are cut when they are saved.
         unique_keys: whether tables have their key as a constraint.
     """
 
@@ -116,7 +82,6 @@ class Capabilities:
     staging: Staging = Staging.WITHIN
     direct_load: bool = True
     merge: Merge = Merge.ON_CONFLICT
-    rebuild: Rebuild = Rebuild.IN_PLACE
     watermark_precision: timedelta = timedelta(microseconds=1)
     unique_keys: bool = True
 

@@ -6,8 +6,6 @@ from typing import cast
 from dapkit.errors import MissingDriverError, UsageError
 from dapkit.targets.base import Target
 
-__all__ = ["SCHEMES", "target_of"]
-
 SCHEMES = {
     "duckdb": "dapkit.targets.duckdb.target",
     "sqlite": "dapkit.targets.sqlite.target",

@@ -11,7 +11,7 @@ from dapkit.targets.base import SyncState
 from dapkit.targets.mssql.column_types import LOOKUPS, catalog_type
 from dapkit.targets.mssql.dialect import MsSqlDialect
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable
-from dapkit.targets.sql.schema_changes import change_statements, plan_schema_change
+from dapkit.targets.sql.schema_changes import plan_schema_change
 
 DIALECT = MsSqlDialect()
 ENUM: Node = {"type": "string", "enum": ["a", "b"]}
@@ -42,7 +42,7 @@ def altered(
         namespace="canvas", table="things", watermark=datetime(2024, 3, 1, tzinfo=UTC), schema=before.schema
     )
     plan = plan_schema_change(DIALECT, state, after, existing, drop_columns=drop, partly_altered=False)
-    return change_statements(DIALECT, plan)
+    return DIALECT.alter_table(plan)
 
 
 def test_changes_that_no_column_shows_need_nothing() -> None:

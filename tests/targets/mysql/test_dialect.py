@@ -170,4 +170,4 @@ def test_rows_from_a_temporary_table() -> None:
 )
 def test_the_server_decides_how_json_and_texts_are_compared(version: str, normal: str, exact: str) -> None:
     dialect = dialect_of(version, "utf8mb4")
-    assert (dialect.normal_json, dialect.exact) == (normal, exact)
+    assert (dialect.comparison.normal_json, dialect.exact) == (normal, exact)

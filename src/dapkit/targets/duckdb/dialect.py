@@ -9,21 +9,19 @@ from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import widens
 from dapkit.targets.sql.dialect import (
     STATE_SCHEMA,
+    Comparison,
     DialectFacts,
-    PlainComparison,
     SchemaPlan,
     Statements,
-    default_text,
-    full_name,
+    column_changes,
     identifier,
     listed,
-    same_key,
-    state_table,
+    no_statements,
+    recreate,
     text_literal,
 )
-from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
-
-__all__ = ["ORIGINALS", "STAGING", "DuckDbDialect", "FileReader"]
+from dapkit.targets.sql.introspection import ExistingColumn
+from dapkit.targets.sql.state_tables import file_state_tables
 
 STAGING = '"dapkit_staging"'
 ORIGINALS = "dapkit_originals"
@@ -54,62 +52,22 @@ class DuckDbDialect:
     """DuckDB's SQL."""
 
     facts = DialectFacts(product="DuckDB", row_time='CAST("meta.ts" AS TIMESTAMP)')
-    comparison = PlainComparison(
-        is_text_json=lambda column: type_text(column.type) == "JSON",
+    comparison = Comparison(
         hashed=lambda values: f"hash({', '.join(values)})",
+        keeps_json_as_text=lambda column: type_text(column.type) == "JSON",
     )
-    lookups = None
-    replacement = None
-
-    # Names
-
-    def literal(self, text: str) -> str:
-        """Write a text."""
-        return text_literal(text)
-
-    def name(self, namespace: str, table: str) -> str:
-        """Write the full name of a table."""
-        return f"{identifier(namespace)}.{identifier(table)}"
-
-    def temporary(self, name: str) -> str:
-        """Write the name of a temporary table."""
-        return identifier(name)
-
-    def drop_temporary(self, name: str) -> str:
-        """Drop a temporary table."""
-        return f"DROP TABLE IF EXISTS {name}"
-
-    def limited(self, select: str, rows: int) -> str:
-        """Return a SELECT that ends after so many rows."""
-        return f"{select} LIMIT {rows}"
-
-    def row_after(self, select: str, rows: int) -> str:
-        """Return a SELECT of the one row that follows so many others."""
-        return f"{select} LIMIT 1 OFFSET {rows}"
-
-    # Tables
+    lookups = replacement = None
+    clear_leftovers = add_key = commit_first = clear_column = no_statements
+    rebuild = recreate
 
     def create_state_tables(self) -> Statements:
         """Create the state tables where they are missing."""
-        sequence = f"{identifier(STATE_SCHEMA)}.table_sync_id"
+        id_ = f"BIGINT DEFAULT nextval('{STATE_SCHEMA}.table_sync_id')"
         return [
-            f"CREATE SCHEMA IF NOT EXISTS {identifier(STATE_SCHEMA)}",
-            f"CREATE SEQUENCE IF NOT EXISTS {sequence}",
-            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'table_sync')} ("
-            f"id BIGINT DEFAULT nextval('{STATE_SCHEMA}.table_sync_id'),"
-            " source_namespace VARCHAR NOT NULL, source_table VARCHAR NOT NULL, timestamp TIMESTAMP NOT NULL,"
-            " schema_version BIGINT NOT NULL, target_schema VARCHAR, target_table VARCHAR NOT NULL,"
-            " schema_description_format VARCHAR NOT NULL, schema_description VARCHAR NOT NULL)",
-            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'database_version')} (version BIGINT)",
-            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'dapkit_origin')} (origin VARCHAR NOT NULL)",
-            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'dapkit_history')} (time TIMESTAMP NOT NULL,"
-            " source_namespace VARCHAR NOT NULL, source_table VARCHAR NOT NULL, event VARCHAR NOT NULL,"
-            " detail VARCHAR)",
+            *self.create_namespace(STATE_SCHEMA),
+            f"CREATE SEQUENCE IF NOT EXISTS {identifier(STATE_SCHEMA)}.table_sync_id",
+            *file_state_tables(self, id_=id_, text="VARCHAR", integer="BIGINT", time="TIMESTAMP"),
         ]
-
-    def insert_version(self, version: int) -> Statements:
-        """Record the version of the state tables."""
-        return [f"INSERT INTO {state_table(self, 'database_version')} (version) VALUES ({version})"]
 
     def create_namespace(self, namespace: str) -> Statements:
         """Create the schema of a namespace."""
@@ -119,40 +77,26 @@ class DuckDbDialect:
         """Return the type of a column."""
         return type_text(column.type)
 
-    def clear_leftovers(self, table: Table) -> Statements:  # noqa: ARG002
-        """Nothing is left over."""
-        return []
-
     def create_table(self, table: Table) -> Statements:
         """Create a table with its comments."""
         columns = ", ".join(self._definition(column) for column in table.columns)
-        return [f"CREATE TABLE {full_name(self, table)} ({columns})", *self._comments(table)]
+        return [f"CREATE TABLE {self.facts.full_name(table)} ({columns})", *self._comments(table)]
 
     def _definition(self, column: Column) -> str:
         required = " NOT NULL" if column.required else ""
         return f"{identifier(column.name)} {type_text(column.type)}{self._default(column)}{required}"
 
     def _default(self, column: Column) -> str:
-        return "" if column.default is None else f" DEFAULT {default_text(self, column)}"
+        return "" if column.default is None else f" DEFAULT {self.facts.default_text(column)}"
 
     def _comments(self, table: Table) -> Statements:
-        live = full_name(self, table)
-        comments = [f"COMMENT ON TABLE {live} IS {self.literal(table.comment)}"] if table.comment else []
+        live = self.facts.full_name(table)
+        comments = [f"COMMENT ON TABLE {live} IS {text_literal(table.comment)}"] if table.comment else []
         return comments + [
-            f"COMMENT ON COLUMN {live}.{identifier(column.name)} IS {self.literal(column.comment)}"
+            f"COMMENT ON COLUMN {live}.{identifier(column.name)} IS {text_literal(column.comment)}"
             for column in table.columns
             if column.comment
         ]
-
-    def add_key(self, table: Table) -> Statements:  # noqa: ARG002
-        """Tables have no keys."""
-        return []
-
-    def create_scratch(self, table: Table) -> Statements:
-        """Create a table in the scratch namespace."""
-        return [*self.create_namespace(table.namespace), *self.create_table(table)]
-
-    # Changes
 
     def converts(self, table: Table, before: Column, after: Column) -> bool:
         """Whether the values of a column can be kept when its type changes."""
@@ -162,18 +106,14 @@ class DuckDbDialect:
         """Whether an existing column has the type that the schema wants."""
         return existing.type == type_text(column.type)
 
-    def commit_first(self, before: Table, after: Table) -> Statements:  # noqa: ARG002
-        """All DDL is transactional."""
-        return []
-
     def add_column(self, plan: SchemaPlan, column: Column) -> Statements:
         """Add a column, or use one of the name again with the values that still fit its type."""
         name, type_ = identifier(column.name), type_text(column.type)
-        live = full_name(self, plan.table)
+        live = self.facts.full_name(plan.table)
         alter = f"ALTER TABLE {live} ALTER COLUMN {name}"
         value = f"TRY_CAST({name} AS {type_})"
         if column.required:
-            value = f"coalesce({value}, {default_text(self, column)})"
+            value = f"coalesce({value}, {self.facts.default_text(column)})"
         return [
             f"ALTER TABLE {live} ADD COLUMN IF NOT EXISTS {name} {type_}{self._default(column)}",
             f"{alter} DROP DEFAULT",
@@ -182,38 +122,25 @@ class DuckDbDialect:
             *([f"{alter} SET NOT NULL"] if column.required else []),
         ]
 
-    def clear_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
-        """`add_column` converts what is there."""
-        return []
-
-    def restore_column(self, plan: SchemaPlan, column: Column) -> Statements:
-        """Use a column again that was kept."""
-        return self.add_column(plan, column)
+    restore_column = add_column
 
     def alter_column(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:
         """Give a column its new type, or let it be NULL."""
-        alter = f"ALTER TABLE {full_name(self, plan.table)} ALTER COLUMN {identifier(after.name)}"
+        alter = f"ALTER TABLE {self.facts.full_name(plan.table)} ALTER COLUMN {identifier(after.name)}"
         statements = [f"{alter} DROP NOT NULL"] if before.required and not after.required else []
         retyped = type_text(before.type) != type_text(after.type)
         return [*statements, f"{alter} SET DATA TYPE {type_text(after.type)}"] if retyped else statements
 
     def drop_column(self, plan: SchemaPlan, column: Column) -> Statements:
         """Remove a column."""
-        return [f"ALTER TABLE {full_name(self, plan.table)} DROP COLUMN {identifier(column.name)}"]
+        return [f"ALTER TABLE {self.facts.full_name(plan.table)} DROP COLUMN {identifier(column.name)}"]
 
-    def relax_column(self, plan: SchemaPlan, column: Column) -> Statements:
-        """Let a column be NULL."""
-        return [f"ALTER TABLE {full_name(self, plan.table)} ALTER COLUMN {identifier(column.name)} DROP NOT NULL"]
-
-    def comment_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
-        """Comments stay as they were created."""
-        return []
-
-    def arrange(self, plan: SchemaPlan, statements: Statements) -> Statements:
-        """Copy the table if it has indexes: DuckDB alters none that has, nor one that has just lost them."""
+    def alter_table(self, plan: SchemaPlan) -> Statements:
+        """Alter a table, or a copy if it has indexes: DuckDB alters none that has, nor one that has just lost them."""
+        statements = column_changes(self, plan)
         if not statements or not plan.existing.indexes:
             return statements
-        live, copy = full_name(self, plan.before), self.name(plan.before.namespace, "dapkit_anew")
+        live, copy = self.facts.full_name(plan.before), self.facts.name(plan.before.namespace, "dapkit_anew")
         alter = f"ALTER TABLE {live} ALTER COLUMN"
         columns = plan.before.columns
         return [
@@ -224,18 +151,8 @@ class DuckDbDialect:
             *(f"{alter} {identifier(each.name)} SET NOT NULL" for each in columns if each.required),
             *self._comments(plan.before),
             *statements,
-            *self.copy_indexes(plan.table, plan.existing),
+            *(index.definition for index in plan.existing.indexes),
         ]
-
-    def rebuild(self, before: Table, after: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
-        """Drop a table and create it with another schema."""
-        return [f"DROP TABLE IF EXISTS {full_name(self, before)}", *self.create_table(after)]
-
-    def copy_indexes(self, table: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
-        """Create the user's indexes again."""
-        return [index.definition for index in existing.indexes]
-
-    # Rows
 
     def stage_nothing(self, table: Table, staging: str) -> str:
         """Create an empty staging table."""
@@ -244,18 +161,6 @@ class DuckDbDialect:
         )
         meta = f"'' AS {identifier(META_TS)}, '' AS {identifier(META_ACTION)}"
         return f"CREATE OR REPLACE TEMPORARY TABLE {staging} AS SELECT {meta}, {columns} LIMIT 0"
-
-    def same_staged(self, table: Table, live: str, staged: str) -> str:
-        """Return a condition: a row and a staged one have the same key."""
-        return same_key(table, live, staged)
-
-    def newest(self, select: str, into: str, table: Table) -> str:  # noqa: ARG002
-        """Create a temporary table of a SELECT."""
-        return f"CREATE TEMPORARY TABLE {into} AS {select}"
-
-    def key_values(self, table: Table) -> str:
-        """Write the columns of the key."""
-        return listed(table.key)
 
 
 def type_text(type_: ColumnType) -> str:

@@ -1,27 +1,23 @@
 """A connection to a DuckDB file. DuckDB reads the downloaded files itself."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import duckdb
 
 from dapkit.decode.tsv import common_header
 from dapkit.decode.tsv_rows import bad_value_error
 from dapkit.decode.tsv_sql import MAX_LINE_SIZE
 from dapkit.errors import BadValueError, ConcurrentUpdateError, TargetError, TargetRejectedError
-from dapkit.model import Table
 from dapkit.targets.base import Capabilities, Load, Merge
 from dapkit.targets.duckdb.dialect import ORIGINALS, STAGING, DuckDbDialect, FileReader
 from dapkit.targets.duckdb.introspection import DuckDbCatalog
 from dapkit.targets.duckdb.url import bytes_of
-from dapkit.targets.sql.driver import RepeatedKeysError, StagedRows
+from dapkit.targets.sql.driver import RepeatedKeysError, StagedRows, nothing_around
 from dapkit.targets.sql.merge import repeated_key
 from dapkit.targets.sql.value_repairs import ValueRepairs
-
-if TYPE_CHECKING:
-    import duckdb
-
-__all__ = ["CAPABILITIES", "DuckDbDriver", "connect"]
 
 CAPABILITIES = Capabilities(connections=1, merge=Merge.DELETE_INSERT, unique_keys=False)
 
@@ -35,9 +31,7 @@ _MORE_MEMORY = "Give DuckDB more memory, as in duckdb:FILE?memory_limit=4GB, or 
 
 def connect(path: Path, settings: Mapping[str, str]) -> "DuckDbDriver":
     """Open a file, which is created where it is missing."""
-    import duckdb  # noqa: PLC0415, only where it is used
-
-    # A load that need not preserve the order of rows needs less memory.
+    # Without an order to preserve, a load larger than memory needs less of it.
     wanted: dict[str, Any] = {"preserve_insertion_order": "false", **settings}
     try:
         return DuckDbDriver(duckdb.connect(str(path), config=wanted))
@@ -50,9 +44,11 @@ class DuckDbDriver:
     """A connection to a DuckDB file."""
 
     capabilities = CAPABILITIES
+    exclusive = altering = nothing_around
+    """One process has the file, and views do not depend on what is altered."""
     dialect = DuckDbDialect()
 
-    def __init__(self, connection: "duckdb.DuckDBPyConnection") -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self.catalog = DuckDbCatalog(self.query)
         ((limit,),) = self.query("SELECT current_setting('memory_limit')")
@@ -61,8 +57,6 @@ class DuckDbDriver:
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute a statement and return its rows."""
-        import duckdb  # noqa: PLC0415, loaded by now
-
         try:
             return self._connection.execute(sql, list(values)).fetchall()
         except duckdb.Error as error:
@@ -75,8 +69,6 @@ class DuckDbDriver:
 
     def iterate(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """Execute a statement and yield its rows."""
-        import duckdb  # noqa: PLC0415, loaded by now
-
         try:
             result = self._connection.execute(sql)
             while rows := result.fetchmany(_FETCH_ROWS):
@@ -87,8 +79,6 @@ class DuckDbDriver:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit everything within, or nothing."""
-        import duckdb  # noqa: PLC0415, loaded by now
-
         self.query("BEGIN TRANSACTION")
         try:
             yield
@@ -97,14 +87,6 @@ class DuckDbDriver:
             with suppress(duckdb.Error):  # a failed COMMIT has rolled everything back already
                 self._connection.rollback()
             raise
-
-    def exclusive(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002, the file has one process anyway
-        """Do nothing."""
-        return nullcontext()
-
-    def altering(self, table: Table, statements: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Do nothing: views do not depend on what is altered."""
-        return nullcontext()
 
     @contextmanager
     def stage(self, load: Load, repairs: ValueRepairs, *, action: bool) -> Iterator[StagedRows]:
@@ -145,10 +127,8 @@ class DuckDbDriver:
         self._connection.close()
 
 
-def _translated(error: "duckdb.Error") -> TargetError:
+def _translated(error: duckdb.Error) -> TargetError:
     """Return an error of DuckDB as ours, without the values that it quotes."""
-    import duckdb  # noqa: PLC0415, loaded by now
-
     if isinstance(error, duckdb.TransactionException) and "conflict" in str(error).lower():
         return ConcurrentUpdateError(f"Another process changed the same data: {_first_line(error)}")
     if isinstance(error, duckdb.ConversionException):

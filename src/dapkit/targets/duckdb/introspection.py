@@ -1,17 +1,12 @@
 """What exists in a DuckDB file."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from dapkit.model import Table
-from dapkit.targets.sql.dialect import identifier
-from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, RelationKind
-
-__all__ = ["DuckDbCatalog"]
+from dapkit.targets.sql.dialect import identifier, no_statements
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, Query, RelationKind
 
 _OF = "database_name = current_database() AND schema_name = ? AND table_name = ?"
 _TABLE = f"SELECT 1 FROM duckdb_tables() WHERE {_OF} AND NOT temporary"
-_KIND = "SELECT table_type FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"
+_KIND = "SELECT table_type = 'BASE TABLE' FROM information_schema.tables WHERE table_schema = ? AND table_name = ?"
 _COLUMNS = f"""
 SELECT column_name, data_type, is_nullable, column_default FROM duckdb_columns() WHERE {_OF} ORDER BY column_index
 """
@@ -29,15 +24,14 @@ SELECT count(DISTINCT block) * (SELECT block_size FROM pragma_database_size() LI
 class DuckDbCatalog:
     """The catalogue of a DuckDB file."""
 
-    def __init__(self, query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]) -> None:
+    dependants = no_statements
+
+    def __init__(self, query: Query) -> None:
         self._query = query
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
-        """Return what exists under a name."""
-        rows = self._query(_KIND, (namespace, table))
-        if not rows:
-            return None
-        return RelationKind.TABLE if rows[0][0] == "BASE TABLE" else RelationKind.OTHER
+        """Return what exists under a name, None for nothing."""
+        return RelationKind.of(self._query(_KIND, (namespace, table)))
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
         """Return a table as it exists."""
@@ -63,7 +57,3 @@ class DuckDbCatalog:
         if not self._query(_TABLE, (namespace, table)):
             return None
         return int(self._query(_SIZE, (f"{identifier(namespace)}.{identifier(table)}",))[0][0])
-
-    def dependants(self, namespace: str, table: str) -> list[str]:  # noqa: ARG002
-        """Nothing else is created for a table."""
-        return []

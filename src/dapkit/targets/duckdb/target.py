@@ -8,8 +8,6 @@ from dapkit.targets.duckdb.driver import CAPABILITIES, connect
 from dapkit.targets.duckdb.url import address_of
 from dapkit.targets.sql.target import FileTarget
 
-__all__ = ["duckdb_file", "target_of"]
-
 
 def target_of(url: str) -> FileTarget:
     """Return the target that `duckdb:FILE` names. Raises UsageError."""
@@ -20,8 +18,5 @@ def target_of(url: str) -> FileTarget:
 def duckdb_file(path: Path, settings: Mapping[str, str] | None = None) -> FileTarget:
     """Return a file as a target. One process may write to it at a time."""
     return FileTarget(
-        scheme="duckdb",
-        path=path,
-        capabilities=CAPABILITIES,
-        connect=partial(connect, settings=settings or {}),
+        scheme="duckdb", path=path, capabilities=CAPABILITIES, connect=partial(connect, settings=settings or {})
     )

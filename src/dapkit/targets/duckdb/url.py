@@ -8,8 +8,6 @@ from urllib.parse import parse_qsl, unquote
 
 from dapkit.errors import UsageError
 
-__all__ = ["DuckDbAddress", "address_of", "bytes_of"]
-
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(i?)B", re.IGNORECASE)
 _NUMBER = re.compile(r"[1-9]\d{0,3}")
 

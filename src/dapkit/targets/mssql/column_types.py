@@ -5,9 +5,7 @@ of keys, and the values of enums) have a binary collation instead, since most da
 """
 
 from dapkit.model import ColumnType, TypeKind
-from dapkit.targets.sql.dialect import JSON_KINDS, MARKER_LENGTH
-
-__all__ = ["BINARY", "BINARY_UTF8", "LOOKUPS", "TEXTS", "catalog_type", "column_type", "has_lookup", "staged_type"]
+from dapkit.targets.sql.dialect import JSON_KINDS, MARKER_LENGTH, PACKED_TYPES, SERVER_TYPES
 
 BINARY, BINARY_UTF8 = "Latin1_General_100_BIN2", "Latin1_General_100_BIN2_UTF8"
 """Collations that distinguish everything except spaces at the end; SQL Server 2017 lacks the second."""
@@ -23,26 +21,18 @@ _LONGEST = 8000
 _LONGEST_KEY = 900
 """The most bytes of a key."""
 
-_TYPES = {
-    TypeKind.INT16: "smallint",
-    TypeKind.INT32: "integer",
-    TypeKind.INT64: "bigint",
-    TypeKind.FLOAT32: "real",
-    TypeKind.FLOAT64: "double precision",
-    TypeKind.BOOLEAN: "bit",
-    TypeKind.ENUM: "integer",
-    TypeKind.OPEN_ENUM: "integer",
-    TypeKind.DATETIME: "datetime2",
-    TypeKind.DATE: "date",
-    TypeKind.TIME: "time",
-    TypeKind.UUID: "binary(16)",
-    TypeKind.IPV4: "binary(4)",
-    TypeKind.IPV6: "binary(16)",
-    TypeKind.IP: "binary(16)",
-    TypeKind.ARRAY: "varchar(max)",
-    TypeKind.OBJECT: "varchar(max)",
-    TypeKind.UNTYPED: "varchar(max)",
-}
+_TYPES = (
+    SERVER_TYPES
+    | PACKED_TYPES
+    | {
+        TypeKind.FLOAT32: "real",
+        TypeKind.FLOAT64: "double precision",
+        TypeKind.BOOLEAN: "bit",
+        TypeKind.ENUM: "integer",
+        TypeKind.DATETIME: "datetime2",
+        **dict.fromkeys(JSON_KINDS, "varchar(max)"),
+    }
+)
 # Wider than the table, so that the server reports what does not fit when rows are merged.
 _STAGED = {
     TypeKind.INT16: "bigint",
@@ -80,6 +70,11 @@ def staged_type(type_: ColumnType, *, key: bool) -> str:
     if type_.kind is TypeKind.TEXT and key:  # a varchar(max) could not be grouped by quickly
         return f"nvarchar({min(2 * (type_.length or 450), 4000)}) COLLATE {BINARY}"
     return _STAGED.get(type_.kind) or column_type(type_, key=key, exact=BINARY)
+
+
+def exact_text(value: str, length: str = "4000") -> str:
+    """Return a text in a form that equals no other: what follows it makes spaces at its end count."""
+    return f"CAST({value} AS nvarchar({length})) COLLATE {BINARY} + N'|'"
 
 
 def catalog_type(type_: str) -> str:

@@ -5,42 +5,41 @@ ignore spaces at the end, so texts are converted to a binary collation where the
 """
 
 import json
-import uuid
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
-from datetime import UTC, datetime
-from ipaddress import ip_address
 
-from dapkit.model import Column, ColumnType, Table, TypeKind
-from dapkit.schema import difference, widens
+from dapkit.model import Column, Table, TypeKind
+from dapkit.schema import difference
 from dapkit.targets.mssql.column_types import (
     BINARY_UTF8,
     LOOKUPS,
+    TEXTS,
     catalog_type,
     column_type,
+    exact_text,
     has_lookup,
     staged_type,
 )
-from dapkit.targets.mssql.comparison import MsSqlComparison, exact_text
 from dapkit.targets.mssql.lookup_tables import MsSqlLookups, unicode_literal
 from dapkit.targets.mssql.state_tables import CREATE_STATE_TABLES, DROP_LEFTOVERS, LOCK_STATE_TABLES
 from dapkit.targets.sql.dialect import (
     JSON_KINDS,
-    NUMBERS,
     STATE_SCHEMA,
+    Comparison,
     DialectFacts,
     SchemaPlan,
     Statements,
-    default_text,
-    full_name,
+    column_changes,
+    converts_as_stored,
+    default_time,
+    defaults_last,
     identifier,
     listed,
-    state_table,
+    no_statements,
+    packed_default,
     text_literal,
 )
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable
-
-__all__ = ["MsSqlDialect", "create_staging"]
 
 _TIME, _ACTION = '"dapkit_time"', '"dapkit_action"'
 """The `meta` columns of a staging table."""
@@ -65,62 +64,51 @@ class MsSqlDialect:
     """
 
     replacement = None
+    clear_leftovers = commit_first = no_statements
+    """Lookup tables that the official `dropdb` leaves are used again; all DDL is transactional."""
 
     def __init__(self, collation: str = BINARY_UTF8, scratch: str = "dapkit_scratch") -> None:
         self.collation = collation
         self.facts = DialectFacts(
             product="SQL Server",
+            literal=lambda text: text_literal(text) if text.isascii() else unicode_literal(text),
             count_all="count_big(*)",
+            limit_by_top=True,
             # ROWLOCK and the row's number: rows of other tables are neither locked nor waited for.
             lock_hint=" WITH (UPDLOCK, HOLDLOCK, ROWLOCK)",
             scratch=scratch,
-            time_column=_TIME,
+            numbered_version=True,
             action_column=_ACTION,
             row_time=_TIME,
+            exact_text=exact_text,
+            newest='"#dapkit_newest"',
+            create_newest="SELECT * INTO {newest} FROM ({select}) AS newest",
             fill_hint=" WITH (TABLOCK)",  # the log then needs less space
+            lookup_kinds=LOOKUPS,
             ascii_documents=True,  # which any code page can store
-            joined_deletes=True,
         )
         self.lookups = MsSqlLookups(collation)
-        self.comparison = MsSqlComparison(self.lookups)
+        nulls = "({one} IS NULL AND {other} IS NOT NULL) OR ({one} IS NOT NULL AND {other} IS NULL)"
+        self.comparison = Comparison(
+            hashed=_hashed,
+            comparable=self._enum_as_text,
+            exact=self._distinguished,
+            key=self._distinguished,
+            differs=f"({{one}} <> {{other}} OR {nulls})",  # IS DISTINCT FROM exists only from SQL Server 2022 on
+        )
 
-    # Names
+    def _enum_as_text(self, table: Table, column: Column, value: str) -> str:
+        """Write an enum as text: those of two tables are numbered differently."""
+        return self.lookups.text(table, column, value) if column.type.kind in LOOKUPS else value
 
-    def literal(self, text: str) -> str:
-        """Write a text, as Unicode where that is needed."""
-        return text_literal(text) if text.isascii() else unicode_literal(text)
-
-    def name(self, namespace: str, table: str) -> str:
-        """Write the full name of a table."""
-        return f"{identifier(namespace)}.{identifier(table)}"
-
-    def temporary(self, name: str) -> str:
-        """Write the name of a temporary table."""
-        return identifier(f"#{name}")
-
-    def drop_temporary(self, name: str) -> str:
-        """Drop a temporary table."""
-        return f"DROP TABLE IF EXISTS {name}"
-
-    def limited(self, select: str, rows: int) -> str:
-        """Return a SELECT that ends after so many rows."""
-        return f"SELECT TOP ({rows}) {select.removeprefix('SELECT ')}"
-
-    def row_after(self, select: str, rows: int) -> str:
-        """Return an ordered SELECT of the one row that follows so many others."""
-        return f"{select} OFFSET {rows} ROWS FETCH NEXT 1 ROWS ONLY"
-
-    # Tables
+    def _distinguished(self, table: Table, column: Column, value: str) -> str:
+        """Write a value so that it differs by case and spaces too."""
+        text = self._enum_as_text(table, column, value)
+        return exact_text(text, "max") if column.type.kind in TEXTS | LOOKUPS else text
 
     def create_state_tables(self) -> Statements:
         """Create the state tables where they are missing, one process at a time."""
         return [LOCK_STATE_TABLES, *self.create_namespace(STATE_SCHEMA), *CREATE_STATE_TABLES, DROP_LEFTOVERS]
-
-    def insert_version(self, version: int) -> Statements:
-        """Record the version, in a column that usually numbers itself."""
-        table = state_table(self, "database_version")
-        insert = f"INSERT INTO {table} (version) VALUES ({version})"
-        return [f"SET IDENTITY_INSERT {table} ON", insert, f"SET IDENTITY_INSERT {table} OFF"]
 
     def create_namespace(self, namespace: str) -> Statements:
         """Create a schema where it is missing; CREATE SCHEMA has to be a separate batch."""
@@ -131,15 +119,10 @@ class MsSqlDialect:
         """Return the type of a column."""
         return column_type(column.type, key=column in table.key, exact=self.collation)
 
-    def clear_leftovers(self, table: Table) -> Statements:  # noqa: ARG002
-        """Lookup tables that the official `dropdb` leaves are used again."""
-        return []
-
     def create_table(self, table: Table) -> Statements:
         """Create a table with its lookup tables; columns with a default come last."""
-        ordered = sorted(table.columns, key=lambda column: column.default is not None)
-        columns = ", ".join(self._definition(table, column) for column in ordered)
-        return [*self._create_lookups(table, table.columns), f"CREATE TABLE {full_name(self, table)} ({columns})"]
+        columns = ", ".join(self._definition(table, column) for column in defaults_last(table.columns))
+        return [*self._create_lookups(table, table.columns), f"CREATE TABLE {self.facts.full_name(table)} ({columns})"]
 
     def _create_lookups(self, table: Table, columns: Iterable[Column]) -> Statements:
         return [self.lookups.create(table, column) for column in columns if has_lookup(column.type)]
@@ -156,25 +139,20 @@ class MsSqlDialect:
         return f" CONSTRAINT {name} DEFAULT {self._default_value(column)}"
 
     def _default_value(self, column: Column) -> str:
-        value, kind = json.loads(column.default or "null"), column.type.kind
-        match kind:
-            case TypeKind.BOOLEAN:
-                return str(int(value))
-            case TypeKind.DATETIME:
-                moment = datetime.fromisoformat(value)
-                utc = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-                return self.literal(utc.isoformat(" "))
-            case TypeKind.UUID:
-                return f"0x{uuid.UUID(value).hex}"
-            case TypeKind.IPV4 | TypeKind.IPV6 | TypeKind.IP:
-                return f"0x{ip_address(value).packed.ljust(4 if kind is TypeKind.IPV4 else 16, bytes(1)).hex()}"
-            case TypeKind.ARRAY | TypeKind.OBJECT | TypeKind.UNTYPED:
-                return self.literal(json.dumps(value))
-        return default_text(self, column)
+        if packed := packed_default(column):
+            return f"0x{packed}"
+        if column.type.kind is TypeKind.DATETIME:
+            return self.facts.literal(default_time(column).isoformat(" "))
+        value = json.loads(column.default or "null")
+        if column.type.kind is TypeKind.BOOLEAN:
+            return str(int(value))
+        if column.type.kind in JSON_KINDS:
+            return self.facts.literal(json.dumps(value))
+        return self.facts.default_text(column)
 
     def add_key(self, table: Table) -> Statements:
         """Add the primary key, and the references to lookup tables."""
-        references = [self._refer(table, column) for column in self.lookups.columns(table)]
+        references = [self._refer(table, column) for column in self.facts.lookup_columns(table)]
         return [self._add_key(table, _key_name(table)), *references]
 
     def _add_key(self, table: Table, name: str) -> str:
@@ -184,21 +162,15 @@ class MsSqlDialect:
         name = identifier(f"fk_{table.namespace}_{table.name}_{column.name}")
         return (
             f"{self._alter(table)} ADD CONSTRAINT {name} FOREIGN KEY ({identifier(column.name)})"
-            f' REFERENCES {self.lookups.name(table, column)} ("id")'
+            f' REFERENCES {self.facts.lookup_table(table, column)} ("id")'
         )
 
     def _alter(self, table: Table) -> str:
-        return f"ALTER TABLE {full_name(self, table)}"
-
-    def create_scratch(self, table: Table) -> Statements:
-        """Create a table in the scratch schema."""
-        return [*self.create_namespace(table.namespace), *self.create_table(table)]
-
-    # Changes
+        return f"ALTER TABLE {self.facts.full_name(table)}"
 
     def converts(self, table: Table, before: Column, after: Column) -> bool:  # noqa: ARG002
         """Whether the stored values of a column become those of another type."""
-        return _converts(before.type, after.type)
+        return converts_as_stored(before.type, after.type, _AS_TEXT, LOOKUPS)
 
     def matches(self, table: Table, column: Column, existing: ExistingColumn) -> bool:
         """Whether an existing column has the type that the schema wants: the number of an enum is no plain number."""
@@ -206,10 +178,6 @@ class MsSqlDialect:
         return existing.type == catalog_type(self.type_of(table, column)) and is_enum == (
             existing.reference is not None
         )
-
-    def commit_first(self, before: Table, after: Table) -> Statements:  # noqa: ARG002
-        """All DDL is transactional."""
-        return []
 
     def add_column(self, plan: SchemaPlan, column: Column) -> Statements:
         """Add a column; existing rows get its default."""
@@ -229,10 +197,10 @@ class MsSqlDialect:
         if column.type.kind in LOOKUPS:
             text = unicode_literal(json.loads(column.default))
             value = self.lookups.number(table, column, text)
-            lookup = self.lookups.name(table, column)
+            lookup = self.facts.lookup_table(table, column)
             statements = [f'INSERT INTO {lookup} ("value") SELECT {text} WHERE NOT EXISTS {value}']
         value = value or self._default_value(column)
-        statements.append(f"UPDATE {full_name(self, table)} SET {name} = {value} WHERE {name} IS NULL")
+        statements.append(f"UPDATE {self.facts.full_name(table)} SET {name} = {value} WHERE {name} IS NULL")
         return [*statements, *self._modify(table, column, existing)] if column.required else statements
 
     def _modify(self, table: Table, column: Column, existing: ExistingColumn | None = None) -> Statements:
@@ -284,7 +252,7 @@ class MsSqlDialect:
 
     def _written_out(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:
         """Write values out as texts, in a column that takes over the name of the other."""
-        table, live, name = plan.table, full_name(self, plan.table), identifier(after.name)
+        table, live, name = plan.table, self.facts.full_name(plan.table), identifier(after.name)
         groups = ", ".join(f"CONVERT(char({2 * n}), SUBSTRING({name}, {start}, {n}), 2)" for start, n in _UUID_GROUPS)
         text = f"LOWER(CONCAT_WS('-', {groups}))"
         if before.type.kind in LOOKUPS:
@@ -305,31 +273,22 @@ class MsSqlDialect:
 
     def drop_column(self, plan: SchemaPlan, column: Column) -> Statements:
         """Remove a column that left the schema, and its lookup table."""
-        lookup = [f"DROP TABLE IF EXISTS {self.lookups.name(plan.table, column)}"] if has_lookup(column.type) else []
+        lookup = (
+            [f"DROP TABLE IF EXISTS {self.facts.lookup_table(plan.table, column)}"] if has_lookup(column.type) else []
+        )
         return [*self.clear_column(plan, column), *lookup]
 
-    def relax_column(self, plan: SchemaPlan, column: Column) -> Statements:
-        """Let a column be NULL."""
-        return self._modify(plan.table, replace(column, required=False), plan.existing.columns[column.name])
-
-    def comment_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
-        """There are no comments."""
-        return []
-
-    def arrange(self, plan: SchemaPlan, statements: Statements) -> Statements:
+    def alter_table(self, plan: SchemaPlan) -> Statements:
         """Drop the key, and the user's indexes, while columns that they use are altered."""
+        statements = column_changes(self, plan)
         if not statements:
             return []
         table = plan.table
         altered = {new.name for old, new in plan.altered if self._is_altered(table, old, new)}
         if altered & {column.name for column in table.key}:
             name = _key_name(table) if plan.existing.key_name is None else identifier(plan.existing.key_name)
-            statements = [
-                f"{self._alter(table)} DROP CONSTRAINT {name}",
-                *statements,
-                self._add_key(table, name),
-            ]
-        touched = altered | {each.name for each in (*plan.replaced, *plan.restored, *plan.dropped, *plan.relaxed)}
+            statements = [f"{self._alter(table)} DROP CONSTRAINT {name}", *statements, self._add_key(table, name)]
+        touched = altered | {each.name for each in (*plan.replaced, *plan.restored, *plan.dropped)}
         dropped = {column.name for column in plan.dropped}
         return self._around_indexes(table, _using(plan.existing, touched), statements, dropped)
 
@@ -337,13 +296,13 @@ class MsSqlDialect:
         self, table: Table, indexes: Sequence[ExistingIndex], statements: Statements, dropped: Set[str]
     ) -> Statements:
         """Drop indexes first and create them again afterwards, but for those of a dropped column."""
-        live = full_name(self, table)
+        live = self.facts.full_name(table)
         drops = [f"DROP INDEX {identifier(each.name)} ON {live}" for each in indexes]
         return [*drops, *statements, *(each.definition for each in indexes if not each.columns & dropped)]
 
     def rebuild(self, before: Table, after: Table, existing: ExistingTable) -> Statements:
         """Empty a table and alter it, without its key, into anything: views and grants still refer to it."""
-        alter, change, live = self._alter(after), difference(before, after), full_name(self, after)
+        alter, change, live = self._alter(after), difference(before, after), self.facts.full_name(after)
         old_key = {column.name for column in before.key}
         remade = [*change.added, *(new for _, new in change.altered)]
         # A text that joins the key gets the binary collation.
@@ -359,36 +318,12 @@ class MsSqlDialect:
             *self._drop_constraint(after, existing.key_name),
             *(sql for each in kept for sql in self._unbind(after, each)),
             *(sql for each in cleared.values() for sql in self._clear(after, each)),
-            *(f"DROP TABLE IF EXISTS {self.lookups.name(after, column)}" for column in orphans),
+            *(f"DROP TABLE IF EXISTS {self.facts.lookup_table(after, column)}" for column in orphans),
             *self._create_lookups(after, remade),
             *(f"{alter} ADD {self._definition(after, column)}" for column in remade),
             *(sql for column in relaxed for sql in self._modify(after, column)),
         ]
         return self._around_indexes(after, _using(existing, cleared.keys()), statements, set())
-
-    def copy_indexes(self, table: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
-        """The user's indexes stay."""
-        return []
-
-    # Rows
-
-    def key_values(self, table: Table) -> str:
-        """Write the columns of the key so that texts are distinguished to the last space."""
-        return ", ".join(_key_value(column, identifier(column.name)) for column in table.key)
-
-    def same_staged(self, table: Table, live: str, staged: str) -> str:
-        """Return a condition: a row and a staged one, whose enums are texts, have the same key."""
-        return " AND ".join(self._same(table, column, live, staged) for column in table.key)
-
-    def _same(self, table: Table, column: Column, live: str, staged: str) -> str:
-        one, other = (f"{alias}.{identifier(column.name)}" for alias in (live, staged))
-        if column.type.kind in LOOKUPS:
-            return f"{one} = {self.lookups.number(table, column, other)}"
-        return f"{_key_value(column, one)} = {_key_value(column, other)}"
-
-    def newest(self, select: str, into: str, table: Table) -> str:  # noqa: ARG002
-        """Create a temporary table of a SELECT."""
-        return f"SELECT * INTO {into} FROM ({select}) AS newest"
 
 
 def create_staging(table: Table, name: str) -> str:
@@ -396,6 +331,11 @@ def create_staging(table: Table, name: str) -> str:
     types = [(identifier(each.name), staged_type(each.type, key=each in table.key)) for each in table.columns]
     columns = ", ".join(f"{column} {type_} NULL" for column, type_ in types)
     return f"CREATE TABLE {name} ({_TIME} datetime2 NULL, {_ACTION} nvarchar(8) NULL, {columns})"
+
+
+def _hashed(values: Sequence[str]) -> str:
+    text = ", N'|', ".join(values)
+    return f"CAST(SUBSTRING(HASHBYTES('SHA2_256', CONCAT({text})), 1, 4) AS bigint)"
 
 
 def _nullable(column: Column) -> str:
@@ -409,18 +349,3 @@ def _key_name(table: Table) -> str:
 def _using(existing: ExistingTable, names: Set[str]) -> list[ExistingIndex]:
     """Return the indexes that use one of these columns."""
     return [each for each in existing.indexes if each.columns & names]
-
-
-def _key_value(column: Column, value: str) -> str:
-    return exact_text(value) if column.type.kind is TypeKind.TEXT else value
-
-
-def _converts(before: ColumnType, after: ColumnType) -> bool:
-    if not widens(before, after):
-        return False
-    kinds = {before.kind, after.kind}
-    if len(kinds) == 1 or kinds <= JSON_KINDS or kinds <= LOOKUPS:
-        return True
-    if after.kind is TypeKind.TEXT:
-        return before.kind in _AS_TEXT
-    return kinds <= NUMBERS or after.kind is TypeKind.IP

@@ -8,12 +8,11 @@ user of the server could read it.
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from dapkit.decode.tsv import common_header, row_blocks
 from dapkit.errors import MissingDriverError, TargetError
-from dapkit.model import Table
 from dapkit.targets.base import Capabilities, Load, Merge, Staging
 from dapkit.targets.mssql.column_types import BINARY, BINARY_UTF8
 from dapkit.targets.mssql.dialect import MsSqlDialect, create_staging
@@ -23,14 +22,12 @@ from dapkit.targets.mssql.row_conversion import RowConverter, text_codecs
 from dapkit.targets.mssql.state_tables import STAGING_PREFIX
 from dapkit.targets.mssql.url import MsSqlAddress
 from dapkit.targets.sql import keepalive
-from dapkit.targets.sql.dialect import STATE_SCHEMA, state_table
-from dapkit.targets.sql.driver import StagedRows
+from dapkit.targets.sql.dialect import STATE_SCHEMA
+from dapkit.targets.sql.driver import StagedRows, nothing_around
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
 if TYPE_CHECKING:
     import mssql_python
-
-__all__ = ["CAPABILITIES", "MsSqlDriver", "connect"]
 
 CAPABILITIES = Capabilities(connections=4, staging=Staging.BEFORE, direct_load=False, merge=Merge.UPDATE_INSERT)
 
@@ -95,6 +92,8 @@ class MsSqlDriver:
     """A connection to a SQL Server database; each statement is a separate batch."""
 
     capabilities = CAPABILITIES
+    exclusive = altering = nothing_around
+    """DDL locks what it creates or alters, the dialect moves indexes out of the way, and views do not depend on it."""
 
     def __init__(self, connection: "mssql_python.Connection") -> None:
         self._connection = connection
@@ -156,21 +155,13 @@ class MsSqlDriver:
         finally:
             self._depth -= 1
 
-    def exclusive(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002, DDL locks what it creates or alters
-        """Do nothing."""
-        return nullcontext()
-
-    def altering(self, table: Table, statements: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Do nothing: the dialect moves indexes out of the way, and views do not depend on what is altered."""
-        return nullcontext()
-
     @contextmanager
     def stage(self, load: Load, repairs: ValueRepairs, *, action: bool) -> Iterator[StagedRows]:
         """Copy the rows into a staging table; must be called outside a transaction."""
         bare = f"{STAGING_PREFIX}{uuid.uuid4().hex}"
-        name = state_table(self.dialect, bare)
-        # The lock marks the table as in use. It ends with the connection, so the next `prepare` recognises and drops
-        # the staging table of a killed process.
+        name = self.dialect.facts.state_table(bare)
+        # The lock says that the table is in use. It ends with the connection, so the next `prepare` recognises, and
+        # drops, what a killed process has left.
         self.query(_LOCK.format(bare))
         try:
             self.execute(create_staging(load.table, name))

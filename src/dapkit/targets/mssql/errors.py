@@ -17,8 +17,6 @@ from dapkit.errors import (
     TargetUnreachableError,
 )
 
-__all__ = ["UNLOADABLE", "translated", "unconnected", "words_of"]
-
 UNLOADABLE = "Failed to load the driver"
 """The driver's words when a library of the system is missing."""
 
@@ -53,10 +51,7 @@ _KINDS: tuple[tuple[re.Pattern[str], type[TargetError]], ...] = (
         ),
         BadValueError,
     ),
-    (
-        re.compile(r"permission (?:was )?denied|do(?:es)? not have permission", re.IGNORECASE),
-        TargetPermissionError,
-    ),
+    (re.compile(r"permission (?:was )?denied|do(?:es)? not have permission", re.IGNORECASE), TargetPermissionError),
     (re.compile(r"is full|insufficient disk space|reached its size quota", re.IGNORECASE), TargetDiskFullError),
 )
 """Our error by the server's message."""

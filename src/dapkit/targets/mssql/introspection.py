@@ -1,14 +1,12 @@
 """What exists in a SQL Server database (experimental), as its catalogue describes it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
 from dapkit.model import Table
-from dapkit.targets.sql.dialect import NameClauses, full_name, identifier, listed
-from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, RelationKind
-
-__all__ = ["MsSqlCatalog", "existing_table", "layout_of", "type_text"]
+from dapkit.targets.sql.dialect import Dialect, identifier, listed
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, Query, RelationKind
 
 _KIND = """
 SELECT CASE WHEN o.type = 'U' THEN 1 ELSE 0 END
@@ -57,36 +55,33 @@ Rows = Iterable[Sequence[Any]]
 class MsSqlCatalog:
     """The catalogue of a SQL Server database."""
 
-    def __init__(self, query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]], dialect: NameClauses) -> None:
+    def __init__(self, query: Query, dialect: Dialect) -> None:
         self._query = query
         self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
-        """Return what exists under a name."""
-        rows = self._query(_KIND, (namespace, table))
-        if not rows:
-            return None
-        return RelationKind.TABLE if rows[0][0] else RelationKind.OTHER
+        """Return what exists under a name, None for nothing."""
+        return RelationKind.of(self._query(_KIND, (namespace, table)))
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
         """Return a table as it exists."""
-        name = self._dialect.name(namespace, table)
+        name = self._dialect.facts.name(namespace, table)
         return existing_table(name, self._query(_COLUMNS, (name,)), self._query(_INDEXES, (name,)))
 
     def layout(self, table: Table) -> Layout:
         """Return the columns and constraints of a table by name, free of its schema and of collations."""
-        name = full_name(self._dialect, table)
+        name = self._dialect.facts.full_name(table)
         return layout_of(table.namespace, self._query(_COLUMNS, (name,)), self._query(_INDEXES, (name,)))
 
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes."""
-        ((size,),) = self._query(_SIZE, (self._dialect.name(namespace, table),))
+        ((size,),) = self._query(_SIZE, (self._dialect.facts.name(namespace, table),))
         return None if size is None else int(size)
 
     def dependants(self, namespace: str, table: str) -> list[str]:
         """Return the statements that drop the lookup tables of a table."""
-        lookups = self._query(_LOOKUPS, (self._dialect.name(namespace, table),))
-        return [f"DROP TABLE IF EXISTS {self._dialect.name(namespace, name)}" for (name,) in lookups]
+        lookups = self._query(_LOOKUPS, (self._dialect.facts.name(namespace, table),))
+        return [f"DROP TABLE IF EXISTS {self._dialect.facts.name(namespace, name)}" for (name,) in lookups]
 
 
 def existing_table(live: str, columns: Rows, indexes: Rows) -> ExistingTable:

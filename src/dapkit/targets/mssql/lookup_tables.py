@@ -1,13 +1,9 @@
 """PURE: enums as numbers that refer to a table of their values."""
 
-from collections.abc import Sequence
-
-from dapkit.model import Column, Table
-from dapkit.targets.mssql.column_types import BINARY, LOOKUPS
+from dapkit.model import Column, Table, TypeKind
+from dapkit.targets.mssql.column_types import BINARY, LOOKUPS, exact_text
 from dapkit.targets.sql.dialect import Statements, identifier, text_literal
 from dapkit.targets.sql.introspection import ExistingTable
-
-__all__ = ["MsSqlLookups", "missing", "unicode_literal"]
 
 
 class MsSqlLookups:
@@ -15,14 +11,6 @@ class MsSqlLookups:
 
     def __init__(self, collation: str) -> None:
         self._collation = collation
-
-    def columns(self, table: Table) -> Sequence[Column]:
-        """Return the enums among the columns of a table."""
-        return [column for column in table.columns if column.type.kind in LOOKUPS]
-
-    def name(self, table: Table, column: Column) -> str:
-        """Write the name of the lookup table of a column."""
-        return f"{identifier(table.namespace)}.{identifier(f'{table.name}__{column.name}')}"
 
     def same_value(self, known: str, text: str) -> str:
         """Return a condition: the row `known` of a lookup table has exactly this text."""
@@ -32,20 +20,26 @@ class MsSqlLookups:
         """Let a lookup table of the official client distinguish values by case and accents."""
         if existing.columns["value"].collation == self._collation:
             return []
-        alter, unique = f"ALTER TABLE {self.name(table, column)}", _unique_name(table, column)
+        alter, unique = f"ALTER TABLE {_name(table, column)}", _unique_name(table, column)
         return [
             f"{alter} DROP CONSTRAINT {unique}",
             f"{alter} ALTER COLUMN {self._value_column()}",
             f'{alter} ADD CONSTRAINT {unique} UNIQUE ("value")',
         ]
 
-    def comparable_table(self, table: Table) -> Table:
-        """Return the table itself, whose lookup tables are created with it."""
-        return table
+    def same_key(self, table: Table, live: str, staged: str) -> str:
+        """Return a condition: a row and a staged one, whose enums are texts, have the same key."""
+        return " AND ".join(self._same(table, column, live, staged) for column in table.key)
+
+    def _same(self, table: Table, column: Column, live: str, staged: str) -> str:
+        one, other = (f"{alias}.{identifier(column.name)}" for alias in (live, staged))
+        if column.type.kind is TypeKind.TEXT:
+            return f"{exact_text(one)} = {exact_text(other)}"
+        return f"{one} = {self.number(table, column, other) if column.type.kind in LOOKUPS else other}"
 
     def create(self, table: Table, column: Column) -> str:
         """Create the lookup table of a column where it is missing."""
-        name, key = self.name(table, column), identifier(f"pk_{table.namespace}_{table.name}__{column.name}")
+        name, key = _name(table, column), identifier(f"pk_{table.namespace}_{table.name}__{column.name}")
         return (
             f'IF {missing(name)} CREATE TABLE {name} ("id" integer NOT NULL IDENTITY, {self._value_column()},'
             f' CONSTRAINT {key} PRIMARY KEY ("id"), CONSTRAINT {_unique_name(table, column)} UNIQUE ("value"))'
@@ -56,12 +50,12 @@ class MsSqlLookups:
 
     def number(self, table: Table, column: Column, text: str) -> str:
         """Return a subquery: the number of a text."""
-        known = f'SELECT known."id" FROM {self.name(table, column)} AS known'
+        known = f'SELECT known."id" FROM {_name(table, column)} AS known'
         return f"({known} WHERE {self.same_value('known', text)})"
 
     def text(self, table: Table, column: Column, number: str) -> str:
         """Return a subquery: the text of a number."""
-        return f'(SELECT known."value" FROM {self.name(table, column)} AS known WHERE known."id" = {number})'
+        return f'(SELECT known."value" FROM {_name(table, column)} AS known WHERE known."id" = {number})'
 
 
 def unicode_literal(text: str) -> str:
@@ -72,6 +66,10 @@ def unicode_literal(text: str) -> str:
 def missing(name: str) -> str:
     """Return a condition: there is no table of this full name."""
     return f"OBJECT_ID({unicode_literal(name)}, N'U') IS NULL"
+
+
+def _name(table: Table, column: Column) -> str:
+    return f"{identifier(table.namespace)}.{identifier(f'{table.name}__{column.name}')}"
 
 
 def _unique_name(table: Table, column: Column) -> str:

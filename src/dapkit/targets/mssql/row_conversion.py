@@ -22,8 +22,6 @@ from dapkit.targets.mssql.column_types import LOOKUPS, TEXTS
 from dapkit.targets.sql.introspection import ExistingTable
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
-__all__ = ["UTF8", "RowConverter", "codec_of", "text_codecs"]
-
 UTF8 = 65001
 """The code page of collations that can store every text."""
 

@@ -3,8 +3,6 @@
 from dapkit.targets.mssql.lookup_tables import missing
 from dapkit.targets.sql.dialect import STATE_SCHEMA, identifier
 
-__all__ = ["CREATE_STATE_TABLES", "DROP_LEFTOVERS", "LOCK_STATE_TABLES", "STAGING_PREFIX"]
-
 STAGING_PREFIX = "dapkit_staging_"
 """How the names of staging tables begin; they lie next to the state tables."""
 

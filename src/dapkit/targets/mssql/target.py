@@ -6,8 +6,6 @@ from dapkit.targets.mssql.driver import CAPABILITIES, connect
 from dapkit.targets.mssql.url import address_of
 from dapkit.targets.sql.target import ServerTarget
 
-__all__ = ["target_of"]
-
 _WARNING = (
     "Support for SQL Server is experimental: it has never been run against a real server. Try it on a copy of your"
     " database first, check the result with dap reconcile, and report how it went."

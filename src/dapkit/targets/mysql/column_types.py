@@ -2,36 +2,32 @@
 
 import re
 
-from dapkit.model import Column, ColumnType, Table, TypeKind
-from dapkit.schema import widens
-from dapkit.targets.sql.dialect import JSON_KINDS, MARKER_LENGTH, NUMBERS, text_literal
-
-__all__ = ["LONGEST_KEY", "alters", "column_type", "literal", "open_enums", "plain_type"]
+from dapkit.model import ColumnType, TypeKind
+from dapkit.targets.sql.dialect import (
+    JSON_KINDS,
+    MARKER_LENGTH,
+    PACKED_TYPES,
+    SERVER_TYPES,
+    converts_as_stored,
+    text_literal,
+)
 
 _LONGEST = 16_383
 """The most characters, of four bytes each, of a varchar; longer texts are a mediumtext."""
 
 LONGEST_KEY = 255
 
-_TYPES = {
-    TypeKind.INT16: "smallint",
-    TypeKind.INT32: "integer",
-    TypeKind.INT64: "bigint",
-    TypeKind.FLOAT32: "double",
-    TypeKind.FLOAT64: "double",
-    TypeKind.BOOLEAN: "tinyint",
-    TypeKind.OPEN_ENUM: "integer",
-    TypeKind.DATETIME: "datetime",
-    TypeKind.DATE: "date",
-    TypeKind.TIME: "time",
-    TypeKind.UUID: "binary(16)",
-    TypeKind.IPV4: "binary(4)",
-    TypeKind.IPV6: "binary(16)",
-    TypeKind.IP: "binary(16)",
-    TypeKind.ARRAY: "json",
-    TypeKind.OBJECT: "json",
-    TypeKind.UNTYPED: "json",
-}
+_TYPES = (
+    SERVER_TYPES
+    | PACKED_TYPES
+    | {
+        TypeKind.FLOAT32: "double",
+        TypeKind.FLOAT64: "double",
+        TypeKind.BOOLEAN: "tinyint",
+        TypeKind.DATETIME: "datetime",
+        **dict.fromkeys(JSON_KINDS, "json"),
+    }
+)
 _AS_TEXT = frozenset(
     {TypeKind.INT16, TypeKind.INT32, TypeKind.INT64, TypeKind.TEXT, TypeKind.ENUM, TypeKind.DATE, TypeKind.UUID}
 )
@@ -67,11 +63,6 @@ def column_type(type_: ColumnType, exact: str, *, key: bool) -> str:
     return _TYPES[type_.kind]
 
 
-def open_enums(table: Table) -> list[Column]:
-    """Return the columns that are kept as numbers of a lookup table."""
-    return [column for column in table.columns if column.type.kind is TypeKind.OPEN_ENUM]
-
-
 def plain_type(type_: str) -> str:
     """Return a type in a form in which the catalogues of all servers agree."""
     plain = _WIDTH.sub(r"\1", _CHARSET.sub("", type_).strip())
@@ -82,12 +73,5 @@ def plain_type(type_: str) -> str:
 
 
 def alters(before: ColumnType, after: ColumnType) -> bool:
-    """Whether ALTER TABLE converts a column's stored values correctly into another type."""
-    if not widens(before, after):
-        return False
-    if before.kind is after.kind or {before.kind, after.kind} <= JSON_KINDS:
-        return True
-    if after.kind is TypeKind.TEXT:
-        return before.kind in _AS_TEXT
-    numbers = before.kind in NUMBERS and after.kind in NUMBERS
-    return numbers or after.kind is TypeKind.IP  # an IPv4 address is padded with zeros, as a wider column pads it
+    """Whether a column's values, as they are kept, become those of another type."""
+    return converts_as_stored(before, after, _AS_TEXT)

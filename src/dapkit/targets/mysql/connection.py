@@ -9,8 +9,6 @@ from pymysql.connections import Connection, MySQLResult
 
 from dapkit.targets.sql.keepalive import watch
 
-__all__ = ["LoadResult", "LocalInfileConnection"]
-
 _PACKET = 256 * 1024
 
 

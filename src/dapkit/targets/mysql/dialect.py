@@ -6,134 +6,108 @@ UTC, and the collation in `exact`, which distinguishes texts down to the last sp
 
 import hashlib
 import json
-import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from ipaddress import ip_address
+from collections.abc import Iterable
+from dataclasses import replace
 
 from dapkit.decode.tsv import META_ACTION, META_TS
 from dapkit.model import Column, ColumnType, Table, TypeKind
-from dapkit.targets.base import Sample
-from dapkit.targets.mysql.column_types import LONGEST_KEY, alters, column_type, literal, open_enums, plain_type
+from dapkit.targets.mysql.column_types import LONGEST_KEY, alters, column_type, literal, plain_type
 from dapkit.targets.mysql.state_tables import TABLES
 from dapkit.targets.sql.dialect import (
-    BUCKETS,
     JSON_KINDS,
+    Comparison,
     DialectFacts,
     SchemaPlan,
     Statements,
-    default_text,
-    full_name,
+    column_changes,
+    default_time,
+    defaults_last,
     identifier,
     listed,
-    state_table,
-    threshold,
+    no_statements,
+    packed_default,
 )
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
-
-__all__ = ["STAGING", "MySqlDialect"]
 
 STAGING = '"dapkit_staging"'
 TEXT_OF_UUID = "dapkit_text"
 """The column next to another whose UUIDs become text."""
 
+_UUID_GROUPS = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+"""First digit and length of each part of a UUID."""
+
 _COMMENTS = {"table": 2048, "column": 1024}
 """How long comments may be."""
 
 
-@dataclass(frozen=True)
 class MySqlDialect:
     """The SQL of MySQL and MariaDB.
 
-    Attributes:
+    Args:
         product: the server's name.
         exact: the collation that distinguishes texts as the service does.
-        utf8: whether new tables store all of Unicode by default.
-        normal_json: the function that writes JSON in a normal form, with `{}` for its text.
+        utf8: whether tables store all of Unicode by default.
+        normal_json: what writes JSON in a normal form, with `{}` for its text.
     """
 
-    product: str = "MySQL"
-    exact: str = "utf8mb4_bin"
-    utf8: bool = True
-    normal_json: str = "CAST({} AS JSON)"
+    create_namespace = add_key = commit_first = no_statements
+    """There are no schemas; a table is created with its key; every DDL statement commits."""
 
-    @property
-    def facts(self) -> DialectFacts:
-        """Words of this database."""
-        return DialectFacts(
-            product=self.product, placeholder="%s", lock_clause=" FOR UPDATE", schemas=False, joined_deletes=True
+    def __init__(
+        self,
+        product: str = "MySQL",
+        exact: str = "utf8mb4_bin",
+        utf8: bool = True,
+        normal_json: str = "CAST({} AS JSON)",
+    ) -> None:
+        self.exact = exact
+        self.utf8 = utf8
+        self.facts = DialectFacts(
+            product=product,
+            literal=literal,
+            placeholder="%s",
+            lock_clause=" FOR UPDATE",
+            schemas=False,
+            lookup_kinds={TypeKind.OPEN_ENUM},
+            create_newest="CREATE TEMPORARY TABLE {newest} (PRIMARY KEY ({key})) AS {select}",  # some demand a key
+            drop_temporary="DROP TEMPORARY TABLE IF EXISTS",  # without this word it would commit
         )
+        self.comparison = Comparison(
+            hashed=lambda values: f"crc32(concat_ws('|', {', '.join(values)}))",
+            comparable=self._exactly_collated,
+            exact=self._exactly_collated,
+            key=self._key_text,
+            differs="NOT ({one} <=> {other})",
+            normal_json=normal_json,
+        )
+        self.lookups = _Lookups(self)
+        self.replacement = _Replacement(self)
 
-    @property
-    def comparison(self) -> "_Comparison":
-        """How tables are compared."""
-        return _Comparison(self)
+    def _exactly_collated(self, table: Table, column: Column, value: str) -> str:
+        """Write a text in the exact collation, whatever that of its column is."""
+        kind = column.type.kind
+        if kind is TypeKind.OPEN_ENUM:
+            value = (
+                f"(SELECT known.value FROM {self.facts.lookup_table(table, column)} AS known WHERE known.id = {value})"
+            )
+        elif kind not in (TypeKind.TEXT, TypeKind.ENUM, *JSON_KINDS):
+            return value
+        return f"CONVERT({value} USING utf8mb4) COLLATE {self.exact}"
 
-    @property
-    def lookups(self) -> "_Lookups":
-        """How open enums are kept as numbers."""
-        return _Lookups(self)
-
-    @property
-    def replacement(self) -> "_Replacement":
-        """How a new table takes over the name of another."""
-        return _Replacement(self)
-
-    # Names
-
-    def literal(self, text: str) -> str:
-        """Write a text, in which backslashes begin escapes."""
-        return literal(text)
-
-    def bare(self, namespace: str, table: str) -> str:
-        """Return the name of a table: the namespace is its prefix."""
-        return f"{namespace}__{table}" if namespace else table
-
-    def name(self, namespace: str, table: str) -> str:
-        """Write the full name of a table."""
-        return identifier(self.bare(namespace, table))
-
-    def temporary(self, name: str) -> str:
-        """Write the name of a temporary table."""
-        return identifier(name)
-
-    def drop_temporary(self, name: str) -> str:
-        """Drop a temporary table; without this word it would commit."""
-        return f"DROP TEMPORARY TABLE IF EXISTS {name}"
-
-    def limited(self, select: str, rows: int) -> str:
-        """Return a SELECT that ends after so many rows."""
-        return f"{select} LIMIT {rows}"
-
-    def row_after(self, select: str, rows: int) -> str:
-        """Return a SELECT of the one row that follows so many others."""
-        return f"{select} LIMIT 1 OFFSET {rows}"
-
-    def lookup(self, table: Table, column: Column) -> str:
-        """Write the full name of the lookup table of an open enum."""
-        return self.name(table.namespace, f"{table.name}__{column.name}")
+    def _key_text(self, table: Table, column: Column, value: str) -> str:
+        """Write a value of the key as it is, since only so an index finds it, but for the number of an enum."""
+        return self._exactly_collated(table, column, value) if column.type.kind is TypeKind.OPEN_ENUM else value
 
     def reference(self, table: Table, column: Column) -> str:
         """Return the name, without quotes, of the foreign key from an open enum to its lookup table."""
-        return f"fk_{self.bare(table.namespace, table.name)}_{column.name}"
-
-    # Tables
+        return f"fk_{self.facts.bare_name(table.namespace, table.name)}_{column.name}"
 
     def create_state_tables(self) -> Statements:
         """Create the state tables where they are missing."""
         return [
-            f"CREATE TABLE IF NOT EXISTS {state_table(self, name)} {definition}{self._charset()}"
+            f"CREATE TABLE IF NOT EXISTS {self.facts.state_table(name)} {definition}{self._charset()}"
             for name, definition in TABLES.items()
         ]
-
-    def insert_version(self, version: int) -> Statements:
-        """Record the version of the state tables."""
-        return [f"INSERT INTO {state_table(self, 'database_version')} (version) VALUES ({version})"]
-
-    def create_namespace(self, namespace: str) -> Statements:  # noqa: ARG002, it is a part of names
-        """There are no schemas."""
-        return []
 
     def type_of(self, table: Table, column: Column) -> str:
         """Return the type of a column."""
@@ -150,7 +124,7 @@ class MySqlDialect:
         return f"{identifier(column.name)} {self.type_of(table, column)}{required}{self._default(column)}{comment}"
 
     def _comment(self, text: str, of: str) -> str:
-        return self.literal(text.partition("\n")[0][: _COMMENTS[of]])
+        return literal(text.partition("\n")[0][: _COMMENTS[of]])
 
     def _default(self, column: Column) -> str:
         if column.default is None or column.type.kind is TypeKind.OPEN_ENUM:
@@ -161,35 +135,30 @@ class MySqlDialect:
 
     def _default_value(self, column: Column) -> str:
         """Write the default of a column in the form that the column has."""
-        value = json.loads(column.default or "null")
-        match column.type.kind:
-            case TypeKind.DATETIME:
-                moment = datetime.fromisoformat(value)
-                utc = moment if moment.tzinfo is None else moment.astimezone(UTC)
-                return self.literal(utc.replace(tzinfo=None, microsecond=0).isoformat(" "))
-            case TypeKind.UUID:
-                return f"X'{uuid.UUID(value).hex}'"
-            case TypeKind.IPV4 | TypeKind.IPV6 | TypeKind.IP:
-                packed = ip_address(value).packed
-                return f"X'{packed.ljust(4 if column.type.kind is TypeKind.IPV4 else 16, bytes(1)).hex()}'"
-            case TypeKind.ARRAY | TypeKind.OBJECT | TypeKind.UNTYPED:
-                return self.literal(json.dumps(value, ensure_ascii=False))
-        return default_text(self, column)
+        if packed := packed_default(column):
+            return f"X'{packed}'"
+        if column.type.kind is TypeKind.DATETIME:
+            return literal(default_time(column).replace(microsecond=0).isoformat(" "))
+        if column.type.kind in JSON_KINDS:
+            return literal(json.dumps(json.loads(column.default or "null"), ensure_ascii=False))
+        return self.facts.default_text(column)
 
     def clear_leftovers(self, table: Table) -> Statements:
         """Remove what an interrupted load left, or what is left of a table that was dropped."""
-        lookups = [f"DROP TABLE IF EXISTS {self.lookup(table, column)}" for column in open_enums(table)]
-        return [f"DROP TABLE IF EXISTS {full_name(self, table)}", *lookups]
+        lookups = [
+            f"DROP TABLE IF EXISTS {self.facts.lookup_table(table, column)}"
+            for column in self.facts.lookup_columns(table)
+        ]
+        return [f"DROP TABLE IF EXISTS {self.facts.full_name(table)}", *lookups]
 
     def create_table(self, table: Table) -> Statements:
         """Create a table with its key and lookup tables."""
-        references = [f"CONSTRAINT {self._bound(table, column)}" for column in open_enums(table)]
-        return [*self.create_lookups(table), self.create(table, full_name(self, table), references)]
+        references = [f"CONSTRAINT {self._bound(table, column)}" for column in self.facts.lookup_columns(table)]
+        return [*self.create_lookups(table), self.create(table, self.facts.full_name(table), references)]
 
     def create(self, table: Table, name: str, constraints: Iterable[str] = ()) -> str:
         """Create a table under a name, with its key; columns with a default come last."""
-        ordered = sorted(table.columns, key=lambda column: column.default is not None)
-        columns = [self.definition(table, column) for column in ordered]
+        columns = [self.definition(table, column) for column in defaults_last(table.columns)]
         key = f"CONSTRAINT {identifier(self._key(table))} PRIMARY KEY ({listed(table.key)})"
         document = table.schema.document
         title = document.get("title") or document.get("description")
@@ -200,17 +169,17 @@ class MySqlDialect:
         return "" if self.utf8 else " DEFAULT CHARACTER SET utf8mb4"
 
     def _key(self, table: Table) -> str:
-        return f"pk_{self.bare(table.namespace, table.name)}"
+        return f"pk_{self.facts.bare_name(table.namespace, table.name)}"
 
     def create_lookups(self, table: Table) -> Statements:
         """Create the lookup tables of open enums where they are missing."""
         statements: Statements = []
-        for column in open_enums(table):
+        for column in self.facts.lookup_columns(table):
             bare = f"{table.name}__{column.name}"
-            key = identifier(f"pk_{self.bare(table.namespace, bare)}")
+            key = identifier(f"pk_{self.facts.bare_name(table.namespace, bare)}")
             statements.append(
-                f"CREATE TABLE IF NOT EXISTS {self.lookup(table, column)} (id integer NOT NULL AUTO_INCREMENT,"
-                f" {self.lookup_value()}, CONSTRAINT {key} PRIMARY KEY (id),"
+                f"CREATE TABLE IF NOT EXISTS {self.facts.lookup_table(table, column)}"
+                f" (id integer NOT NULL AUTO_INCREMENT, {self.lookup_value()}, CONSTRAINT {key} PRIMARY KEY (id),"
                 f" CONSTRAINT {identifier('uq_' + bare)} UNIQUE (value))"
             )
         return statements
@@ -221,23 +190,11 @@ class MySqlDialect:
 
     def refer(self, table: Table, column: Column) -> str:
         """Bind an open enum to its lookup table by a foreign key."""
-        return f"ALTER TABLE {full_name(self, table)} ADD CONSTRAINT {self._bound(table, column)}"
+        return f"ALTER TABLE {self.facts.full_name(table)} ADD CONSTRAINT {self._bound(table, column)}"
 
     def _bound(self, table: Table, column: Column) -> str:
-        name, lookup = identifier(self.reference(table, column)), self.lookup(table, column)
+        name, lookup = identifier(self.reference(table, column)), self.facts.lookup_table(table, column)
         return f"{name} FOREIGN KEY ({identifier(column.name)}) REFERENCES {lookup} (id)"
-
-    def add_key(self, table: Table) -> Statements:  # noqa: ARG002, see create
-        """The table has its key."""
-        return []
-
-    def create_scratch(self, table: Table) -> Statements:
-        """Create a temporary table."""
-        name = full_name(self, table)
-        create = self.create(table, name).replace("CREATE TABLE", "CREATE TEMPORARY TABLE", 1)
-        return [self.drop_temporary(name), create]
-
-    # Changes
 
     def converts(self, table: Table, before: Column, after: Column) -> bool:  # noqa: ARG002
         """Whether the values of a column can be kept when its type changes."""
@@ -250,16 +207,12 @@ class MySqlDialect:
         key = column.name in {each.name for each in table.key}
         return plain_type(self.type(column.type, key=key)) == plain_type(existing.type)
 
-    def commit_first(self, before: Table, after: Table) -> Statements:  # noqa: ARG002
-        """None: all DDL commits implicitly."""
-        return []
-
     def add_column(self, plan: SchemaPlan, column: Column) -> Statements:
         """Add a column with its lookup table."""
         table = plan.table
         lookups = self.create_lookups(replace(table, key=(), value=(column,)))
         refer = [self.refer(table, column)] if column.type.kind is TypeKind.OPEN_ENUM else []
-        add = f"ALTER TABLE {full_name(self, table)} ADD COLUMN {self.definition(table, column)}"
+        add = f"ALTER TABLE {self.facts.full_name(table)} ADD COLUMN {self.definition(table, column)}"
         return [*lookups, add, *refer]
 
     def clear_column(self, plan: SchemaPlan, column: Column) -> Statements:
@@ -276,11 +229,13 @@ class MySqlDialect:
         if required:
             return [self._modify(plan.table, column)]
         name = identifier(column.name)
-        update = f"UPDATE {full_name(self, plan.table)} SET {name} = {self._default_value(column)} WHERE {name} IS NULL"
+        update = (
+            f"UPDATE {self.facts.full_name(plan.table)} SET {name} = {self._default_value(column)} WHERE {name} IS NULL"
+        )
         return [update, self._modify(plan.table, column)]
 
     def _modify(self, table: Table, column: Column) -> str:
-        return f"ALTER TABLE {full_name(self, table)} MODIFY COLUMN {self.definition(table, column)}"
+        return f"ALTER TABLE {self.facts.full_name(table)} MODIFY COLUMN {self.definition(table, column)}"
 
     def alter_column(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:
         """Give a column its new type, or let it be NULL."""
@@ -292,80 +247,51 @@ class MySqlDialect:
 
     def _uuid_as_text(self, table: Table, column: Column) -> Statements:
         """Write UUIDs as text into a new column, which then takes over the name."""
-        place, name, beside = (
-            f"ALTER TABLE {full_name(self, table)}",
-            identifier(column.name),
-            identifier(TEXT_OF_UUID),
-        )
+        live, name, beside = self.facts.full_name(table), identifier(column.name), identifier(TEXT_OF_UUID)
         groups = ", ".join(f"substr(hex({name}), {start}, {length})" for start, length in _UUID_GROUPS)
         definition = self.definition(table, column).removeprefix(name)
         return [
-            f"{place} ADD COLUMN {beside} varchar(36)",
-            f"UPDATE {full_name(self, table)} SET {beside} = lower(concat_ws('-', {groups})) WHERE {name} IS NOT NULL",
-            f"{place} DROP COLUMN {name}, CHANGE COLUMN {beside} {name}{definition}",
+            f"ALTER TABLE {live} ADD COLUMN {beside} varchar(36)",
+            f"UPDATE {live} SET {beside} = lower(concat_ws('-', {groups})) WHERE {name} IS NOT NULL",
+            f"ALTER TABLE {live} DROP COLUMN {name}, CHANGE COLUMN {beside} {name}{definition}",
         ]
 
     def drop_column(self, plan: SchemaPlan, column: Column) -> Statements:
         """Remove a column, and its lookup table if it has one."""
-        live, name = full_name(self, plan.table), identifier(column.name)
+        live, name = self.facts.full_name(plan.table), identifier(column.name)
         if column.type.kind is not TypeKind.OPEN_ENUM:
             return [f"ALTER TABLE {live} DROP COLUMN {name}"]
         reference = identifier(self.reference(plan.table, column))
         return [
             f"ALTER TABLE {live} DROP FOREIGN KEY {reference}, DROP COLUMN {name}",
-            f"DROP TABLE IF EXISTS {self.lookup(plan.table, column)}",
+            f"DROP TABLE IF EXISTS {self.facts.lookup_table(plan.table, column)}",
         ]
 
-    def relax_column(self, plan: SchemaPlan, column: Column) -> Statements:
-        """Let a column be NULL."""
-        return [self._modify(plan.table, replace(column, required=False))]
-
-    def comment_column(self, plan: SchemaPlan, column: Column) -> Statements:
-        """Give a column its new comment, unless its definition was changed with it."""
-        changed = {new.name for _, new in plan.altered}
-        if plan.before.column(column.name) is None or column.name in changed:
-            return []
-        return [self._modify(plan.table, column)]
-
-    def arrange(self, plan: SchemaPlan, statements: Statements) -> Statements:
-        """Remove what an interrupted conversion left, and add foreign keys that are missing."""
+    def alter_table(self, plan: SchemaPlan) -> Statements:
+        """Remove what an interrupted conversion left, alter the columns, and add foreign keys that are missing."""
         left = TEXT_OF_UUID in plan.existing.columns
-        drop = [f"ALTER TABLE {full_name(self, plan.table)} DROP COLUMN {identifier(TEXT_OF_UUID)}"] if left else []
+        drop = (
+            [f"ALTER TABLE {self.facts.full_name(plan.table)} DROP COLUMN {identifier(TEXT_OF_UUID)}"] if left else []
+        )
+        # A comment is a part of the definition: a column that was just added or altered has it already.
+        defined = {new.name for _, new in plan.altered}
+        commented = [
+            self._modify(plan.table, column)
+            for column in plan.commented
+            if plan.before.column(column.name) is not None and column.name not in defined
+        ]
         unbound = [
             self.refer(plan.table, column)
-            for column in open_enums(plan.table)
+            for column in self.facts.lookup_columns(plan.table)
             if (existing := plan.existing.columns.get(column.name)) is not None
             and column not in plan.replaced
             and existing.reference != self.reference(plan.table, column)
         ]
-        return [*drop, *statements, *unbound]
+        return [*drop, *column_changes(self, plan), *commented, *unbound]
 
     def rebuild(self, before: Table, after: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
         """Create the replacement of a table; it gets its foreign keys, whose names are taken, later."""
         return [*self.create_lookups(after), self.create(after, self.replacement.name(after))]
-
-    def copy_indexes(self, table: Table, existing: ExistingTable) -> Statements:
-        """Create the user's indexes on the replacement."""
-        name = self.replacement.name(table)
-        return [f"ALTER TABLE {name} ADD {index.definition}" for index in existing.indexes]
-
-    # Rows
-
-    def key_values(self, table: Table) -> str:
-        """Write the columns of the key, whose collation is exact."""
-        return listed(table.key)
-
-    def same_staged(self, table: Table, live: str, staged: str) -> str:
-        """Return a condition: a row and a staged one have the same key."""
-        names = [(column, identifier(column.name)) for column in table.key]
-        comparison = self.comparison
-        return " AND ".join(
-            f"{staged}.{name} = {comparison.comparable_key(table, column, f'{live}.{name}')}" for column, name in names
-        )
-
-    def newest(self, select: str, into: str, table: Table) -> str:
-        """Create a temporary table with a key, which some servers demand of every table."""
-        return f"CREATE TEMPORARY TABLE {into} (PRIMARY KEY ({listed(table.key)})) AS {select}"
 
     def create_staging(self, table: Table) -> Statements:
         """Create the staging table; open enums are text there."""
@@ -393,23 +319,35 @@ class _Lookups:
     def __init__(self, dialect: MySqlDialect) -> None:
         self._dialect = dialect
 
-    def columns(self, table: Table) -> Sequence[Column]:
-        """Return the columns that are kept so."""
-        return open_enums(table)
-
-    def name(self, table: Table, column: Column) -> str:
-        """Write the name of the lookup table of a column."""
-        return self._dialect.lookup(table, column)
-
     def same_value(self, known: str, text: str) -> str:
         """Return a condition: a row of a lookup table has this text."""
         return f"{known}.value = {text}"
+
+    def same_key(self, table: Table, live: str, staged: str) -> str:
+        """Return a condition: a row and a staged one have the same key."""
+        names = [(column, identifier(column.name)) for column in table.key]
+        key = self._dialect.comparison.key
+        return " AND ".join(f"{staged}.{name} = {key(table, column, f'{live}.{name}')}" for column, name in names)
 
     def exact(self, table: Table, column: Column, existing: ExistingTable) -> Statements:
         """Let a lookup table distinguish values by case."""
         if existing.columns["value"].collation == self._dialect.exact:
             return []
-        return [f"ALTER TABLE {self.name(table, column)} MODIFY COLUMN {self._dialect.lookup_value()}"]
+        lookup = self._dialect.facts.lookup_table(table, column)
+        return [f"ALTER TABLE {lookup} MODIFY COLUMN {self._dialect.lookup_value()}"]
+
+
+class _Replacement:
+    """A new table is filled next to the old one and takes over its name."""
+
+    def __init__(self, dialect: MySqlDialect) -> None:
+        self._dialect = dialect
+
+    def create_temporary(self, table: Table) -> Statements:
+        """Create a temporary table."""
+        name = self._dialect.facts.full_name(table)
+        create = self._dialect.create(table, name).replace("CREATE TABLE", "CREATE TEMPORARY TABLE", 1)
+        return [f"{self._dialect.facts.drop_temporary} {name}", create]
 
     def comparable_table(self, table: Table) -> Table:
         """Keep open enums as text: a temporary table cannot have foreign keys."""
@@ -420,12 +358,9 @@ class _Lookups:
         )
         return replace(table, key=key, value=value)
 
-
-class _Replacement:
-    """A new table is filled next to the old one and takes over its name."""
-
-    def __init__(self, dialect: MySqlDialect) -> None:
-        self._dialect = dialect
+    def copy_indexes(self, table: Table, existing: ExistingTable) -> Statements:
+        """Create the user's indexes on the replacement."""
+        return [f"ALTER TABLE {self.name(table)} ADD {index.definition}" for index in existing.indexes]
 
     def name(self, table: Table) -> str:
         """Write the name of the replacement."""
@@ -433,60 +368,17 @@ class _Replacement:
 
     def _names(self, table: Table) -> tuple[str, str]:
         """Write the names of the replacement, and of the table that it has replaced."""
-        key = hashlib.sha256(full_name(self._dialect, table).encode()).hexdigest()[:16]
-        return state_table(self._dialect, f"dapkit_fresh_{key}"), state_table(self._dialect, f"dapkit_old_{key}")
+        key = hashlib.sha256(self._dialect.facts.full_name(table).encode()).hexdigest()[:16]
+        return self._dialect.facts.state_table(f"dapkit_fresh_{key}"), self._dialect.facts.state_table(
+            f"dapkit_old_{key}"
+        )
 
     def take_over(self, table: Table) -> Statements:
         """Let the replacement take over the name; RENAME does both in one step, which readers never see half done."""
-        (fresh, old), live = self._names(table), full_name(self._dialect, table)
-        refer = [self._dialect.refer(table, column) for column in open_enums(table)]
+        (fresh, old), live = self._names(table), self._dialect.facts.full_name(table)
+        refer = [self._dialect.refer(table, column) for column in self._dialect.facts.lookup_columns(table)]
         return [f"RENAME TABLE {live} TO {old}, {fresh} TO {live}", f"DROP TABLE {old}", *refer]
 
     def clear(self, table: Table) -> Statements:
         """Remove what an interrupted rebuild left."""
         return [f"DROP TABLE IF EXISTS {', '.join(self._names(table))}"]
-
-
-class _Comparison:
-    """How tables are compared, whatever their collations."""
-
-    def __init__(self, dialect: MySqlDialect) -> None:
-        self._dialect = dialect
-
-    def differs(self, one: str, other: str) -> str:
-        """Return a condition: two values differ."""
-        return f"NOT ({one} <=> {other})"
-
-    def comparable(self, table: Table, column: Column, value: str) -> str:
-        """Return a text in the exact collation."""
-        kind = column.type.kind
-        if kind is TypeKind.OPEN_ENUM:
-            lookup = self._dialect.lookup(table, column)
-            value = f"(SELECT known.value FROM {lookup} AS known WHERE known.id = {value})"
-        elif kind not in (TypeKind.TEXT, TypeKind.ENUM, *JSON_KINDS):
-            return value
-        return f"CONVERT({value} USING utf8mb4) COLLATE {self._dialect.exact}"
-
-    def exact_comparison(self, table: Table, column: Column, value: str) -> str:
-        """Return a value in a form that differs whenever the service's values differ."""
-        return self.comparable(table, column, value)
-
-    def comparable_key(self, table: Table, column: Column, value: str) -> str:
-        """Return a value of the key as it is, since only so an index finds it."""
-        return self.comparable(table, column, value) if column.type.kind is TypeKind.OPEN_ENUM else value
-
-    def is_text_json(self, table: Table, column: Column) -> bool:  # noqa: ARG002
-        """Whether a column keeps JSON: MariaDB keeps it as text."""
-        return column.type.kind in JSON_KINDS
-
-    def may_differ(self, one: str, other: str) -> str:
-        """Return a condition: two texts are different JSON."""
-        return self.differs(self._dialect.normal_json.format(one), self._dialect.normal_json.format(other))
-
-    def sampled(self, keys: Sequence[str], sample: Sample) -> str:
-        """Return a condition that picks rows by a hash of their keys."""
-        text = f"concat_ws('|', {', '.join([self._dialect.literal(sample.seed), *keys])})"
-        return f"crc32({text}) % {BUCKETS} < {threshold(sample)}"
-
-
-_UUID_GROUPS = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))

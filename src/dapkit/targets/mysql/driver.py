@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -10,24 +10,20 @@ from pymysql.cursors import SSCursor
 
 from dapkit.decode.tsv import common_header
 from dapkit.errors import TargetBusyError, TargetError
-from dapkit.model import Table
-from dapkit.targets.base import Capabilities, Load, Merge, Rebuild, Staging
+from dapkit.targets.base import Capabilities, Load, Merge, Staging
 from dapkit.targets.mysql.connection import LocalInfileConnection
 from dapkit.targets.mysql.dialect import STAGING, MySqlDialect
 from dapkit.targets.mysql.errors import translated
 from dapkit.targets.mysql.introspection import MySqlCatalog
 from dapkit.targets.mysql.local_loader import LocalLoader
-from dapkit.targets.sql.driver import StagedRows
+from dapkit.targets.sql.driver import StagedRows, nothing_around
 from dapkit.targets.sql.value_repairs import ValueRepairs
-
-__all__ = ["CAPABILITIES", "MySqlDriver", "dialect_of"]
 
 CAPABILITIES = Capabilities(
     connections=8,
     transactional_ddl=False,
     staging=Staging.BEFORE,
     merge=Merge.ON_DUPLICATE_KEY,
-    rebuild=Rebuild.RENAME,
     watermark_precision=timedelta(seconds=1),
 )
 
@@ -44,6 +40,8 @@ class MySqlDriver:
     """A connection to a database of MySQL or MariaDB."""
 
     capabilities = CAPABILITIES
+    altering = nothing_around
+    """Views do not depend on what is altered."""
 
     def __init__(self, connection: LocalInfileConnection) -> None:
         self._connection = connection
@@ -66,18 +64,18 @@ class MySqlDriver:
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute a statement and return its rows."""
-        with translated(self.dialect.product), self._connection.cursor() as cursor:
+        with translated(self.dialect.facts.product), self._connection.cursor() as cursor:
             cursor.execute(sql, tuple(values) or None)
             return list(cursor.fetchall())
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Execute a statement and return how many rows it changed."""
-        with translated(self.dialect.product), self._connection.cursor() as cursor:
+        with translated(self.dialect.facts.product), self._connection.cursor() as cursor:
             return int(cursor.execute(sql, tuple(values) or None))
 
     def iterate(self, sql: str) -> Iterator[tuple[Any, ...]]:
         """Execute a statement and yield its rows."""
-        with translated(self.dialect.product), self._connection.cursor(SSCursor) as cursor:
+        with translated(self.dialect.facts.product), self._connection.cursor(SSCursor) as cursor:
             cursor.execute(sql)
             yield from cursor.fetchall_unbuffered()
 
@@ -105,10 +103,6 @@ class MySqlDriver:
         finally:
             with suppress(Exception), self._connection.cursor() as cursor:  # a lost connection has released its locks
                 cursor.execute("SELECT release_lock(%s)", (lock,))
-
-    def altering(self, table: Table, statements: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Do nothing: views do not depend on what is altered."""
-        return nullcontext()
 
     @contextmanager
     def stage(self, load: Load, repairs: ValueRepairs, *, action: bool) -> Iterator[StagedRows]:

@@ -19,8 +19,6 @@ from dapkit.errors import (
 )
 from dapkit.targets.sql.connection_string import TLS_HINT
 
-__all__ = ["BROKEN_LINES", "DUPLICATE", "LOCAL_FORBIDDEN", "code_of", "error_of", "translated", "unconnected"]
-
 DUPLICATE = 1062
 LOCAL_FORBIDDEN = frozenset({1148, 3948, 4166})
 """The server does not allow LOAD DATA LOCAL."""

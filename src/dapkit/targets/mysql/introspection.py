@@ -1,15 +1,11 @@
 """What exists in a database of MySQL or MariaDB."""
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
 
 from dapkit.model import Table
 from dapkit.targets.mysql.dialect import MySqlDialect
-from dapkit.targets.sql.dialect import full_name, identifier
-from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, RelationKind
-
-__all__ = ["MySqlCatalog", "user_indexes"]
+from dapkit.targets.sql.dialect import identifier
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, Query, RelationKind
 
 _INDEX = re.compile(r'^ +((?:UNIQUE |FULLTEXT |SPATIAL )?KEY (?!"fk_)("(?:[^"]|"")*").*?),?$', re.MULTILINE)
 """A line of SHOW CREATE TABLE. The indexes of foreign keys are created with these."""
@@ -37,20 +33,17 @@ _SIZE = f"SELECT data_length + index_length FROM information_schema.tables {_WHE
 class MySqlCatalog:
     """The catalogue of a database of MySQL or MariaDB."""
 
-    def __init__(self, query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]], dialect: MySqlDialect) -> None:
+    def __init__(self, query: Query, dialect: MySqlDialect) -> None:
         self._query = query
         self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
-        """Return what exists under a name."""
-        rows = self._query(_KIND, (self._dialect.bare(namespace, table),))
-        if not rows:
-            return None
-        return RelationKind.TABLE if rows[0][0] else RelationKind.OTHER
+        """Return what exists under a name, None for nothing."""
+        return RelationKind.of(self._query(_KIND, (self._dialect.facts.bare_name(namespace, table),)))
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
         """Return a table as it exists."""
-        bare = self._dialect.bare(namespace, table)
+        bare = self._dialect.facts.bare_name(namespace, table)
         columns = self._query(_COLUMNS, (bare,))
         if not columns:
             return ExistingTable()
@@ -74,7 +67,7 @@ class MySqlCatalog:
 
     def layout(self, table: Table) -> Layout:
         """Return the columns and unique keys of a table."""
-        name = full_name(self._dialect, table)
+        name = self._dialect.facts.full_name(table)
         columns = self._query(f"SHOW FULL COLUMNS FROM {name}", ())
         keys = self._query(f"SHOW INDEX FROM {name} WHERE non_unique = 0", ())
         return {(field, type_, null, default, extra) for field, type_, _, null, _, default, extra, *_ in columns} | {
@@ -83,12 +76,12 @@ class MySqlCatalog:
 
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes."""
-        rows = self._query(_SIZE, (self._dialect.bare(namespace, table),))
+        rows = self._query(_SIZE, (self._dialect.facts.bare_name(namespace, table),))
         return int(rows[0][0]) if rows and rows[0][0] is not None else None
 
     def dependants(self, namespace: str, table: str) -> list[str]:
         """Return the statements that drop the lookup tables of a table."""
-        bare = self._dialect.bare(namespace, table)
+        bare = self._dialect.facts.bare_name(namespace, table)
         lookups = [name for (name,) in self._query(_LOOKUPS, (bare,)) if name.startswith(f"{bare}__")]
         return [f"DROP TABLE IF EXISTS {identifier(lookup)}" for lookup in lookups]
 

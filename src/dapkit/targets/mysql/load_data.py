@@ -14,8 +14,6 @@ from dapkit.model import Column, Table, TypeKind
 from dapkit.targets.mysql.dialect import MySqlDialect
 from dapkit.targets.sql.dialect import identifier
 
-__all__ = ["InsertStatements", "load_data"]
-
 _SLOT = "\0"
 """A placeholder for the text that an expression converts."""
 
@@ -84,7 +82,7 @@ def converted(dialect: MySqlDialect, column: Column, text: str) -> str | None:
 
 
 def _enum(dialect: MySqlDialect, values: Sequence[str], text: str) -> str:
-    return f"IF(FIELD({text}, {', '.join(map(dialect.literal, values))}), {text}, CONCAT('?', {text}))"
+    return f"IF(FIELD({text}, {', '.join(map(dialect.facts.literal, values))}), {text}, CONCAT('?', {text}))"
 
 
 class InsertStatements:

@@ -20,8 +20,6 @@ from dapkit.targets.mysql.tsv_escapes import LineRepairs, native
 from dapkit.targets.sql.driver import RepeatedKeysError
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
-__all__ = ["LocalLoader"]
-
 _STATEMENT = 512 * 1024
 """Bytes of rows in one INSERT; servers accept at least twice as much."""
 
@@ -51,8 +49,8 @@ class LocalLoader:
             BadValueError: a value cannot be stored, and may not or cannot be repaired.
             IntegrityError: a file is damaged.
         """
-        with translated(self.dialect.product, self.load.table.name):
-            self._execute("SAVEPOINT dapkit_files")
+        with translated(self.dialect.facts.product, self.load.table.name):
+            self._execute("SAVEPOINT dapkit_parts")
             try:
                 rows, warnings = self._send(self._blocks())
             except pymysql.Error as error:
@@ -66,7 +64,7 @@ class LocalLoader:
             rows, warnings = self._send(self._repaired())
             self._require_no_duplicates(warnings)
             for code, words in warnings.items():
-                raise error_of(self.dialect.product, code, words, self.load.table.name)
+                raise error_of(self.dialect.facts.product, code, words, self.load.table.name)
             return rows
 
     def _require_no_duplicates(self, warnings: dict[int, str]) -> None:

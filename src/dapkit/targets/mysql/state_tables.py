@@ -2,60 +2,46 @@
 
 from collections.abc import Mapping
 
-__all__ = ["TABLES"]
+from dapkit.targets.sql.state_tables import OFFICIAL_COMMENTS
 
-_SYNC = """
-    id bigint NOT NULL AUTO_INCREMENT,
-    source_namespace varchar(64) NOT NULL
-        COMMENT 'The namespace of the source table exposed by DAP API (e.g. `canvas`).',
-    source_table varchar(64) NOT NULL
-        COMMENT 'The name of the source table exposed by DAP API (e.g. `accounts`).',
-    timestamp datetime NOT NULL
-        COMMENT 'The timestamp of the source table that can be used by the client library in incremental queries during
- subsequent `syncdb` command executions.',
-    schema_version bigint NOT NULL
-        COMMENT 'The latest schema version of the source table at the time point when it was last initialized or
- synchronized with the DAP API.',
-    target_schema varchar(64)
-        COMMENT 'The name of the target schema in the local database if applicable (e.g. in case of a PostgreSQL
- database the tables can be grouped into schemas).',
-    target_table varchar(64) NOT NULL
-        COMMENT 'The name of the target table in the local database. In might differ from the name of the source table.
- For example in case of a MySQL database, the tables cannot be grouped in schemas. In this case, the implementor can
- use a prefix that reflects the namespace of the source table. For example, the qualified name `canvas.accounts` would
- become `canvas__accounts`.',
-    schema_description_format varchar(64) NOT NULL
-        COMMENT 'The format of the schema descriptor (e.g. `json`).',
-    schema_description mediumtext NOT NULL
-        COMMENT 'The latest schema descriptor of the source table at the time point when it was initialized or last
- synchronized.',
-    CONSTRAINT pk_instructure_dap__table_sync PRIMARY KEY (id)
-"""
-_VERSION = """
-    version bigint NOT NULL AUTO_INCREMENT COMMENT 'The version of the database schema.',
-    CONSTRAINT pk_instructure_dap__database_version PRIMARY KEY (version)
-"""
-_HISTORY = """
-    id bigint NOT NULL AUTO_INCREMENT PRIMARY KEY, time datetime(6) NOT NULL, source_namespace varchar(64) NOT NULL,
-    source_table varchar(64) NOT NULL, event varchar(64) NOT NULL, detail mediumtext,
-    KEY dapkit_history_of (source_namespace, source_table, time)
-"""
-_ORIGIN = "origin varchar(64) NOT NULL PRIMARY KEY"
-_BEGUN = """
-    source_namespace varchar(64) NOT NULL, source_table varchar(64) NOT NULL,
-    PRIMARY KEY (source_namespace, source_table)
-"""
+_SYNC = {
+    "id": "bigint NOT NULL AUTO_INCREMENT",
+    "source_namespace": "varchar(64) NOT NULL",
+    "source_table": "varchar(64) NOT NULL",
+    "timestamp": "datetime NOT NULL",
+    "schema_version": "bigint NOT NULL",
+    "target_schema": "varchar(64)",
+    "target_table": "varchar(64) NOT NULL",
+    "schema_description_format": "varchar(64) NOT NULL",
+    "schema_description": "mediumtext NOT NULL",
+}
+_HISTORY = (
+    "(id bigint NOT NULL AUTO_INCREMENT PRIMARY KEY, time datetime(6) NOT NULL, source_namespace varchar(64) NOT NULL,"
+    " source_table varchar(64) NOT NULL, event varchar(64) NOT NULL, detail mediumtext,"
+    " KEY dapkit_history_of (source_namespace, source_table, time)) COMMENT = 'What dapkit did to each table.'"
+)
+_BEGUN = (
+    "(source_namespace varchar(64) NOT NULL, source_table varchar(64) NOT NULL,"
+    " PRIMARY KEY (source_namespace, source_table)) COMMENT = 'Tables that dapkit is making.'"
+)
 
 
-def _definition(columns: str, comment: str) -> str:
-    return f"({' '.join(columns.split())}) COMMENT = '{comment}'"
+def _official(table: str, columns: Mapping[str, str], key: str) -> str:
+    lines = []
+    for name, type_ in columns.items():
+        comment = OFFICIAL_COMMENTS.get(f"{table}.{name}")
+        lines.append(f"{name} {type_} COMMENT '{comment}'" if comment else f"{name} {type_}")
+    lines.append(f"CONSTRAINT pk_instructure_dap__{table} PRIMARY KEY ({key})")
+    return f"({', '.join(lines)}) COMMENT = '{OFFICIAL_COMMENTS[table]}'"
 
 
 TABLES: Mapping[str, str] = {
-    "table_sync": _definition(_SYNC, "Table for storing meta-information about tables managed by the client library."),
-    "database_version": _definition(_VERSION, "Table for storing meta-information about the database schema version."),
-    "dapkit_origin": _definition(_ORIGIN, "Whether this database holds the data of a sandbox."),
-    "dapkit_history": _definition(_HISTORY, "What dapkit did to each table."),
-    "dapkit_begun": _definition(_BEGUN, "Tables that dapkit is making."),
+    "table_sync": _official("table_sync", _SYNC, "id"),
+    "database_version": _official("database_version", {"version": "bigint NOT NULL AUTO_INCREMENT"}, "version"),
+    "dapkit_origin": (
+        "(origin varchar(64) NOT NULL PRIMARY KEY) COMMENT = 'Whether this database holds the data of a sandbox.'"
+    ),
+    "dapkit_history": _HISTORY,
+    "dapkit_begun": _BEGUN,
 }
 """The definition of each state table, by its name without prefix."""

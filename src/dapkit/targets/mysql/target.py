@@ -13,8 +13,6 @@ from dapkit.targets.sql.connection_string import Ssl
 from dapkit.targets.sql.keepalive import CONNECTING
 from dapkit.targets.sql.target import ServerTarget
 
-__all__ = ["target_of"]
-
 _ATTEMPTS = {Ssl.DISABLE: (False,), Ssl.ALLOW: (False, True), Ssl.PREFER: (True, False)}
 """Whether a connection is encrypted, in the order of attempts; for all other words it is."""
 

@@ -14,8 +14,6 @@ from dapkit.model import Column, Table, TypeKind
 from dapkit.schema import UNSPECIFIED
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
-__all__ = ["LineRepairs", "native"]
-
 _NULL = b"\\N"
 _BACKSLASH = 0x5C
 _PAIR = rb"\\"

@@ -14,8 +14,6 @@ from dapkit.targets.postgres.dialect import PostgresDialect
 from dapkit.targets.postgres.errors import bad_value, translated
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
-__all__ = ["CopyLoader"]
-
 
 class _ForeignEscapeError(Exception):
     """A file has an escape that COPY reads differently."""

@@ -13,9 +13,7 @@ from dapkit.decode.tsv import META_ACTION, META_TS, Header
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import UNSPECIFIED
 from dapkit.targets.postgres.dialect import PostgresDialect
-from dapkit.targets.sql.dialect import JSON_KINDS, identifier, listed
-
-__all__ = ["RAW", "STAGING", "CopySql", "Suspect"]
+from dapkit.targets.sql.dialect import JSON_KINDS, identifier, listed, text_literal
 
 STAGING = "pg_temp.dapkit_staging"
 RAW = "pg_temp.dapkit_raw"
@@ -80,7 +78,7 @@ class CopySql:
     def add_values(self) -> list[str]:
         """Add the values of open enums that are new."""
         return [
-            f"INSERT INTO {self.dialect.dependant(self.table, column.name)} (value)"
+            f"INSERT INTO {self.dialect.facts.lookup_table(self.table, column)} (value)"
             f" SELECT DISTINCT {self._raw(column)} FROM {RAW} AS raw WHERE {self._raw(column)} IS NOT NULL"
             " ON CONFLICT (value) DO NOTHING"
             for column in self.columns
@@ -94,7 +92,7 @@ class CopySql:
         names += [column.name for column in self.columns]
         values += [self.value(column) for column in self.columns]
         joins = "".join(
-            f" LEFT JOIN {self.dialect.dependant(self.table, column.name)} AS {self._lookup(column)}"
+            f" LEFT JOIN {self.dialect.facts.lookup_table(self.table, column)} AS {self._lookup(column)}"
             f" ON {self._lookup(column)}.value = {self._raw(column)}"
             for column in self.columns
             if column.type.kind is TypeKind.OPEN_ENUM
@@ -131,7 +129,7 @@ class CopySql:
             case TypeKind.DATE:
                 clamped = f"CASE WHEN {text} LIKE '+%' THEN '{_LAST}' ELSE '{_FIRST}' END"
             case TypeKind.ENUM:
-                instead = self.dialect.literal(UNSPECIFIED) if UNSPECIFIED in type_.values else "NULL"
+                instead = text_literal(UNSPECIFIED) if UNSPECIFIED in type_.values else "NULL"
                 return f"CASE WHEN {self._bad(type_, text)} THEN {instead} ELSE {text} END"
             case TypeKind.OBJECT | TypeKind.UNTYPED | TypeKind.ARRAY:
                 return self._json(text)
@@ -157,7 +155,7 @@ class CopySql:
             case TypeKind.DATETIME | TypeKind.DATE:
                 return f"{text} ~ {_FAR}"
             case TypeKind.ENUM:
-                return f"{text} NOT IN ({', '.join(map(self.dialect.literal, type_.values))})"
+                return f"{text} NOT IN ({', '.join(map(text_literal, type_.values))})"
             case TypeKind.OBJECT | TypeKind.UNTYPED:
                 return f"{text} ~ '{_JSON_NUL}'"
             case TypeKind.ARRAY:

@@ -1,46 +1,35 @@
 """PURE: PostgreSQL's SQL. Types, names and state tables are those of the official client, down to the comments."""
 
-import json
 import re
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import difference
-from dapkit.targets.base import Sample
 from dapkit.targets.postgres.state_tables import create_statement
 from dapkit.targets.sql.dialect import (
-    BUCKETS,
     JSON_KINDS,
     MARKER_LENGTH,
+    SERVER_TYPES,
     STATE_SCHEMA,
+    Comparison,
     DialectFacts,
     SchemaPlan,
     Statements,
-    default_text,
-    full_name,
+    column_changes,
+    default_time,
+    defaults_last,
     identifier,
     listed,
-    same_key,
-    state_table,
+    no_statements,
     text_literal,
-    threshold,
 )
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
 
-__all__ = ["PostgresDialect", "enum_types"]
-
-_TYPES = {
-    TypeKind.INT16: "smallint",
-    TypeKind.INT32: "integer",
-    TypeKind.INT64: "bigint",
+_TYPES = SERVER_TYPES | {
     TypeKind.FLOAT32: "real",
     TypeKind.FLOAT64: "double precision",
     TypeKind.BOOLEAN: "boolean",
-    TypeKind.OPEN_ENUM: "integer",
     TypeKind.DATETIME: "timestamp",
-    TypeKind.DATE: "date",
-    TypeKind.TIME: "time",
     TypeKind.UUID: "uuid",
     TypeKind.IPV4: "inet",
     TypeKind.IPV6: "inet",
@@ -69,43 +58,34 @@ class PostgresDialect:
     """PostgreSQL's SQL."""
 
     # Scratch tables are temporary: that takes no right to create schemas, and several sessions can have one each.
-    facts = DialectFacts(product="PostgreSQL", placeholder="%s", lock_clause=" FOR UPDATE", scratch="pg_temp")
-    lookups = None
+    facts = DialectFacts(
+        product="PostgreSQL",
+        placeholder="%s",
+        lock_clause=" FOR UPDATE",
+        scratch="pg_temp",
+        newest='pg_temp."dapkit_newest"',
+    )
+    lookups = replacement = None
     """The numbers of open enums are looked up while their texts are copied into the staging table."""
-    replacement = None
+    restore_column = no_statements
 
-    @property
-    def comparison(self) -> "_Comparison":
-        """How tables are compared."""
-        return _Comparison(self)
+    def __init__(self) -> None:
+        self.comparison = Comparison(
+            hashed=lambda values: f"(hashtextextended(concat_ws('|', {', '.join(values)}), 0) & {2**63 - 1})",
+            comparable=self._enum_as_text,
+            exact=self._enum_as_text,
+            key=self._enum_as_text,
+            keeps_json_as_text=lambda column: False,  # noqa: ARG005
+        )
 
-    # Names
-
-    def literal(self, text: str) -> str:
-        """Write a text."""
-        return text_literal(text)
-
-    def name(self, namespace: str, table: str) -> str:
-        """Write the full name of a table."""
-        return f"{identifier(namespace)}.{identifier(table)}"
-
-    def temporary(self, name: str) -> str:
-        """Write the name of a temporary table."""
-        return f"pg_temp.{identifier(name)}"
-
-    def drop_temporary(self, name: str) -> str:
-        """Drop a temporary table."""
-        return f"DROP TABLE IF EXISTS {name}"
-
-    def limited(self, select: str, rows: int) -> str:
-        """Return a SELECT that ends after so many rows."""
-        return f"{select} LIMIT {rows}"
-
-    def row_after(self, select: str, rows: int) -> str:
-        """Return a SELECT of the one row that follows so many others."""
-        return f"{select} LIMIT 1 OFFSET {rows}"
-
-    # Types
+    def _enum_as_text(self, table: Table, column: Column, value: str) -> str:
+        """Write an enum as text: the enums of two tables are of different types, and numbered differently."""
+        if column.type.kind is TypeKind.OPEN_ENUM:
+            lookup = self.facts.lookup_table(table, column)
+            return f"(SELECT lookup.value FROM {lookup} AS lookup WHERE lookup.id = {value})"
+        if self.type_of(table, column).startswith('"'):
+            return f"{value}::text" + ("[]" if column.type.kind is TypeKind.ARRAY else "")
+        return value
 
     def type_of(self, table: Table, column: Column) -> str:
         """Return the type of a column."""
@@ -122,7 +102,7 @@ class PostgresDialect:
                 assert type_.length is not None
                 return f"varchar({max(type_.length, MARKER_LENGTH) if type_.marker else type_.length})"
             case TypeKind.ENUM:
-                return self.dependant(table, name)
+                return self.facts.lookup_table(table, name)
             case TypeKind.ARRAY if type_.items is not None and type_.items.kind not in JSON_KINDS:
                 items = type_.items if type_.items.kind is not TypeKind.OPEN_ENUM else ColumnType(kind=TypeKind.TEXT)
                 return f"{self.column_type(table, name, items)}[]"
@@ -130,87 +110,72 @@ class PostgresDialect:
                 return "jsonb"
         return _TYPES[type_.kind]
 
-    def dependant(self, table: Table, column: str) -> str:
-        """Return the full name of the enum type or the lookup table of a column."""
-        return self.name(table.namespace, f"{table.name}__{column}")
-
     def _default(self, column: Column) -> str:
         """Return the DEFAULT of a column with a space before it; the number of an open enum's value is not known."""
         if column.default is None or column.type.kind is TypeKind.OPEN_ENUM:
             return ""
         if column.type.kind is not TypeKind.DATETIME:
-            return f" DEFAULT {default_text(self, column)}"
-        moment = datetime.fromisoformat(json.loads(column.default))
-        utc = moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
-        return f" DEFAULT {self.literal(utc.isoformat(' '))}"
+            return f" DEFAULT {self.facts.default_text(column)}"
+        return f" DEFAULT {text_literal(default_time(column).isoformat(' '))}"
 
     def _definition(self, table: Table, column: Column) -> str:
         required = " NOT NULL" if column.required else ""
         return f"{identifier(column.name)} {self.type_of(table, column)}{self._default(column)}{required}"
 
-    # Tables
-
     def create_state_tables(self) -> Statements:
         """Create the state tables where they are missing, one process at a time."""
         return [create_statement(identifier(STATE_SCHEMA))]
-
-    def insert_version(self, version: int) -> Statements:
-        """Record the version of the state tables."""
-        return [f"INSERT INTO {state_table(self, 'database_version')} (version) VALUES ({version})"]
 
     def create_namespace(self, namespace: str) -> Statements:
         """Create a schema only if it is missing: the right to create one is needed only then."""
         if namespace == self.facts.scratch:
             return []
         name = identifier(namespace)
-        missing = f"to_regnamespace({self.literal(name)}) IS NULL"
+        missing = f"to_regnamespace({text_literal(name)}) IS NULL"
         return [f"DO $$BEGIN IF {missing} THEN CREATE SCHEMA {name}; END IF; END$$"]
 
     def clear_leftovers(self, table: Table) -> Statements:
         """Remove or repair what the official `dropdb` leaves: enum types, lookup tables without unique keys."""
         types = [
-            f"DROP TYPE IF EXISTS {self.dependant(table, name)}"
+            f"DROP TYPE IF EXISTS {self.facts.lookup_table(table, name)}"
             for column in table.columns
             for name in enum_types(column.name, column.type)
         ]
         return types + [self._key_again(table, each) for each in table.columns if each.type.kind is TypeKind.OPEN_ENUM]
 
     def _key_again(self, table: Table, column: Column) -> str:
-        name, key = self.dependant(table, column.name), identifier(f"uq_{table.name}__{column.name}")
-        found = f"SELECT FROM pg_class WHERE oid = to_regclass({self.literal(name)}) AND NOT EXISTS (SELECT"
+        name, key = self.facts.lookup_table(table, column), identifier(f"uq_{table.name}__{column.name}")
+        found = f"SELECT FROM pg_class WHERE oid = to_regclass({text_literal(name)}) AND NOT EXISTS (SELECT"
         keyless = f"{found} FROM pg_constraint WHERE conrelid = pg_class.oid AND contype = 'u')"
         add = f"ALTER TABLE {name} ADD CONSTRAINT {key} UNIQUE (value)"
         return f"DO $$BEGIN IF EXISTS ({keyless}) THEN {add}; END IF; END$$"
 
     def create_table(self, table: Table) -> Statements:
         """Create a table with its enum types, lookup tables and comments; columns with a default come last."""
-        ordered = sorted(table.columns, key=lambda column: column.default is not None)
-        columns = ", ".join(self._definition(table, column) for column in ordered)
+        columns = ", ".join(self._definition(table, column) for column in defaults_last(table.columns))
         document = table.schema.document
         title = document.get("title") or document.get("description")
         comments = (
-            [f"COMMENT ON TABLE {full_name(self, table)} IS {self.literal(title)}"] if isinstance(title, str) else []
+            [f"COMMENT ON TABLE {self.facts.full_name(table)} IS {text_literal(title)}"]
+            if isinstance(title, str)
+            else []
         )
         comments += [self._comment(table, column) for column in table.columns if column.comment]
         dependants = [statement for column in table.columns for statement in self._create_dependant(table, column)]
-        return [*dependants, f"CREATE TABLE {full_name(self, table)} ({columns})", *comments]
-
-    def create_scratch(self, table: Table) -> Statements:
-        """Create a temporary table."""
-        return self.create_table(table)
+        return [*dependants, f"CREATE TABLE {self.facts.full_name(table)} ({columns})", *comments]
 
     def _comment(self, table: Table, column: Column) -> str:
-        text = "NULL" if column.comment is None else self.literal(column.comment)
-        return f"COMMENT ON COLUMN {full_name(self, table)}.{identifier(column.name)} IS {text}"
+        text = "NULL" if column.comment is None else text_literal(column.comment)
+        return f"COMMENT ON COLUMN {self.facts.full_name(table)}.{identifier(column.name)} IS {text}"
 
     def _create_dependant(self, table: Table, column: Column) -> Statements:
         """Create the enum type or the lookup table of a column that needs one, with its values."""
         if column.type.kind is not TypeKind.OPEN_ENUM:
             return [
-                f"CREATE TYPE {self.dependant(table, name)} AS ENUM ({', '.join(map(self.literal, values))})"
+                f"CREATE TYPE {self.facts.lookup_table(table, name)} AS ENUM ({', '.join(map(text_literal, values))})"
                 for name, values in enum_types(column.name, column.type).items()
             ]
-        name, bare = self.dependant(table, column.name), f"{table.name}__{column.name}"
+        name, bare = self.facts.lookup_table(table, column), f"{table.name}__{column.name}"
         definition = (
             f"CREATE TABLE IF NOT EXISTS {name} (id integer NOT NULL GENERATED BY DEFAULT AS IDENTITY,"
             f" value varchar(64) NOT NULL,"
@@ -221,8 +186,8 @@ class PostgresDialect:
 
     def _add_values(self, table: Table, column: Column, values: Iterable[str]) -> Statements:
         """Add values to a lookup table."""
-        rows = ", ".join(f"({self.literal(value)})" for value in values)
-        name = self.dependant(table, column.name)
+        rows = ", ".join(f"({text_literal(value)})" for value in values)
+        name = self.facts.lookup_table(table, column)
         return [f"INSERT INTO {name} (value) VALUES {rows} ON CONFLICT (value) DO NOTHING"] if rows else []
 
     def _refer(self, table: Table, column: Column) -> Statements:
@@ -231,8 +196,8 @@ class PostgresDialect:
             return []
         name = self._reference(table, column)
         return [
-            f"ALTER TABLE {full_name(self, table)} ADD CONSTRAINT {name} FOREIGN KEY ({identifier(column.name)})"
-            f" REFERENCES {self.dependant(table, column.name)} (id)"
+            f"ALTER TABLE {self.facts.full_name(table)} ADD CONSTRAINT {name} FOREIGN KEY ({identifier(column.name)})"
+            f" REFERENCES {self.facts.lookup_table(table, column)} (id)"
         ]
 
     def _reference(self, table: Table, column: Column) -> str:
@@ -248,9 +213,7 @@ class PostgresDialect:
         """Add the primary key and the references to lookup tables to a table that is filled."""
         key = f"ADD CONSTRAINT {self._key_name(table)} PRIMARY KEY ({listed(table.key)})"
         references = [statement for column in table.columns for statement in self._refer(table, column)]
-        return [f"ALTER TABLE {full_name(self, table)} {key}", *references]
-
-    # Changes
+        return [f"ALTER TABLE {self.facts.full_name(table)} {key}", *references]
 
     def converts(self, table: Table, before: Column, after: Column) -> bool:
         """Whether the values of a column can be kept when its type changes."""
@@ -278,7 +241,7 @@ class PostgresDialect:
             for old, new in difference(before, after).altered
         ]
         return [
-            f"ALTER TYPE {self.dependant(after, name)} ADD VALUE IF NOT EXISTS {self.literal(value)}"
+            f"ALTER TYPE {self.facts.lookup_table(after, name)} ADD VALUE IF NOT EXISTS {text_literal(value)}"
             for old, new in types
             for name in old.keys() & new.keys()
             for value in new[name]
@@ -290,29 +253,25 @@ class PostgresDialect:
         return [*self._add_column(plan.table, column), *self._refer(plan.table, column)]
 
     def _add_column(self, table: Table, column: Column) -> Statements:
-        definition = f"ALTER TABLE {full_name(self, table)} ADD COLUMN {self._definition(table, column)}"
+        definition = f"ALTER TABLE {self.facts.full_name(table)} ADD COLUMN {self._definition(table, column)}"
         return [*self._create_dependant(table, column), definition]
 
     def clear_column(self, plan: SchemaPlan, column: Column) -> Statements:
-        """Remove an existing column of another type, and what was created for it."""
+        """Remove an existing column of another type."""
         return self._clear(plan.table, column)
 
     def _clear(self, table: Table, column: Column) -> Statements:
         names = [column.name, *enum_types(column.name, column.type)]
         return [
-            f"ALTER TABLE {full_name(self, table)} DROP COLUMN IF EXISTS {identifier(column.name)}",
-            f"DROP TABLE IF EXISTS {self.dependant(table, column.name)}",
-            *(f"DROP TYPE IF EXISTS {self.dependant(table, name)}" for name in dict.fromkeys(names)),
+            f"ALTER TABLE {self.facts.full_name(table)} DROP COLUMN IF EXISTS {identifier(column.name)}",
+            f"DROP TABLE IF EXISTS {self.facts.lookup_table(table, column)}",
+            *(f"DROP TYPE IF EXISTS {self.facts.lookup_table(table, name)}" for name in dict.fromkeys(names)),
         ]
-
-    def restore_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
-        """Use a kept column as it is."""
-        return []
 
     def alter_column(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:
         """Give a column its new type, or let it be NULL."""
         table, name = plan.table, identifier(after.name)
-        alter = f"ALTER TABLE {full_name(self, table)} ALTER COLUMN {name}"
+        alter = f"ALTER TABLE {self.facts.full_name(table)} ALTER COLUMN {name}"
         statements = [f"{alter} DROP NOT NULL"] if before.required and not after.required else []
         old, new = self.type_of(table, before), self.type_of(table, after)
         open_enums = [each.type.kind is TypeKind.OPEN_ENUM for each in (before, after)]
@@ -326,33 +285,25 @@ class PostgresDialect:
 
     def drop_column(self, plan: SchemaPlan, column: Column) -> Statements:
         """Remove a column, and what was created for it."""
-        drop = f"ALTER TABLE {full_name(self, plan.table)} DROP COLUMN {identifier(column.name)}"
+        drop = f"ALTER TABLE {self.facts.full_name(plan.table)} DROP COLUMN {identifier(column.name)}"
         return [drop, *self._drop_dependant(plan.table, column)]
 
     def _drop_dependant(self, table: Table, column: Column) -> Statements:
         if column.type.kind is TypeKind.OPEN_ENUM:
-            return [f"DROP TABLE IF EXISTS {self.dependant(table, column.name)}"]
+            return [f"DROP TABLE IF EXISTS {self.facts.lookup_table(table, column)}"]
         names = enum_types(column.name, column.type)
-        return [f"DROP TYPE IF EXISTS {self.dependant(table, name)}" for name in names]
+        return [f"DROP TYPE IF EXISTS {self.facts.lookup_table(table, name)}" for name in names]
 
-    def relax_column(self, plan: SchemaPlan, column: Column) -> Statements:
-        """Let a column be NULL."""
-        return [f"ALTER TABLE {full_name(self, plan.table)} ALTER COLUMN {identifier(column.name)} DROP NOT NULL"]
-
-    def comment_column(self, plan: SchemaPlan, column: Column) -> Statements:
-        """Give a column its new comment."""
-        return [self._comment(plan.table, column)]
-
-    def arrange(self, plan: SchemaPlan, statements: Statements) -> Statements:  # noqa: ARG002
-        """Nothing has to happen around them but what the driver does with views."""
-        return statements
+    def alter_table(self, plan: SchemaPlan) -> Statements:
+        """Alter the columns, then their comments; the driver takes views out of the way."""
+        return [*column_changes(self, plan), *(self._comment(plan.table, column) for column in plan.commented)]
 
     def rebuild(self, before: Table, after: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
         """Empty a table and alter it, without its key, into anything: views, grants and indexes still refer to it."""
-        alter = f"ALTER TABLE {full_name(self, after)}"
+        alter = f"ALTER TABLE {self.facts.full_name(after)}"
         change = difference(before, after)
         statements = [
-            f"TRUNCATE {full_name(self, after)}",
+            f"TRUNCATE {self.facts.full_name(after)}",
             f"{alter} DROP CONSTRAINT IF EXISTS {self._key_name(after)}",
         ]
         references = [name for table in (before, after) for name in self._reference_names(table)]
@@ -371,7 +322,7 @@ class PostgresDialect:
     def _remake_column(self, table: Table, before: Column, after: Column) -> Statements:
         """Give a column of an empty table another type."""
         name = identifier(after.name)
-        column = f"ALTER TABLE {full_name(self, table)} ALTER COLUMN {name}"
+        column = f"ALTER TABLE {self.facts.full_name(table)} ALTER COLUMN {name}"
         nullable = f"{column} {'SET' if after.required else 'DROP'} NOT NULL"
         types = (enum_types(before.name, before.type), enum_types(after.name, after.type))
         if self.type_of(table, before) == self.type_of(table, after) and types[0] == types[1]:
@@ -386,65 +337,6 @@ class PostgresDialect:
             *([f"{column} SET{default}"] if default else []),
             nullable,
         ]
-
-    def copy_indexes(self, table: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
-        """The user's indexes stay."""
-        return []
-
-    # Rows
-
-    def key_values(self, table: Table) -> str:
-        """Write the columns of the key."""
-        return listed(table.key)
-
-    def same_staged(self, table: Table, live: str, staged: str) -> str:
-        """Return a condition: a row and a staged one have the same key."""
-        return same_key(table, live, staged)
-
-    def newest(self, select: str, into: str, table: Table) -> str:  # noqa: ARG002
-        """Create a temporary table of a SELECT."""
-        return f"CREATE TEMPORARY TABLE {into} AS {select}"
-
-
-class _Comparison:
-    """How tables are compared whose enums are of different types, and numbered differently."""
-
-    def __init__(self, dialect: PostgresDialect) -> None:
-        self._dialect = dialect
-
-    def differs(self, one: str, other: str) -> str:
-        """Return a condition: two values differ."""
-        return f"{one} IS DISTINCT FROM {other}"
-
-    def comparable(self, table: Table, column: Column, value: str) -> str:
-        """Return an enum as text."""
-        if column.type.kind is TypeKind.OPEN_ENUM:
-            lookup = self._dialect.dependant(table, column.name)
-            return f"(SELECT lookup.value FROM {lookup} AS lookup WHERE lookup.id = {value})"
-        if self._dialect.type_of(table, column).startswith('"'):
-            return f"{value}::text" + ("[]" if column.type.kind is TypeKind.ARRAY else "")
-        return value
-
-    def exact_comparison(self, table: Table, column: Column, value: str) -> str:
-        """Return a value in a form that differs whenever the service's values differ."""
-        return self.comparable(table, column, value)
-
-    def comparable_key(self, table: Table, column: Column, value: str) -> str:
-        """Return a value of the key."""
-        return self.comparable(table, column, value)
-
-    def is_text_json(self, table: Table, column: Column) -> bool:  # noqa: ARG002
-        """No column keeps JSON as text."""
-        return False
-
-    def may_differ(self, one: str, other: str) -> str:
-        """No column keeps JSON as text."""
-        return self.differs(one, other)
-
-    def sampled(self, keys: Sequence[str], sample: Sample) -> str:
-        """Return a condition that picks rows by a hash of their keys."""
-        text = f"concat_ws('|', {', '.join([text_literal(sample.seed), *keys])})"
-        return f"(hashtextextended({text}, 0) & {2**63 - 1}) % {BUCKETS} < {threshold(sample)}"
 
 
 def enum_types(name: str, type_: ColumnType) -> dict[str, tuple[str, ...]]:

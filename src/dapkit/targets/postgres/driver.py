@@ -17,10 +17,8 @@ from dapkit.targets.postgres.introspection import PostgresCatalog
 from dapkit.targets.postgres.views import views_dropped
 from dapkit.targets.sql import keepalive
 from dapkit.targets.sql.dialect import identifier, listed
-from dapkit.targets.sql.driver import StagedRows
+from dapkit.targets.sql.driver import StagedRows, nothing_around
 from dapkit.targets.sql.value_repairs import ValueRepairs
-
-__all__ = ["CAPABILITIES", "PostgresDriver", "connect"]
 
 CAPABILITIES = Capabilities(connections=4)
 
@@ -78,6 +76,8 @@ class PostgresDriver:
     """A connection to a PostgreSQL database."""
 
     capabilities = CAPABILITIES
+    exclusive = nothing_around
+    """DDL locks what it creates or alters."""
     dialect = PostgresDialect()
 
     def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
@@ -104,16 +104,12 @@ class PostgresDriver:
         with _translated(), self._connection.transaction():
             yield
 
-    def exclusive(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002, DDL locks what it creates or alters
-        """Do nothing."""
-        return nullcontext()
-
     def altering(self, table: Table, statements: Sequence[str]) -> AbstractContextManager[None]:
         """Drop the views that block these statements, and create them again afterwards."""
         # A view never blocks adding columns or enum values.
         if not any("SET DATA TYPE" in sql or "DROP C" in sql for sql in statements):
             return nullcontext()
-        return views_dropped(self.query, self.execute, self.dialect, table)
+        return views_dropped(self, table)
 
     @contextmanager
     def stage(self, load: Load, repairs: ValueRepairs, *, action: bool) -> Iterator[StagedRows]:

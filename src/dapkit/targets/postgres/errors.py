@@ -18,8 +18,6 @@ from dapkit.errors import (
 from dapkit.targets.sql.connection_string import TLS_HINT
 from dapkit.targets.sql.driver import RepeatedKeysError
 
-__all__ = ["bad_value", "translated", "unconnected"]
-
 _BROKEN_LINE = "22P04"
 _VALUES = ("22", "23502", "23514")
 _KINDS: dict[str, type[TargetError]] = {

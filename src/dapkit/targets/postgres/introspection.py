@@ -1,14 +1,8 @@
 """What exists in a PostgreSQL database."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from dapkit.model import Table
 from dapkit.targets.postgres.dialect import PostgresDialect
-from dapkit.targets.sql.dialect import full_name
-from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable, Layout, RelationKind
-
-__all__ = ["PostgresCatalog"]
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable, Layout, Query, RelationKind
 
 _KIND = "SELECT relkind IN ('r', 'p') FROM pg_class WHERE oid = to_regclass(%s)"
 _COLUMNS = """
@@ -60,34 +54,33 @@ WHERE starts_with(lookup.relname, relation.prefix)
 class PostgresCatalog:
     """The catalogue of a PostgreSQL database."""
 
-    def __init__(self, query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]], dialect: PostgresDialect) -> None:
+    def __init__(self, query: Query, dialect: PostgresDialect) -> None:
         self._query = query
         self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
-        """Return what exists under a name."""
-        rows = self._query(_KIND, (self._dialect.name(namespace, table),))
-        if not rows:
-            return None
-        return RelationKind.TABLE if rows[0][0] else RelationKind.OTHER
+        """Return what exists under a name, None for nothing."""
+        return RelationKind.of(self._query(_KIND, (self._dialect.facts.name(namespace, table),)))
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
         """Return a table as it exists."""
         columns = [
             ExistingColumn(name=name, type=type_, values=tuple(values), required=required)
-            for name, type_, values, required in self._query(_COLUMNS, (self._dialect.name(namespace, table),))
+            for name, type_, values, required in self._query(_COLUMNS, (self._dialect.facts.name(namespace, table),))
         ]
         return ExistingTable(columns={column.name: column for column in columns})
 
     def layout(self, table: Table) -> Layout:
         """Return the columns and constraints of a table by name, free of the schema's name."""
-        return set(self._query(_LAYOUT, [full_name(self._dialect, table)]))
+        return set(self._query(_LAYOUT, [self._dialect.facts.full_name(table)]))
 
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes."""
-        rows = self._query("SELECT pg_total_relation_size(to_regclass(%s))", (self._dialect.name(namespace, table),))
+        rows = self._query(
+            "SELECT pg_total_relation_size(to_regclass(%s))", (self._dialect.facts.name(namespace, table),)
+        )
         return None if rows[0][0] is None else int(rows[0][0])
 
     def dependants(self, namespace: str, table: str) -> list[str]:
         """Return the statements that drop the enum types and lookup tables of a table."""
-        return [row[0] for row in self._query(_DEPENDANTS, (self._dialect.name(namespace, table), f"{table}__"))]
+        return [row[0] for row in self._query(_DEPENDANTS, (self._dialect.facts.name(namespace, table), f"{table}__"))]

@@ -1,19 +1,12 @@
 """Views that block an ALTER: dropped and created again unchanged, or everything is rolled back."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from dapkit.errors import IncompatibleLayoutError, TargetError
 from dapkit.model import Table
-from dapkit.targets.postgres.dialect import PostgresDialect
-from dapkit.targets.sql.dialect import full_name
-
-__all__ = ["views_dropped"]
-
-Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
-Execute = Callable[[str], int]
+from dapkit.targets.sql.driver import Driver
 
 _DEPENDANTS = """
 WITH RECURSIVE dependant AS (
@@ -91,55 +84,46 @@ class _View:
     grants: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Connection:
-    """The two methods of a driver that are needed here."""
-
-    query: Query
-    execute: Execute
-
-
 @contextmanager
-def views_dropped(query: Query, execute: Execute, dialect: PostgresDialect, table: Table) -> Iterator[None]:
+def views_dropped(driver: Driver, table: Table) -> Iterator[None]:
     """Drop the views on a table, and the views on those, and create them again afterwards, within a transaction.
 
     Raises:
         IncompatibleLayoutError: one of them cannot be dropped or created again; it is named.
     """
-    connection = _Connection(query, execute)
-    views = _views(connection, full_name(dialect, table))
+    views = _views(driver, driver.dialect.facts.full_name(table))
     for view in reversed(views):
-        _try(connection, view, (f"DROP {view.kind} {view.name}",), "dropped")
+        _try(driver, view, (f"DROP {view.kind} {view.name}",), "dropped")
     yield
     for view in views:
-        _try(connection, view, view.statements, "restored")
+        _try(driver, view, view.statements, "restored")
         # A new view has the grants that new objects have by default: all that differ from the old ones are revoked.
-        granted = {row[1] for row in query(_GRANTS, (view.name, view.name))}
-        _try(connection, view, (*sorted(granted), *view.grants), "restored")
+        granted = {row[1] for row in driver.query(_GRANTS, (view.name, view.name))}
+        _try(driver, view, (*sorted(granted), *view.grants), "restored")
 
 
-def _views(connection: _Connection, table: str) -> list[_View]:
+def _views(driver: Driver, table: str) -> list[_View]:
     """Return the views on a table, those on which others depend first."""
     # With an empty search path the server writes every name in its definitions in full.
-    path = connection.query("SELECT current_setting('search_path')", ())[0]
-    connection.query(_SEARCH, ("pg_catalog",))
-    found = connection.query(_DEPENDANTS, (table,))
-    views = [_view(connection, identifier, name, kind) for identifier, name, kind in found]
-    connection.query(_SEARCH, path)
+    path = driver.query("SELECT current_setting('search_path')")[0]
+    driver.query(_SEARCH, ("pg_catalog",))
+    found = driver.query(_DEPENDANTS, (table,))
+    views = [_view(driver, identifier, name, kind) for identifier, name, kind in found]
+    driver.query(_SEARCH, path)
     return views
 
 
-def _view(connection: _Connection, identifier: int, name: str, kind: str) -> _View:
-    definition = connection.query(_DEFINITION, (kind, name, identifier))[0][0]
-    around = [row[0] for row in connection.query(_AROUND, (identifier, kind, name))]
-    grants = [row[0] for row in connection.query(_GRANTS, (name, name))]
+def _view(driver: Driver, identifier: int, name: str, kind: str) -> _View:
+    definition = driver.query(_DEFINITION, (kind, name, identifier))[0][0]
+    around = [row[0] for row in driver.query(_AROUND, (identifier, kind, name))]
+    grants = [row[0] for row in driver.query(_GRANTS, (name, name))]
     return _View(name, kind, (definition, *around), tuple(grants))
 
 
-def _try(connection: _Connection, view: _View, statements: tuple[str, ...], what: str) -> None:
+def _try(driver: Driver, view: _View, statements: tuple[str, ...], what: str) -> None:
     try:
         for statement in statements:
-            connection.execute(statement)
+            driver.execute(statement)
     except TargetError as error:
         message = f"The view {view.name}, which blocks a schema change, cannot be {what}: {error.message}"
         hint = "Nothing was changed. Drop the view, run the same command again, and create the view again."

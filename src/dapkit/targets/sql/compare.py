@@ -1,7 +1,7 @@
 """Compares a table with the table that it should equal; the database does the work."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,20 +10,18 @@ from dapkit.model import Column, Table, TypeKind
 from dapkit.results import Comparison, ValueDifference
 from dapkit.schema import read_table
 from dapkit.targets.base import ExpectedTable, Sample, concurrent_update
-from dapkit.targets.sql.dialect import NUMBERS, Dialect, full_name, identifier, listed
+from dapkit.targets.sql.dialect import NUMBERS, Dialect, WrittenValue, identifier, listed
 from dapkit.targets.sql.driver import Driver
 from dapkit.targets.sql.sync_state import SyncStateStore
-
-__all__ = ["compare_tables", "same_json"]
 
 EXAMPLES = 5
 """How many rows of each kind are reported."""
 
+_BUCKETS = 1_000_000
+"""Into how many parts keys fall when rows are sampled."""
+
 _ACTUAL, _EXPECTED, _NOT_COMPARED = "actual_rows", "expected_rows", "keys_not_compared"
-_FAMILIES = (
-    NUMBERS,
-    frozenset({TypeKind.TEXT, TypeKind.ENUM, TypeKind.OPEN_ENUM}),
-)
+_FAMILIES = (NUMBERS, frozenset({TypeKind.TEXT, TypeKind.ENUM, TypeKind.OPEN_ENUM}))
 """Kinds whose values can be compared with each other; values of any other kind only with their own."""
 
 
@@ -59,7 +57,7 @@ def compare_tables(
     compared, *sums = driver.query(sql.differences())[0]
     suspects = [(column, int(number)) for column, number in zip(sql.columns, sums, strict=True) if number]
     differing = {column.name: _differing(driver, sql, column, number) for column, number in suspects}
-    count = f"SELECT {driver.dialect.facts.count_all} FROM {full_name(driver.dialect, actual)}"
+    count = f"SELECT {driver.dialect.facts.count_all} FROM {driver.dialect.facts.full_name(actual)}"
     rows = driver.query(count)[0][0]
     now = state.states(expected.actual.namespace).get(expected.actual.table)
     if now is None or now.watermark != expected.actual.watermark:
@@ -83,20 +81,20 @@ def _count(driver: Driver, sql: str) -> tuple[int, tuple[tuple[Any, ...], ...]]:
     """Return how many rows a statement selects, and some of them."""
     dialect = driver.dialect
     number = int(driver.query(f"SELECT {dialect.facts.count_all} FROM ({sql}) AS found")[0][0])
-    return number, tuple(driver.query(dialect.limited(sql, EXAMPLES))) if number else ()
+    return number, tuple(driver.query(dialect.facts.limited(sql, EXAMPLES))) if number else ()
 
 
 def _differing(driver: Driver, sql: "ComparisonSql", column: Column, number: int) -> tuple[int, list[ValueDifference]]:
     """Return in how many rows a column differs, and some of its values."""
     examples = sql.examples(column)
-    if driver.dialect.comparison.is_text_json(sql.actual, column):  # one JSON value can be written in several ways
+    if driver.dialect.comparison.keeps_json_as_text(column):  # one JSON value can be written in several ways
         rows, number = [], 0
         for row in driver.iterate(examples):
             if not same_json(row[-2], row[-1]):
                 number += 1
                 rows += [row] if number <= EXAMPLES else []
     else:
-        rows = driver.query(driver.dialect.limited(examples, EXAMPLES))
+        rows = driver.query(driver.dialect.facts.limited(examples, EXAMPLES))
     return number, [ValueDifference(key=r[:-2], column=column.name, actual=r[-2], expected=r[-1]) for r in rows]
 
 
@@ -163,9 +161,10 @@ class ComparisonSql:
     def examples(self, column: Column) -> str:
         """Select the keys of rows in which a column differs in text, with its actual and its expected value."""
         actual, expected = self._value(self.actual, column, _ACTUAL), self._value(self.expected, column, _EXPECTED)
-        conditions = [self._differs(column)]
-        if self.dialect.comparison.is_text_json(self.actual, column):
-            conditions.append(self.dialect.comparison.may_differ(actual, expected))
+        conditions, comparison = [self._differs(column)], self.dialect.comparison
+        if comparison.normal_json and comparison.keeps_json_as_text(column):
+            normal = (comparison.normal_json.format(value) for value in (actual, expected))
+            conditions.append(comparison.differs.format(one=next(normal), other=next(normal)))
         return f"SELECT {self._keys(self.actual, _ACTUAL)}, {actual}, {expected} FROM {self._joined(conditions)}"
 
     def _alone(self, table: Table, alias: str, other: Table, other_alias: str) -> str:
@@ -179,8 +178,13 @@ class ComparisonSql:
         if self.sample is not None:
             # A condition on both sides, so that neither table is read completely into the join.
             sides = [[self._value(table, c, alias) for c in table.key] for table, alias in self._sides()]
-            conditions = [*(self.dialect.comparison.sampled(keys, self.sample) for keys in sides), *conditions]
+            conditions = [*(self._sampled(keys, self.sample) for keys in sides), *conditions]
         return joined + self._where(self.actual, _ACTUAL, conditions)
+
+    def _sampled(self, keys: Sequence[str], sample: Sample) -> str:
+        """Return a condition that picks rows by a hash of their keys; at least one of the hashes belongs to them."""
+        hashed = self.dialect.comparison.hashed([self.dialect.facts.literal(sample.seed), *keys])
+        return f"{hashed} % {_BUCKETS} < {max(1, round(sample.percent * _BUCKETS / 100))}"
 
     def _sides(self) -> tuple[tuple[Table, str], tuple[Table, str]]:
         return (self.actual, _ACTUAL), (self.expected, _EXPECTED)
@@ -193,7 +197,7 @@ class ComparisonSql:
         return f" WHERE {' AND '.join(all_of)}" if all_of else ""
 
     def _from(self, table: Table, alias: str) -> str:
-        return f"{full_name(self.dialect, table)} AS {alias}"
+        return f"{self.dialect.facts.full_name(table)} AS {alias}"
 
     def _keys(self, table: Table, alias: str) -> str:
         named = ((self._value(table, column, alias), identifier(column.name)) for column in table.key)
@@ -205,19 +209,19 @@ class ComparisonSql:
         )
 
     def _key(self, table: Table, column: Column, alias: str) -> str:
-        own = table.column(column.name) or column
-        return self.dialect.comparison.comparable_key(table, own, f"{alias}.{identifier(column.name)}")
+        return self._written(self.dialect.comparison.key, table, column, alias)
 
     def _differs(self, column: Column) -> str:
-        return self.dialect.comparison.differs(*(self._exact(table, column, alias) for table, alias in self._sides()))
-
-    def _exact(self, table: Table, column: Column, alias: str) -> str:
-        own = table.column(column.name) or column
-        return self.dialect.comparison.exact_comparison(table, own, f"{alias}.{identifier(column.name)}")
+        exact = self.dialect.comparison.exact
+        one, other = (self._written(exact, table, column, alias) for table, alias in self._sides())
+        return self.dialect.comparison.differs.format(one=one, other=other)
 
     def _value(self, table: Table, column: Column, alias: str) -> str:
-        own = table.column(column.name) or column
-        return self.dialect.comparison.comparable(table, own, f"{alias}.{identifier(column.name)}")
+        return self._written(self.dialect.comparison.comparable, table, column, alias)
+
+    def _written(self, form: WrittenValue, table: Table, column: Column, alias: str) -> str:
+        """Write a column in a form of the dialect, as the table has it: the two may differ in its type."""
+        return form(table, table.column(column.name) or column, f"{alias}.{identifier(column.name)}")
 
 
 def _family(column: Column) -> frozenset[TypeKind]:

@@ -8,8 +8,6 @@ from urllib.parse import parse_qsl, unquote
 
 from dapkit.errors import UsageError
 
-__all__ = ["ESCAPE", "TLS_HINT", "ConnectionString", "Ssl", "split", "ssl_of"]
-
 ESCAPE = "Write @ : / # ? and % in a password as %40 %3A %2F %23 %3F %25."
 TLS_HINT = "Check `ssl=` in the connection string, that the server has TLS, and that its certificate is trusted here."
 _HOST_AND_PORT = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(:(?P<port>\d+))?")

@@ -1,7 +1,7 @@
 """What each SQL database implements: nine small methods, none of which calls back into the loader."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,8 +11,6 @@ from dapkit.targets.base import Capabilities, Load
 from dapkit.targets.sql.dialect import Dialect
 from dapkit.targets.sql.introspection import Catalog
 from dapkit.targets.sql.value_repairs import ValueRepairs
-
-__all__ = ["Driver", "RepeatedKeysError", "StagedRows"]
 
 
 class RepeatedKeysError(TargetError):
@@ -25,6 +23,11 @@ class StagedRows:
 
     name: str
     rows: int
+
+
+def nothing_around(self: object, *_: object, **__: object) -> AbstractContextManager[None]:  # noqa: ARG001
+    """Do nothing, in place of `exclusive` or `altering`; assigned to the name in the class of a driver."""
+    return nullcontext()
 
 
 class Driver(Protocol):

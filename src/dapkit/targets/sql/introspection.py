@@ -1,13 +1,14 @@
 """What exists in a database, as its catalogue describes it: the same few facts for every database."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
 from dapkit.model import Table
 
-__all__ = ["Catalog", "ExistingColumn", "ExistingIndex", "ExistingTable", "Layout", "RelationKind"]
+Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+"""Executes a statement with these values, and returns its rows."""
 
 Layout = set[tuple[Any, ...]]
 """The columns and constraints of a table, each with its name (or what else identifies it) first."""
@@ -18,6 +19,13 @@ class RelationKind(StrEnum):
 
     TABLE = "table"
     OTHER = "other"
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[Any, ...]]) -> "RelationKind | None":
+        """Return the kind from the result of a query: no row, or one row that says whether it is a table."""
+        if not rows:
+            return None
+        return cls.TABLE if rows[0][0] else cls.OTHER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,6 @@ if the other end has vanished, and they keep firewalls from dropping an idle con
 import socket
 from typing import Final
 
-__all__ = ["CONNECTING", "IDLE", "INTERVAL", "PROBES", "UNACKNOWLEDGED", "watch"]
-
 CONNECTING: Final = 20
 """Seconds in which a connection must be established."""
 

@@ -24,24 +24,15 @@ from dapkit.errors import DapError, IncompatibleLayoutError, SchemaChangeNotSupp
 from dapkit.model import Table
 from dapkit.results import Comparison, LoadStats
 from dapkit.schema import read_table
-from dapkit.targets.base import (
-    ExpectedTable,
-    Load,
-    LoadOptions,
-    Staging,
-    SyncState,
-    concurrent_update,
-)
+from dapkit.targets.base import ExpectedTable, Load, LoadOptions, Staging, SyncState, concurrent_update
 from dapkit.targets.sql.compare import compare_tables
-from dapkit.targets.sql.dialect import ReplacementClauses, Statements, full_name, identifier, lookup_columns
+from dapkit.targets.sql.dialect import ReplacementClauses, Statements, identifier
 from dapkit.targets.sql.driver import Driver, RepeatedKeysError, StagedRows
 from dapkit.targets.sql.introspection import Layout, RelationKind
 from dapkit.targets.sql.merge import add_lookup_values, delete_marked, delete_missing, insert_rows, merge_rows
 from dapkit.targets.sql.rows import IncomingRows
-from dapkit.targets.sql.schema_changes import change_statements, existing_columns_of, plan_schema_change
+from dapkit.targets.sql.schema_changes import existing_columns_of, plan_schema_change
 from dapkit.targets.sql.sync_state import SyncStateStore
-
-__all__ = ["Loader"]
 
 T = TypeVar("T")
 
@@ -112,7 +103,6 @@ class Loader:
             ddl = [*self._dialect.rebuild(old, table, existing), *self._lookup_changes(table)]
             with self._driver.altering(table, ddl):
                 self._run(ddl)
-                self._run(self._dialect.copy_indexes(table, existing))
                 stats = self._fill(rows, table, self._name(table), direct=direct)
             return self._finish(load, "full-refresh", stats, before, ddl)
 
@@ -131,7 +121,7 @@ class Loader:
             with self._without_leftovers(table, replacement):
                 self._state.lock(before)
                 self._run(ddl)
-                for statement in self._dialect.copy_indexes(table, existing):
+                for statement in replacement.copy_indexes(table, existing):
                     with suppress(TargetError):  # an index may need a column that the new table does not have
                         self._driver.execute(statement)
                 self._run(self._lookup_changes(table))
@@ -173,7 +163,7 @@ class Loader:
 
     def drop(self, namespace: str, table: str) -> None:
         """Remove a table, what was created for it, and its state."""
-        name = self._dialect.name(namespace, table)
+        name = self._dialect.facts.name(namespace, table)
         with self._driver.exclusive(name):
             # Looked up while the table exists, since its columns tell what belongs to it.
             ddl = [f"DROP TABLE IF EXISTS {name}", *self._driver.catalog.dependants(namespace, table)]
@@ -186,10 +176,10 @@ class Loader:
 
     def compare(self, expected: ExpectedTable) -> Comparison:
         """Compare a table with what it should hold, which is loaded into a scratch table; see `TargetSession`."""
-        table, lookups = expected.snapshot.table, self._dialect.lookups
-        comparable = table if lookups is None else lookups.comparable_table(table)
-        scratch = replace(comparable, namespace=self._dialect.facts.scratch)
-        return self._fastest(scratch, partial(self._compare_with, expected, scratch))
+        table, replacement = expected.snapshot.table, self._dialect.replacement
+        comparable = table if replacement is None else replacement.comparable_table(table)
+        made = replace(comparable, namespace=self._dialect.facts.scratch)
+        return self._fastest(made, partial(self._compare_with, expected, made))
 
     def _compare_with(self, expected: ExpectedTable, scratch: Table, direct: bool) -> Comparison:
         loads = ((expected.snapshot, False), (expected.changes, True), (expected.stale, True))
@@ -234,7 +224,7 @@ class Loader:
             partly_altered=not self._capabilities.transactional_ddl,
         )
         first = self._dialect.commit_first(read_table(before.schema), table)
-        statements = [*change_statements(self._dialect, plan), *self._lookup_changes(table)]
+        statements = [*self._dialect.alter_table(plan), *self._lookup_changes(table)]
         return (first, statements) if self._capabilities.transactional_ddl else ([*first, *statements], [])
 
     # Steps
@@ -246,7 +236,7 @@ class Loader:
         If a key is repeated, everything is rolled back and done again through a staging table. The service hardly
         ever repeats keys, so the fallback is rare.
         """
-        if self._capabilities.direct_load and not lookup_columns(self._dialect, table):
+        if self._capabilities.direct_load and not self._dialect.facts.lookup_columns(table):
             with suppress(RepeatedKeysError):
                 return attempt(True)
         return attempt(False)
@@ -323,12 +313,7 @@ class Loader:
         return int(self._driver.query(f"SELECT {self._dialect.facts.count_all} FROM {staged.name}{where}")[0][0])
 
     def _finish(
-        self,
-        load: Load,
-        event: str,
-        stats: LoadStats,
-        before: SyncState | None = None,
-        ddl: Sequence[str] = (),
+        self, load: Load, event: str, stats: LoadStats, before: SyncState | None = None, ddl: Sequence[str] = ()
     ) -> LoadStats:
         """End a load within its transaction: delete expired rows, save the state, add to the history."""
         stats = self._without_expired(load, stats)
@@ -342,7 +327,7 @@ class Loader:
         expire = load.options.expire
         if expire is None:
             return stats
-        before = self._dialect.literal(str(expire.before.astimezone(UTC).replace(tzinfo=None)))
+        before = self._dialect.facts.literal(str(expire.before.astimezone(UTC).replace(tzinfo=None)))
         delete = f"DELETE FROM {self._name(load.table)} WHERE {identifier(expire.column)} < {before}"
         return replace(stats, expired=self._driver.execute(delete))
 
@@ -353,12 +338,12 @@ class Loader:
             IncompatibleLayoutError: a table of the user has the name of a lookup table.
         """
         statements: Statements = []
-        for column in lookup_columns(self._dialect, table):
+        for column in self._dialect.facts.lookup_columns(table):
             lookup = f"{table.name}__{column.name}"
             existing = self._driver.catalog.existing(table.namespace, lookup)
             if list(existing.columns) not in ([], ["id", "value"]):
                 message = (
-                    f"Table {self._dialect.name(table.namespace, lookup)} exists, and is not the lookup table of"
+                    f"Table {self._dialect.facts.name(table.namespace, lookup)} exists, and is not the lookup table of"
                     f" column {column.name}"
                 )
                 raise IncompatibleLayoutError(message, hint="It was not touched: rename or drop it.", table=table.name)
@@ -367,15 +352,15 @@ class Loader:
         return statements
 
     @contextmanager
-    def _scratch(self, table: Table) -> Iterator[None]:
-        """Create a table that is dropped or rolled back at the end."""
-        if not self._capabilities.transactional_ddl:  # a temporary table
-            self._run(self._dialect.create_scratch(table))
+    def _scratch(self, made: Table) -> Iterator[None]:
+        """Create a table that is removed afterwards."""
+        if self._dialect.replacement is not None:
+            self._run(self._dialect.replacement.create_temporary(made))
             yield
-            self._driver.execute(self._dialect.drop_temporary(self._name(table)))
+            self._driver.execute(f"{self._dialect.facts.drop_temporary} {self._name(made)}")
             return
         with suppress(_UndoneError), self._driver.transaction():
-            self._run(self._dialect.create_scratch(table))
+            self._run([*self._dialect.create_namespace(made.namespace), *self._dialect.create_table(made)])
             yield
             raise _UndoneError
 
@@ -427,4 +412,4 @@ class Loader:
             self._driver.execute(statement)
 
     def _name(self, table: Table) -> str:
-        return full_name(self._dialect, table)
+        return self._dialect.facts.full_name(table)

@@ -1,26 +1,29 @@
 """PURE: how rows get from a staging table into a table, in the four ways that `Merge` names."""
 
-from dapkit.model import Table
+from dapkit.model import Table, TypeKind
 from dapkit.targets.base import Merge
-from dapkit.targets.sql.dialect import Dialect, Statements, full_name, identifier, listed, same_key
-
-__all__ = [
-    "add_lookup_values", "delete_marked", "delete_missing", "insert_rows", "keep_newest", "merge_rows", "repeated_key",
-]  # fmt: skip
+from dapkit.targets.sql.dialect import Dialect, Statements, identifier, listed, same_key
 
 
 def repeated_key(dialect: Dialect, table: Table, rows: str) -> str:
     """Select one row if a key occurs more than once in a table of rows."""
-    groups = f"SELECT 1 FROM {rows} GROUP BY {dialect.key_values(table)} HAVING count(*) > 1"
-    return dialect.limited(groups, 1)
+    groups = f"SELECT 1 FROM {rows} GROUP BY {_key_values(dialect, table)} HAVING count(*) > 1"
+    return dialect.facts.limited(groups, 1)
 
 
-def keep_newest(dialect: Dialect, table: Table, staging: str, into: str, *, action: bool) -> str:
+def keep_newest(dialect: Dialect, table: Table, staging: str, *, action: bool) -> str:
     """Create a temporary table with the newest row of each key; of rows with the same time a deletion wins."""
-    order = f"{dialect.facts.row_time} DESC" + (f", {dialect.facts.action_column}" if action else "")
-    place = f"row_number() OVER (PARTITION BY {dialect.key_values(table)} ORDER BY {order}) AS dapkit_place"
-    numbered = f"SELECT *, {place} FROM {staging}"
-    return dialect.newest(f"SELECT * FROM ({numbered}) AS numbered WHERE dapkit_place = 1", into, table)
+    facts = dialect.facts
+    order = f"{facts.row_time} DESC" + (f", {facts.action_column}" if action else "")
+    place = f"row_number() OVER (PARTITION BY {_key_values(dialect, table)} ORDER BY {order}) AS dapkit_place"
+    select = f"SELECT * FROM (SELECT *, {place} FROM {staging}) AS numbered WHERE dapkit_place = 1"
+    return facts.create_newest.format(newest=facts.newest, key=listed(table.key), select=select)
+
+
+def _key_values(dialect: Dialect, table: Table) -> str:
+    """Write what is equal for staged rows of the same key, and only for them."""
+    values = ((column.type.kind, identifier(column.name)) for column in table.key)
+    return ", ".join(dialect.facts.exact_text(value) if kind is TypeKind.TEXT else value for kind, value in values)
 
 
 def add_lookup_values(dialect: Dialect, table: Table, staging: str) -> Statements:
@@ -29,12 +32,11 @@ def add_lookup_values(dialect: Dialect, table: Table, staging: str) -> Statement
     if lookups is None:
         return []
     return [
-        f"INSERT INTO {lookups.name(table, column)} ({identifier('value')})"
-        f" SELECT DISTINCT staged.{name} FROM {staging} AS staged"
-        f" LEFT JOIN {lookups.name(table, column)} AS known ON {lookups.same_value('known', f'staged.{name}')}"
+        f"INSERT INTO {lookup} ({identifier('value')}) SELECT DISTINCT staged.{name} FROM {staging} AS staged"
+        f" LEFT JOIN {lookup} AS known ON {lookups.same_value('known', f'staged.{name}')}"
         f" WHERE staged.{name} IS NOT NULL AND known.id IS NULL"
-        for column in lookups.columns(table)
-        for name in [identifier(column.name)]
+        for column in dialect.facts.lookup_columns(table)
+        for name, lookup in [(identifier(column.name), dialect.facts.lookup_table(table, column))]
     ]
 
 
@@ -46,9 +48,9 @@ def insert_rows(dialect: Dialect, table: Table, staging: str, into: str) -> str:
 
 def delete_marked(dialect: Dialect, table: Table, staging: str) -> str:
     """Delete the rows whose keys are staged as deleted, which are few: they are found by the key of the table."""
-    live, mark = full_name(dialect, table), f"staged.{dialect.facts.action_column} = 'D'"
-    if dialect.facts.joined_deletes:
-        same = dialect.same_staged(table, "live", "staged")
+    live, mark = dialect.facts.full_name(table), f"staged.{dialect.facts.action_column} = 'D'"
+    if dialect.lookups is not None:
+        same = dialect.lookups.same_key(table, "live", "staged")
         return f"DELETE live FROM {live} AS live JOIN {staging} AS staged ON {same} AND {mark}"
     key = listed(table.key)
     return f"DELETE FROM {live} WHERE ({key}) IN (SELECT {key} FROM {staging} AS staged WHERE {mark})"
@@ -56,9 +58,9 @@ def delete_marked(dialect: Dialect, table: Table, staging: str) -> str:
 
 def delete_missing(dialect: Dialect, table: Table, staging: str) -> str:
     """Delete the rows whose keys are not staged."""
-    live = full_name(dialect, table)
-    if dialect.facts.joined_deletes:
-        same = dialect.same_staged(table, "live", "staged")
+    live = dialect.facts.full_name(table)
+    if dialect.lookups is not None:
+        same = dialect.lookups.same_key(table, "live", "staged")
         join = f"{live} AS live LEFT JOIN {staging} AS staged ON {same}"
         return f"DELETE live FROM {join} WHERE staged.{identifier(table.key[0].name)} IS NULL"
     same = same_key(table, "staged", live)
@@ -67,7 +69,7 @@ def delete_missing(dialect: Dialect, table: Table, staging: str) -> str:
 
 def merge_rows(dialect: Dialect, merge: Merge, table: Table, staging: str, *, action: bool) -> Statements:
     """Insert the staged rows, or update those whose keys exist; rows that are staged as deleted are left out."""
-    live, key = full_name(dialect, table), listed(table.key)
+    live, key = dialect.facts.full_name(table), listed(table.key)
     there = f"staged.{dialect.facts.action_column} <> 'D'" if action else ""
     insert = insert_rows(dialect, table, staging, live)
     match merge:
@@ -93,8 +95,8 @@ def _update_and_insert(dialect: Dialect, table: Table, staging: str, there: str)
     SQL Server's MERGE would add nothing but its known faults.
     """
     values, joins = _values(dialect, table)
-    live = full_name(dialect, table)
-    same = dialect.same_staged(table, "live", "staged")
+    live = dialect.facts.full_name(table)
+    same = (same_key if dialect.lookups is None else dialect.lookups.same_key)(table, "live", "staged")
     and_there = f" AND {there}" if there else ""
     pairs = dict(zip([column.name for column in table.columns], values, strict=True))
     updates = ", ".join(f"{identifier(each.name)} = {pairs[each.name]}" for each in table.value)
@@ -115,14 +117,14 @@ def _values(dialect: Dialect, table: Table) -> tuple[list[str], str]:
     lookups = dialect.lookups
     if lookups is None:
         return [f"staged.{identifier(column.name)}" for column in table.columns], ""
-    known = {column.name: f"known_{place}" for place, column in enumerate(lookups.columns(table))}
+    known = {column.name: f"known_{place}" for place, column in enumerate(dialect.facts.lookup_columns(table))}
     values = [
         f"{known[column.name]}.id" if column.name in known else f"staged.{identifier(column.name)}"
         for column in table.columns
     ]
     joins = "".join(
-        f" LEFT JOIN {lookups.name(table, column)} AS {known[column.name]}"
+        f" LEFT JOIN {dialect.facts.lookup_table(table, column)} AS {known[column.name]}"
         f" ON {lookups.same_value(known[column.name], f'staged.{identifier(column.name)}')}"
-        for column in lookups.columns(table)
+        for column in dialect.facts.lookup_columns(table)
     )
     return values, joins

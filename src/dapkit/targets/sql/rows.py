@@ -10,11 +10,6 @@ from dapkit.targets.sql.driver import Driver, StagedRows
 from dapkit.targets.sql.merge import keep_newest, repeated_key
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
-__all__ = ["IncomingRows"]
-
-_NEWEST = "dapkit_newest"
-"""The temporary table with the newest row of each key, where keys were repeated."""
-
 
 class IncomingRows:
     """The rows of one load.
@@ -71,17 +66,16 @@ class IncomingRows:
         rows = staged if self._is_unique else self._keep_newest(staged)
         yield rows
         if rows.name != staged.name:
-            self._driver.execute(self._driver.dialect.drop_temporary(rows.name))
+            self._driver.execute(f"{self._driver.dialect.facts.drop_temporary} {rows.name}")
 
     def _keep_newest(self, staged: StagedRows) -> StagedRows:
         """Return a staging table that has only the last state of each key, which the service may deliver repeatedly."""
         dialect, table = self._driver.dialect, self.load.table
         if not self._driver.query(repeated_key(dialect, table, staged.name)):
             return staged
-        newest = dialect.temporary(_NEWEST)
-        self._driver.execute(dialect.drop_temporary(newest))
-        self._driver.execute(keep_newest(dialect, table, staged.name, newest, action=self.action))
-        return StagedRows(newest, staged.rows)
+        self._driver.execute(f"{dialect.facts.drop_temporary} {dialect.facts.newest}")
+        self._driver.execute(keep_newest(dialect, table, staged.name, action=self.action))
+        return StagedRows(dialect.facts.newest, staged.rows)
 
     def load_into(self, name: str) -> int:
         """Copy the rows straight into a new table; return how many. Raises RepeatedKeysError."""

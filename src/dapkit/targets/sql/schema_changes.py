@@ -12,10 +12,8 @@ from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.model import Column, Table
 from dapkit.schema import difference, read_table
 from dapkit.targets.base import SyncState, concurrent_update
-from dapkit.targets.sql.dialect import Dialect, SchemaPlan, Statements
+from dapkit.targets.sql.dialect import Dialect, SchemaPlan
 from dapkit.targets.sql.introspection import ExistingTable
-
-__all__ = ["change_statements", "existing_columns_of", "plan_schema_change"]
 
 
 def plan_schema_change(
@@ -54,6 +52,8 @@ def plan_schema_change(
         raise SchemaChangeNotSupportedError(f"The key of table {after.name} changed", table=after.name)
     returning = [column for column in change.added if column.name in existing.columns]
     restored = tuple(each for each in returning if dialect.matches(after, each, existing.columns[each.name]))
+    kept = () if drop_columns else change.dropped
+    relaxed = [(column, replace(column, required=False)) for column in kept if column.required]
     plan = SchemaPlan(
         before=stands,
         table=after,
@@ -61,33 +61,12 @@ def plan_schema_change(
         added=tuple(column for column in change.added if column not in returning),
         replaced=tuple(column for column in returning if column not in restored),
         restored=restored,
-        altered=change.altered,
+        altered=(*change.altered, *relaxed),
         dropped=change.dropped if drop_columns else (),
-        relaxed=() if drop_columns else tuple(column for column in change.dropped if column.required),
         commented=_commented(stands, after),
     )
     _require_convertible(dialect, plan)
     return plan
-
-
-def change_statements(dialect: Dialect, plan: SchemaPlan) -> Statements:
-    """Return the statements that carry out a plan."""
-    statements: Statements = []
-    for column in plan.replaced:
-        statements += dialect.clear_column(plan, column)
-    for column in plan.restored:
-        statements += dialect.restore_column(plan, column)
-    for column in (*plan.added, *plan.replaced):
-        statements += dialect.add_column(plan, column)
-    for old, new in plan.altered:
-        statements += dialect.alter_column(plan, old, new)
-    for column in plan.dropped:
-        statements += dialect.drop_column(plan, column)
-    for column in plan.relaxed:
-        statements += dialect.relax_column(plan, column)
-    for column in plan.commented:
-        statements += dialect.comment_column(plan, column)
-    return dialect.arrange(plan, statements)
 
 
 def existing_columns_of(table: Table, existing: Collection[str]) -> Table:

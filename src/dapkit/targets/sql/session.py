@@ -13,8 +13,6 @@ from dapkit.targets.sql.introspection import RelationKind
 from dapkit.targets.sql.loader import Loader
 from dapkit.targets.sql.sync_state import SyncStateStore
 
-__all__ = ["SqlTargetSession"]
-
 
 class SqlTargetSession:
     """A `TargetSession` over a driver."""
@@ -83,7 +81,7 @@ class SqlTargetSession:
         namespace, table, catalog = state.namespace, state.table, self.driver.catalog
         if catalog.kind(namespace, table) is None:
             return TableInfo(state=state, rows=None, last=last, table_dropped=True)
-        name, rows = self.driver.dialect.name(namespace, table), None
+        name, rows = self.driver.dialect.facts.name(namespace, table), None
         if count:
             rows = int(self.driver.query(f"SELECT {self.driver.dialect.facts.count_all} FROM {name}")[0][0])
         known = {column.name for column in read_table(state.schema).columns}

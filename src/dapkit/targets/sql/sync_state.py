@@ -17,10 +17,8 @@ from dapkit.errors import IncompatibleLayoutError, SandboxMismatchError
 from dapkit.model import VersionedSchema
 from dapkit.results import LoadStats
 from dapkit.targets.base import HistoryEntry, Load, SyncState, concurrent_update
-from dapkit.targets.sql.dialect import STATE_SCHEMA, identifier, listed, state_table
+from dapkit.targets.sql.dialect import STATE_SCHEMA, Dialect, Statements, identifier, listed
 from dapkit.targets.sql.driver import Driver
-
-__all__ = ["DDL", "HISTORY", "HISTORY_LINES", "VERSION", "SyncStateStore"]
 
 VERSION = 1
 """The version of the state tables that today's official client writes, and dapkit too."""
@@ -73,7 +71,7 @@ class SyncStateStore:
         if self._has_states():
             hint = f"If you know that it has version {VERSION}, insert that into {self._table('database_version')}."
             raise IncompatibleLayoutError("The sync state has tables, but no version", hint=hint)
-        for statement in self._driver.dialect.insert_version(VERSION):
+        for statement in insert_version(self._driver.dialect, VERSION):
             self._driver.execute(statement)
 
     def _has_version(self) -> bool:
@@ -113,10 +111,12 @@ class SyncStateStore:
         return self._driver.catalog.kind(STATE_SCHEMA, table) is not None
 
     def _has_states(self) -> bool:
-        return bool(self._driver.query(self._driver.dialect.limited(f"SELECT 1 FROM {self._table('table_sync')}", 1)))
+        return bool(
+            self._driver.query(self._driver.dialect.facts.limited(f"SELECT 1 FROM {self._table('table_sync')}", 1))
+        )
 
     def _table(self, table: str) -> str:
-        return state_table(self._driver.dialect, table)
+        return self._driver.dialect.facts.state_table(table)
 
     # The state of tables
 
@@ -227,7 +227,9 @@ class SyncStateStore:
         if self._driver.capabilities.transactional_ddl or not self._exists(_UNFINISHED):
             return False
         listed_ = f"SELECT 1 FROM {self._table(_UNFINISHED)} WHERE {self._of_table}"
-        rows = self._driver.dialect.limited(f"SELECT 1 FROM {self._driver.dialect.name(namespace, table)}", 1)
+        rows = self._driver.dialect.facts.limited(
+            f"SELECT 1 FROM {self._driver.dialect.facts.name(namespace, table)}", 1
+        )
         return bool(self._driver.query(listed_, (namespace, table))) and not self._driver.query(rows)
 
     def forget_unfinished(self, namespace: str, table: str) -> None:
@@ -262,7 +264,7 @@ class SyncStateStore:
         }
         self._insert(HISTORY, row)
         times = f"SELECT time FROM {history} WHERE {self._of_table} ORDER BY time DESC"
-        for (oldest,) in self._driver.query(self._driver.dialect.row_after(times, HISTORY_LINES - 1), of_table):
+        for (oldest,) in self._driver.query(self._driver.dialect.facts.row_after(times, HISTORY_LINES - 1), of_table):
             prune = (
                 f"DELETE FROM {history} WHERE {self._of_table}"
                 f" AND time < {self._placeholder} AND detail NOT LIKE {self._placeholder}"
@@ -281,6 +283,15 @@ class SyncStateStore:
             table: HistoryEntry(time=_time(time), event=event, detail=_detail(text))
             for table, time, event, text in self._driver.query(select, (namespace,))
         }
+
+
+def insert_version(dialect: Dialect, version: int) -> Statements:
+    """Record the version of the state tables."""
+    table = dialect.facts.state_table("database_version")
+    insert = f"INSERT INTO {table} (version) VALUES ({version})"
+    if not dialect.facts.numbered_version:
+        return [insert]
+    return [f"SET IDENTITY_INSERT {table} ON", insert, f"SET IDENTITY_INSERT {table} OFF"]
 
 
 def _state(namespace: str, row: Sequence[Any]) -> SyncState:

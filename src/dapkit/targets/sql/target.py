@@ -8,8 +8,6 @@ from dapkit.targets.base import Capabilities
 from dapkit.targets.sql.driver import Driver
 from dapkit.targets.sql.session import SqlTargetSession
 
-__all__ = ["FileTarget", "ServerTarget"]
-
 IN_MEMORY = Path(":memory:")
 
 

@@ -17,8 +17,6 @@ from pathlib import Path
 from dapkit.errors import BadValueError
 from dapkit.targets.base import BadValues, Load
 
-__all__ = ["ValueRepairs"]
-
 _MAX_BUFFERED_LINES = 10_000
 """How many lines are kept in memory before they are written."""
 

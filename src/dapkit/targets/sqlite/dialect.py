@@ -16,31 +16,17 @@ from dapkit.decode.tsv_sql import has_unusual_year, original_values, read_tsv, u
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.schema import widens
 from dapkit.targets.sql.dialect import (
-    JSON_KINDS,
+    Comparison,
     DialectFacts,
-    PlainComparison,
     SchemaPlan,
     Statements,
-    default_text,
-    full_name,
     identifier,
     listed,
-    same_key,
-    state_table,
-    text_literal,
+    no_statements,
+    recreate,
 )
-from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
-
-__all__ = [
-    "HASH",
-    "ORIGINALS",
-    "STAGING",
-    "SqliteDialect",
-    "create_staging",
-    "nulled_columns",
-    "select_rows",
-    "table_words",
-]
+from dapkit.targets.sql.introspection import ExistingColumn
+from dapkit.targets.sql.state_tables import file_state_tables
 
 ORIGINALS = "dapkit_originals"
 """A column of the staging table: what `dapkit.decode.tsv_sql.original_values` says of the row."""
@@ -74,99 +60,35 @@ class SqliteDialect:
     """SQLite's SQL."""
 
     facts = DialectFacts(product="SQLite", schemas=False, records_schema=False, text_times=True, size_is_read=True)
-    comparison = PlainComparison(
-        is_text_json=lambda column: column.type.kind in JSON_KINDS,
-        hashed=lambda values: f"{HASH}({', '.join(values)})",
-    )
-    lookups = None
-    replacement = None
-
-    # Names
-
-    def literal(self, text: str) -> str:
-        """Write a text."""
-        return text_literal(text)
-
-    def bare(self, namespace: str, table: str) -> str:
-        """Return the name of a table: SQLite has no schemas, so the namespace is its prefix."""
-        return f"{namespace}__{table}"
-
-    def name(self, namespace: str, table: str) -> str:
-        """Write the full name of a table."""
-        return identifier(self.bare(namespace, table))
-
-    def temporary(self, name: str) -> str:
-        """Write the name of a temporary table."""
-        return identifier(name)
-
-    def drop_temporary(self, name: str) -> str:
-        """Drop a temporary table."""
-        return f"DROP TABLE IF EXISTS {name}"
-
-    def limited(self, select: str, rows: int) -> str:
-        """Return a SELECT that ends after so many rows."""
-        return f"{select} LIMIT {rows}"
-
-    def row_after(self, select: str, rows: int) -> str:
-        """Return a SELECT of the one row that follows so many others."""
-        return f"{select} LIMIT 1 OFFSET {rows}"
-
-    # Tables
+    comparison = Comparison(hashed=lambda values: f"{HASH}({', '.join(values)})")
+    lookups = replacement = None
+    create_namespace = clear_leftovers = add_key = commit_first = no_statements
+    rebuild = recreate
 
     def create_state_tables(self) -> Statements:
         """Create the state tables where they are missing."""
-        history = state_table(self, "dapkit_history")
+        index, history = (self.facts.state_table(name) for name in ("dapkit_history_of", "dapkit_history"))
         return [
-            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'table_sync')} (id INTEGER PRIMARY KEY,"
-            " source_namespace TEXT NOT NULL, source_table TEXT NOT NULL, timestamp TEXT NOT NULL,"
-            " schema_version INTEGER NOT NULL, target_schema TEXT, target_table TEXT NOT NULL,"
-            " schema_description_format TEXT NOT NULL, schema_description TEXT NOT NULL)",
-            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'database_version')} (version INTEGER)",
-            f"CREATE TABLE IF NOT EXISTS {state_table(self, 'dapkit_origin')} (origin TEXT NOT NULL)",
-            f"CREATE TABLE IF NOT EXISTS {history} (time TEXT NOT NULL,"
-            " source_namespace TEXT NOT NULL, source_table TEXT NOT NULL, event TEXT NOT NULL, detail TEXT)",
-            f"CREATE INDEX IF NOT EXISTS {state_table(self, 'dapkit_history_of')} ON {history}"
-            " (source_namespace, source_table, time)",
+            *file_state_tables(self, id_="INTEGER PRIMARY KEY", text="TEXT", integer="INTEGER", time="TEXT"),
+            f"CREATE INDEX IF NOT EXISTS {index} ON {history} (source_namespace, source_table, time)",
         ]
-
-    def insert_version(self, version: int) -> Statements:
-        """Record the version of the state tables."""
-        return [f"INSERT INTO {state_table(self, 'database_version')} (version) VALUES ({version})"]
-
-    def create_namespace(self, namespace: str) -> Statements:  # noqa: ARG002, it is a part of names
-        """There are no schemas."""
-        return []
 
     def type_of(self, table: Table, column: Column) -> str:  # noqa: ARG002, types do not depend on the table here
         """Return the type of a column."""
         return _type(column.type)
 
-    def clear_leftovers(self, table: Table) -> Statements:  # noqa: ARG002
-        """Nothing is left over."""
-        return []
-
     def create_table(self, table: Table) -> Statements:
         """Create a table with its key, which could not be added later."""
         columns = [self._definition(self._new_column(column)) for column in table.columns]
-        return [f"CREATE TABLE {full_name(self, table)} ({', '.join([*columns, _key(table)])})"]
+        return [f"CREATE TABLE {self.facts.full_name(table)} ({', '.join([*columns, _key(table)])})"]
 
     def _new_column(self, column: Column) -> ExistingColumn:
-        default = None if column.default is None else default_text(self, column)
+        default = None if column.default is None else self.facts.default_text(column)
         return ExistingColumn(name=column.name, type=_type(column.type), required=column.required, default=default)
 
     def _definition(self, column: ExistingColumn) -> str:
         default = "" if column.default is None else f" DEFAULT {column.default}"
         return f"{identifier(column.name)} {column.type}{default}{' NOT NULL' if column.required else ''}"
-
-    def add_key(self, table: Table) -> Statements:  # noqa: ARG002, see create_table
-        """The table has its key."""
-        return []
-
-    def create_scratch(self, table: Table) -> Statements:
-        """Create a table in the scratch namespace."""
-        return self.create_table(table)
-
-    # Changes
 
     def converts(self, table: Table, before: Column, after: Column) -> bool:  # noqa: ARG002
         """Whether values are kept in the same form, or SQLite makes of each what the service would write."""
@@ -179,45 +101,13 @@ class SqliteDialect:
         """Whether an existing column has the type that the schema wants."""
         return existing.type == _type(column.type)
 
-    def commit_first(self, before: Table, after: Table) -> Statements:  # noqa: ARG002
-        """All DDL is transactional."""
-        return []
-
-    def add_column(self, plan: SchemaPlan, column: Column) -> Statements:
-        """Add a column."""
-        definition = self._definition(self._new_column(column))
-        return [f"ALTER TABLE {full_name(self, plan.table)} ADD COLUMN {definition}"]
-
-    def clear_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
-        """See `arrange`, as for all changes that follow."""
-        return []
-
-    def restore_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
-        """See `arrange`."""
-        return []
-
-    def alter_column(self, plan: SchemaPlan, before: Column, after: Column) -> Statements:  # noqa: ARG002
-        """See `arrange`."""
-        return []
-
-    def drop_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
-        """See `arrange`."""
-        return []
-
-    def relax_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
-        """See `arrange`."""
-        return []
-
-    def comment_column(self, plan: SchemaPlan, column: Column) -> Statements:  # noqa: ARG002
-        """There are no comments."""
-        return []
-
-    def arrange(self, plan: SchemaPlan, statements: Statements) -> Statements:
+    def alter_table(self, plan: SchemaPlan) -> Statements:
         """Copy the table if anything else changes than that columns are added."""
         copied = [each for column in plan.existing.columns.values() if (each := self._copied(plan, column))]
         kept = all(each.value == identifier(each.column.name) for each in copied)
         if kept and [each.column for each in copied] == list(plan.existing.columns.values()):
-            return statements
+            add = f"ALTER TABLE {self.facts.full_name(plan.table)} ADD COLUMN"
+            return [f"{add} {self._definition(self._new_column(column))}" for column in plan.added]
         return self._copy(plan, copied)
 
     def _copied(self, plan: SchemaPlan, existing: ExistingColumn) -> _CopiedColumn | None:
@@ -235,11 +125,10 @@ class SqliteDialect:
                 return _CopiedColumn(again, f"coalesce({value}, {again.default})" if column.required else value)
         if name in {column.name for column in plan.dropped}:
             return None
-        relaxed = name in {column.name for column in plan.relaxed}
-        return _CopiedColumn(replace(existing, required=existing.required and not relaxed), value)
+        return _CopiedColumn(existing, value)
 
     def _copy(self, plan: SchemaPlan, copied: Sequence[_CopiedColumn]) -> Statements:
-        live, copy = full_name(self, plan.table), identifier("dapkit_anew")
+        live, copy = self.facts.full_name(plan.table), identifier("dapkit_anew")
         columns = [self._definition(each.column) for each in copied]
         columns += [self._definition(self._new_column(column)) for column in plan.added]
         names, values = listed(each.column.name for each in copied), ", ".join(each.value for each in copied)
@@ -249,30 +138,8 @@ class SqliteDialect:
             f"INSERT INTO {copy} ({names}) SELECT {values} FROM {live}",
             f"DROP TABLE {live}",
             f"ALTER TABLE {copy} RENAME TO {live}",
-            *self.copy_indexes(plan.table, plan.existing),
+            *(index.definition for index in plan.existing.indexes),
         ]
-
-    def rebuild(self, before: Table, after: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
-        """Drop a table and create it with another schema."""
-        return [f"DROP TABLE IF EXISTS {full_name(self, before)}", *self.create_table(after)]
-
-    def copy_indexes(self, table: Table, existing: ExistingTable) -> Statements:  # noqa: ARG002
-        """Create the user's indexes and triggers again."""
-        return [index.definition for index in existing.indexes]
-
-    # Rows
-
-    def key_values(self, table: Table) -> str:
-        """Write the columns of the key."""
-        return listed(table.key)
-
-    def same_staged(self, table: Table, live: str, staged: str) -> str:
-        """Return a condition: a row and a staged one have the same key."""
-        return same_key(table, live, staged)
-
-    def newest(self, select: str, into: str, table: Table) -> str:  # noqa: ARG002
-        """Create a temporary table of a SELECT."""
-        return f"CREATE TEMPORARY TABLE {into} AS {select}"
 
 
 def create_staging(table: Table) -> Statements:

@@ -8,7 +8,7 @@ page once, and keeps the database in one file that can be copied. To read while 
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from dapkit.errors import BadValueError, IntegrityError, TargetBusyError, Target
 from dapkit.model import Table
 from dapkit.targets.base import Capabilities, Load
 from dapkit.targets.sql.dialect import listed
-from dapkit.targets.sql.driver import StagedRows
+from dapkit.targets.sql.driver import StagedRows, nothing_around
 from dapkit.targets.sql.value_repairs import ValueRepairs
 from dapkit.targets.sqlite.dialect import (
     HASH,
@@ -31,8 +31,6 @@ from dapkit.targets.sqlite.dialect import (
     select_rows,
 )
 from dapkit.targets.sqlite.introspection import SqliteCatalog
-
-__all__ = ["CAPABILITIES", "SqliteDriver", "connect"]
 
 CAPABILITIES = Capabilities(connections=1, direct_load=False)
 
@@ -63,6 +61,8 @@ class SqliteDriver:
     """A connection to a SQLite file."""
 
     capabilities = CAPABILITIES
+    exclusive = altering = nothing_around
+    """There is one writer anyway, and views do not depend on what is altered."""
     dialect = SqliteDialect()
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -101,14 +101,6 @@ class SqliteDriver:
             if self._connection.in_transaction:
                 self._connection.rollback()
             raise
-
-    def exclusive(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002, there is one writer anyway
-        """Do nothing."""
-        return nullcontext()
-
-    def altering(self, table: Table, statements: Sequence[str]) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Do nothing: views do not depend on what is altered."""
-        return nullcontext()
 
     @contextmanager
     def stage(self, load: Load, repairs: ValueRepairs, *, action: bool) -> Iterator[StagedRows]:

@@ -1,19 +1,16 @@
 """What exists in a SQLite file."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from dapkit.errors import TargetError
 from dapkit.model import Table
-from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, RelationKind
+from dapkit.targets.sql.dialect import no_statements
+from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, Query, RelationKind
 from dapkit.targets.sqlite.dialect import SqliteDialect, table_words
 
-__all__ = ["SqliteCatalog"]
-
-# The indexes of keys have no statement, so only indexes and triggers of the user are selected.
+# The index of a key has no SQL statement.
 _USER_CREATED = (
     "SELECT name, sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL"
 )
+_KIND = "SELECT type = 'table' FROM sqlite_master WHERE name = ?"
 _SIZE = """
 SELECT sum(pgsize) FROM dbstat WHERE aggregate = 1 AND name IN (SELECT name FROM sqlite_master WHERE tbl_name = ?)
 """
@@ -30,20 +27,24 @@ _LAYOUT = (
 class SqliteCatalog:
     """The catalogue of a SQLite file."""
 
-    def __init__(self, query: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]], dialect: SqliteDialect) -> None:
+    dependants = no_statements
+
+    def __init__(self, query: Query, dialect: SqliteDialect) -> None:
         self._query = query
         self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
-        """Return what exists under a name."""
-        rows = self._query("SELECT type FROM sqlite_master WHERE name = ?", (self._dialect.bare(namespace, table),))
-        if not rows:
-            return None
-        return RelationKind.TABLE if rows[0][0] == "table" else RelationKind.OTHER
+        """Return what exists under a name, None for nothing."""
+        return RelationKind.of(
+            self._query(
+                "SELECT type = 'table' FROM sqlite_master WHERE name = ?",
+                (self._dialect.facts.bare_name(namespace, table),),
+            )
+        )
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
         """Return a table as it exists."""
-        name = self._dialect.bare(namespace, table)
+        name = self._dialect.facts.bare_name(namespace, table)
         columns = [
             ExistingColumn(name=each[0], type=each[1], required=bool(each[2]), default=each[3])
             for each in self._query('SELECT name, type, "notnull", dflt_value FROM pragma_table_info(?)', (name,))
@@ -57,7 +58,7 @@ class SqliteCatalog:
 
     def layout(self, table: Table) -> Layout:
         """Return the columns, unique keys and references of a table, and its other properties."""
-        name = self._dialect.bare(table.namespace, table.name)
+        name = self._dialect.facts.bare_name(table.namespace, table.name)
         definitions = self._query("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", (name,))
         if not definitions:
             return set()
@@ -67,11 +68,7 @@ class SqliteCatalog:
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes, None where SQLite was built without dbstat."""
         try:
-            rows = self._query(_SIZE, (self._dialect.bare(namespace, table),))
+            rows = self._query(_SIZE, (self._dialect.facts.bare_name(namespace, table),))
         except TargetError:
             return None
         return None if rows[0][0] is None else int(rows[0][0])
-
-    def dependants(self, namespace: str, table: str) -> list[str]:  # noqa: ARG002
-        """Nothing else is created for a table."""
-        return []

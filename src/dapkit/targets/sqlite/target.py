@@ -6,8 +6,6 @@ from dapkit.errors import UsageError
 from dapkit.targets.sql.target import FileTarget
 from dapkit.targets.sqlite.driver import CAPABILITIES, connect
 
-__all__ = ["sqlite_file", "target_of"]
-
 
 def target_of(url: str) -> FileTarget:
     """Return the target that `sqlite:FILE` names. Raises UsageError."""
