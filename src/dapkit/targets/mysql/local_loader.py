@@ -50,7 +50,7 @@ class LocalLoader:
             IntegrityError: a file is damaged.
         """
         with translated(self.dialect.facts.product, self.load.table.name):
-            self._execute("SAVEPOINT dapkit_parts")
+            self._execute("SAVEPOINT dapkit_files")
             try:
                 rows, warnings = self._send(self._blocks())
             except pymysql.Error as error:
