@@ -1,4 +1,4 @@
-"""Every bench, one after the other, as one table; each can be run by itself as well.
+"""Runs all benchmarks one after the other and prints one table; each can also be run alone.
 
 python -m bench
 """
@@ -7,14 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHES = ("throughput", "startup", "official", "makespan", "postgres", "mysql", "duck", "replication")
+BENCHMARKS = ("throughput", "startup", "official", "makespan", "postgres", "mysql", "duck", "replication")
 
 
 def main() -> None:
-    """Run the benches; what they say besides their rows goes to standard error."""
+    """Run the benchmarks; everything except the rows of the table goes to standard error."""
     print("| what | reached | peak memory |\n| --- | --- | --- |", flush=True)
     failed = [
-        name for name in BENCHES
+        name for name in BENCHMARKS
         if subprocess.run([sys.executable, Path(__file__).with_name(f"{name}.py")], check=False).returncode
     ]  # fmt: skip
     if failed:

@@ -1,4 +1,4 @@
-"""What the benches of single databases share: a wide table's files, and our loading of them as a measured command."""
+"""Shared by the benchmarks of databases: the files of a wide table, and a measured command that loads them."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ _HERE = Path(__file__).parent
 
 
 def wide_files() -> Path:
-    """Return the folder with the files of the wide table, made once."""
+    """Return the folder with the files of the wide table, creating it if it is missing."""
     folder = FOLDER / "data" / f"wide-{ROWS}-{CHANGES}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -24,14 +24,14 @@ def wide_files() -> Path:
 
 
 def prepare(url: str) -> None:
-    """Make the books."""
+    """Create the state tables."""
     session = target_of(url).open()
     session.prepare("canvas", sandbox=False)
     session.close()
 
 
 def ours(verb: str, url: str, folder: Path) -> Usage:
-    """Load the table, in place of the one before, or change it; return what that took."""
+    """Load the table, replacing an earlier one, or change it; return what that used."""
     if verb == "load":
         session = target_of(url).open()
         session.drop("canvas", "ours")

@@ -1,9 +1,9 @@
-r"""Loading and changing a wide table in DuckDB, against DuckDB reading the same files by itself.
+r"""Loading and changing a wide table in DuckDB, compared with DuckDB alone reading the same files.
 
     python bench/duck.py
 
-The floor of a load is an INSERT of what `read_csv` makes of the same files, with the table's own types and texts left
-as they are, escapes included. DAPKIT_BENCH_ROWS makes it smaller.
+The reference for a load is an INSERT of what `read_csv` returns for the same files, with the types of the table and
+without decoding escapes. DAPKIT_BENCH_ROWS sets the number of rows.
 """
 
 import sys
@@ -30,7 +30,7 @@ def _by_hand(verb: str, file: Path, folder: Path) -> Usage:
 
 
 def _typed(table: Table, names: Header, paths: list[Path]) -> str:
-    """Return what DuckDB reads by itself, with the types of the table."""
+    """Return the call of `read_csv` with the types of the table."""
     function = read_tsv([str(path) for path in paths], names)
     for name, source in zip(names.names, names.columns, strict=True):
         column = table.column(source) if source else None
@@ -57,27 +57,30 @@ def _change(table: Table, folder: Path) -> str:
     changes = folder / "changes.tsv.gz"
     names = read_header(changes)
     stage = f"CREATE TEMPORARY TABLE staged AS SELECT * FROM {_typed(table, names, [changes])};\n"
-    delete = f'DELETE FROM {DIALECT.facts.full_name(table)} AS live USING staged WHERE live.id = staged."key.id";\n'
+    delete = f'DELETE FROM {DIALECT.facts.full_name(table)} AS target USING staged WHERE target.id = staged."key.id";\n'
     insert = _insert(table, names, "staged", " WHERE \"meta.action\" <> 'D'")
     return f"BEGIN;\n{stage}{delete}{insert}COMMIT;\n"
 
 
 def main() -> None:
-    """Measure both and print a row of the table for each."""
-    folder, file, hand_file = wide_files(), FOLDER / "ours.duckdb", FOLDER / "by_hand.duckdb"
-    for path in (file, hand_file):
+    """Measure a load and its changes, and print a row of the table for each."""
+    folder, file, reference_file = wide_files(), FOLDER / "ours.duckdb", FOLDER / "by_hand.duckdb"
+    for path in (file, reference_file):
         path.unlink(missing_ok=True)
     prepare(f"duckdb:{file}")
-    _compare("load", f"{ROWS:,} rows loaded", file, hand_file, folder)
-    _compare("change", f"{CHANGES:,} changes", file, hand_file, folder)
+    _compare("load", f"{ROWS:,} rows loaded", file, reference_file, folder)
+    _compare("change", f"{CHANGES:,} changes", file, reference_file, folder)
 
 
-def _compare(verb: str, what: str, file: Path, hand_file: Path, folder: Path) -> None:
-    we, hand = alternately(
-        ROUNDS, lambda: ours(verb, f"duckdb:{file}", folder), lambda: _by_hand(verb, hand_file, folder)
+def _compare(verb: str, what: str, file: Path, reference_file: Path, folder: Path) -> None:
+    dapkit, reference = alternately(
+        ROUNDS, lambda: ours(verb, f"duckdb:{file}", folder), lambda: _by_hand(verb, reference_file, folder)
     )
-    print(f"{verb}: ours {we}, DuckDB by itself {hand}", file=sys.stderr)
-    print(row(f"DuckDB, {what}, against DuckDB itself", {"wall": (we.wall / hand.wall, 1.3)}, we.peak), flush=True)
+    print(f"{verb}: ours {dapkit}, DuckDB alone {reference}", file=sys.stderr)
+    print(
+        row(f"DuckDB, {what}, against DuckDB alone", {"wall": (dapkit.wall / reference.wall, 1.3)}, dapkit.peak),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

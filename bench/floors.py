@@ -1,7 +1,7 @@
 """Foundation of the benchmarks: files to download, a cheap TLS store, and a way to measure a command.
 
-The store is nginx if it is installed, otherwise a plain server of the standard library, in a process of its own. In
-front of it is a service with fixed responses. Only the commands that are compared are measured: CPU and peak memory are
+The store is nginx if it is installed, otherwise a server from the standard library in a separate process. In front
+of it is a service with fixed responses. Only the commands that are compared are measured: CPU and peak memory are
 those of the process, as accounted by the system.
 """
 

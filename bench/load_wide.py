@@ -1,4 +1,4 @@
-"""What the benches of databases measure of ours, in a process of its own.
+"""Loads or changes the wide table with dapkit, as a process that the benchmarks of databases measure.
 
 python bench/load_wide.py load|change URL FOLDER ROWS
 """
@@ -25,12 +25,12 @@ def act(verb: str, url: str, folder: Path, rows: int) -> None:
     session = target_of(url).open()
     table = table_of(folder, "ours")
     if verb == "load":
-        parts = DataFiles(paths=tuple(sorted(folder.glob("part-*.gz"))), rows=rows)
-        session.initial_load(Load(table=table, parts=parts, watermark=watermark_of("2025-01-01T00:00:00Z")))
+        files = DataFiles(paths=tuple(sorted(folder.glob("part-*.gz"))), rows=rows)
+        session.initial_load(Load(table=table, files=files, watermark=watermark_of("2025-01-01T00:00:00Z")))
     else:
-        parts = DataFiles(paths=(folder / "changes.tsv.gz",), rows=rows)
+        files = DataFiles(paths=(folder / "changes.tsv.gz",), rows=rows)
         session.apply_increment(
-            Load(table=table, parts=parts, watermark=datetime.now(UTC)), session.sync_states("canvas")["ours"]
+            Load(table=table, files=files, watermark=datetime.now(UTC)), session.sync_states("canvas")["ours"]
         )
     session.close()
 

@@ -1,10 +1,10 @@
-r"""Loading and changing a wide table in MariaDB, against the server's own client doing the same by hand.
+r"""Loading and changing a wide table in MariaDB, compared with the server's own client doing the same.
 
     python bench/mysql.py
 
-The floor of a load is LOAD DATA LOCAL of the same rows, unzipped, into the keyed table, in one transaction, with the
-conversions without which the rows would be wrong. The server is a private one with its own defaults, but for a larger
-buffer pool and log, and without flushes, whose cost is the disk's. DAPKIT_BENCH_ROWS makes it smaller.
+The reference for a load is LOAD DATA LOCAL of the same uncompressed rows into the table with its key, in one
+transaction, with the necessary conversions. The private server has its default settings, but a larger buffer pool and
+log, and no flushes, whose cost depends on the disk. DAPKIT_BENCH_ROWS sets the number of rows.
 """
 
 import sys
@@ -56,7 +56,7 @@ def _change(table: Table, folder: Path) -> str:
 
 
 def main() -> None:
-    """Measure both and print a row of the table for each."""
+    """Measure a load and its changes, and print a row of the table for each."""
     folder = wide_files()
     options = ("--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M", "--local-infile=1")
     with MariaDbServer(*options) as server, server.database() as url:
@@ -66,12 +66,17 @@ def main() -> None:
         _compare("change", 1.5, server, database, folder)
 
 
-def _compare(verb: str, most: float, server: MariaDbServer, database: str, folder: Path) -> None:
+def _compare(verb: str, limit: float, server: MariaDbServer, database: str, folder: Path) -> None:
     url = f"{server.url}/{database}"
-    we, hand = alternately(ROUNDS, lambda: ours(verb, url, folder), lambda: _by_hand(verb, server, database, folder))
-    print(f"{verb}: ours {we}, by hand {hand}", file=sys.stderr)
+    dapkit, reference = alternately(
+        ROUNDS, lambda: ours(verb, url, folder), lambda: _by_hand(verb, server, database, folder)
+    )
+    print(f"{verb}: ours {dapkit}, mariadb {reference}", file=sys.stderr)
     what = f"{ROWS:,} rows loaded" if verb == "load" else f"{CHANGES:,} changes"
-    print(row(f"MariaDB, {what}, against mariadb", {"wall": (we.wall / hand.wall, most)}, we.peak), flush=True)
+    print(
+        row(f"MariaDB, {what}, against mariadb", {"wall": (dapkit.wall / reference.wall, limit)}, dapkit.peak),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Our command against the official client: a snapshot of 20 small tables of the sandbox, in wall clock and CPU.
+"""dapkit compared with the official client: a snapshot of 20 small tables of the sandbox, in wall clock and CPU.
 
     python bench/official.py
 
-Twice: with jobs of two seconds, as the row counts, and with jobs that are complete at once. DAPKIT_OFFICIAL names
-the official client's `dap`; without it, an environment of its own is made below the bench's folder. Each run asks
-a sandbox of its own, since a service gives the job of an equal query again.
+It runs with jobs of two seconds, which the target refers to, and with jobs that complete at once. DAPKIT_OFFICIAL names
+the official client's `dap`; without it, the client is installed below the benchmark folder. Each run has a separate
+sandbox, since a service returns the same job for an equal query.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ FASTER = 10.0
 
 
 def official() -> str:
-    """Return the official client's command, installed first when need be."""
+    """Return the official client's command; install it if it is missing."""
     named = os.environ.get("DAPKIT_OFFICIAL")
     if named:
         return named
@@ -40,7 +40,7 @@ def official() -> str:
 
 @contextlib.contextmanager
 def sandbox(job_seconds: float, scale: float = SCALE) -> Iterator[dict[str, str]]:
-    """Start a sandbox; yields the environment that points a command at it, as the sandbox itself prints it."""
+    """Run a sandbox; yield the environment variables that make a command use it, as the sandbox prints them."""
     command = [*floors.DAP, "sandbox", "--scale", str(scale), "--job-seconds", str(job_seconds)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
@@ -61,7 +61,7 @@ def sandbox(job_seconds: float, scale: float = SCALE) -> Iterator[dict[str, str]
 
 
 def tables() -> str:
-    """Return the names of the tables to fetch, with commas between."""
+    """Return the names of the tables to download, separated by commas."""
     with sandbox(0) as env:
         command = [*floors.DAP, "list", "--namespace", "canvas"]
         names = subprocess.run(
@@ -77,7 +77,7 @@ def snapshot(command: list[str], names: str, job_seconds: float) -> floors.Usage
         usage = floors.measure([*command, "--non-interactive", "--no-tracking", *options], env=env)
         jobs = len(list(folder.glob("job_*")))
         if jobs != TABLES:
-            raise SystemExit(f"{command[0]} delivered {jobs} tables of {TABLES}")
+            raise SystemExit(f"{command[0]} downloaded {jobs} of {TABLES} tables")
         return usage
 
 

@@ -1,10 +1,10 @@
-r"""Loading and changing a wide table in PostgreSQL, against psql doing the same by hand.
+r"""Loading and changing a wide table in PostgreSQL, compared with psql doing the same.
 
     python bench/postgres.py
 
-The floor of a load is `\copy` of the same rows, unzipped, and ADD PRIMARY KEY; its CPU is that of psql and of gunzip.
-The server is a private one with its own defaults, but without fsync, whose cost is the disk's. DAPKIT_BENCH_ROWS makes
-it smaller.
+The reference for a load is `\copy` of the same uncompressed rows and ADD PRIMARY KEY, plus the CPU time of gunzip. The
+private server has its default settings, but no fsync, whose cost depends on the disk. DAPKIT_BENCH_ROWS sets the number
+of rows.
 """
 
 import sys
@@ -47,7 +47,7 @@ def _change_by_hand(dialect: PostgresDialect, table: Table, folder: Path) -> str
     return (
         f"CREATE TEMPORARY TABLE staging (ts timestamp, action text, {typed}) ON COMMIT DROP;\n"
         f"\\copy staging FROM '{folder / 'changes.tsv'}'\n"
-        "DELETE FROM canvas.by_hand AS live USING staging WHERE action = 'D' AND live.id = staging.id;\n"
+        "DELETE FROM canvas.by_hand AS target USING staging WHERE action = 'D' AND target.id = staging.id;\n"
         f"INSERT INTO canvas.by_hand ({columns}) SELECT {columns} FROM staging WHERE action <> 'D'"
         f" ON CONFLICT (id) DO UPDATE SET {updates};\n"
     )
@@ -58,19 +58,23 @@ def _gunzip(folder: Path) -> Usage:
 
 
 def main() -> None:
-    """Measure both and print a row of the table for each."""
+    """Measure a load and its changes, and print a row of the table for each."""
     folder = wide_files()
     with named_or_private_server() as server, server.database() as url:
         prepare(url)
         unzip = _gunzip(folder)
-        we, hand = alternately(ROUNDS, lambda: ours("load", url, folder), lambda: _by_hand("load", url, folder))
-        print(f"load: ours {we}, psql {hand}, gunzip {unzip}", file=sys.stderr)
-        figures = {"wall": (we.wall / hand.wall, 1.3), "CPU": (we.cpu / (hand.cpu + unzip.cpu), 0.8)}
-        print(row(f"PostgreSQL, {ROWS:,} rows loaded, against psql", figures, we.peak), flush=True)
-        we, hand = alternately(ROUNDS, lambda: ours("change", url, folder), lambda: _by_hand("change", url, folder))
-        print(f"change: ours {we}, psql {hand}", file=sys.stderr)
-        figures = {"wall": (we.wall / hand.wall, 1.5)}
-        print(row(f"PostgreSQL, {CHANGES:,} changes, against psql", figures, we.peak), flush=True)
+        dapkit, reference = alternately(
+            ROUNDS, lambda: ours("load", url, folder), lambda: _by_hand("load", url, folder)
+        )
+        print(f"load: ours {dapkit}, psql {reference}, gunzip {unzip}", file=sys.stderr)
+        figures = {"wall": (dapkit.wall / reference.wall, 1.3), "CPU": (dapkit.cpu / (reference.cpu + unzip.cpu), 0.8)}
+        print(row(f"PostgreSQL, {ROWS:,} rows loaded, against psql", figures, dapkit.peak), flush=True)
+        dapkit, reference = alternately(
+            ROUNDS, lambda: ours("change", url, folder), lambda: _by_hand("change", url, folder)
+        )
+        print(f"change: ours {dapkit}, psql {reference}", file=sys.stderr)
+        figures = {"wall": (dapkit.wall / reference.wall, 1.5)}
+        print(row(f"PostgreSQL, {CHANGES:,} changes, against psql", figures, dapkit.peak), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""`dap initdb` and `dap syncdb` against the official client's, on one PostgreSQL server: wall clock and client CPU.
+"""`dap initdb` and `dap syncdb` compared with the official client's on a PostgreSQL server: wall clock and client CPU.
 
     python bench/replication.py
 
-Twenty small tables with jobs of two seconds, and one table of some 400,000 rows, whose files the sandbox has made
-before a client asks for them, as the service has. Each run has a sandbox and a database of its own. DAPKIT_OFFICIAL
-names the official client's `dap`; it needs its extra for PostgreSQL.
+Twenty small tables with jobs of two seconds, and one table of about 400,000 rows, whose files the sandbox creates
+before a client requests them, as the service does. Each run has a separate sandbox and database. DAPKIT_OFFICIAL names
+the official client's `dap`, installed with its extra for PostgreSQL.
 """
 
 import json
@@ -29,47 +29,47 @@ WALL, CPU = 10.0, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Tables of the sandbox at a scale, with jobs that take so long, updated after so many hours."""
+    """Tables of a sandbox, its scale, the duration of its jobs, and the hours until the update."""
 
     what: str
     tables: str
     scale: float
     job_seconds: float
     hours: float
-    made_before: bool = False
+    created_before: bool = False
 
 
 def advance(env: Mapping[str, str], hours: float) -> None:
-    """Move the sandbox's data clock on."""
+    """Advance the sandbox's data clock."""
     body = json.dumps({"advance_hours": hours}).encode()
     url = f"{env['DAP_API_URL']}/_sandbox/clock"
     with urllib.request.urlopen(urllib.request.Request(url, data=body, method="POST")):
         pass
 
 
-def make(env: Mapping[str, str], case: Case, since: str | None = None) -> str:
-    """Let the sandbox make the files that a client will ask for; return the time that they lead to."""
+def create_files(env: Mapping[str, str], case: Case, since: str | None = None) -> str:
+    """Let the sandbox create the files that a client will request; return the time of their data."""
     verb = ["incremental", "--since", since] if since else ["snapshot"]
     options = ["--namespace", "canvas", "--table", case.tables, "--format", "tsv", "--mode", "condensed"]
     with floors.output() as folder:
         command = [*floors.DAP, "--quiet", *verb, *options, "--json", "--output-directory", str(folder)]
-        said = subprocess.run(command, env={**os.environ, **env}, check=True, stdout=subprocess.PIPE).stdout
-    (table,) = json.loads(said)["tables"]
+        output = subprocess.run(command, env={**os.environ, **env}, check=True, stdout=subprocess.PIPE).stdout
+    (table,) = json.loads(output)["tables"]
     return str(table["until" if since else "at"])
 
 
 def run(command: list[str], case: Case, server: PostgresServer, used: dict[str, list[floors.Usage]]) -> floors.Usage:
-    """Initialise, let time pass, and update; return the sum, and keep each in `used`."""
+    """Load, advance the time, and update; return the sum, and append each to `used`."""
     with ExitStack() as stack:
         url = stack.enter_context(server.database())
         env = stack.enter_context(official.sandbox(case.job_seconds, case.scale))
         names = ["--namespace", "canvas", "--table", case.tables, "--connection-string", url]
         words = [*command, "--non-interactive", "--no-tracking"]
-        since = make(env, case) if case.made_before else None
+        since = create_files(env, case) if case.created_before else None
         first = floors.measure([*words, "initdb", *names], env=env)
         advance(env, case.hours)
         if since:
-            make(env, case, since)
+            create_files(env, case, since)
         second = floors.measure([*words, "syncdb", *names], env=env)
     used.setdefault("initdb", []).append(first)
     used.setdefault("syncdb", []).append(second)
@@ -81,7 +81,7 @@ def main() -> None:
     theirs = official.official()
     cases = (
         Case("20 tables, jobs of 2 s", official.tables(), official.SCALE, 2.0, 400.0),
-        Case("a table of 400,000 rows", "submissions", 8.0, 0.0, 4000.0, made_before=True),
+        Case("a table of 400,000 rows", "submissions", 8.0, 0.0, 4000.0, created_before=True),
     )
     with named_or_private_server() as server:
         for case in cases:

@@ -1,8 +1,9 @@
-"""A wide table as the service would send it: its schema, its rows as gzip TSV, changes to it, and the same unzipped.
+"""Creates the files of a wide table as the service sends them: its schema, its rows and changes, also uncompressed.
 
     python bench/wide_table.py FOLDER ROWS CHANGES
 
-Rows have 24 columns, among them texts with every escape. In a process of its own, as all that makes files.
+Rows have 24 columns, among them texts with every escape. It runs in a separate process, because the system includes a
+parent's memory in the peak of its children.
 """
 
 import gzip
@@ -86,7 +87,7 @@ def _line(*, action: str = "") -> str:
 
 
 def _write(rows: str, path: Path, *, action: bool) -> None:
-    """Write lines beside each other: unzipped without header, and as a gzip part with it."""
+    """Write lines to two files: uncompressed without a header, and as a gzip file with one."""
     plain = path.with_suffix(".tsv")
     with duckdb.connect() as connection:
         connection.execute(f"COPY ({rows}) TO '{plain}' (FORMAT csv, HEADER false, QUOTE '', ESCAPE '', DELIM '\x01')")
@@ -96,25 +97,25 @@ def _write(rows: str, path: Path, *, action: bool) -> None:
 
 
 def make(folder: Path, rows: int, changes: int) -> None:
-    """Fill the folder, which appears under its name when it is whole."""
-    making = folder.with_name(f".{folder.name}")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(parents=True)
+    """Create the folder, which gets its name only when it is complete."""
+    temporary = folder.with_name(f".{folder.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
     for number, low in enumerate(range(0, rows, PART_ROWS)):
         high = min(low + PART_ROWS, rows)
-        _write(f"SELECT {_line()} FROM range({low}, {high}) t(i)", making / f"part-{number:05}", action=False)
-    updated, new, gone = changes * 9 // 10, changes // 20, changes // 20
+        _write(f"SELECT {_line()} FROM range({low}, {high}) t(i)", temporary / f"part-{number:05}", action=False)
+    updated, new, deleted = changes * 9 // 10, changes // 20, changes // 20
     step = rows // updated
-    nothing = "concat('2025-01-01T00:00:00.000Z', '\t', 'D', '\t', i, repeat('\t\\N', " + f"{len(COLUMNS)}))"
+    deletion = "concat('2025-01-01T00:00:00.000Z', '\t', 'D', '\t', i, repeat('\t\\N', " + f"{len(COLUMNS)}))"
     _write(
         f"SELECT {_line(action='U')} FROM range(0, {updated * step}, {step}) t(i)"
         f" UNION ALL SELECT {_line(action='U')} FROM range({rows}, {rows + new}) t(i)"
-        f" UNION ALL SELECT {nothing} FROM range(1, {gone * step + 1}, {step}) t(i)",
-        making / "changes",
+        f" UNION ALL SELECT {deletion} FROM range(1, {deleted * step + 1}, {step}) t(i)",
+        temporary / "changes",
         action=True,
     )
-    (making / "schema.json").write_text(json.dumps(schema()))
-    making.rename(folder)
+    (temporary / "schema.json").write_text(json.dumps(schema()))
+    temporary.rename(folder)
 
 
 if __name__ == "__main__":

@@ -32,9 +32,6 @@ FORBIDDEN = (
 ALLOWED = ("there is none", "is None", "whole number", "fetched bytes", "`fetched`", "`refetched`")
 """Phrases with such a word in its ordinary sense."""
 
-UNCHECKED = {"targets"}
-"""The folders of the source whose docstrings and comments are not checked yet."""
-
 MESSAGE_NAMES = {"message", "hint", "text", "notice", "notices", "lines"}
 LOG_METHODS = {"debug", "info", "warning", "error", "log"}
 
@@ -107,8 +104,6 @@ def json_keys() -> Iterator[tuple[str, str]]:
 def explanations() -> Iterator[tuple[str, str]]:
     """Yield the docstrings and comments of the source."""
     for name, tree in modules().items():
-        if name.split("/")[0] in UNCHECKED:
-            continue
         for node in ast.walk(tree):
             match node:
                 case ast.Expr(value=ast.Constant(value=str(text))):

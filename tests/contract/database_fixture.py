@@ -1,9 +1,9 @@
-"""What a target says of itself to the contract suite, and how the suite looks into it.
+"""What the contract suite has to know about a target, and how it reads the target's rows.
 
 A `TargetFixture` is one empty target of any kind; the core of the suite needs no more than its rows as Python values.
-A `DatabaseFixture` is one empty SQL database. Most need a target and its `ValueSupport`; those whose driver returns
-values in a form of its own, or that keep a column as something else (a number that refers to a table of texts), say so
-by another `select` or `value`.
+A `DatabaseFixture` is one empty SQL database. Most need only a target and its `ValueSupport`. Databases whose driver
+returns values in another form, or that store a column differently (as a number that refers to a table of texts),
+override `select` or `value`.
 """
 
 import ipaddress
@@ -23,13 +23,13 @@ from dapkit.targets.base import Target, TargetSession
 from dapkit.targets.sql.dialect import Dialect, identifier, listed
 from dapkit.targets.sql.driver import Driver
 
-__all__ = ["DatabaseFixture", "Fate", "TargetFixture", "ValueSupport", "driver_of"]
+__all__ = ["DatabaseFixture", "Outcome", "TargetFixture", "ValueSupport", "driver_of"]
 
 Values = dict[str, Any]
 
 
-class Fate(StrEnum):
-    """What becomes of a value: it stays as it is, or is repaired and counted."""
+class Outcome(StrEnum):
+    """What happens to a value: it is stored unchanged, or repaired and counted."""
 
     KEPT = "kept"
     REPAIRED = "repaired"
@@ -46,15 +46,15 @@ class ValueSupport:
         unknown_enum: a value that its enum does not have.
         exact_keys: whether texts of a key are distinguished by case, accents and spaces at their end.
         enum_blanks: whether a value of an enum may end in spaces.
-        datetimes: to what date-times are cut.
-        constrained: whether the database itself refuses a null in a required column.
+        datetimes: the unit to which date-times are rounded down.
+        constrained: whether the database itself rejects a null in a required column.
     """
 
-    nul: Fate
-    json_nul: Fate
-    infinity: Fate
-    nan: Fate
-    unknown_enum: Fate
+    nul: Outcome
+    json_nul: Outcome
+    infinity: Outcome
+    nan: Outcome
+    unknown_enum: Outcome
     exact_keys: bool = True
     enum_blanks: bool = True
     datetimes: timedelta = timedelta(microseconds=1)
@@ -77,15 +77,15 @@ class TargetFixture(ABC):
         """Return a session."""
         return self.target.open()
 
-    def settle(self) -> None:  # noqa: B027, most targets need nothing
-        """Let what was just written reach its final place, which `listdb` measures."""
+    def flush(self) -> None:  # noqa: B027, most targets need nothing
+        """Write recent rows to the blocks of the table, whose size `listdb` reports."""
 
     @abstractmethod
     def rows(self, table: Table, columns: Sequence[Column] = ()) -> list[Values]:
         """Return the rows as Python values, in the order of their keys."""
 
     def value(self, type_: ColumnType, raw: object) -> object:
-        """Return what a target gives, or a test writes, as the plain value that it stands for."""
+        """Return the plain Python value for a value that a target returns or a test writes."""
         if raw is None:
             return None
         plain = _PLAIN.get(type_.kind, lambda _, value: value)(type_, raw)
@@ -97,7 +97,7 @@ class DatabaseFixture(TargetFixture):
 
     @contextmanager
     def connected(self) -> Iterator[Driver]:
-        """Return a connection of a test's own."""
+        """Yield a separate connection."""
         session = self.open()
         try:
             yield driver_of(session)
@@ -111,23 +111,24 @@ class DatabaseFixture(TargetFixture):
             return driver.dialect
 
     def execute(self, *statements: str) -> None:
-        """Execute statements of a test's own, and commit them."""
+        """Execute statements over a separate connection, and commit them."""
         with self.connected() as driver, driver.transaction():
             for statement in statements:
                 driver.execute(statement)
 
-    def ask(self, sql: str) -> list[tuple[Any, ...]]:
-        """Return the rows of a question of a test's own."""
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query over a separate connection."""
         with self.connected() as driver:
             return driver.query(sql)
 
     def rows(self, table: Table, columns: Sequence[Column] = ()) -> list[Values]:
         """Return the rows as Python values, in the order of their keys."""
-        wanted = columns or table.columns
+        selected = columns or table.columns
         with self.connected() as driver:
-            rows = driver.query(self.select(driver.dialect, table, wanted))
+            rows = driver.query(self.select(driver.dialect, table, selected))
         values = [
-            {column.name: self.value(column.type, raw) for column, raw in zip(wanted, row, strict=True)} for row in rows
+            {column.name: self.value(column.type, raw) for column, raw in zip(selected, row, strict=True)}
+            for row in rows
         ]
         return sorted(values, key=lambda row: [str(row[column.name]) for column in table.key])
 
@@ -136,13 +137,13 @@ class DatabaseFixture(TargetFixture):
         return f"SELECT {listed(columns)} FROM {dialect.facts.full_name(table)}"
 
     def index(self, name: str, table: Table) -> str:
-        """Return what drops an index of a table after the words DROP INDEX."""
+        """Return what follows DROP INDEX in the statement that drops an index."""
         return f"{identifier(table.namespace)}.{name}"
 
-    def made(self) -> list[tuple[Any, ...]]:
-        """Return the names of everything that exists: tables, views, types and whatever else leaves a trace."""
+    def existing_objects(self) -> list[tuple[Any, ...]]:
+        """Return the names of everything that exists in the database, such as tables, views and types."""
         sql = "SELECT table_schema, table_name FROM information_schema.tables"
-        return sorted(self.ask(f"{sql} WHERE table_schema NOT IN ('information_schema', 'pg_catalog')"))
+        return sorted(self.query(f"{sql} WHERE table_schema NOT IN ('information_schema', 'pg_catalog')"))
 
 
 def _decimal(type_: ColumnType, raw: Any) -> Decimal:

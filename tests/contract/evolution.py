@@ -1,4 +1,4 @@
-"""Part of the contract: the schema changes. What can be altered is, with the data; what cannot is left untouched."""
+"""Contract: schema changes. Supported changes are made together with the data; others leave the table unchanged."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -40,7 +40,7 @@ class EvolutionContract:
         after = version({"name": SHORT, "size": INT32, "v": node})
         new = {"id": 2, "name": "new", "v": values[0]}
         fixture.apply_increment(after, [new])
-        fixture.holds(after, [OLD, new])
+        fixture.assert_holds(after, [OLD, new])
 
     def test_new_columns_of_all_types_are_null_in_the_rows_before(self, fixture: TableFixture) -> None:
         fixture.initial_load(BASE, [OLD])
@@ -48,7 +48,7 @@ class EvolutionContract:
         after = version({"name": SHORT, "size": INT32, **nodes})
         new = {"id": 2, "name": "new"} | {name: values[0] for name, (_, values) in FAMILIES.items()}
         fixture.apply_increment(after, [new])
-        fixture.holds(after, [OLD, new])
+        fixture.assert_holds(after, [OLD, new])
 
     @pytest.mark.parametrize(
         ("node", "default"),
@@ -64,12 +64,12 @@ class EvolutionContract:
         fixture.initial_load(BASE, [OLD])
         after = version({"name": SHORT, "size": INT32, "v": {**node, "default": default}}, required=("name", "v"))
         fixture.apply_increment(after, [NEW | {"v": default}])
-        fixture.holds(after, [OLD | {"v": default}, NEW | {"v": default}])
+        fixture.assert_holds(after, [OLD | {"v": default}, NEW | {"v": default}])
 
     def test_a_new_required_column_without_a_default(self, fixture: TableFixture) -> None:
         fixture.initial_load(BASE, [OLD])
         after = version({"name": SHORT, "size": INT32, "v": INT32}, required=("name", "v"))
-        self._takes_a_snapshot(fixture, after, OLD | {"v": 1}, NEW | {"v": 2})
+        self._assert_refreshed(fixture, after, OLD | {"v": 1}, NEW | {"v": 2})
 
     @pytest.mark.parametrize(
         ("before", "after", "old", "new"),
@@ -96,10 +96,10 @@ class EvolutionContract:
         rows: list[Values] = [{"id": 3, "v": new}]
         if action == "apply_increment":
             fixture.apply_increment(wider, rows)
-            fixture.holds(wider, [{"id": 1, "v": old}, {"id": 2}, *rows])
+            fixture.assert_holds(wider, [{"id": 1, "v": old}, {"id": 2}, *rows])
         else:
             fixture.full_refresh(wider, [{"id": 1, "v": old}, *rows])
-            fixture.holds(wider, [{"id": 1, "v": old}, *rows])
+            fixture.assert_holds(wider, [{"id": 1, "v": old}, *rows])
 
     def test_a_wider_key(self, fixture: TableFixture) -> None:
         table = table_of({"n": INT32}, key={"id": INT32, "k": SHORT})
@@ -108,11 +108,11 @@ class EvolutionContract:
         new: Values = {"id": 2**40, "k": "x" * 40, "n": 1}
         try:
             fixture.apply_increment(wider, [new, {"id": 1, "k": "a", "n": 2}, deleted(id=2, k="b")])
-            fixture.holds(wider, [new, {"id": 1, "k": "a", "n": 2}])
+            fixture.assert_holds(wider, [new, {"id": 1, "k": "a", "n": 2}])
         except SchemaChangeNotSupportedError:
             fixture.reopen()
             fixture.full_refresh(wider, [new, {"id": 1, "k": "a", "n": 2}])
-            fixture.holds(wider, [new, {"id": 1, "k": "a", "n": 2}])
+            fixture.assert_holds(wider, [new, {"id": 1, "k": "a", "n": 2}])
 
     @pytest.mark.parametrize(
         ("before", "after", "old", "new"),
@@ -124,7 +124,7 @@ class EvolutionContract:
     ) -> None:
         fixture.initial_load(table_of({"v": before}), [{"id": 1, "v": old}])
         narrower = version({"v": after}, required=())
-        self._takes_a_snapshot(fixture, narrower, {"id": 1, "v": new}, {"id": 2, "v": None})
+        self._assert_refreshed(fixture, narrower, {"id": 1, "v": new}, {"id": 2, "v": None})
 
     @pytest.mark.parametrize(
         ("family", "old", "text"),
@@ -142,7 +142,7 @@ class EvolutionContract:
             ("object", {"theme": "dark"}, '{"theme": "dark"}'),
         ],
     )
-    def test_a_column_that_becomes_text_says_what_the_service_says(
+    def test_a_column_that_becomes_text_has_the_text_that_the_service_sends(
         self, fixture: TableFixture, family: str, old: object, text: str
     ) -> None:
         before, after = table_of({"v": FAMILIES[family][0]}), version({"v": TEXT}, required=())
@@ -155,21 +155,21 @@ class EvolutionContract:
             fixture.reopen()
             assert fixture.state(before) == state
             fixture.full_refresh(after, [{"id": 1, "v": text}, new])
-        fixture.holds(after, [{"id": 1, "v": text}, new])
+        fixture.assert_holds(after, [{"id": 1, "v": text}, new])
 
     def test_required_becomes_nullable(self, fixture: TableFixture) -> None:
         fixture.initial_load(BASE, [OLD])
         after = version({"name": SHORT, "size": INT32}, required=())
         fixture.apply_increment(after, [NEW | {"name": None}])
-        fixture.holds(after, [OLD, NEW | {"name": None}])
+        fixture.assert_holds(after, [OLD, NEW | {"name": None}])
 
     def test_nullable_becomes_required(self, fixture: TableFixture) -> None:
         fixture.initial_load(BASE, [OLD | {"size": None}])
         after = version({"name": SHORT, "size": INT32}, required=("name", "size"))
-        self._takes_a_snapshot(fixture, after, OLD, NEW)
+        self._assert_refreshed(fixture, after, OLD, NEW)
 
     @pytest.mark.parametrize("action", ["apply_increment", "full_refresh"])
-    def test_a_column_that_is_gone_is_kept_and_nullable(self, fixture: TableFixture, action: str) -> None:
+    def test_a_removed_column_is_kept_and_nullable(self, fixture: TableFixture, action: str) -> None:
         fixture.initial_load(BASE, [OLD])
         after = version({"size": INT32}, required=())
         new: Values = {"id": 2, "size": 2}
@@ -177,17 +177,17 @@ class EvolutionContract:
             fixture.apply_increment(after, [new])
         else:
             fixture.full_refresh(after, [{"id": 1, "size": 1}, new])
-        fixture.holds(after, [{"id": 1, "size": 1}, new])
+        fixture.assert_holds(after, [{"id": 1, "size": 1}, new])
         kept = {row["id"]: row["name"] for row in fixture.rows(BASE)}
         assert kept[2] is None
         if action == "apply_increment":
             assert kept[1] == "old"
         fixture.apply_increment(after, [{"id": 1, "size": 3}])
-        fixture.holds(after, [{"id": 1, "size": 3}, new])
+        fixture.assert_holds(after, [{"id": 1, "size": 3}, new])
 
     @pytest.mark.parametrize("node", [SHORT, INT64], ids=["same", "other"])
     @pytest.mark.parametrize("required", [False, True])
-    def test_a_column_that_was_kept_comes_back_even_with_another_type(
+    def test_a_kept_column_is_used_again_even_with_another_type(
         self, fixture: TableFixture, node: Node, required: bool
     ) -> None:
         fixture.initial_load(BASE, [OLD])
@@ -198,51 +198,51 @@ class EvolutionContract:
         fixture.apply_increment(back, [third])
         rows = fixture.rows(back)
         assert [row["size"] for row in rows] == [1, 2, 3]
-        assert rows[2] == fixture.full(back, third)
-        # Of the old rows it may hold what was kept, or what a new column would.
+        assert rows[2] == fixture.full_row(back, third)
+        # Old rows may have the kept value, or that of a new column.
         assert {row["name"] for row in rows[:2]} <= {"old", None, value}
         fixture.full_refresh(back, [OLD | {"name": value}, third])
-        fixture.holds(back, [OLD | {"name": value}, third])
+        fixture.assert_holds(back, [OLD | {"name": value}, third])
 
-    def test_a_key_that_changed(self, fixture: TableFixture) -> None:
+    def test_a_changed_key_needs_a_full_refresh(self, fixture: TableFixture) -> None:
         fixture.initial_load(BASE, [OLD])
         after = version({"size": INT32}, key={"id": INT64, "name": SHORT}, required=())
-        self._takes_a_snapshot(fixture, after, OLD, OLD | {"name": "b"})
+        self._assert_refreshed(fixture, after, OLD, OLD | {"name": "b"})
 
-    def test_a_key_that_changed_cannot_keep_the_rows_that_are_missing(self, fixture: TableFixture) -> None:
+    def test_a_changed_key_cannot_keep_missing_rows(self, fixture: TableFixture) -> None:
         fixture.initial_load(BASE, [OLD])
         after = version({"size": INT32}, key={"id": INT64, "name": SHORT}, required=())
-        with fixture.refused(BASE, SchemaChangeNotSupportedError):
+        with fixture.rejected(BASE, SchemaChangeNotSupportedError):
             fixture.full_refresh(after, [OLD, NEW], LoadOptions(keep_missing=True))
 
-    def test_many_changes_at_once_and_one_after_another(self, fixture: TableFixture) -> None:
+    def test_many_schema_changes_at_once_and_one_after_another(self, fixture: TableFixture) -> None:
         fixture.initial_load(BASE, [OLD])
         second = version({"name": LONG, "size": INT64, "a": TEXT, "b": ENUM}, required=())
         fixture.apply_increment(second, [NEW | {"a": "a", "b": "b", "name": "x" * 50, "size": 2**60}])
         third = table_of({"name": TEXT, "size": INT64, "b": MORE, "c": {"type": "boolean"}}, version=3)
         last: Values = {"id": 3, "b": "c's", "c": True}
         fixture.apply_increment(third, [last, deleted(id=2)])
-        fixture.holds(third, [OLD, last])
+        fixture.assert_holds(third, [OLD, last])
 
-    def test_alterations_are_undone_with_the_data(self, fixture: TableFixture) -> None:
+    def test_schema_changes_are_rolled_back_with_the_data(self, fixture: TableFixture) -> None:
         fixture.initial_load(BASE, [OLD])
         after = version({"name": LONG, "size": INT64, "v": TEXT}, required=())
-        load = fixture.load(after, replace(fixture.parts(after, [NEW | {"v": "v"}], action=True), rows=2))
-        with fixture.refused(BASE):
+        load = fixture.load(after, replace(fixture.files(after, [NEW | {"v": "v"}], action=True), rows=2))
+        with fixture.rejected(BASE):
             fixture.session.apply_increment(load, fixture.state(BASE))
         fixture.apply_increment(BASE, [NEW])
-        fixture.holds(BASE, [OLD, NEW])
+        fixture.assert_holds(BASE, [OLD, NEW])
         fixture.apply_increment(after, [{"id": 3, "v": "v"}])
-        fixture.holds(after, [OLD, NEW, {"id": 3, "v": "v"}])
+        fixture.assert_holds(after, [OLD, NEW, {"id": 3, "v": "v"}])
 
     def test_changes_that_no_column_shows(self, fixture: TableFixture) -> None:
         fixture.initial_load(BASE, [OLD])
         described = version({"name": {**SHORT, "description": "What it's called"}, "size": INT32})
         fixture.apply_increment(described, [NEW])
-        fixture.holds(described, [OLD, NEW])
+        fixture.assert_holds(described, [OLD, NEW])
 
-    def _takes_a_snapshot(self, fixture: TableFixture, after: Table, *rows: Values) -> None:
-        """Require that a change is refused or right, and that a snapshot is taken by all means."""
+    def _assert_refreshed(self, fixture: TableFixture, after: Table, *rows: Values) -> None:
+        """Assert that an increment is rejected or correct, and that otherwise a full refresh succeeds."""
         before = fixture.state(after)
         try:
             fixture.apply_increment(after, list(rows))
@@ -250,21 +250,19 @@ class EvolutionContract:
             fixture.reopen()
             assert fixture.state(after) == before
             fixture.full_refresh(after, list(rows))
-        fixture.holds(after, list(rows))
+        fixture.assert_holds(after, list(rows))
         fixture.apply_increment(after, [deleted(**{column.name: rows[0][column.name] for column in after.key})])
-        fixture.holds(after, list(rows[1:]))
+        fixture.assert_holds(after, list(rows[1:]))
 
 
 class SqlEvolutionContract(EvolutionContract):
     @pytest.mark.parametrize("action", ["apply_increment", "full_refresh"])
-    def test_a_column_that_is_gone_is_dropped_where_that_is_asked_for(
-        self, fixture: SqlTableFixture, action: str
-    ) -> None:
+    def test_a_removed_column_is_dropped_on_request(self, fixture: SqlTableFixture, action: str) -> None:
         fixture.initial_load(BASE, [OLD])
         after = version({"size": INT32}, required=())
         rows: list[Values] = [{"id": 1, "size": 1}, {"id": 2, "size": 2}]
         load = fixture.apply_increment if action == "apply_increment" else fixture.full_refresh
         load(after, rows, LoadOptions(drop_columns=True))
-        fixture.holds(after, rows)
-        # The name is free again.
-        fixture.database.execute(f"ALTER TABLE {fixture.of(after)} ADD COLUMN {identifier('name')} INTEGER")
+        fixture.assert_holds(after, rows)
+        # The name can be used again.
+        fixture.database.execute(f"ALTER TABLE {fixture.full_name(after)} ADD COLUMN {identifier('name')} INTEGER")

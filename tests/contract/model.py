@@ -1,7 +1,7 @@
-"""A service as simple as can be, and a table that has to follow it: what the model test compares.
+"""A minimal service, and a target that has to stay equal to it: the two sides of the model test.
 
-The service knows every change of every key with its time, so it can say what its table is at any time, and give any
-increment as the real one would: one row a key, its last state, though now and then a key comes more than once.
+The service knows every change of every key with its time. So it can return its table at any time, and any increment as
+the real service would: one row per key with its last state, although sometimes a key occurs more than once.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _KEY: dict[str, Node] = {"id": INT32, "part": TEXT | {"maxLength": 8}}
 
 @dataclass(frozen=True)
 class Event:
-    """A key got these values, or (None) was deleted."""
+    """A key got these values, or was deleted (None)."""
 
     time: int
     key: Key
@@ -37,7 +37,7 @@ class Event:
 
 @dataclass
 class Service:
-    """A table at the service: its columns, and all that ever happened."""
+    """A table of the service: its columns, and everything that ever happened."""
 
     columns: dict[str, Node] = field(default_factory=lambda: {"c0": TEXT, "n": INT32})
     version: int = 1
@@ -46,11 +46,11 @@ class Service:
 
     @property
     def table(self) -> Table:
-        """The table by today's schema."""
+        """The table in the current version of the schema."""
         return table_of(self.columns, key=_KEY, version=self.version)
 
     def write(self, changes: Mapping[Key, Values | None]) -> None:
-        """Let a moment pass in which these keys change."""
+        """Advance the time by one, and change these keys."""
         self.now += 1
         self.events += [Event(self.now, key, values) for key, values in changes.items()]
 
@@ -59,7 +59,7 @@ class Service:
         self.columns, self.version = columns, self.version + 1
 
     def rows(self, until: int) -> dict[Key, Values]:
-        """Return what the table is at a time."""
+        """Return the rows at a time."""
         state: dict[Key, Values | None] = {}
         for event in self.events:
             if event.time <= until:
@@ -67,12 +67,12 @@ class Service:
         return {key: values for key, values in state.items() if values is not None}
 
     def snapshot(self) -> list[Row]:
-        """Return every row as a snapshot gives it."""
+        """Return all rows as a snapshot has them."""
         times = {event.key: event.time for event in self.events}
         return [Row(self._row(key, values), _ts(times[key])) for key, values in self.rows(self.now).items()]
 
     def increment(self, since: int, *, repeated: bool) -> list[Row]:
-        """Return the last state of each key that changed since; `repeated`: its earlier states too, in no order."""
+        """Return the last state of each key that changed since then; `repeated`: its earlier states as well."""
         changed = [event for event in self.events if event.time > since]
         last = changed if repeated else list({event.key: event for event in changed}.values())
         return [
@@ -84,20 +84,20 @@ class Service:
         return {"id": key[0], "part": key[1]} | {name: values.get(name) for name in self.columns}
 
 
-def moment(time: int) -> datetime:
+def watermark(time: int) -> datetime:
     """Return a time of the service as a watermark."""
     return _BEGIN + timedelta(seconds=time)
 
 
 def _ts(time: int) -> str:
-    """Return a time as rows have it: with as many decimals as it needs."""
+    """Return a time in the format of rows: with as few decimals as possible."""
     text = (_BEGIN + timedelta(milliseconds=250 * time)).replace(tzinfo=None).isoformat()
     return (text.rstrip("0") if "." in text else text) + "Z"
 
 
 @dataclass(frozen=True)
 class Applied:
-    """A load that came to its end: by which road, and from which line in the books."""
+    """A completed load: its action, and the sync state before it."""
 
     action: str
     load: Load
@@ -106,11 +106,11 @@ class Applied:
 
 @dataclass
 class Follower:
-    """A target that follows the service, with what it has to hold: `wanted` in the `shape` of a table, as of `at`."""
+    """A target that follows the service: it has to contain the rows `expected` of the table `shape`, as of `at`."""
 
     database: DatabaseFixture
     folder: Path
-    wanted: dict[Key, Values] = field(default_factory=dict)
+    expected: dict[Key, Values] = field(default_factory=dict)
     shape: Table | None = None
     at: int = 0
     last: Applied | None = None
@@ -119,26 +119,26 @@ class Follower:
         self.session = self.database.open()
         self.session.prepare("canvas", sandbox=False)
 
-    def sync(self, service: Service, *, action: str, overlap: int, repeated: bool, break_at: int | None) -> None:
-        """Bring the table up to date; a break at some statement leaves it as it was."""
+    def sync(self, service: Service, *, action: str, overlap: int, repeated: bool, interrupt_at: int | None) -> None:
+        """Bring the table up to date; an interruption at some statement leaves it unchanged."""
         table = service.table
         before = self.session.sync_states("canvas").get(table.name)
         action = "initial_load" if before is None else action
         increment = action == "apply_increment"
         rows = service.increment(self.at - overlap, repeated=repeated) if increment else service.snapshot()
         parts = write_parts(self.folder, table, rows, Layout(action=increment, files=2))
-        step = Applied(action, Load(table=table, parts=parts, watermark=moment(service.now)), before)
-        with interrupted(self.session, break_at or 0) as breaks:
+        step = Applied(action, Load(table=table, files=parts, watermark=watermark(service.now)), before)
+        with interrupted(self.session, interrupt_at or 0) as interruption:
             self._run(step)
-        if breaks.happened:
+        if interruption.happened:
             self.session.close()
             self.session = self.database.open()
         else:
-            self.wanted, self.shape, self.at, self.last = service.rows(service.now), table, service.now, step
+            self.expected, self.shape, self.at, self.last = service.rows(service.now), table, service.now, step
         self.check()
 
     def close(self) -> None:
-        """Give the session up."""
+        """Close the session."""
         self.session.close()
 
     def _run(self, step: Applied) -> None:
@@ -150,13 +150,13 @@ class Follower:
             )
 
     def replay(self) -> None:
-        """Apply the last load once more, as when the service answers with a job that was applied already."""
+        """Apply the last load once more, as if the service returned a job that was applied already."""
         if self.last is not None and self.last.before is not None:
             self._run(replace(self.last, before=self.session.sync_states("canvas")["things"]))
         self.check()
 
-    def come_late(self) -> None:
-        """Apply the last load as somebody who knows nothing of it being applied."""
+    def apply_stale(self) -> None:
+        """Apply the last load with the old sync state, as a process that missed the first application."""
         before = self.last.before if self.last is not None else None
         if self.last is not None and before is not None and before.watermark != self.last.load.watermark:
             with pytest.raises(ConcurrentUpdateError):
@@ -164,14 +164,14 @@ class Follower:
         self.check()
 
     def check(self) -> None:
-        """Require that the table is what the service's was, and that the books say when."""
+        """Assert that the table equals that of the service, and that the sync state has the time of it."""
         sync_states = self.session.sync_states("canvas")
         if self.shape is None:
             assert sync_states == {}
             return
         names = [column.name for column in self.shape.columns]
-        full = [{"id": key[0], "part": key[1]} | values for key, values in self.wanted.items()]
-        wanted = [{name: row.get(name) for name in names} for row in full]
-        assert sorted(self.database.rows(self.shape), key=repr) == sorted(wanted, key=repr)
-        assert sync_states["things"].watermark == moment(self.at)
+        full = [{"id": key[0], "part": key[1]} | values for key, values in self.expected.items()]
+        expected = [{name: row.get(name) for name in names} for row in full]
+        assert sorted(self.database.rows(self.shape), key=repr) == sorted(expected, key=repr)
+        assert sync_states["things"].watermark == watermark(self.at)
         assert sync_states["things"].schema.version == self.shape.version

@@ -1,9 +1,9 @@
-"""How the suite looks into SQL Server, and how it writes in T-SQL what other databases write differently."""
+"""How the suite reads SQL Server, and translates its statements into T-SQL."""
 
 import re
 from collections.abc import Sequence
 
-from tests.contract.database_fixture import DatabaseFixture, Fate, ValueSupport
+from tests.contract.database_fixture import DatabaseFixture, Outcome, ValueSupport
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.mssql.target import target_of
@@ -11,7 +11,7 @@ from dapkit.targets.sql.dialect import Dialect, identifier
 
 __all__ = ["MsSqlFixture", "in_tsql"]
 
-KEPT, REPAIRED = Fate.KEPT, Fate.REPAIRED
+KEPT, REPAIRED = Outcome.KEPT, Outcome.REPAIRED
 SUPPORT = ValueSupport(
     nul=KEPT, json_nul=KEPT, infinity=REPAIRED, nan=REPAIRED, unknown_enum=KEPT, exact_keys=False, enum_blanks=False
 )
@@ -19,7 +19,7 @@ _VERSION = r"\S+\.\"database_version\""
 
 
 def in_tsql(statement: str) -> list[str]:
-    """Return a statement of the suite in T-SQL; the version of the state tables is a column that numbers itself."""
+    """Return a statement of the suite in T-SQL; the version of the state tables is an identity column."""
     update = re.fullmatch(rf"UPDATE ({_VERSION}) SET version = (\d+)", statement)
     if update is not None:
         table, number = update.groups()
@@ -31,13 +31,13 @@ def in_tsql(statement: str) -> list[str]:
 
 
 class MsSqlFixture(DatabaseFixture):
-    """A database that keeps enums as numbers, and addresses as bytes."""
+    """A database that stores enums as numbers, and addresses as bytes."""
 
     def __init__(self, url: str) -> None:
         super().__init__(target_of(url), SUPPORT)
 
     def execute(self, *statements: str) -> None:
-        """Execute statements of a test's own, and commit them."""
+        """Execute statements over a separate connection, and commit them."""
         super().execute(*(each for statement in statements for each in in_tsql(statement)))
 
     def select(self, dialect: Dialect, table: Table, columns: Sequence[Column]) -> str:
@@ -46,7 +46,7 @@ class MsSqlFixture(DatabaseFixture):
         return f"SELECT {', '.join(values)} FROM {dialect.facts.full_name(table)} AS live"
 
     def index(self, name: str, table: Table) -> str:
-        """Return what drops an index of a table after the words DROP INDEX."""
+        """Return what follows DROP INDEX in the statement that drops an index."""
         return f"{name} ON {self.dialect.facts.full_name(table)}"
 
     def value(self, type_: ColumnType, raw: object) -> object:

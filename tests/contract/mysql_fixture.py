@@ -1,9 +1,9 @@
-"""How the suite looks into MySQL and MariaDB."""
+"""How the suite reads MySQL and MariaDB."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 
-from tests.contract.database_fixture import DatabaseFixture, Fate, ValueSupport
+from tests.contract.database_fixture import DatabaseFixture, Outcome, ValueSupport
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.mysql.dialect import MySqlDialect
@@ -12,7 +12,7 @@ from dapkit.targets.sql.dialect import Dialect, identifier
 
 __all__ = ["MySqlFixture"]
 
-KEPT, REPAIRED = Fate.KEPT, Fate.REPAIRED
+KEPT, REPAIRED = Outcome.KEPT, Outcome.REPAIRED
 SECOND = timedelta(seconds=1)
 SUPPORT = ValueSupport(
     nul=KEPT, json_nul=KEPT, infinity=REPAIRED, nan=REPAIRED, unknown_enum=REPAIRED, datetimes=SECOND
@@ -20,7 +20,7 @@ SUPPORT = ValueSupport(
 
 
 class MySqlFixture(DatabaseFixture):
-    """A database that keeps open enums as numbers, and addresses as bytes."""
+    """A database that stores open enums as numbers, and addresses as bytes."""
 
     def __init__(self, url: str) -> None:
         super().__init__(target_of(url), SUPPORT)
@@ -39,11 +39,11 @@ class MySqlFixture(DatabaseFixture):
         return f"SELECT {', '.join(values)} FROM {dialect.facts.full_name(table)} AS rows_"
 
     def index(self, name: str, table: Table) -> str:
-        """Return what drops an index of a table after the words DROP INDEX."""
+        """Return what follows DROP INDEX in the statement that drops an index."""
         return f"{name} ON {self.dialect.facts.full_name(table)}"
 
     def value(self, type_: ColumnType, raw: object) -> object:
-        """Take sixteen bytes that end in twelve zeros for an IPv4 address; the suite knows no other of the kind."""
+        """Read sixteen bytes that end in twelve zeros as an IPv4 address; the suite has no IPv6 address like that."""
         if type_.kind is TypeKind.IP and isinstance(raw, bytes) and raw[4:] == bytes(12):
             raw = raw[:4]
         return super().value(type_, raw)

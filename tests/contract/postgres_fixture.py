@@ -1,9 +1,9 @@
-"""How the suite looks into PostgreSQL."""
+"""How the suite reads PostgreSQL."""
 
 import struct
 from collections.abc import Sequence
 
-from tests.contract.database_fixture import DatabaseFixture, Fate, ValueSupport
+from tests.contract.database_fixture import DatabaseFixture, Outcome, ValueSupport
 
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.postgres.dialect import PostgresDialect
@@ -12,12 +12,12 @@ from dapkit.targets.sql.dialect import Dialect, identifier
 
 __all__ = ["PostgresFixture"]
 
-KEPT, REPAIRED = Fate.KEPT, Fate.REPAIRED
+KEPT, REPAIRED = Outcome.KEPT, Outcome.REPAIRED
 SUPPORT = ValueSupport(nul=REPAIRED, json_nul=REPAIRED, infinity=KEPT, nan=KEPT, unknown_enum=REPAIRED)
 
 
 class PostgresFixture(DatabaseFixture):
-    """A database that keeps open enums as numbers, and whose driver gives lists of enums as one text."""
+    """A database that stores open enums as numbers, and whose driver returns lists of enums as one text."""
 
     def __init__(self, url: str) -> None:
         super().__init__(target_of(url), SUPPORT)
@@ -35,13 +35,13 @@ class PostgresFixture(DatabaseFixture):
         items = column.type.items
         return f"{name}::text[]" if items is not None and items.kind is TypeKind.ENUM else name
 
-    def made(self) -> list[tuple[object, ...]]:
-        """Return the names of types too, which tables have as well."""
+    def existing_objects(self) -> list[tuple[object, ...]]:
+        """Return the names of all types; each table has one too."""
         sql = "SELECT typnamespace::regnamespace::text, typname::text FROM pg_type"
         spaces = "('information_schema', 'pg_catalog', 'pg_toast')"
-        return sorted(self.ask(f"{sql} WHERE typnamespace::regnamespace::text NOT IN {spaces}"))
+        return sorted(self.query(f"{sql} WHERE typnamespace::regnamespace::text NOT IN {spaces}"))
 
     def value(self, type_: ColumnType, raw: object) -> object:
-        """Return a float of four bytes as it is, not as the shortest text that names it."""
+        """Return a float of four bytes exactly: the driver returns the shortest decimal that represents it."""
         plain = super().value(type_, raw)
         return struct.unpack("f", struct.pack("f", plain))[0] if type_.kind is TypeKind.FLOAT32 and plain else plain

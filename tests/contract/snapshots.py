@@ -1,4 +1,4 @@
-"""Part of the contract: a fresh snapshot is merged into the live table, which stays the table that it was."""
+"""Contract: a full refresh merges a new snapshot into the existing table, which is not replaced."""
 
 import pytest
 from tests.contract.changes import TABLE, A, B, C
@@ -14,61 +14,61 @@ class SnapshotsContract:
         fixture.initial_load(TABLE, [A, B])
         counts = fixture.full_refresh(TABLE, [B | {"name": "changed"}, C])
         assert counts.deleted == 1
-        fixture.holds(TABLE, [B | {"name": "changed"}, C])
+        fixture.assert_holds(TABLE, [B | {"name": "changed"}, C])
 
-    def test_missing_keys_stay_where_that_is_asked_for(self, fixture: TableFixture) -> None:
+    def test_missing_keys_are_kept_on_request(self, fixture: TableFixture) -> None:
         fixture.initial_load(TABLE, [A, B])
         counts = fixture.full_refresh(TABLE, [B | {"name": "changed"}, C], LoadOptions(keep_missing=True))
         assert counts.deleted == 0
-        fixture.holds(TABLE, [A, B | {"name": "changed"}, C])
+        fixture.assert_holds(TABLE, [A, B | {"name": "changed"}, C])
 
     def test_an_equal_snapshot_changes_nothing(self, fixture: TableFixture) -> None:
         fixture.initial_load(TABLE, [A, B])
         fixture.full_refresh(TABLE, [B, A])
-        fixture.holds(TABLE, [A, B])
+        fixture.assert_holds(TABLE, [A, B])
 
-    def test_an_increment_goes_on_from_a_snapshot(self, fixture: TableFixture) -> None:
+    def test_an_increment_continues_from_a_full_refresh(self, fixture: TableFixture) -> None:
         fixture.initial_load(TABLE, [A])
         fixture.full_refresh(TABLE, [B])
         fixture.apply_increment(TABLE, [C, A])
-        fixture.holds(TABLE, [A, B, C])
+        fixture.assert_holds(TABLE, [A, B, C])
 
 
 class SqlSnapshotsContract(SnapshotsContract):
     def test_views_of_the_table_survive(self, fixture: SqlTableFixture) -> None:
         fixture.initial_load(TABLE, [A, B])
         view = fixture.name("canvas", "names")
-        select = f"SELECT {identifier('name')} FROM {fixture.of(TABLE)}"
+        select = f"SELECT {identifier('name')} FROM {fixture.full_name(TABLE)}"
         fixture.database.execute(f"CREATE VIEW {view} AS {select}")
         fixture.full_refresh(TABLE, [A, C])
-        assert sorted(fixture.database.ask(f"SELECT * FROM {view}")) == [("a",), ("c",)]
+        assert sorted(fixture.database.query(f"SELECT * FROM {view}")) == [("a",), ("c",)]
         wider = table_of({"name": TEXT, "size": INT64, "more": INT32}, version=2)
         fixture.full_refresh(wider, [A, B | {"more": 1}])
-        assert sorted(fixture.database.ask(f"SELECT * FROM {view}")) == [("a",), ("b",)]
+        assert sorted(fixture.database.query(f"SELECT * FROM {view}")) == [("a",), ("b",)]
         fixture.apply_increment(wider, [C])
-        assert len(fixture.database.ask(f"SELECT * FROM {view}")) == 3
+        assert len(fixture.database.query(f"SELECT * FROM {view}")) == 3
 
-    def test_a_column_of_the_users_own_survives(self, fixture: SqlTableFixture) -> None:
+    def test_a_user_created_column_survives(self, fixture: SqlTableFixture) -> None:
         fixture.initial_load(TABLE, [A, B])
-        name = fixture.of(TABLE)
+        name = fixture.full_name(TABLE)
         fixture.database.execute(f"ALTER TABLE {name} ADD COLUMN mine INTEGER")
         fixture.full_refresh(TABLE, [A, B | {"size": 5}, C])
         fixture.apply_increment(TABLE, [C | {"size": 6}])
-        fixture.holds(TABLE, [A, B | {"size": 5}, C | {"size": 6}])
-        assert len(fixture.database.ask(f"SELECT mine FROM {name}")) == 3
+        fixture.assert_holds(TABLE, [A, B | {"size": 5}, C | {"size": 6}])
+        assert len(fixture.database.query(f"SELECT mine FROM {name}")) == 3
 
     @pytest.mark.parametrize("action", ["apply_increment", "full_refresh"])
-    def test_an_index_of_the_users_own_does_not_hinder(self, fixture: SqlTableFixture, action: str) -> None:
+    def test_a_user_created_index_does_not_prevent_loads(self, fixture: SqlTableFixture, action: str) -> None:
         fixture.initial_load(TABLE, [A, B])
-        fixture.database.execute(f"CREATE INDEX by_size ON {fixture.of(TABLE)} ({identifier('size')})")
+        fixture.database.execute(f"CREATE INDEX by_size ON {fixture.full_name(TABLE)} ({identifier('size')})")
         load = fixture.apply_increment if action == "apply_increment" else fixture.full_refresh
         load(TABLE, [A | {"size": 5}, C])
-        wanted = [A | {"size": 5}, C] if action == "full_refresh" else [A | {"size": 5}, B, C]
-        fixture.holds(TABLE, wanted)
+        rows = [A | {"size": 5}, C] if action == "full_refresh" else [A | {"size": 5}, B, C]
+        fixture.assert_holds(TABLE, rows)
         wider = table_of({"name": TEXT, "size": INT64, "more": INT32}, version=2)
-        load(wider, [*wanted, {"id": 4, "more": 4}])
-        fixture.holds(wider, [*wanted, {"id": 4, "more": 4}])
-        other = table_of({"size": INT32}, version=3)  # no wider any more
+        load(wider, [*rows, {"id": 4, "more": 4}])
+        fixture.assert_holds(wider, [*rows, {"id": 4, "more": 4}])
+        other = table_of({"size": INT32}, version=3)  # narrower again
         fixture.full_refresh(other, [{"id": 1, "size": 1}])
-        fixture.holds(other, [{"id": 1, "size": 1}])
-        fixture.database.execute(f"DROP INDEX {fixture.database.index('by_size', TABLE)}")  # it is still there
+        fixture.assert_holds(other, [{"id": 1, "size": 1}])
+        fixture.database.execute(f"DROP INDEX {fixture.database.index('by_size', TABLE)}")  # it still exists

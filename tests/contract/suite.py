@@ -1,6 +1,6 @@
-"""The contract that every target keeps.
+"""The contract suite: the tests that every target has to pass.
 
-A new target derives a test class and gives it a fixture `database`: from `TargetContract` if it is no SQL database,
+A new target derives a test class and gives it a fixture `database`: from `TargetContract` if it is not a SQL database,
 with a `TargetFixture`; from `SqlTargetContract` if it is one, with a `DatabaseFixture`.
 """
 
@@ -34,7 +34,7 @@ class TargetContract(
     SafetyContract,
     ComparisonContract,
 ):
-    """What holds for targets of any kind, through `TargetSession` only."""
+    """The contract of targets of any kind, tested through `TargetSession` only."""
 
     @pytest.fixture
     def fixture(self, database: TargetFixture, tmp_path: Path) -> Iterator[TableFixture]:
@@ -58,7 +58,7 @@ class SqlTargetContract(
     SqlManualChangesContract,
     TargetContract,
 ):
-    """What holds for SQL databases besides: the state tables, and what users do with SQL."""
+    """The contract of SQL databases: additionally the state tables, and what users change with SQL."""
 
     @pytest.fixture
     def fixture(self, database: DatabaseFixture, tmp_path: Path) -> Iterator[SqlTableFixture]:

@@ -1,4 +1,4 @@
-"""Part of the contract: what the books and our history say of each table, and what is dropped with it."""
+"""Contract: the sync state and history of each table, and what is dropped with it."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,8 +28,8 @@ OTHERS = table_of({"state": ENUM, "open": {"oneOf": [ENUM, TEXT]}}, name="things
 
 
 class SyncStateContract:
-    def test_what_was_last_done_to_each_table(self, fixture: TableFixture) -> None:
-        begun = datetime.now(UTC) - timedelta(seconds=1)
+    def test_the_last_event_of_each_table_is_listed(self, fixture: TableFixture) -> None:
+        start = datetime.now(UTC) - timedelta(seconds=1)
         other = table_of({"name": TEXT}, name="others")
         fixture.initial_load(TABLE, [A, B])
         fixture.initial_load(other, [{"id": 1}])
@@ -40,31 +40,31 @@ class SyncStateContract:
         assert first is not None
         assert (last.event, first.event) == ("incremental", "initial-load")
         assert (last.detail["written"], last.detail["deleted"], first.detail["written"]) == (1, 1, 1)
-        assert begun < first.time < last.time < datetime.now(UTC) + timedelta(seconds=1)
+        assert start < first.time < last.time < datetime.now(UTC) + timedelta(seconds=1)
 
-    def test_what_is_remembered_is_the_last_until_more_is_done(self, fixture: TableFixture) -> None:
+    def test_a_recorded_event_is_the_last_until_the_next_load(self, fixture: TableFixture) -> None:
         fixture.initial_load(TABLE, [A])
-        detail = {"code": "out-of-range", "message": "it's 100 % \\ gone: 'é'"}
+        detail = {"code": "out-of-range", "message": "it's 100 % \\ lost: 'é'"}
         fixture.session.record_event("canvas", "things", "failed", detail)
         last = self._listed(fixture)["things"].last
         assert last is not None
         assert (last.event, dict(last.detail)) == ("failed", detail)
-        fixture.holds(TABLE, [A])
+        fixture.assert_holds(TABLE, [A])
         fixture.apply_increment(TABLE, [B])
         last = self._listed(fixture)["things"].last
         assert last is not None
         assert last.event == "incremental"
 
-    def test_a_table_says_what_it_takes_where_the_database_tells(self, fixture: TableFixture) -> None:
+    def test_the_size_of_a_table_is_listed_where_the_database_reports_it(self, fixture: TableFixture) -> None:
         rows = [A | {"id": number, "name": f"{number}" * 20} for number in range(20_000)]
         fixture.initial_load(TABLE, rows)
-        fixture.database.settle()
+        fixture.database.flush()
         size = self._listed(fixture)["things"].bytes
         if size is None:
-            pytest.skip("it does not tell")
+            pytest.skip("this database does not report it")
         assert 0 < size < 20_000_000
 
-    def test_columns_that_the_schema_no_longer_has(self, fixture: TableFixture) -> None:
+    def test_kept_columns_are_listed(self, fixture: TableFixture) -> None:
         fixture.initial_load(TABLE, [A])
         assert self._listed(fixture)["things"].kept_columns == ()
         shorter = table_of({"name": TEXT}, version=2)
@@ -76,16 +76,16 @@ class SyncStateContract:
     def _listed(self, fixture: TableFixture) -> dict[str, TableInfo]:
         return {each.state.table: each for each in fixture.session.list_tables("canvas", count=True)}
 
-    def test_a_table_whose_name_goes_on_where_anothers_ends_keeps_what_is_its_own(self, fixture: TableFixture) -> None:
+    def test_dropping_a_table_keeps_the_objects_of_a_table_with_a_longer_name(self, fixture: TableFixture) -> None:
         fixture.initial_load(OTHERS, [{"id": 1, "state": "a", "open": "x"}])
         fixture.initial_load(ENUMS, [ROW])
         fixture.session.drop("canvas", "things")
-        fixture.holds_rows(OTHERS, [{"id": 1, "state": "a", "open": "x"}])
+        fixture.assert_rows(OTHERS, [{"id": 1, "state": "a", "open": "x"}])
         fixture.apply_increment(OTHERS, [{"id": 2, "state": "b", "open": "y"}])
 
 
 class SqlSyncStateContract(SyncStateContract):
-    def test_the_history_does_not_grow_beyond_the_newest_lines(
+    def test_only_the_newest_history_entries_are_kept(
         self, fixture: SqlTableFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(sync_state, "HISTORY_LINES", 3)
@@ -96,7 +96,7 @@ class SqlSyncStateContract(SyncStateContract):
         for number in range(5):
             fixture.session.record_event("canvas", "things", "failed", {"code": str(number)})
         name = fixture.state_table(sync_state.HISTORY)
-        lines = fixture.database.ask(f"SELECT source_table, event, detail FROM {name} ORDER BY time")
+        lines = fixture.database.query(f"SELECT source_table, event, detail FROM {name} ORDER BY time")
         assert [line[:2] for line in lines] == [
             ("others", "failed"),
             ("things", "incremental"),
@@ -107,7 +107,7 @@ class SqlSyncStateContract(SyncStateContract):
         assert last is not None
         assert last.detail["code"] == "4"
 
-    def test_a_database_that_only_the_official_client_filled(self, fixture: SqlTableFixture) -> None:
+    def test_a_database_loaded_only_by_the_official_client_is_listed(self, fixture: SqlTableFixture) -> None:
         fixture.initial_load(TABLE, [A])
         fixture.database.execute(f"DROP TABLE {fixture.state_table(sync_state.HISTORY)}")
         listed = self._listed(fixture)["things"]
@@ -116,44 +116,44 @@ class SqlSyncStateContract(SyncStateContract):
         fixture.apply_increment(TABLE, [B])
         assert self._listed(fixture)["things"].last is not None
 
-    @pytest.mark.parametrize("booked", [True, False], ids=["booked", "stray"])
-    def test_nothing_that_was_made_for_a_table_outlives_it(self, fixture: SqlTableFixture, booked: bool) -> None:
-        before = self._made(fixture)
-        for _ in range(2):  # what was left over would be in the way of the second time
+    @pytest.mark.parametrize("managed", [True, False], ids=["managed", "unmanaged"])
+    def test_dropping_a_table_drops_everything_created_for_it(self, fixture: SqlTableFixture, managed: bool) -> None:
+        before = self._existing(fixture)
+        for _ in range(2):  # leftovers of the first time would make the second one fail
             fixture.initial_load(ENUMS, [ROW])
-            if not booked:
-                self._off_the_books(fixture, ENUMS)
-            assert fixture.session.is_unmanaged("canvas", "things") is not booked
+            if not managed:
+                self._delete_state(fixture, ENUMS)
+            assert fixture.session.is_unmanaged("canvas", "things") is not managed
             fixture.session.drop("canvas", "things")
             assert not fixture.session.is_unmanaged("canvas", "things")
-            assert self._made(fixture) == before
+            assert self._existing(fixture) == before
 
-    def test_a_column_that_was_kept_goes_with_its_table(self, fixture: SqlTableFixture) -> None:
-        before = self._made(fixture)
+    def test_dropping_a_table_drops_its_kept_columns(self, fixture: SqlTableFixture) -> None:
+        before = self._existing(fixture)
         fixture.initial_load(ENUMS, [ROW])
         fixture.apply_increment(table_of({"name": TEXT}, version=2), [{"id": 2}])
         fixture.session.drop("canvas", "things")
-        assert self._made(fixture) == before
+        assert self._existing(fixture) == before
 
-    def test_what_is_no_stray(self, fixture: SqlTableFixture) -> None:
+    def test_managed_tables_views_and_state_tables_are_not_unmanaged(self, fixture: SqlTableFixture) -> None:
         view = fixture.name("canvas", "seen")
         fixture.initial_load(TABLE, [A])
-        fixture.database.execute(f"CREATE VIEW {view} AS SELECT * FROM {fixture.of(TABLE)}")
+        fixture.database.execute(f"CREATE VIEW {view} AS SELECT * FROM {fixture.full_name(TABLE)}")
         for namespace, name in (
             ("canvas", "things"), ("canvas", "seen"), ("canvas", "nothing"), ("catalog", "things"),
             (STATE_SCHEMA, "table_sync"), (STATE_SCHEMA.upper(), "table_sync"),
         ):  # fmt: skip
             assert not fixture.session.is_unmanaged(namespace, name), name
 
-    def test_without_books_nothing_is_a_stray(self, fixture: SqlTableFixture) -> None:
+    def test_without_state_tables_nothing_is_unmanaged(self, fixture: SqlTableFixture) -> None:
         mine = fixture.name("canvas", "mine")
         fixture.database.execute(f"CREATE TABLE {mine} (id INTEGER)")
         assert fixture.session.is_unmanaged("canvas", "mine")
         fixture.database.execute(f"DROP TABLE {fixture.state_table('table_sync')}")
         assert not fixture.session.is_unmanaged("canvas", "mine")
 
-    def _off_the_books(self, fixture: SqlTableFixture, table: Table) -> None:
+    def _delete_state(self, fixture: SqlTableFixture, table: Table) -> None:
         fixture.database.execute(f"DELETE FROM {fixture.state_table('table_sync')} WHERE source_table = '{table.name}'")
 
-    def _made(self, fixture: SqlTableFixture) -> Sequence[tuple[object, ...]]:
-        return fixture.database.made()
+    def _existing(self, fixture: SqlTableFixture) -> Sequence[tuple[object, ...]]:
+        return fixture.database.existing_objects()

@@ -1,4 +1,4 @@
-"""One table's story in a test: every load writes its files, moves the watermark on, and names the sync state."""
+"""A session on an empty target, with loads that write their own files and advance the watermark."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ PLAIN = LoadOptions()
 
 
 class TableFixture:
-    """A session on an empty target that is prepared, and a folder for files."""
+    """A session on an empty, prepared target, and a folder for files."""
 
     def __init__(self, database: TargetFixture, folder: Path) -> None:
         self.database = database
@@ -36,37 +36,37 @@ class TableFixture:
         self.session.prepare("canvas", sandbox=False)
 
     def reopen(self) -> None:
-        """Go on with another session, as after a crash."""
+        """Continue with a new session, as after a crash."""
         self.session.close()
         self.session = self.database.open()
 
     # Loads
 
-    def parts(self, table: Table, rows: Sequence[Row | Values], *, action: bool, **layout: Any) -> DataFiles:
+    def files(self, table: Table, rows: Sequence[Row | Values], *, action: bool, **layout: Any) -> DataFiles:
         """Write files; a plain dict is a row with the usual time."""
         full = [row if isinstance(row, Row) else Row(row) for row in rows]
         return write_parts(self.folder, table, full, Layout(action=action, **layout))
 
-    def load(self, table: Table, parts: DataFiles, options: LoadOptions = PLAIN) -> Load:
+    def load(self, table: Table, files: DataFiles, options: LoadOptions = PLAIN) -> Load:
         """Return what the next load would be, an hour after the last."""
         self.now += _HOUR
-        return Load(table=table, parts=parts, watermark=self.now, options=options)
+        return Load(table=table, files=files, watermark=self.now, options=options)
 
     def initial_load(self, table: Table, rows: Sequence[Row | Values], options: LoadOptions = PLAIN) -> LoadStats:
         """Create the table from a snapshot of these rows."""
-        return self.session.initial_load(self.load(table, self.parts(table, rows, action=False), options))
+        return self.session.initial_load(self.load(table, self.files(table, rows, action=False), options))
 
     def apply_increment(self, table: Table, rows: Sequence[Row | Values], options: LoadOptions = PLAIN) -> LoadStats:
         """Apply an increment of these rows, requested from the watermark of the table."""
-        load = self.load(table, self.parts(table, rows, action=True), options)
+        load = self.load(table, self.files(table, rows, action=True), options)
         return self.session.apply_increment(load, self.state(table))
 
     def full_refresh(self, table: Table, rows: Sequence[Row | Values], options: LoadOptions = PLAIN) -> LoadStats:
         """Make the table equal to a snapshot of these rows."""
-        load = self.load(table, self.parts(table, rows, action=False), options)
+        load = self.load(table, self.files(table, rows, action=False), options)
         return self.session.full_refresh(load, self.state(table))
 
-    # What is there
+    # Contents
 
     def state(self, table: Table) -> SyncState:
         """Return the sync state of the table."""
@@ -76,13 +76,13 @@ class TableFixture:
         """Return the rows as Python values, in the order of their keys."""
         return self.database.rows(table, columns)
 
-    def cut(self, moment: datetime) -> datetime:
-        """Return a watermark as the database keeps it."""
-        since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-        return moment - since % self.database.target.capabilities.watermark_precision
+    def saved_watermark(self, watermark: datetime) -> datetime:
+        """Return a watermark with the precision of the database."""
+        since = watermark - datetime(1970, 1, 1, tzinfo=UTC)
+        return watermark - since % self.database.target.capabilities.watermark_precision
 
     @contextmanager
-    def refused(self, table: Table, *errors: type[DapError]) -> Iterator[None]:
+    def rejected(self, table: Table, *errors: type[DapError]) -> Iterator[None]:
         """Expect one of these errors, and that neither the table nor its state changed."""
         rows, state = self.rows(table), self.state(table)
         with pytest.raises(errors or DapError):
@@ -91,26 +91,26 @@ class TableFixture:
         assert self.rows(table) == rows
         assert self.state(table) == state
 
-    def full(self, table: Table, values: Values) -> Values:
-        """Return a row with every column, null where nothing is said."""
+    def full_row(self, table: Table, values: Values) -> Values:
+        """Return a row with all columns; the missing ones are null."""
         return {column.name: self.database.value(column.type, values.get(column.name)) for column in table.columns}
 
-    def holds_rows(self, table: Table, rows: Sequence[Values]) -> None:
-        """Require that the table has exactly these rows, in any order."""
-        wanted = [self.full(table, row) for row in rows]
+    def assert_rows(self, table: Table, rows: Sequence[Values]) -> None:
+        """Assert that the table has exactly these rows, in any order."""
+        expected = [self.full_row(table, row) for row in rows]
         keys = [column.name for column in table.key]
-        assert self.rows(table) == sorted(wanted, key=lambda row: [str(row[name]) for name in keys])
+        assert self.rows(table) == sorted(expected, key=lambda row: [str(row[name]) for name in keys])
 
-    def holds(self, table: Table, rows: Sequence[Values]) -> None:
-        """Require that the table has exactly these rows, in any order, and the last watermark."""
-        self.holds_rows(table, rows)
+    def assert_holds(self, table: Table, rows: Sequence[Values]) -> None:
+        """Assert that the table has exactly these rows, in any order, and the last watermark."""
+        self.assert_rows(table, rows)
         state = self.state(table)
-        assert state.watermark == self.cut(self.now)
+        assert state.watermark == self.saved_watermark(self.now)
         assert state.schema.version == table.version
 
 
 class SqlTableFixture(TableFixture):
-    """The same on an empty SQL database, with what a test needs to write statements of its own."""
+    """The same on an empty SQL database, with helpers for tests that write SQL."""
 
     database: DatabaseFixture
 
@@ -127,16 +127,16 @@ class SqlTableFixture(TableFixture):
         """The SQL of the database."""
         return self.driver.dialect
 
-    def of(self, table: Table) -> str:
-        """Write the full name of a table."""
+    def full_name(self, table: Table) -> str:
+        """Return the full name of a table, quoted for SQL."""
         return self.dialect.facts.full_name(table)
 
     def name(self, namespace: str, table: str) -> str:
-        """Write the full name of a table."""
+        """Return the full name of a table in a namespace, quoted for SQL."""
         return self.dialect.facts.name(namespace, table)
 
     def state_table(self, table: str) -> str:
-        """Write the full name of a state table."""
+        """Return the full name of a state table, quoted for SQL."""
         return self.dialect.facts.state_table(table)
 
     def exists(self, namespace: str, table: str) -> bool:
@@ -149,30 +149,30 @@ def stale(state: SyncState) -> SyncState:
     return replace(state, watermark=state.watermark - _HOUR)
 
 
-class BreakError(Exception):
-    """A session breaks here."""
+class InterruptionError(Exception):
+    """The session is interrupted here."""
 
 
 @dataclass
-class Breaks:
-    """Whether the break happened."""
+class Interruption:
+    """Whether the interruption happened."""
 
     happened: bool = False
 
 
 @contextmanager
-def interrupted(session: TargetSession, step: int) -> Iterator[Breaks]:
-    """Let a session fail before its n-th change, as if it were killed there; it must not be used after that."""
-    breaks, driver = Breaks(), driver_of(session)
+def interrupted(session: TargetSession, step: int) -> Iterator[Interruption]:
+    """Make a session fail before its n-th change, as if it were killed there; it must not be used afterwards."""
+    interruption, driver = Interruption(), driver_of(session)
     left = step
 
     def watched(run: Callable[..., Any]) -> Callable[..., Any]:
         def call(sql: str, *values: Any) -> Any:
             nonlocal left
-            # A break before a statement that only reads leaves what a break before the next change leaves.
+            # Interrupting before a statement that only reads would leave the same state as before the next change.
             left -= not sql.lstrip().startswith(("SELECT", "SHOW"))
             if left == 0:
-                raise BreakError
+                raise InterruptionError
             return run(sql, *values)
 
         return call
@@ -180,8 +180,8 @@ def interrupted(session: TargetSession, step: int) -> Iterator[Breaks]:
     original = driver.query, driver.execute
     driver.query, driver.execute = watched(driver.query), watched(driver.execute)  # type: ignore[method-assign]
     try:
-        yield breaks
-    except BreakError:
-        breaks.happened = True
+        yield interruption
+    except InterruptionError:
+        interruption.happened = True
     else:
         driver.query, driver.execute = original  # type: ignore[method-assign]

@@ -5,17 +5,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.contract.database_fixture import DatabaseFixture, Fate, ValueSupport
+from tests.contract.database_fixture import DatabaseFixture, Outcome, ValueSupport
 from tests.contract.suite import SqlTargetContract
 
 from dapkit.targets.duckdb.target import duckdb_file
 
-KEPT = Fate.KEPT
+KEPT = Outcome.KEPT
 SUPPORT = ValueSupport(nul=KEPT, json_nul=KEPT, infinity=KEPT, nan=KEPT, unknown_enum=KEPT)
 
 
 class DuckDbFixture(DatabaseFixture):
-    def settle(self) -> None:
+    def flush(self) -> None:
         with self.connected() as driver:
             driver.execute("CHECKPOINT")
 

@@ -1,4 +1,4 @@
-"""Random histories: whatever the service does and wherever a load breaks, the table is what the service's was."""
+"""Random histories: whatever happens at the service and wherever a load stops, the table equals the service's."""
 
 import os
 from collections.abc import Callable
@@ -28,7 +28,7 @@ DATABASES: dict[str, Callable[[Path], DatabaseFixture]] = {
     "duckdb": lambda folder: DatabaseFixture(duckdb_file(folder / "test.duckdb"), DUCKDB),
     "sqlite": lambda folder: DatabaseFixture(sqlite_file(folder / "test.sqlite"), SQLITE),
 }
-"""By name: what makes an empty database, with a folder of its own."""
+"""By name: how to create an empty database in a folder."""
 
 Row = tuple[str | None, int | None]
 Key = tuple[int, str]
@@ -41,14 +41,14 @@ WRITES = st.lists(st.dictionaries(KEYS, ROWS, min_size=1, max_size=4), min_size=
 
 @dataclass(frozen=True)
 class Round:
-    """What happens at the service, the sync that follows, and who comes after it."""
+    """The changes at the service, the sync that follows, and another load after it."""
 
     writes: list[dict[Key, Row | None]]
     alteration: str | None
     action: str
     overlap: int
     repeated: bool
-    break_at: int | None
+    interrupt_at: int | None
     after: str | None
 
 
@@ -59,8 +59,8 @@ ROUNDS = st.builds(
     action=st.sampled_from(["apply_increment", "apply_increment", "apply_increment", "full_refresh"]),
     overlap=st.integers(0, 2),
     repeated=st.booleans(),
-    break_at=st.none() | st.integers(1, 25),
-    after=st.sampled_from([None, "replay", "late"]),
+    interrupt_at=st.none() | st.integers(1, 25),
+    after=st.sampled_from([None, "replay", "stale"]),
 )
 
 
@@ -85,7 +85,7 @@ def alter(service: Service, kind: str | None) -> None:
 
 
 HISTORIES = st.lists(ROUNDS, min_size=3, max_size=6)
-SETTINGS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.parametrize("database", DATABASES)
@@ -139,13 +139,17 @@ def follow(database: DatabaseFixture, folder: Path, rounds: list[Round]) -> None
     with closing(follower):
         for each in rounds:
             follower.sync(
-                service, action=each.action, overlap=each.overlap, repeated=each.repeated, break_at=each.break_at
+                service,
+                action=each.action,
+                overlap=each.overlap,
+                repeated=each.repeated,
+                interrupt_at=each.interrupt_at,
             )
             if each.after == "replay":
                 follower.replay()
-            elif each.after == "late":
-                follower.come_late()
+            elif each.after == "stale":
+                follower.apply_stale()
             for rows in each.writes:
                 write(service, rows)
             alter(service, each.alteration)
-        follower.sync(service, action="apply_increment", overlap=0, repeated=False, break_at=None)
+        follower.sync(service, action="apply_increment", overlap=0, repeated=False, interrupt_at=None)

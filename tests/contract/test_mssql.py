@@ -1,4 +1,4 @@
-"""SQL Server (experimental) keeps the contract, on the server that DAPKIT_TEST_MSSQL names. It has never been run."""
+"""The contract on SQL Server (experimental), on the server that DAPKIT_TEST_MSSQL names. It has never been run."""
 
 import pytest
 from tests.contract.database_fixture import DatabaseFixture
@@ -15,11 +15,11 @@ class TestMsSql(SqlTargetContract):
     def database(self, mssql_url: str) -> DatabaseFixture:
         return MsSqlFixture(mssql_url)
 
-    @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key refuses the same one twice
-    def test_books_of_two_versions_are_refused_untouched(
+    @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key rejects the same version twice
+    def test_sync_state_with_two_versions_is_rejected_unchanged(
         self, fixture: SqlTableFixture, versions: tuple[int, ...]
     ) -> None:
-        super().test_books_of_two_versions_are_refused_untouched(fixture, versions)
+        super().test_sync_state_with_two_versions_is_rejected_unchanged(fixture, versions)
 
 
 @pytest.mark.parametrize(

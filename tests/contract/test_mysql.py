@@ -1,4 +1,4 @@
-"""MySQL and MariaDB keep the contract, on a MariaDB of our own, or on the server that DAPKIT_TEST_MYSQL names."""
+"""The contract on a private MariaDB server, or on the MySQL or MariaDB server that DAPKIT_TEST_MYSQL names."""
 
 import pytest
 from tests.contract.database_fixture import DatabaseFixture
@@ -7,7 +7,7 @@ from tests.contract.suite import SqlTargetContract
 from tests.contract.table_fixture import SqlTableFixture
 
 ACTIONS = ["initial_load", "apply_increment", "full_refresh", "alter"]
-"""What is rebuilt is altered in its rows' sight too: tests/targets/mysql has it."""
+"""A rebuild commits in between, so tests/targets/mysql tests its interruption."""
 
 
 @pytest.mark.server
@@ -16,12 +16,14 @@ class TestMySql(SqlTargetContract):
     def database(self, mysql_url: str) -> DatabaseFixture:
         return MySqlFixture(mysql_url)
 
-    @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key refuses the same one twice
-    def test_books_of_two_versions_are_refused_untouched(
+    @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key rejects the same version twice
+    def test_sync_state_with_two_versions_is_rejected_unchanged(
         self, fixture: SqlTableFixture, versions: tuple[int, ...]
     ) -> None:
-        super().test_books_of_two_versions_are_refused_untouched(fixture, versions)
+        super().test_sync_state_with_two_versions_is_rejected_unchanged(fixture, versions)
 
     @pytest.mark.parametrize("action", ACTIONS)
-    def test_a_break_at_any_step_leaves_the_table_as_it_was(self, fixture: SqlTableFixture, action: str) -> None:
-        super().test_a_break_at_any_step_leaves_the_table_as_it_was(fixture, action)
+    def test_an_interruption_at_any_step_leaves_the_table_unchanged(
+        self, fixture: SqlTableFixture, action: str
+    ) -> None:
+        super().test_an_interruption_at_any_step_leaves_the_table_unchanged(fixture, action)

@@ -1,4 +1,4 @@
-"""PostgreSQL keeps the contract."""
+"""The contract on PostgreSQL."""
 
 import pytest
 from tests.contract.database_fixture import DatabaseFixture
@@ -13,8 +13,8 @@ class TestPostgres(SqlTargetContract):
     def database(self, postgres_url: str) -> DatabaseFixture:
         return PostgresFixture(postgres_url)
 
-    @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key refuses the same one twice
-    def test_books_of_two_versions_are_refused_untouched(
+    @pytest.mark.parametrize("versions", [(2,)], ids=["other"])  # its key rejects the same version twice
+    def test_sync_state_with_two_versions_is_rejected_unchanged(
         self, fixture: SqlTableFixture, versions: tuple[int, ...]
     ) -> None:
-        super().test_books_of_two_versions_are_refused_untouched(fixture, versions)
+        super().test_sync_state_with_two_versions_is_rejected_unchanged(fixture, versions)

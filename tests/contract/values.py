@@ -1,7 +1,7 @@
-r"""Part of the contract: what the service writes is what the database holds, or the difference is counted.
+r"""Contract: the database stores exactly the values of the service; any repair is counted.
 
-Each family of types brings values that have broken loaders: the ends of its range, and what COPY, CSV, SQL and JSON
-each take for something else.
+Each family of types has values that have broken loaders: the ends of its range, and texts that have a special meaning
+in COPY, CSV, SQL or JSON.
 """
 
 import json
@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.contract.database_fixture import Fate, Values
+from tests.contract.database_fixture import Outcome, Values
 from tests.contract.table_fixture import TableFixture
 from tests.support.table_schemas import INT32, TEXT, Node, table_of
 from tests.support.tsv_parts import deleted
@@ -97,7 +97,7 @@ FAMILIES: dict[str, tuple[Node, list[Any]]] = {
     "object-free": ({"type": "object"}, [{}, {"a": [1, {"b": None}], "\t": "\n"}]),
     "untyped": ({}, [{"a": 1}, [1, "x"]]),
 }
-"""By name: the schema of a column, and values that such a column may hold."""
+"""By name: the schema of a column, and values that such a column may have."""
 
 
 def _column(node: Node, *, required: bool = False) -> Table:
@@ -105,7 +105,7 @@ def _column(node: Node, *, required: bool = False) -> Table:
 
 
 def _values(fixture: TableFixture, family: str) -> list[Any]:
-    """Return the values of a family that the place keeps as they are."""
+    """Return the values of a family that the database stores unchanged."""
     values = FAMILIES[family][1]
     if family == "open-enum" and not fixture.database.support.enum_blanks:
         return [value for value in values if not value.endswith(" ")]
@@ -115,37 +115,37 @@ def _values(fixture: TableFixture, family: str) -> list[Any]:
 class ValuesContract:
     @pytest.mark.slow
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_values_of_each_type_come_back_in_every_way_of_loading(self, fixture: TableFixture, family: str) -> None:
+    def test_each_type_round_trips_in_every_kind_of_load(self, fixture: TableFixture, family: str) -> None:
         node, values = FAMILIES[family][0], _values(fixture, family)
         table = _column(node)
         states = [*values, None]
         by_id = dict(enumerate(states, 1))
-        self._loads(fixture, table, by_id)
-        # Each value becomes another one, a new row comes, and all of it goes back by a snapshot.
+        self._assert_loaded(fixture, table, by_id)
+        # Change each value, add a row, and restore everything with a full refresh.
         turned = dict(enumerate([states[-1], *states[:-1], states[0]], 1))
         fixture.apply_increment(table, [{"id": key, "v": value} for key, value in turned.items()])
-        self._holds(fixture, table, turned)
+        self._assert_values(fixture, table, turned)
         fixture.full_refresh(table, [{"id": key, "v": value} for key, value in by_id.items()])
-        self._holds(fixture, table, by_id)
+        self._assert_values(fixture, table, by_id)
 
-    def _loads(self, fixture: TableFixture, table: Table, by_id: dict[int, Any]) -> None:
+    def _assert_loaded(self, fixture: TableFixture, table: Table, by_id: dict[int, Any]) -> None:
         counts = fixture.initial_load(table, [{"id": key, "v": value} for key, value in by_id.items()])
         assert counts.written == len(by_id)
         assert not counts.repaired
-        self._holds(fixture, table, by_id)
+        self._assert_values(fixture, table, by_id)
 
-    def _holds(self, fixture: TableFixture, table: Table, by_id: dict[int, Any]) -> None:
-        fixture.holds(table, [{"id": key, "v": value} for key, value in by_id.items()])
+    def _assert_values(self, fixture: TableFixture, table: Table, by_id: dict[int, Any]) -> None:
+        fixture.assert_holds(table, [{"id": key, "v": value} for key, value in by_id.items()])
 
     @pytest.mark.slow
     @pytest.mark.parametrize("family", FAMILIES)
-    def test_a_required_column_of_each_type_holds_the_same(self, fixture: TableFixture, family: str) -> None:
+    def test_a_required_column_of_each_type_round_trips(self, fixture: TableFixture, family: str) -> None:
         node, values = FAMILIES[family][0], _values(fixture, family)
         table = _column(node, required=True)
-        self._loads(fixture, table, dict(enumerate(values, 1)))
+        self._assert_loaded(fixture, table, dict(enumerate(values, 1)))
 
     @pytest.mark.parametrize("required", [False, True])
-    def test_all_types_side_by_side_come_back_in_every_way_of_loading(
+    def test_all_types_in_one_table_round_trip_in_every_kind_of_load(
         self, fixture: TableFixture, required: bool
     ) -> None:
         nodes = {f'{name} of "all", it\'s': node for name, (node, _) in FAMILIES.items()}
@@ -157,12 +157,12 @@ class ValuesContract:
             for number in range(len(_STRINGS) + 1)
         ]
         assert not fixture.initial_load(table, rows).repaired
-        fixture.holds(table, rows)
+        fixture.assert_holds(table, rows)
         turned = [row | {"id": row["id"] + 1} for row in rows]
         fixture.apply_increment(table, turned)
-        fixture.holds(table, [rows[0], *turned])
+        fixture.assert_holds(table, [rows[0], *turned])
         fixture.full_refresh(table, rows)
-        fixture.holds(table, rows)
+        fixture.assert_holds(table, rows)
 
     @pytest.mark.parametrize("family", ["int16", "int64", "text-bounded", "uuid", "date", "date-time"])
     def test_a_key_may_be_of_any_simple_type(self, fixture: TableFixture, family: str) -> None:
@@ -172,61 +172,63 @@ class ValuesContract:
         table = table_of({"n": INT32}, key={"k": node})
         fixture.initial_load(table, [{"k": value, "n": 1} for value in values])
         fixture.apply_increment(table, [deleted(k=values[0]), *({"k": value, "n": 2} for value in values[1:])])
-        fixture.holds(table, [{"k": value, "n": 2} for value in values[1:]])
+        fixture.assert_holds(table, [{"k": value, "n": 2} for value in values[1:]])
 
-    def test_keys_are_told_apart_by_case_accents_and_spaces(self, fixture: TableFixture) -> None:
+    def test_keys_differ_by_case_accents_and_spaces(self, fixture: TableFixture) -> None:
         if not fixture.database.support.exact_keys:
-            pytest.skip("this database takes them for equal")
+            pytest.skip("this database treats them as equal")
         table = table_of({"n": INT32}, key={"k": TEXT | {"maxLength": 20}})
         keys = ["a", "A", "á", "a ", " a", "", "ß", "ss", "e\u0301", "é"]
         fixture.initial_load(table, [{"k": key, "n": 1} for key in keys])
         fixture.apply_increment(table, [{"k": key, "n": 2} for key in keys])
-        fixture.holds(table, [{"k": key, "n": 2} for key in keys])
+        fixture.assert_holds(table, [{"k": key, "n": 2} for key in keys])
 
-    # Values that a database may not be able to hold
+    # Values that a database may be unable to store
 
     def test_a_nul_in_a_text(self, fixture: TableFixture) -> None:
-        oddity = Oddity(TEXT, wire="a\0b\0", usual="ab\\0", kept="a\0b\0", repaired="ab")
-        self._odd(fixture, oddity, fixture.database.support.nul)
+        unusual = UnusualValue(TEXT, wire="a\0b\0", usual="ab\\0", kept="a\0b\0", repaired="ab")
+        self._check_unusual(fixture, unusual, fixture.database.support.nul)
 
     def test_a_nul_inside_json(self, fixture: TableFixture) -> None:
-        oddity = Oddity(
+        unusual = UnusualValue(
             _SETTINGS,
             wire='{"theme": "a\\u0000b\\\\u0000"}',
             usual={"theme": "\\u0000"},
             kept={"theme": "a\0b\\u0000"},
             repaired={"theme": "ab\\u0000"},
         )
-        self._odd(fixture, oddity, fixture.database.support.json_nul)
+        self._check_unusual(fixture, unusual, fixture.database.support.json_nul)
 
     @pytest.mark.parametrize("kind", ["float32", "float64"])
     @pytest.mark.parametrize("sign", ["", "-"])
     def test_infinity(self, fixture: TableFixture, kind: str, sign: str) -> None:
-        oddity = Oddity(FAMILIES[kind][0], f"{sign}Infinity", 0.5, kept=float(f"{sign}inf"), repaired=None)
-        self._odd(fixture, oddity, fixture.database.support.infinity)
+        unusual = UnusualValue(FAMILIES[kind][0], f"{sign}Infinity", 0.5, kept=float(f"{sign}inf"), repaired=None)
+        self._check_unusual(fixture, unusual, fixture.database.support.infinity)
 
     @pytest.mark.parametrize("kind", ["float32", "float64"])
     def test_not_a_number(self, fixture: TableFixture, kind: str) -> None:
-        oddity = Oddity(FAMILIES[kind][0], "NaN", 0.5, kept=float("nan"), repaired=None)
-        self._odd(fixture, oddity, fixture.database.support.nan)
+        unusual = UnusualValue(FAMILIES[kind][0], "NaN", 0.5, kept=float("nan"), repaired=None)
+        self._check_unusual(fixture, unusual, fixture.database.support.nan)
 
     @pytest.mark.parametrize(("wire", "wanted"), [("+12024-01-01", datetime.max), ("-0044-03-15", datetime.min)])
     @pytest.mark.parametrize("form", ["date-time", "date"])
-    def test_far_years_are_clamped(self, fixture: TableFixture, form: str, wire: str, wanted: datetime) -> None:
+    def test_years_out_of_range_are_clamped(
+        self, fixture: TableFixture, form: str, wire: str, wanted: datetime
+    ) -> None:
         if form == "date":
-            oddity = Oddity(FAMILIES[form][0], wire, date(2024, 2, 29), kept=None, repaired=wanted.date())
+            unusual = UnusualValue(FAMILIES[form][0], wire, date(2024, 2, 29), kept=None, repaired=wanted.date())
         else:
             wire += "T12:00:00.000Z"
-            oddity = Oddity(FAMILIES[form][0], wire, datetime(2024, 2, 29, 12), kept=None, repaired=wanted)
-        self._odd(fixture, oddity, Fate.REPAIRED)
+            unusual = UnusualValue(FAMILIES[form][0], wire, datetime(2024, 2, 29, 12), kept=None, repaired=wanted)
+        self._check_unusual(fixture, unusual, Outcome.REPAIRED)
 
-    def test_an_unknown_value_of_an_enum_that_has_one_for_such(self, fixture: TableFixture) -> None:
-        oddity = Oddity(FAMILIES["enum"][0], "new", "it's", kept="new", repaired="__dap_unspecified__")
-        self._odd(fixture, oddity, fixture.database.support.unknown_enum)
+    def test_an_unknown_value_of_an_enum_with_an_unspecified_value(self, fixture: TableFixture) -> None:
+        unusual = UnusualValue(FAMILIES["enum"][0], "new", "it's", kept="new", repaired="__dap_unspecified__")
+        self._check_unusual(fixture, unusual, fixture.database.support.unknown_enum)
 
-    def test_an_unknown_value_of_an_enum_that_has_none_for_such(self, fixture: TableFixture) -> None:
-        oddity = Oddity({"type": "string", "enum": ["a", "b"]}, "new", "a", kept="new", repaired=None)
-        self._odd(fixture, oddity, fixture.database.support.unknown_enum)
+    def test_an_unknown_value_of_an_enum_without_an_unspecified_value(self, fixture: TableFixture) -> None:
+        unusual = UnusualValue({"type": "string", "enum": ["a", "b"]}, "new", "a", kept="new", repaired=None)
+        self._check_unusual(fixture, unusual, fixture.database.support.unknown_enum)
 
     @pytest.mark.parametrize(
         ("node", "wire"),
@@ -237,26 +239,26 @@ class ValuesContract:
         ],
         ids=["infinity", "nan", "enum"],
     )
-    def test_what_would_become_null_where_null_may_not_stand(
+    def test_a_repair_to_null_in_a_required_column_is_rejected(
         self, fixture: TableFixture, node: Node, wire: str
     ) -> None:
         has = fixture.database.support
-        if {"Infinity": has.infinity, "NaN": has.nan, "new": has.unknown_enum}[wire] is Fate.KEPT:
-            pytest.skip("this database can hold it")
+        if {"Infinity": has.infinity, "NaN": has.nan, "new": has.unknown_enum}[wire] is Outcome.KEPT:
+            pytest.skip("this database can store it")
         table = _column(node, required=True)
         fixture.initial_load(table, [{"id": 1, "v": "a" if "enum" in node else 0.5}])
-        with fixture.refused(table, BadValueError):
+        with fixture.rejected(table, BadValueError):
             fixture.apply_increment(table, [{"id": 2, "v": wire}])
 
-    def _odd(self, fixture: TableFixture, odd: "Oddity", fate: Fate) -> None:
-        """Load a value on every road: it is kept, or it is repaired and told of, or refused if that is asked for."""
-        table = _column(odd.node)
+    def _check_unusual(self, fixture: TableFixture, unusual: "UnusualValue", outcome: Outcome) -> None:
+        """Check in every kind of load that a value is stored, or repaired and recorded, or rejected on request."""
+        table = _column(unusual.node)
         strict = LoadOptions(bad_values=BadValues.FAIL)
-        usual: Values = {"id": 1, "v": odd.usual}
-        rows = [usual, {"id": 2, "v": odd.wire}]
-        if fate is Fate.KEPT:
+        usual: Values = {"id": 1, "v": unusual.usual}
+        rows = [usual, {"id": 2, "v": unusual.wire}]
+        if outcome is Outcome.KEPT:
             fixture.initial_load(table, rows, strict)
-            assert repr(fixture.rows(table)[1]["v"]) == repr(odd.kept)
+            assert repr(fixture.rows(table)[1]["v"]) == repr(unusual.kept)
             return
         with pytest.raises(BadValueError):
             fixture.initial_load(table, rows, strict)
@@ -265,18 +267,18 @@ class ValuesContract:
         for load in (fixture.initial_load, fixture.apply_increment, fixture.full_refresh):
             counts = load(table, rows, LoadOptions(side_file=side))
             assert counts.repaired == {"v": 1}
-            fixture.holds(table, [usual, {"id": 2, "v": odd.repaired}])
+            fixture.assert_holds(table, [usual, {"id": 2, "v": unusual.repaired}])
         lines = [json.loads(line) for line in side.read_text(encoding="utf-8").splitlines()]
-        told = {"namespace": "canvas", "table": "things", "key": {"id": "2"}, "column": "v", "value": odd.wire}
-        assert lines == [told] * 3, "one for each load"
+        line = {"namespace": "canvas", "table": "things", "key": {"id": "2"}, "column": "v", "value": unusual.wire}
+        assert lines == [line] * 3, "one for each load"
         assert stat.S_IMODE(side.stat().st_mode) == 0o600
-        with fixture.refused(table, BadValueError):
+        with fixture.rejected(table, BadValueError):
             fixture.apply_increment(table, rows, strict)
 
 
 @dataclass(frozen=True)
-class Oddity:
-    """A value that not every database can hold: as written, as kept, as repaired; and a usual one beside it."""
+class UnusualValue:
+    """A value that not every database can store: as sent, stored and repaired; and a usual value of the same type."""
 
     node: Node
     wire: str

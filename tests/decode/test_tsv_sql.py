@@ -30,7 +30,7 @@ def rows(sql: str) -> list[tuple[Any, ...]]:
 FIELDS = st.text(alphabet=["\\", "b", "t", "n", "0", "N", "x", "é", "\ue000", '"', "'", ",", " "], max_size=12)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(fields=st.lists(FIELDS, min_size=1, max_size=40))
 def test_sql_decodes_texts_as_python_does(tmp_path: Path, fields: list[str]) -> None:
     path = tmp_path / "part.tsv.gz"

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.fake_service import FakeService, Faults, killed
 from tests.support.fake_service import exported as run
 from tests.support.fake_service import wanted as options
+from tests.support.property_settings import few_examples
 from tests.support.virtual_time import VirtualClock, run_virtually
 
 from dapkit.client.session import Session
@@ -252,7 +253,7 @@ FAULTS = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@few_examples(25, shares_fixtures=True)
 @given(faults=FAULTS, seed=st.integers(0, 1000), kills=st.lists(st.floats(0.0, 60.0), max_size=3), ranges=st.booleans())
 def test_any_order_of_faults_and_kills_ends_with_correct_files_or_reported_failures(
     tmp_path_factory: pytest.TempPathFactory, faults: Faults, seed: int, kills: list[float], ranges: bool

@@ -26,7 +26,7 @@ def test_a_killed_initial_load(postgres_server: PostgresServer, tmp_path: Path) 
         assert left > 0
         before = layout(url, "canvas", "instructure_dap")
         again, _, errors = try_official(sandbox, "initdb", "canvas", "submissions", url, tmp_path)
-        assert again == 5, "the official client cannot repair this by itself"
+        assert again == 5, "the official client cannot repair this"
         assert "submissions" in errors
         arguments = ("--namespace", "canvas", "--table", "submissions", "--connection-string", url)
         for verb in ("initdb", "syncdb"):

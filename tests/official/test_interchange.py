@@ -125,7 +125,7 @@ def _own_objects(url: str) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize(("namespace", "tables"), [("canvas", CANVAS), ("edge", EDGE)])
-def test_theirs_then_ours_then_theirs_then_ours(
+def test_official_then_dapkit_then_official_then_dapkit(
     sandbox: SandboxProcess, postgres_server: PostgresServer, tmp_path: Path, namespace: str, tables: str
 ) -> None:
     with postgres_server.database() as url:
@@ -150,7 +150,9 @@ def test_theirs_then_ours_then_theirs_then_ours(
             assert ours == theirs
 
 
-def test_ours_then_theirs_then_ours(sandbox: SandboxProcess, postgres_server: PostgresServer, tmp_path: Path) -> None:
+def test_dapkit_then_official_then_dapkit(
+    sandbox: SandboxProcess, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
     with postgres_server.database() as url:
         table = table_of(sandbox, postgres_server, url, tmp_path, "canvas", CANVAS)
         table.ours("sync")

@@ -71,8 +71,8 @@ def against_sandbox(tmp_path: Path) -> Callable[[Callable[[Official], Awaitable[
             async with Sandbox(SandboxOptions(scale=SCALE, job_seconds=0.0, embedded=True)) as sandbox:
                 await scenario(Official(sandbox, tmp_path))
                 assert sandbox.traffic.credential_leaks == []
-                refused = {key: n for key, n in sandbox.traffic.responses.items() if key[1] not in (200, 202)}
-                assert refused == {}
+                rejected = {key: n for key, n in sandbox.traffic.responses.items() if key[1] not in (200, 202)}
+                assert rejected == {}
 
         asyncio.run(main())
 

@@ -117,7 +117,7 @@ _ITEM = re.compile(r',\s*(?="|CONSTRAINT)(?![^()]*\))')
 
 
 def layout(statements: list[str]) -> dict[str, Any]:
-    """Return by table its columns in order, and its constraints; collations, chance names, plain NULLs left aside."""
+    """Return by table its columns in order, and its constraints; without collations, random names and plain NULLs."""
     found: dict[str, tuple[list[str], set[str]]] = {}
     for statement in re.split(r";\n|;$", ";\n".join(statements)):
         words = re.sub(r"^IF .*? NULL (?=CREATE TABLE)| COLLATE \w+", "", " ".join(statement.split()))

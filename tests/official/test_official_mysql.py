@@ -50,8 +50,8 @@ class Database:
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         server, name = self._server, self.url.rpartition("/")[2]
-        place = {"host": server.host, "port": server.port, "user": server.user, "password": server.password}
-        with pymysql.connect(**place, database=name) as connection, connection.cursor() as cursor:  # type: ignore[call-overload]
+        address = {"host": server.host, "port": server.port, "user": server.user, "password": server.password}
+        with pymysql.connect(**address, database=name) as connection, connection.cursor() as cursor:  # type: ignore[call-overload]
             cursor.execute(sql)
             return list(cursor.fetchall())
 

@@ -66,7 +66,7 @@ def _replicate(client: Client, session: Any, verb: str, namespace: str, name: st
     files = tuple(done.folder / each.name for each in made.objects)
     load = Load(
         table=read_table(client.schema(namespace, name)),
-        parts=DataFiles(paths=files, rows=done.rows),
+        files=DataFiles(paths=files, rows=done.rows),
         watermark=watermark_of(mark),
     )
     session.initial_load(load) if verb == "initdb" else session.apply_increment(load, before)

@@ -66,7 +66,7 @@ KINDS: list[tuple[str, dict[str, Any]]] = [
     ("UPDATE canvas.users SET id = -5 WHERE id = (SELECT min(id) FROM canvas.users)", {"missing": 1, "extra": 1}),
     ("INSERT INTO canvas.users FROM canvas.users ORDER BY id LIMIT 1", {"repeated": 1}),
     (
-        "UPDATE canvas.users SET name = 'somebody else' WHERE id = (SELECT min(id) FROM canvas.users)",
+        "UPDATE canvas.users SET name = 'another name' WHERE id = (SELECT min(id) FROM canvas.users)",
         {"differing": {"name": 1}},
     ),
     (
@@ -104,7 +104,7 @@ def test_a_table_that_is_only_stale_is_equal(tmp_path: Path) -> None:
         result = await reconciled(setup, sync=False)
         assert result.equal
         assert setup.rows("college", "users") == before
-        tampered(setup, "UPDATE canvas.users SET name = 'somebody else'")
+        tampered(setup, "UPDATE canvas.users SET name = 'another name'")
         assert not (await reconciled(setup, sync=False)).equal
 
     run_with_sandbox(tmp_path, scenario)
@@ -153,7 +153,7 @@ def test_files_of_a_killed_comparison_are_removed_by_the_next_run(
 def test_a_sample_reports_how_many_rows_were_compared(tmp_path: Path) -> None:
     async def scenario(setup: SyncSetup) -> None:
         await setup.load(tables=("users",))
-        tampered(setup, "UPDATE canvas.users SET name = 'somebody else'")
+        tampered(setup, "UPDATE canvas.users SET name = 'another name'")
         tampered(setup, "DELETE FROM canvas.users WHERE id = (SELECT min(id) FROM canvas.users)")
         comparison = (await reconciled(setup, sync=False, sample=20)).done[0].comparison
         assert 0 < comparison.compared < comparison.rows
@@ -209,10 +209,10 @@ def test_a_table_that_cannot_be_compared_does_not_stop_the_others(
 ) -> None:
     real = SqlTargetSession.compare
 
-    def failing(self: SqlTargetSession, truth: ExpectedTable) -> Comparison:
-        if truth.live.table == "users":
+    def failing(self: SqlTargetSession, expected: ExpectedTable) -> Comparison:
+        if expected.actual.table == "users":
             raise ValueError("unexpected")
-        return real(self, truth)
+        return real(self, expected)
 
     async def scenario(setup: SyncSetup) -> None:
         await setup.load(tables=("users", "roles"))

@@ -112,7 +112,7 @@ def test_an_initial_load_succeeds_even_if_the_changes_since_are_not_available(
     async def scenario(setup: SyncSetup) -> None:
         result = await setup.sync()
         assert {loaded.action for loaded in result.done} == {SyncAction.INITIAL_LOAD}
-        assert len([told for told in setup.notices() if "no increments today" in told]) == len(TABLES)
+        assert len([text for text in setup.notices() if "no increments today" in text]) == len(TABLES)
         assert {past.event for past in setup.last_events().values()} == {"initial-load"}
 
     run_with_sandbox(tmp_path, scenario)
@@ -216,7 +216,7 @@ def test_a_failure_that_cannot_be_recorded_is_reported_unchanged(
             raise TargetError("the power failed")
 
         def away(*_: object) -> None:
-            raise OSError("the disk is gone")
+            raise OSError("the disk was removed")
 
         monkeypatch.setattr(SyncStateStore, "save", broken)
         monkeypatch.setattr(SqlTargetSession, "record_event", away)
@@ -231,16 +231,16 @@ def test_some_failures_are_not_recorded(tmp_path: Path, monkeypatch: pytest.Monk
         await setup.load()
         written: list[object] = []
         monkeypatch.setattr(SqlTargetSession, "record_event", lambda *line: written.append(line))
-        refused = await setup.sync(command=SyncCommand.INIT)
-        assert [failure.error.code for failure in refused.failed] == ["already-replicated"] * len(TABLES)
+        rejected = await setup.sync(command=SyncCommand.INIT)
+        assert [failure.error.code for failure in rejected.failed] == ["already-replicated"] * len(TABLES)
 
         def unreachable(*_: object) -> None:
-            raise TargetUnreachableError("it is gone")
+            raise TargetUnreachableError("it vanished")
 
         setup.advance(400)
         monkeypatch.setattr(SqlTargetSession, "apply_increment", unreachable)
-        gone = await setup.sync(retry_timeout=0.0)
-        assert [failure.error.code for failure in gone.failed] == ["target-unreachable"] * len(TABLES)
+        result = await setup.sync(retry_timeout=0.0)
+        assert [failure.error.code for failure in result.failed] == ["target-unreachable"] * len(TABLES)
         assert written == []
 
     run_with_sandbox(tmp_path, scenario)

@@ -1,4 +1,4 @@
-"""When the schema changes around a job, no column of the files is lost and none of the table is emptied."""
+"""Schema changes during a job: no column of the files is lost, and no column of the table is emptied."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""What a killed command left goes, unless somebody is at work there."""
+"""Folders of killed commands are removed, unless another command uses them."""
 
 from pathlib import Path
 

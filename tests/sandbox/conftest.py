@@ -10,17 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import hypothesis
 import pytest
 from multidict import CIMultiDictProxy
 from yarl import URL
 
 from dapkit.sandbox.data.dataset import DataQuery, Part
 from dapkit.sandbox.service.server import Sandbox, SandboxOptions
-
-# No deadlines: on a busy machine, they fail tests that are merely slow.
-hypothesis.settings.register_profile("no-deadline", hypothesis.settings(deadline=None))
-hypothesis.settings.load_profile("no-deadline")
 
 EPOCH_MS = 1_627_776_000_000  # 2021-08-01T00:00Z
 LOG_RETENTION_MS = 30 * 86_400_000
@@ -64,7 +59,7 @@ class FakeData:
 
 
 class FakeTime:
-    """A clock in seconds that stands still until a test moves it."""
+    """A clock in seconds that only a test advances."""
 
     def __init__(self) -> None:
         self.now = START_MS / 1000 + 3600

@@ -1,4 +1,4 @@
-"""The service in memory, in place of a session, with every fault that a test may want.
+"""A fake session on a service in memory, with every fault that a test may need.
 
 Jobs take a given time, objects are real gzip JSONL, and faults come from a seeded random source. `content` returns the
 correct bytes of an object, for comparison with files.
@@ -158,8 +158,8 @@ class FakeService:
         elif self.checksums:
             headers["x-amz-checksum-crc32"] = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
         if self.strikes(self.faults.corrupt):
-            place = self.random.randrange(len(body))
-            body = body[:place] + bytes([body[place] ^ 0x40]) + body[place + 1 :]
+            index = self.random.randrange(len(body))
+            body = body[:index] + bytes([body[index] ^ 0x40]) + body[index + 1 :]
         cut = self.strikes(self.faults.cut)
         if cut:
             body = body[: self.random.randrange(len(body))]

@@ -39,9 +39,9 @@ class MySqlServer:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        place = urlsplit(self.url)
-        self.host, self.port = place.hostname or "localhost", place.port or 3306
-        self.user, self.password = unquote(place.username or "root"), unquote(place.password or "")
+        address = urlsplit(self.url)
+        self.host, self.port = address.hostname or "localhost", address.port or 3306
+        self.user, self.password = unquote(address.username or "root"), unquote(address.password or "")
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -62,7 +62,7 @@ class MySqlServer:
 
 @contextmanager
 def named_or_private_server() -> Iterator[MySqlServer]:
-    """Yield a server; skip or fail the test when there is none."""
+    """Yield a server; skip or fail the test if there is none."""
     named = os.environ.get("DAPKIT_TEST_MYSQL")
     if named:
         yield MySqlServer(named)

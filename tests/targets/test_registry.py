@@ -13,14 +13,14 @@ from dapkit.targets.registry import SCHEMES, target_of
 @pytest.mark.parametrize(
     "url", ["duckdb:a.duckdb", "DuckDB:a.duckdb", "duckdb://a.duckdb", "duckdb:a.duckdb?threads=2", "sqlite:a.duckdb"]
 )
-def test_a_scheme_leads_to_its_target(url: str) -> None:
+def test_each_scheme_has_a_target(url: str) -> None:
     target: Any = target_of(url)
     assert target.path == Path("a.duckdb")
     assert target.name == f"{url.partition(':')[0].lower()}:{Path('a.duckdb').absolute()}", "the same from any folder"
 
 
 @pytest.mark.parametrize("url", ["", "a.duckdb", "oracle://u:secret@h/d", "C:\\data\\a.duckdb", "duckdb:", "sqlite:"])
-def test_what_names_no_target_is_refused_without_its_secrets(url: str) -> None:
+def test_an_invalid_url_is_rejected_without_repeating_secrets(url: str) -> None:
     with pytest.raises(UsageError) as caught:
         target_of(url)
     assert "secret" not in str(caught.value) + (caught.value.hint or "")
@@ -28,7 +28,7 @@ def test_what_names_no_target_is_refused_without_its_secrets(url: str) -> None:
         assert all(f"{scheme}:" in (caught.value.hint or "") for scheme in SCHEMES)
 
 
-def test_a_module_of_our_own_that_is_missing_is_not_taken_for_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_module_of_dapkit_is_not_reported_as_a_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry.SCHEMES, "lake", "dapkit.targets.lake.target")
     with pytest.raises(ModuleNotFoundError, match=r"dapkit\.targets\.lake"):
         target_of("lake:here")
@@ -53,7 +53,7 @@ def test_a_driver_whose_own_library_is_missing(monkeypatch: pytest.MonkeyPatch, 
     assert "dapkit[postgresql]" in (caught.value.hint or "")
 
 
-def test_the_module_of_a_scheme_makes_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_module_of_a_scheme_creates_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("made_up_target")
     module.target_of = lambda url: url  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "made_up_target", module)

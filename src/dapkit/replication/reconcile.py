@@ -176,10 +176,10 @@ class Reconciliation:
         table, incomplete_columns = common_table(read_table(latest), [column_names(each.files) for each in downloads])
 
         def load(each: "_TableFiles") -> Load:
-            return Load(table=table, parts=each.files, watermark=each.watermark, options=self._request.load)
+            return Load(table=table, files=each.files, watermark=each.watermark, options=self._request.load)
 
         return ExpectedTable(
-            live=state,
+            actual=state,
             snapshot=load(snapshot),
             changes=load(changes) if changes else None,
             stale=load(stale) if stale else None,

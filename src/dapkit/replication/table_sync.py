@@ -158,7 +158,7 @@ class TableSync:
         current = state.schema if state else None
         schema = await schema_of_files(self._session, self._request.namespace, result, files, current)
         table = read_table(schema)
-        load = Load(table=table, parts=files, watermark=watermark, options=self._load_options(table, watermark))
+        load = Load(table=table, files=files, watermark=watermark, options=self._load_options(table, watermark))
         counts = await self._resources.run_in_session(lambda target: _apply(target, action, load, state))
         self._loaded = True
         staging.remove(result.folder)
@@ -202,7 +202,7 @@ class TableSync:
         options = self._load_options(table, state.watermark)
         if options.expire is None:
             return _skipped(state)
-        load = Load(table=table, parts=DataFiles(paths=(), rows=0), watermark=state.watermark, options=options)
+        load = Load(table=table, files=DataFiles(paths=(), rows=0), watermark=state.watermark, options=options)
         counts = await self._resources.run_in_session(lambda target: target.delete_expired(load, state))
         return replace(_skipped(state), counts=counts)
 

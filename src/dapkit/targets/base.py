@@ -1,9 +1,9 @@
-"""What a target has to offer so that its tables can be kept equal to the service.
+"""The interface of a target: a place whose tables are kept equal to the service's.
 
 A `Target` is an address; `open` returns a `TargetSession`, which is one connection, used by one thread at a time.
 `Capabilities` says what kind of target it is. Nothing here knows SQL: a session takes files, and keeps a table and its
 sync state. A load changes the table and its state together; after a crash either both are new or neither is (the one
-exception, MySQL's RENAME, is described in `dapkit.targets.sql.loader`). Sessions block; the caller brings the threads.
+exception, MySQL's RENAME, is described in `dapkit.targets.sql.loader`). Sessions block; the caller has threads.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class TableStatus(StrEnum):
     """A table without sync state: half loaded by the official client, or a table of the user's own."""
 
     DROPPED = "dropped"
-    """Sync state without its table, which somebody dropped or renamed."""
+    """Sync state without its table, which was dropped or renamed."""
 
     NOT_A_TABLE = "not-a-table"
     """A view or another object, with or without sync state."""
@@ -71,7 +71,7 @@ class Capabilities:
         staging: when rows are copied into a staging table.
         direct_load: whether an initial load can copy rows straight into the new table.
         merge: how staged rows are merged.
-        watermark_precision: to what watermarks are cut when they are saved.
+        watermark_precision: the unit to which watermarks are rounded down when they are saved.
         unique_keys: whether tables have their key as a constraint.
     """
 
@@ -106,7 +106,7 @@ class SyncState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionCutoff:
-    """The rows to delete for their age: those whose date-time in a column is before a time (UTC)."""
+    """Which rows have expired: those whose date-time in a column is before a time (UTC)."""
 
     column: str
     before: datetime
@@ -118,10 +118,10 @@ class LoadOptions:
 
     Attributes:
         bad_values: what to do with values that the target cannot store.
-        side_file: where the originals of repaired values are written, one JSON object a line.
-        drop_columns: whether columns that the schema no longer has are dropped; by default they stay, nullable.
-        keep_missing: whether rows stay that a snapshot no longer has (logs outlive the service's 30 days).
-        expire: rows to delete for their age, after everything else.
+        side_file: where the originals of repaired values are written, one JSON object per line.
+        drop_columns: whether to drop columns that the schema no longer has; by default they are kept, nullable.
+        keep_missing: whether to keep rows that a snapshot no longer has (logs outlive the service's 30 days).
+        expire: which rows to delete because of their age, after everything else.
     """
 
     bad_values: BadValues = BadValues.REPAIR
@@ -136,7 +136,7 @@ class Load:
     """Files to load into one table, and the watermark that the table then has."""
 
     table: Table
-    parts: DataFiles
+    files: DataFiles
     watermark: datetime
     options: LoadOptions = field(default_factory=LoadOptions)
 
@@ -154,7 +154,7 @@ class ExpectedTable:
     """What a table should hold.
 
     Attributes:
-        live: the sync state of the table; the loads may follow another version of its schema.
+        actual: the sync state of the table; the loads may follow another version of its schema.
         snapshot: the table at one time.
         changes: what changed from then until the table's watermark, if that is later.
         stale: what changed from the table's watermark until the snapshot, if that is later: these keys are not
@@ -163,7 +163,7 @@ class ExpectedTable:
         sample: the rows whose values are compared, None for all. Keys are always compared.
     """
 
-    live: SyncState
+    actual: SyncState
     snapshot: Load
     changes: Load | None = None
     stale: Load | None = None
@@ -187,10 +187,10 @@ class TableInfo:
     Attributes:
         state: its sync state.
         rows: how many it has, None where they were not counted.
-        bytes: its size, None where the target does not tell.
-        last: the last entry of its history, None if dapkit has done nothing yet.
-        kept_columns: columns that are not in its schema: kept when they left it, or the user's own.
-        lost: whether the table no longer exists; nothing else is known then.
+        bytes: its size, None where the target does not report it.
+        last: the last entry of its history, None if dapkit has never loaded it.
+        kept_columns: columns that are not in its schema: kept when they left it, or created by the user.
+        table_dropped: whether the table no longer exists; nothing else is known then.
     """
 
     state: SyncState
@@ -198,7 +198,7 @@ class TableInfo:
     bytes: int | None = None
     last: HistoryEntry | None = None
     kept_columns: tuple[str, ...] = ()
-    lost: bool = False
+    table_dropped: bool = False
 
 
 class TargetSession(Protocol):
@@ -224,7 +224,7 @@ class TargetSession(Protocol):
         """
 
     def require_version(self) -> None:
-        """Raise IncompatibleLayoutError if there are state tables of a version that is not supported."""
+        """Raise IncompatibleLayoutError if the state tables have an unsupported version."""
 
     def sync_states(self, namespace: str) -> dict[str, SyncState]:
         """Return the sync states of a namespace by table; empty if there are no state tables."""
@@ -245,7 +245,7 @@ class TargetSession(Protocol):
         """Create a table that is absent or was dropped, fill it from a snapshot and save its state.
 
         Raises:
-            ConcurrentUpdateError: another process has loaded it meanwhile.
+            ConcurrentUpdateError: another process has loaded it in the meantime.
             IncompatibleLayoutError: something that dapkit does not manage exists under its name.
         """
 
@@ -283,7 +283,7 @@ class TargetSession(Protocol):
 
         Raises:
             SchemaChangeNotSupportedError: the loads have another key.
-            ConcurrentUpdateError: the table was changed meanwhile.
+            ConcurrentUpdateError: the table was changed in the meantime.
         """
 
     def is_unmanaged(self, namespace: str, table: str) -> bool:
@@ -302,7 +302,7 @@ class TargetSession(Protocol):
         """Return the managed tables; `count` decides whether their rows are counted."""
 
     def close(self) -> None:
-        """Close the connection; what was not committed is undone."""
+        """Close the connection; uncommitted changes are rolled back."""
 
 
 class Target(Protocol):
@@ -318,7 +318,7 @@ class Target(Protocol):
 
     @property
     def warning(self) -> str | None:
-        """What a user should know before anything is written there, if anything."""
+        """What a user should know before anything is written there; None for nothing."""
 
     @property
     def empty_substitute(self) -> Self | None:
@@ -332,16 +332,16 @@ class Target(Protocol):
 
 
 def concurrent_update(table: str) -> ConcurrentUpdateError:
-    """Return the error for a table that is no longer as it was when its load began."""
+    """Return the error for a table that has changed since its load began."""
     return ConcurrentUpdateError(f"Table {table} was changed by another process", table=table)
 
 
 def watermark_of(text: str) -> datetime:
-    """Return the service's watermark as a time in UTC, cut (never rounded up) to microseconds."""
-    moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    """Return the service's watermark as a time in UTC, rounded down to microseconds."""
+    time = datetime.fromisoformat(text)
+    return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-def watermark_text(moment: datetime) -> str:
-    """Return a watermark as the service takes it."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def watermark_text(time: datetime) -> str:
+    """Return a watermark in the form that the service accepts."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")

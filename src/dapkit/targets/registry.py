@@ -25,7 +25,7 @@ def target_of(url: str) -> Target:
     """Return the target that a URL names, without connecting to it.
 
     Raises:
-        UsageError: it is no URL of a supported database.
+        UsageError: it is not the URL of a supported database.
         MissingDriverError: the library that its database needs is not installed.
     """
     scheme, colon, _ = url.partition(":")

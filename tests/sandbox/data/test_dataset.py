@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.property_settings import few_examples
 
 from dapkit.sandbox.data import edge_cases
 from dapkit.sandbox.data.catalogue import Catalogue, Table, spec_tables
@@ -90,7 +91,7 @@ def test_snapshot_plus_increment_is_the_next_snapshot(table: Table, rows: Rows, 
         pytest.param("edge.many_parts", marks=pytest.mark.slow),
     ],
 )
-@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@few_examples(4, shares_fixtures=True)
 @given(st.integers(0, REFRESHES), st.integers(0, REFRESHES))
 def test_snapshot_plus_increment_between_any_refreshes(name: str, rows: Rows, first: int, second: int) -> None:
     table = CATALOGUE.table(*name.split("."))

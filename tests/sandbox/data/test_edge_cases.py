@@ -11,7 +11,7 @@ def test_every_kind_occurs() -> None:
     assert kinds_of() == set(Kind)
 
 
-def test_what_the_official_client_cannot_load_is_in_separate_tables() -> None:
+def test_values_that_the_official_client_cannot_load_are_in_separate_tables() -> None:
     for table in edge_cases.TABLES:
         special = {
             "composite": len(table.key) > 1,

@@ -4,8 +4,9 @@ from itertools import pairwise
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.property_settings import few_examples
 
 from dapkit.sandbox.data.timeline import (
     DAY,
@@ -115,7 +116,7 @@ def database() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-@settings(max_examples=20)
+@few_examples(20)
 @given(timelines, st.lists(st.integers(0, 10**6), min_size=1, max_size=20))
 def test_sql_agrees_with_python(database: duckdb.DuckDBPyConnection, timeline: Timeline, numbers: list[int]) -> None:
     listed = ", ".join(f"({number}::BIGINT)" for number in numbers)

@@ -1,4 +1,4 @@
-"""Who gets a token, and which tokens are accepted."""
+"""Which logins get a token, and which tokens are accepted."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ def basic(text: str) -> str:
     return "Basic " + base64.b64encode(text.encode()).decode()
 
 
-def refused(call: Any, *arguments: Any) -> int:
+def rejected_with(call: Any, *arguments: Any) -> int:
     with pytest.raises(ApiError) as caught:
         call(*arguments)
     return caught.value.status
@@ -49,7 +49,7 @@ def test_the_login_response_has_the_documented_fields() -> None:
     ],
 )
 def test_rejected_logins(authorization: str | None, form: dict[str, str], status: int) -> None:
-    assert refused(TokenIssuer(account(), lambda: 0).issue, authorization, form) == status
+    assert rejected_with(TokenIssuer(account(), lambda: 0).issue, authorization, form) == status
 
 
 @pytest.mark.parametrize("authorization", [None, basic("any:thing")])
@@ -67,17 +67,17 @@ def test_a_token_is_valid_until_it_expires() -> None:
     assert login.verify(f"bearer {token}", None) == "a#b"
     assert login.verify(None, token) == "a#b"
     now[0] = 60_000
-    assert refused(login.verify, f"Bearer {token}", None) == 401
+    assert rejected_with(login.verify, f"Bearer {token}", None) == 401
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer x", "Bearer a.b.c", "Basic YTpi"])
 def test_no_token(authorization: str | None) -> None:
-    assert refused(TokenIssuer(account(), lambda: 0).verify, authorization, None) == 401
+    assert rejected_with(TokenIssuer(account(), lambda: 0).verify, authorization, None) == 401
 
 
 def test_modified_and_foreign_tokens_are_rejected() -> None:
     login = TokenIssuer(account(), lambda: 0)
     head, claims, signature = login.issue(basic("a#b:c:d"), GRANT)["access_token"].split(".")
     longer = base64.urlsafe_b64encode(json.dumps({"sub": "a#b", "exp": 10**10}).encode()).decode()
-    assert refused(login.verify, f"Bearer {head}.{longer}.{signature}", None) == 401
-    assert refused(TokenIssuer(account(), lambda: 0).verify, f"Bearer {head}.{claims}.{signature}", None) == 401
+    assert rejected_with(login.verify, f"Bearer {head}.{longer}.{signature}", None) == 401
+    assert rejected_with(TokenIssuer(account(), lambda: 0).verify, f"Bearer {head}.{claims}.{signature}", None) == 401

@@ -39,7 +39,7 @@ class Setup:
         body = json.dumps({"format": "jsonl"} | query).encode()
         return self.backend.submit(namespace, table, body, fault)
 
-    def refused(self, **query: Any) -> tuple[int, Any]:
+    def rejection(self, **query: Any) -> tuple[int, Any]:
         with pytest.raises(ApiError) as caught:
             self.submit(**query)
         return caught.value.status, caught.value.body["error"]
@@ -208,7 +208,7 @@ def test_malformed_queries(setup: Setup, body: bytes, location: dict[str, int] |
     ],
 )
 def test_invalid_intervals(setup: Setup, query: dict[str, str]) -> None:
-    status, error = setup.refused(**query)
+    status, error = setup.rejection(**query)
     assert (status, error["type"]) == (400, "ValidationError")
 
 
@@ -217,14 +217,14 @@ def test_invalid_intervals(setup: Setup, query: dict[str, str]) -> None:
     [("canvas.users", EPOCH_MS), ("canvas_logs.web_logs", AT_MS - LOG_RETENTION_MS)],
 )
 def test_increments_beyond_the_retention(setup: Setup, place: str, earliest_ms: int) -> None:
-    status, error = setup.refused(place=place, since=timestamp(earliest_ms - 1))
+    status, error = setup.rejection(place=place, since=timestamp(earliest_ms - 1))
     assert (status, error["type"], error["since"]) == (400, "OutOfRange", timestamp(earliest_ms))
     assert setup.submit(place=place, since=timestamp(earliest_ms))[0] == 202
 
 
 @pytest.mark.parametrize(("place", "kind"), [("canvas.cats", "table"), ("moon.users", "namespace")])
 def test_unknown_namespaces_and_tables(setup: Setup, place: str, kind: str) -> None:
-    status, error = setup.refused(place=place)
+    status, error = setup.rejection(place=place)
     namespace, table = place.split(".")
     assert (status, error["type"], error["kind"]) == (404, "NotFoundError", kind)
     assert error["id"] == {"table": table, "namespace": namespace}[kind]
@@ -269,7 +269,7 @@ def test_a_sticky_failure_of_some_seconds_passes(setup: Setup) -> None:
     ("kind", "error_type"), [("snapshot-required", "SnapshotRequired"), ("out-of-range", "OutOfRange")]
 )
 def test_only_increments_can_be_rejected(setup: Setup, kind: str, error_type: str) -> None:
-    status, error = setup.refused(since="2026-08-31T00:00:00Z", fault=fault(kind))
+    status, error = setup.rejection(since="2026-08-31T00:00:00Z", fault=fault(kind))
     assert (status, error["type"]) == (400, error_type)
     assert setup.submit(fault=fault(kind))[0] == 202
 

@@ -1,4 +1,4 @@
-"""Identifiers contain what they stand for, and cannot be forged."""
+"""Identifiers contain what they identify, and cannot be forged."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What DuckDB may use: a limit on its memory is kept, and what is larger than that is loaded all the same."""
+"""DuckDB keeps its memory limit, and loads larger than that succeed."""
 
 import gzip
 import shutil
@@ -27,8 +27,8 @@ def target(tmp_path: Path, **settings: str) -> FileTarget:
     return duckdb_file(tmp_path / "college.duckdb", settings)
 
 
-def made_by_duckdb(path: Path, rows: int) -> DataFiles:
-    """Write a file of many rows, whose texts cannot be packed, faster than Python could."""
+def write_with_duckdb(path: Path, rows: int) -> DataFiles:
+    """Write a file of many rows with incompressible texts, faster than Python could."""
     text = " || ".join(f"lpad(hash(i * 20 + {number})::VARCHAR, 20, '0')" for number in range(PIECES))
     columns = (
         f'\'2024-03-01T12:00:00.000Z\' AS "meta.ts", \'U\' AS "meta.action", i AS "key.id", {text} AS "value.body"'
@@ -47,13 +47,13 @@ def made_by_duckdb(path: Path, rows: int) -> DataFiles:
 @pytest.mark.timeout(300)
 def test_a_load_larger_than_the_memory_succeeds(tmp_path: Path) -> None:
     rows = 400_000
-    parts = made_by_duckdb(tmp_path / "rows.tsv.gz", rows)
+    parts = write_with_duckdb(tmp_path / "rows.tsv.gz", rows)
     assert rows * PIECES * 20 > (bytes_of(LIMIT) or 0), "the texts alone are more than the limit"
     scratch = tmp_path / "scratch"
     session = target(tmp_path, memory_limit=LIMIT, threads="2", temp_directory=str(scratch)).open()
     try:
         session.prepare("canvas", sandbox=False)
-        load = Load(table=TABLE, parts=parts, watermark=AT)
+        load = Load(table=TABLE, files=parts, watermark=AT)
         assert session.initial_load(load).written == rows
         later = replace(load, watermark=AT + timedelta(hours=1))
         assert session.apply_increment(later, session.sync_states("canvas")["things"]).written == rows
@@ -67,7 +67,7 @@ def test_a_load_larger_than_the_memory_succeeds(tmp_path: Path) -> None:
     assert not list(scratch.glob("*")), "nothing is left of what did not fit into memory"
 
 
-def test_what_is_set_is_what_duckdb_goes_by(tmp_path: Path) -> None:
+def test_settings_of_the_url_are_applied(tmp_path: Path) -> None:
     folder = str(tmp_path / "scratch")
     session = target(tmp_path, memory_limit="512MiB", threads="3", temp_directory=folder).open()
     sql = "SELECT current_setting('memory_limit'), current_setting('threads'), current_setting('temp_directory')"
@@ -76,23 +76,23 @@ def test_what_is_set_is_what_duckdb_goes_by(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [3_000_000, 6_500_000])
-def test_too_little_memory_is_said_with_what_to_do(tmp_path: Path, length: int) -> None:
+def test_too_little_memory_has_a_hint(tmp_path: Path, length: int) -> None:
     session = target(tmp_path, memory_limit="20MB", threads="1").open()
     session.prepare("canvas", sandbox=False)
     rows = [Row({"id": 1, "body": "x" * length}), Row({"id": 2, "body": "short"})]
     parts = write_parts(tmp_path, TABLE, rows, Layout(action=False))
     with pytest.raises(TargetError) as caught:
-        session.initial_load(Load(table=TABLE, parts=parts, watermark=AT))
+        session.initial_load(Load(table=TABLE, files=parts, watermark=AT))
     assert "longer" in caught.value.message
     assert "memory_limit" in caught.value.hint
     session.close()
 
 
-def test_long_lines_are_read_where_there_is_room(tmp_path: Path) -> None:
+def test_long_lines_are_read_if_there_is_memory(tmp_path: Path) -> None:
     session = target(tmp_path, memory_limit="400MB").open()
     session.prepare("canvas", sandbox=False)
     parts = write_parts(tmp_path, TABLE, [Row({"id": 1, "body": "x" * 8_000_000})], Layout(action=False))
-    session.initial_load(Load(table=TABLE, parts=parts, watermark=AT))
+    session.initial_load(Load(table=TABLE, files=parts, watermark=AT))
     assert session.driver.query("SELECT length(body) FROM canvas.things") == [(8_000_000,)]
     session.close()
 

@@ -1,4 +1,4 @@
-"""What is DuckDB's own: errors that tell no values, keys that the merge keeps unique, indexes of the user's own."""
+"""Specific to DuckDB: errors without values, keys that the merge keeps unique, user-created indexes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,8 +35,8 @@ def test_keys_stay_unique_without_an_index(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, [row, row])
     fixture.apply_increment(TABLE, [row, row])
     fixture.full_refresh(TABLE, [row, row])
-    fixture.holds(TABLE, [row])
-    assert fixture.database.ask("SELECT count(*) FROM duckdb_indexes()") == [(0,)]
+    fixture.assert_holds(TABLE, [row])
+    assert fixture.database.query("SELECT count(*) FROM duckdb_indexes()") == [(0,)]
 
 
 def test_an_indexed_table_keeps_its_constraints_when_it_is_altered(fixture: SqlTableFixture) -> None:
@@ -44,9 +44,9 @@ def test_an_indexed_table_keeps_its_constraints_when_it_is_altered(fixture: SqlT
     fixture.database.execute('CREATE INDEX "by size" ON canvas.things (size, id)')
     nodes = {"size": INT64, "name": TEXT | {"title": "What it's called", "default": "none"}}
     fixture.apply_increment(table_of(nodes, required=["name"], version=2), [{"id": 2, "size": 2**40, "name": "y"}])
-    assert fixture.database.ask("SELECT index_name FROM duckdb_indexes()") == [("by size",)]
+    assert fixture.database.query("SELECT index_name FROM duckdb_indexes()") == [("by size",)]
     sql = "SELECT column_name, is_nullable, column_default, comment FROM duckdb_columns() WHERE table_name = 'things'"
-    columns = {name: (nullable, default, comment) for name, nullable, default, comment in fixture.database.ask(sql)}
+    columns = {name: (nullable, default, comment) for name, nullable, default, comment in fixture.database.query(sql)}
     assert columns == {
         "id": (False, None, None),
         "size": (True, None, None),
@@ -68,7 +68,7 @@ COLUMNS = "id BIGINT NOT NULL, size INTEGER, name VARCHAR DEFAULT 'none' NOT NUL
         (f"{COLUMNS}, more BIGINT AS (id + 1)", False),
     ],
 )
-def test_only_a_table_that_is_as_a_load_makes_it_is_repaired(
+def test_only_a_table_with_the_layout_of_a_load_is_repaired(
     fixture: SqlTableFixture, definition: str, ours: bool
 ) -> None:
     fixture.database.execute(
@@ -76,14 +76,14 @@ def test_only_a_table_that_is_as_a_load_makes_it_is_repaired(
         *["INSERT INTO canvas.things (id, size, name) VALUES (7, 1, 'mine')"] * (2 if ours else 1),
     )
     row = {"id": 7, "size": 2, "name": "n"}
-    load = fixture.load(TABLE, fixture.parts(TABLE, [row], action=False))
+    load = fixture.load(TABLE, fixture.files(TABLE, [row], action=False))
     if ours:
         fixture.session.repair(load)
-        fixture.holds(TABLE, [row])
+        fixture.assert_holds(TABLE, [row])
         return
     with pytest.raises(IncompatibleLayoutError):
         fixture.session.repair(load)
-    assert fixture.database.ask("SELECT id, size, name FROM canvas.things") == [(7, 1, "mine")]
+    assert fixture.database.query("SELECT id, size, name FROM canvas.things") == [(7, 1, "mine")]
 
 
 def test_no_temporary_table_is_left(fixture: SqlTableFixture) -> None:
@@ -93,7 +93,7 @@ def test_no_temporary_table_is_left(fixture: SqlTableFixture) -> None:
     assert fixture.driver.query("SELECT table_name FROM duckdb_tables() WHERE temporary") == []
 
 
-def test_what_is_no_duckdb_file(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_duckdb_database(tmp_path: Path) -> None:
     file = tmp_path / "text"
     file.write_text("certainly no database " * 1000)
     for path in (file, tmp_path / "missing" / "file"):
@@ -104,4 +104,4 @@ def test_what_is_no_duckdb_file(tmp_path: Path) -> None:
 def test_a_file_that_another_program_has_open(tmp_path: Path) -> None:
     path = tmp_path / "open.duckdb"
     with duckdb.connect(str(path)), pytest.raises(TargetUnreachableError):
-        duckdb_file(path).open()  # with other settings than ours, which stands for another process
+        duckdb_file(path).open()  # the file is open with other settings, as in another process

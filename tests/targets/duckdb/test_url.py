@@ -1,4 +1,4 @@
-"""Addresses of DuckDB files, and what DuckDB may use."""
+"""URLs of DuckDB files with their settings."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_an_address_names_a_file_and_settings(url: str, path: str, settings: dic
         ("duckdb:a?temp_directory=", ["temp_directory", "folder"]),
     ],
 )
-def test_what_cannot_be_meant_is_refused(url: str, words: list[str]) -> None:
+def test_invalid_settings_are_rejected(url: str, words: list[str]) -> None:
     with pytest.raises(UsageError) as caught:
         address_of(url)
     for word in words:

@@ -78,7 +78,7 @@ def test_a_connection_that_fails_shows_no_secret(monkeypatch: pytest.MonkeyPatch
     assert caught.value.__suppress_context__
 
 
-def test_the_real_driver_where_nobody_listens() -> None:
+def test_the_real_driver_without_a_server() -> None:
     with pytest.raises((TargetUnreachableError, MissingDriverError)) as caught:
         mssql_target(f"{URL}?ConnectRetryCount=0").open()
     assert "s3cr" not in caught.value.message
@@ -106,7 +106,7 @@ def test_connecting_uses_the_real_signature(monkeypatch: pytest.MonkeyPatch) -> 
     assert "PWD={s3cr{et}" in asked["connection_str"]
 
 
-def test_the_real_bulk_copy_uses_a_connection_of_its_own() -> None:
+def test_the_real_bulk_copy_uses_a_separate_connection() -> None:
     source = inspect.getsource(mssql_python.Cursor.bulkcopy)
     assert "PyCoreConnection(" in source, "if that changed, rows could be copied within the transaction"
 

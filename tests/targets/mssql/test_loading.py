@@ -1,4 +1,4 @@
-"""In which order a session works: rows first, then one transaction. Whether a server agrees the contract would show."""
+"""The order of statements: rows first, then one transaction. Only the contract suite could test a real server."""
 
 import json
 import re
@@ -71,7 +71,7 @@ def load(
 ) -> Load:
     full = [row if isinstance(row, Row) else Row(row) for row in rows]
     parts = write_parts(folder, table, full, Layout(action=action))
-    return Load(table=table, parts=parts, watermark=MARK + timedelta(hours=1), options=options)
+    return Load(table=table, files=parts, watermark=MARK + timedelta(hours=1), options=options)
 
 
 def kinds(batches: Sequence[str]) -> list[str]:
@@ -120,9 +120,9 @@ def test_errors_of_a_file_are_raised_unchanged(tmp_path: Path) -> None:
     assert on.found("DROP TABLE IF EXISTS .*dapkit_staging")
 
 
-def test_no_files_at_all() -> None:
+def test_a_load_without_files() -> None:
     on = connection(0)
-    session(on).initial_load(Load(table=TABLE, parts=DataFiles(paths=(), rows=0), watermark=MARK))
+    session(on).initial_load(Load(table=TABLE, files=DataFiles(paths=(), rows=0), watermark=MARK))
     assert not on.copies
     assert on.found("^COMMIT TRANSACTION")
 
@@ -139,7 +139,7 @@ def test_texts_beyond_the_code_page_of_the_database(tmp_path: Path) -> None:
     assert not on.found("BEGIN TRANSACTION")
 
 
-def test_an_existing_column_may_have_a_collation_of_its_own(tmp_path: Path) -> None:
+def test_an_existing_column_may_have_another_collation(tmp_path: Path) -> None:
     on = connection(1, **EXISTS, DATABASEPROPERTYEX=[(51, 1252, 65001)])
     counts = session(on).apply_increment(load(tmp_path, [A | {"name": "中"}], action=True), BEFORE)
     assert not counts.repaired, "the column is UTF-8"
@@ -151,8 +151,8 @@ def test_an_existing_column_may_have_a_collation_of_its_own(tmp_path: Path) -> N
 def test_the_sync_state_is_stored_in_ascii(tmp_path: Path) -> None:
     on = connection(1)
     session(on).initial_load(load(tmp_path, [A]))
-    place = next(place for place, batch in enumerate(on.batches) if 'INTO "instructure_dap"."table_sync"' in batch)
-    *row, document = on.values[place]
+    index = next(index for index, batch in enumerate(on.batches) if 'INTO "instructure_dap"."table_sync"' in batch)
+    *row, document = on.values[index]
     assert row == ["canvas", "things", datetime(2024, 3, 1, 13, 0, 0, 123456), 1, "canvas", "things", "json"]
     assert document.isascii(), "no code page loses any of it"
 
@@ -164,11 +164,11 @@ def test_an_error_at_any_step_undoes_the_transaction(tmp_path: Path, step: str) 
     on = connection(1, **{step: rejection("42000", "No.")})
     with pytest.raises(TargetError, match=r"SQL Server says: No\."):
         session(on).initial_load(load(tmp_path, [A]))
-    released = next(place for place, batch in enumerate(on.batches) if "sp_releaseapplock" in batch)
+    released = next(index for index, batch in enumerate(on.batches) if "sp_releaseapplock" in batch)
     assert on.batches.index(ROLLBACK) < released
 
 
-def test_a_table_that_exists_is_refused_before_rows_are_read(tmp_path: Path) -> None:
+def test_an_existing_table_is_rejected_before_rows_are_read(tmp_path: Path) -> None:
     for answers, error in ((THERE, ConcurrentUpdateError), (THERE | {"^SELECT id FROM": []}, IncompatibleLayoutError)):
         on = connection(1, **answers)
         with pytest.raises(error):
@@ -200,7 +200,7 @@ def test_an_increment_locks_the_row_of_its_state_by_number_before_anything_else(
 
 
 @pytest.mark.parametrize("action", ["apply_increment", "full_refresh"])
-def test_a_stale_state_is_refused_before_rows_are_read(tmp_path: Path, action: str) -> None:
+def test_a_stale_state_is_rejected_before_rows_are_read(tmp_path: Path, action: str) -> None:
     on = connection(1, **EXISTS)
     stale = replace(BEFORE, watermark=MARK - timedelta(hours=1))
     with pytest.raises(ConcurrentUpdateError):
@@ -240,7 +240,7 @@ def test_a_snapshot_of_an_incompatible_schema_empties_the_table_and_fills_it(tmp
     keep = LoadOptions(keep_missing=True)
     with pytest.raises(SchemaChangeNotSupportedError):
         session(on).full_refresh(load(tmp_path, [A], table=other, options=keep), BEFORE)
-    assert not on.copies, "refused before rows are read"
+    assert not on.copies, "rejected before rows are read"
 
 
 def test_of_repeated_keys_the_newest_is_merged(tmp_path: Path) -> None:
@@ -274,15 +274,15 @@ def test_lookup_tables_distinguish_case_before_values_and_rows_are_added(tmp_pat
     assert on.copies[0].rows[0][-1] == "new"
 
 
-# What else a session does
+# Other methods of a session
 
 
 def test_state_tables_are_created_in_one_transaction() -> None:
     on = connection()
     session(on).prepare("canvas", sandbox=False)
     within = on.within()
-    lock = next(place for place, batch in enumerate(within) if "sp_getapplock" in batch)
-    assert lock < next(place for place, batch in enumerate(within) if "CREATE TABLE" in batch)
+    lock = next(index for index, batch in enumerate(within) if "sp_getapplock" in batch)
+    assert lock < next(index for index, batch in enumerate(within) if "CREATE TABLE" in batch)
     number = within.index('INSERT INTO "instructure_dap"."database_version" (version) VALUES (1)')
     assert within[number - 1].endswith("ON")
     assert within[number + 1].endswith("OFF")
@@ -315,7 +315,7 @@ def test_a_half_loaded_table_is_repaired_if_its_layout_is_ours(tmp_path: Path) -
     assert kinds(on.found('^(DELETE|UPDATE|INSERT) .*"canvas"')) == ["DELETE", "UPDATE", "INSERT"]
 
 
-def test_a_table_of_the_users_own_is_not_touched(tmp_path: Path) -> None:
+def test_a_table_of_the_user_is_not_touched(tmp_path: Path) -> None:
     layouts = iter([COLUMNS, COLUMNS[:-1]])
     on = connection(1, **(EXISTS | {r"FROM sys\.columns AS c": lambda: next(layouts)}))
     with pytest.raises(IncompatibleLayoutError) as caught:
@@ -332,7 +332,7 @@ def test_a_comparison_is_undone_and_stages_all_its_rows_first(tmp_path: Path) ->
     }  # fmt: skip
     on = connection(1, **EXISTS, **answers, **THERE, **STATE)
     changes = load(tmp_path, [B], action=True)
-    found = session(on).compare(ExpectedTable(live=BEFORE, snapshot=load(tmp_path, [A]), changes=changes))
+    found = session(on).compare(ExpectedTable(actual=BEFORE, snapshot=load(tmp_path, [A]), changes=changes))
     assert (found.rows, found.compared, dict(found.differing), found.equal) == (9, 8, {"size": 2}, False)
     assert "COMMIT TRANSACTION" not in on.batches
     assert on.batches.count(ROLLBACK) == 1

@@ -30,11 +30,11 @@ def read(
     required: bool = False,
     options: LoadOptions = LoadOptions(),  # noqa: B008, frozen
 ) -> tuple[list[Any], dict[str, int]]:
-    """Return what becomes of values as the service writes them, and what was repaired."""
+    """Return the converted values of rows as the service writes them, and the repairs."""
     table = table_of({"v": node}, required=["v"] if required else [])
     rows = [Row({"id": number, "v": value}) for number, value in enumerate(values)]
     parts = write_parts(folder, table, rows, Layout(action=True))
-    load = Load(table=table, parts=parts, watermark=MOMENT.replace(tzinfo=UTC), options=options)
+    load = Load(table=table, files=parts, watermark=MOMENT.replace(tzinfo=UTC), options=options)
     header = common_header(parts.paths, table, action=True)
     repairs = ValueRepairs(load, "SQL Server")
     converter = RowConverter(table, header, codecs or {}, repairs)
@@ -126,19 +126,19 @@ def test_originals_are_kept_in_the_side_file(tmp_path: Path) -> None:
         ("object", "not { json"),
     ],
 )  # fmt: skip
-def test_values_of_another_type_are_refused_and_not_repeated(family: str, text: str, tmp_path: Path) -> None:
+def test_values_of_another_type_are_rejected_without_being_quoted(family: str, text: str, tmp_path: Path) -> None:
     with pytest.raises(BadValueError, match="Column v has a value of another type") as caught:
         read(FAMILIES[family][0], [text], tmp_path)
     assert text not in caught.value.message
 
 
-def test_a_value_of_an_enum_that_is_too_long_is_refused(tmp_path: Path) -> None:
+def test_a_too_long_enum_value_is_rejected(tmp_path: Path) -> None:
     assert read(FAMILIES["open-enum"][0], ["é" * 128], tmp_path) == (["é" * 128], {})
     with pytest.raises(BadValueError):
         read(FAMILIES["open-enum"][0], ["é" * 129], tmp_path)
 
 
-# Databases whose collation is not of UTF-8
+# Databases whose collation is not UTF-8
 
 
 def test_a_text_beyond_the_code_page_is_repaired_never_silently(tmp_path: Path) -> None:
@@ -151,14 +151,14 @@ def test_a_text_beyond_the_code_page_is_repaired_never_silently(tmp_path: Path) 
         read(TEXT, ["中"], tmp_path, codecs=codecs, options=LoadOptions(bad_values=BadValues.FAIL))
 
 
-def test_json_escapes_what_the_code_page_lacks(tmp_path: Path) -> None:
+def test_json_escapes_characters_that_the_code_page_lacks(tmp_path: Path) -> None:
     found = read(FAMILIES["object"][0], ['{"theme": "中👩"}'], tmp_path, codecs={"v": "cp1252"})
     assert found == (['{"theme":"\\u4e2d\\ud83d\\udc69"}'], {})
 
 
-def test_a_key_beyond_the_code_page_is_refused(tmp_path: Path) -> None:
+def test_a_key_beyond_the_code_page_is_rejected(tmp_path: Path) -> None:
     table = table_of({}, key={"k": TEXT | {"maxLength": 20}})
-    load = Load(table=table, parts=DataFiles(paths=(), rows=0), watermark=MOMENT.replace(tzinfo=UTC))
+    load = Load(table=table, files=DataFiles(paths=(), rows=0), watermark=MOMENT.replace(tzinfo=UTC))
     converter = RowConverter(table, Header(("meta.ts", "key.k")), {"k": "cp1252"}, ValueRepairs(load, "SQL Server"))
     line = "2024-03-01T12:00:00Z\t中\n".encode()
     with pytest.raises(BadValueError):
@@ -187,7 +187,7 @@ def test_each_column_has_the_code_page_of_its_collation() -> None:
 
 def converter_of(*names: str) -> RowConverter:
     table = table_of({"v": FAMILIES["decimal"][0], "w": TEXT})
-    load = Load(table=table, parts=DataFiles(paths=(), rows=0), watermark=MOMENT.replace(tzinfo=UTC))
+    load = Load(table=table, files=DataFiles(paths=(), rows=0), watermark=MOMENT.replace(tzinfo=UTC))
     return RowConverter(table, Header(names), {}, ValueRepairs(load, "SQL Server"))
 
 

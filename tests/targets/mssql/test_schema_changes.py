@@ -1,4 +1,4 @@
-"""Which schema changes are refused, and which need nothing. Whether a server accepts the others no test can tell."""
+"""Which schema changes are rejected, and which need no statements. The others are not tested on a real server."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""The SQL of tables and of their later versions, word for word."""
+"""The SQL that creates and alters tables, word for word."""
 
 import pytest
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
@@ -62,7 +62,7 @@ def test_types(node: Node, type_: str) -> None:
     assert DIALECT.type_of(table, table.columns[-1]) == type_
 
 
-def test_a_table_with_everything_that_belongs_to_it() -> None:
+def test_a_table_with_all_its_dependants() -> None:
     table = table_of(
         {
             "size": INT32 | {"default": 7},
@@ -87,7 +87,7 @@ def test_a_table_with_everything_that_belongs_to_it() -> None:
     ]
 
 
-def test_texts_of_a_key_are_bounded_and_told_apart() -> None:
+def test_texts_of_a_key_are_bounded_and_distinguished() -> None:
     table = table_of({}, key={"code": TEXT, "role": TEXT | {"maxLength": 8}})
     (statement,) = MySqlDialect(exact="utf8mb4_0900_bin", utf8=False).create_table(table)
     assert statement == (
@@ -97,7 +97,7 @@ def test_texts_of_a_key_are_bounded_and_told_apart() -> None:
     )
 
 
-def test_later_versions() -> None:
+def test_schema_changes() -> None:
     before = table_of({"a": INT32, "b": TEXT | {"maxLength": 5}, "gone": INT32, "u": UUID}, required=["a", "gone"])
     after = version({"a": INT64, "b": TEXT | {"maxLength": 9}, "u": TEXT, "open": OPEN, "d": INT32 | {"default": 1}})
     alter = 'ALTER TABLE "canvas__things"'
@@ -132,7 +132,7 @@ def test_later_versions() -> None:
         ({"type": "boolean"}, TEXT), (MOMENT, TEXT), (V4, TEXT), (TEXT, TEXT | {"maxLength": 5}),
     ],
 )  # fmt: skip
-def test_what_cannot_be_altered(before: Node, after: Node) -> None:
+def test_unsupported_schema_changes(before: Node, after: Node) -> None:
     with pytest.raises(SchemaChangeNotSupportedError):
         altered(DIALECT, table_of({"v": before}), version({"v": after}))
 

@@ -1,4 +1,4 @@
-"""What the server says, as an error that tells whether trying again makes sense."""
+"""Errors of the server become errors that show whether a retry can help."""
 
 import ssl
 
@@ -40,7 +40,7 @@ from dapkit.targets.mysql.errors import translated, unconnected
         (1064, "You have an error in your SQL syntax", TargetError),
     ],
 )
-def test_what_the_server_says(code: int, words: str, expected: type[DapError]) -> None:
+def test_errors_of_the_server(code: int, words: str, expected: type[DapError]) -> None:
     with pytest.raises(DapError) as caught, translated("MySQL", "users"):
         raise pymysql.OperationalError(code, words)
     assert type(caught.value) is expected
@@ -48,7 +48,7 @@ def test_what_the_server_says(code: int, words: str, expected: type[DapError]) -
     assert caught.value.table == "users"
 
 
-def test_a_connection_that_was_lost_before_is_told_apart() -> None:
+def test_a_connection_lost_earlier_is_reported_as_unreachable() -> None:
     with pytest.raises(TargetUnreachableError), translated("MySQL"):
         raise pymysql.InterfaceError(0, "")
 
@@ -73,13 +73,13 @@ def untrusted() -> pymysql.OperationalError:
         (FileNotFoundError(2, "No such file"), TargetRejectedError),
     ],
 )
-def test_why_no_connection_came_about(error: Exception, expected: type[DapError]) -> None:
+def test_errors_when_connecting(error: Exception, expected: type[DapError]) -> None:
     ours = unconnected(error, "mysql://db/college", "secret  word")
     assert type(ours) is expected
     assert ours.retryable is (expected is not TargetRejectedError)
     assert "secret" not in ours.message
 
 
-def test_a_connection_that_fails_for_its_tls_says_so() -> None:
+def test_a_failed_tls_handshake_has_a_hint_about_tls() -> None:
     error = pymysql.OperationalError(2026, "SSL is required but the server doesn't support it")
     assert "`ssl=`" in unconnected(error, "mysql://db/college", "").hint

@@ -1,4 +1,4 @@
-"""A table with rows and no line in the books that is not exactly as a load leaves it is never touched."""
+"""A table with rows but no sync state is never changed, unless its layout is exactly that of a load."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ ROWS = [{"id": number, "name": f"n{number}", "size": number, "state": "a", "open
 @pytest.fixture
 def fixture(mysql_url: str, tmp_path: Path) -> Iterator[SqlTableFixture]:
     fixture = SqlTableFixture(MySqlFixture(mysql_url), tmp_path)
-    fixture.initial_load(TABLE, [*ROWS, {"id": 9, "name": "gone", "size": 9, "state": "b", "open": "else"}])
+    fixture.initial_load(TABLE, [*ROWS, {"id": 9, "name": "old", "size": 9, "state": "b", "open": "else"}])
     fixture.database.execute('DELETE FROM "instructure_dap__table_sync"')
     yield fixture
     fixture.session.close()
@@ -45,22 +45,22 @@ def fixture(mysql_url: str, tmp_path: Path) -> Iterator[SqlTableFixture]:
         f"ALTER TABLE {THINGS} MODIFY state ENUM ('a', 'b', '__dap_unspecified__', 'mine')",
     ],
 )
-def test_a_table_that_differs_in_anything_is_refused_untouched(fixture: SqlTableFixture, change: str) -> None:
+def test_any_difference_in_layout_is_rejected_unchanged(fixture: SqlTableFixture, change: str) -> None:
     fixture.database.execute(change)
-    before = fixture.database.ask(f"SELECT * FROM {THINGS}")
+    before = fixture.database.query(f"SELECT * FROM {THINGS}")
     assert fixture.session.status("canvas", "things") is TableStatus.UNMANAGED
     with pytest.raises(IncompatibleLayoutError) as caught:
-        fixture.session.repair(fixture.load(TABLE, fixture.parts(TABLE, ROWS, action=False)))
+        fixture.session.repair(fixture.load(TABLE, fixture.files(TABLE, ROWS, action=False)))
     assert "not touched" in caught.value.hint
-    assert fixture.database.ask(f"SELECT * FROM {THINGS}") == before
+    assert fixture.database.query(f"SELECT * FROM {THINGS}") == before
     assert fixture.session.sync_states("canvas") == {}
 
 
-def test_what_a_broken_load_of_ours_left_is_dropped_with_its_place_on_the_list(fixture: SqlTableFixture) -> None:
+def test_an_unfinished_table_is_dropped_with_its_entry(fixture: SqlTableFixture) -> None:
     begun = '"instructure_dap__dapkit_begun"'
     fixture.database.execute(f"DELETE FROM {THINGS}", f"INSERT INTO {begun} VALUES ('canvas', 'things')")
     assert fixture.session.status("canvas", "things") is TableStatus.ABSENT
     assert fixture.session.is_unmanaged("canvas", "things")
     fixture.session.drop("canvas", "things")
     assert not fixture.session.is_unmanaged("canvas", "things")
-    assert fixture.database.ask(f"SELECT * FROM {begun}") == []
+    assert fixture.database.query(f"SELECT * FROM {begun}") == []

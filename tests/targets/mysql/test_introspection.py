@@ -1,4 +1,4 @@
-"""A table as it exists, whatever the sync state says of it."""
+"""Planning from the table as it exists, which may differ from its sync state."""
 
 import pytest
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
@@ -7,7 +7,7 @@ from tests.targets.planned_changes import altered, existing_table
 from dapkit.errors import SchemaChangeNotSupportedError
 from dapkit.model import Table
 from dapkit.targets.mysql.dialect import MySqlDialect
-from dapkit.targets.mysql.introspection import own_indexes
+from dapkit.targets.mysql.introspection import user_indexes
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
 
 DIALECT = MySqlDialect()
@@ -44,7 +44,7 @@ NEW = found(
 )  # fmt: skip
 
 
-def test_a_table_as_the_books_say() -> None:
+def test_an_existing_table_that_matches_its_state() -> None:
     statements = planned(BEFORE, AFTER, OLD)
     assert [statement.split(" (")[0] for statement in statements] == [
         'CREATE TABLE IF NOT EXISTS "canvas__things__open"',
@@ -55,13 +55,13 @@ def test_a_table_as_the_books_say() -> None:
     ]
 
 
-def test_what_is_done_is_not_done_again() -> None:
+def test_completed_changes_are_not_repeated() -> None:
     assert planned(BEFORE, AFTER, NEW) == []
     half = found(size("bigint(20)"), *list(NEW.columns.values())[2:3], column("open", "int"))
     assert planned(BEFORE, AFTER, half) == [DIALECT.refer(AFTER, AFTER.columns[-1])]
 
 
-def test_a_column_that_was_kept_comes_back() -> None:
+def test_a_kept_column_is_used_again() -> None:
     without = table_of({"size": INT32})
     same = found(size("int"), column("more", "int(11)"))
     back = table_of({"size": INT32, "more": INT32 | {"default": 5}}, required=["more"], version=2)
@@ -76,21 +76,21 @@ def test_a_column_that_was_kept_comes_back() -> None:
     ]
 
 
-def test_a_dropped_column_that_is_gone_already_and_one_that_is_kept() -> None:
+def test_columns_to_drop_that_are_absent_or_kept() -> None:
     after = table_of({"size": INT32}, version=2)
     assert planned(BEFORE, after, found(size("int")), drop_columns=True) == []
     assert planned(BEFORE, after, OLD) == []
     assert planned(BEFORE, after, OLD, drop_columns=True) == [f'{ALTER} DROP COLUMN "state"']
 
 
-def test_types_that_look_alike_but_mean_something_else() -> None:
+def test_equal_database_types_with_different_meanings() -> None:
     before = table_of({"v": {"type": "string", "format": "uuid"}})
     after = table_of({"v": {"type": "string", "format": "ipv6"}}, version=2)
     with pytest.raises(SchemaChangeNotSupportedError):
         planned(before, after, found(column("v", "binary(16)")))
 
 
-def test_another_key_cannot_be_altered_into_but_one_that_is_there_is_fine() -> None:
+def test_a_changed_key_is_supported_only_if_it_exists_already() -> None:
     after = table_of({"state": TEXT}, key={"id": INT64, "size": INT64}, version=2)
     with pytest.raises(SchemaChangeNotSupportedError):
         planned(BEFORE, after, OLD)
@@ -98,7 +98,7 @@ def test_another_key_cannot_be_altered_into_but_one_that_is_there_is_fine() -> N
     assert planned(BEFORE, after, found(*there, key=("id", "size"))) == []
 
 
-def test_a_conversion_that_broke_off_begins_anew() -> None:
+def test_an_interrupted_conversion_starts_again() -> None:
     before, after = table_of({"v": {"type": "string", "format": "uuid"}}), table_of({"v": TEXT}, version=2)
     half = found(column("v", "binary(16)"), column("dapkit_text", "varchar(36)"))
     statements = planned(before, after, half)
@@ -108,12 +108,12 @@ def test_a_conversion_that_broke_off_begins_anew() -> None:
     ]
 
 
-def test_indexes_of_the_users_own() -> None:
+def test_user_created_indexes() -> None:
     definition = (
         'CREATE TABLE "t" (\n  "id" bigint(20) NOT NULL,\n  PRIMARY KEY ("id"),\n  UNIQUE KEY "one" ("a"),\n'
         '  KEY "two" ("b"(10),"c"),\n  KEY "fk_canvas__things_open" ("open"),\n  FULLTEXT KEY "words" ("d"),\n'
         '  CONSTRAINT "fk_canvas__things_open" FOREIGN KEY ("open") REFERENCES "x" ("id")\n) ENGINE=InnoDB'
     )
-    assert [index.definition for index in own_indexes(definition)] == [
+    assert [index.definition for index in user_indexes(definition)] == [
         'UNIQUE KEY "one" ("a")', 'KEY "two" ("b"(10),"c")', 'FULLTEXT KEY "words" ("d")',
     ]  # fmt: skip

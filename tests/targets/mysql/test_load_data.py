@@ -1,4 +1,4 @@
-r"""LOAD DATA and INSERT, word for word: what means another thing to the server is converted."""
+r"""LOAD DATA and INSERT statements, word for word, with the conversions of values that the server reads differently."""
 
 import pytest
 from tests.support.table_schemas import INT32, TEXT, Node, table_of
@@ -6,7 +6,7 @@ from tests.support.table_schemas import INT32, TEXT, Node, table_of
 from dapkit.decode.tsv import Header
 from dapkit.errors import IntegrityError
 from dapkit.targets.mysql.dialect import MySqlDialect
-from dapkit.targets.mysql.load_data import Inserting, converted, load_data
+from dapkit.targets.mysql.load_data import InsertStatements, converted, load_data
 
 DIALECT = MySqlDialect()
 TABLE = table_of({"name": TEXT, "on": {"type": "boolean"}, "missing": INT32})
@@ -15,14 +15,14 @@ HOW = r"CHARACTER SET utf8mb4 FIELDS TERMINATED BY '\t' ESCAPED BY '\\' LINES TE
 ON = "CASE {0} WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE {0} END"
 
 
-def test_lines_into_a_table_without_meta() -> None:
+def test_load_data_into_a_table_without_meta_columns() -> None:
     assert load_data(DIALECT, TABLE, HEADER, '"t"', meta=False) == (
         f'LOAD DATA LOCAL INFILE \'dapkit\' INTO TABLE "t" {HOW} (@v0, @v1, @v2, "id", "name")'
         f' SET "on" = {ON.format("@v2")}, "missing" = NULL'
     )
 
 
-def test_lines_into_a_table_with_meta() -> None:
+def test_load_data_into_a_table_with_meta_columns() -> None:
     assert load_data(DIALECT, TABLE, HEADER, "s", meta=True) == (
         f'LOAD DATA LOCAL INFILE \'dapkit\' INTO TABLE s {HOW} (@v0, "meta.action", @v2, "id", "name")'
         f' SET "meta.ts" = TRIM(TRAILING \'Z\' FROM @v0), "on" = {ON.format("@v2")}, "missing" = NULL'
@@ -30,7 +30,7 @@ def test_lines_into_a_table_with_meta() -> None:
 
 
 def test_rows_of_an_insert() -> None:
-    inserting = Inserting(DIALECT, TABLE, HEADER, meta=False)
+    inserting = InsertStatements(DIALECT, TABLE, HEADER, meta=False)
     row = inserting.row(b"2024-01-01T00:00:00Z\tU\ttrue\t7\t\\N", lambda text: f"'{text}'")
     on = ON.format("'true'")
     assert row == f"({on}, '7', NULL)"
@@ -67,5 +67,5 @@ BYTES = "IF(@v IS NULL, NULL, _binary'?????????????????')"
         ({"type": "string", "enum": ["a", "it's"]}, "IF(FIELD(@v, 'a', 'it''s'), @v, CONCAT('?', @v))"),
     ],
 )
-def test_what_the_server_reads_otherwise_is_converted(node: Node, expression: str | None) -> None:
+def test_values_that_the_server_reads_differently_are_converted(node: Node, expression: str | None) -> None:
     assert converted(DIALECT, table_of({"v": node}).columns[-1], "@v") == expression

@@ -1,4 +1,4 @@
-"""What MySQL and MariaDB alone have: DDL that commits, lookup tables, doubts of LOAD DATA, a server that forbids it."""
+"""Specific to MySQL and MariaDB: DDL that commits, lookup tables, conversions of LOAD DATA, and a server without it."""
 
 import json
 import time
@@ -57,126 +57,126 @@ def no_local(mysql_server: MySqlServer) -> Iterator[None]:
 
 
 def ids(fixture: SqlTableFixture) -> list[object]:
-    return [row[0] for row in fixture.database.ask('SELECT id FROM "canvas__things" ORDER BY id')]
+    return [row[0] for row in fixture.database.query('SELECT id FROM "canvas__things" ORDER BY id')]
 
 
-def test_the_session_is_as_the_official_clients(fixture: SqlTableFixture) -> None:
+def test_the_session_settings_are_those_of_the_official_client(fixture: SqlTableFixture) -> None:
     asked = "SELECT @@sql_mode, @@time_zone, @@character_set_client, @@autocommit"
     ((modes, zone, charset, autocommit),) = fixture.driver.query(asked)
     assert {"ANSI_QUOTES", "NO_AUTO_VALUE_ON_ZERO", "STRICT_ALL_TABLES"} <= set(modes.split(","))
     assert (zone, charset, autocommit) == ("+00:00", "utf8mb4", 1)
 
 
-# Tables that are not ours, and ours that are half made
+# Unmanaged and unfinished tables
 
 
-def test_a_table_of_somebody_else_is_not_touched_even_if_it_is_empty(fixture: SqlTableFixture) -> None:
+def test_an_unmanaged_table_is_not_touched_even_if_it_is_empty(fixture: SqlTableFixture) -> None:
     fixture.database.execute('CREATE TABLE "canvas__things" (mine integer)')
     assert fixture.session.status("canvas", "things") is TableStatus.UNMANAGED
     with pytest.raises(IncompatibleLayoutError, match="canvas__things"):
         fixture.initial_load(BASE, ROWS)
-    assert fixture.database.ask('SELECT mine FROM "canvas__things"') == []
+    assert fixture.database.query('SELECT mine FROM "canvas__things"') == []
 
 
-def test_an_empty_table_that_a_killed_load_left_is_begun_anew(fixture: SqlTableFixture) -> None:
-    begun = "INSERT INTO \"instructure_dap__dapkit_begun\" VALUES ('canvas', 'things')"
-    fixture.database.execute('CREATE TABLE "canvas__things" (half integer)', begun)
+def test_an_empty_table_left_by_a_killed_load_is_created_again(fixture: SqlTableFixture) -> None:
+    unfinished = "INSERT INTO \"instructure_dap__dapkit_begun\" VALUES ('canvas', 'things')"
+    fixture.database.execute('CREATE TABLE "canvas__things" (half integer)', unfinished)
     assert fixture.session.status("canvas", "things") is TableStatus.ABSENT
     fixture.initial_load(BASE, ROWS)
-    fixture.holds(BASE, ROWS)
-    assert fixture.database.ask('SELECT * FROM "instructure_dap__dapkit_begun"') == []
+    fixture.assert_holds(BASE, ROWS)
+    assert fixture.database.query('SELECT * FROM "instructure_dap__dapkit_begun"') == []
 
 
-def test_a_table_that_was_begun_but_has_rows_is_somebody_elses(fixture: SqlTableFixture) -> None:
-    begun = "INSERT INTO \"instructure_dap__dapkit_begun\" VALUES ('canvas', 'things')"
+def test_an_unfinished_table_with_rows_is_not_touched(fixture: SqlTableFixture) -> None:
+    unfinished = "INSERT INTO \"instructure_dap__dapkit_begun\" VALUES ('canvas', 'things')"
     filled = 'INSERT INTO "canvas__things" VALUES (1)'
-    fixture.database.execute('CREATE TABLE "canvas__things" (mine integer)', filled, begun)
+    fixture.database.execute('CREATE TABLE "canvas__things" (mine integer)', filled, unfinished)
     assert fixture.session.status("canvas", "things") is TableStatus.UNMANAGED
     with pytest.raises(IncompatibleLayoutError):
         fixture.initial_load(BASE, ROWS)
-    assert fixture.database.ask('SELECT mine FROM "canvas__things"') == [(1,)]
+    assert fixture.database.query('SELECT mine FROM "canvas__things"') == [(1,)]
 
 
-def test_a_table_of_somebody_else_in_the_place_of_a_lookup_table_is_not_touched(fixture: SqlTableFixture) -> None:
+def test_an_unmanaged_table_with_the_name_of_a_lookup_table_is_not_touched(fixture: SqlTableFixture) -> None:
     fixture.database.execute('CREATE TABLE "canvas__things__open" (mine integer)')
     fixture.database.execute('INSERT INTO "canvas__things__open" VALUES (7)')
     with pytest.raises(IncompatibleLayoutError, match="canvas__things__open"):
         fixture.initial_load(table_of({"open": OPEN}), [{"id": 1, "open": "known"}])
     fixture.reopen()
-    assert fixture.database.ask('SELECT mine FROM "canvas__things__open"') == [(7,)]
+    assert fixture.database.query('SELECT mine FROM "canvas__things__open"') == [(7,)]
     assert fixture.session.status("canvas", "things") is TableStatus.ABSENT
 
 
-# Schemas that cannot be altered into
+# Rebuilds
 
 
-def test_a_table_made_anew_breaks_off_at_any_step_and_the_next_run_ends_right(fixture: SqlTableFixture) -> None:
+def test_an_interruption_at_any_step_of_a_rebuild_is_completed_by_the_next_run(fixture: SqlTableFixture) -> None:
     fixture.initial_load(BASE, ROWS)
-    parts = fixture.parts(NARROWER, [*NEW, NEW[0]], action=False)
+    files = fixture.files(NARROWER, [*NEW, NEW[0]], action=False)
     for step in range(1, 200):
-        load = fixture.load(NARROWER, parts)
-        with interrupted(fixture.session, step) as breaks:
+        load = fixture.load(NARROWER, files)
+        with interrupted(fixture.session, step) as interruption:
             fixture.session.full_refresh(load, fixture.state(NARROWER))
-        if not breaks.happened:
+        if not interruption.happened:
             break
         fixture.reopen()
-        assert ids(fixture) in ([1, 2], [1, 3]), "as it was, or as it will be"
+        assert ids(fixture) in ([1, 2], [1, 3]), "before or after the rebuild"
         assert fixture.state(BASE).schema.version == 1
-    fixture.holds(NARROWER, NEW)
-    left = fixture.database.ask("SHOW TABLES LIKE 'instructure\\_dap\\_\\_dapkit\\_%'")
+    fixture.assert_holds(NARROWER, NEW)
+    left = fixture.database.query("SHOW TABLES LIKE 'instructure\\_dap\\_\\_dapkit\\_%'")
     assert sorted(row[0].rpartition("__")[2] for row in left) == ["dapkit_begun", "dapkit_history", "dapkit_origin"]
-    assert fixture.database.ask(
+    assert fixture.database.query(
         "SELECT constraint_name FROM information_schema.table_constraints WHERE table_schema = database()"
         " AND table_name = 'canvas__things' AND constraint_type = 'FOREIGN KEY'"
     ) == [("fk_canvas__things_open",)]
 
 
-def test_a_table_made_anew_that_fails_leaves_no_copy(fixture: SqlTableFixture) -> None:
+def test_a_failed_rebuild_leaves_no_copy(fixture: SqlTableFixture) -> None:
     fixture.initial_load(BASE, ROWS)
     with pytest.raises(BadValueError):
         fixture.full_refresh(NARROWER, [{"id": 1, "size": "many"}])
-    fixture.holds_rows(BASE, ROWS)
-    assert fixture.database.ask("SHOW TABLES LIKE '%dapkit\\_fresh%'") == []
+    fixture.assert_rows(BASE, ROWS)
+    assert fixture.database.query("SHOW TABLES LIKE '%dapkit\\_fresh%'") == []
 
 
-def test_a_table_that_took_the_place_without_its_line_goes_on_with_increments(fixture: SqlTableFixture) -> None:
+def test_a_renamed_table_with_the_old_state_continues_with_increments(fixture: SqlTableFixture) -> None:
     fixture.initial_load(BASE, ROWS)
     before = fixture.state(BASE)
     fixture.full_refresh(NARROWER, NEW)
-    line = json.dumps(dict(before.schema.document)).replace("\\", "\\\\").replace("'", "''")
+    document = json.dumps(dict(before.schema.document)).replace("\\", "\\\\").replace("'", "''")
     fixture.database.execute(
         'UPDATE "instructure_dap__table_sync" SET schema_version = 1,'
-        f" timestamp = '{before.watermark:%Y-%m-%d %H:%M:%S}', schema_description = '{line}'",
+        f" timestamp = '{before.watermark:%Y-%m-%d %H:%M:%S}', schema_description = '{document}'",
         'ALTER TABLE "canvas__things" DROP FOREIGN KEY "fk_canvas__things_open"',
     )
     fixture.apply_increment(NARROWER, [{"id": 4, "size": 4, "open": "more"}, deleted(id=3)])
-    fixture.holds(NARROWER, [NEW[0], {"id": 4, "size": 4, "open": "more"}])
+    fixture.assert_holds(NARROWER, [NEW[0], {"id": 4, "size": 4, "open": "more"}])
 
 
 @pytest.mark.parametrize("done", range(5))
-def test_alterations_that_got_done_are_not_done_again(fixture: SqlTableFixture, done: int) -> None:
+def test_completed_schema_changes_are_not_repeated(fixture: SqlTableFixture, done: int) -> None:
     fixture.initial_load(BASE, ROWS)
     wider = table_of({"name": TEXT, "size": INT64, "more": OPEN, "when": MOMENT}, version=2)
     statements = fixture.session.schema_change_sql(wider, fixture.state(BASE), LoadOptions())
     assert len(statements) == 4
     fixture.database.execute(*statements[:done])
     fixture.apply_increment(wider, [{"id": 3, "more": "x"}])
-    fixture.holds(wider, [*ROWS, {"id": 3, "more": "x"}])
+    fixture.assert_holds(wider, [*ROWS, {"id": 3, "more": "x"}])
     assert fixture.session.schema_change_sql(wider, fixture.state(wider), LoadOptions()) == []
 
 
 # Values
 
 
-def test_a_text_of_digits_is_not_taken_for_the_number_of_an_enums_value(fixture: SqlTableFixture) -> None:
+def test_a_text_of_digits_is_not_taken_for_the_index_of_an_enum_value(fixture: SqlTableFixture) -> None:
     table = table_of({"v": ENUM})
     counts = fixture.initial_load(table, [{"id": 1, "v": "2"}, {"id": 2, "v": "b"}, {"id": 3, "v": ""}])
     assert counts.repaired == {"v": 2}
     unknown = "__dap_unspecified__"
-    fixture.holds(table, [{"id": 1, "v": unknown}, {"id": 2, "v": "b"}, {"id": 3, "v": unknown}])
+    fixture.assert_holds(table, [{"id": 1, "v": unknown}, {"id": 2, "v": "b"}, {"id": 3, "v": unknown}])
 
 
-def test_seconds_and_watermarks_are_cut_never_rounded_up(fixture: SqlTableFixture) -> None:
+def test_seconds_and_watermarks_are_rounded_down(fixture: SqlTableFixture) -> None:
     table = table_of({"v": MOMENT})
     fixture.now = datetime(2024, 3, 1, 11, 59, 59, 999_999, tzinfo=UTC)
     fixture.initial_load(table, [{"id": 1, "v": "2024-02-29T23:59:59.999999Z"}])
@@ -197,9 +197,7 @@ def test_seconds_and_watermarks_are_cut_never_rounded_up(fixture: SqlTableFixtur
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("action", ["initial_load", "apply_increment"])
-def test_a_value_that_is_none_of_its_type_is_refused(
-    fixture: SqlTableFixture, node: Node, wire: str, action: str
-) -> None:
+def test_a_value_of_another_type_is_rejected(fixture: SqlTableFixture, node: Node, wire: str, action: str) -> None:
     table = table_of({"v": node})
     if action == "initial_load":
         with pytest.raises(BadValueError):
@@ -207,60 +205,60 @@ def test_a_value_that_is_none_of_its_type_is_refused(
         assert fixture.session.status("canvas", "things") is TableStatus.ABSENT
     else:
         fixture.initial_load(table, [{"id": 1, "v": None}])
-        with fixture.refused(table, BadValueError):
+        with fixture.rejected(table, BadValueError):
             fixture.apply_increment(table, [{"id": 2, "v": wire}])
 
 
-def test_a_database_of_another_character_set_holds_all_of_unicode(mysql_server: MySqlServer, tmp_path: Path) -> None:
+def test_a_database_with_another_character_set_stores_all_of_unicode(mysql_server: MySqlServer, tmp_path: Path) -> None:
     with mysql_server.database() as url:
         mysql_server.execute(f"ALTER DATABASE {url.rpartition('/')[2]} CHARACTER SET latin1")
         fixture = SqlTableFixture(MySqlFixture(url), tmp_path)
         fixture.initial_load(BASE, [{"id": 1, "name": "👩 Ž"}])
-        fixture.holds(BASE, [{"id": 1, "name": "👩 Ž"}])
+        fixture.assert_holds(BASE, [{"id": 1, "name": "👩 Ž"}])
         fixture.session.close()
 
 
-def test_a_lookup_table_of_the_official_client_learns_to_tell_case(fixture: SqlTableFixture) -> None:
+def test_a_lookup_table_of_the_official_client_is_made_case_sensitive(fixture: SqlTableFixture) -> None:
     table = table_of({"open": OPEN})
     fixture.initial_load(table, [{"id": 1, "open": "Users"}])
     fixture.database.execute(
         'ALTER TABLE "canvas__things__open" MODIFY value varchar(64) COLLATE utf8mb4_general_ci NOT NULL'
     )
     fixture.apply_increment(table, [{"id": 2, "open": "users"}, {"id": 3, "open": "users "}])
-    fixture.holds(table, [{"id": 1, "open": "Users"}, {"id": 2, "open": "users"}, {"id": 3, "open": "users "}])
+    fixture.assert_holds(table, [{"id": 1, "open": "Users"}, {"id": 2, "open": "users"}, {"id": 3, "open": "users "}])
 
 
 # A server that forbids LOAD DATA LOCAL
 
 
 @pytest.mark.usefixtures("no_local")
-def test_without_load_data_rows_are_inserted(fixture: SqlTableFixture) -> None:
+def test_rows_are_inserted_without_load_data(fixture: SqlTableFixture) -> None:
     table = table_of({"name": TEXT, "v": ENUM, "at": MOMENT, "x": {"type": "number"}, "open": OPEN})
     rows: list[Values] = [
         {"id": number, "name": f"{number}\t\\'\"\n\0%s", "v": "b", "at": datetime(2024, 1, 1), "open": "o'"}
         for number in range(3000)
     ]
     fixture.initial_load(table, rows)
-    fixture.holds(table, rows)
+    fixture.assert_holds(table, rows)
     counts = fixture.apply_increment(
         table, [{"id": 1, "v": "new", "x": "NaN"}, deleted(id=2), Row({"id": 3}), Row({"id": 3})]
     )
     assert (counts.written, counts.deleted, counts.repaired) == (2, 1, {"v": 1, "x": 1})
-    fixture.holds(table, [rows[0], {"id": 1, "v": "__dap_unspecified__"}, {"id": 3}, *rows[4:]])
-    with fixture.refused(table, BadValueError):
+    fixture.assert_holds(table, [rows[0], {"id": 1, "v": "__dap_unspecified__"}, {"id": 3}, *rows[4:]])
+    with fixture.rejected(table, BadValueError):
         fixture.apply_increment(table, [{"id": 1, "at": "soon"}])
 
 
 @pytest.mark.usefixtures("no_local")
-def test_without_load_data_repeated_keys_are_found(fixture: SqlTableFixture) -> None:
+def test_repeated_keys_are_found_without_load_data(fixture: SqlTableFixture) -> None:
     fixture.initial_load(BASE, [Row(ROWS[0] | {"name": "old"}, "2024-01-01T00:00:00Z"), Row(ROWS[0]), Row(ROWS[1])])
-    fixture.holds(BASE, ROWS)
+    fixture.assert_holds(BASE, ROWS)
 
 
-# Others at work
+# Concurrency, privileges and lost connections
 
 
-def test_who_holds_one_line_of_the_books_does_not_keep_others_waiting(fixture: SqlTableFixture) -> None:
+def test_a_locked_state_row_does_not_block_other_tables(fixture: SqlTableFixture) -> None:
     other = table_of({"name": TEXT}, name="others")
     fixture.initial_load(BASE, ROWS)
     fixture.initial_load(other, [])
@@ -268,32 +266,32 @@ def test_who_holds_one_line_of_the_books_does_not_keep_others_waiting(fixture: S
     driver_of(session).query("SET SESSION innodb_lock_wait_timeout = 1")
     with fixture.driver.transaction():
         SyncStateStore(fixture.driver).lock(fixture.state(BASE))
-        load = fixture.load(other, fixture.parts(other, [{"id": 1, "name": "x"}], action=True))
+        load = fixture.load(other, fixture.files(other, [{"id": 1, "name": "x"}], action=True))
         assert session.apply_increment(load, session.sync_states("canvas")["others"]).written == 1
     session.close()
 
 
-def test_rights_that_are_documented_are_enough(
+def test_the_documented_privileges_are_sufficient(
     fixture: SqlTableFixture, mysql_server: MySqlServer, mysql_url: str
 ) -> None:
     database = mysql_url.rpartition("/")[2]
-    rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE TEMPORARY TABLES"
+    privileges = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE TEMPORARY TABLES"
     mysql_server.execute(
         "DROP USER IF EXISTS dapkit_worker", "CREATE USER dapkit_worker IDENTIFIED BY 'secret'",
-        f"GRANT {rights} ON {database}.* TO dapkit_worker",
+        f"GRANT {privileges} ON {database}.* TO dapkit_worker",
     )  # fmt: skip
     worker_database = MySqlFixture(f"mysql://dapkit_worker:secret@{mysql_server.host}:{mysql_server.port}/{database}")
     worker = SqlTableFixture(worker_database, fixture.folder)
     worker.initial_load(BASE, ROWS)
     worker.full_refresh(NARROWER, [*NEW, NEW[0]])
     worker.apply_increment(NARROWER, [deleted(id=1)])
-    worker.holds(NARROWER, NEW[1:])
+    worker.assert_holds(NARROWER, NEW[1:])
     worker.session.close()
     mysql_server.execute("DROP USER dapkit_worker")
 
 
-def test_a_right_that_is_missing_is_named(fixture: SqlTableFixture, mysql_server: MySqlServer) -> None:
-    ((database,),) = fixture.database.ask("SELECT database()")
+def test_a_missing_privilege_is_named(fixture: SqlTableFixture, mysql_server: MySqlServer) -> None:
+    ((database,),) = fixture.database.query("SELECT database()")
     mysql_server.execute(
         "CREATE USER dapkit_reader IDENTIFIED BY 'secret'", f"GRANT SELECT ON {database}.* TO dapkit_reader"
     )
@@ -304,35 +302,35 @@ def test_a_right_that_is_missing_is_named(fixture: SqlTableFixture, mysql_server
     mysql_server.execute("DROP USER dapkit_reader")
 
 
-def test_a_lock_that_others_hold_for_too_long(fixture: SqlTableFixture) -> None:
+def test_a_lock_timeout_is_reported_as_busy(fixture: SqlTableFixture) -> None:
     fixture.initial_load(BASE, ROWS)
     fixture.driver.query("SET SESSION innodb_lock_wait_timeout = 1")
     with fixture.database.connected() as other, other.transaction():
-        other.query(f"SELECT * FROM {fixture.of(BASE)} FOR UPDATE")
+        other.query(f"SELECT * FROM {fixture.full_name(BASE)} FOR UPDATE")
         with pytest.raises(TargetBusyError):
             fixture.apply_increment(BASE, ROWS)
     fixture.apply_increment(BASE, ROWS)
 
 
-def test_a_connection_that_is_gone_is_told_apart(fixture: SqlTableFixture) -> None:
+def test_a_lost_connection_is_reported_as_unreachable(fixture: SqlTableFixture) -> None:
     ((number,),) = fixture.driver.query("SELECT connection_id()")
     fixture.database.execute(f"KILL {number}")
-    for _ in range(2):  # the driver says it in another way when it knows
+    for _ in range(2):  # the driver reports it differently the second time
         with pytest.raises(TargetUnreachableError):
             fixture.driver.query("SELECT 1")
     fixture.reopen()
 
 
 @pytest.mark.slow
-def test_a_server_that_is_killed_in_the_midst_of_a_load_keeps_nothing_of_it(tmp_path: Path) -> None:
+def test_a_server_killed_during_a_load_keeps_none_of_it(tmp_path: Path) -> None:
     with MariaDbServer() as server, server.database() as url:
         fixture = SqlTableFixture(MySqlFixture(url), tmp_path)
         rows: list[Values] = [{"id": number, "name": "x" * 200, "size": 1} for number in range(60_000)]
-        load = fixture.load(BASE, fixture.parts(BASE, rows, action=False, files=20))
+        load = fixture.load(BASE, fixture.files(BASE, rows, action=False, files=20))
         failures: list[DapError] = []
         loading = Thread(target=lambda: failures.append(_failure(fixture, load)))
         loading.start()
-        while not _begun(url):
+        while not _has_begun(url):
             time.sleep(0.02)
         time.sleep(0.2)
         server.stop(kill=True)
@@ -346,7 +344,7 @@ def test_a_server_that_is_killed_in_the_midst_of_a_load_keeps_nothing_of_it(tmp_
         fixture.session.close()
 
 
-def _begun(url: str) -> bool:
+def _has_begun(url: str) -> bool:
     session = target_of(url).open()
     begun = session.driver.query('SELECT 1 FROM "instructure_dap__dapkit_begun"')
     session.close()
@@ -361,10 +359,10 @@ def _failure(fixture: SqlTableFixture, load: object) -> DapError:
     raise AssertionError
 
 
-# Comparing
+# Comparisons
 
 
-def test_comparing_tells_each_difference_and_nothing_else(fixture: SqlTableFixture) -> None:
+def test_a_comparison_finds_each_difference_and_no_others(fixture: SqlTableFixture) -> None:
     table = table_of(
         {"name": TEXT, "open": OPEN, "settings": {"type": "object"}, "ip": {"type": "string", "format": "ipv6"}}
     )
@@ -373,30 +371,30 @@ def test_comparing_tells_each_difference_and_nothing_else(fixture: SqlTableFixtu
     ]
     fixture.initial_load(table, rows)
     state = fixture.state(table)
-    truth = ExpectedTable(live=state, snapshot=fixture.load(table, fixture.parts(table, rows, action=False)))
-    assert fixture.session.compare(truth).equal
+    expected = ExpectedTable(actual=state, snapshot=fixture.load(table, fixture.files(table, rows, action=False)))
+    assert fixture.session.compare(expected).equal
     fixture.database.execute('UPDATE "canvas__things" SET settings = \'{"a":   1}\'')
-    assert fixture.session.compare(truth).equal, "spaces in JSON mean nothing"
+    assert fixture.session.compare(expected).equal, "spaces in JSON do not matter"
     fixture.database.execute(
         "UPDATE \"canvas__things\" SET name = 'N0' WHERE id = 0",
         'UPDATE "canvas__things" SET open = NULL WHERE id = 1',
         'UPDATE "canvas__things" SET id = 77 WHERE id = 4',
     )  # fmt: skip
-    found = fixture.session.compare(truth)
+    found = fixture.session.compare(expected)
     assert (found.missing, found.extra, dict(found.differing)) == (1, 1, {"name": 1, "open": 1})
-    changes = fixture.parts(table, [deleted(id=4), rows[0] | {"name": "N0"}], action=True)
-    truth = replace(truth, changes=fixture.load(table, changes))
-    assert fixture.session.compare(truth).missing == 0
-    stale = fixture.load(table, fixture.parts(table, [deleted(id=77), rows[1]], action=True))
-    assert fixture.session.compare(replace(truth, stale=stale)).equal
+    changes = fixture.files(table, [deleted(id=4), rows[0] | {"name": "N0"}], action=True)
+    expected = replace(expected, changes=fixture.load(table, changes))
+    assert fixture.session.compare(expected).missing == 0
+    stale = fixture.load(table, fixture.files(table, [deleted(id=77), rows[1]], action=True))
+    assert fixture.session.compare(replace(expected, stale=stale)).equal
     assert fixture.driver.query('SELECT count(*) FROM "canvas__things"') == [(5,)]
     fixture.apply_increment(table, [deleted(id=77)])
 
 
-def test_an_unalterable_change_is_refused_before_anything_is_read(fixture: SqlTableFixture) -> None:
+def test_an_unsupported_schema_change_is_rejected_before_rows_are_read(fixture: SqlTableFixture) -> None:
     fixture.initial_load(BASE, ROWS)
-    with fixture.refused(BASE, SchemaChangeNotSupportedError):
+    with fixture.rejected(BASE, SchemaChangeNotSupportedError):
         fixture.apply_increment(NARROWER, NEW)
-    load = fixture.load(BASE, fixture.parts(BASE, [], action=True))
+    load = fixture.load(BASE, fixture.files(BASE, [], action=True))
     with pytest.raises(ConcurrentUpdateError):
         fixture.session.apply_increment(load, replace(fixture.state(BASE), watermark=fixture.now - timedelta(days=9)))

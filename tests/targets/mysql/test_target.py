@@ -1,4 +1,4 @@
-"""The target itself: how it connects, and what it says when it cannot."""
+"""Connecting to MySQL and MariaDB, and the errors when that fails."""
 
 import shutil
 import socket
@@ -25,10 +25,10 @@ def test_the_name_holds_no_secret() -> None:
     assert "secret" not in repr(target)
 
 
-def test_a_server_that_is_not_there() -> None:
+def test_an_unreachable_server() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]  # bound, but nobody listens
+        port = taken.getsockname()[1]  # bound, but not listening
         with pytest.raises(TargetUnreachableError) as caught:
             target_of(f"mysql://me:secret@127.0.0.1:{port}/college").open()
     assert "secret" not in caught.value.message
@@ -36,14 +36,14 @@ def test_a_server_that_is_not_there() -> None:
 
 
 @pytest.mark.server
-def test_a_password_that_is_wrong_and_a_database_that_is_not_there(mysql_server: MySqlServer, mysql_url: str) -> None:
+def test_a_wrong_password_and_a_missing_database(mysql_server: MySqlServer, mysql_url: str) -> None:
     for url in (mysql_url.replace(f"{mysql_server.user}:", f"{mysql_server.user}:wrong"), f"{mysql_url}_not_there"):
         with pytest.raises(TargetRejectedError) as caught:
             target_of(url).open()
         assert mysql_server.password not in caught.value.message
 
 
-def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connecting_to_a_silent_server_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CONNECTING", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
@@ -51,7 +51,7 @@ def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch)
             target_of(f"mysql://me:secret@127.0.0.1:{port}/college").open()
 
 
-def test_a_session_that_cannot_be_set_up_gives_its_connection_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_session_setup_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     class Refusing:
         closed = False
 
@@ -69,7 +69,7 @@ def test_a_session_that_cannot_be_set_up_gives_its_connection_up(monkeypatch: py
 
 
 @pytest.mark.server
-def test_a_merge_may_be_silent_for_hours_while_the_link_is_watched(mysql_url: str) -> None:
+def test_a_long_merge_does_not_time_out_and_keepalive_is_on(mysql_url: str) -> None:
     session = target_of(mysql_url).open()
     link = cast(MySqlDriver, session.driver)._connection._sock
     session.driver.query("DO 1")
@@ -115,7 +115,7 @@ def cipher(server: MySqlServer, options: str, host: str = "127.0.0.1") -> str:
 
 @pytest.mark.server
 @pytest.mark.slow
-def test_connections_are_protected_as_asked_for(protected: MySqlServer, ca: Path) -> None:
+def test_connections_use_the_requested_tls_mode(protected: MySqlServer, ca: Path) -> None:
     assert cipher(protected, "ssl=disable") == cipher(protected, "ssl=allow") == ""
     for options in ("ssl=prefer", "ssl=require", f"ssl=verify-ca&ssl_ca={ca}", f"ssl_ca={ca}"):
         assert cipher(protected, options)
@@ -124,7 +124,7 @@ def test_connections_are_protected_as_asked_for(protected: MySqlServer, ca: Path
 
 @pytest.mark.server
 @pytest.mark.slow
-def test_a_server_has_to_prove_who_it_is_where_that_is_asked_for(protected: MySqlServer, ca: Path) -> None:
+def test_the_certificate_of_the_server_is_verified_on_request(protected: MySqlServer, ca: Path) -> None:
     other = ca.with_name("other.pem")
     trustme.CA().cert_pem.write_to_path(other)
     for options in (f"ssl=verify-ca&ssl_ca={other}", "ssl=verify-full", f"ssl=verify-full&ssl_ca={ca}"):
@@ -133,7 +133,7 @@ def test_a_server_has_to_prove_who_it_is_where_that_is_asked_for(protected: MySq
 
 
 @pytest.mark.server
-def test_a_server_without_protection(mysql_url: str) -> None:
+def test_a_server_without_tls(mysql_url: str) -> None:
     with pytest.raises(TargetRejectedError):
         target_of(f"{mysql_url}?ssl=require").open()
     target_of(f"{mysql_url}?ssl=prefer").open().close()

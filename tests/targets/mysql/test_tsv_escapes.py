@@ -1,4 +1,4 @@
-r"""What goes to LOAD DATA, byte for byte, and what is repaired on the way."""
+r"""The bytes that are sent to LOAD DATA, and the repairs of values."""
 
 from datetime import UTC, datetime
 
@@ -30,7 +30,7 @@ def test_escapes_as_the_server_reads_them(service: bytes, server: bytes, before:
 
 
 def repairing(table: Table, columns: tuple[str, ...]) -> tuple[LineRepairs, ValueRepairs]:
-    load = Load(table=table, parts=DataFiles(paths=(), rows=0), watermark=datetime(2024, 3, 1, tzinfo=UTC))
+    load = Load(table=table, files=DataFiles(paths=(), rows=0), watermark=datetime(2024, 3, 1, tzinfo=UTC))
     repairs = ValueRepairs(load, "MySQL")
     return LineRepairs(table, Header(("meta.ts", "key.id", *columns)), repairs), repairs
 
@@ -45,7 +45,7 @@ def repaired(node: Node, *fields: bytes, required: bool = False) -> tuple[list[b
     return [line.rpartition(b"\t")[2] for line in loaded], repairs.counts["v"]
 
 
-def test_far_years_are_clamped() -> None:
+def test_years_out_of_range_are_clamped() -> None:
     values = (b"+12024-01-01T00:00:00Z", b"-0044-03-15T00:00:00Z", b"0000-05-05T00:00:00Z", b"2024-01-01T00:00:00Z")
     clamped, found = repaired({"type": "string", "format": "date-time"}, *values, rb"\N")
     first = b"0001-01-01T00:00:00Z"
@@ -55,7 +55,7 @@ def test_far_years_are_clamped() -> None:
     assert repaired({"type": "string", "format": "date"}, *days)[0] == [b"9999-12-31", b"0001-01-01"]
 
 
-def test_what_is_no_number_becomes_null_where_null_may_stand() -> None:
+def test_infinity_and_nan_become_null_in_nullable_columns() -> None:
     number: Node = {"type": "number"}
     assert repaired(number, b"Infinity", b"-Infinity", b"NaN", b"1.5", b"x")[0] == [
         rb"\N",
@@ -77,10 +77,10 @@ def test_unknown_values_of_enums() -> None:
         repaired(without, b"1", required=True)
 
 
-def test_a_line_that_is_none_passes_on_to_the_server() -> None:
+def test_a_malformed_line_is_passed_to_the_server() -> None:
     lines, _ = repairing(table_of({"v": {"type": "number"}}), ("value.v",))
     assert b"".join(lines.lines(iter([b"t\t1\n"]))) == b"t\t1\n"
 
 
-def test_what_is_no_text_is_left_for_the_server_to_refuse() -> None:
+def test_invalid_utf8_is_passed_to_the_server() -> None:
     assert native(b"a\xff\tb\\f\n") == b"a\xff\tb\\f\n"

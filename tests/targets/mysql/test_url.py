@@ -1,4 +1,4 @@
-"""Connection strings are taken as the official client writes them; no error repeats a password."""
+"""Connection strings as the official client writes them; no error repeats a password."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from dapkit.targets.mysql.url import address_of
 from dapkit.targets.sql.connection_string import Ssl
 
 
-def test_all_that_an_address_may_have() -> None:
+def test_every_part_of_an_address() -> None:
     address = address_of("MariaDB://me%40x:a%40b%3A%2F%23%25@[::1]:3307/my%20college?ssl=verify-full&ssl_ca=/ca.pem")
     assert (address.user, address.password, address.host, address.port) == ("me@x", "a@b:/#%", "::1", 3307)
     assert (address.database, address.ssl, dict(address.files)) == (
@@ -19,7 +19,7 @@ def test_all_that_an_address_may_have() -> None:
     assert "a@b" not in repr(address)
 
 
-def test_what_is_left_out() -> None:
+def test_defaults_of_an_address() -> None:
     address = address_of("mysql:///college?unix_socket=/run/mysqld/mysqld.sock")
     assert (address.user, address.password, address.host, address.port) == (None, "", "localhost", 3306)
     assert address.ssl is Ssl.PREFER
@@ -27,11 +27,11 @@ def test_what_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("mode", list(Ssl))
-def test_the_official_words_for_ssl(mode: Ssl) -> None:
+def test_the_official_values_of_ssl(mode: Ssl) -> None:
     assert address_of(f"mysql://db/c?ssl={mode}").ssl is mode
 
 
-def test_an_authority_is_there_to_be_asked() -> None:
+def test_a_certificate_authority_implies_verification() -> None:
     assert address_of("mysql://db/c?ssl_ca=/ca.pem").ssl is Ssl.VERIFY_CA
     assert address_of("mysql://db/c?ssl_ca=/ca.pem&ssl=require").ssl is Ssl.REQUIRE
 
@@ -47,11 +47,11 @@ def test_a_password_that_is_not_escaped_gets_a_hint_and_is_not_repeated(password
 @pytest.mark.parametrize(
     "url", ["mysql://db", "mysql://db/", "mysql://db/a/b", "mysql://me@db:x/c", "mysql://db/c?ssl=x"]
 )
-def test_what_names_no_database(url: str) -> None:
+def test_addresses_without_a_database(url: str) -> None:
     with pytest.raises(UsageError):
         address_of(url)
 
 
-def test_an_option_that_is_not_known() -> None:
+def test_an_unknown_option() -> None:
     with pytest.raises(UsageError, match="charset"):
         address_of("mysql://db/c?charset=utf8")

@@ -1,4 +1,4 @@
-"""The SQL by which texts become rows, word for word where a word matters."""
+"""The SQL that converts texts into rows."""
 
 from tests.support.table_schemas import INT32, TEXT, Node, table_of
 
@@ -20,14 +20,14 @@ def reading(table: Table, *, careful: bool = False, action: bool = False) -> Cop
     return CopySql(PostgresDialect(), table, Header((*meta, *names)), careful=careful)
 
 
-def test_most_tables_are_copied_straight() -> None:
+def test_most_tables_are_copied_directly() -> None:
     each = reading(table_of({"name": TEXT, "at": MOMENT, "state": ENUM, "settings": {"type": "object"}}))
     assert each.direct
     assert each.copy(LIVE) == f'COPY {LIVE} ("meta.ts", "id", "name", "at", "state", "settings") FROM STDIN'
     assert not reading(each.table, careful=True).direct
 
 
-def test_lists_and_open_enums_are_held_as_text_and_the_rest_is_what_it_will_be() -> None:
+def test_lists_and_open_enums_are_copied_as_text_and_other_columns_by_type() -> None:
     numbers: Node = {"type": "array", "items": INT32}
     each = reading(table_of({"numbers": numbers, "open": OPEN, "at": MOMENT}), action=True)
     assert not each.direct
@@ -50,7 +50,7 @@ def test_lists_and_open_enums_are_held_as_text_and_the_rest_is_what_it_will_be()
     assert each.insert(LIVE).startswith(f'INSERT INTO {LIVE} ("id", "numbers", "open", "at") SELECT raw."key.id"')
 
 
-def test_with_care_what_cannot_be_held_is_repaired() -> None:
+def test_careful_copies_repair_bad_values() -> None:
     each = reading(
         table_of({"at": MOMENT, "state": ENUM, "closed": CLOSED, "name": TEXT | {"maxLength": 3}}), careful=True
     )
@@ -65,7 +65,7 @@ def test_with_care_what_cannot_be_held_is_repaired() -> None:
     assert all("text" in sql for sql in each.create_raw()[-1].removesuffix(") ON COMMIT DROP").split(", "))
 
 
-def test_what_may_be_bad_and_whether_that_is_repaired() -> None:
+def test_columns_that_may_have_bad_values() -> None:
     table = table_of({"state": ENUM, "closed": CLOSED, "size": INT32}, required=["state", "closed"])
     suspects = reading(table, careful=True).suspects()
     assert [(each.column.name, each.repairable) for each in suspects] == [("state", True), ("closed", False)]
@@ -76,13 +76,13 @@ def test_what_may_be_bad_and_whether_that_is_repaired() -> None:
     )
 
 
-def test_a_column_that_the_file_lacks_is_left_out() -> None:
+def test_a_column_that_the_file_lacks_is_not_copied() -> None:
     table = table_of({"name": TEXT, "open": OPEN})
     each = CopySql(PostgresDialect(), table, Header(("meta.ts", "key.id")))
     assert each.insert(LIVE) == f'INSERT INTO {LIVE} ("id") SELECT raw."key.id" FROM pg_temp.dapkit_raw AS raw'
 
 
-def test_the_temporary_table_has_the_tables_own_types() -> None:
+def test_the_raw_table_has_the_types_of_the_table() -> None:
     table = table_of({"state": ENUM})
     assert create_staging(PostgresDialect(), table)[-1] == (
         'CREATE TEMPORARY TABLE dapkit_staging ("meta.ts" timestamp, "meta.action" text, "id" bigint,'

@@ -1,4 +1,4 @@
-"""The SQL of tables and of their later versions, word for word."""
+"""The SQL that creates and alters tables, word for word."""
 
 import pytest
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
@@ -55,7 +55,7 @@ def test_types(node: Node, type_: str) -> None:
     assert DIALECT.type_of(table, table.columns[-1]) == type_
 
 
-def test_a_table_with_everything_that_belongs_to_it() -> None:
+def test_a_table_with_all_its_dependants() -> None:
     table = table_of(
         {
             "size": INT32 | {"default": 7},
@@ -87,7 +87,7 @@ def test_a_table_with_everything_that_belongs_to_it() -> None:
     ]
 
 
-def test_enums_grow_before_anything_else() -> None:
+def test_enum_values_are_added_first() -> None:
     before = table_of({"state": ENUM, "settings": SETTINGS, "gone": ENUM})
     more: Node = {"type": "string", "enum": ["a", "it's", "new", "__dap_unspecified__"]}
     after = version({"state": more, "settings": {"type": "object", "properties": {"state": more}}})
@@ -128,12 +128,12 @@ def test_wider_types(before: Node, after: Node, statements: list[str]) -> None:
         ({"type": "number", "multipleOf": 0.01, "exclusiveMinimum": -1000, "exclusiveMaximum": 1000}, INT32),
     ],
 )
-def test_what_cannot_be_altered(before: Node, after: Node) -> None:
+def test_unsupported_schema_changes(before: Node, after: Node) -> None:
     with pytest.raises(SchemaChangeNotSupportedError):
         altered(DIALECT, table_of({"v": before}), version({"v": after}))
 
 
-def test_columns_that_come_and_go() -> None:
+def test_added_and_removed_columns() -> None:
     before = table_of({"old": TEXT, "state": ENUM}, required=["old"])
     after = version({"open": OPEN, "name": TEXT | {"description": "d"}})
     kept = altered(DIALECT, before, after)

@@ -1,4 +1,4 @@
-"""What the server says, as an error that tells whether trying again makes sense, and what to do."""
+"""Errors of the server become errors that show whether a retry can help, with hints."""
 
 import psycopg
 import pytest
@@ -40,7 +40,7 @@ from dapkit.targets.postgres.errors import translated, unconnected
         ("42601", TargetError),
     ],
 )
-def test_what_the_server_says(state: str, expected: type[DapError]) -> None:
+def test_errors_of_the_server(state: str, expected: type[DapError]) -> None:
     error = translated(psycopg.errors.lookup(state)("some words"), "users")
     assert type(error) is expected
     assert "some words" in error.message
@@ -58,12 +58,12 @@ def test_a_connection_that_is_lost_has_no_state() -> None:
         ("permission denied for database college", "CREATE on the database"),
         ("permission denied for schema canvas", "USAGE and CREATE on the schema"),
         ("permission denied for table users", "SELECT, INSERT, UPDATE and DELETE"),
-        ("must be owner of table users", "its owner"),
+        ("must be owner of table users", "the owner"),
         ('permission denied to create temporary tables in database "college"', "TEMPORARY"),
         ("keine Berechtigung für Tabelle users", "the documentation of the database lists what is needed"),
     ],
 )
-def test_the_right_that_is_missing_is_named(words: str, right: str) -> None:
+def test_missing_privileges_have_hints(words: str, right: str) -> None:
     assert right in translated(psycopg.errors.InsufficientPrivilege(words)).hint
 
 
@@ -90,7 +90,7 @@ def test_the_right_that_is_missing_is_named(words: str, right: str) -> None:
         ("connection failed: fe_sendauth: no password supplied", TargetRejectedError),
     ],
 )
-def test_why_no_connection_came_about(words: str, expected: type[DapError]) -> None:
+def test_errors_when_connecting(words: str, expected: type[DapError]) -> None:
     error = unconnected(psycopg.OperationalError(words), "postgresql://db/college")
     assert type(error) is expected
     assert error.retryable is (expected is not TargetRejectedError)
@@ -105,7 +105,7 @@ def test_why_no_connection_came_about(words: str, expected: type[DapError]) -> N
         ('could not translate host name "db" to address', "that the server is running"),
     ],
 )
-def test_a_connection_that_fails_for_its_tls_says_so(words: str, advice: str) -> None:
+def test_a_failed_tls_handshake_has_a_hint_about_tls(words: str, advice: str) -> None:
     assert advice in unconnected(psycopg.OperationalError(words), "postgresql://db/college").hint
 
 
@@ -118,5 +118,5 @@ def test_a_connection_that_fails_for_its_tls_says_so(words: str, advice: str) ->
         ("P0001", "no way", "trigger"),
     ],
 )
-def test_what_people_made_that_is_in_the_way_is_named(state: str, words: str, advice: str) -> None:
+def test_user_created_objects_that_block_a_change_are_named(state: str, words: str, advice: str) -> None:
     assert advice in translated(psycopg.errors.lookup(state)(words)).hint

@@ -1,4 +1,4 @@
-"""A table with rows and no line in the books that is not exactly as a load leaves it is never touched."""
+"""A table with rows but no sync state is never changed, unless its layout is exactly that of a load."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ ROWS = [{"id": number, "name": f"n{number}", "size": number, "state": "a", "open
 @pytest.fixture
 def fixture(postgres_url: str, tmp_path: Path) -> Iterator[SqlTableFixture]:
     fixture = SqlTableFixture(PostgresFixture(postgres_url), tmp_path)
-    fixture.initial_load(TABLE, [*ROWS, {"id": 9, "name": "gone", "size": 9, "state": "b", "open": "else"}])
+    fixture.initial_load(TABLE, [*ROWS, {"id": 9, "name": "old", "size": 9, "state": "b", "open": "else"}])
     fixture.database.execute("DELETE FROM instructure_dap.table_sync")
     yield fixture
     fixture.session.close()
@@ -45,12 +45,12 @@ def fixture(postgres_url: str, tmp_path: Path) -> Iterator[SqlTableFixture]:
         "ALTER TYPE canvas.things__state ADD VALUE 'mine'",
     ],
 )
-def test_a_table_that_differs_in_anything_is_refused_untouched(fixture: SqlTableFixture, change: str) -> None:
+def test_any_difference_in_layout_is_rejected_unchanged(fixture: SqlTableFixture, change: str) -> None:
     fixture.database.execute(*change.split("; "))
-    before = fixture.database.ask(f"SELECT live::text, xmin::text FROM {THINGS} AS live ORDER BY 1")
+    before = fixture.database.query(f"SELECT live::text, xmin::text FROM {THINGS} AS live ORDER BY 1")
     with pytest.raises(IncompatibleLayoutError) as caught:
-        fixture.session.repair(fixture.load(TABLE, fixture.parts(TABLE, ROWS, action=False)))
+        fixture.session.repair(fixture.load(TABLE, fixture.files(TABLE, ROWS, action=False)))
     assert "not touched" in caught.value.hint
-    assert fixture.database.ask(f"SELECT live::text, xmin::text FROM {THINGS} AS live ORDER BY 1") == before
+    assert fixture.database.query(f"SELECT live::text, xmin::text FROM {THINGS} AS live ORDER BY 1") == before
     assert fixture.session.sync_states("canvas") == {}
-    assert fixture.database.ask("SELECT to_regnamespace('dapkit_scratch') IS NULL") == [(True,)]
+    assert fixture.database.query("SELECT to_regnamespace('dapkit_scratch') IS NULL") == [(True,)]

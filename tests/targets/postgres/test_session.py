@@ -1,4 +1,4 @@
-"""What PostgreSQL alone has: views in the way, enum types, lookup tables, rights, and values that COPY refuses."""
+"""Specific to PostgreSQL: views that block changes, enum types, lookup tables, privileges, values that COPY rejects."""
 
 import gzip
 import json
@@ -46,13 +46,13 @@ def fixture(postgres_url: str, tmp_path: Path) -> Iterator[SqlTableFixture]:
     fixture.session.close()
 
 
-def test_the_session_speaks_utc_and_says_who_it_is(fixture: SqlTableFixture) -> None:
+def test_the_session_uses_utc_and_sets_its_application_name(fixture: SqlTableFixture) -> None:
     settings = ("TimeZone", "client_encoding", "application_name", "statement_timeout")
     values = [fixture.driver.query(f"SHOW {name}")[0][0] for name in settings]
     assert values == ["UTC", "UTF8", "dapkit", "0"]
 
 
-def test_the_books_and_their_words_are_made_once_without_a_right_that_is_needed_only_then(
+def test_state_tables_are_created_once_and_later_runs_need_no_create_privilege(
     fixture: SqlTableFixture, postgres_url: str
 ) -> None:
     fixture.initial_load(TABLE, ROWS)
@@ -64,7 +64,7 @@ def test_the_books_and_their_words_are_made_once_without_a_right_that_is_needed_
     worker = PostgresFixture(re.sub("//[^:]+:", "//dapkit_worker:", postgres_url))
     session = worker.open()
     session.prepare("canvas", sandbox=False)
-    load = fixture.load(TABLE, fixture.parts(TABLE, [{"id": 3}], action=True))
+    load = fixture.load(TABLE, fixture.files(TABLE, [{"id": 3}], action=True))
     assert session.apply_increment(load, session.sync_states("canvas")["things"]).written == 1
     with pytest.raises(TargetError) as caught:
         session.prepare("catalog", sandbox=False)
@@ -115,8 +115,8 @@ def views(fixture: SqlTableFixture) -> None:
 
 @pytest.mark.usefixtures("views")
 @pytest.mark.parametrize("action", ["apply_increment", "full_refresh", "rebuild"])
-def test_views_in_the_way_are_put_back_as_they_were(fixture: SqlTableFixture, action: str) -> None:
-    before = fixture.database.ask(_STATE)
+def test_views_that_block_a_change_are_restored_unchanged(fixture: SqlTableFixture, action: str) -> None:
+    before = fixture.database.query(_STATE)
     assert len(before) == 3
     if action == "apply_increment":
         fixture.apply_increment(WIDER, [ROWS[0] | {"size": 2**40}])
@@ -127,10 +127,10 @@ def test_views_in_the_way_are_put_back_as_they_were(fixture: SqlTableFixture, ac
             {"name": TEXT, "size": {"type": "integer", "format": "int16"}}, version=2, required=["size"]
         )
         fixture.full_refresh(narrower, ROWS)
-    after = fixture.database.ask(_STATE)
+    after = fixture.database.query(_STATE)
     assert after == before
-    assert fixture.database.ask("SELECT name FROM mine.names ORDER BY 1") == [("a",), ("b",)]
-    assert fixture.database.ask("SELECT count(*) FROM mine.sizes") == [(2,)]
+    assert fixture.database.query("SELECT name FROM mine.names ORDER BY 1") == [("a",), ("b",)]
+    assert fixture.database.query("SELECT count(*) FROM mine.sizes") == [(2,)]
 
 
 def test_a_view_that_cannot_be_restored_rolls_everything_back(fixture: SqlTableFixture) -> None:
@@ -145,10 +145,10 @@ def test_a_view_that_cannot_be_restored_rolls_everything_back(fixture: SqlTableF
     fixture.reopen()
     assert fixture.rows(TABLE) == ROWS
     assert fixture.state(TABLE).schema.version == 1
-    assert fixture.database.ask("SELECT half FROM mine.halves ORDER BY 1") == [(0,), (1,)]
+    assert fixture.database.query("SELECT half FROM mine.halves ORDER BY 1") == [(0,), (1,)]
 
 
-def test_what_depends_on_a_view_in_another_way_is_named(fixture: SqlTableFixture) -> None:
+def test_other_objects_that_depend_on_a_view_are_named(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, ROWS)
     fixture.database.execute(
         "CREATE SCHEMA mine",
@@ -159,32 +159,32 @@ def test_what_depends_on_a_view_in_another_way_is_named(fixture: SqlTableFixture
         fixture.apply_increment(WIDER, ROWS)
 
 
-def test_a_view_is_left_alone_where_nothing_is_in_its_way(fixture: SqlTableFixture) -> None:
+def test_a_view_that_blocks_nothing_is_not_dropped(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, ROWS)
     fixture.database.execute("CREATE SCHEMA mine", f"CREATE VIEW mine.names AS SELECT name FROM {THINGS}")
-    before = fixture.database.ask("SELECT 'mine.names'::regclass::oid")
+    before = fixture.database.query("SELECT 'mine.names'::regclass::oid")
     fixture.apply_increment(table_of({"name": TEXT | {"maxLength": 5}, "size": INT32, "more": TEXT}, version=2), ROWS)
-    assert fixture.database.ask("SELECT 'mine.names'::regclass::oid") == before
+    assert fixture.database.query("SELECT 'mine.names'::regclass::oid") == before
 
 
-def test_a_rebuilt_table_is_the_same_one_with_its_indexes_and_grants(fixture: SqlTableFixture) -> None:
+def test_a_rebuilt_table_keeps_its_identity_indexes_and_grants(fixture: SqlTableFixture) -> None:
     fixture.initial_load(table_of({"name": TEXT, "state": ENUM}), [{"id": 1, "name": "1", "state": "b"}])
     fixture.database.execute(
         f"CREATE INDEX mine ON {THINGS} (name)",
         f"GRANT SELECT ON {THINGS} TO PUBLIC",
     )
     state = f"SELECT oid, relacl::text, relnatts FROM pg_class WHERE oid = '{THINGS}'::regclass"
-    before = fixture.database.ask(state)
+    before = fixture.database.query(state)
     after = table_of({"name": INT32, "state": {"type": "string", "enum": ["x"]}}, version=2)
     row = {"id": 1, "name": 1, "state": "x"}
     fixture.full_refresh(after, [row])
-    fixture.holds(after, [row])
-    assert fixture.database.ask(state)[0][:2] == before[0][:2]
-    assert fixture.database.ask("SELECT 'canvas.mine'::regclass IS NOT NULL") == [(True,)]
-    assert fixture.database.ask(f"SELECT count(*) FROM pg_index WHERE indrelid = '{THINGS}'::regclass") == [(2,)]
+    fixture.assert_holds(after, [row])
+    assert fixture.database.query(state)[0][:2] == before[0][:2]
+    assert fixture.database.query("SELECT 'canvas.mine'::regclass IS NOT NULL") == [(True,)]
+    assert fixture.database.query(f"SELECT count(*) FROM pg_index WHERE indrelid = '{THINGS}'::regclass") == [(2,)]
 
 
-def test_triggers_of_the_users_own_find_what_they_find_elsewhere(fixture: SqlTableFixture) -> None:
+def test_user_created_triggers_run_with_the_usual_search_path(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, ROWS)
     body = "BEGIN INSERT INTO notes VALUES (NEW.id); RETURN NEW; END"
     fixture.database.execute(
@@ -194,44 +194,44 @@ def test_triggers_of_the_users_own_find_what_they_find_elsewhere(fixture: SqlTab
         f"CREATE TRIGGER noted BEFORE INSERT ON {THINGS} FOR EACH ROW EXECUTE FUNCTION public.noted()",
     )
     fixture.apply_increment(TABLE, [{"id": 3}])
-    assert fixture.database.ask("SELECT id FROM public.notes") == [(3,)]
+    assert fixture.database.query("SELECT id FROM public.notes") == [(3,)]
 
 
 # Enums and lookup tables
 
 
-def test_a_new_value_of_an_enum_is_used_by_the_change_that_brings_it(fixture: SqlTableFixture) -> None:
+def test_a_new_enum_value_is_used_in_the_load_that_adds_it(fixture: SqlTableFixture) -> None:
     fixture.initial_load(table_of({"state": ENUM}), [{"id": 1, "state": "a"}])
     more: Node = {"type": "string", "enum": ["a", "b", "new", "__dap_unspecified__"]}
     after = table_of({"state": more}, version=2)
     fixture.apply_increment(after, [{"id": 2, "state": "new"}])
-    fixture.holds(after, [{"id": 1, "state": "a"}, {"id": 2, "state": "new"}])
+    fixture.assert_holds(after, [{"id": 1, "state": "a"}, {"id": 2, "state": "new"}])
 
 
-def test_new_values_of_an_open_enum_get_a_number_and_old_ones_keep_theirs(fixture: SqlTableFixture) -> None:
+def test_new_values_of_an_open_enum_get_new_numbers_and_old_ones_keep_theirs(fixture: SqlTableFixture) -> None:
     table = table_of({"open": OPEN}, key={"id": INT32})
     fixture.initial_load(table, [{"id": 1, "open": "known"}, {"id": 2, "open": "new"}, {"id": 3, "open": "new"}])
     fixture.apply_increment(table, [{"id": 4, "open": "later"}, {"id": 5, "open": "known"}])
-    lookup = dict(fixture.database.ask("SELECT value, id FROM canvas.things__open"))
+    lookup = dict(fixture.database.query("SELECT value, id FROM canvas.things__open"))
     assert set(lookup) == {"known", "new", "later"}
     rows = [lookup[value] for value in ("known", "new", "new", "later", "known")]
-    assert [row[0] for row in fixture.database.ask(f"SELECT open FROM {THINGS} ORDER BY id")] == rows
+    assert [row[0] for row in fixture.database.query(f"SELECT open FROM {THINGS} ORDER BY id")] == rows
 
 
-def test_dropping_takes_what_belongs_to_a_table_and_nothing_else(fixture: SqlTableFixture) -> None:
+def test_dropping_a_table_drops_its_dependants_and_nothing_else(fixture: SqlTableFixture) -> None:
     fixture.initial_load(table_of({"state": ENUM, "open": OPEN}), [{"id": 1, "state": "a", "open": "x"}])
     other = table_of({"state": ENUM, "open": OPEN}, name="things__more")
     fixture.initial_load(other, [{"id": 1, "state": "b", "open": "y"}])
     fixture.session.drop("canvas", "things")
-    fixture.holds(other, [{"id": 1, "state": "b", "open": "y"}])
+    fixture.assert_holds(other, [{"id": 1, "state": "b", "open": "y"}])
     names = "SELECT typname FROM pg_type WHERE typnamespace = 'canvas'::regnamespace AND typtype = 'e'"
-    assert fixture.database.ask(names) == [("things__more__state",)]
+    assert fixture.database.query(names) == [("things__more__state",)]
 
 
 # Values
 
 
-def test_a_part_with_a_bad_value_is_repaired_and_the_others_go_the_quick_way(fixture: SqlTableFixture) -> None:
+def test_only_the_file_with_a_bad_value_is_loaded_the_slow_way(fixture: SqlTableFixture) -> None:
     moment: Node = {"type": "string", "format": "date-time"}
     table = table_of({"name": TEXT, "at": moment, "states": {"type": "array", "items": ENUM}})
     rows = [
@@ -240,12 +240,12 @@ def test_a_part_with_a_bad_value_is_repaired_and_the_others_go_the_quick_way(fix
         {"id": 3, "name": "plain", "at": "2024-01-01T00:00:00Z", "states": None},
     ]
     side = fixture.folder / "side.jsonl"
-    parts = fixture.parts(table, rows, action=False, files=3)
+    parts = fixture.files(table, rows, action=False, files=3)
     counts = fixture.session.initial_load(fixture.load(table, parts, LoadOptions(side_file=side)))
     assert counts.written == 3
     assert counts.repaired == {"name": 1, "at": 1, "states": 1}
-    told = [json.loads(line) for line in side.read_text().splitlines()]
-    assert {(line["key"]["id"], line["column"], line["value"]) for line in told} == {
+    lines = [json.loads(line) for line in side.read_text().splitlines()]
+    assert {(line["key"]["id"], line["column"], line["value"]) for line in lines} == {
         ("1", "name", "a\0b"),
         ("2", "at", "+12024-01-01T00:00:00Z"),
         ("2", "states", '["a", "unknown", null]'),
@@ -255,7 +255,7 @@ def test_a_part_with_a_bad_value_is_repaired_and_the_others_go_the_quick_way(fix
     assert found[1]["states"] == ["a", "__dap_unspecified__", None]
 
 
-def test_of_a_repeated_key_among_repaired_rows_each_original_is_kept_once(fixture: SqlTableFixture) -> None:
+def test_originals_of_repaired_rows_with_a_repeated_key_are_kept_once(fixture: SqlTableFixture) -> None:
     table = table_of({"state": ENUM})
     side = fixture.folder / "side.jsonl"
     rows = [Row({"id": 1, "state": "new"}, f"2024-01-0{day}T00:00:00Z") for day in (1, 2)]
@@ -276,7 +276,7 @@ def test_of_a_repeated_key_among_repaired_rows_each_original_is_kept_once(fixtur
         ({"type": "object"}, "{", ["v", "json"]),
     ],
 )
-def test_what_no_repair_helps_names_column_and_value(
+def test_an_error_that_cannot_be_repaired_names_column_and_value(
     fixture: SqlTableFixture, node: Node, value: str, words: list[str]
 ) -> None:
     table = table_of({"before": TEXT, "v": node, "after": INT32})
@@ -288,8 +288,8 @@ def test_what_no_repair_helps_names_column_and_value(
     assert not fixture.exists("canvas", "things")
 
 
-def test_an_escape_that_nobody_knows_stands_for_itself(fixture: SqlTableFixture) -> None:
-    parts = fixture.parts(TABLE, [{"id": 1, "name": "\0"}], action=False)
+def test_an_unknown_escape_is_kept_literally(fixture: SqlTableFixture) -> None:
+    parts = fixture.files(TABLE, [{"id": 1, "name": "\0"}], action=False)
     path = parts.paths[0]
     text = gzip.decompress(path.read_bytes()).replace(rb"\0", rb"\q\A")
     path.write_bytes(gzip.compress(text))
@@ -301,7 +301,7 @@ def test_an_escape_that_nobody_knows_stands_for_itself(fixture: SqlTableFixture)
 # Connections
 
 
-def test_a_connection_that_is_cut_is_told_apart(fixture: SqlTableFixture) -> None:
+def test_a_cut_connection_is_reported_as_unreachable(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, ROWS)
     (pid,) = fixture.driver.query("SELECT pg_backend_pid()")[0]
     fixture.database.execute(f"SELECT pg_terminate_backend({pid})")
@@ -311,7 +311,7 @@ def test_a_connection_that_is_cut_is_told_apart(fixture: SqlTableFixture) -> Non
     fixture.apply_increment(TABLE, ROWS)
 
 
-def test_the_link_is_watched_from_both_ends_and_nothing_ends_what_takes_long(postgres_url: str) -> None:
+def test_keepalive_is_on_at_both_ends_and_there_is_no_statement_timeout(postgres_url: str) -> None:
     link = {"connect_timeout": "20", "keepalives_idle": "60", "tcp_user_timeout": "900000"}
     session = target_of(postgres_url).open()
     assert link.items() <= cast(PostgresDriver, session.driver)._connection.info.get_parameters().items()
@@ -325,20 +325,20 @@ def test_the_link_is_watched_from_both_ends_and_nothing_ends_what_takes_long(pos
     own.close()
 
 
-def test_a_right_that_is_missing_is_named(fixture: SqlTableFixture, postgres_url: str) -> None:
+def test_a_missing_privilege_is_named(fixture: SqlTableFixture, postgres_url: str) -> None:
     role = f"reader_{os.getpid()}"
     fixture.database.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
     parts = urlsplit(postgres_url)
     database = f"{parts.hostname}:{parts.port}{parts.path}"
-    poor = target_of(f"postgresql://{role}:secret@{database}").open()
+    unprivileged = target_of(f"postgresql://{role}:secret@{database}").open()
     with pytest.raises(TargetPermissionError) as caught:
-        poor.prepare("catalog", sandbox=False)
+        unprivileged.prepare("catalog", sandbox=False)
     assert "Grant" in caught.value.hint
-    poor.close()
+    unprivileged.close()
     fixture.database.execute(f"DROP ROLE {role}")
 
 
-def test_a_lock_that_others_hold_for_too_long(fixture: SqlTableFixture) -> None:
+def test_a_lock_timeout_is_reported_as_busy(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, ROWS)
     fixture.driver.query("SELECT set_config('lock_timeout', '50ms', false)")
     with fixture.database.connected() as other, other.transaction():
@@ -349,7 +349,7 @@ def test_a_lock_that_others_hold_for_too_long(fixture: SqlTableFixture) -> None:
 
 
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
-def test_a_server_without_tls_is_refused_where_tls_is_asked_for(postgres_url: str, mode: str) -> None:
+def test_a_server_without_tls_is_rejected_if_tls_is_required(postgres_url: str, mode: str) -> None:
     plain = target_of(f"{postgres_url}?ssl=prefer").open()
     encrypted = plain.driver.query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
     plain.close()
@@ -359,12 +359,12 @@ def test_a_server_without_tls_is_refused_where_tls_is_asked_for(postgres_url: st
         target_of(f"{postgres_url}?ssl={mode}").open()
 
 
-def test_a_database_that_is_not_there(postgres_url: str) -> None:
+def test_a_missing_database(postgres_url: str) -> None:
     with pytest.raises(TargetRejectedError, match="does not exist"):
         target_of(postgres_url + "_not").open()
 
 
-def test_rows_are_not_read_by_others_before_the_end(fixture: SqlTableFixture, postgres_url: str) -> None:
+def test_rows_are_invisible_to_others_before_the_commit(fixture: SqlTableFixture, postgres_url: str) -> None:
     fixture.initial_load(TABLE, ROWS)
     with psycopg.connect(postgres_url) as other:
         count = other.execute(f"SELECT count(*) FROM {THINGS}".encode()).fetchone()
@@ -374,12 +374,12 @@ def test_rows_are_not_read_by_others_before_the_end(fixture: SqlTableFixture, po
         assert other.execute(f"SELECT count(*) FROM {THINGS}".encode()).fetchone() == (1,)
 
 
-def test_comparing_takes_no_right_but_to_read(fixture: SqlTableFixture) -> None:
+def test_a_comparison_needs_only_read_privileges(fixture: SqlTableFixture) -> None:
     table = table_of({"color": ENUM, "kind": OPEN, "name": TEXT}, key={"code": ENUM})
     rows = [{"code": code, "color": "a", "kind": "known", "name": "x"} for code in ("a", "b")]
     fixture.initial_load(table, rows)
-    truth = ExpectedTable(
-        live=fixture.state(table), snapshot=fixture.load(table, fixture.parts(table, rows[1:], action=False))
+    expected = ExpectedTable(
+        actual=fixture.state(table), snapshot=fixture.load(table, fixture.files(table, rows[1:], action=False))
     )
     reader = f"dapkit_reader_{os.getpid()}"
     spaces = "canvas, instructure_dap"
@@ -390,16 +390,16 @@ def test_comparing_takes_no_right_but_to_read(fixture: SqlTableFixture) -> None:
     )
     try:
         fixture.driver.execute(f"SET ROLE {reader}")
-        comparison = fixture.session.compare(truth)
+        comparison = fixture.session.compare(expected)
         fixture.driver.execute("RESET ROLE")
     finally:
         fixture.database.execute(f"DROP OWNED BY {reader}", f"DROP ROLE {reader}")
     assert comparison.extra_keys == (("a",),)
     assert comparison.compared == 1
-    assert fixture.database.ask("SELECT count(*) FROM pg_class WHERE relname = 'things'") == [(1,)]
+    assert fixture.database.query("SELECT count(*) FROM pg_class WHERE relname = 'things'") == [(1,)]
 
 
-def test_what_the_official_client_leaves_of_a_table_is_no_obstacle(fixture: SqlTableFixture) -> None:
+def test_leftovers_of_a_table_dropped_by_the_official_client_do_not_prevent_a_load(fixture: SqlTableFixture) -> None:
     table = table_of({"state": ENUM, "open": OPEN})
     row = {"id": 1, "state": "a", "open": "else"}
     fixture.initial_load(table, [row])
@@ -409,15 +409,15 @@ def test_what_the_official_client_leaves_of_a_table_is_no_obstacle(fixture: SqlT
         "DELETE FROM instructure_dap.table_sync",
     )
     fixture.initial_load(table, [row, row | {"id": 2, "open": "known"}])
-    fixture.holds(table, [row, row | {"id": 2, "open": "known"}])
-    assert fixture.database.ask("SELECT value FROM canvas.things__open ORDER BY value") == [("else",), ("known",)]
+    fixture.assert_holds(table, [row, row | {"id": 2, "open": "known"}])
+    assert fixture.database.query("SELECT value FROM canvas.things__open ORDER BY value") == [("else",), ("known",)]
 
 
-def test_a_table_of_somebodys_own_in_the_place_of_a_lookup_table_is_not_touched(fixture: SqlTableFixture) -> None:
+def test_a_user_table_with_the_name_of_a_lookup_table_is_not_touched(fixture: SqlTableFixture) -> None:
     fixture.database.execute(
         "CREATE TABLE canvas.things__open (mine int)", "INSERT INTO canvas.things__open VALUES (7)"
     )
     with pytest.raises(TargetError):
         fixture.initial_load(table_of({"open": OPEN}), [{"id": 1, "open": "known"}])
-    assert fixture.database.ask("SELECT * FROM canvas.things__open") == [(7,)]
+    assert fixture.database.query("SELECT * FROM canvas.things__open") == [(7,)]
     assert fixture.session.sync_states("canvas") == {}

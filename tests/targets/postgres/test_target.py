@@ -1,4 +1,4 @@
-"""The target itself: what it says of itself, and what it says when it cannot be opened."""
+"""Names of PostgreSQL targets, and the errors when connecting fails."""
 
 import socket
 
@@ -15,17 +15,17 @@ def test_the_name_holds_no_secret() -> None:
     assert "secret" not in repr(target)
 
 
-def test_a_server_that_is_not_there() -> None:
+def test_an_unreachable_server() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]  # bound, but nobody listens
+        port = taken.getsockname()[1]  # bound, but not listening
         with pytest.raises(TargetUnreachableError) as caught:
             target_of(f"postgresql://me:secret@127.0.0.1:{port}/college").open()
     assert "secret" not in caught.value.message
     assert caught.value.__cause__ is None
 
 
-def test_a_session_that_cannot_be_set_up_gives_its_connection_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_session_setup_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     class Refusing:
         closed = False
 

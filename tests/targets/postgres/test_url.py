@@ -1,4 +1,4 @@
-"""Connection strings are taken as the official client and libpq write them; no error repeats a password."""
+"""Connection strings as the official client and libpq write them; no error repeats a password."""
 
 import pytest
 
@@ -62,13 +62,13 @@ def test_the_official_ssl_parameter_is_libpqs_sslmode(mode: str) -> None:
     assert address.parameters["sslrootcert"] == "/ca.pem"
 
 
-def test_certificates_are_verified_against_the_systems_authorities_unless_others_are_named() -> None:
+def test_certificates_are_verified_against_the_system_unless_an_authority_is_given() -> None:
     assert address_of("postgresql://db/c?ssl=verify-full").parameters["sslrootcert"] == "system"
     assert "sslrootcert" not in address_of("postgresql://db/c?sslmode=verify-full").parameters
     assert "sslrootcert" not in address_of("postgresql://db/c?ssl=verify-ca").parameters
 
 
-def test_sslmode_itself_goes_first() -> None:
+def test_sslmode_takes_precedence() -> None:
     assert address_of("postgresql://db/c?ssl=prefer&sslmode=require").parameters["sslmode"] == "require"
 
 
@@ -83,6 +83,6 @@ def test_a_password_that_is_not_escaped_gets_a_hint_and_is_not_repeated(password
 @pytest.mark.parametrize(
     "url", ["postgresql://", "postgresql:", "postgresql://db/a/b", "postgresql://db:port/a", "postgresql://db/a?ssl=on"]
 )
-def test_what_is_no_address(url: str) -> None:
+def test_invalid_addresses(url: str) -> None:
     with pytest.raises(UsageError):
         address_of(url)

@@ -1,4 +1,4 @@
-"""When two texts are the same JSON. That the SQL finds what differs, the contract proves on every database."""
+"""When two JSON texts are equal. The contract tests the SQL of comparisons on every database."""
 
 import pytest
 
@@ -19,7 +19,7 @@ from dapkit.targets.sql.compare import same_json
         ("not { json", "not { json"),
     ],
 )
-def test_what_says_the_same(one: str | None, other: str | None) -> None:
+def test_equal_json(one: str | None, other: str | None) -> None:
     assert same_json(one, other)
 
 
@@ -40,5 +40,5 @@ def test_what_says_the_same(one: str | None, other: str | None) -> None:
         (b"\xff", "{}"),
     ],
 )
-def test_what_does_not(one: str | None, other: str | None) -> None:
+def test_different_json(one: str | None, other: str | None) -> None:
     assert not same_json(one, other)

@@ -1,4 +1,4 @@
-"""Connections are watched by the system's own probes."""
+"""Connections have TCP keepalive."""
 
 import socket
 
@@ -13,7 +13,7 @@ def test_a_connection_is_watched() -> None:
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == keepalive.INTERVAL
 
 
-def test_what_is_not_tcp_is_left_alone() -> None:
+def test_a_connection_that_is_not_tcp_is_not_watched() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         keepalive.watch(ours)

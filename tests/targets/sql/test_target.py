@@ -1,4 +1,4 @@
-"""When there is nothing at the address of a file yet."""
+"""Targets whose file does not exist yet."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,5 +23,5 @@ def test_only_a_missing_file_has_a_substitute(target: Callable[[Path], FileTarge
     assert target(file).empty_substitute is None
 
 
-def test_a_file_that_cannot_be_looked_at_is_not_missing(tmp_path: Path) -> None:
+def test_an_inaccessible_file_is_not_missing(tmp_path: Path) -> None:
     assert duckdb_file(tmp_path / ("x" * 300)).empty_substitute is None

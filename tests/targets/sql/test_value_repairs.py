@@ -1,4 +1,4 @@
-"""The originals of repaired values: counted, kept for their owner, or refused."""
+"""Repaired values are counted, their originals are kept for the owner, or the load is rejected."""
 
 import json
 import stat
@@ -22,7 +22,7 @@ ODD = [
 
 def repairs(options: LoadOptions) -> ValueRepairs:
     parts = DataFiles(paths=(), rows=0)
-    load = Load(table=TABLE, parts=parts, watermark=datetime(2024, 3, 1, tzinfo=UTC), options=options)
+    load = Load(table=TABLE, files=parts, watermark=datetime(2024, 3, 1, tzinfo=UTC), options=options)
     return ValueRepairs(load, "A database")
 
 
@@ -35,20 +35,18 @@ def test_originals_are_counted_by_column_and_kept_for_their_owner(tmp_path: Path
         noted.save()
         assert noted.counts == {"a": 2, "b": 1}
     lines = [json.loads(line) for line in side.read_text(encoding="utf-8").splitlines()]
-    place = {"namespace": "canvas", "table": "things"}
+    table = {"namespace": "canvas", "table": "things"}
     assert lines[:3] == [
-        place | {"key": {"id": "1"}, "column": "a", "value": "x\0"},
-        place | {"key": {"id": "2"}, "column": "a", "value": "é"},
-        place | {"key": {"id": "2"}, "column": "b", "value": "secret"},
+        table | {"key": {"id": "1"}, "column": "a", "value": "x\0"},
+        table | {"key": {"id": "2"}, "column": "a", "value": "é"},
+        table | {"key": {"id": "2"}, "column": "b", "value": "secret"},
     ]
     assert lines[3:] == lines[:3]
     assert stat.S_IMODE(side.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("options", [LoadOptions(bad_values=BadValues.FAIL), LoadOptions()])
-def test_what_must_not_or_cannot_be_repaired_is_refused_without_naming_values(
-    options: LoadOptions, tmp_path: Path
-) -> None:
+def test_values_that_cannot_be_repaired_are_rejected_without_being_quoted(options: LoadOptions, tmp_path: Path) -> None:
     with pytest.raises(BadValueError, match=r"A database cannot store a value of column b \(id 2\)") as caught:
         repairs(options).note("b", {"id": "2"}, "secret", repairable=options.bad_values is BadValues.FAIL)
     assert "secret" not in str(caught.value)
@@ -57,10 +55,10 @@ def test_what_must_not_or_cannot_be_repaired_is_refused_without_naming_values(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_many_originals_are_written_early_and_none_without_a_file(
+def test_many_originals_are_written_in_batches_and_none_without_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(value_repairs, "_MOST_HELD", 2)
+    monkeypatch.setattr(value_repairs, "_MAX_BUFFERED_LINES", 2)
     side = tmp_path / "side.jsonl"
     noted = repairs(LoadOptions(side_file=side))
     for number in range(3):

@@ -59,7 +59,7 @@ def test_a_new_column_is_added_in_place() -> None:
     assert altered(TABLE, after) == ["""ALTER TABLE "canvas__things" ADD COLUMN "more" TEXT DEFAULT 'it''s' NOT NULL"""]
 
 
-def test_a_table_is_copied_with_everything_that_it_has() -> None:
+def test_a_copied_table_keeps_everything_that_it_has() -> None:
     after = table_of({"name": TEXT, "size": TEXT}, version=2)
     own = "CREATE INDEX mine ON canvas__things (size)"
     assert altered(TABLE, after, (*COLUMNS, ExistingColumn(name="mine", type="BLOB", default="1")), index=own) == [
@@ -74,7 +74,7 @@ def test_a_table_is_copied_with_everything_that_it_has() -> None:
     ]
 
 
-def test_a_column_that_leaves_the_schema_and_comes_back() -> None:
+def test_a_column_that_is_removed_from_the_schema_and_added_again() -> None:
     without = table_of({"size": INT32}, version=2)
     kept = altered(TABLE, without)
     assert '"name" TEXT, "size"' in kept[1]
@@ -107,5 +107,5 @@ def test_a_value_that_would_read_differently_as_text_is_not_altered(family: str)
         ),
     ],
 )
-def test_properties_that_only_the_definition_tells(definition: str, words: set[str]) -> None:
+def test_properties_that_only_the_definition_shows(definition: str, words: set[str]) -> None:
     assert table_words(definition) == words

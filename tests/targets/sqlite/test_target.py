@@ -1,4 +1,4 @@
-"""What is SQLite's own: a file, one writer, what its tools read."""
+"""Specific to SQLite: a file, one writer at a time, values that its tools can read."""
 
 import sqlite3
 import threading
@@ -32,7 +32,7 @@ def fixture(file: Path, tmp_path: Path) -> Iterator[SqlTableFixture]:
     fixture.session.close()
 
 
-def test_its_own_functions_read_and_sort_what_it_holds(fixture: SqlTableFixture, file: Path) -> None:
+def test_the_functions_of_sqlite_read_and_sort_stored_values(fixture: SqlTableFixture, file: Path) -> None:
     moments = [datetime(2024, 3, 1, 12), datetime(2024, 3, 1, 12, 0, 0, 5), datetime(2024, 3, 1, 12, 0, 0, 250_000)]
     fixture.initial_load(TABLE, [{"id": number, "made": made, "on": True} for number, made in enumerate(moments)])
     with closing(sqlite3.connect(file)) as connection:
@@ -42,7 +42,7 @@ def test_its_own_functions_read_and_sort_what_it_holds(fixture: SqlTableFixture,
         assert connection.execute("SELECT strftime('%Y/%m/%d', made) FROM canvas__things").fetchone() == ("2024/03/01",)
 
 
-def test_the_journal_stays_as_the_file_has_it(fixture: SqlTableFixture, file: Path) -> None:
+def test_the_journal_mode_is_not_changed(fixture: SqlTableFixture, file: Path) -> None:
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
     fixture.reopen()
@@ -51,7 +51,7 @@ def test_the_journal_stays_as_the_file_has_it(fixture: SqlTableFixture, file: Pa
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_somebody_else_who_writes_for_long(
+def test_a_long_write_by_another_process_is_reported_as_busy(
     fixture: SqlTableFixture, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fixture.initial_load(TABLE, [{"id": 1}])
@@ -63,7 +63,7 @@ def test_somebody_else_who_writes_for_long(
             fixture.apply_increment(TABLE, [{"id": 2}])
         other.execute("ROLLBACK")
     fixture.apply_increment(TABLE, [{"id": 2}])
-    fixture.holds(TABLE, [{"id": 1}, {"id": 2}])
+    fixture.assert_holds(TABLE, [{"id": 1}, {"id": 2}])
 
 
 def test_a_writer_is_waited_for(fixture: SqlTableFixture, file: Path) -> None:
@@ -75,10 +75,10 @@ def test_a_writer_is_waited_for(fixture: SqlTableFixture, file: Path) -> None:
     fixture.apply_increment(TABLE, [{"id": 2}])
     timer.join()
     other.close()
-    fixture.holds(TABLE, [{"id": 1}, {"id": 2}])
+    fixture.assert_holds(TABLE, [{"id": 1}, {"id": 2}])
 
 
-def test_a_trigger_of_the_users_own_survives_a_table_made_anew(fixture: SqlTableFixture) -> None:
+def test_a_user_created_trigger_survives_a_rebuild(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, [{"id": 1, "name": "a"}])
     fixture.database.execute(
         "CREATE TABLE log (id INTEGER)",
@@ -88,10 +88,10 @@ def test_a_trigger_of_the_users_own_survives_a_table_made_anew(fixture: SqlTable
     fixture.full_refresh(narrower, [{"id": 1, "on": 5}])
     fixture.database.execute("DELETE FROM log")
     fixture.apply_increment(narrower, [{"id": 2}])
-    assert fixture.database.ask("SELECT id FROM log") == [(2,)]
+    assert fixture.database.query("SELECT id FROM log") == [(2,)]
 
 
-def test_a_size_is_told_with_the_rows_only(fixture: SqlTableFixture) -> None:
+def test_the_size_is_listed_only_with_the_row_count(fixture: SqlTableFixture) -> None:
     fixture.initial_load(TABLE, [{"id": 1}])
     counted, quick = (fixture.session.list_tables("canvas", count=count)[0] for count in (True, False))
     assert counted.bytes in (None, 4096), "None where SQLite was built without dbstat"
@@ -116,23 +116,23 @@ COLUMNS = '"id" INTEGER NOT NULL, "made" TEXT, "on" BOOLEAN, "name" TEXT'
         (f'({COLUMNS}, PRIMARY KEY ("id")) WITHOUT ROWID', False),
     ],
 )
-def test_only_a_table_that_is_as_a_load_makes_it_is_repaired(
+def test_only_a_table_with_the_layout_of_a_load_is_repaired(
     fixture: SqlTableFixture, definition: str, ours: bool
 ) -> None:
     fixture.database.execute(
         f"CREATE TABLE canvas__things {definition}", "INSERT INTO canvas__things (id, name) VALUES (7, 'mine')"
     )
-    load = fixture.load(TABLE, fixture.parts(TABLE, [{"id": 1}], action=False))
+    load = fixture.load(TABLE, fixture.files(TABLE, [{"id": 1}], action=False))
     if ours:
         fixture.session.repair(load)
-        fixture.holds(TABLE, [{"id": 1}])
+        fixture.assert_holds(TABLE, [{"id": 1}])
         return
     with pytest.raises(IncompatibleLayoutError):
         fixture.session.repair(load)
-    assert fixture.database.ask("SELECT id, name FROM canvas__things") == [(7, "mine")]
+    assert fixture.database.query("SELECT id, name FROM canvas__things") == [(7, "mine")]
 
 
-def test_what_is_no_sqlite_file(tmp_path: Path) -> None:
+def test_a_file_of_another_format(tmp_path: Path) -> None:
     file = tmp_path / "text"
     file.write_text("certainly no database " * 100)
     for path in (file, tmp_path, tmp_path / "missing" / "file"):
@@ -141,18 +141,18 @@ def test_what_is_no_sqlite_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lengths", [(3_000_000, 1), (1, 3_000_000), (9_000_000, 1), (1, 9_000_000), (20_000_000,)])
-def test_rows_longer_than_the_first_room_are_loaded_once(fixture: SqlTableFixture, lengths: tuple[int, ...]) -> None:
+def test_rows_longer_than_the_first_buffer_are_loaded_once(fixture: SqlTableFixture, lengths: tuple[int, ...]) -> None:
     rows = [{"id": number, "name": "x" * length} for number, length in enumerate(lengths)]
     assert fixture.initial_load(TABLE, rows).written == len(rows)
     sql = "SELECT length(name) FROM canvas__things ORDER BY id"
-    assert fixture.database.ask(sql) == [(length,) for length in lengths]
+    assert fixture.database.query(sql) == [(length,) for length in lengths]
 
 
-def test_a_row_longer_than_there_is_room_for_is_refused(
+def test_a_row_longer_than_the_largest_buffer_is_rejected(
     fixture: SqlTableFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LINE_SIZES", (1 << 20, 2 << 20))
     for length in (3_000_000, 9_000_000):
         with pytest.raises(IntegrityError):
             fixture.initial_load(TABLE, [{"id": 1, "name": "x" * length}])
-    assert fixture.database.ask("SELECT name FROM sqlite_master WHERE name = 'canvas__things'") == []
+    assert fixture.database.query("SELECT name FROM sqlite_master WHERE name = 'canvas__things'") == []

@@ -76,7 +76,7 @@ def command(context: click.Context, /, **given: Any) -> None:
             )
             known |= tables
         for each in listed.values():
-            if each.lost:
+            if each.table_dropped:
                 hint = "`dap sync` loads it again, `dap dropdb` removes its sync state."
                 console.notice(f"{dropped_table_message(each.state.table)}: {hint}")
             # The age of sandbox data is only meaningful by the sandbox's clock.
@@ -115,7 +115,7 @@ def line(name: str, listed: TableInfo | None, now: datetime, *, count: bool) -> 
         "staleness": staleness((now - state.watermark).total_seconds()) if state else None,
         "schema": state.schema.version if state else None,
         # A table that was dropped manually has to be loaded again, as the official client would say.
-        "command": "syncdb" if listed and not listed.lost else "initdb",
+        "command": "syncdb" if listed and not listed.table_dropped else "initdb",
         **({"records": listed.rows if listed else None} if count else {}),
     }
 

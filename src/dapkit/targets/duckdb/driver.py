@@ -1,4 +1,4 @@
-"""A connection to a DuckDB file. DuckDB reads the files by itself."""
+"""A connection to a DuckDB file. DuckDB reads the downloaded files itself."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,16 +22,16 @@ from dapkit.targets.sql.value_repairs import ValueRepairs
 CAPABILITIES = Capabilities(connections=1, merge=Merge.DELETE_INSERT, unique_keys=False)
 
 _BUFFERS = 24
-"""How many buffers of the longest line have to fit into DuckDB's memory."""
+"""How many line buffers of the maximum size have to fit into DuckDB's memory."""
 
 _SHORTEST_LINE = 2 << 20
-_AT_ONCE = 1000
-_MORE = "Give DuckDB more memory, as in duckdb:FILE?memory_limit=4GB, or a larger temp_directory."
+_FETCH_ROWS = 1000
+_MORE_MEMORY = "Give DuckDB more memory, as in duckdb:FILE?memory_limit=4GB, or a larger temp_directory."
 
 
 def connect(path: Path, settings: Mapping[str, str]) -> "DuckDbDriver":
     """Open a file, which is created where it is missing."""
-    # Without an order to preserve, a load larger than memory needs less of it.
+    # A load that need not preserve the order of rows needs less memory.
     wanted: dict[str, Any] = {"preserve_insertion_order": "false", **settings}
     try:
         return DuckDbDriver(duckdb.connect(str(path), config=wanted))
@@ -71,7 +71,7 @@ class DuckDbDriver:
         """Execute a statement and yield its rows."""
         try:
             result = self._connection.execute(sql)
-            while rows := result.fetchmany(_AT_ONCE):
+            while rows := result.fetchmany(_FETCH_ROWS):
                 yield from rows
         except duckdb.Error as error:
             raise _translated(error) from error
@@ -84,7 +84,7 @@ class DuckDbDriver:
             yield
             self.query("COMMIT")
         except BaseException:
-            with suppress(duckdb.Error):  # a COMMIT that failed has undone everything by itself
+            with suppress(duckdb.Error):  # a failed COMMIT has rolled everything back already
                 self._connection.rollback()
             raise
 
@@ -92,22 +92,24 @@ class DuckDbDriver:
     def stage(self, load: Load, repairs: ValueRepairs, *, action: bool) -> Iterator[StagedRows]:
         """Let DuckDB read the files into a temporary table."""
         rows = 0
-        if load.parts.paths:
+        if load.files.paths:
             rows = self.execute(self._reader(load, action=action).stage(STAGING))
             odd = self.query(f"SELECT {ORIGINALS} FROM {STAGING} WHERE {ORIGINALS} IS NOT NULL")
             repairs.note_originals(text for (text,) in odd)
         else:
             self.execute(self.dialect.stage_nothing(load.table, STAGING))
         yield StagedRows(STAGING, rows)
-        self.execute(f"DROP TABLE {STAGING}")  # its memory, or disk, is free before the COMMIT needs some
+        self.execute(f"DROP TABLE {STAGING}")  # frees memory or disk space that the COMMIT may need
 
     def load_rows(self, load: Load, into: str, repairs: ValueRepairs) -> int:
         """Let DuckDB read the files straight into the table."""
-        if not load.parts.paths:
+        if not load.files.paths:
             return 0
         reader = self._reader(load, action=False)
         rows = self.execute(reader.load(into))
-        if self.query(repeated_key(self.dialect, load.table, into)):  # there is no key that would refuse them
+        if self.query(
+            repeated_key(self.dialect, load.table, into)
+        ):  # the table has no key constraint that would reject them
             raise RepeatedKeysError(f"Table {load.table.name} has a repeated key")
         # The files are only read again for the originals if the table has values that a repair may have written.
         suspicious = reader.may_be_repaired(into)
@@ -116,8 +118,8 @@ class DuckDbDriver:
         return rows
 
     def _reader(self, load: Load, *, action: bool) -> FileReader:
-        header = common_header(load.parts.paths, load.table, action=action)
-        paths = [str(path) for path in load.parts.paths]
+        header = common_header(load.files.paths, load.table, action=action)
+        paths = [str(path) for path in load.files.paths]
         return FileReader(table=load.table, header=header, paths=paths, longest_line=self._longest_line)
 
     def close(self) -> None:
@@ -128,13 +130,13 @@ class DuckDbDriver:
 def _translated(error: duckdb.Error) -> TargetError:
     """Return an error of DuckDB as ours, without the values that it quotes."""
     if isinstance(error, duckdb.TransactionException) and "conflict" in str(error).lower():
-        return ConcurrentUpdateError(f"The same was changed by another process: {_first_line(error)}")
+        return ConcurrentUpdateError(f"Another process changed the same data: {_first_line(error)}")
     if isinstance(error, duckdb.ConversionException):
         return bad_value_error(error)
     if "Maximum line size" in str(error) or "Parallel CSV Reader" in str(error):
-        return TargetError("A row of the files is longer than DuckDB has memory for", hint=_MORE)
+        return TargetError("A row of the files is longer than DuckDB has memory for", hint=_MORE_MEMORY)
     if isinstance(error, duckdb.OutOfMemoryException):
-        return TargetError(f"DuckDB says: {_first_line(error)}", hint=_MORE)
+        return TargetError(f"DuckDB says: {_first_line(error)}", hint=_MORE_MEMORY)
     kind = BadValueError if isinstance(error, duckdb.ConstraintException) else TargetError
     return kind(f"DuckDB says: {_first_line(error)}")
 

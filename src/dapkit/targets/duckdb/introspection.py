@@ -30,7 +30,7 @@ class DuckDbCatalog:
         self._query = query
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
-        """Return what a name stands for."""
+        """Return what exists under a name."""
         return RelationKind.of(self._query(_KIND, (namespace, table)))
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
@@ -53,7 +53,7 @@ class DuckDbCatalog:
         return set(self._query(_COLUMNS, names) + self._query(_CONSTRAINTS, names))
 
     def size(self, namespace: str, table: str) -> int | None:
-        """Return the bytes of the blocks in which a table lies; what was just written may not lie in any yet."""
+        """Return the bytes of the blocks that a table occupies; recent rows may not be in a block yet."""
         if not self._query(_TABLE, (namespace, table)):
             return None
         return int(self._query(_SIZE, (f"{identifier(namespace)}.{identifier(table)}",))[0][0])

@@ -16,12 +16,12 @@ _OPTIONS: Mapping[str, tuple[Callable[[str], object], str]] = {
     "temp_directory": (bool, "a folder for what does not fit into memory"),
     "threads": (_NUMBER.fullmatch, "a number, such as 2"),
 }
-"""By name: whether a value may be meant, and what one looks like."""
+"""By name: a check of the value, and what a valid value looks like."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuckDbAddress:
-    """A file, and the settings that DuckDB opens it with; what is not set is as DuckDB has it."""
+    """A file, and the settings that DuckDB opens it with; other settings have DuckDB's defaults."""
 
     path: Path
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -31,25 +31,26 @@ def address_of(url: str) -> DuckDbAddress:
     """Return the address that `duckdb:FILE` or `duckdb:FILE?name=value&…` means; both parts may have %-escapes.
 
     Raises:
-        UsageError: it names no file, an unknown setting, or a value that cannot be meant.
+        UsageError: it has no file, an unknown option, or an invalid value.
     """
     file, _, query = url.partition(":")[2].removeprefix("//").partition("?")
     if not file or file == ":memory:":
-        raise UsageError("The target duckdb: names no file", hint="Write it like duckdb:college.duckdb")
+        raise UsageError("The URL duckdb: does not name a file", hint="Write it like duckdb:college.duckdb.")
     settings: dict[str, str] = {}
     for name, value in parse_qsl(query.replace("+", "%2B"), keep_blank_values=True):
         if name not in _OPTIONS:
-            hint = f"Known are {', '.join(_OPTIONS)}. A ? that is part of the file's name is written %3F."
-            raise UsageError(f"The target duckdb: has no option {name!r}", hint=hint)
+            hint = f"Supported: {', '.join(_OPTIONS)}. Write a ? in the file's name as %3F."
+            raise UsageError(f"Unsupported option {name!r} in the URL duckdb:", hint=hint)
         fits, form = _OPTIONS[name]
         if name in settings or not fits(value):
-            raise UsageError(f"The option {name} of duckdb: wants {form}, once, not {value!r}")
+            message = f"Invalid value {value!r} for the option {name} of duckdb:"
+            raise UsageError(message, hint=f"Give {form}, and give the option once.")
         settings[name] = value
     return DuckDbAddress(path=Path(unquote(file)), settings=settings)
 
 
 def bytes_of(size: str) -> int | None:
-    """Return the bytes of a size as DuckDB writes it, such as `190.7 MiB`; None for what is none."""
+    """Return the bytes of a size as DuckDB writes it, such as `190.7 MiB`; None for any other text."""
     match = _SIZE.fullmatch(size)
     if match is None:
         return None

@@ -1,7 +1,7 @@
 """PURE: the T-SQL of SQL Server (experimental). Layout and names are those of the official client, without comments.
 
 Enums are stored as numbers that refer to lookup tables. Most databases compare texts without case, and all of them
-ignore spaces at the end, so texts are converted to a binary collation wherever they have to be distinguished.
+ignore spaces at the end, so texts are converted to a binary collation where they have to be distinguished.
 """
 
 import json
@@ -59,7 +59,7 @@ class MsSqlDialect:
 
     Args:
         collation: of texts that identify rows, see `column_types`.
-        scratch: the schema of tables that are only made to be compared with; each session needs one of its own,
+        scratch: the schema of tables that are only made to be compared with; each session needs a separate one,
             since creating a schema waits for the end of another transaction that creates the same.
     """
 
@@ -111,7 +111,7 @@ class MsSqlDialect:
         return [LOCK_STATE_TABLES, *self.create_namespace(STATE_SCHEMA), *CREATE_STATE_TABLES, DROP_LEFTOVERS]
 
     def create_namespace(self, namespace: str) -> Statements:
-        """Create a schema where it is missing; CREATE SCHEMA has to be a batch of its own."""
+        """Create a schema where it is missing; CREATE SCHEMA has to be a separate batch."""
         create = unicode_literal(f"CREATE SCHEMA {identifier(namespace)}")
         return [f"IF SCHEMA_ID({unicode_literal(namespace)}) IS NULL EXEC({create})"]
 
@@ -204,7 +204,7 @@ class MsSqlDialect:
         return [*statements, *self._modify(table, column, existing)] if column.required else statements
 
     def _modify(self, table: Table, column: Column, existing: ExistingColumn | None = None) -> Statements:
-        """Give a column its type and nullability; its reference is dropped meanwhile."""
+        """Give a column its type and nullability; its reference is dropped before and added again."""
         type_ = self.type_of(table, column)
         if existing is not None and existing.collation and type_.startswith("varchar") and column not in table.key:
             # Otherwise it would get the collation of the database, which may lack some of its characters.

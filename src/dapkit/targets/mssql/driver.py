@@ -1,9 +1,9 @@
 """A connection to a SQL Server database (experimental).
 
-The driver's bulk copy works over a connection of its own, which commits by itself: it sees neither temporary tables nor
-the transaction of the connection on which it is called. Rows are therefore copied, before the transaction that changes
-the table, into a staging table next to the state tables. A global temporary table would vanish by itself, but everybody
-on the server could read it.
+The driver's bulk copy uses a separate connection in autocommit mode: it sees neither temporary tables nor the
+transaction of the connection on which it is called. Rows are therefore copied, before the transaction that changes the
+table, into a staging table next to the state tables. A global temporary table would be dropped automatically, but every
+user of the server could read it.
 """
 
 import uuid
@@ -37,8 +37,8 @@ _SYSTEM = (
     "Microsoft's driver needs some libraries of the system: on Debian and Ubuntu `apt-get install libltdl7"
     " libkrb5-3 libgssapi-krb5-2`, on Red Hat `dnf install libtool-ltdl krb5-libs`, on macOS `brew install openssl`."
 )
-# English, since errors are recognised by their words. With XACT_ABORT every error undoes the whole transaction; without
-# it, some errors would end only the statement.
+# English, since errors are recognised by their words. With XACT_ABORT every error rolls the complete transaction back;
+# without it, some errors would only end the statement.
 _SETTINGS = (
     "SET LANGUAGE us_english; SET DATEFORMAT ymd; SET ANSI_NULLS ON; SET ANSI_PADDING ON; SET ANSI_WARNINGS ON;"
     " SET ARITHABORT ON; SET CONCAT_NULL_YIELDS_NULL ON; SET QUOTED_IDENTIFIER ON; SET NUMERIC_ROUNDABORT OFF;"
@@ -61,7 +61,7 @@ _RELEASE = "EXEC sp_releaseapplock @Resource = N'{}', @LockOwner = N'Session'"
 
 
 def connect(address: MsSqlAddress) -> "MsSqlDriver":
-    """Open a connection that commits by itself.
+    """Open a connection in autocommit mode.
 
     Raises:
         MissingDriverError: the driver, or a library of the system that it needs, is not installed.
@@ -76,7 +76,7 @@ def connect(address: MsSqlAddress) -> "MsSqlDriver":
         raise MissingDriverError(message, hint=_SYSTEM) from error
     try:
         connection = mssql_python.connect(address.connection_string, autocommit=True, timeout=keepalive.CONNECTING)
-    except Exception as error:  # noqa: BLE001, the driver's errors have no class in common
+    except Exception as error:  # noqa: BLE001, the driver's errors have no common class
         if UNLOADABLE in words_of(error):
             message = "The driver for mssql: is installed, but a library of the system that it needs is not"
             raise MissingDriverError(message, hint=_SYSTEM) from None
@@ -89,7 +89,7 @@ def connect(address: MsSqlAddress) -> "MsSqlDriver":
 
 
 class MsSqlDriver:
-    """A connection to a SQL Server database; each statement is a batch of its own."""
+    """A connection to a SQL Server database; each statement is a separate batch."""
 
     capabilities = CAPABILITIES
     exclusive = altering = nothing_around
@@ -148,7 +148,7 @@ class MsSqlDriver:
                 self.execute("COMMIT TRANSACTION")
         except BaseException:
             undo = f"IF XACT_STATE() = 1 ROLLBACK TRANSACTION {name}"
-            # XACT_ABORT may already have undone everything, or the connection is lost, which undoes everything too.
+            # XACT_ABORT may have rolled everything back already, or the connection is lost, which does the same.
             with suppress(TargetError):
                 self.execute(undo if inner else "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION")
             raise
@@ -157,31 +157,31 @@ class MsSqlDriver:
 
     @contextmanager
     def stage(self, load: Load, repairs: ValueRepairs, *, action: bool) -> Iterator[StagedRows]:
-        """Copy the rows into a staging table, which has to be outside a transaction."""
+        """Copy the rows into a staging table; must be called outside a transaction."""
         bare = f"{STAGING_PREFIX}{uuid.uuid4().hex}"
         name = self.dialect.facts.state_table(bare)
-        # The lock says that the table is in use. It ends with the connection, so the next `prepare` recognises, and
-        # drops, what a killed process has left.
+        # The lock marks the table as in use. It ends with the connection, so the next `prepare` recognises and drops
+        # the staging table of a killed process.
         self.query(_LOCK.format(bare))
         try:
             self.execute(create_staging(load.table, name))
-            if load.parts.paths:
+            if load.files.paths:
                 self._copy(load, f"{STATE_SCHEMA}.{bare}", repairs, action=action)
             ((rows,),) = self.query(f"SELECT {self.dialect.facts.count_all} FROM {name}")
             yield StagedRows(name, int(rows))
         finally:
-            with suppress(TargetError):  # what stays is dropped later
+            with suppress(TargetError):  # the next `prepare` drops what stays
                 self.execute(f"DROP TABLE IF EXISTS {name}")
                 self.execute(_RELEASE.format(bare))
 
     def _copy(self, load: Load, into: str, repairs: ValueRepairs, *, action: bool) -> None:
         table = load.table
-        header = common_header(load.parts.paths, table, action=action)
-        # The live table decides about code pages: a scratch table for a comparison does not exist yet.
-        live = self.catalog.existing(table.schema.namespace, table.name)
-        codecs = text_codecs(table, live, *self._pages)
+        header = common_header(load.files.paths, table, action=action)
+        # The existing table determines the code pages: a scratch table for a comparison does not exist yet.
+        existing = self.catalog.existing(table.schema.namespace, table.name)
+        codecs = text_codecs(table, existing, *self._pages)
         converter = RowConverter(table, header, codecs, repairs)
-        self.bulk_copy(into, (row for path in load.parts.paths for row in converter.rows(row_blocks(path))))
+        self.bulk_copy(into, (row for path in load.files.paths for row in converter.rows(row_blocks(path))))
 
     def bulk_copy(self, into: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Copy rows into a table, column by column, and commit them.
@@ -201,7 +201,7 @@ class MsSqlDriver:
                 raise
 
         try:
-            # TABLOCK because nobody else uses the table. Nulls stay null, and a large file may take as long as it does.
+            # TABLOCK because no other session uses the table. Nulls stay null, and there is no timeout.
             self._cursor.bulkcopy(into, watched(), batch_size=_BATCH, timeout=0, table_lock=True, keep_nulls=True)
         except Exception as error:
             if failures:
@@ -209,11 +209,11 @@ class MsSqlDriver:
             raise translated(error) from error
 
     def load_rows(self, load: Load, into: str, repairs: ValueRepairs) -> int:
-        """Rows are always staged: the bulk copy would wait for ever for a table that the transaction has created."""
+        """Rows are always staged: the bulk copy would wait forever for a table that the transaction has created."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Close the connection; what was not committed is undone."""
+        """Close the connection; uncommitted changes are rolled back."""
         with suppress(Exception):
             self._connection.close()
 

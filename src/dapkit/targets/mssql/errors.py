@@ -1,7 +1,7 @@
 """PURE: turns errors of the driver and of SQL Server into ours.
 
-The driver gives no error numbers, only classes, a phrase of its own for each SQLSTATE, and the server's words, which
-are English since our sessions ask for it. Words that quote values of rows are removed: they do not belong in a log.
+The driver gives no error numbers, only classes, a phrase for each SQLSTATE, and the server's words, which are
+English because each session sets its language. Quoted values of rows are removed: they do not belong in a log.
 """
 
 import re
@@ -65,7 +65,7 @@ _HINTS = (
     ),
     (
         re.compile(r"is dependent on column"),
-        "Drop what depends on the column, run the command again, and create it again.",
+        "Drop the object that depends on the column, run the command again, and create the object again.",
     ),
 )
 

@@ -60,7 +60,7 @@ class MsSqlCatalog:
         self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
-        """Return what a name stands for."""
+        """Return what exists under a name."""
         return RelationKind.of(self._query(_KIND, (namespace, table)))
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
@@ -120,7 +120,7 @@ def _index(live: str, rows: Sequence[Sequence[Any]]) -> ExistingIndex:
 
 
 def type_text(name: str, length: int, precision: int, scale: int) -> str:
-    """Return a type from the parts that the catalogue tells."""
+    """Return a type as SQL writes it, from the columns of the catalogue."""
     if name in _SIZED or name in _WIDE:
         units = length // 2 if name in _WIDE and length > 0 else length
         return f"{name}({'max' if length == -1 else units})"

@@ -34,7 +34,7 @@ _LONGEST_ENUM = 256
 """The most bytes of an enum's value."""
 
 _ENDS = {
-    TypeKind.DATETIME: (datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_999)),  # noqa: DTZ001, UTC without saying so
+    TypeKind.DATETIME: (datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_999)),  # noqa: DTZ001, naive times in UTC
     TypeKind.DATE: (date(1, 1, 1), date(9999, 12, 31)),
 }
 _BOOLEANS = {"true": True, "false": False}
@@ -51,7 +51,7 @@ def text_codecs(table: Table, existing: ExistingTable, usual: int | None, exact:
 
     Args:
         table: the table as it will be.
-        existing: the table as it exists, whose columns may have collations of their own.
+        existing: the table as it exists, whose columns may have other collations.
         usual: the code page of the database's collation.
         exact: the code page of texts that identify rows.
     """
@@ -67,7 +67,7 @@ def text_codecs(table: Table, existing: ExistingTable, usual: int | None, exact:
 
 
 class _RepairNeededError(Exception):
-    """A value cannot be stored: what is stored instead, and whether anything may be."""
+    """A value cannot be stored: the value to store instead, and whether that is allowed."""
 
     def __init__(self, instead: Any, *, repairable: bool = True) -> None:
         super().__init__()
@@ -77,10 +77,10 @@ class _RepairNeededError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """A column, its place in a line (None if the files lack it), and how its text is converted."""
+    """A column, its index in a line (None if the files lack it), and how its text is converted."""
 
     column: Column
-    place: int | None
+    index: int | None
     convert: Callable[[str], Any]
 
 
@@ -100,10 +100,10 @@ class RowConverter:
         self._repairs = repairs
         self._time = header.names.index(META_TS)
         self._action = header.names.index(META_ACTION) if META_ACTION in header.names else None
-        places = {name: place for place, name in enumerate(header.columns) if name is not None}
+        indexes = {name: index for index, name in enumerate(header.columns) if name is not None}
         self._fields = [
             _Field(
-                column, places.get(column.name), _conversion(column, codecs.get(column.name), key=column in table.key)
+                column, indexes.get(column.name), _conversion(column, codecs.get(column.name), key=column in table.key)
             )
             for column in table.columns
         ]
@@ -126,7 +126,7 @@ class RowConverter:
         action = None if self._action is None else decode_field(line[self._action])
         row: list[Any] = [self._row_time(decode_field(line[self._time]) or ""), action]
         for each in self._fields:
-            text = None if each.place is None else decode_field(line[each.place])
+            text = None if each.index is None else decode_field(line[each.index])
             row.append(None if text is None else self._value(each, text, line))
         return tuple(row)
 
@@ -151,8 +151,8 @@ class RowConverter:
 
     def _key(self, line: list[bytes]) -> dict[str, str | None]:
         names = {column.name for column in self._table.key}
-        there = [each for each in self._fields if each.column.name in names and each.place is not None]
-        return {each.column.name: decode_field(line[each.place or 0]) for each in there}
+        there = [each for each in self._fields if each.column.name in names and each.index is not None]
+        return {each.column.name: decode_field(line[each.index or 0]) for each in there}
 
 
 def _conversion(column: Column, codec: str | None, *, key: bool) -> Callable[[str], Any]:

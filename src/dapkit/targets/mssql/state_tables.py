@@ -6,8 +6,8 @@ from dapkit.targets.sql.dialect import STATE_SCHEMA, identifier
 STAGING_PREFIX = "dapkit_staging_"
 """How the names of staging tables begin; they lie next to the state tables."""
 
-# The history is a clustered index: if it had to be searched from end to end, sessions that load side by side would
-# wait for each other's new entries, which is a deadlock.
+# The history has a clustered index: if it had to be scanned, sessions that load at the same time would wait for each
+# other's new entries, which is a deadlock.
 _COLUMNS = {
     "table_sync": (
         '"id" bigint NOT NULL IDENTITY, "source_namespace" varchar(256) NOT NULL, "source_table" varchar(256) NOT NULL,'
@@ -25,7 +25,7 @@ _COLUMNS = {
         ' INDEX "dapkit_history_of" CLUSTERED ("source_namespace", "source_table", "time")'
     ),
 }
-# Only where they are missing is the right to create them needed.
+# The privilege to create them is needed only where they are missing.
 CREATE_STATE_TABLES = tuple(
     f"IF {missing(name)} CREATE TABLE {name} ({columns})"
     for table, columns in _COLUMNS.items()
@@ -37,7 +37,7 @@ LOCK_STATE_TABLES = (
     " @LockOwner = N'Transaction', @LockTimeout = 600000;"
     " IF @held < 0 RAISERROR(N'Lock request time out period exceeded.', 16, 1)"
 )
-# Whoever fills a staging table holds a lock of its name. A table whose lock is free was left by a killed process.
+# A session holds a lock on the name of its staging table. A table whose lock is free was left by a killed process.
 DROP_LEFTOVERS = f"""
 DECLARE @name nvarchar(128) = N'', @held integer, @drop nvarchar(max);
 WHILE 1 = 1

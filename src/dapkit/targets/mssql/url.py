@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from dapkit.errors import UsageError
 from dapkit.targets.sql.connection_string import ESCAPE, ConnectionString, Ssl, split, ssl_of
 
-_FORM = "Write it like mssql://user:password@host:1433/database"
+_FORM = "Write it like mssql://user:password@host:1433/database."
 _PORT = 1433
 _ENCRYPTION = {
     Ssl.DISABLE: ("no", "yes"),
@@ -20,7 +20,7 @@ _ENCRYPTION = {
     Ssl.VERIFY_CA: ("yes", "no"),
     Ssl.VERIFY_FULL: ("yes", "no"),
 }
-"""For each official word whether the connection is encrypted, and whether any certificate is trusted."""
+"""For each value of `ssl` whether the connection is encrypted, and whether any certificate is trusted."""
 
 _ENCRYPTION_KEYWORDS = frozenset({"Encrypt", "TrustServerCertificate"})
 _KEYWORDS = {
@@ -31,7 +31,7 @@ _KEYWORDS = {
         "PacketSize", "ServerCertificate", "ServerSPN", "Trusted_Connection",
     )
 }  # fmt: skip
-"""The driver's keywords that may follow the question mark; the rest of the string stands for the others."""
+"""The driver's keywords that may follow the question mark; the other keywords are derived from the rest of the URL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class MsSqlAddress:
 
     Attributes:
         name: the address without anything secret.
-        keywords: what the driver is told to reach it, the password among them.
+        keywords: the keywords with which the driver connects, including the password.
     """
 
     name: str
@@ -61,13 +61,13 @@ def address_of(url: str) -> MsSqlAddress:
     """Return the address that a URL names; no error repeats what may be a password.
 
     Raises:
-        UsageError: it names none.
+        UsageError: it is not a valid connection string.
     """
     parts = split(url, _FORM)
     if not (parts.host and parts.database):
         raise UsageError("The connection string does not name a host and a database", hint=_FORM)
     if "\0" in parts.user + parts.password + parts.host + parts.database:
-        raise UsageError("The connection string has a NUL character in it", hint=_FORM)
+        raise UsageError("The connection string contains a NUL character", hint=_FORM)
     options = _options(parts.options)
     named = {"Server": _server(parts), "Database": parts.database, "UID": parts.user, "PWD": parts.password}
     if not parts.user and "Authentication" not in options:
@@ -89,7 +89,7 @@ def _options(given: Mapping[str, str]) -> dict[str, str]:
     if "ssl" in given and _ENCRYPTION_KEYWORDS & options.keys():
         raise UsageError("The connection string sets encryption twice", hint="Leave out ssl or Encrypt.")
     encrypted, trusting = _ENCRYPTION[ssl_of(given.get("ssl", Ssl.PREFER))]
-    if "Encrypt" in options:  # the driver then verifies certificates unless it is told not to
+    if "Encrypt" in options:  # the driver then verifies certificates by default
         trusting = "no"
     return {"Encrypt": encrypted, "TrustServerCertificate": trusting} | options
 

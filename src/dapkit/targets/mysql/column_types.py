@@ -31,7 +31,7 @@ _TYPES = (
 _AS_TEXT = frozenset(
     {TypeKind.INT16, TypeKind.INT32, TypeKind.INT64, TypeKind.TEXT, TypeKind.ENUM, TypeKind.DATE, TypeKind.UUID}
 )
-"""Kinds whose values as text are what the service writes; those of UUIDs with some help."""
+"""Kinds whose values as text are what the service writes; UUIDs need a conversion."""
 
 _WIDTH = re.compile(r"^(tinyint|smallint|int|bigint)\(\d+\)")
 _CHARSET = re.compile(r" character set [a-z0-9_]+ collate [a-z0-9_]+$", re.IGNORECASE)
@@ -64,7 +64,7 @@ def column_type(type_: ColumnType, exact: str, *, key: bool) -> str:
 
 
 def plain_type(type_: str) -> str:
-    """Return a type without what the catalogues of different servers write differently."""
+    """Return a type in a form in which the catalogues of all servers agree."""
     plain = _WIDTH.sub(r"\1", _CHARSET.sub("", type_).strip())
     if plain.lower().startswith("enum"):
         return "enum" + plain[4:].replace(" ", "").replace("\\\\", "\\")
@@ -73,5 +73,5 @@ def plain_type(type_: str) -> str:
 
 
 def alters(before: ColumnType, after: ColumnType) -> bool:
-    """Whether a column's values, as they are kept, become those of another type."""
+    """Whether ALTER TABLE converts a column's stored values correctly into another type."""
     return converts_as_stored(before, after, _AS_TEXT)

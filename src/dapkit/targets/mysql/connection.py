@@ -1,4 +1,4 @@
-"""A connection that sends what LOAD DATA LOCAL asks for from memory. It never opens a file that a server names."""
+"""A connection that answers LOAD DATA LOCAL from memory. It never opens a file that a server names."""
 
 import socket
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ class LocalInfileConnection(Connection):
     """A connection of PyMySQL.
 
     PyMySQL answers LOAD DATA LOCAL only with a file that it opens itself; to send bytes instead, the two methods in
-    which it does that are replaced. There is no other way to do it.
+    which it does that are replaced. PyMySQL has no public interface for this.
     """
 
     _upload: Iterator[bytes] | None = None
@@ -33,7 +33,7 @@ class LocalInfileConnection(Connection):
     _write_timeout: float | None
 
     def connect(self, sock: Any = None) -> None:
-        """Connect. Only until then a silent server is given up; a merge may take hours without sending a byte."""
+        """Connect. Timeouts apply only while connecting: a merge may take hours without sending a byte."""
         self._read_timeout = self._write_timeout = self.connect_timeout
         super().connect(sock)
         self._read_timeout = self._write_timeout = None
@@ -44,7 +44,7 @@ class LocalInfileConnection(Connection):
 
         Raises:
             pymysql.Error: from the server.
-            Exception: whatever the pieces raise; what came before is loaded, and has to be rolled back.
+            Exception: whatever the pieces raise; the pieces sent before are loaded, and have to be rolled back.
         """
         self._upload = iter(pieces)
         try:

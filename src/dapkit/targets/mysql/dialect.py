@@ -1,6 +1,6 @@
 """PURE: the SQL of MySQL and MariaDB. Types, names and state tables are the official client's, down to the comments.
 
-DDL commits by itself here, so nothing relies on a transaction that spans it. Sessions have ANSI_QUOTES, strict modes,
+DDL commits implicitly here, so nothing relies on a transaction that spans it. Sessions have ANSI_QUOTES, strict modes,
 UTC, and the collation in `exact`, which distinguishes texts down to the last space.
 """
 
@@ -46,12 +46,12 @@ class MySqlDialect:
     Args:
         product: the server's name.
         exact: the collation that distinguishes texts as the service does.
-        utf8: whether tables hold all of Unicode without being told to.
+        utf8: whether new tables store all of Unicode by default.
         normal_json: what writes JSON in a normal form, with `{}` for its text.
     """
 
     create_namespace = add_key = commit_first = no_statements
-    """There are no schemas; a table is created with its key; all DDL commits by itself."""
+    """There are no schemas; a table is created with its key; all DDL commits implicitly."""
 
     def __init__(
         self,

@@ -56,7 +56,7 @@ class MySqlDriver:
     def _read_committed(self) -> None:
         """Lock single rows of the sync state, not gaps between them, where the server's log allows it.
 
-        With REPEATABLE READ, tables that load side by side would wait for each other's rows.
+        With REPEATABLE READ, tables that load at the same time would wait for each other's rows.
         """
         ((logged,),) = self.query("SELECT @@log_bin AND @@binlog_format = 'STATEMENT'")
         if not logged:
@@ -81,7 +81,7 @@ class MySqlDriver:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit everything within, or nothing, except DDL, which commits by itself."""
+        """Commit everything within, or nothing, except DDL, which commits implicitly."""
         self.query("BEGIN")
         try:
             yield
@@ -101,7 +101,7 @@ class MySqlDriver:
         try:
             yield
         finally:
-            with suppress(Exception), self._connection.cursor() as cursor:  # a lost connection holds no lock
+            with suppress(Exception), self._connection.cursor() as cursor:  # a lost connection has released its locks
                 cursor.execute("SELECT release_lock(%s)", (lock,))
 
     @contextmanager
@@ -118,9 +118,9 @@ class MySqlDriver:
         return self._load(load, into, repairs, action=False, meta=False)
 
     def _load(self, load: Load, into: str, repairs: ValueRepairs, *, action: bool, meta: bool) -> int:
-        if not load.parts.paths:
+        if not load.files.paths:
             return 0
-        header = common_header(load.parts.paths, load.table, action=action)
+        header = common_header(load.files.paths, load.table, action=action)
         loader = LocalLoader(
             connection=self._connection,
             dialect=self.dialect,
@@ -143,7 +143,7 @@ def dialect_of(version: str, charset: str) -> MySqlDialect:
     utf8 = charset == "utf8mb4"
     if "mariadb" not in version.lower():
         return MySqlDialect(exact="utf8mb4_0900_bin", utf8=utf8)
-    # Some report 5.5.5-10.11.2-MariaDB, for the sake of old clients.
+    # Some report 5.5.5-10.11.2-MariaDB, for compatibility with old clients.
     numbers = version.removeprefix("5.5.5-").split(".")
     normal = "JSON_NORMALIZE({})" if tuple(map(int, numbers[:2])) >= (10, 7) else "JSON_COMPACT({})"
     return MySqlDialect(product="MariaDB", exact="utf8mb4_nopad_bin", utf8=utf8, normal_json=normal)

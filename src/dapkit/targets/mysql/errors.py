@@ -37,7 +37,7 @@ _KINDS: tuple[tuple[frozenset[int], type[TargetError]], ...] = (
     (_FULL, TargetDiskFullError),
 )
 _NO_SPACE = re.compile(r"(errno|errcode|error):? 28\b", re.IGNORECASE)
-"""How the server writes the system's error for a full disk, whatever its own number."""
+"""How the server writes the system's error for a full disk, whatever error number it uses itself."""
 
 _VALUES = frozenset({1048, 1263, 1264, 1265, 1292, 1300, 1364, 1366, 1367, 1406, 1411, 1416, 1525, 3140, 3819, 4025})
 _HINTS = {
@@ -58,8 +58,8 @@ def translated(product: str, table: str | None = None) -> Iterator[None]:
     """Turn errors of the driver into ours."""
     try:
         yield
-    except pymysql.InterfaceError as error:  # the driver's error for a connection that was lost before
-        raise TargetUnreachableError(f"The connection to {product} is lost", table=table) from error
+    except pymysql.InterfaceError as error:  # the driver's error for a connection that was lost earlier
+        raise TargetUnreachableError(f"The connection to {product} was lost", table=table) from error
     except pymysql.Error as error:
         words = str(error.args[1]) if len(error.args) > 1 else str(error)
         raise error_of(product, code_of(error), words, table) from error
@@ -83,7 +83,7 @@ def unconnected(error: Exception, name: str, secret: str) -> TargetError:
     Args:
         error: the driver's, the system's, or that of a library that an authentication method needs.
         name: the database's address.
-        secret: the password, which the words may repeat; empty for none.
+        secret: the password, which the message may repeat; empty for none.
     """
     words = str(error.args[1] if len(error.args) > 1 else error)
     shown = words.replace(secret, "…") if secret else words

@@ -38,7 +38,7 @@ class MySqlCatalog:
         self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
-        """Return what a name stands for."""
+        """Return what exists under a name."""
         return RelationKind.of(self._query(_KIND, (self._dialect.facts.bare_name(namespace, table),)))
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
@@ -62,7 +62,7 @@ class MySqlCatalog:
         return ExistingTable(
             columns={column.name: column for column in found},
             key=tuple(each[0] for each in self._query(_KEY, (bare,))),
-            indexes=tuple(own_indexes(definition)),
+            indexes=tuple(user_indexes(definition)),
         )
 
     def layout(self, table: Table) -> Layout:
@@ -86,6 +86,6 @@ class MySqlCatalog:
         return [f"DROP TABLE IF EXISTS {identifier(lookup)}" for lookup in lookups]
 
 
-def own_indexes(definition: str) -> list[ExistingIndex]:
-    """Return the user's indexes as ALTER TABLE adds them, from what SHOW CREATE TABLE says."""
+def user_indexes(definition: str) -> list[ExistingIndex]:
+    """Return the user's indexes as ALTER TABLE adds them, from the output of SHOW CREATE TABLE."""
     return [ExistingIndex(name=name, definition=index) for index, name in _INDEX.findall(definition)]

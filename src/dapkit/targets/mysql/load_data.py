@@ -1,9 +1,9 @@
-r"""PURE: how the text of a file becomes the rows of a table: LOAD DATA, with what it has to convert.
+r"""PURE: LOAD DATA statements, with the conversions that turn the text of a file into the rows of a table.
 
-To MySQL these mean something else than to the service: `true` and `false`, the `Z` at the end of a time and decimals of
-seconds (which it would round up), UUIDs and addresses, which are kept as bytes, a text of digits in an ENUM (which it
-takes for the number of a value). An expression that gets a text that it cannot convert gives something that the
-column cannot hold either, so that the server says so.
+MySQL reads some texts differently from the service: `true` and `false`, the `Z` at the end of a time and fractions of
+seconds (which it would round up), UUIDs and addresses (which are stored as bytes), and a text of digits in an ENUM
+(which it reads as the index of a value). For a text that cannot be converted, an expression returns a value that the
+column cannot store either, so that the server reports an error.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ from dapkit.targets.mysql.dialect import MySqlDialect
 from dapkit.targets.sql.dialect import identifier
 
 _SLOT = "\0"
-"""Stands for the text that an expression converts."""
+"""A placeholder for the text that an expression converts."""
 
 _NO_TIME = "'?'"
 _NO_BYTES = "_binary'?????????????????'"
@@ -23,29 +23,29 @@ _NO_BYTES = "_binary'?????????????????'"
 
 
 def load_data(dialect: MySqlDialect, table: Table, header: Header, into: str, *, meta: bool) -> str:
-    """Load lines into a table; its `meta` columns are there, or else those of the lines are left out."""
-    resources: list[str] = []
+    """Return the statement that loads lines into a table. `meta`: whether the table has the lines' `meta` columns."""
+    targets: list[str] = []
     assigned: list[str] = []
-    for number, (name, value) in enumerate(_taken(dialect, table, header, meta=meta)):
+    for number, (name, value) in enumerate(_field_columns(dialect, table, header, meta=meta)):
         if name is not None and value is None:
-            resources.append(identifier(name))
+            targets.append(identifier(name))
             continue
-        resources.append(f"@v{number}")
+        targets.append(f"@v{number}")
         if name is not None and value is not None:
-            assigned.append(f"{identifier(name)} = {value.replace(_SLOT, resources[-1])}")
+            assigned.append(f"{identifier(name)} = {value.replace(_SLOT, targets[-1])}")
     missing = (column for column in table.columns if header.source(column.name) is None)
     assigned += [f"{identifier(column.name)} = NULL" for column in missing]
     return (
         rf"LOAD DATA LOCAL INFILE 'dapkit' INTO TABLE {into} CHARACTER SET utf8mb4"
-        rf" FIELDS TERMINATED BY '\t' ESCAPED BY '\\' LINES TERMINATED BY '\n' ({', '.join(resources)})"
+        rf" FIELDS TERMINATED BY '\t' ESCAPED BY '\\' LINES TERMINATED BY '\n' ({', '.join(targets)})"
         + (f" SET {', '.join(assigned)}" if assigned else "")
     )
 
 
-def _taken(
+def _field_columns(
     dialect: MySqlDialect, table: Table, header: Header, *, meta: bool
 ) -> Iterator[tuple[str | None, str | None]]:
-    """Yield for each field of a line the column that takes it, None if none does, and how, None if as it is."""
+    """Yield for each field of a line its column, None to skip it, and its conversion, None to store it unchanged."""
     for name, source in zip(header.names, header.columns, strict=True):
         column = None if source is None else table.column(source)
         if column is not None:
@@ -57,7 +57,7 @@ def _taken(
 
 
 def converted(dialect: MySqlDialect, column: Column, text: str) -> str | None:
-    """Return an expression for a column from the service's text; None where the server reads it alike."""
+    """Return an expression for a column from the service's text; None where the server reads it correctly."""
     match column.type.kind:
         case TypeKind.BOOLEAN:
             return f"CASE {text} WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE {text} END"
@@ -85,17 +85,17 @@ def _enum(dialect: MySqlDialect, values: Sequence[str], text: str) -> str:
     return f"IF(FIELD({text}, {', '.join(map(dialect.facts.literal, values))}), {text}, CONCAT('?', {text}))"
 
 
-class Inserting:
-    """INSERT statements of lines with one header, for servers that forbid LOAD DATA LOCAL."""
+class InsertStatements:
+    """Builds INSERT statements from lines with one header, for servers that forbid LOAD DATA LOCAL."""
 
     def __init__(self, dialect: MySqlDialect, table: Table, header: Header, *, meta: bool) -> None:
         self._width = len(header.names)
-        self._taken: list[tuple[int, str]] = []
+        self._values: list[tuple[int, str]] = []
         names: list[str] = []
-        for place, (name, value) in enumerate(_taken(dialect, table, header, meta=meta)):
+        for index, (name, value) in enumerate(_field_columns(dialect, table, header, meta=meta)):
             if name is not None:
                 names.append(identifier(name))
-                self._taken.append((place, value or _SLOT))
+                self._values.append((index, value or _SLOT))
         self._names = ", ".join(names)
         self._table = table.name
 
@@ -105,10 +105,10 @@ class Inserting:
         Raises:
             IntegrityError: the line is malformed.
         """
-        there = split_fields(line)
-        if len(there) != self._width:
+        fields = split_fields(line)
+        if len(fields) != self._width:
             raise IntegrityError("A downloaded file has a malformed line", table=self._table)
-        values = (value.replace(_SLOT, _text(there[place], quoted)) for place, value in self._taken)
+        values = (value.replace(_SLOT, _text(fields[index], quoted)) for index, value in self._values)
         return f"({', '.join(values)})"
 
     def statement(self, into: str, rows: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
-"""Loads the files of one load into one table: as they are if possible, with every value checked where that fails.
+"""Loads the files of one load into one table: unchanged if possible, with every value checked if that fails.
 
-LOAD DATA LOCAL turns errors into warnings and goes on, so every warning counts as an error. After one, the files are
-read once more, and values that may have to be repaired are checked; what the server then still warns about is refused.
+LOAD DATA LOCAL turns errors into warnings and continues, so every warning counts as an error. After a warning, the
+files are loaded again with checks and repairs of values; whatever the server still warns about then is rejected.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from dapkit.targets.base import Load
 from dapkit.targets.mysql.connection import LocalInfileConnection
 from dapkit.targets.mysql.dialect import MySqlDialect
 from dapkit.targets.mysql.errors import BROKEN_LINES, DUPLICATE, LOCAL_FORBIDDEN, code_of, error_of, translated
-from dapkit.targets.mysql.load_data import Inserting, load_data
+from dapkit.targets.mysql.load_data import InsertStatements, load_data
 from dapkit.targets.mysql.tsv_escapes import LineRepairs, native
 from dapkit.targets.sql.driver import RepeatedKeysError
 from dapkit.targets.sql.value_repairs import ValueRepairs
@@ -60,7 +60,7 @@ class LocalLoader:
             if not warnings:
                 return rows
             self._require_no_duplicates(warnings)
-            self._execute("ROLLBACK TO SAVEPOINT dapkit_parts")
+            self._execute("ROLLBACK TO SAVEPOINT dapkit_files")
             rows, warnings = self._send(self._repaired())
             self._require_no_duplicates(warnings)
             for code, words in warnings.items():
@@ -68,7 +68,7 @@ class LocalLoader:
             return rows
 
     def _require_no_duplicates(self, warnings: dict[int, str]) -> None:
-        if DUPLICATE in warnings:  # rows with a key that was there already were left out
+        if DUPLICATE in warnings:  # rows whose key existed already were skipped
             raise RepeatedKeysError(warnings[DUPLICATE], table=self.load.table.name)
 
     def _repaired(self) -> Iterator[bytes]:
@@ -88,7 +88,7 @@ class LocalLoader:
 
     def _insert(self, lines: Iterable[bytes]) -> int:
         """Insert lines in statements of many rows, where the server forbids LOAD DATA LOCAL."""
-        inserting = Inserting(self.dialect, self.load.table, self.header, meta=self.meta)
+        inserting = InsertStatements(self.dialect, self.load.table, self.header, meta=self.meta)
         count, rows, size = 0, [], 0
         try:
             for block in lines:
@@ -104,7 +104,7 @@ class LocalLoader:
                 raise RepeatedKeysError(str(error), table=self.load.table.name) from error
             raise
 
-    def _flush(self, inserting: Inserting, rows: list[str]) -> int:
+    def _flush(self, inserting: InsertStatements, rows: list[str]) -> int:
         if not rows:
             return 0
         with self.connection.cursor() as cursor:
@@ -113,7 +113,7 @@ class LocalLoader:
         return int(count)
 
     def _blocks(self) -> Iterator[bytes]:
-        for path in self.load.parts.paths:
+        for path in self.load.files.paths:
             yield from row_blocks(path)
 
     def _execute(self, statement: str) -> list[tuple[Any, ...]]:

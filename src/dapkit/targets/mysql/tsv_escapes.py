@@ -1,7 +1,8 @@
 r"""PURE: the bytes of TSV files as LOAD DATA reads them, and the values that MySQL cannot store.
 
-LOAD DATA knows `\0 \b \n \r \t \\ \N` as the service means them. It takes `\f` and `\v` for letters, and `\Z` for
-something of its own: the former are written as the bytes that they stand for, and an unknown escape stands for itself.
+LOAD DATA knows `\0 \b \n \r \t \\ \N` as the service means them. It reads `\f` and `\v` as letters, and `\Z`
+as a control character. So `\f` and `\v` are replaced by the bytes that they mean, and unknown escapes are kept
+literally.
 """
 
 import re
@@ -18,10 +19,10 @@ _BACKSLASH = 0x5C
 _PAIR = rb"\\"
 _OTHER = re.compile(rb"\\[^bnrt0N\\]")
 _MANY = 500
-"""How many escapes that look like others are checked one by one, before a block is checked as a whole."""
+"""How many suspicious escapes are checked one by one before the complete block is checked instead."""
 
-_ASIDE = b"\xff"
-"""A byte that no text in UTF-8 has."""
+_PLACEHOLDER = b"\xff"
+"""A byte that never occurs in UTF-8 text."""
 
 _UNKNOWN = re.compile(rb"\\([^bfnrtv0N\\])")
 _SPECIAL = frozenset({b"infinity", b"-infinity", b"nan"})
@@ -32,32 +33,32 @@ _ENDS = {
 
 
 def native(block: bytes) -> bytes:
-    """Return a block of whole lines as LOAD DATA reads it."""
-    if _ASIDE in block or not _has_other(block):  # the server rejects invalid UTF-8
+    """Return a block of complete lines in the form that LOAD DATA reads."""
+    if _PLACEHOLDER in block or not _has_other(block):  # the server rejects invalid UTF-8
         return block
-    pairs = block.replace(_PAIR, _ASIDE)  # a backslash that is left begins an escape
+    pairs = block.replace(_PAIR, _PLACEHOLDER)  # a backslash that is left begins an escape
     pairs = pairs.replace(rb"\f", b"\f").replace(rb"\v", b"\v")
-    return _UNKNOWN.sub(rb"\\\\\1", pairs).replace(_ASIDE, _PAIR)
+    return _UNKNOWN.sub(rb"\\\\\1", pairs).replace(_PLACEHOLDER, _PAIR)
 
 
 def _has_other(block: bytes) -> bool:
-    """Whether there is an escape that the server reads in another way; most of what looks like one is not."""
+    """Whether there is an escape that the server reads differently; most candidates are escaped backslashes."""
     for number, found in enumerate(_OTHER.finditer(block)):
-        if number == _MANY:  # pairs stand for themselves, from the beginning of a run on
+        if number == _MANY:  # an escaped backslash is a pair, counted from the start of a run of backslashes
             return _OTHER.search(block.replace(_PAIR, b"")) is not None
-        first = place = found.start()
+        first = start = found.start()
         while first and block[first - 1] == _BACKSLASH:
             first -= 1
-        if (place - first) % 2 == 0:
+        if (start - first) % 2 == 0:
             return True
     return False
 
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """A column whose values may have to be repaired, its place in a line, and how: None keeps a value."""
+    """A column whose values may need a repair, its index in a line, and the repair (None keeps a value)."""
 
-    place: int
+    index: int
     column: Column
     repair: Callable[[bytes], bytes | None]
 
@@ -69,13 +70,13 @@ class LineRepairs:
         self._repairs = repairs
         self._keys = {column.name: header.columns.index(column.name) for column in table.key}
         self._checks = [
-            _Check(place, column, repair)
-            for place, name in enumerate(header.columns)
+            _Check(index, column, repair)
+            for index, name in enumerate(header.columns)
             if name is not None and (column := table.column(name)) and (repair := _repair_of(column))
         ]
 
     def lines(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield blocks of whole lines with repaired values.
+        """Yield blocks of complete lines with repaired values.
 
         Raises:
             BadValueError: a value may not or cannot be repaired.
@@ -88,20 +89,20 @@ class LineRepairs:
             yield b"\n".join(lines) + b"\n"
 
     def _line(self, line: bytes) -> bytes:
-        there = split_fields(line)
+        fields = split_fields(line)
         changed = False
         for check in self._checks:
-            if check.place >= len(there):
-                break  # the line is malformed; the server says so
-            field = there[check.place]
+            if check.index >= len(fields):
+                break  # the line is malformed; the server reports that
+            field = fields[check.index]
             if field == _NULL or (instead := check.repair(field)) is None:
                 continue
-            key = {name: decode_field(there[place]) for name, place in self._keys.items()}
+            key = {name: decode_field(fields[index]) for name, index in self._keys.items()}
             repairable = instead != _NULL or not check.column.required
             self._repairs.note(check.column.name, key, decode_field(field) or "", repairable=repairable)
-            there[check.place] = instead
+            fields[check.index] = instead
             changed = True
-        return b"\t".join(there) if changed else line
+        return b"\t".join(fields) if changed else line
 
 
 def _repair_of(column: Column) -> Callable[[bytes], bytes | None] | None:

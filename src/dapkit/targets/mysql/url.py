@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from dapkit.errors import UsageError
 from dapkit.targets.sql.connection_string import ESCAPE, Ssl, split, ssl_of
 
-_FORM = "Write it like mysql://user:password@host:3306/database"
+_FORM = "Write it like mysql://user:password@host:3306/database."
 _OPTIONS = frozenset({"ssl", "ssl_ca", "ssl_cert", "ssl_key", "unix_socket"})
 _PORT = 3306
 
@@ -42,14 +42,14 @@ def address_of(url: str) -> MySqlAddress:
     """Return the address that a URL names; no error repeats what may be a password.
 
     Raises:
-        UsageError: it names none.
+        UsageError: it is not a valid connection string.
     """
     parts = split(url, _FORM)
     if not parts.database:
         raise UsageError("The connection string does not name a database", hint=_FORM)
     for name in parts.options.keys() - _OPTIONS:
-        hint = f"Known are {', '.join(sorted(_OPTIONS))}. {ESCAPE}"
-        raise UsageError(f"The connection string has an option {name!r} that is not known", hint=hint)
+        hint = f"Supported: {', '.join(sorted(_OPTIONS))}. {ESCAPE}"
+        raise UsageError(f"Unsupported option {name!r} in the connection string", hint=hint)
     files = {name: value for name, value in parts.options.items() if name.startswith("ssl_")}
     return MySqlAddress(
         scheme=parts.scheme,

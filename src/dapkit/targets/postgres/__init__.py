@@ -1,1 +1,1 @@
-"""PostgreSQL: the service's text goes to COPY as it comes, wherever it means the same to the server."""
+"""PostgreSQL: the service's text is passed to COPY unchanged where the server reads it correctly."""

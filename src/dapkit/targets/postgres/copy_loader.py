@@ -1,4 +1,4 @@
-"""Copies the files of one load into one table: as they are if possible, with every value checked where that fails."""
+"""Copies the files of one load into one table: unchanged if possible, with every value checked if that fails."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from dapkit.targets.sql.value_repairs import ValueRepairs
 
 
 class _ForeignEscapeError(Exception):
-    """A file has an escape that COPY reads in another way."""
+    """A file has an escape that COPY reads differently."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +36,11 @@ class CopyLoader:
 
     def run(self) -> int:
         """Copy every file; return how many rows there were."""
-        return sum(self._copy_file(path) for path in self.load.parts.paths)
+        return sum(self._copy_file(path) for path in self.load.files.paths)
 
     def _copy_file(self, path: Path) -> int:
         copying = CopySql(self.dialect, self.load.table, self.header)
-        # Nearly all files go the quick way. A savepoint for each file lets the others stay if one has to be read again.
+        # Nearly all files are copied the quick way. A savepoint per file means that only a failing file is read again.
         try:
             with self.connection.transaction():
                 return self._quickly(copying, path)
@@ -70,12 +70,12 @@ class CopyLoader:
                 self._blame(copying)
             raise
 
-    def _note_nul(self, names: Header, line: list[bytes], place: int) -> None:
+    def _note_nul(self, names: Header, line: list[bytes], index: int) -> None:
         columns = dict(zip(names.columns, line, strict=True))
         key = {
             column.name: decode_field(columns[column.name]) for column in self.load.table.key if column.name in columns
         }
-        self.repairs.note(names.columns[place] or names.names[place], key, decode_field(line[place]) or "")
+        self.repairs.note(names.columns[index] or names.names[index], key, decode_field(line[index]) or "")
 
     def _note_repairs(self, copying: CopySql) -> None:
         """Note every value that is repaired."""
@@ -118,7 +118,7 @@ def _native_blocks(path: Path) -> Iterator[bytes]:
 
 
 def _repaired_blocks(path: Path, names: Header, note: Callable[[Header, list[bytes], int], None]) -> Iterator[bytes]:
-    """Yield the lines of a file as COPY reads them; fields with NUL characters are noted."""
+    """Yield the lines of a file in the form that COPY reads; fields with NUL characters are noted."""
     for block in row_blocks(path):
         if not has_non_copy_escape(block):
             yield block
@@ -130,9 +130,9 @@ def _repaired_blocks(path: Path, names: Header, note: Callable[[Header, list[byt
 def _repaired_line(line: bytes, names: Header, note: Callable[[Header, list[bytes], int], None]) -> bytes:
     if not has_non_copy_escape(line):
         return line
-    there = split_fields(line)
-    whole = len(there) == len(names.names)  # COPY rejects a line that is not
-    for place, field in enumerate(there):
-        if whole and "\0" in (decode_field(field) or ""):
-            note(names, there, place)
-    return b"\t".join(map(copy_field, there))
+    fields = split_fields(line)
+    complete = len(fields) == len(names.names)  # COPY rejects a line that is not
+    for index, field in enumerate(fields):
+        if complete and "\0" in (decode_field(field) or ""):
+            note(names, fields, index)
+    return b"\t".join(map(copy_field, fields))

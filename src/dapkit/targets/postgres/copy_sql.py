@@ -1,8 +1,8 @@
 r"""PURE: how the text of a file becomes the rows of a table, in PostgreSQL's SQL.
 
 Most columns' text means the same to COPY as to the service. The others (lists, whose text is JSON, and open enums,
-which are kept as numbers) are copied as text into a temporary table, named as in the file's header, and converted from
-there. When a file is read carefully, all columns are copied as text, and values that the server cannot store are
+which are stored as numbers) are copied as text into a temporary table, named as in the file's header, and converted
+from there. When a file is read carefully, all columns are copied as text, and values that the server cannot store are
 repaired on the way.
 """
 
@@ -112,7 +112,7 @@ class CopySql:
     def _converted(self, column: Column, type_: ColumnType, text: str) -> str:
         kind, target = type_.kind, self.dialect.column_type(self.table, column.name, type_)
         if kind is TypeKind.TEXT:
-            return text  # an assignment refuses what is too long, a cast would cut it
+            return text  # an assignment rejects what is too long, a cast would cut it
         if kind is TypeKind.ARRAY and target != "jsonb":
             assert type_.items is not None
             item = self._converted(column, type_.items, "item")

@@ -40,7 +40,7 @@ _SETTINGS = {
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
     "lock_timeout": "600s",
-    # The server releases our locks when it is us who have vanished.
+    # If this client vanishes, the server notices and releases its locks.
     "tcp_keepalives_idle": str(keepalive.IDLE),
     "tcp_keepalives_interval": str(keepalive.INTERVAL),
     "tcp_keepalives_count": str(keepalive.PROBES),
@@ -61,9 +61,9 @@ def connect(parameters: Mapping[str, str], name: str) -> "PostgresDriver":
     except psycopg.Error as error:
         raise unconnected(error, name) from None
     try:
-        # Set after connecting, since poolers in front of a server refuse most start-up parameters.
+        # Set after connecting, since poolers in front of a server reject most start-up parameters.
         connection.execute(_SET, [list(_SETTINGS), list(_SETTINGS.values())])
-        # Not every server has this setting, or can do it on its system.
+        # Not every server has this setting, or supports it on its system.
         with suppress(psycopg.errors.UndefinedObject, psycopg.errors.InvalidParameterValue):
             connection.execute(_CHECK_CLIENT)
     except psycopg.Error as error:
@@ -105,29 +105,29 @@ class PostgresDriver:
             yield
 
     def altering(self, table: Table, statements: Sequence[str]) -> AbstractContextManager[None]:
-        """Drop the views that are in the way of these statements, and create them again afterwards."""
-        # Adding columns or values is never in the way of a view.
+        """Drop the views that block these statements, and create them again afterwards."""
+        # A view never blocks adding columns or enum values.
         if not any("SET DATA TYPE" in sql or "DROP C" in sql for sql in statements):
             return nullcontext()
         return views_dropped(self, table)
 
     @contextmanager
     def stage(self, load: Load, repairs: ValueRepairs, *, action: bool) -> Iterator[StagedRows]:
-        """Copy the rows into a temporary table of the table's own types."""
+        """Copy the rows into a temporary table with the types of the table."""
         for statement in create_staging(self.dialect, load.table):
             self.execute(statement)
         rows = self._copy(load, STAGING, repairs, action=action)
-        # The planner needs to know how many keys there are; to analyse all columns would cost as much as the copy.
+        # The planner needs to know how many keys there are. Analysing all columns would cost as much as the copy.
         self.execute(f"ANALYZE {STAGING} ({listed(load.table.key)})")
         yield StagedRows(STAGING, rows)
 
     def load_rows(self, load: Load, into: str, repairs: ValueRepairs) -> int:
         """Copy the rows straight into a new table, whose key is added later."""
-        if not load.parts.paths:
+        if not load.files.paths:
             return 0
-        header = common_header(load.parts.paths, load.table, action=False)
-        # Lines have `meta` columns too. To let them come, as one byte each, and to drop them afterwards costs less
-        # than to take them out of each line.
+        header = common_header(load.files.paths, load.table, action=False)
+        # Lines have `meta` columns too. Copying them, as one byte each, and dropping them afterwards costs less than
+        # removing them from each line.
         meta = [identifier(name) for name in header.names if name.startswith("meta.")]
         for name in meta:
             self.execute(f'ALTER TABLE {into} ADD COLUMN {name} "char"')
@@ -137,9 +137,9 @@ class PostgresDriver:
         return rows
 
     def _copy(self, load: Load, into: str, repairs: ValueRepairs, *, action: bool) -> int:
-        if not load.parts.paths:
+        if not load.files.paths:
             return 0
-        header = common_header(load.parts.paths, load.table, action=action)
+        header = common_header(load.files.paths, load.table, action=action)
         loader = CopyLoader(
             connection=self._connection, dialect=self.dialect, load=load, header=header, repairs=repairs, into=into
         )

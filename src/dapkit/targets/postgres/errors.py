@@ -22,7 +22,7 @@ _BROKEN_LINE = "22P04"
 _VALUES = ("22", "23502", "23514")
 _KINDS: dict[str, type[TargetError]] = {
     "08": TargetUnreachableError,
-    "25P03": TargetUnreachableError,  # idle in a transaction for too long: the connection is gone
+    "25P03": TargetUnreachableError,  # idle in a transaction for too long: the server has closed the connection
     "25P04": TargetUnreachableError,
     "28": TargetRejectedError,
     "3D000": TargetRejectedError,
@@ -37,37 +37,39 @@ _KINDS: dict[str, type[TargetError]] = {
 }
 """Our error by the beginning of the SQLSTATE."""
 
-_ASIDE = "Nothing was changed. Drop what uses it, run the same command again, and create it again."
-_UNLIKE = "Somebody altered the table. `dap dropdb`, then `dap sync`, loads it again as it should be."
-_IN_THE_WAY = "Run the same command again. If the error stays, rename or drop what has this name."
+_DEPENDENT = (
+    "Nothing was changed. Drop the object that uses it, run the same command again, and create the object again."
+)
+_ALTERED = "The table was altered outside dapkit. Run `dap dropdb`, then `dap sync`, to load it again."
+_NAME_TAKEN = "Run the same command again. If the error persists, rename or drop the object that has this name."
 _HINTS = {
     "25006": "This server is read-only: connect to the primary server.",
-    "0A000": _ASIDE,
+    "0A000": _DEPENDENT,
     "23503": "A foreign key of your own refers to these rows. Nothing was changed: let it cascade, or drop it.",
     "2BP01": "Drop what depends on it first.",
-    "42703": _UNLIKE,
-    "42P01": "Somebody dropped or renamed the table: `dap sync` loads it again.",
-    "42710": _IN_THE_WAY,
-    "42P07": _IN_THE_WAY,
-    "42P10": _UNLIKE,
+    "42703": _ALTERED,
+    "42P01": "The table was dropped or renamed. Run `dap sync` to load it again.",
+    "42710": _NAME_TAKEN,
+    "42P07": _NAME_TAKEN,
+    "42P10": _ALTERED,
     "P0001": "A trigger of your own rejects this. Nothing was changed.",
 }
-_RIGHTS = {
-    "must be owner": "Make the user of the connection string its owner: it has to be altered.",
+_GRANTS = {
+    "must be owner": "Make the user of the connection string the owner: only the owner can alter it.",
     "temporary tables": "Grant TEMPORARY on the database to the user of the connection string.",
     "for database": "Grant CREATE on the database to the user of the connection string, or create the schemas for it.",
     "for schema": "Grant USAGE and CREATE on the schema to the user of the connection string.",
     "for table": "Grant SELECT, INSERT, UPDATE and DELETE on the table to the user of the connection string.",
 }
-"""The missing right, by the server's words."""
+"""How to grant the missing privilege, by the server's words."""
 
 _SAID = re.compile(r"\bFATAL: +(?P<words>.*)", re.DOTALL)
-_CROWDED = re.compile(r"too many|remaining connection slots|query_wait_timeout|max_client_conn")
-_PASSING = re.compile(
+_TOO_MANY_CONNECTIONS = re.compile(r"too many|remaining connection slots|query_wait_timeout|max_client_conn")
+_TEMPORARY = re.compile(
     r"starting up|shutting down|in recovery|not (yet )?accepting|terminating connection|cannot connect|has been failing"
 )
 _TLS = re.compile(r"\bSSL\b|certificate")
-_OURS = re.compile(
+_CLIENT_SIDE = re.compile(
     r"SSL error|does not support|certificate (verify|does)|no password supplied|GSS|authentication|invalid \w+ value"
 )
 
@@ -89,16 +91,18 @@ def translated(error: psycopg.Error, table: str | None = None) -> TargetError | 
         return IntegrityError(f"A downloaded file has a malformed line: {words}", table=table)
     if bad_value(error):
         where = error.diag.context or ""
-        place = f" ({where})" if where.startswith("COPY") else ""
-        return BadValueError(message + place, table=table)
-    if state == "23505" and (error.diag.constraint_name or "").startswith("pg_"):  # of the server's own catalogue
-        return ConcurrentUpdateError(f"{message}: another process creates the same", table=table)
+        position = f" ({where})" if where.startswith("COPY") else ""
+        return BadValueError(message + position, table=table)
+    if state == "23505" and (error.diag.constraint_name or "").startswith(
+        "pg_"
+    ):  # a unique index of the system catalogue
+        return ConcurrentUpdateError(f"{message}: another process is creating the same object", table=table)
     if state == "23505":
         return RepeatedKeysError(message, table=table)
     kind = next((kind for beginning, kind in _KINDS.items() if state.startswith(beginning)), TargetError)
     hint = _HINTS.get(state, "")
     if kind is TargetPermissionError:
-        hint = next((right for said, right in _RIGHTS.items() if said in words), "")
+        hint = next((right for said, right in _GRANTS.items() if said in words), "")
     return kind(message, hint=hint, table=table)
 
 
@@ -107,9 +111,9 @@ def unconnected(error: psycopg.Error, name: str) -> TargetError:
     words = " ".join(str(error).split())
     message = f"{name} cannot be reached: {words}"
     said = _SAID.search(words)
-    if said is None:  # no server answered, unless it is its certificate that is not trusted
-        kind = TargetRejectedError if _OURS.search(words) else TargetUnreachableError
+    if said is None:  # no server answered, or its certificate is not trusted
+        kind = TargetRejectedError if _CLIENT_SIDE.search(words) else TargetUnreachableError
         return kind(message, hint=TLS_HINT if _TLS.search(words) else "")
-    if _CROWDED.search(said["words"]):
+    if _TOO_MANY_CONNECTIONS.search(said["words"]):
         return TargetBusyError(f"{name} accepts no more connections: {words}")
-    return (TargetUnreachableError if _PASSING.search(said["words"]) else TargetRejectedError)(message)
+    return (TargetUnreachableError if _TEMPORARY.search(said["words"]) else TargetRejectedError)(message)

@@ -12,42 +12,42 @@ SELECT attname, format_type(atttypid, atttypmod), ARRAY(
 FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
 _LAYOUT = """
-WITH place AS (SELECT oid AS id, relnamespace::regnamespace::text || '.' AS space FROM pg_class
+WITH relation AS (SELECT oid AS id, relnamespace::regnamespace::text || '.' AS space FROM pg_class
     WHERE oid = to_regclass(%s) AND relkind = 'r')
 SELECT attname::text, replace(format_type(atttypid, atttypmod), space, ''), attnotnull, attidentity::text,
     ARRAY(SELECT enumlabel::text FROM pg_enum JOIN pg_type AS type ON type.oid = atttypid
         WHERE enumtypid IN (type.oid, type.typelem) ORDER BY enumsortorder)::text,
     replace(pg_get_expr(adbin, adrelid), space, '')
-FROM place JOIN pg_attribute ON attrelid = id LEFT JOIN pg_attrdef ON adrelid = id AND adnum = attnum
+FROM relation JOIN pg_attribute ON attrelid = id LEFT JOIN pg_attrdef ON adrelid = id AND adnum = attnum
 WHERE attnum > 0 AND NOT attisdropped
 UNION ALL
 SELECT conname::text, replace(pg_get_constraintdef(oid), space, ''), true, contype::text, '', NULL
-FROM place JOIN pg_constraint ON conrelid = id WHERE contype <> 'n'
+FROM relation JOIN pg_constraint ON conrelid = id WHERE contype <> 'n'
 """
 # The types of its columns, those of the fields of its objects (which no column uses; those of a table whose name
 # begins alike are not among them), and its lookup tables.
 _DEPENDANTS = """
-WITH place AS (SELECT to_regclass(%s) AS id, %s::text AS prefix)
+WITH relation AS (SELECT to_regclass(%s) AS id, %s::text AS prefix)
 SELECT format('DROP TYPE IF EXISTS %%I.%%I', space.nspname, type.typname)
-FROM place JOIN pg_attribute AS attribute ON attribute.attrelid = place.id AND NOT attribute.attisdropped
+FROM relation JOIN pg_attribute AS attribute ON attribute.attrelid = relation.id AND NOT attribute.attisdropped
 JOIN pg_type AS own ON own.oid = attribute.atttypid
 JOIN pg_type AS type ON type.oid = CASE WHEN own.typelem <> 0 THEN own.typelem ELSE own.oid END
 JOIN pg_namespace AS space ON space.oid = type.typnamespace
-WHERE type.typtype = 'e' AND type.typname = left(place.prefix || attribute.attname, 63)
+WHERE type.typtype = 'e' AND type.typname = left(relation.prefix || attribute.attname, 63)
 UNION
 SELECT format('DROP TYPE IF EXISTS %%I.%%I', space.nspname, type.typname)
-FROM place JOIN pg_class AS live ON live.oid = place.id JOIN pg_namespace AS space ON space.oid = live.relnamespace
-JOIN pg_attribute AS attribute ON attribute.attrelid = place.id AND attnum > 0 AND NOT attribute.attisdropped
+FROM relation JOIN pg_class AS own ON own.oid = relation.id JOIN pg_namespace AS space ON space.oid = own.relnamespace
+JOIN pg_attribute AS attribute ON attribute.attrelid = relation.id AND attnum > 0 AND NOT attribute.attisdropped
 JOIN pg_type AS type ON type.typnamespace = space.oid AND type.typtype = 'e'
-    AND starts_with(type.typname, place.prefix || attribute.attname || '__')
+    AND starts_with(type.typname, relation.prefix || attribute.attname || '__')
 WHERE NOT EXISTS (SELECT FROM pg_class AS other WHERE other.relnamespace = space.oid AND other.relkind IN ('r', 'p')
-    AND starts_with(other.relname, place.prefix) AND starts_with(type.typname, other.relname || '__'))
+    AND starts_with(other.relname, relation.prefix) AND starts_with(type.typname, other.relname || '__'))
 UNION
 SELECT format('DROP TABLE IF EXISTS %%I.%%I', space.nspname, lookup.relname)
-FROM place JOIN pg_constraint ON conrelid = place.id AND contype = 'f'
+FROM relation JOIN pg_constraint ON conrelid = relation.id AND contype = 'f'
 JOIN pg_class AS lookup ON lookup.oid = confrelid
 JOIN pg_namespace AS space ON space.oid = lookup.relnamespace
-WHERE starts_with(lookup.relname, place.prefix)
+WHERE starts_with(lookup.relname, relation.prefix)
 """
 
 
@@ -59,7 +59,7 @@ class PostgresCatalog:
         self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
-        """Return what a name stands for."""
+        """Return what exists under a name."""
         return RelationKind.of(self._query(_KIND, (self._dialect.facts.name(namespace, table),)))
 
     def existing(self, namespace: str, table: str) -> ExistingTable:

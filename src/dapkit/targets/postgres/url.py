@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from dapkit.errors import UsageError
 from dapkit.targets.sql.connection_string import Ssl, split, ssl_of
 
-_FORM = "Write it like postgresql://user:password@host:5432/database"
+_FORM = "Write it like postgresql://user:password@host:5432/database."
 _SECRET = frozenset(
     {"password", "sslpassword", "passfile", "oauth_client_secret", "scram_client_key", "scram_server_key"}
 )
@@ -14,7 +14,7 @@ _SECRET = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class PostgresAddress:
-    """Where a database is, and what libpq is told to reach it.
+    """Where a database is, and the parameters with which libpq connects to it.
 
     Attributes:
         name: the address without anything secret.
@@ -29,7 +29,7 @@ def address_of(url: str) -> PostgresAddress:
     """Return the address that a URL names; no error repeats what may be a password.
 
     Raises:
-        UsageError: it names none.
+        UsageError: it is not a valid connection string.
     """
     parts = split(url, _FORM)
     if not (parts.host or parts.options):
@@ -51,7 +51,7 @@ def _options(given: Mapping[str, str]) -> dict[str, str]:
     if ssl is not None:
         options.setdefault("sslmode", ssl_of(ssl).value)
         if ssl == Ssl.VERIFY_FULL:
-            # As the official client: against the system's authorities; libpq's own default is a file in the home.
+            # The official client uses the system's authorities; libpq's default is a file in the home folder.
             options.setdefault("sslrootcert", "system")
     return options
 
@@ -59,8 +59,8 @@ def _options(given: Mapping[str, str]) -> dict[str, str]:
 def _name(parameters: Mapping[str, str]) -> str:
     host, port = parameters.get("host", ""), parameters.get("port", "")
     host = f"[{host}]" if ":" in host else host
-    place = host + (f":{port}" if port else "")
+    address = host + (f":{port}" if port else "")
     shown = "&".join(
         f"{key}={value}" for key, value in parameters.items() if key not in _SECRET | {"host", "port", "user", "dbname"}
     )
-    return f"postgresql://{place}/{parameters.get('dbname', '')}" + (f"?{shown}" if shown else "")
+    return f"postgresql://{address}/{parameters.get('dbname', '')}" + (f"?{shown}" if shown else "")

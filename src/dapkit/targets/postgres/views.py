@@ -1,4 +1,4 @@
-"""Views in the way of an ALTER: dropped, and created again as they were, or everything is rolled back."""
+"""Views that block an ALTER: dropped and created again unchanged, or everything is rolled back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +37,7 @@ FROM pg_class WHERE oid = %s
 _AROUND = """
 WITH view AS (SELECT %s::oid AS id, %s::text AS kind, %s::text AS name)
 SELECT statement FROM (
-    SELECT 1 AS place, 0 AS number, pg_get_indexdef(indexrelid) AS statement
+    SELECT 1 AS step, 0 AS number, pg_get_indexdef(indexrelid) AS statement
     FROM view JOIN pg_index ON indrelid = id
     UNION ALL
     SELECT 2, adnum, format('ALTER VIEW %%s ALTER COLUMN %%I SET DEFAULT %%s', name, attname, pg_get_expr(adbin, id))
@@ -56,7 +56,7 @@ SELECT statement FROM (
     UNION ALL
     SELECT 6, 0, format('ALTER %%s %%s OWNER TO %%I', kind, name, pg_get_userbyid(relowner))
     FROM view JOIN pg_class ON oid = id
-) AS statements ORDER BY place, number
+) AS statements ORDER BY step, number
 """
 _GRANTS = """
 WITH view AS (SELECT to_regclass(%s)::oid AS id, %s::text AS name), right_ AS (
@@ -125,6 +125,6 @@ def _try(driver: Driver, view: _View, statements: tuple[str, ...], what: str) ->
         for statement in statements:
             driver.execute(statement)
     except TargetError as error:
-        message = f"The view {view.name}, which is in the way of a change, cannot be {what}: {error.message}"
+        message = f"The view {view.name}, which blocks a schema change, cannot be {what}: {error.message}"
         hint = "Nothing was changed. Drop the view, run the same command again, and create the view again."
         raise IncompatibleLayoutError(message, hint=hint) from error

@@ -1,4 +1,4 @@
-"""Compares a table with the same table as it should be; the database does the work."""
+"""Compares a table with the table that it should equal; the database does the work."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -20,13 +20,13 @@ EXAMPLES = 5
 _BUCKETS = 1_000_000
 """Into how many parts keys fall when rows are sampled."""
 
-_ACTUAL, _EXPECTED, _LEFT_OUT = "actual_rows", "expected_rows", "keys_not_compared"
+_ACTUAL, _EXPECTED, _NOT_COMPARED = "actual_rows", "expected_rows", "keys_not_compared"
 _FAMILIES = (NUMBERS, frozenset({TypeKind.TEXT, TypeKind.ENUM, TypeKind.OPEN_ENUM}))
 """Kinds whose values can be compared with each other; values of any other kind only with their own."""
 
 
 def compare_tables(
-    driver: Driver, state: SyncStateStore, expected: ExpectedTable, made: Table, keys_not_compared: str | None
+    driver: Driver, state: SyncStateStore, expected: ExpectedTable, scratch: Table, keys_not_compared: str | None
 ) -> Comparison:
     """Return how a table differs from what it should hold.
 
@@ -34,34 +34,34 @@ def compare_tables(
         driver: of the database that has both.
         state: its sync state.
         expected: what the table should hold.
-        made: the scratch table that holds it.
-        keys_not_compared: the staging table with keys of which nothing can be said, as SQL writes its name.
+        scratch: the scratch table that holds the expected rows.
+        keys_not_compared: the quoted name of the staging table with the keys that are not compared.
 
     Raises:
-        ConcurrentUpdateError: another process changed the table meanwhile.
-        SchemaChangeNotSupportedError: the two tables have other keys.
+        ConcurrentUpdateError: another process changed the table in the meantime.
+        SchemaChangeNotSupportedError: the two tables have different keys.
     """
-    actual = read_table(expected.live.schema)
-    complete = tuple(column for column in made.value if column.name not in expected.incomplete_columns)
+    actual = read_table(expected.actual.schema)
+    complete = tuple(column for column in scratch.value if column.name not in expected.incomplete_columns)
     sql = ComparisonSql(
         dialect=driver.dialect,
         actual=actual,
-        expected=replace(made, value=complete),
+        expected=replace(scratch, value=complete),
         keys_not_compared=keys_not_compared,
         sample=expected.sample,
     )
     sql.require_keys()
     missing, extra, repeated = (_count(driver, each) for each in (sql.missing(), sql.extra(), sql.repeated()))
-    # One pass over both tables counts, for all columns at once, the rows that are written differently; only columns
-    # in which there are some are looked at one by one.
+    # One pass over both tables counts, for all columns at once, the rows whose values differ in text. Only columns with
+    # such rows are then examined one by one.
     compared, *sums = driver.query(sql.differences())[0]
     suspects = [(column, int(number)) for column, number in zip(sql.columns, sums, strict=True) if number]
     differing = {column.name: _differing(driver, sql, column, number) for column, number in suspects}
     count = f"SELECT {driver.dialect.facts.count_all} FROM {driver.dialect.facts.full_name(actual)}"
     rows = driver.query(count)[0][0]
-    now = state.states(expected.live.namespace).get(expected.live.table)
-    if now is None or now.watermark != expected.live.watermark:
-        raise concurrent_update(expected.live.table)
+    now = state.states(expected.actual.namespace).get(expected.actual.table)
+    if now is None or now.watermark != expected.actual.watermark:
+        raise concurrent_update(expected.actual.table)
     return Comparison(
         rows=int(rows),
         compared=int(compared),
@@ -149,8 +149,8 @@ class ComparisonSql:
         return f"SELECT {self._keys(self.actual, _ACTUAL)} FROM {rows} GROUP BY {keys} HAVING count(*) > 1"
 
     def differences(self) -> str:
-        """Select how many rows are compared, and in how many of them each column is written differently."""
-        columns = [(f"differs_{place}", self._differs(column)) for place, column in enumerate(self.columns)]
+        """Select how many rows are compared, and in how many of them each column differs in text."""
+        columns = [(f"differs_{number}", self._differs(column)) for number, column in enumerate(self.columns)]
         marks = [f"CASE WHEN {condition} THEN 1 ELSE 0 END AS {name}" for name, condition in columns]
         sums = [f"sum({name})" for name, _ in columns]
         return (
@@ -159,7 +159,7 @@ class ComparisonSql:
         )
 
     def examples(self, column: Column) -> str:
-        """Select the keys for which a column is written differently, with its actual and its expected value."""
+        """Select the keys of rows in which a column differs in text, with its actual and its expected value."""
         actual, expected = self._value(self.actual, column, _ACTUAL), self._value(self.expected, column, _EXPECTED)
         conditions, comparison = [self._differs(column)], self.dialect.comparison
         if comparison.normal_json and comparison.keeps_json_as_text(column):
@@ -176,7 +176,7 @@ class ComparisonSql:
         same = self._same_key(self.actual, _ACTUAL, self.expected, _EXPECTED)
         joined = f"{self._from(self.actual, _ACTUAL)} JOIN {self._from(self.expected, _EXPECTED)} ON {same}"
         if self.sample is not None:
-            # A condition on both sides, so that neither is read completely into the join.
+            # A condition on both sides, so that neither table is read completely into the join.
             sides = [[self._value(table, c, alias) for c in table.key] for table, alias in self._sides()]
             conditions = [*(self._sampled(keys, self.sample) for keys in sides), *conditions]
         return joined + self._where(self.actual, _ACTUAL, conditions)
@@ -192,8 +192,8 @@ class ComparisonSql:
     def _where(self, table: Table, alias: str, conditions: Iterable[str] = ()) -> str:
         all_of = list(conditions)
         if self.keys_not_compared is not None:
-            same = self._same_key(table, alias, self.expected, _LEFT_OUT)
-            all_of.append(f"NOT EXISTS (SELECT 1 FROM {self.keys_not_compared} AS {_LEFT_OUT} WHERE {same})")
+            same = self._same_key(table, alias, self.expected, _NOT_COMPARED)
+            all_of.append(f"NOT EXISTS (SELECT 1 FROM {self.keys_not_compared} AS {_NOT_COMPARED} WHERE {same})")
         return f" WHERE {' AND '.join(all_of)}" if all_of else ""
 
     def _from(self, table: Table, alias: str) -> str:
@@ -229,9 +229,11 @@ def _family(column: Column) -> frozenset[TypeKind]:
     return next((family for family in _FAMILIES if kind in family), frozenset({kind}))
 
 
-def same_json(one: Any, other: Any) -> bool:
-    """Whether two texts are the same JSON: spaces, the order of fields and the form of numbers do not matter."""
-    return one == other or (one is not None and other is not None and _canonical(one) == _canonical(other))
+def same_json(first: Any, second: Any) -> bool:
+    """Whether two texts are equal JSON: spaces, the order of fields and the notation of numbers do not matter."""
+    if first is None or second is None:
+        return first is second
+    return first == second or _canonical(first) == _canonical(second)
 
 
 def _canonical(text: str | bytes) -> str:

@@ -10,11 +10,11 @@ from dapkit.errors import UsageError
 
 ESCAPE = "Write @ : / # ? and % in a password as %40 %3A %2F %23 %3F %25."
 TLS_HINT = "Check `ssl=` in the connection string, that the server has TLS, and that its certificate is trusted here."
-_PLACE = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(:(?P<port>\d+))?")
+_HOST_AND_PORT = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*)(:(?P<port>\d+))?")
 
 
 class Ssl(StrEnum):
-    """How much a connection is protected, in the official words."""
+    """How much TLS protects a connection, in the official client's words."""
 
     DISABLE = "disable"
     ALLOW = "allow"
@@ -45,39 +45,41 @@ def split(url: str, form: str) -> ConnectionString:
         form: a sentence that says how one is written.
 
     Raises:
-        UsageError: it is none, or its password is not escaped.
+        UsageError: it is not a connection string, or its password is not escaped.
     """
     scheme, _, rest = url.partition("://")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if authority.count("@") > 1 or ("@" not in authority and "@" in rest.partition("?")[0]):
         raise UsageError("The password in the connection string has characters that must be escaped", hint=ESCAPE)
-    who, _, where = authority.rpartition("@")
-    if who.count(":") > 1:
+    credentials, _, where = authority.rpartition("@")
+    if credentials.count(":") > 1:
         raise UsageError("The user or password in the connection string has a colon", hint=ESCAPE)
-    place = _PLACE.fullmatch(where)
-    if place is None:
-        raise UsageError("The connection string has no port that is a number", hint=f"{form}. {ESCAPE}")
+    host_and_port = _HOST_AND_PORT.fullmatch(where)
+    if host_and_port is None:
+        raise UsageError("The port in the connection string is not a number", hint=f"{form} {ESCAPE}")
     path, _, query = rest[len(authority) :].partition("?")
     if "#" in path + query:
-        raise UsageError("The connection string has a # in it", hint=ESCAPE)
+        raise UsageError("The connection string contains a #", hint=ESCAPE)
     database = unquote(path.removeprefix("/"))
     if "/" in database:
         raise UsageError("The connection string does not name a database", hint=form)
-    user, _, password = who.partition(":")
+    user, _, password = credentials.partition(":")
     return ConnectionString(
         scheme=scheme.lower(),
         user=unquote(user),
         password=unquote(password),
-        host=unquote(place["host"].strip("[]")),
-        port=place["port"] or "",
+        host=unquote(host_and_port["host"].strip("[]")),
+        port=host_and_port["port"] or "",
         database=database,
         options=dict(parse_qsl(query, keep_blank_values=True)),
     )
 
 
 def ssl_of(word: str) -> Ssl:
-    """Return what a word of the option `ssl` means. Raises UsageError when there is none such."""
+    """Return the value of the option `ssl`. Raises UsageError if it is not one of `Ssl`."""
     try:
         return Ssl(word)
     except ValueError as error:
-        raise UsageError(f"ssl={word} is not known", hint=f"Use one of {', '.join(Ssl)}.") from error
+        raise UsageError(
+            f"Invalid value for ssl in the connection string: {word!r}", hint=f"Use one of {', '.join(Ssl)}."
+        ) from error

@@ -26,7 +26,7 @@ class StagedRows:
 
 
 def nothing_around(self: object, *_: object, **__: object) -> AbstractContextManager[None]:  # noqa: ARG001
-    """Stand for `exclusive` or `altering` where a driver has nothing to do; assigned to the name in its class."""
+    """Replace `exclusive` or `altering` in a driver that has nothing to do: its class assigns it to the name."""
     return nullcontext()
 
 
@@ -58,7 +58,7 @@ class Driver(Protocol):
         """Commit everything within, or nothing if it raises."""
 
     def exclusive(self, name: str) -> AbstractContextManager[None]:
-        """Keep other dapkit processes from doing the same; does nothing where transactions suffice."""
+        """Hold a named lock against other dapkit processes; does nothing where transactions suffice."""
 
     def altering(self, table: Table, statements: Sequence[str]) -> AbstractContextManager[None]:
         """Move what the user created out of the way of these statements, within a transaction, and restore it."""
@@ -85,4 +85,4 @@ class Driver(Protocol):
         """
 
     def close(self) -> None:
-        """Close the connection; what was not committed is undone."""
+        """Close the connection; uncommitted changes are rolled back."""

@@ -1,4 +1,4 @@
-"""What exists in a database, as its catalogue tells it: the same few facts for every database."""
+"""What exists in a database, as its catalogue describes it: the same few facts for every database."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +15,14 @@ Layout = set[tuple[Any, ...]]
 
 
 class RelationKind(StrEnum):
-    """What a name stands for."""
+    """What exists under a name."""
 
     TABLE = "table"
     OTHER = "other"
 
     @classmethod
     def of(cls, rows: Sequence[tuple[Any, ...]]) -> "RelationKind | None":
-        """Return what a name stands for of which a query tells, in one row or none, whether it is a table."""
+        """Return what exists under a name, from the rows of a query that returns whether it is a table, or nothing."""
         if not rows:
             return None
         return cls.TABLE if rows[0][0] else cls.OTHER
@@ -66,9 +66,9 @@ class ExistingTable:
     """A table as it exists.
 
     Attributes:
-        columns: all columns by name in their order, the user's own included; empty if there is no table.
-        key: the columns of its primary key, where the database tells.
-        key_name: the name of its primary key, where the database tells.
+        columns: all columns by name in their order, user-created ones included; empty if there is no table.
+        key: the columns of its primary key, where the database reports it.
+        key_name: the name of its primary key, where the database reports it.
         indexes: what the user created.
     """
 
@@ -82,16 +82,16 @@ class Catalog(Protocol):
     """The catalogue of one database."""
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
-        """Return what a name stands for, None for nothing."""
+        """Return what exists under a name, None for nothing."""
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
         """Return a table as it exists."""
 
     def layout(self, table: Table) -> Layout:
-        """Return what distinguishes a table that a load created from any other; empty if it is no table."""
+        """Return what distinguishes a table that a load created from any other; empty if it is not a table."""
 
     def size(self, namespace: str, table: str) -> int | None:
-        """Return the bytes of a table with its indexes, None where the database does not tell."""
+        """Return the bytes of a table with its indexes, None where the database does not report it."""
 
     def dependants(self, namespace: str, table: str) -> list[str]:
-        """Return the statements that drop what was created for a table, once the table is gone."""
+        """Return the statements that drop what was created for a table, to run once the table is dropped."""

@@ -1,14 +1,14 @@
-"""How a connection to a server is watched, so that one whose other end vanished without a word is noticed.
+"""TCP keepalive settings, so that a connection whose other end has vanished is noticed.
 
-A merge may take hours in which no byte comes. So silence says nothing; what counts is whether TCP's own probes are
-answered, which also keeps firewalls from forgetting a connection that is idle.
+A merge may take hours without sending a byte, so silence alone is no sign of failure. TCP's own probes are: they fail
+if the other end has vanished, and they keep firewalls from dropping an idle connection.
 """
 
 import socket
 from typing import Final
 
 CONNECTING: Final = 20
-"""Seconds for a connection to come about."""
+"""Seconds in which a connection must be established."""
 
 IDLE: Final = 60
 """Seconds without a byte before the first probe."""
@@ -17,11 +17,13 @@ INTERVAL: Final = 15
 """Seconds between probes."""
 
 PROBES: Final = 4
-"""Probes without an answer after which the other end is gone."""
+"""Unanswered probes after which the connection counts as lost."""
 
 UNACKNOWLEDGED: Final = 900
-"""Seconds after which the other end is gone that took nothing of what was sent; a server that waits for a lock, for ten
-minutes at most, takes nothing either."""
+"""Seconds without acknowledgement of sent data after which the connection counts as lost.
+
+It has to exceed the lock timeout of ten minutes: a server that waits for a lock does not read what is sent to it.
+"""
 
 _OPTIONS = {
     "TCP_KEEPIDLE": IDLE,
@@ -33,7 +35,7 @@ _OPTIONS = {
 
 
 def watch(connection: socket.socket) -> None:
-    """Have the system watch a connection, as far as it can; one that is not TCP needs no watch."""
+    """Turn keepalive on, with the settings that the system supports; does nothing for sockets other than TCP."""
     if connection.family not in (socket.AF_INET, socket.AF_INET6):
         return
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -9,7 +9,7 @@ for each way of loading:
 3. DDL is part of this transaction. MySQL commits before and after each DDL statement, so there DDL comes first, after
    the rows are staged, in steps that may be repeated: an interrupted run leaves an altered table with its old rows and
    old state, and the next run finds what is already altered.
-4. Everything that can be refused (another process, an unsupported schema change, a foreign table) is refused before
+4. Everything that can be rejected (another process, an unsupported schema change, a foreign table) is rejected before
    anything is changed.
 """
 
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class _UndoneError(Exception):
-    """Ends a transaction whose work must not last."""
+    """Rolls back a transaction on purpose."""
 
 
 class Loader:
@@ -94,7 +94,7 @@ class Loader:
             return self._finish(load, "full-refresh", self._merge_snapshot(rows, staged), before, ddl)
 
     def _rebuild_in_place(self, load: Load, before: SyncState, direct: bool) -> LoadStats:
-        """Empty a table, give it a schema into which it could not be altered with its rows, and fill it again."""
+        """Empty a table, give it a schema that it could not get while it had rows, and load it again."""
         table, rows = load.table, self._incoming(load, action=False)
         with rows.staged_early() if not direct else nullcontext(), self._driver.transaction():
             self._state.lock(before)
@@ -109,7 +109,7 @@ class Loader:
     def _rebuild_and_rename(
         self, load: Load, before: SyncState, replacement: ReplacementClauses, direct: bool
     ) -> LoadStats:
-        """Fill a new table next to the old one, which keeps its rows until the new one takes over its name.
+        """Load a new table next to the old one, which keeps its rows until the new one takes over its name.
 
         Emptying the table first would commit an empty table. An interruption between RENAME and the last transaction
         leaves a table that is newer than its state: the next increment starts earlier than needed, which is harmless.
@@ -127,7 +127,7 @@ class Loader:
                 self._run(self._lookup_changes(table))
                 with self._driver.transaction():
                     stats = self._fill(rows, table, replacement.name(table), direct=direct)
-                self._state.lock(before)  # filling takes long: the name is only taken over if nobody else did
+                self._state.lock(before)  # loading took long; another process may have replaced the table
                 self._run(replacement.take_over(table))
             with self._driver.transaction():
                 self._state.lock(before)
@@ -148,12 +148,12 @@ class Loader:
                     self._run(lookups)
                 with rows.staged() as staged:
                     stats = self._merge_snapshot(rows, staged)
-                # There is no state row yet that could be locked; whoever saved one first wins.
+                # There is no state row yet that could be locked: the process that saves one first wins.
                 self._require_unmanaged(table)
                 return self._finish(load, "repair", stats)
 
     def delete_expired(self, load: Load, before: SyncState) -> LoadStats:
-        """Delete rows for their age where nothing else is to be done; see `TargetSession`."""
+        """Delete expired rows when there are no other changes; see `TargetSession`."""
         with self._driver.transaction():
             self._state.lock(before)
             stats = self._without_expired(load, LoadStats(written=0))
@@ -178,36 +178,37 @@ class Loader:
         """Compare a table with what it should hold, which is loaded into a scratch table; see `TargetSession`."""
         table, replacement = expected.snapshot.table, self._dialect.replacement
         comparable = table if replacement is None else replacement.comparable_table(table)
-        made = replace(comparable, namespace=self._dialect.facts.scratch)
-        return self._fastest(made, partial(self._compare_with, expected, made))
+        scratch = replace(comparable, namespace=self._dialect.facts.scratch)
+        return self._fastest(scratch, partial(self._compare_with, expected, scratch))
 
-    def _compare_with(self, expected: ExpectedTable, made: Table, direct: bool) -> Comparison:
+    def _compare_with(self, expected: ExpectedTable, scratch: Table, direct: bool) -> Comparison:
         loads = ((expected.snapshot, False), (expected.changes, True), (expected.stale, True))
         snapshot, changes, stale = (
-            None if load is None else self._incoming(replace(load, table=made), action=action) for load, action in loads
+            None if load is None else self._incoming(replace(load, table=scratch), action=action)
+            for load, action in loads
         )
         assert snapshot is not None, "there always is one"
         with ExitStack() as stack:
-            if self._capabilities.transactional_ddl:  # else there is no transaction before which rows must be staged
+            if self._capabilities.transactional_ddl:  # otherwise there is no transaction, so rows may be staged later
                 for rows in (None if direct else snapshot, changes, stale):
                     if rows is not None:
                         stack.enter_context(rows.staged_early())
-            stack.enter_context(self._scratch(made))
-            # Where DDL commits by itself, the scratch table is in no transaction; copying straight into it needs one.
+            stack.enter_context(self._scratch(scratch))
+            # Where DDL commits implicitly, no transaction is open, but copying straight into the table needs one.
             own = direct and not self._capabilities.transactional_ddl
             with self._driver.transaction() if own else nullcontext():
-                self._fill(snapshot, made, self._name(made), direct=direct)
+                self._fill(snapshot, scratch, self._name(scratch), direct=direct)
             if changes is not None:
                 with changes.staged() as staged:
-                    self._driver.execute(delete_marked(self._dialect, made, staged.name))
-                    self._merge(made, staged, action=True)
+                    self._driver.execute(delete_marked(self._dialect, scratch, staged.name))
+                    self._merge(scratch, staged, action=True)
             not_compared = None if stale is None else stack.enter_context(stale.staged()).name
-            return compare_tables(self._driver, self._state, expected, made, not_compared)
+            return compare_tables(self._driver, self._state, expected, scratch, not_compared)
 
     def schema_change(
         self, table: Table, before: SyncState | None, options: LoadOptions
     ) -> tuple[Statements, Statements]:
-        """Return the statements that create or alter a table: those that are committed first, and the others.
+        """Return the statements that create or alter a table: first those that are committed at once, then the others.
 
         Raises:
             SchemaChangeNotSupportedError: its rows cannot be kept.
@@ -229,10 +230,11 @@ class Loader:
     # Steps
 
     def _fastest(self, table: Table, attempt: Callable[[bool], T]) -> T:
-        """Make an attempt to copy rows straight into a new table, and another through a staging table if need be.
+        """Try to copy rows straight into a new table, and fall back to a staging table.
 
-        The direct way reads and writes every row once. It does not know which of two rows with the same key is newer;
-        then everything is undone, and done again through a staging table. The service hardly ever repeats keys.
+        The direct way reads and writes every row once, but cannot tell which of two rows with the same key is newer.
+        If a key is repeated, everything is rolled back and done again through a staging table. The service hardly
+        ever repeats keys, so the fallback is rare.
         """
         if self._capabilities.direct_load and not self._dialect.facts.lookup_columns(table):
             with suppress(RepeatedKeysError):
@@ -243,14 +245,14 @@ class Loader:
         return IncomingRows(self._driver, load, action=action)
 
     def _check_early(self, load: Load, before: SyncState) -> None:
-        """Refuse what can be refused before rows are read, where they are read before the transaction."""
+        """Reject early what the transaction would reject, where rows are staged before the transaction."""
         if self._capabilities.staging is Staging.BEFORE:
             self._state.lock(before)
             self.schema_change(load.table, before, load.options)
 
     @contextmanager
     def _created(self, table: Table) -> Iterator[Statements]:
-        """Create a table where DDL commits by itself, else return what creates it within the transaction.
+        """Create a table where DDL commits implicitly; otherwise yield the statements for the transaction.
 
         The table is listed as unfinished first. If the load is killed, the empty table is recognised by that and
         created again; if it fails, the table is removed here.
@@ -264,7 +266,7 @@ class Loader:
             self._run(ddl)
             yield []
         except BaseException:
-            with suppress(TargetError):  # what cannot be removed is recognised later
+            with suppress(TargetError):  # the next run recognises what could not be removed
                 self._run(self._dialect.clear_leftovers(table))
                 self._state.forget_unfinished(table.namespace, table.name)
             raise
@@ -285,7 +287,7 @@ class Loader:
                 yield [*first, *within]
 
     def _fill(self, rows: IncomingRows, table: Table, into: str, *, direct: bool) -> LoadStats:
-        """Fill an empty table, and add its key: that costs less than to update an index with each row."""
+        """Load an empty table, then add its key: that is cheaper than updating an index with each row."""
         if direct:
             written = rows.load_into(into)
         else:
@@ -330,10 +332,10 @@ class Loader:
         return replace(stats, expired=self._driver.execute(delete))
 
     def _lookup_changes(self, table: Table) -> Statements:
-        """Return what lets existing lookup tables distinguish values as the service does.
+        """Return the statements that make existing lookup tables distinguish values as the service does.
 
         Raises:
-            IncompatibleLayoutError: a table of the user's own has the name of a lookup table.
+            IncompatibleLayoutError: a table of the user has the name of a lookup table.
         """
         statements: Statements = []
         for column in self._dialect.facts.lookup_columns(table):
@@ -350,26 +352,26 @@ class Loader:
         return statements
 
     @contextmanager
-    def _scratch(self, made: Table) -> Iterator[None]:
-        """Create a table that is gone afterwards."""
+    def _scratch(self, table: Table) -> Iterator[None]:
+        """Create a table that is dropped or rolled back at the end."""
         if self._dialect.replacement is not None:
-            self._run(self._dialect.replacement.create_temporary(made))
+            self._run(self._dialect.replacement.create_temporary(table))
             yield
-            self._driver.execute(f"{self._dialect.facts.drop_temporary} {self._name(made)}")
+            self._driver.execute(f"{self._dialect.facts.drop_temporary} {self._name(table)}")
             return
         with suppress(_UndoneError), self._driver.transaction():
-            self._run([*self._dialect.create_namespace(made.namespace), *self._dialect.create_table(made)])
+            self._run([*self._dialect.create_namespace(table.namespace), *self._dialect.create_table(table)])
             yield
             raise _UndoneError
 
     @contextmanager
     def _without_leftovers(self, table: Table, replacement: ReplacementClauses) -> Iterator[None]:
-        """Let nothing remain of a rebuild that fails, nor of an earlier one that was killed."""
+        """Remove the new table of a rebuild that fails, and that of an earlier one that was killed."""
         self._run(replacement.clear(table))
         try:
             yield
         except DapError:
-            with suppress(TargetError):  # else the next run does it
+            with suppress(TargetError):  # if this fails, the next run does it
                 self._run(replacement.clear(table))
             raise
 
@@ -393,16 +395,16 @@ class Loader:
 
     def _require_own_layout(self, table: Table) -> None:
         """Raise IncompatibleLayoutError unless a table is exactly as a load would create it."""
-        made = replace(table, namespace=self._dialect.facts.scratch)
+        scratch = replace(table, namespace=self._dialect.facts.scratch)
         expected: Layout = set()
-        with self._scratch(made):
-            self._run(self._dialect.add_key(made))
-            expected = self._driver.catalog.layout(made)
+        with self._scratch(scratch):
+            self._run(self._dialect.add_key(scratch))
+            expected = self._driver.catalog.layout(scratch)
         found = self._driver.catalog.layout(table)
         if found != expected:
             names = ", ".join(sorted({str(line[0]) for line in found ^ expected}))
-            message = f"Table {table.name} is not managed by dapkit, and not laid out as a load would leave it"
-            hint = f"It may be your own, and was not touched: rename or drop it. These differ: {names}."
+            message = f"Table {table.name} is not managed by dapkit and does not have the layout that a load creates"
+            hint = f"It may be your own table, so it was not touched: rename or drop it. Differences: {names}."
             raise IncompatibleLayoutError(message, hint=hint, table=table.name)
 
     def _run(self, statements: Sequence[str]) -> None:

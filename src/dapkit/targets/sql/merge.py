@@ -90,7 +90,7 @@ def merge_rows(dialect: Dialect, merge: Merge, table: Table, staging: str, *, ac
 
 
 def _update_and_insert(dialect: Dialect, table: Table, staging: str, there: str) -> Statements:
-    """Update, then insert what is new: the state row is locked, so nobody else writes in between.
+    """Update, then insert what is new: the state row is locked, so no other process writes in between.
 
     SQL Server's MERGE would add nothing but its known faults.
     """

@@ -32,8 +32,8 @@ class IncomingRows:
     def staged_early(self) -> Iterator[None]:
         """Stage the rows now, before a transaction begins, if that is how the database works.
 
-        SQL Server's bulk copy uses a connection of its own: it could not write into a table that the transaction has
-        just created, and would wait for ever. MySQL's ALTER TABLE commits the transaction in which it runs, so rows
+        SQL Server's bulk copy uses a separate connection: it could not write into a table that the transaction has
+        just created, and would wait forever. MySQL's ALTER TABLE commits the transaction in which it runs, so rows
         have to be in the database before it, and row locks must not be held while files are read.
         """
         if self._driver.capabilities.staging is not Staging.BEFORE:
@@ -43,14 +43,15 @@ class IncomingRows:
             self._require_rows(staged.rows)
             self._early = staged
             if not self._driver.capabilities.transactional_ddl:
-                # Some servers allow no CREATE TABLE in a transaction, not even of a temporary one. This one is dropped
-                # by the next load, or with the session: an error after the COMMIT would make a load look failed.
+                # Some servers do not allow CREATE TABLE in a transaction, not even of a temporary table. The table is
+                # dropped by the next load or with the session: an error after the COMMIT would make the load look
+                # failed.
                 self._early, self._is_unique = self._keep_newest(staged), True
             yield
 
     @contextmanager
     def staged(self) -> Iterator[StagedRows]:
-        """Return the rows in a staging table, one for each key; they are gone afterwards."""
+        """Yield the rows in a staging table, one for each key; the table is dropped afterwards."""
         if self._early is not None:
             with self._unique(self._early) as rows:
                 yield rows
@@ -83,12 +84,12 @@ class IncomingRows:
         return rows
 
     def _require_rows(self, rows: int) -> None:
-        """Make sure that no row got lost: the files were counted when they were downloaded."""
-        if rows != self.load.parts.rows:
-            message = f"The files hold {self.load.parts.rows:,} rows, but {rows:,} arrived in the database"
+        """Check that no row is missing: the rows were counted when the files were downloaded."""
+        if rows != self.load.files.rows:
+            message = f"The files hold {self.load.files.rows:,} rows, but {rows:,} arrived in the database"
             raise IntegrityError(message, table=self.load.table.name)
 
     def stats(self, *, written: int, deleted: int = 0) -> LoadStats:
-        """Return what was done, and save the originals of repaired values."""
+        """Return the statistics of the load, and save the originals of repaired values."""
         self._repairs.save()
         return LoadStats(written=written, deleted=deleted, repaired=dict(self._repairs.counts))

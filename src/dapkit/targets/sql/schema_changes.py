@@ -1,7 +1,7 @@
 """PURE: plans how an existing table gets into a later version of its schema, in every database.
 
 Three sources have to be brought together: the schema that the table followed (the sync state), the schema that it is
-to follow, and the table as it exists, which somebody may have altered, and which has columns that were kept when they
+to follow, and the table as it exists, which a user may have altered, and which has columns that were kept when they
 left the schema. The plan says for each column what happens to it; the clauses of the dialect turn it into statements.
 """
 
@@ -33,8 +33,8 @@ def plan_schema_change(
         after: the table as it is to be.
         existing: the table as it exists.
         drop_columns: whether columns that left the schema are removed.
-        partly_altered: whether an interrupted run may have altered some columns already, because DDL commits by
-            itself: whatever it got done is done, whatever the sync state says.
+        partly_altered: whether an interrupted run may have altered some columns already, because DDL commits
+            implicitly: those columns are taken as they exist, not as the sync state describes them.
 
     Raises:
         ConcurrentUpdateError: the table was dropped.
@@ -76,7 +76,7 @@ def existing_columns_of(table: Table, existing: Collection[str]) -> Table:
 
 
 def _require_columns(old: Table, after: Table, existing: ExistingTable) -> None:
-    """Refuse a table that lacks a column of its schema: adding it again would lose its values without a word."""
+    """Reject a table that lacks a column of its schema: adding it again would lose its values without a word."""
     lost = [each.name for each in old.columns if each.name not in existing.columns and after.column(each.name)]
     if lost:
         message = (

@@ -37,7 +37,7 @@ class SqlTargetSession:
         self._state.require_origin(sandbox=sandbox)
 
     def require_version(self) -> None:
-        """Raise IncompatibleLayoutError if there are state tables of a version that is not supported."""
+        """Raise IncompatibleLayoutError if the state tables have an unsupported version."""
         self._state.require_version()
 
     def sync_states(self, namespace: str) -> dict[str, SyncState]:
@@ -45,7 +45,7 @@ class SqlTargetSession:
         return self._state.states(namespace)
 
     def record_event(self, namespace: str, table: str, event: str, detail: Mapping[str, Any]) -> None:
-        """Add an entry to the history, in a transaction of its own."""
+        """Add an entry to the history, in a separate transaction."""
         with self.driver.transaction():
             self._state.append_history(namespace, table, event, detail)
 
@@ -80,7 +80,7 @@ class SqlTargetSession:
     def _info(self, state: SyncState, last: HistoryEntry | None, *, count: bool) -> TableInfo:
         namespace, table, catalog = state.namespace, state.table, self.driver.catalog
         if catalog.kind(namespace, table) is None:
-            return TableInfo(state=state, rows=None, last=last, lost=True)
+            return TableInfo(state=state, rows=None, last=last, table_dropped=True)
         name, rows = self.driver.dialect.facts.name(namespace, table), None
         if count:
             rows = int(self.driver.query(f"SELECT {self.driver.dialect.facts.count_all} FROM {name}")[0][0])
@@ -88,7 +88,7 @@ class SqlTargetSession:
         return TableInfo(
             state=state,
             rows=rows,
-            # SQLite has to read a table to tell its size, so it does that only if its rows are counted too.
+            # SQLite has to read a table to find its size, so that is only done if its rows are counted too.
             bytes=catalog.size(namespace, table) if count or not self.driver.dialect.facts.size_is_read else None,
             last=last,
             kept_columns=tuple(each for each in catalog.existing(namespace, table).columns if each not in known),
@@ -130,5 +130,5 @@ class SqlTargetSession:
         self._loader.drop(namespace, table)
 
     def close(self) -> None:
-        """Close the connection; what was not committed is undone."""
+        """Close the connection; uncommitted changes are rolled back."""
         self.driver.close()

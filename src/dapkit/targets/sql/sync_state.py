@@ -1,11 +1,11 @@
-"""The sync state: which table stands at which watermark, in tables laid out as the official client's.
+"""The sync state: the watermark and schema of each managed table, in the official client's layout.
 
 `table_sync` has a row for each managed table, `database_version` the version of this layout. Tables of our own lie next
-to them: `dapkit_origin` marks a database that holds a sandbox's data, `dapkit_history` says what was done to each
-table, and `dapkit_begun`, where DDL commits by itself, lists the tables that are being created.
+to them: `dapkit_origin` marks a database that holds a sandbox's data, `dapkit_history` records what was done to
+each table, and `dapkit_begun`, on databases whose DDL commits implicitly, lists the tables that are being created.
 
-The newest `HISTORY_LINES` entries of each table are kept, so that the history never grows beyond that. Entries with DDL
-stay for good: a schema rarely changes, and what altered a table is asked for long afterwards.
+The newest `HISTORY_LINES` entries of each table are kept, so that the history does not grow without limit. Entries with
+DDL are kept forever: schemas rarely change, and users ask what altered a table long afterwards.
 """
 
 import json
@@ -45,9 +45,9 @@ class SyncStateStore:
 
     def prepare(self, namespace: str, *, sandbox: bool) -> None:
         """Create the state tables and the namespace where they are missing; see `TargetSession`."""
-        # Two commands that start together would both create them. Where CREATE ... IF NOT EXISTS does not keep them
-        # apart, a lock does: here, or taken by the statements themselves until the transaction ends.
-        with self._driver.exclusive("books"), self._driver.transaction():
+        # Two commands that start together would both create them. Where CREATE ... IF NOT EXISTS does not prevent that,
+        # a lock does: taken here, or by the statements themselves until the transaction ends.
+        with self._driver.exclusive("state tables"), self._driver.transaction():
             self._require_no_version_0(namespace)
             for statement in self._driver.dialect.create_state_tables():
                 self._driver.execute(statement)
@@ -84,7 +84,7 @@ class SyncStateStore:
         return bool(versions)
 
     def require_version(self) -> None:
-        """Raise IncompatibleLayoutError if there are state tables of a version that is not supported."""
+        """Raise IncompatibleLayoutError if the state tables have an unsupported version."""
         if self._exists("database_version"):
             self._has_version()
 
@@ -138,14 +138,14 @@ class SyncStateStore:
     def lock(self, before: SyncState) -> None:
         """Lock the row of a table until the transaction ends; outside a transaction only check it.
 
-        Whoever holds the row is the only one who loads the table: two commands that asked for an increment from the
-        same watermark cannot both apply theirs.
+        Only the holder of the lock may load the table, so two commands that requested an increment from the same
+        watermark cannot both apply it.
 
         Raises:
             ConcurrentUpdateError: the saved watermark is no longer that of `before`.
         """
-        # Rows are locked by their numbers. A search by name would read the rows of other tables too, and wait for
-        # those who hold them: tables that load side by side would wait for each other.
+        # Rows are locked by id. A search by name would also read the locked rows of other tables, so tables that load
+        # at the same time would wait for each other.
         facts = self._driver.dialect.facts
         select = (
             f"SELECT {identifier('timestamp')} FROM {self._table('table_sync')}{facts.lock_hint}"
@@ -202,7 +202,7 @@ class SyncStateStore:
         self._driver.execute(f"INSERT INTO {self._table(table)} ({listed(row)}) VALUES ({values})", tuple(row.values()))
 
     def _watermark(self, watermark: datetime) -> object:
-        # Cut, never rounded up: a later watermark would skip changes, an earlier one brings some of them twice.
+        # Rounded down: a later watermark would skip changes, an earlier one only repeats some of them.
         too_fine = (watermark - _EPOCH) % self._driver.capabilities.watermark_precision
         return self._db_time((watermark - too_fine).astimezone(UTC).replace(tzinfo=None))
 
@@ -210,12 +210,12 @@ class SyncStateStore:
         return str(utc) if self._driver.dialect.facts.text_times else utc
 
     def _document(self, document: Mapping[str, Any]) -> str:
-        """Return a schema as the official client keeps it: without `meta`, for which there are no columns."""
+        """Return a schema as the official client stores it: without `meta`, which has no columns."""
         properties = {name: node for name, node in document.get("properties", {}).items() if name != "meta"}
         ascii_only = self._driver.dialect.facts.ascii_documents
         return json.dumps({**document, "properties": properties}, separators=(",", ":"), ensure_ascii=ascii_only)
 
-    # Tables that are being created, where DDL commits by itself
+    # Tables that are being created, where DDL commits implicitly
 
     def list_unfinished(self, namespace: str, table: str) -> None:
         """Note that a table is being created: as long as it is listed and empty, it may be removed again."""
@@ -223,7 +223,7 @@ class SyncStateStore:
         self._insert(_UNFINISHED, {"source_namespace": namespace, "source_table": table})
 
     def is_unfinished(self, namespace: str, table: str) -> bool:
-        """Whether a table was left, empty, by a load that was interrupted. One with rows is somebody else's."""
+        """Whether an interrupted load left this empty table. A table with rows belongs to the user."""
         if self._driver.capabilities.transactional_ddl or not self._exists(_UNFINISHED):
             return False
         listed_ = f"SELECT 1 FROM {self._table(_UNFINISHED)} WHERE {self._of_table}"
@@ -253,7 +253,7 @@ class SyncStateStore:
         self.append_history(load.table.namespace, load.table.name, event, detail)
 
     def append_history(self, namespace: str, table: str, event: str, detail: Mapping[str, Any]) -> None:
-        """Add an entry within the transaction, and remove those that are too many."""
+        """Add an entry within the transaction, and remove the oldest ones beyond `HISTORY_LINES`."""
         of_table, history = (namespace, table), self._table(HISTORY)
         row = {
             "time": self._db_time(datetime.now(UTC).replace(tzinfo=None)),
@@ -272,13 +272,13 @@ class SyncStateStore:
             self._driver.execute(prune, (*of_table, oldest, f'%"{DDL}"%'))
 
     def last_events(self, namespace: str) -> dict[str, HistoryEntry]:
-        """Return the last entry of each table; none where only the official client has been."""
+        """Return the last entry of each table; empty if only the official client has used the database."""
         if not self._exists(HISTORY):
             return {}
         columns = listed(("source_table", "time", "event", "detail"))
-        place = "row_number() OVER (PARTITION BY source_table ORDER BY time DESC) AS dapkit_place"
-        numbered = f"SELECT {columns}, {place} FROM {self._table(HISTORY)} WHERE source_namespace = {self._placeholder}"
-        select = f"SELECT {columns} FROM ({numbered}) AS numbered WHERE dapkit_place = 1"
+        rank = "row_number() OVER (PARTITION BY source_table ORDER BY time DESC) AS dapkit_rank"
+        numbered = f"SELECT {columns}, {rank} FROM {self._table(HISTORY)} WHERE source_namespace = {self._placeholder}"
+        select = f"SELECT {columns} FROM ({numbered}) AS numbered WHERE dapkit_rank = 1"
         return {
             table: HistoryEntry(time=_time(time), event=event, detail=_detail(text))
             for table, time, event, text in self._driver.query(select, (namespace,))
@@ -305,13 +305,13 @@ def _state(namespace: str, row: Sequence[Any]) -> SyncState:
 
 
 def _time(value: object) -> datetime:
-    """Return a time of the state tables, which is UTC without saying so, as a driver gives it."""
+    """Return a time of the state tables, which drivers return as a naive time in UTC, or as text."""
     time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _detail(text: str | None) -> dict[str, Any]:
-    """Return the details of an entry; text that somebody else wrote counts as none."""
+    """Return the details of an entry; empty if the text is not a JSON object, because another program wrote it."""
     try:
         detail = json.loads(text or "{}")
     except ValueError:

@@ -29,7 +29,7 @@ class ServerTarget:
 
     @property
     def empty_substitute(self) -> None:
-        """None: a server is there, or it cannot be reached."""
+        """None: opening a server target creates nothing."""
         return
 
     def open(self) -> SqlTargetSession:
@@ -71,7 +71,7 @@ class FileTarget:
 
 
 def _is_missing(path: Path) -> bool:
-    """Whether there is no file. One that cannot be accessed is there: opening it tells what is wrong."""
+    """Whether there is no file. An inaccessible file is not missing: opening it reports the error."""
     try:
         path.stat()
     except FileNotFoundError:

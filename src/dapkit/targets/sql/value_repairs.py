@@ -1,6 +1,6 @@
-"""Values that a database cannot store: counted by column, refused if that is wanted, their originals kept in a file.
+"""Values that a database cannot store: counted by column, or rejected on request; their originals are kept in a file.
 
-The file has one JSON object a line, and only its owner can read it:
+The file has one JSON object per line, and only its owner can read it:
 
     {"namespace": "canvas", "table": "users", "key": {"id": "7"}, "column": "name", "value": "…"}
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from dapkit.errors import BadValueError
 from dapkit.targets.base import BadValues, Load
 
-_MOST_HELD = 10_000
+_MAX_BUFFERED_LINES = 10_000
 """How many lines are kept in memory before they are written."""
 
 
@@ -47,10 +47,10 @@ class ValueRepairs:
             raise BadValueError(message, table=self._table.name)
         self.counts[column] += 1
         if self._options.side_file is not None:
-            place = {"namespace": self._table.namespace, "table": self._table.name}
-            line = place | {"key": dict(key), "column": column, "value": original}
+            table = {"namespace": self._table.namespace, "table": self._table.name}
+            line = table | {"key": dict(key), "column": column, "value": original}
             self._lines.append(json.dumps(line, ensure_ascii=False) + "\n")
-            if len(self._lines) >= _MOST_HELD:
+            if len(self._lines) >= _MAX_BUFFERED_LINES:
                 self.save()
 
     def note_originals(self, originals: Iterable[str], *, required: frozenset[str] = frozenset()) -> None:

@@ -33,7 +33,7 @@ ORIGINALS = "dapkit_originals"
 
 STAGING = '"dapkit_staging"'
 HASH = "dapkit_hash"
-"""A function of ours that turns any values into a whole number from 0 on; SQLite has none of its own."""
+"""A function of ours that turns any values into an integer from 0; SQLite has no such function."""
 
 _INTEGERS = frozenset({TypeKind.INT16, TypeKind.INT32, TypeKind.INT64})
 _FLOATS = frozenset({TypeKind.FLOAT32, TypeKind.FLOAT64})

@@ -1,8 +1,8 @@
 """A connection to a SQLite file.
 
-The journal stays as the file has it. SQLite's default suits large loads into an empty file, which write each page once,
-and keeps the database one file that can be copied; to read while a table changes, set `PRAGMA journal_mode = WAL` once,
-which the file remembers.
+The journal mode of the file is not changed. SQLite's default suits large loads into an empty file, which write each
+page once, and keeps the database in one file that can be copied. To read while a table changes, run
+`PRAGMA journal_mode = WAL` once; the file remembers it.
 """
 
 import sqlite3
@@ -69,7 +69,7 @@ class SqliteDriver:
         self._connection = connection
         self.catalog = SqliteCatalog(self.query, self.dialect)
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        # Otherwise renaming the copy of a table would fail because of its views, or change them.
+        # Otherwise, renaming the copy of a table would fail because of its views, or change them.
         connection.execute("PRAGMA legacy_alter_table = ON")
         connection.create_function(HASH, -1, _hash, deterministic=True)
 
@@ -105,7 +105,7 @@ class SqliteDriver:
     @contextmanager
     def stage(self, load: Load, repairs: ValueRepairs, *, action: bool) -> Iterator[StagedRows]:
         """Insert the rows, as DuckDB reads them from the files, into a temporary table."""
-        table, paths = load.table, load.parts.paths
+        table, paths = load.table, load.files.paths
         rows = self._read(load, common_header(paths, table, action=action)) if paths else self._insert(table, ())
         self.execute(f'CREATE INDEX temp."dapkit_staged" ON {STAGING} ({listed(table.key)})')
         odd = self.query(f"SELECT {ORIGINALS} FROM {STAGING} WHERE {ORIGINALS} IS NOT NULL")
@@ -118,17 +118,17 @@ class SqliteDriver:
         raise NotImplementedError
 
     def _read(self, load: Load, header: Header) -> int:
-        """Fill the staging table and return how many rows there are, with more room for long lines if some are missing.
+        """Load the staging table and return the number of rows.
 
-        What the most room gives counts.
+        If rows are missing, try again with a larger line buffer; the result with the largest one is final.
         """
-        paths = list(map(str, load.parts.paths))
-        *less, most = (select_rows(load.table, header, paths, longest_line) for longest_line in LINE_SIZES)
-        for select in less:
+        paths = list(map(str, load.files.paths))
+        *smaller, largest = (select_rows(load.table, header, paths, longest_line) for longest_line in LINE_SIZES)
+        for select in smaller:
             with suppress(IntegrityError, BadValueError):
-                if (rows := self._insert(load.table, read_rows(select))) == load.parts.rows:
+                if (rows := self._insert(load.table, read_rows(select))) == load.files.rows:
                     return rows
-        return self._insert(load.table, read_rows(most))
+        return self._insert(load.table, read_rows(largest))
 
     def _insert(self, table: Table, batches: Iterable[Sequence[tuple[Any, ...]]]) -> int:
         """Create the staging table with some rows; return how many."""
@@ -157,7 +157,7 @@ def _translated() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            hint = "Another program has been writing to it, or reading from it, for long. Try again later."
+            hint = "Another program has been writing to it, or reading from it, for a long time. Try again later."
             raise TargetBusyError("The SQLite file is in use", hint=hint) from error
         kind = BadValueError if isinstance(error, sqlite3.IntegrityError) else TargetError
         raise kind(f"SQLite says: {error}") from error

@@ -6,8 +6,10 @@ from dapkit.targets.sql.dialect import no_statements
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, Query, RelationKind
 from dapkit.targets.sqlite.dialect import SqliteDialect, table_words
 
-# The indexes of keys have no statement of their own.
-_OWN = "SELECT name, sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL"
+# The indexes of keys have no statement, so only indexes and triggers of the user are selected.
+_USER_CREATED = (
+    "SELECT name, sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL"
+)
 _KIND = "SELECT type = 'table' FROM sqlite_master WHERE name = ?"
 _SIZE = """
 SELECT sum(pgsize) FROM dbstat WHERE aggregate = 1 AND name IN (SELECT name FROM sqlite_master WHERE tbl_name = ?)
@@ -32,13 +34,8 @@ class SqliteCatalog:
         self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
-        """Return what a name stands for."""
-        return RelationKind.of(
-            self._query(
-                "SELECT type = 'table' FROM sqlite_master WHERE name = ?",
-                (self._dialect.facts.bare_name(namespace, table),),
-            )
-        )
+        """Return what exists under a name."""
+        return RelationKind.of(self._query(_KIND, (self._dialect.facts.bare_name(namespace, table),)))
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
         """Return a table as it exists."""
@@ -49,7 +46,9 @@ class SqliteCatalog:
         ]
         return ExistingTable(
             columns={column.name: column for column in columns},
-            indexes=tuple(ExistingIndex(name=each, definition=sql) for each, sql in self._query(_OWN, (name,))),
+            indexes=tuple(
+                ExistingIndex(name=each, definition=sql) for each, sql in self._query(_USER_CREATED, (name,))
+            ),
         )
 
     def layout(self, table: Table) -> Layout:
@@ -62,7 +61,7 @@ class SqliteCatalog:
         return {*lines, *((word,) for word in table_words(definitions[0][0]))}
 
     def size(self, namespace: str, table: str) -> int | None:
-        """Return the bytes of a table with its indexes, where SQLite was built with what tells them."""
+        """Return the bytes of a table with its indexes, None where SQLite was built without dbstat."""
         try:
             rows = self._query(_SIZE, (self._dialect.facts.bare_name(namespace, table),))
         except TargetError:

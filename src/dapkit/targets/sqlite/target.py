@@ -11,7 +11,7 @@ def target_of(url: str) -> FileTarget:
     """Return the target that `sqlite:FILE` names. Raises UsageError."""
     file = url.partition(":")[2].removeprefix("//")
     if not file or file == ":memory:":
-        raise UsageError("The target sqlite: names no file", hint="Write it like sqlite:college.sqlite")
+        raise UsageError("The URL sqlite: does not name a file", hint="Write it like sqlite:college.sqlite.")
     return sqlite_file(Path(file))
 
 

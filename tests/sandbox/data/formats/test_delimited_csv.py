@@ -4,8 +4,9 @@ import csv
 import io
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.property_settings import few_examples
 
 HEADER = ["meta.ts", "key.id", "value.specimen"]
 
@@ -63,7 +64,7 @@ def test_condensed_keeps_each_nested_column_as_json(nested: Any, write: Any) -> 
     ]
 
 
-@settings(max_examples=15)
+@few_examples(15)
 @given(data=st.data())
 def test_any_text(values: Any, texts: Any, quote: Any, write: Any, data: st.DataObject) -> None:
     drawn = data.draw(texts)

@@ -3,8 +3,9 @@
 import re
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.property_settings import few_examples
 
 UNESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}
 
@@ -55,7 +56,7 @@ def test_condensed_escapes_json_twice(nested: Any, write: Any) -> None:
     assert [row[2] for row in rows[1:]] == ['{"theme":""}', '{"deep":{"list":[]}}', None, None, None]
 
 
-@settings(max_examples=15)
+@few_examples(15)
 @given(data=st.data())
 def test_any_text(values: Any, texts: Any, quote: Any, write: Any, data: st.DataObject) -> None:
     drawn = data.draw(texts)

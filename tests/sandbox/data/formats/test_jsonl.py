@@ -5,8 +5,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.property_settings import few_examples
 
 
 def read(content: bytes) -> list[dict[str, Any]]:
@@ -51,7 +52,7 @@ def test_nested_columns_are_objects_in_both_modes(nested: Any, write: Any, mode:
     ]
 
 
-@settings(max_examples=15)
+@few_examples(15)
 @given(data=st.data())
 def test_any_text(values: Any, texts: Any, quote: Any, write: Any, data: st.DataObject) -> None:
     drawn = data.draw(texts)
@@ -59,7 +60,7 @@ def test_any_text(values: Any, texts: Any, quote: Any, write: Any, data: st.Data
     assert [row["value"].get("specimen") for row in rows] == [*drawn, None, None]
 
 
-@settings(max_examples=15)
+@few_examples(15)
 @given(drawn=st.lists(st.floats(), min_size=1, max_size=20))
 def test_any_number_round_trips(values: Any, write: Any, drawn: list[float]) -> None:
     rows = read(write(values("float64", (f"'{number!r}'" for number in drawn)), "jsonl"))

@@ -5,8 +5,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.property_settings import few_examples
 
 # How other readers see the types that Spark writes.
 EXPECTED_TYPES = {
@@ -83,7 +84,7 @@ def test_is_compressed_as_spark_does(nested: Any, write: Any) -> None:
     assert columns[0].path_in_schema == "key.id"
 
 
-@settings(max_examples=15)
+@few_examples(15)
 @given(data=st.data())
 def test_any_text(values: Any, texts: Any, quote: Any, write: Any, data: st.DataObject) -> None:
     drawn = data.draw(texts)
