@@ -13,8 +13,6 @@ from typing import Any
 from dapkit.errors import UnexpectedResponseError
 from dapkit.model import Column, ColumnType, Table, TypeKind, VersionedSchema
 
-__all__ = ["UNSPECIFIED", "SchemaDifference", "difference", "read_table", "widens"]
-
 UNSPECIFIED = "__dap_unspecified__"
 """The enum value that the service writes for values that the schema does not know yet."""
 

@@ -22,7 +22,8 @@ from dapkit.client.session import Session, SessionOptions
 from dapkit.errors import DapError
 from dapkit.model import Format, JobStatus, Query
 from dapkit.protocol.budget import NO_RATE_LIMIT
-from dapkit.sandbox.service.server import Sandbox, SandboxOptions
+from dapkit.sandbox.service.server import Sandbox
+from dapkit.sandbox.service.state import SandboxOptions
 
 Respond = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Any: thing\r\n\r\nhello"

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from dapkit.sandbox.data.dataset import DataQuery, Dataset
-from dapkit.sandbox.service.server import Sandbox, SandboxOptions
+from dapkit.sandbox.service.server import Sandbox
+from dapkit.sandbox.service.state import SandboxOptions
 
 OFFICIAL = os.environ.get("DAPKIT_OFFICIAL", "")
 SCALE = 0.05

@@ -15,7 +15,8 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from dapkit.sandbox.data.dataset import DataQuery, Part
-from dapkit.sandbox.service.server import Sandbox, SandboxOptions
+from dapkit.sandbox.service.server import Sandbox
+from dapkit.sandbox.service.state import SandboxOptions
 
 EPOCH_MS = 1_627_776_000_000  # 2021-08-01T00:00Z
 LOG_RETENTION_MS = 30 * 86_400_000

@@ -19,7 +19,8 @@ TABLES = "users,courses,enrollments,quiz_submissions,pseudonyms"
 
 _SERVE = """
 import asyncio, json, ssl, sys
-from dapkit.sandbox.service.server import Sandbox, SandboxOptions
+from dapkit.sandbox.service.server import Sandbox
+from dapkit.sandbox.service.state import SandboxOptions
 
 async def main(options):
     if certificate := options.pop("certificate", None):

@@ -70,7 +70,8 @@ async def connect(settings: ConnectionSettings, on_event: Listener) -> AsyncIter
 
 
 def _sandbox(settings: ConnectionSettings) -> "Sandbox":
-    from dapkit.sandbox.service.server import Sandbox, SandboxOptions  # noqa: PLC0415, see the module
+    from dapkit.sandbox.service.server import Sandbox  # noqa: PLC0415, see the module
+    from dapkit.sandbox.service.state import SandboxOptions  # noqa: PLC0415, see the module
 
     options = SandboxOptions(
         seed=settings.sandbox_seed,

@@ -31,8 +31,6 @@ from dapkit.protocol.job import (
     decide,
 )
 
-__all__ = ["FinishedJob", "finished_job", "run_job", "submit_job", "wait_for_job"]
-
 OutcomeListener = Callable[[JobRecord, Outcome, JobRecord], None]
 """Called after each request with the record before the request, its outcome, and the record after it."""
 

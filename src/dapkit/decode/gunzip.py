@@ -17,8 +17,6 @@ try:
 except ImportError:
     _codec = zlib
 
-__all__ = ["Inflater", "crc32"]
-
 crc32: Callable[[bytes | memoryview, int], int] = _codec.crc32
 """The CRC-32 of gzip and Parquet: `crc32(data, so_far)`."""
 

@@ -10,8 +10,6 @@ import msgspec
 from dapkit.decode.gunzip import Inflater
 from dapkit.errors import IntegrityError
 
-__all__ = ["Record", "records"]
-
 _READ_SIZE = 128 * 1024
 
 

@@ -30,8 +30,6 @@ from typing import Any, BinaryIO, TypeAlias, Union
 from dapkit.decode.gunzip import crc32
 from dapkit.errors import IntegrityError
 
-__all__ = ["MAGICS", "CompactReader", "FieldTypes", "ParquetStructure", "Struct", "ThriftError", "check_parquet"]
-
 FieldType: TypeAlias = Union[type[int], type[bytes], "FieldTypes", "list[FieldType]", None]
 """What a field must hold: an integer, bytes, a struct, a list of one of these, or (None) anything."""
 

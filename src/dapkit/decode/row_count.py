@@ -8,8 +8,6 @@ from typing import Protocol
 
 from dapkit.model import Format
 
-__all__ = ["CsvCounter", "LineCounter", "RowCounter", "row_counter"]
-
 
 class RowCounter(Protocol):
     """Counts the rows of one object."""

@@ -14,19 +14,6 @@ from dapkit.decode.gunzip import Inflater
 from dapkit.errors import IntegrityError
 from dapkit.model import Table
 
-__all__ = [
-    "META_ACTION",
-    "META_TS",
-    "Header",
-    "common_header",
-    "copy_field",
-    "decode_field",
-    "has_non_copy_escape",
-    "read_header",
-    "row_blocks",
-    "split_fields",
-]
-
 META_TS, META_ACTION = "meta.ts", "meta.action"
 _READ_SIZE = 128 * 1024
 _MAX_HEADER_SIZE = 4 << 20

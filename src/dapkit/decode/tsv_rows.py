@@ -6,8 +6,6 @@ from typing import Any
 
 from dapkit.errors import BadValueError, IntegrityError
 
-__all__ = ["bad_value_error", "read_rows"]
-
 _BATCH = 4096
 _THREADS = 2  # Python consumes rows more slowly than two threads read them, and each thread needs its own buffers.
 _COLUMN = re.compile(r'(?:converting column "|source column )(?:(?:key|value)\.)?([^"\n]+)')

@@ -9,17 +9,6 @@ from collections.abc import Mapping, Sequence
 from dapkit.decode.tsv import Header
 from dapkit.model import Table
 
-__all__ = [
-    "LINE_SIZES",
-    "MAX_LINE_SIZE",
-    "has_unusual_year",
-    "original_values",
-    "quote_identifier",
-    "read_tsv",
-    "text_literal",
-    "unescape_sql",
-]
-
 MAX_LINE_SIZE = 256 << 20
 """Bytes of the longest line that can be read. Also the size of each buffer: DuckDB's default is 16 such lines."""
 

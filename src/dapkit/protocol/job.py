@@ -21,23 +21,6 @@ from dataclasses import dataclass, replace
 from dapkit.errors import DapError, ExpiredError, JobFailedError
 from dapkit.model import Job, JobStatus, Query
 
-__all__ = [
-    "Done",
-    "Download",
-    "Downloaded",
-    "Fail",
-    "JobNotFound",
-    "JobRecord",
-    "JobUpdated",
-    "Outcome",
-    "Poll",
-    "RequestFailed",
-    "Submit",
-    "Wait",
-    "apply",
-    "decide",
-]
-
 FIRST_POLL = 0.5  # seconds; jobs of small tables complete almost at once
 MAX_POLL_INTERVAL = 20.0
 POLL_GROWTH = 0.15  # polling costs at most this share of the job's duration

@@ -8,8 +8,6 @@ from dapkit.errors import TargetBusyError, TargetUnreachableError
 from dapkit.targets.base import Target, TargetSession
 from dapkit.transfer.workers import WorkerPool
 
-__all__ = ["ConnectionPool"]
-
 
 class ConnectionPool:
     """Opens connections when they are needed, up to a limit, and keeps them for the next table.

@@ -9,20 +9,6 @@ from dapkit.replication.plan import not_a_table_error
 from dapkit.results import TableFailed
 from dapkit.targets.base import SyncState, TableInfo, TableStatus, Target, TargetSession, watermark_text
 
-__all__ = [
-    "DropResult",
-    "Listing",
-    "StatusAndState",
-    "drop_tables",
-    "list_tables",
-    "no_longer_in_service_hint",
-    "no_longer_in_service_notice",
-    "read_sync_states",
-    "require_database",
-    "select_managed_tables",
-    "table_statuses",
-]
-
 StatusAndState = tuple[TableStatus, SyncState | None]
 """What is in the database under a table's name, and the table's sync state if it has one."""
 

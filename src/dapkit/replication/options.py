@@ -10,8 +10,6 @@ from dapkit.replication.plan import check_age, check_expire_logs
 from dapkit.results import SyncCommand
 from dapkit.targets.base import LoadOptions, Target
 
-__all__ = ["SyncOptions", "SyncRequest"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncOptions:

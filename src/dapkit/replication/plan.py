@@ -21,23 +21,6 @@ from dapkit.model import Table, TypeKind
 from dapkit.results import SyncAction, SyncCommand
 from dapkit.targets.base import RetentionCutoff, SyncState, TableStatus, watermark_text
 
-__all__ = [
-    "EVENT_TIME_COLUMN",
-    "LOGS",
-    "REFRESH_INTERVAL",
-    "Rejected",
-    "check_age",
-    "check_expire_logs",
-    "data_loss_warning",
-    "dropped_table_message",
-    "fallback",
-    "is_stale_job",
-    "not_a_table_error",
-    "plan_action",
-    "retention_cutoff",
-    "staleness_warning",
-]
-
 LOGS = "canvas_logs"
 """The namespace of logs. The service deletes its rows after `LOG_RETENTION`; the database keeps them."""
 

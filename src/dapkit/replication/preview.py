@@ -17,8 +17,6 @@ from dapkit.schema import read_table
 from dapkit.targets.base import TableStatus, TargetSession
 from dapkit.transfer.workers import worker_pool
 
-__all__ = ["PlannedTable", "preview"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedTable:

@@ -26,8 +26,6 @@ from dapkit.schema import read_table
 from dapkit.targets.base import DataFiles, ExpectedTable, Load, Sample, SyncState, TargetSession, watermark_text
 from dapkit.transfer.workers import run_all
 
-__all__ = ["ReconcileResult", "reconcile"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileResult:

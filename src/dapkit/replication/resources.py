@@ -24,8 +24,6 @@ from dapkit.targets.base import SyncState, TargetSession, watermark_of
 from dapkit.transfer.locking import busy_handler, hold_lock
 from dapkit.transfer.workers import WorkerPool, worker_pool
 
-__all__ = ["SyncResources", "open_resources"]
-
 T = TypeVar("T")
 Outcome = TypeVar("Outcome", TableLoaded, TableCompared)
 

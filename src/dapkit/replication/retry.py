@@ -14,8 +14,6 @@ from dapkit.errors import ConcurrentUpdateError, TargetBusyError, TargetError, T
 from dapkit.events import Listener, Retrying
 from dapkit.protocol.retry import retry_pause
 
-__all__ = ["INITIAL_TIMEOUT", "TargetRetry", "is_temporary"]
-
 R = TypeVar("R")
 
 INITIAL_TIMEOUT: Final = 20.0

@@ -25,8 +25,6 @@ from dapkit.results import SyncCommand, TableFailed, TableLoaded
 from dapkit.targets.base import SyncState, TargetSession
 from dapkit.transfer.workers import run_all, worker_pool
 
-__all__ = ["SyncResult", "no_longer_in_service", "replicate", "resolve"]
-
 _NOT_RECORDED = (AlreadyReplicatedError, NotReplicatedError, TargetUnreachableError)
 """Failures without an entry in the history: the command is not for this table, or the database is unreachable."""
 

@@ -18,8 +18,6 @@ from dapkit.results import TableResult
 from dapkit.schema import read_table
 from dapkit.targets.base import DataFiles
 
-__all__ = ["choose_schema", "column_names", "common_table", "schema_of_files"]
-
 PAUSES = (2.0, 10.0, 30.0)
 """Seconds before the schema is requested again, if the service serves one that is older than the job's."""
 

@@ -18,19 +18,6 @@ from dapkit.storage.local import LocalFolder
 from dapkit.targets.base import DataFiles
 from dapkit.transfer import manifest
 
-__all__ = [
-    "comparison_folder",
-    "data_files",
-    "lock_path",
-    "make_private",
-    "remove",
-    "remove_abandoned",
-    "repaired_values_file",
-    "repaired_values_folder",
-    "stage_errors",
-    "staging_folder",
-]
-
 
 def staging_folder(root: Path, target: str, namespace: str) -> Path:
     """Return the folder for files to load into a target."""

@@ -41,8 +41,6 @@ from dapkit.targets.base import (
     watermark_text,
 )
 
-__all__ = ["TableSync"]
-
 log = logging.getLogger(__name__)
 
 _EVENTS_OF_RUN = (RunStarted, TableCompleted, TableFailed)

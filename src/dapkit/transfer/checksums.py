@@ -12,8 +12,6 @@ from typing import Final, Protocol, cast
 
 from dapkit.decode.gunzip import crc32
 
-__all__ = ["Digest", "cheapest", "md5"]
-
 
 class Digest(Protocol):
     """A running checksum."""

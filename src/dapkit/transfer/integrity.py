@@ -22,8 +22,6 @@ from dapkit.model import Format
 from dapkit.storage.base import Folder
 from dapkit.transfer.checksums import Digest, cheapest, md5
 
-__all__ = ["NOTHING_EXPECTED", "Expected", "ObjectCheck", "Verification", "expected_from_headers", "verify_file"]
-
 _PIECE = 1 << 20
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from dapkit.cli.commands.sandbox import command, read_sandbox_options
 from dapkit.errors import UsageError
-from dapkit.sandbox.service.server import SandboxOptions
+from dapkit.sandbox.service.state import SandboxOptions
 
 Child = subprocess.Popen[str]
 

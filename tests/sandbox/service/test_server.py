@@ -12,7 +12,8 @@ import pytest
 import trustme
 
 from dapkit.errors import UsageError
-from dapkit.sandbox.service.server import Sandbox, SandboxOptions
+from dapkit.sandbox.service.server import Sandbox
+from dapkit.sandbox.service.state import SandboxOptions
 
 
 def test_from_login_to_rows(run: Any) -> None:

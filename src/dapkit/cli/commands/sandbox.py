@@ -15,7 +15,8 @@ from dapkit.errors import InterruptedRunError, UsageError
 from dapkit.sandbox.data.dataset import PART_ROWS
 from dapkit.sandbox.faults.rules import ENDPOINTS, KINDS
 from dapkit.sandbox.service.checksums import ALGORITHMS, NONE
-from dapkit.sandbox.service.server import Sandbox, SandboxOptions
+from dapkit.sandbox.service.server import Sandbox
+from dapkit.sandbox.service.state import SandboxOptions
 
 _KINDS = "\n".join(f"  {kind:<22} {facts.effect}" for kind, facts in KINDS.items())
 EPILOG = f"""\b

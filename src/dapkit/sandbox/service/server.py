@@ -28,8 +28,6 @@ from dapkit.sandbox.service.signing import UrlSigner
 from dapkit.sandbox.service.state import SandboxOptions, SandboxState
 from dapkit.sandbox.service.traffic import Traffic
 
-__all__ = ["FIRST_DATA_TIME", "Sandbox", "SandboxOptions"]
-
 FIRST_DATA_TIME = datetime(2026, 9, 1, tzinfo=UTC)
 """The start of the data clock of an embedded sandbox. It is fixed, so that results are the same everywhere."""
 

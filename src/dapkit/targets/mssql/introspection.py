@@ -60,7 +60,7 @@ class MsSqlCatalog:
         self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
-        """Return what exists under a name."""
+        """Return what exists under a name, None for nothing."""
         return RelationKind.of(self._query(_KIND, (namespace, table)))
 
     def existing(self, namespace: str, table: str) -> ExistingTable:

@@ -46,12 +46,12 @@ class MySqlDialect:
     Args:
         product: the server's name.
         exact: the collation that distinguishes texts as the service does.
-        utf8: whether new tables store all of Unicode by default.
+        utf8: whether tables store all of Unicode by default.
         normal_json: what writes JSON in a normal form, with `{}` for its text.
     """
 
     create_namespace = add_key = commit_first = no_statements
-    """There are no schemas; a table is created with its key; all DDL commits implicitly."""
+    """There are no schemas; a table is created with its key; every DDL statement commits."""
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ class MySqlCatalog:
         self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
-        """Return what exists under a name."""
+        """Return what exists under a name, None for nothing."""
         return RelationKind.of(self._query(_KIND, (self._dialect.facts.bare_name(namespace, table),)))
 
     def existing(self, namespace: str, table: str) -> ExistingTable:

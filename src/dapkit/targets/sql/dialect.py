@@ -2,8 +2,8 @@
 
 A `Dialect` only supplies clauses; the statements that are built from them, and their order, are written once in
 `sync_state`, `merge`, `schema_changes`, `compare` and `loader`. Layout and names are those of the official client, so
-that either client can continue what the other began: `instructure_dap` holds the state tables, each namespace has
-its own schema (or a prefix, where there are no schemas). Our own tables (`dapkit_*`) are next to the state tables.
+that either client can continue what the other began: `instructure_dap` holds the state tables, each namespace has its
+own schema (or a prefix, where there are no schemas). Our own tables (`dapkit_*`) lie next to the state tables.
 
 What differs only by a word is a fact in `DialectFacts` or `Comparison`, with the most common form as its default.
 """
@@ -68,15 +68,15 @@ def text_literal(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DialectFacts:
-    """What is only a word, a yes or no, or a way to write a text.
+    """Differences that are only a word, a yes or no, or a way to write a text.
 
     Attributes:
         product: the name of the database, for messages.
         literal: writes a text.
-        placeholder: the parameter marker of the driver.
+        placeholder: the placeholder of a value.
         count_all: counts rows.
         limit_by_top: whether `SELECT TOP` limits rows, not `LIMIT`.
-        lock_hint, lock_clause: what follows the table, or the complete SELECT, to lock its rows for the transaction.
+        lock_hint, lock_clause: what follows the table, or the SELECT, to lock its rows for the transaction.
         scratch: the namespace of tables that are only made to be compared with.
         schemas: whether a namespace is a schema, not a prefix.
         records_schema: whether the sync state names the schema of a table.
@@ -87,7 +87,7 @@ class DialectFacts:
         newest: the name of the temporary table with the newest row of each key.
         create_newest: creates it from a `{select}`; `{key}` are the columns of the key.
         drop_temporary: what drops a temporary table, without a commit.
-        fill_hint: what follows the name of a new table that no other session sees, into which rows are inserted.
+        fill_hint: what follows the name of a new table, not yet visible to others, into which rows are inserted.
         lookup_kinds: kinds that are staged as texts and kept as numbers of a lookup table; see `LookupClauses`.
         text_times: whether times are kept as text.
         ascii_documents: whether schema documents in the sync state are kept in ASCII.
@@ -191,7 +191,7 @@ def _is_json(column: Column) -> bool:
 
 
 def unchanged(table: Table, column: Column, value: str) -> str:  # noqa: ARG001, the form of those that need them
-    """Return a value as it is: it means the same in every table."""
+    """Return a value unchanged: it means the same in every table."""
     return value
 
 
@@ -200,7 +200,7 @@ class Comparison:
     """How a table is compared with another.
 
     Attributes:
-        hashed: writes a whole number from 0 on that depends on some expressions.
+        hashed: writes an integer of at least 0 that depends on some expressions.
         comparable: writes a value so that it can be compared with the other table's, and shown to the user.
         exact: writes a value so that it differs whenever the service's values differ.
         key: writes a value of the key so that it can be compared, by an index if possible.
@@ -317,7 +317,7 @@ def column_changes(clauses: ColumnClauses, plan: SchemaPlan) -> Statements:
 
 
 def no_statements(self: object, *_: object, **__: object) -> Statements:  # noqa: ARG001
-    """Replace a clause that a database does not need: the class of its dialect assigns it to the clause's name."""
+    """Return nothing, in place of a clause that a database does not need; assigned to its name in a dialect."""
     return []
 
 
@@ -335,7 +335,7 @@ class LookupClauses(Protocol):
 
 
 class ReplacementClauses(Protocol):
-    """How new tables are created that are not visible under their final name, where DDL commits implicitly."""
+    """How tables are created before they become visible, where every DDL statement commits."""
 
     def create_temporary(self, table: Table) -> Statements:
         """Create a temporary table to compare with, which is in no transaction."""
@@ -373,7 +373,7 @@ class Dialect(TableClauses, ChangeClauses, Protocol):
 
     @property
     def replacement(self) -> ReplacementClauses | None:
-        """How new tables are created before they get their final name, in databases whose DDL commits implicitly."""
+        """How tables are created before they become visible, in databases where every DDL statement commits."""
 
 
 # Clauses that are the same in every database, or in several

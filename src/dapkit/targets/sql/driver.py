@@ -26,7 +26,7 @@ class StagedRows:
 
 
 def nothing_around(self: object, *_: object, **__: object) -> AbstractContextManager[None]:  # noqa: ARG001
-    """Replace `exclusive` or `altering` in a driver that has nothing to do: its class assigns it to the name."""
+    """Do nothing, in place of `exclusive` or `altering`; assigned to the name in the class of a driver."""
     return nullcontext()
 
 

@@ -22,7 +22,7 @@ class RelationKind(StrEnum):
 
     @classmethod
     def of(cls, rows: Sequence[tuple[Any, ...]]) -> "RelationKind | None":
-        """Return what exists under a name, from the rows of a query that returns whether it is a table, or nothing."""
+        """Return the kind from the result of a query: no row, or one row that says whether it is a table."""
         if not rows:
             return None
         return cls.TABLE if rows[0][0] else cls.OTHER

@@ -11,6 +11,12 @@ for each way of loading:
    old state, and the next run finds what is already altered.
 4. Everything that can be rejected (another process, an unsupported schema change, a foreign table) is rejected before
    anything is changed.
+5. Rows are staged exactly once: before the transaction or within it, as `Capabilities.staging` says.
+
+What a crash leaves: on most databases nothing, because everything is one transaction. PostgreSQL keeps enum values that
+had to be committed first. SQL Server keeps a staging table, which the next `prepare` drops. MySQL keeps an empty table
+that is listed as unfinished (initial load), an altered table with its old rows and state (increment, full refresh), or
+a replacement table that the next change drops (rebuild).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -60,8 +66,7 @@ class Loader:
 
     def _create_and_fill(self, load: Load, direct: bool) -> LoadStats:
         table, rows = load.table, self._incoming(load, action=False)
-        early = nullcontext() if direct else rows.staged_early()
-        with early, self._created(table) as create, self._driver.transaction():
+        with rows.staged_before_transaction(unless=direct), self._created(table) as create, self._driver.transaction():
             if create:
                 self._require_absent(table)  # another process may have created it while rows were read
                 self._run(create)
@@ -72,15 +77,15 @@ class Loader:
         """Apply an increment that was requested from the watermark in `before`; see `TargetSession`."""
         table, rows = load.table, self._incoming(load, action=True)
         self._check_early(load, before)
-        with rows.staged_early(), self._altered(load, before) as ddl, rows.staged() as staged:
+        with rows.staged_before_transaction(), self._altered(load, before) as ddl, rows.staged() as staged:
             # Deletions come first: they are found by the keys of the table as it was.
             deleted = self._driver.execute(delete_marked(self._dialect, table, staged.name))
             written = self._merge(table, staged, action=True)
-            return self._finish(load, "incremental", rows.stats(written=written, deleted=deleted), before, ddl)
+            return self._finish(load, "incremental", rows.finish(written=written, deleted=deleted), before, ddl)
 
     def full_refresh(self, load: Load, before: SyncState) -> LoadStats:
         """Make a table equal to a snapshot; see `TargetSession`."""
-        self._state.lock(before)  # outside a transaction this only checks
+        self._state.check(before)
         try:
             self.schema_change(load.table, before, load.options)
         except SchemaChangeNotSupportedError:
@@ -90,13 +95,13 @@ class Loader:
                 return self._fastest(load.table, partial(self._rebuild_in_place, load, before))
             return self._fastest(load.table, partial(self._rebuild_and_rename, load, before, self._dialect.replacement))
         rows = self._incoming(load, action=False)
-        with rows.staged_early(), self._altered(load, before) as ddl, rows.staged() as staged:
+        with rows.staged_before_transaction(), self._altered(load, before) as ddl, rows.staged() as staged:
             return self._finish(load, "full-refresh", self._merge_snapshot(rows, staged), before, ddl)
 
     def _rebuild_in_place(self, load: Load, before: SyncState, direct: bool) -> LoadStats:
         """Empty a table, give it a schema that it could not get while it had rows, and load it again."""
         table, rows = load.table, self._incoming(load, action=False)
-        with rows.staged_early() if not direct else nullcontext(), self._driver.transaction():
+        with rows.staged_before_transaction(unless=direct), self._driver.transaction():
             self._state.lock(before)
             existing = self._driver.catalog.existing(table.namespace, table.name)
             old = existing_columns_of(read_table(before.schema), existing.columns)
@@ -117,9 +122,9 @@ class Loader:
         table, rows = load.table, self._incoming(load, action=False)
         existing = self._driver.catalog.existing(table.namespace, table.name)
         ddl = self._dialect.rebuild(read_table(before.schema), table, existing)
-        with rows.staged_early() if not direct else nullcontext(), self._driver.exclusive(self._name(table)):
+        with rows.staged_before_transaction(unless=direct), self._driver.exclusive(self._name(table)):
             with self._without_leftovers(table, replacement):
-                self._state.lock(before)
+                self._state.check(before)
                 self._run(ddl)
                 for statement in replacement.copy_indexes(table, existing):
                     with suppress(TargetError):  # an index may need a column that the new table does not have
@@ -127,7 +132,7 @@ class Loader:
                 self._run(self._lookup_changes(table))
                 with self._driver.transaction():
                     stats = self._fill(rows, table, replacement.name(table), direct=direct)
-                self._state.lock(before)  # loading took long; another process may have replaced the table
+                self._state.check(before)  # loading took long; another process may have replaced the table
                 self._run(replacement.take_over(table))
             with self._driver.transaction():
                 self._state.lock(before)
@@ -139,7 +144,7 @@ class Loader:
         table, rows = load.table, self._incoming(load, action=False)
         self._require_unmanaged(table)
         self._require_own_layout(table)
-        with rows.staged_early(), self._driver.exclusive(self._name(table)):
+        with rows.staged_before_transaction(), self._driver.exclusive(self._name(table)):
             lookups = self._lookup_changes(table)
             if not self._capabilities.transactional_ddl:
                 self._run(lookups)
@@ -192,7 +197,7 @@ class Loader:
             if self._capabilities.transactional_ddl:  # otherwise there is no transaction, so rows may be staged later
                 for rows in (None if direct else snapshot, changes, stale):
                     if rows is not None:
-                        stack.enter_context(rows.staged_early())
+                        stack.enter_context(rows.staged_before_transaction())
             stack.enter_context(self._scratch(scratch))
             # Where DDL commits implicitly, no transaction is open, but copying straight into the table needs one.
             own = direct and not self._capabilities.transactional_ddl
@@ -247,7 +252,7 @@ class Loader:
     def _check_early(self, load: Load, before: SyncState) -> None:
         """Reject early what the transaction would reject, where rows are staged before the transaction."""
         if self._capabilities.staging is Staging.BEFORE:
-            self._state.lock(before)
+            self._state.check(before)
             self.schema_change(load.table, before, load.options)
 
     @contextmanager
@@ -275,7 +280,7 @@ class Loader:
     def _altered(self, load: Load, before: SyncState) -> Iterator[Statements]:
         """Alter a table and begin the transaction of its rows, with the state row locked."""
         with self._driver.exclusive(self._name(load.table)):
-            self._state.lock(before)
+            self._state.check(before)
             if self._dialect.replacement is not None:
                 self._run(self._dialect.replacement.clear(load.table))
             first, within = self.schema_change(load.table, before, load.options)
@@ -296,13 +301,13 @@ class Loader:
                 hinted = into + self._dialect.facts.fill_hint
                 written = self._driver.execute(insert_rows(self._dialect, table, staged.name, hinted))
         self._run(self._dialect.add_key(table))
-        return rows.stats(written=written)
+        return rows.finish(written=written)
 
     def _merge_snapshot(self, rows: IncomingRows, staged: StagedRows) -> LoadStats:
         table, deleted = rows.load.table, 0
         if not rows.load.options.keep_missing:
             deleted = self._driver.execute(delete_missing(self._dialect, table, staged.name))
-        return rows.stats(written=self._merge(table, staged, action=False), deleted=deleted)
+        return rows.finish(written=self._merge(table, staged, action=False), deleted=deleted)
 
     def _merge(self, table: Table, staged: StagedRows, *, action: bool) -> int:
         """Merge staged rows into a table, and return how many."""

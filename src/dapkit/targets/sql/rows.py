@@ -29,14 +29,14 @@ class IncomingRows:
         self._is_unique = False
 
     @contextmanager
-    def staged_early(self) -> Iterator[None]:
+    def staged_before_transaction(self, *, unless: bool = False) -> Iterator[None]:
         """Stage the rows now, before a transaction begins, if that is how the database works.
 
         SQL Server's bulk copy uses a separate connection: it could not write into a table that the transaction has
         just created, and would wait forever. MySQL's ALTER TABLE commits the transaction in which it runs, so rows
         have to be in the database before it, and row locks must not be held while files are read.
         """
-        if self._driver.capabilities.staging is not Staging.BEFORE:
+        if unless or self._driver.capabilities.staging is not Staging.BEFORE:
             yield
             return
         with self._driver.stage(self.load, self._repairs, action=self.action) as staged:
@@ -44,8 +44,8 @@ class IncomingRows:
             self._early = staged
             if not self._driver.capabilities.transactional_ddl:
                 # Some servers do not allow CREATE TABLE in a transaction, not even of a temporary table. The table is
-                # dropped by the next load or with the session: an error after the COMMIT would make the load look
-                # failed.
+                # dropped by the next load that has repeated keys, or with the session: an error after the COMMIT would
+                # make the load look failed.
                 self._early, self._is_unique = self._keep_newest(staged), True
             yield
 
@@ -89,7 +89,7 @@ class IncomingRows:
             message = f"The files hold {self.load.files.rows:,} rows, but {rows:,} arrived in the database"
             raise IntegrityError(message, table=self.load.table.name)
 
-    def stats(self, *, written: int, deleted: int = 0) -> LoadStats:
-        """Return the statistics of the load, and save the originals of repaired values."""
+    def finish(self, *, written: int, deleted: int = 0) -> LoadStats:
+        """Save the originals of repaired values, and return the statistics of the load."""
         self._repairs.save()
         return LoadStats(written=written, deleted=deleted, repaired=dict(self._repairs.counts))

@@ -135,8 +135,12 @@ class SyncStateStore:
         """Whether a table has sync state."""
         return self.exists() and bool(self._ids(namespace, table))
 
+    def check(self, before: SyncState) -> None:
+        """Raise ConcurrentUpdateError unless the saved watermark is that of `before`; outside a transaction."""
+        self.lock(before)  # the lock ends with the statement
+
     def lock(self, before: SyncState) -> None:
-        """Lock the row of a table until the transaction ends; outside a transaction only check it.
+        """Lock the row of a table until the transaction ends.
 
         Only the holder of the lock may load the table, so two commands that requested an increment from the same
         watermark cannot both apply it.

@@ -6,7 +6,7 @@ from dapkit.targets.sql.dialect import no_statements
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, Query, RelationKind
 from dapkit.targets.sqlite.dialect import SqliteDialect, table_words
 
-# The indexes of keys have no statement, so only indexes and triggers of the user are selected.
+# The index of a key has no SQL statement.
 _USER_CREATED = (
     "SELECT name, sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL"
 )
@@ -34,8 +34,13 @@ class SqliteCatalog:
         self._dialect = dialect
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
-        """Return what exists under a name."""
-        return RelationKind.of(self._query(_KIND, (self._dialect.facts.bare_name(namespace, table),)))
+        """Return what exists under a name, None for nothing."""
+        return RelationKind.of(
+            self._query(
+                "SELECT type = 'table' FROM sqlite_master WHERE name = ?",
+                (self._dialect.facts.bare_name(namespace, table),),
+            )
+        )
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
         """Return a table as it exists."""
