@@ -57,7 +57,7 @@ def _change(table: Table, folder: Path) -> str:
     changes = folder / "changes.tsv.gz"
     names = read_header(changes)
     stage = f"CREATE TEMPORARY TABLE staged AS SELECT * FROM {_typed(table, names, [changes])};\n"
-    delete = f'DELETE FROM {DIALECT.facts.full_name(table)} AS live USING staged WHERE live.id = staged."key.id";\n'
+    delete = f'DELETE FROM {DIALECT.facts.full_name(table)} AS target USING staged WHERE target.id = staged."key.id";\n'
     insert = _insert(table, names, "staged", " WHERE \"meta.action\" <> 'D'")
     return f"BEGIN;\n{stage}{delete}{insert}COMMIT;\n"
 

@@ -39,7 +39,7 @@ class MySqlFixture(DatabaseFixture):
         return f"SELECT {', '.join(values)} FROM {dialect.facts.full_name(table)} AS rows_"
 
     def index(self, name: str, table: Table) -> str:
-        """Return what drops an index of a table after the words DROP INDEX."""
+        """Return what follows DROP INDEX in the statement that drops an index."""
         return f"{name} ON {self.dialect.facts.full_name(table)}"
 
     def value(self, type_: ColumnType, raw: object) -> object:

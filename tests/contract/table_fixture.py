@@ -128,15 +128,15 @@ class SqlTableFixture(TableFixture):
         return self.driver.dialect
 
     def full_name(self, table: Table) -> str:
-        """Write the full name of a table."""
+        """Return the full name of a table, quoted for SQL."""
         return self.dialect.facts.full_name(table)
 
     def name(self, namespace: str, table: str) -> str:
-        """Write the full name of a table."""
+        """Return the full name of a table in a namespace, quoted for SQL."""
         return self.dialect.facts.name(namespace, table)
 
     def state_table(self, table: str) -> str:
-        """Write the full name of a state table."""
+        """Return the full name of a state table, quoted for SQL."""
         return self.dialect.facts.state_table(table)
 
     def exists(self, namespace: str, table: str) -> bool:

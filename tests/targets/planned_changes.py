@@ -24,8 +24,8 @@ def altered(
     """Return the statements that alter a table, which is as its schema describes unless `existing` is given."""
     watermark = datetime(2024, 3, 1, tzinfo=UTC)
     state = SyncState(namespace=before.namespace, table=before.name, watermark=watermark, schema=before.schema)
-    there = existing or as_created(dialect, before)
-    plan = plan_schema_change(dialect, state, after, there, drop_columns=drop_columns, partly_altered=partly_altered)
+    current = existing or as_created(dialect, before)
+    plan = plan_schema_change(dialect, state, after, current, drop_columns=drop_columns, partly_altered=partly_altered)
     return dialect.alter_table(plan)
 
 

@@ -71,7 +71,7 @@ class Capabilities:
         staging: when rows are copied into a staging table.
         direct_load: whether an initial load can copy rows straight into the new table.
         merge: how staged rows are merged.
-        watermark_precision: to what watermarks are cut when they are saved.
+        watermark_precision: the unit to which watermarks are rounded down when they are saved.
         unique_keys: whether tables have their key as a constraint.
     """
 

@@ -31,7 +31,7 @@ _MORE_MEMORY = "Give DuckDB more memory, as in duckdb:FILE?memory_limit=4GB, or 
 
 def connect(path: Path, settings: Mapping[str, str]) -> "DuckDbDriver":
     """Open a file, which is created where it is missing."""
-    # Without an order to preserve, a load larger than memory needs less of it.
+    # A load that need not preserve the order of rows needs less memory.
     wanted: dict[str, Any] = {"preserve_insertion_order": "false", **settings}
     try:
         return DuckDbDriver(duckdb.connect(str(path), config=wanted))

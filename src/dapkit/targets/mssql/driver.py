@@ -160,8 +160,8 @@ class MsSqlDriver:
         """Copy the rows into a staging table; must be called outside a transaction."""
         bare = f"{STAGING_PREFIX}{uuid.uuid4().hex}"
         name = self.dialect.facts.state_table(bare)
-        # The lock says that the table is in use. It ends with the connection, so the next `prepare` recognises, and
-        # drops, what a killed process has left.
+        # The lock marks the table as in use. It ends with the connection, so the next `prepare` recognises and drops
+        # the staging table of a killed process.
         self.query(_LOCK.format(bare))
         try:
             self.execute(create_staging(load.table, name))

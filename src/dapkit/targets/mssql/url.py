@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from dapkit.errors import UsageError
 from dapkit.targets.sql.connection_string import ESCAPE, ConnectionString, Ssl, split, ssl_of
 
-_FORM = "Write it like mssql://user:password@host:1433/database"
+_FORM = "Write it like mssql://user:password@host:1433/database."
 _PORT = 1433
 _ENCRYPTION = {
     Ssl.DISABLE: ("no", "yes"),

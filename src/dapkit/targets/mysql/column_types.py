@@ -73,5 +73,5 @@ def plain_type(type_: str) -> str:
 
 
 def alters(before: ColumnType, after: ColumnType) -> bool:
-    """Whether a column's values, as they are kept, become those of another type."""
+    """Whether ALTER TABLE converts a column's stored values correctly into another type."""
     return converts_as_stored(before, after, _AS_TEXT)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from dapkit.errors import UsageError
 from dapkit.targets.sql.connection_string import ESCAPE, Ssl, split, ssl_of
 
-_FORM = "Write it like mysql://user:password@host:3306/database"
+_FORM = "Write it like mysql://user:password@host:3306/database."
 _OPTIONS = frozenset({"ssl", "ssl_ca", "ssl_cert", "ssl_key", "unix_socket"})
 _PORT = 3306
 

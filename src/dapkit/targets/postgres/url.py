@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from dapkit.errors import UsageError
 from dapkit.targets.sql.connection_string import Ssl, split, ssl_of
 
-_FORM = "Write it like postgresql://user:password@host:5432/database"
+_FORM = "Write it like postgresql://user:password@host:5432/database."
 _SECRET = frozenset(
     {"password", "sslpassword", "passfile", "oauth_client_secret", "scram_client_key", "scram_server_key"}
 )

@@ -183,8 +183,8 @@ class Loader:
         """Compare a table with what it should hold, which is loaded into a scratch table; see `TargetSession`."""
         table, replacement = expected.snapshot.table, self._dialect.replacement
         comparable = table if replacement is None else replacement.comparable_table(table)
-        made = replace(comparable, namespace=self._dialect.facts.scratch)
-        return self._fastest(made, partial(self._compare_with, expected, made))
+        scratch = replace(comparable, namespace=self._dialect.facts.scratch)
+        return self._fastest(scratch, partial(self._compare_with, expected, scratch))
 
     def _compare_with(self, expected: ExpectedTable, scratch: Table, direct: bool) -> Comparison:
         loads = ((expected.snapshot, False), (expected.changes, True), (expected.stale, True))
@@ -357,15 +357,15 @@ class Loader:
         return statements
 
     @contextmanager
-    def _scratch(self, made: Table) -> Iterator[None]:
-        """Create a table that is removed afterwards."""
+    def _scratch(self, table: Table) -> Iterator[None]:
+        """Create a table that is dropped or rolled back at the end."""
         if self._dialect.replacement is not None:
-            self._run(self._dialect.replacement.create_temporary(made))
+            self._run(self._dialect.replacement.create_temporary(table))
             yield
-            self._driver.execute(f"{self._dialect.facts.drop_temporary} {self._name(made)}")
+            self._driver.execute(f"{self._dialect.facts.drop_temporary} {self._name(table)}")
             return
         with suppress(_UndoneError), self._driver.transaction():
-            self._run([*self._dialect.create_namespace(made.namespace), *self._dialect.create_table(made)])
+            self._run([*self._dialect.create_namespace(table.namespace), *self._dialect.create_table(table)])
             yield
             raise _UndoneError
 
