@@ -35,12 +35,7 @@ class SqliteCatalog:
 
     def kind(self, namespace: str, table: str) -> RelationKind | None:
         """Return what exists under a name, None for nothing."""
-        return RelationKind.of(
-            self._query(
-                "SELECT type = 'table' FROM sqlite_master WHERE name = ?",
-                (self._dialect.facts.bare_name(namespace, table),),
-            )
-        )
+        return RelationKind.of(self._query(_KIND, (self._dialect.facts.bare_name(namespace, table),)))
 
     def existing(self, namespace: str, table: str) -> ExistingTable:
         """Return a table as it exists."""
