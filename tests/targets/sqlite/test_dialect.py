@@ -63,13 +63,13 @@ def test_a_copied_table_keeps_everything_that_it_has() -> None:
     after = table_of({"name": TEXT, "size": TEXT}, version=2)
     own = "CREATE INDEX mine ON canvas__things (size)"
     assert altered(TABLE, after, (*COLUMNS, ExistingColumn(name="mine", type="BLOB", default="1")), index=own) == [
-        'DROP TABLE IF EXISTS "dapkit_anew"',
-        'CREATE TABLE "dapkit_anew" ("id" INTEGER NOT NULL, "name" TEXT, "size" TEXT, "mine" BLOB DEFAULT 1,'
+        'DROP TABLE IF EXISTS "dapkit_copy"',
+        'CREATE TABLE "dapkit_copy" ("id" INTEGER NOT NULL, "name" TEXT, "size" TEXT, "mine" BLOB DEFAULT 1,'
         ' PRIMARY KEY ("id"))',
-        'INSERT INTO "dapkit_anew" ("id", "name", "size", "mine") SELECT "id", "name", "size", "mine"'
+        'INSERT INTO "dapkit_copy" ("id", "name", "size", "mine") SELECT "id", "name", "size", "mine"'
         ' FROM "canvas__things"',
         'DROP TABLE "canvas__things"',
-        'ALTER TABLE "dapkit_anew" RENAME TO "canvas__things"',
+        'ALTER TABLE "dapkit_copy" RENAME TO "canvas__things"',
         own,
     ]
 

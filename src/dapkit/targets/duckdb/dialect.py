@@ -140,7 +140,7 @@ class DuckDbDialect:
         statements = column_changes(self, plan)
         if not statements or not plan.existing.indexes:
             return statements
-        live, copy = self.facts.full_name(plan.before), self.facts.name(plan.before.namespace, "dapkit_anew")
+        live, copy = self.facts.full_name(plan.before), self.facts.name(plan.before.namespace, "dapkit_copy")
         alter = f"ALTER TABLE {live} ALTER COLUMN"
         columns = plan.before.columns
         return [

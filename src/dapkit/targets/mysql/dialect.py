@@ -247,13 +247,13 @@ class MySqlDialect:
 
     def _uuid_as_text(self, table: Table, column: Column) -> Statements:
         """Write UUIDs as text into a new column, which then takes over the name."""
-        live, name, beside = self.facts.full_name(table), identifier(column.name), identifier(TEXT_OF_UUID)
+        live, name, as_text = self.facts.full_name(table), identifier(column.name), identifier(TEXT_OF_UUID)
         groups = ", ".join(f"substr(hex({name}), {start}, {length})" for start, length in _UUID_GROUPS)
         definition = self.definition(table, column).removeprefix(name)
         return [
-            f"ALTER TABLE {live} ADD COLUMN {beside} varchar(36)",
-            f"UPDATE {live} SET {beside} = lower(concat_ws('-', {groups})) WHERE {name} IS NOT NULL",
-            f"ALTER TABLE {live} DROP COLUMN {name}, CHANGE COLUMN {beside} {name}{definition}",
+            f"ALTER TABLE {live} ADD COLUMN {as_text} varchar(36)",
+            f"UPDATE {live} SET {as_text} = lower(concat_ws('-', {groups})) WHERE {name} IS NOT NULL",
+            f"ALTER TABLE {live} DROP COLUMN {name}, CHANGE COLUMN {as_text} {name}{definition}",
         ]
 
     def drop_column(self, plan: SchemaPlan, column: Column) -> Statements:
@@ -369,15 +369,15 @@ class _Replacement:
     def _names(self, table: Table) -> tuple[str, str]:
         """Write the names of the replacement, and of the table that it has replaced."""
         key = hashlib.sha256(self._dialect.facts.full_name(table).encode()).hexdigest()[:16]
-        return self._dialect.facts.state_table(f"dapkit_fresh_{key}"), self._dialect.facts.state_table(
+        return self._dialect.facts.state_table(f"dapkit_new_{key}"), self._dialect.facts.state_table(
             f"dapkit_old_{key}"
         )
 
     def take_over(self, table: Table) -> Statements:
         """Let the replacement take over the name; RENAME does both in one step, which readers never see half done."""
-        (fresh, old), live = self._names(table), self._dialect.facts.full_name(table)
+        (new, old), live = self._names(table), self._dialect.facts.full_name(table)
         refer = [self._dialect.refer(table, column) for column in self._dialect.facts.lookup_columns(table)]
-        return [f"RENAME TABLE {live} TO {old}, {fresh} TO {live}", f"DROP TABLE {old}", *refer]
+        return [f"RENAME TABLE {live} TO {old}, {new} TO {live}", f"DROP TABLE {old}", *refer]
 
     def clear(self, table: Table) -> Statements:
         """Remove what an interrupted rebuild left."""

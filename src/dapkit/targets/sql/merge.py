@@ -15,8 +15,8 @@ def keep_newest(dialect: Dialect, table: Table, staging: str, *, action: bool) -
     """Create a temporary table with the newest row of each key; of rows with the same time a deletion wins."""
     facts = dialect.facts
     order = f"{facts.row_time} DESC" + (f", {facts.action_column}" if action else "")
-    place = f"row_number() OVER (PARTITION BY {_key_values(dialect, table)} ORDER BY {order}) AS dapkit_place"
-    select = f"SELECT * FROM (SELECT *, {place} FROM {staging}) AS numbered WHERE dapkit_place = 1"
+    rank = f"row_number() OVER (PARTITION BY {_key_values(dialect, table)} ORDER BY {order}) AS dapkit_rank"
+    select = f"SELECT * FROM (SELECT *, {rank} FROM {staging}) AS numbered WHERE dapkit_rank = 1"
     return facts.create_newest.format(newest=facts.newest, key=listed(table.key), select=select)
 
 

@@ -128,7 +128,7 @@ class SqliteDialect:
         return _CopiedColumn(existing, value)
 
     def _copy(self, plan: SchemaPlan, copied: Sequence[_CopiedColumn]) -> Statements:
-        live, copy = self.facts.full_name(plan.table), identifier("dapkit_anew")
+        live, copy = self.facts.full_name(plan.table), identifier("dapkit_copy")
         columns = [self._definition(each.column) for each in copied]
         columns += [self._definition(self._new_column(column)) for column in plan.added]
         names, values = listed(each.column.name for each in copied), ", ".join(each.value for each in copied)
