@@ -11,7 +11,7 @@ from datetime import datetime
 
 from dapkit.client.session import Session
 from dapkit.errors import NotReplicatedError
-from dapkit.events import Listener, TableCompared, TablePhase, TablePhaseChanged
+from dapkit.events import JobsPlanned, Listener, TableCompared, TablePhase, TablePhaseChanged
 from dapkit.export.selection import Resolved
 from dapkit.model import Query, VersionedSchema
 from dapkit.replication import staging
@@ -81,9 +81,9 @@ async def reconcile(
         if not (sync_states or reconciliation.no_longer_in_service or failed_syncs):
             raise NotReplicatedError("The database has no managed tables to compare")
         # A table whose sync failed is reported with that failure: comparing its old state would add nothing.
-        compared = await run_all(
-            reconciliation.run_table(state) for name, state in sync_states.items() if name not in failed_syncs
-        )
+        states = [state for name, state in sync_states.items() if name not in failed_syncs]
+        on_event(JobsPlanned(jobs=len(states), per_minute=session.jobs_per_minute))
+        compared = await run_all(map(reconciliation.run_table, states))
         staging.remove(folder)
     outcomes = (*failed_syncs.values(), *compared)
     return ReconcileResult(

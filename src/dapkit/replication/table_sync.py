@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dapkit.errors import DapError, TargetError
-from dapkit.events import Event, RunStarted, TableCompleted, TablePhase, TablePhaseChanged
+from dapkit.events import Event, JobsPlanned, RunStarted, TableCompleted, TablePhase, TablePhaseChanged
 from dapkit.export.isolation import is_fatal
 from dapkit.model import Table
 from dapkit.replication import staging
@@ -43,7 +43,7 @@ from dapkit.targets.base import (
 
 log = logging.getLogger(__name__)
 
-_EVENTS_OF_RUN = (RunStarted, TableCompleted, TableFailed)
+_EVENTS_OF_RUN = (RunStarted, JobsPlanned, TableCompleted, TableFailed)
 """Events of a table's download that are not forwarded: for the listener, all tables are one run."""
 
 
@@ -57,6 +57,19 @@ class TableSync:
         self._session = resources.session
         self._resumed = False
         self._loaded = False
+
+    def plan(self, status: TableStatus, state: SyncState | None, *, retried: bool = False) -> SyncAction | Rejected:
+        """Decide what to do with the table, from what is in the database."""
+        request = self._request
+        return plan_action(
+            request.command,
+            self.name,
+            status,
+            state,
+            skip_from=None if request.if_stale is None else self._session.data_now() - request.if_stale,
+            repair=request.repair,
+            retried=retried,
+        )
 
     async def record_event(self, event: str, detail: Mapping[str, Any]) -> None:
         """Add an event to the history in the database. If that fails, the result of the table stays the same."""
@@ -78,15 +91,7 @@ class TableSync:
         """
         request, now = self._request, self._session.data_now()
         status, state = found or await self._read_status()
-        action = plan_action(
-            request.command,
-            self.name,
-            status,
-            state,
-            skip_from=None if request.if_stale is None else now - request.if_stale,
-            repair=request.repair,
-            retried=found is None,
-        )
+        action = self.plan(status, state, retried=found is None)
         if isinstance(action, Rejected):
             raise action.error
         if status is TableStatus.DROPPED:
