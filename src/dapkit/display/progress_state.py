@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from dapkit.cli.formatting import count, size
 from dapkit.events import (
     BytesReceived,
     Event,
@@ -16,6 +15,7 @@ from dapkit.events import (
     TablePhase,
     TablePhaseChanged,
 )
+from dapkit.formatting import count, size
 from dapkit.results import TableFailed, TableLoaded
 
 
