@@ -139,7 +139,7 @@ class Console:
     def _start_progress(self) -> Any:
         from rich.console import Console as RichConsole  # noqa: PLC0415, only where progress is drawn
 
-        from dapkit.cli.progress import Progress  # noqa: PLC0415, only where progress is drawn
+        from dapkit.display.progress import Progress  # noqa: PLC0415, only where progress is drawn
 
         drawn = RichConsole(stderr=True, no_color=self.settings.no_color, highlight=False)
         progress = Progress(drawn, self.settings.theme)

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from dapkit.cli import stdio
-from dapkit.cli.formatting import about, checks, count, duration, sentence, size
-from dapkit.cli.progress_state import ProgressState
+from dapkit.display.progress_state import ProgressState
 from dapkit.errors import DapError, OutputError
 from dapkit.events import (
     BytesReceived,
@@ -34,6 +33,7 @@ from dapkit.events import (
     TablePhase,
     TablePhaseChanged,
 )
+from dapkit.formatting import about, checks, count, duration, sentence, size
 from dapkit.model import format_utc
 from dapkit.protocol.redaction import printable, redact
 from dapkit.results import Comparison, SyncAction, TableFailed, TableLoaded, TableResult

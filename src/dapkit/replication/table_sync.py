@@ -10,7 +10,7 @@ from typing import Any
 from dapkit.errors import DapError, TargetError
 from dapkit.events import Event, JobsPlanned, RunStarted, TableCompleted, TablePhase, TablePhaseChanged
 from dapkit.export.isolation import is_fatal
-from dapkit.model import Table
+from dapkit.model import Table, format_utc
 from dapkit.replication import staging
 from dapkit.replication.managed_tables import StatusAndState, table_statuses
 from dapkit.replication.plan import (
@@ -38,7 +38,6 @@ from dapkit.targets.base import (
     SyncState,
     TableStatus,
     TargetSession,
-    watermark_text,
 )
 
 log = logging.getLogger(__name__)
@@ -140,7 +139,7 @@ class TableSync:
             # The snapshot is committed: that the changes are not available yet does not make the table a failure.
             if isinstance(error, TargetError) or is_fatal(error, self._resources.folder):
                 raise
-            since = watermark_text(loaded.watermark)
+            since = format_utc(loaded.watermark)
             self._resources.notify(f"{self.name}: changes since {since} will be loaded by the next run: {error}")
             return loaded
         return replace(loaded, watermark=later.watermark, counts=_sum(loaded.counts, later.counts))
@@ -186,7 +185,7 @@ class TableSync:
         return result, until
 
     async def _download_since(self, since: datetime) -> tuple[TableResult, datetime]:
-        query = replace(self._resources.snapshot_query, since=watermark_text(since))
+        query = replace(self._resources.snapshot_query, since=format_utc(since))
         return await self._resources.download(self.name, query, self._forward_event)
 
     def _forward_event(self, event: Event) -> None:

@@ -9,9 +9,10 @@ import click
 
 from dapkit.cli.console import Console
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, message_options, option, settings_of
-from dapkit.cli.parameters import TIME_HINT, FiniteRange, parse_time
+from dapkit.cli.parameters import FiniteRange
 from dapkit.cli.signals import run_until_stopped
 from dapkit.errors import InterruptedRunError, UsageError
+from dapkit.export.times import TIME_HINT, parse_time
 from dapkit.sandbox.data.dataset import PART_ROWS
 from dapkit.sandbox.faults.rules import ENDPOINTS, KINDS
 from dapkit.sandbox.service.checksums import ALGORITHMS, NONE

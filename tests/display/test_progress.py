@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dapkit.cli.progress import THEMES, Progress, RateMeter
 from dapkit.config.settings import THEMES as THEME_NAMES
+from dapkit.display.progress import THEMES, Progress, RateMeter
 from dapkit.events import (
     BytesReceived,
     Event,

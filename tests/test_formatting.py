@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dapkit.cli import formatting as wording
+from dapkit import formatting as wording
 
 
 @pytest.mark.parametrize(

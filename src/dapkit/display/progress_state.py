@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from dapkit.cli.formatting import about, count, size
 from dapkit.events import (
     BytesReceived,
     Event,
@@ -17,6 +16,7 @@ from dapkit.events import (
     TablePhase,
     TablePhaseChanged,
 )
+from dapkit.formatting import about, count, size
 from dapkit.results import TableFailed, TableLoaded
 
 

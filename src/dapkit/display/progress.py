@@ -1,4 +1,4 @@
-"""Live progress on a terminal. The only user of rich."""
+"""Live progress on a terminal."""
 
 import threading
 import time
@@ -13,9 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dapkit.cli.formatting import about, count, duration, size
-from dapkit.cli.progress_state import ProgressState, TableProgressState
+from dapkit.display.progress_state import ProgressState, TableProgressState
 from dapkit.events import Event, TablePhase
+from dapkit.formatting import about, count, duration, size
 
 THEMES = {
     "dark": {"name": "bold cyan", "good": "green", "bad": "bold red", "dim": "bright_black", "bar": "cyan"},

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from dapkit.cli.progress_state import ProgressState
+from dapkit.display.progress_state import ProgressState
 from dapkit.errors import JobFailedError
 from dapkit.events import (
     BytesReceived,
