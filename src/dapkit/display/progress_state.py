@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from dapkit.events import (
     BytesReceived,
     Event,
+    JobsPlanned,
     ObjectCompleted,
     ObjectsListed,
     ObjectStarted,
@@ -15,7 +16,7 @@ from dapkit.events import (
     TablePhase,
     TablePhaseChanged,
 )
-from dapkit.formatting import count, size
+from dapkit.formatting import about, count, size
 from dapkit.results import TableFailed, TableLoaded
 
 
@@ -38,49 +39,53 @@ class TableProgressState:
 
 @dataclass(slots=True)
 class ProgressState:
-    """The progress of the run."""
+    """The progress of the run. `jobs_per_minute`: the rate limit for new jobs, None without one."""
 
     namespace: str = ""
+    jobs_per_minute: int | None = None
     tables: dict[str, TableProgressState] = field(default_factory=dict)
     bytes: int = 0
 
     def add(self, event: Event) -> None:
         """Apply one event."""
-        if isinstance(event, BytesReceived):
+        if isinstance(event, RunStarted | SyncStarted):
+            # Events of a table may precede this one; what they recorded is kept.
+            self.namespace = event.namespace
+            self.tables = {name: self.tables.get(name, TableProgressState()) for name in event.tables}
+        elif isinstance(event, JobsPlanned):
+            self.jobs_per_minute = event.per_minute
+        elif isinstance(event, BytesReceived):
             self._table(event.table).bytes += event.count
             self.bytes += event.count
-        elif isinstance(event, ObjectCompleted):
-            table = self._table(event.table)
+        elif isinstance(event, ObjectsListed | ObjectStarted | ObjectCompleted):
+            self._add_object(event)
+        elif isinstance(event, TablePhaseChanged):
+            self._table(event.table).phase = event.phase
+        elif isinstance(event, TableCompleted | TableLoaded | TableCompared | TableFailed):
+            self._end_table(event)
+
+    def _add_object(self, event: ObjectsListed | ObjectStarted | ObjectCompleted) -> None:
+        table = self._table(event.table)
+        if isinstance(event, ObjectsListed):
+            table.total, table.files = event.objects, event.complete
+        elif isinstance(event, ObjectStarted):
+            table.phase = TablePhase.DOWNLOADING
+            table.active.add(event.name)
+        else:
             table.files += 1
             table.active.discard(event.name)
             table.complete_bytes += event.size
             table.rows += event.rows or 0
-        elif isinstance(event, ObjectsListed):
-            table = self._table(event.table)
-            table.total, table.files = event.objects, event.complete
-        elif isinstance(event, TablePhaseChanged):
-            self._table(event.table).phase = event.phase
-        elif isinstance(event, ObjectStarted):
-            table = self._table(event.table)
-            table.phase = TablePhase.DOWNLOADING
-            table.active.add(event.name)
-        elif isinstance(event, TableCompleted):
-            table = self._table(event.result.table)
-            table.phase, table.files, table.total = TablePhase.DONE, event.result.files, event.result.files
+
+    def _end_table(self, event: TableCompleted | TableLoaded | TableCompared | TableFailed) -> None:
+        table = self._table(event.result.table if isinstance(event, TableCompleted) else event.table)
+        table.phase = TablePhase.FAILED if isinstance(event, TableFailed) else TablePhase.DONE
+        table.active.clear()
+        if isinstance(event, TableCompleted):
+            table.files = table.total = event.result.files
             table.rows = event.result.rows or table.rows
-            table.active.clear()
-        elif isinstance(event, TableLoaded | TableCompared):
-            table = self._table(event.table)
-            table.phase, table.total = TablePhase.DONE, table.files
-            table.active.clear()
-        elif isinstance(event, TableFailed):
-            table = self._table(event.table)
-            table.phase = TablePhase.FAILED
-            table.active.clear()
-        elif isinstance(event, RunStarted | SyncStarted):
-            # Events of a table may precede this one; what they recorded is kept.
-            self.namespace = event.namespace
-            self.tables = {name: self.tables.get(name, TableProgressState()) for name in event.tables}
+        elif not isinstance(event, TableFailed):
+            table.total = table.files
 
     def counts(self) -> dict[TablePhase, int]:
         """Return how many tables are in each phase."""
@@ -108,16 +113,60 @@ class ProgressState:
         average = known / len(totals) if totals else 1
         return complete, known + max(open_tables, round(average * open_tables)), True
 
-    def sentence(self) -> str:
-        """Return the progress in one sentence."""
+    def waiting(self) -> str:
+        """Return what the run waits for, in a few words; an empty text while files are downloaded or loaded."""
+        counts = self.counts()
+        queued, running = counts[TablePhase.QUEUED], counts[TablePhase.RUNNING]
+        if not self.tables:
+            return "starting"
+        if self.jobs_per_minute is not None and queued > 0:
+            return f"{count(queued, 'job')} to request (rate limit: {self.jobs_per_minute:,} per minute)"
+        if counts[TablePhase.DOWNLOADING] or counts[TablePhase.LOADING] or not queued + running:
+            return ""
+        return f"waiting for {count(queued + running, 'job')} of the service"
+
+    def seconds_left(self, rate: float) -> float:
+        """Return how long the run takes at least, as far as is known; 0 if nothing is known.
+
+        `rate` is the current one, in bytes per second.
+        """
+        requests = self.counts()[TablePhase.QUEUED] / self.jobs_per_minute * 60 if self.jobs_per_minute else 0.0
+        return max(requests, self._remaining_bytes() / rate if rate > 0 else 0.0)
+
+    def _remaining_bytes(self) -> float:
+        """Estimate how many bytes are missing of the files that are known, from the average size of the others."""
+        complete = sum(table.files for table in self.tables.values())
+        average = sum(table.complete_bytes for table in self.tables.values()) / complete if complete else 0.0
+        return sum(
+            max(0.0, (table.total - table.files) * average - (table.bytes - table.complete_bytes))
+            for table in self.tables.values()
+            if table.total is not None and table.phase is TablePhase.DOWNLOADING
+        )
+
+    def complete_tables(self) -> str:
+        """Return how many tables are complete; an empty text before the tables are known."""
+        if not self.tables:
+            return ""
+        verb = "is" if len(self.tables) == 1 else "are"
+        return f"{self.counts()[TablePhase.DONE]:,} of {count(len(self.tables), 'table')} {verb} complete"
+
+    def sentence(self, rate: float = 0.0) -> str:
+        """Return the progress in one sentence; `rate` as for `seconds_left`."""
+        waiting = self.waiting()
+        if not self.tables:
+            return "The run is starting; its tables are not known yet"
         counts = self.counts()
         complete, total, estimated = self.files()
         failed = f", {counts[TablePhase.FAILED]:,} failed" if counts[TablePhase.FAILED] else ""
-        return (
-            f"{counts[TablePhase.DONE]:,} of {count(len(self.tables), 'table')} complete{failed}; "
-            f"{complete:,} of {'~' if estimated else ''}{count(total, 'file')}; "
-            f"{size(self.bytes)} received"
-        )
+        left = self.seconds_left(rate)
+        parts = [
+            f"{counts[TablePhase.DONE]:,} of {count(len(self.tables), 'table')} complete{failed}",
+            f"{complete:,} of {'~' if estimated else ''}{count(total, 'file')}",
+            f"{size(self.bytes)} received",
+            *([waiting] if waiting else []),
+            *([f"{about(left)} left"] if left else []),
+        ]
+        return "; ".join(parts)
 
     def _table(self, name: str) -> TableProgressState:
         return self.tables.setdefault(name, TableProgressState())

@@ -349,8 +349,3 @@ def watermark_of(text: str) -> datetime:
     """Return the service's watermark as a time in UTC, rounded down to microseconds."""
     time = datetime.fromisoformat(text)
     return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def watermark_text(time: datetime) -> str:
-    """Return a watermark in the form that the service accepts."""
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
