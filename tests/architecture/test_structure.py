@@ -6,7 +6,7 @@ from tests.architecture.source_tree import SOURCE, below, cycles, imported, inte
 
 ORDER = (
     ("cli",),
-    ("api",),
+    ("api", "display"),
     ("replication",),
     ("export",),
     ("transfer",),
@@ -20,7 +20,7 @@ ORDER = (
     ("events",),
     ("results",),
     ("schema",),
-    ("model", "locks", "spec"),
+    ("model", "locks", "spec", "formatting"),
     ("errors",),
 )
 """The layers from the top down: a module imports from its own layer and from those in rows below it."""
@@ -44,7 +44,7 @@ IMPURE = {"asyncio", "logging", "os", "random", "socket", "time", "threading", "
 THIRD_PARTY = {
     "aiohttp": {"client/http.py", "sandbox/"},
     "click": {"cli/"},
-    "rich": {"cli/"},
+    "rich": {"cli/", "display/"},
     "duckdb": {"sandbox/", "decode/", "targets/duckdb/"},
     "psycopg": {"targets/postgres/"},
     "pymysql": {"targets/mysql/"},

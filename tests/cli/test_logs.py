@@ -13,6 +13,7 @@ from dapkit.errors import JobFailedError, OutputError, ServerError
 from dapkit.events import (
     BytesReceived,
     Event,
+    JobsPlanned,
     Notice,
     ObjectCompleted,
     ObjectsListed,
@@ -90,6 +91,13 @@ EVENTS: list[tuple[Event, int, str]] = [
         "a: waiting for the service (job j1)",
     ),
     (TablePhaseChanged(table="a", phase=TablePhase.QUEUED), logging.DEBUG, "a: queued"),
+    (
+        JobsPlanned(jobs=93, per_minute=5),
+        logs.NOTICE,
+        "Rate limit: 93 jobs at 5 per minute take at least about 19 min",
+    ),
+    (JobsPlanned(jobs=5, per_minute=5), logging.DEBUG, "5 jobs to request"),
+    (JobsPlanned(jobs=93, per_minute=None), logging.DEBUG, "93 jobs to request"),
     (ObjectsListed(table="a", objects=3, complete=0), logging.INFO, "a: 3 files"),
     (ObjectsListed(table="a", objects=3, complete=1), logging.INFO, "a: 3 files, 1 of them already downloaded"),
     (ObjectStarted(table="a", name="x.gz", size=None), logging.DEBUG, "a: downloading x.gz"),
@@ -149,13 +157,19 @@ def test_an_error_is_logged_with_its_fields() -> None:
     assert {"table": "a", "code": "server", "uuid": "u-1", "job_id": "j-1"}.items() <= fields.items()
 
 
-def test_a_long_download_is_logged_every_half_minute(caplog: pytest.LogCaptureFixture) -> None:
-    times = iter([0.0, 10.0, 29.0, 31.0, 40.0, 62.0])
-    log = logs.EventLog(logging.getLogger("test-of-life"), clock=lambda: next(times))
-    with caplog.at_level(logging.INFO, logger="test-of-life"):
-        for _ in range(5):
-            log(BytesReceived(table="a", count=1000))
-    assert [entry.getMessage().split("; ")[-1] for entry in caplog.records] == ["3.00 kB received", "5.00 kB received"]
+def test_progress_is_logged_on_request_with_the_rate_since_the_last_line(caplog: pytest.LogCaptureFixture) -> None:
+    times = iter([0.0, 30.0, 60.0])
+    log = logs.EventLog(logging.getLogger("test-of-progress"), clock=lambda: next(times))
+    with caplog.at_level(logging.INFO, logger="test-of-progress"):
+        log.report_progress()
+        log(TablePhaseChanged(table="a", phase=TablePhase.DOWNLOADING))
+        log(ObjectsListed(table="a", objects=11, complete=0))
+        log(BytesReceived(table="a", count=30_000))
+        log(ObjectCompleted(table="a", name="x", size=30_000, rows=1))
+        log.report_progress()
+    lines = [entry.getMessage() for entry in caplog.records]
+    assert lines[0] == "The run is starting; its tables are not known yet"
+    assert lines[-1] == "0 of 1 table complete; 1 of 11 files; 30.0 kB received; about 5 min left"
 
 
 def test_a_log_file_is_created_with_its_folder_and_can_have_any_name(tmp_path: Path) -> None:

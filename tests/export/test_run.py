@@ -16,7 +16,7 @@ from tests.support.virtual_time import VirtualClock, run_virtually
 
 from dapkit.client.session import Session
 from dapkit.errors import DapError, LockedError, RejectedCredentialsError, TableNotFoundError
-from dapkit.events import Event, Notice, RunStarted
+from dapkit.events import Event, JobsPlanned, Notice, RunStarted
 from dapkit.export.run import export, preview
 from dapkit.locks import FileLock
 from dapkit.model import Format, Query
@@ -183,6 +183,16 @@ def test_a_partly_failed_run_is_resumed(tmp_path: Path) -> None:
     began = next(event for event in events if isinstance(event, RunStarted))
     assert began.resumed_age is not None
     assert fake.asked["list"] == 1, "the tables of the run are known"
+
+
+def test_only_tables_without_a_job_count_as_jobs_to_request(tmp_path: Path) -> None:
+    fake = service(job_seconds=30.0)
+    killed(fake, options(tmp_path), 10.0)
+    events: list[Event] = []
+    run(fake, options(tmp_path), events.append)
+    run(fake, options(tmp_path), events.append)
+    planned = [event for event in events if isinstance(event, JobsPlanned)]
+    assert [event.jobs for event in planned] == [0, 3], "the interrupted run had requested its jobs"
 
 
 def test_reset_tables_are_requested_even_if_the_resumed_run_is_killed_early(tmp_path: Path) -> None:

@@ -94,6 +94,10 @@ class FakeService:
     def sandbox(self) -> bool:
         return False
 
+    @property
+    def jobs_per_minute(self) -> int | None:
+        return None
+
     def data_now(self) -> datetime:
         return datetime.fromtimestamp(self.clock.now(), UTC)
 

@@ -35,6 +35,7 @@ class Console:
         self._listeners: list[Callable[[Event], None]] = []
         self._drawing = ExitStack()
         self._notices: list[str] = []
+        self._log: logs.EventLog | None = None
 
     def __enter__(self) -> Self:
         logger = logging.getLogger(LOGGER)
@@ -53,7 +54,8 @@ class Console:
             handler = logs.ConsoleHandler(stream)
             handler.setLevel(self._console_level())
             self._attach(logger, handler)
-        self._listeners.append(logs.EventLog(logger))
+        self._log = logs.EventLog(logger)
+        self._listeners.append(self._log)
         return self
 
     def __exit__(
@@ -76,6 +78,11 @@ class Console:
     def notices(self) -> tuple[str, ...]:
         """The notices shown so far, in order."""
         return tuple(self._notices)
+
+    def report_progress(self) -> None:
+        """Write a log line about the progress of the run."""
+        if self._log is not None:
+            self._log.report_progress()
 
     def stop_progress(self) -> None:
         """End the live progress, if any, and restore the terminal."""
@@ -132,7 +139,7 @@ class Console:
     def _start_progress(self) -> Any:
         from rich.console import Console as RichConsole  # noqa: PLC0415, only where progress is drawn
 
-        from dapkit.cli.progress import Progress  # noqa: PLC0415, only where progress is drawn
+        from dapkit.display.progress import Progress  # noqa: PLC0415, only where progress is drawn
 
         drawn = RichConsole(stderr=True, no_color=self.settings.no_color, highlight=False)
         progress = Progress(drawn, self.settings.theme)

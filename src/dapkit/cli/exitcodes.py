@@ -5,8 +5,8 @@ Exit codes belong to the error classes. The command line adds BROKEN_PIPE, for w
 
 from typing import TYPE_CHECKING
 
-from dapkit.cli.formatting import count, names
 from dapkit.errors import DapError, PartialFailureError
+from dapkit.formatting import count, names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,13 +10,13 @@ import click
 
 from dapkit.cli.console import Console
 from dapkit.cli.exitcodes import error_of
-from dapkit.cli.formatting import count, duration, names
 from dapkit.cli.options import settings_of
 from dapkit.cli.run_command import RESUME, run_and_advance, run_connected
 from dapkit.cli.summary import preview_line, query_object, run_object, shown_path, summary_lines
 from dapkit.config.settings import pick
 from dapkit.export.options import ExportRequest
 from dapkit.export.run import Preview, export, preview
+from dapkit.formatting import count, duration, names
 from dapkit.results import RunResult
 
 

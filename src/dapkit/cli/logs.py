@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from dapkit.cli import stdio
-from dapkit.cli.formatting import checks, count, duration, sentence, size
-from dapkit.cli.progress_state import ProgressState
+from dapkit.display.progress_state import ProgressState
 from dapkit.errors import DapError, OutputError
 from dapkit.events import (
     BytesReceived,
     Event,
+    JobsPlanned,
     Notice,
     ObjectCompleted,
     ObjectsListed,
@@ -33,13 +33,14 @@ from dapkit.events import (
     TablePhase,
     TablePhaseChanged,
 )
+from dapkit.formatting import about, checks, count, duration, sentence, size
 from dapkit.model import format_utc
 from dapkit.protocol.redaction import printable, redact
 from dapkit.results import Comparison, SyncAction, TableFailed, TableLoaded, TableResult
 
 NOTICE = 25
 HEARTBEAT = 30.0
-"""Seconds between lines that report the progress of downloads."""
+"""Seconds between lines that report the progress of a run."""
 
 _WORDS = {
     logging.DEBUG: "debug",
@@ -167,34 +168,32 @@ class LogFile(logging.FileHandler):
 
 
 class EventLog:
-    """A listener that turns events into log records.
-
-    During downloads, a line every half minute reports the progress.
-    """
+    """A listener that turns events into log records."""
 
     def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
         self._logger = logger
         self._clock = clock
         self._progress = ProgressState()
-        self._last_report = clock()
+        self._last_report = (clock(), 0)
 
     def __call__(self, event: Event) -> None:
         """Log one event."""
         self._progress.add(event)
         # Chunks arrive many times a second: they are counted, not logged.
         if isinstance(event, BytesReceived):
-            self._report()
             return
         if isinstance(event, ObjectStarted | ObjectCompleted) and not self._logger.isEnabledFor(logging.DEBUG):
             return  # there may be thousands, and describing them is slow
         level, message, fields = describe(event)
         self._logger.log(level, "%s", message, extra={"fields": fields})
 
-    def _report(self) -> None:
-        now = self._clock()
-        if now - self._last_report >= HEARTBEAT:
-            self._last_report = now
-            self._logger.info("%s", self._progress.sentence(), extra={"fields": {"event": "progress"}})
+    def report_progress(self) -> None:
+        """Log the progress of the run. Call it regularly: without it, a long wait would look like a hang."""
+        now, received = self._clock(), self._progress.bytes
+        since, before = self._last_report
+        self._last_report = (now, received)
+        rate = (received - before) / (now - since) if now > since else 0.0
+        self._logger.info("%s", self._progress.sentence(rate), extra={"fields": {"event": "progress"}})
 
 
 def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PLR0912 - a case an event: a table
@@ -204,6 +203,9 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PL
             return logging.INFO, run_text(event), {"event": "run-started", "namespace": event.namespace}
         case SyncStarted():
             return logging.INFO, sync_text(event), {"event": "sync-started", "namespace": event.namespace}
+        case JobsPlanned(jobs=jobs, per_minute=limit):
+            fields: dict[str, Any] = {"event": "jobs-planned", "jobs": jobs, "jobs_per_minute": limit}
+            return NOTICE if event.min_seconds else logging.DEBUG, jobs_text(event), fields
         case TablePhaseChanged(table=table, phase=phase, job_id=job_id):
             # The other phases are visible from other lines, such as the number of files or the result.
             level = logging.INFO if phase is TablePhase.RUNNING else logging.DEBUG
@@ -215,7 +217,7 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PL
             )
         case ObjectsListed(table=table, objects=objects, complete=complete):
             present = f", {complete:,} of them already downloaded" if complete else ""
-            fields: dict[str, Any] = {"event": "objects", "table": table, "objects": objects, "complete": complete}
+            fields = {"event": "objects", "table": table, "objects": objects, "complete": complete}
             return logging.INFO, f"{table}: {count(objects, 'file')}{present}", fields
         case ObjectStarted(table=table, name=name, size=length):
             fields = {"event": "object-started", "table": table, "file": name, "size": length}
@@ -266,6 +268,14 @@ def sync_text(event: SyncStarted) -> str:
     """Say which tables are loaded into which database."""
     source = ", from the sandbox" if event.sandbox else ""
     return f"{event.namespace}: {count(len(event.tables), 'table')} into {event.target}{source}"
+
+
+def jobs_text(event: JobsPlanned) -> str:
+    """Say how many jobs are requested, and how long that takes at least because of the rate limit."""
+    jobs = count(event.jobs, "job")
+    if not event.min_seconds:
+        return f"{jobs} to request"
+    return f"Rate limit: {jobs} at {event.per_minute:,} per minute take at least {about(event.min_seconds)}"
 
 
 def loaded_text(event: TableLoaded) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dapkit.cli.formatting import checks, columns, count, duration, size
 from dapkit.errors import DapError
+from dapkit.formatting import checks, columns, count, duration, size
 from dapkit.model import Format, Query
 from dapkit.results import RunResult, TableFailed, TableResult
 

@@ -8,12 +8,12 @@ import click
 
 from dapkit.cli.console import Console
 from dapkit.cli.exitcodes import error_of
-from dapkit.cli.formatting import count, duration
 from dapkit.cli.logs import ACTION_LABELS
 from dapkit.cli.options import concurrency_option, flag, json_option, option, settings_of, stack, wait_option
 from dapkit.cli.run_command import RESUME, run_and_advance, run_connected
 from dapkit.cli.summary import failed_objects, failure_lines
 from dapkit.config.settings import Settings, database_url, pick, staging_root
+from dapkit.formatting import count, duration
 from dapkit.model import format_utc
 from dapkit.replication.options import SyncRequest
 from dapkit.replication.preview import PlannedTable, preview

@@ -182,6 +182,11 @@ class Session:
         """Whether the service is the sandbox inside this process, so that all data is synthetic."""
         return self.identity == SANDBOX_SERVICE
 
+    @property
+    def jobs_per_minute(self) -> int | None:
+        """The rate limit for new jobs; None without one."""
+        return self._options.pace.jobs_per_minute
+
     def data_now(self) -> datetime:
         """Return the time (UTC) to compare the age of data with: a sandbox's data has its own clock."""
         return datetime.fromtimestamp((self._options.data_clock or self.clock.now)(), UTC)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from dapkit.errors import DapError, NotReplicatedError, TargetUnreachableError
 from dapkit.export.selection import is_pattern, select
+from dapkit.model import format_utc
 from dapkit.replication.plan import not_a_table_error
 from dapkit.results import TableFailed
-from dapkit.targets.base import SyncState, TableInfo, TableStatus, Target, TargetSession, watermark_text
+from dapkit.targets.base import SyncState, TableInfo, TableStatus, Target, TargetSession
 
 StatusAndState = tuple[TableStatus, SyncState | None]
 """What is in the database under a table's name, and the table's sync state if it has one."""
@@ -147,7 +148,7 @@ def no_longer_in_service_hint(state: SyncState) -> str:
 
 
 def _as_of(state: SyncState) -> str:
-    return f"as of {watermark_text(state.watermark)}"
+    return f"as of {format_utc(state.watermark)}"
 
 
 def table_statuses(session: TargetSession, namespace: str, tables: Sequence[str]) -> dict[str, StatusAndState]:

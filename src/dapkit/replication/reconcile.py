@@ -11,9 +11,9 @@ from datetime import datetime
 
 from dapkit.client.session import Session
 from dapkit.errors import NotReplicatedError
-from dapkit.events import Listener, TableCompared, TablePhase, TablePhaseChanged
+from dapkit.events import JobsPlanned, Listener, TableCompared, TablePhase, TablePhaseChanged
 from dapkit.export.selection import Resolved
-from dapkit.model import Query, VersionedSchema
+from dapkit.model import Query, VersionedSchema, format_utc
 from dapkit.replication import staging
 from dapkit.replication.managed_tables import no_longer_in_service_notice, require_database, select_managed_tables
 from dapkit.replication.options import SyncRequest
@@ -23,7 +23,7 @@ from dapkit.replication.run import no_longer_in_service, replicate, resolve
 from dapkit.replication.schema_versions import column_names, common_table, schema_of_files
 from dapkit.results import TableFailed
 from dapkit.schema import read_table
-from dapkit.targets.base import DataFiles, ExpectedTable, Load, Sample, SyncState, TargetSession, watermark_text
+from dapkit.targets.base import DataFiles, ExpectedTable, Load, Sample, SyncState, TargetSession
 from dapkit.transfer.workers import run_all
 
 
@@ -81,9 +81,9 @@ async def reconcile(
         if not (sync_states or reconciliation.no_longer_in_service or failed_syncs):
             raise NotReplicatedError("The database has no managed tables to compare")
         # A table whose sync failed is reported with that failure: comparing its old state would add nothing.
-        compared = await run_all(
-            reconciliation.run_table(state) for name, state in sync_states.items() if name not in failed_syncs
-        )
+        states = [state for name, state in sync_states.items() if name not in failed_syncs]
+        on_event(JobsPlanned(jobs=len(states), per_minute=session.jobs_per_minute))
+        compared = await run_all(map(reconciliation.run_table, states))
         staging.remove(folder)
     outcomes = (*failed_syncs.values(), *compared)
     return ReconcileResult(
@@ -155,7 +155,7 @@ class Reconciliation:
         return TableCompared(table=state.table, comparison=comparison, watermark=state.watermark)
 
     async def _download_changes(self, state: SyncState, since: datetime, until: datetime) -> "_TableFiles":
-        query = replace(self._resources.snapshot_query, since=watermark_text(since), until=watermark_text(until))
+        query = replace(self._resources.snapshot_query, since=format_utc(since), until=format_utc(until))
         return await self._download(state, query)
 
     async def _download(self, state: SyncState, query: Query) -> "_TableFiles":
@@ -182,7 +182,7 @@ class Reconciliation:
             changes=load(changes) if changes else None,
             stale=load(stale) if stale else None,
             incomplete_columns=incomplete_columns,
-            sample=Sample(percent=self._sample, seed=watermark_text(state.watermark)) if self._sample else None,
+            sample=Sample(percent=self._sample, seed=format_utc(state.watermark)) if self._sample else None,
         )
 
 

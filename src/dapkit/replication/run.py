@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dapkit.client.session import Session
 from dapkit.errors import AlreadyReplicatedError, NotReplicatedError, TargetUnreachableError
-from dapkit.events import Listener, SyncStarted
+from dapkit.events import JobsPlanned, Listener, SyncStarted
 from dapkit.export.selection import Resolved, no_longer_listed, resolve_tables
 from dapkit.replication import staging
 from dapkit.replication.managed_tables import (
@@ -21,7 +21,7 @@ from dapkit.replication.managed_tables import (
 from dapkit.replication.options import SyncRequest
 from dapkit.replication.resources import SyncResources, open_resources
 from dapkit.replication.table_sync import TableSync
-from dapkit.results import SyncCommand, TableFailed, TableLoaded
+from dapkit.results import SyncAction, SyncCommand, TableFailed, TableLoaded
 from dapkit.targets.base import SyncState, TargetSession
 from dapkit.transfer.workers import run_all, worker_pool
 
@@ -120,7 +120,11 @@ class Replication:
         statuses = await resources.retry.run(lambda _: resources.run_in_session(self._prepare), initial=True)
         for state in self.no_longer_in_service:
             resources.notify(no_longer_in_service_notice(state))
-        return await run_all(self._run_table(name, statuses[name]) for name in self._resolved.tables)
+        tables = {name: TableSync(name, resources) for name in self._resolved.tables}
+        actions = [table.plan(*statuses[name]) for name, table in tables.items()]
+        jobs = sum(isinstance(action, SyncAction) and action is not SyncAction.SKIP for action in actions)
+        resources.on_event(JobsPlanned(jobs=jobs, per_minute=resources.session.jobs_per_minute))
+        return await run_all(self._run_table(table, statuses[name]) for name, table in tables.items())
 
     def _prepare(self, target: TargetSession) -> dict[str, StatusAndState]:
         """Create the state tables if they are missing, and return the status of each table."""
@@ -129,9 +133,10 @@ class Replication:
         self.no_longer_in_service = no_longer_in_service(target, request, self._resolved)
         return table_statuses(target, request.namespace, self._resolved.tables)
 
-    async def _run_table(self, name: str, found: StatusAndState) -> TableLoaded | TableFailed:
-        table = TableSync(name, self._resources)
-        outcome = await self._resources.run_table(name, found[1], lambda retried: table.run(None if retried else found))
+    async def _run_table(self, table: TableSync, found: StatusAndState) -> TableLoaded | TableFailed:
+        outcome = await self._resources.run_table(
+            table.name, found[1], lambda retried: table.run(None if retried else found)
+        )
         if isinstance(outcome, TableFailed) and not isinstance(outcome.error, _NOT_RECORDED):
             await table.record_event("failed", {"code": outcome.error.code, "message": outcome.error.message})
         return outcome

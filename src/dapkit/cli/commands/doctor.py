@@ -4,9 +4,8 @@ from typing import Any
 
 import click
 
+from dapkit.api.doctor import Finding, Verdict, examine
 from dapkit.cli.console import Console
-from dapkit.cli.doctor_checks import Finding, Verdict, examine
-from dapkit.cli.formatting import count, names
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -18,6 +17,7 @@ from dapkit.cli.options import (
 from dapkit.cli.run_command import RUN_AGAIN
 from dapkit.cli.signals import run_until_stopped
 from dapkit.errors import DiagnosisError
+from dapkit.formatting import count, names
 
 EPILOG = """\b
 Examples:

@@ -7,7 +7,6 @@ import click
 
 from dapkit.cli.console import Console
 from dapkit.cli.exitcodes import error_of
-from dapkit.cli.formatting import count, names
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -23,6 +22,7 @@ from dapkit.cli.summary import failed_objects, failure_lines
 from dapkit.cli.sync_command import connection_string_option
 from dapkit.config.settings import database_url
 from dapkit.errors import InterruptedRunError, NotReplicatedError
+from dapkit.formatting import count, names
 from dapkit.replication.managed_tables import DropResult, drop_tables
 from dapkit.targets.registry import target_of
 

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.formatting import columns, names, size
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -22,6 +21,7 @@ from dapkit.cli.sync_command import connection_string_option
 from dapkit.client.session import Session
 from dapkit.config.settings import database_url
 from dapkit.export.selection import ALL, resolve_tables
+from dapkit.formatting import columns, names, size
 from dapkit.model import format_utc
 from dapkit.replication.managed_tables import list_tables
 from dapkit.replication.plan import dropped_table_message, staleness_warning

@@ -6,7 +6,6 @@ import click
 
 from dapkit.cli.console import Console
 from dapkit.cli.exitcodes import error_of
-from dapkit.cli.formatting import count
 from dapkit.cli.logs import comparison_text
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, global_options, option, settings_of, table_options
 from dapkit.cli.parameters import percentage
@@ -15,6 +14,7 @@ from dapkit.cli.summary import failed_objects, failure_lines
 from dapkit.cli.sync_command import load_options, state_objects, sync_request, to_option
 from dapkit.errors import ReconciliationError
 from dapkit.events import TableCompared
+from dapkit.formatting import count
 from dapkit.model import format_utc
 from dapkit.replication.reconcile import ReconcileResult, reconcile
 from dapkit.results import SyncCommand

@@ -6,10 +6,10 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.formatting import count, size
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, json_option, message_options, settings_of
 from dapkit.errors import VerificationError
 from dapkit.export.verify import VerifyResult, verify
+from dapkit.formatting import count, size
 
 EPILOG = """\b
 Examples:

@@ -36,6 +36,16 @@ def duration(seconds: float) -> str:
     return f"{total // 86400}d {total % 86400 // 3600}h"
 
 
+def about(seconds: float) -> str:
+    """Format an estimate of a duration in minutes: less than a minute, about 19 min, about 2 h 5 min."""
+    if seconds < 60:
+        return "less than a minute"
+    hours, rest = divmod(round(seconds / 60), 60)
+    if not hours:
+        return f"about {rest} min"
+    return f"about {hours:,} h {rest} min" if rest else f"about {hours:,} h"
+
+
 def sentence(text: str) -> str:
     """Add a full stop unless the text ends with punctuation."""
     return text if text.endswith((".", "!", "?", ":")) else f"{text}."

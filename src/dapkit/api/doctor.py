@@ -20,12 +20,12 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from dapkit.api.connection import connect, credentials_of
-from dapkit.cli.formatting import duration, size
 from dapkit.client.http import proxy_for, tls_context
 from dapkit.client.session import Session, normalize_base_url
 from dapkit.config.settings import ConnectionSettings, commands_on_path
 from dapkit.errors import DapError, UsageError
 from dapkit.events import Listener
+from dapkit.formatting import duration, size
 
 CONNECT_SECONDS = 10.0
 NAMESPACE = "canvas"
