@@ -142,7 +142,7 @@ class RunResult(TablesResult):
         output: the folder.
         done: the complete tables.
         failed: the tables that failed, each with its error.
-        fetched, refetched: bytes received over the network, and those of them received a second time.
+        `fetched`, `refetched`: bytes received over the network, and those of them received a second time.
         seconds: how long it took.
         sandbox: whether the data is synthetic.
         incremental: whether changes were requested.
