@@ -31,7 +31,7 @@ def test_the_table_is_sorted_and_aligned(table_result: MakeTable, run_result: Ma
 
 
 def test_the_summary_of_an_increment_shows_its_end(table_result: MakeTable, run_result: MakeRun) -> None:
-    lines = summary.summary_lines(run_result([table_result(at=None, since="s", until="u")], incremental=True))
+    lines = summary.summary_lines(run_result([table_result(at=None, watermark="u")], incremental=True))
     assert "until" in lines[0]
     assert "  u  " in lines[1]
 

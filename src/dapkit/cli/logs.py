@@ -309,11 +309,10 @@ def comparison_text(comparison: Comparison) -> str:
 
 def result_text(result: TableResult) -> str:
     """Describe one complete table."""
-    parts = [count(result.files, "file"), size(result.bytes)]
+    parts = [count(len(result.files), "file"), size(result.bytes)]
     if result.rows is not None:
         parts.append(count(result.rows, "row"))
-    if result.at or result.until:
-        parts.append(f"at {result.at}" if result.at else f"until {result.until}")
+    parts.append(f"{'at' if result.at else 'until'} {result.watermark}")
     parts.append(f"verified: {checks(result.verified_by)}")
     state = "already downloaded" if result.reused else "complete"
     return f"{result.table}: {state}, {', '.join(parts)}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from dapkit.errors import DapError
 from dapkit.formatting import checks, columns, count, duration, size
-from dapkit.model import Format, Query
+from dapkit.model import Format, Query, format_utc
 from dapkit.results import RunResult, TableFailed, TableResult
 
 _HEADINGS = ("table", "rows", "files", "size", "", "verified", "note")
@@ -40,7 +40,7 @@ def total_sentence(result: RunResult) -> str:
     parts = [state]
     if rows:
         parts.append(count(sum(rows), "row"))
-    parts.append(count(sum(table.files for table in result.done), "file"))
+    parts.append(count(sum(len(table.files) for table in result.done), "file"))
     parts.append(size(sum(table.bytes for table in result.done)))
     if result.refetched:
         parts.append(f"{size(result.refetched)} downloaded twice")
@@ -92,7 +92,7 @@ def run_object(result: RunResult, error: DapError | None) -> dict[str, Any]:
         "tables": [table_object(table) for table in sorted(result.done, key=lambda table: table.table)],
         "failed": failed_objects(sorted(result.failed, key=lambda failed: failed.table)),
         "rows": sum(table.rows or 0 for table in result.done),
-        "files": sum(table.files for table in result.done),
+        "files": sum(len(table.files) for table in result.done),
         "bytes": sum(table.bytes for table in result.done),
         "fetched_bytes": result.fetched,
         "refetched_bytes": result.refetched,
@@ -122,13 +122,13 @@ def table_object(table: TableResult) -> dict[str, Any]:
         "table": table.table,
         "job_id": table.job_id,
         "folder": str(table.folder),
-        "files": table.files,
+        "files": len(table.files),
         "bytes": table.bytes,
         "rows": table.rows,
         "schema_version": table.schema_version,
-        "at": table.at,
-        "since": table.since,
-        "until": table.until,
+        "at": table.watermark if table.at else None,
+        "since": format_utc(table.since) if table.since else None,
+        "until": table.watermark if table.until else None,
         "verified_by": table.verified_by,
         "reused": table.reused,
     }
@@ -143,9 +143,9 @@ def _cells(table: TableResult) -> tuple[str, ...]:
     return (
         table.table,
         "?" if table.rows is None else f"{table.rows:,}",
-        f"{table.files:,}",
+        f"{len(table.files):,}",
         size(table.bytes),
-        table.at or table.until or "",
+        table.watermark,
         checks(table.verified_by),
         "already downloaded" if table.reused else "",
     )

@@ -82,7 +82,7 @@ class ProgressState:
         table.phase = TablePhase.FAILED if isinstance(event, TableFailed) else TablePhase.DONE
         table.active.clear()
         if isinstance(event, TableCompleted):
-            table.files = table.total = event.result.files
+            table.files = table.total = len(event.result.files)
             table.rows = event.result.rows or table.rows
         elif not isinstance(event, TableFailed):
             table.total = table.files

@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.exitcodes import error_of
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -74,14 +73,14 @@ def command(context: click.Context, /, **given: Any) -> None:
             if not_managed.hint == NotReplicatedError.default_hint:  # which is about loading
                 not_managed.hint = "Nothing was dropped. `dap listdb` lists the tables that are managed by dapkit."
             raise
-        error = error_of(len(result.dropped), result.failed)
+        error = result.error
         if settings.messages.json:
             console.json_result(
                 {
                     "command": "dropdb",
                     "exit_code": error.exit_code if error else 0,
                     "target": result.target,
-                    "dropped": list(result.dropped),
+                    "dropped": list(result.done),
                     "failed": failed_objects(result.failed),
                 }
             )
@@ -97,6 +96,6 @@ def is_terminal() -> bool:
 
 def lines(result: DropResult) -> list[str]:
     """Return the result for people; the dropped tables are named if others failed."""
-    which = f": {names(result.dropped)}" if result.dropped and result.failed else ""
+    which = f": {names(result.done)}" if result.done and result.failed else ""
     failures = [line for failure in result.failed for line in failure_lines(failure)]
-    return [*failures, f"{count(len(result.dropped), 'table')} dropped from {result.target}{which}."]
+    return [*failures, f"{count(len(result.done), 'table')} dropped from {result.target}{which}."]

@@ -5,7 +5,6 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.exitcodes import error_of
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -51,11 +50,11 @@ def command(context: click.Context, /, **given: Any) -> None:
         )
         if result.notice:
             console.notice(result.notice)
-        error = error_of(len(result.saved), result.failed)
+        error = result.error
         if settings.messages.json:
             console.json_result(_as_object(result, error))
         else:
-            for saved in result.saved:
+            for saved in result.done:
                 console.result(str(saved.path))
         console.print((line for failure in result.failed for line in failure_lines(failure)), failed=True)
     if error is not None:
@@ -67,8 +66,6 @@ def _as_object(result: SchemasResult, error: DapError | None) -> dict[str, Any]:
         "command": "schema",
         "exit_code": error.exit_code if error else 0,
         "namespace": result.namespace,
-        "schemas": [
-            {"table": saved.table, "version": saved.version, "path": str(saved.path)} for saved in result.saved
-        ],
+        "schemas": [{"table": saved.table, "version": saved.version, "path": str(saved.path)} for saved in result.done],
         "failed": failed_objects(result.failed),
     }
