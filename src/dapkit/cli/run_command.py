@@ -64,7 +64,7 @@ def _run(settings: Settings, console: Console, work: Callable[[ServiceConnection
         async with _regular_reports(console), connect(settings.connection, console.on_event) as connection:
             return await work(connection)
 
-    return run_until_stopped(connected, hint=hint, before_exit=console.stop_progress)
+    return run_until_stopped(connected, hint=hint, last_words=console.last_words)
 
 
 @asynccontextmanager

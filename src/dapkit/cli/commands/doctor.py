@@ -51,7 +51,7 @@ def command(context: click.Context, /, **given: Any) -> None:
 
         for notice in settings.notices:
             console.notice(notice)
-        findings = run_until_stopped(show, hint=RUN_AGAIN, before_exit=console.stop_progress)
+        findings = run_until_stopped(show, hint=RUN_AGAIN, last_words=console.last_words)
         failed = [finding.check for finding in findings if finding.verdict is Verdict.FAIL]
         if settings.messages.json:
             console.json_result({"healthy": not failed, "findings": [finding.as_dict() for finding in findings]})
