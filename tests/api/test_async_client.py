@@ -51,7 +51,7 @@ def test_low_level_calls(dap: Client) -> None:
         job = dap.poll(job.id)
     assert job.status is JobStatus.COMPLETE
     urls = dap.sign(job.objects)
-    assert b"".join(dap.open(urls[job.objects[0]])).startswith(b"\x1f\x8b")
+    assert b"".join(dap.read(urls[job.objects[0]])).startswith(b"\x1f\x8b")
 
 
 def test_a_database_is_kept_up_to_date_in_one_call(tmp_path: Path) -> None:

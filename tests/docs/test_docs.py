@@ -11,6 +11,7 @@ import pytest
 from docs.generate import raised_errors
 
 from dapkit.cli.main import dap, main
+from dapkit.sandbox.data.catalogue import read_csv
 from dapkit.transfer.manifest import Manifest, ManifestObject
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +57,13 @@ def test_troubleshooting_says_what_to_do_about_every_error_code() -> None:
     rows = re.findall(r"(?m)^\| (`[a-z-]+`(?:, `[a-z-]+`)*) \|[^|]+\| \S", page)
     explained = [code for row in rows for code in re.findall(r"`([a-z-]+)`", row)]
     assert sorted(explained) == sorted({each.code for each in raised_errors()})
+
+
+def test_the_sandbox_page_says_which_columns_are_inferred_and_of_when_they_are() -> None:
+    page = (ROOT / "docs" / "sandbox.md").read_text(encoding="utf-8")
+    inferred = {row["table"] for row in read_csv("tables.csv") if row["evidence"] == "inferred"}
+    assert all(f"`{table}`" in page for table in inferred)
+    assert max(row["date"] for row in read_csv("changes.csv")) in page
 
 
 def test_exit_codes_are_listed_once() -> None:

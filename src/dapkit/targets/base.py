@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from dapkit.config import arguments
 from dapkit.errors import ConcurrentUpdateError
 from dapkit.model import Format, Mode, Table, VersionedSchema
 from dapkit.results import Comparison, LoadStats
@@ -129,6 +130,14 @@ class LoadOptions:
     drop_columns: bool = False
     keep_missing: bool = False
     expire: RetentionCutoff | None = None
+
+    def __post_init__(self) -> None:
+        arguments.flag("drop_columns", self.drop_columns)
+        try:
+            # A text is accepted like a member; kept as a text, it would be neither REPAIR nor FAIL.
+            object.__setattr__(self, "bad_values", BadValues(self.bad_values))
+        except ValueError:
+            raise arguments.invalid("bad_values", self.bad_values, " or ".join(BadValues)) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
