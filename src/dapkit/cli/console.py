@@ -24,7 +24,7 @@ from dapkit.events import Event, Notice
 from dapkit.protocol.redaction import escaped, printable
 from dapkit.results import TableFailed
 
-_REPORTED = (logs.TABLE_FAILED, logs.RUN_ENDED, logs.ERROR)
+_REPORTED = (logs.TABLE_FAILED, logs.TABLE_DIFFERS, logs.RUN_ENDED, logs.ERROR)
 """Events of which people see a report at the end instead of a log line."""
 
 _DEFAULT_WIDTH = 80
@@ -157,14 +157,19 @@ class Console:
                 stdio.write_error(printable(line))
 
     def report(self, report: Report) -> None:
-        """Write how a run ended. Failures are always shown; the rest only if success is not to be silent."""
+        """Write how a run ended. Problems and failures are always shown, the rest only if success is not silent."""
         self.stop_progress()
         self._failed.clear()
         self._write(logging.INFO, report.totals, {"event": logs.RUN_ENDED, **report.fields})
-        if not self._as_json:
-            self.print(["", *report.lines, *([""] if report.lines else []), *self._wrapped(report.totals)])
+        if self._as_json:
+            self._print_failures(report.failed)
+            return
+        self.print(["", *report.lines])
+        for line in report.problems:
+            stdio.write_error(printable(line))
+        self.print([*([""] if report.lines or report.problems else []), *self._wrapped(report.totals)])
         self._print_failures(report.failed)
-        if report.advice and not self._as_json:
+        if report.advice:
             self.print([report.advice])
 
     def notice(self, message: str) -> None:

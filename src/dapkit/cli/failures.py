@@ -50,11 +50,8 @@ def _group(failures: Sequence[TableFailed], message: str, hint: str) -> FailureG
 
 
 def _without_table(text: str, table: str) -> str:
-    """Replace `table NAME` by `the table`. Texts that name it in another way stay different, and are not grouped."""
-    return re.sub(rf"\b([Tt])able {re.escape(table)}(?!\w)", lambda match: f"{_THE[match[1]]} table", text)
-
-
-_THE = {"T": "The", "t": "the"}
+    """Omit the name in `table NAME`. Texts that contain it in another way stay different, and are not grouped."""
+    return re.sub(rf"\b([Tt]able) ([\"'`]?){re.escape(table)}\2(?!\w)", r"\1 …", text)
 
 
 def failure_lines(failed: Sequence[TableFailed]) -> list[str]:

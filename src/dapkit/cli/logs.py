@@ -15,7 +15,7 @@ from typing import Any, assert_never
 from dapkit.cli import stdio
 from dapkit.cli.json_lines import error_fields, json_line
 from dapkit.display.progress_state import ProgressState
-from dapkit.errors import DapError, OutputError
+from dapkit.errors import OutputError
 from dapkit.events import (
     BytesReceived,
     Event,
@@ -82,8 +82,8 @@ class PlainFormatter(logging.Formatter):
         """Return the record as text."""
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
         lines = [f"{when} {_word(record):<7} {printable(_message(record))}"]
-        if record.exc_info:
-            lines.append(_trace(record))
+        if trace := _trace(record):
+            lines.append(trace)
         return "\n".join(line.rstrip("\n") for line in lines)
 
 
@@ -97,8 +97,8 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON."""
         fields = {**self._common, **getattr(record, "fields", {})}
-        if record.exc_info:
-            fields["traceback"] = _trace(record)
+        if trace := _trace(record):
+            fields["traceback"] = trace
         return json_line(record.created, _word(record), _message(record), fields)
 
 
@@ -114,10 +114,15 @@ def _word(record: logging.LogRecord) -> str:
 def _message(record: logging.LogRecord) -> str:
     message = record.getMessage()
     # Other libraries may quote URLs with secrets in them; our own messages are redacted where they are made.
-    return message if record.name.partition(".")[0] == LOGGER else redact(message)
+    return message if _is_ours(record) else redact(message)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] == LOGGER
 
 
 TABLE_FAILED = "table-failed"
+TABLE_DIFFERS = "table-differs"
 RUN_ENDED = "run-ended"
 ERROR = "error"
 """Events that are printed in another way on the console; the log file has a line for them."""
@@ -216,7 +221,8 @@ class EventLog:
         since, before = self._last_report
         self._last_report = (now, received)
         rate = (received - before) / (now - since) if now > since else 0.0
-self._logger.info("%s", self._progress.sentence(rate), extra={"fields": progress_fields(self._progress, rate)})
+
+        self._logger.info("%s", self._progress.sentence(rate), extra={"fields": progress_fields(self._progress, rate)})
 
 
 def progress_fields(progress: ProgressState, rate: float) -> dict[str, Any]:
@@ -273,9 +279,11 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PL
         case TableLoaded():
             return logging.INFO, loaded_text(event), _loaded_fields(event)
         case TableCompared(table=table, comparison=comparison):
-            level = logging.INFO if comparison.equal else logging.WARNING
-            fields = {"event": "table-compared", "dap_table": table, "equal": comparison.equal}
-            return level, f"{table}: {comparison_text(comparison)}", {**fields, "rows": comparison.rows}
+            fields = {"dap_table": table, "equal": comparison.equal, "rows": comparison.rows}
+            text = f"{table}: {comparison_text(comparison)}"
+            if comparison.equal:
+                return logging.INFO, text, {"event": "table-compared", **fields}
+            return logging.WARNING, text, {"event": TABLE_DIFFERS, **fields}
         case TableFailed(table=table, error=error):
             return logging.ERROR, f"{table}: failed: {error.message}", failure_fields(event)
         case BytesReceived(table=table, count=received):
@@ -388,7 +396,8 @@ def result_text(result: TableResult) -> str:
 
 
 def _trace(record: logging.LogRecord) -> str:
+    """Return the traceback of a record, if there is one. Those of other libraries are for level debug only."""
+    if not record.exc_info or not (_is_ours(record) or logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)):
+        return ""
     # The exception of another library may quote a URL or a header with secrets in it.
-    error = record.exc_info[1] if record.exc_info else None
-    return redact("".join(traceback.format_exception(error)))
-
+    return redact("".join(traceback.format_exception(record.exc_info[1])))

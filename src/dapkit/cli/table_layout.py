@@ -42,6 +42,8 @@ def lay_out(table: Sequence[Column], width: int | None) -> Layout:
         width: columns of the terminal; None: any width.
     """
     first, *others = table
+    if not first.cells:
+        return Layout(lines=(), phrases=())
     shown = [column for column in others if column.phrase is None or len(set(column.cells)) > 1]
     while shown and width is not None and _width([first, *shown]) > width and _width([first]) + 2 < width:
         shown.pop()
@@ -50,7 +52,7 @@ def lay_out(table: Sequence[Column], width: int | None) -> Layout:
         kept[0] = _shortened(first, max(_MIN_NAME, _width([first]) - excess))
     right = frozenset(index for index, column in enumerate(kept) if column.right)
     rows = list(zip(*(column.cells for column in kept), strict=True))
-    lines = columns([[column.heading for column in kept], *rows], right) if rows else []
+    lines = columns([[column.heading for column in kept], *rows], right)
     replaced = [column.phrase(column.cells) for column in others if column.phrase and column not in shown]
     return Layout(lines=tuple(lines), phrases=tuple(filter(None, replaced)))
 

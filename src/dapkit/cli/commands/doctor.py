@@ -1,5 +1,6 @@
 """`dap doctor`: checks that find the cause of problems."""
 
+from contextlib import aclosing
 from typing import Any
 
 import click
@@ -42,11 +43,12 @@ def command(context: click.Context, /, **given: Any) -> None:
 
         async def show() -> list[Finding]:
             findings = []
-            async for finding in examine(settings.connection, given["output"], console.on_event):
-                findings.append(finding)
-                if not settings.messages.json:
-                    for line in finding.lines():
-                        console.result(line)
+            async with aclosing(examine(settings.connection, given["output"], console.on_event)) as checks:
+                async for finding in checks:
+                    findings.append(finding)
+                    if not settings.messages.json:
+                        for line in finding.lines():
+                            console.result(line)
             return findings
 
         for notice in settings.notices:
