@@ -2,7 +2,7 @@
 
 import pytest
 
-from dapkit.cli.exitcodes import error_of
+from dapkit.cli.exitcodes import error_of, says_it_all
 from dapkit.errors import (
     DapError,
     JobFailedError,
@@ -41,12 +41,12 @@ def test_failures_with_one_code_share_it_and_others_are_a_partial_failure(
     assert error.exit_code == code
 
 
-def test_a_partial_failure_names_its_tables_and_suggests_a_retry_only_if_it_may_help() -> None:
+def test_a_partial_failure_counts_its_tables_and_suggests_a_retry_only_if_it_may_help() -> None:
     again = error_of(1, failures(a=ServerError("x"), b=OutOfRangeError("y")))
     useless = error_of(1, failures(b=OutOfRangeError("y")))
     assert isinstance(again, PartialFailureError)
     assert isinstance(useless, PartialFailureError)
-    assert again.message == "2 of 3 tables failed: a, b"
+    assert again.message == "2 of 3 tables failed"
     assert again.hint == PartialFailureError.default_hint
     assert "will not help" in useless.hint
     assert (again.as_dict()["retryable"], useless.as_dict()["retryable"]) == (True, False)
@@ -56,3 +56,25 @@ def test_the_error_of_the_only_failure_names_its_table() -> None:
     error = error_of(0, failures(a=ServerError("It is 503")))
     assert error is not None
     assert error.table == "a"
+
+
+def test_the_error_of_tables_that_all_failed_for_one_reason_gives_the_reason() -> None:
+    failed = failures(
+        a=ServerError("Table a: 503", hint="Wait.", table="a", uuid="u"),
+        b=ServerError("Table b: 503", hint="Wait.", table="b"),
+    )
+    error = error_of(0, failed)
+    assert isinstance(error, ServerError)
+    assert error.message == str(error) == "All 2 tables failed: Table …: 503"
+    assert (error.hint, error.table, error.uuid) == ("Wait.", None, None)
+    assert failed[0].error.message == "Table a: 503", "the error of the table is unchanged"
+    assert says_it_all(0, failed)
+    assert not says_it_all(1, failed)
+
+
+def test_the_error_of_tables_that_failed_for_several_reasons_gives_none() -> None:
+    failed = failures(a=ServerError("It is 503"), b=ServerError("It is 502"))
+    error = error_of(0, failed)
+    assert error is not None
+    assert (error.exit_code, error.message, error.hint) == (23, "All 2 tables failed", "")
+    assert not says_it_all(0, failed)
