@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from tests.support.mssql_server import MsSqlServer
 from tests.support.postgres_server import PostgresServer, empty, named_or_private_server
 
 from dapkit.errors import DapError
+from dapkit.failures import TableFailed
 from dapkit.model import Format, Query
-from dapkit.results import RunResult, TableFailed, TableResult
+from dapkit.results import RunResult, TableResult
 
 # No deadline and no check of speed: on a busy machine both would fail tests of code that is right.
 settings.register_profile("dapkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -74,17 +76,17 @@ def mssql_url(named_mssql_server: MsSqlServer) -> Iterator[str]:
 def table_result() -> Callable[..., TableResult]:
     """Make a table's result; what matters to a test is passed."""
 
-    def make(table: str = "courses", **fields: Any) -> TableResult:
+    def make(table: str = "courses", *, files: int = 2, **fields: Any) -> TableResult:
+        folder = Path("out") / f"job_id-{table}"
         defaults: dict[str, Any] = {
             "job_id": f"id-{table}",
-            "folder": Path("out") / f"job_id-{table}",
-            "files": 2,
+            "folder": folder,
+            "files": tuple(folder / f"part-{number}.jsonl.gz" for number in range(files)),
             "bytes": 1500,
             "rows": 1234,
             "schema_version": 1,
-            "at": "2026-09-01T00:00:00Z",
-            "since": None,
-            "until": None,
+            "watermark": "2026-09-01T00:00:00Z",
+            "at": datetime(2026, 9, 1, tzinfo=UTC),
             "verified_by": "crc",
             "reused": False,
         }

@@ -1,6 +1,6 @@
 """PURE. Sizes, counts, durations, checks and tables of text, for people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -75,3 +75,17 @@ def columns(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) 
         ).rstrip()
         for row in rows
     ]
+
+
+def html_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Format rows as a table of HTML. Numbers are aligned to the right; None is an empty cell."""
+    from html import escape  # noqa: PLC0415, only notebooks need it
+
+    def cell(value: object) -> str:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return f'<td style="text-align: right">{value:,}</td>'
+        return f"<td>{'' if value is None else escape(str(value))}</td>"
+
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+    body = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in rows)
+    return f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -2,7 +2,17 @@
 
 import ast
 
-from tests.architecture.source_tree import SOURCE, below, cycles, imported, internal_imports, layer_of, modules
+from tests.architecture.source_tree import (
+    SOURCE,
+    below,
+    cycles,
+    folder_graphs,
+    imported,
+    internal_imports,
+    layer_of,
+    module_graph,
+    modules,
+)
 
 ORDER = (
     ("cli",),
@@ -19,6 +29,7 @@ ORDER = (
     ("sandbox",),
     ("events",),
     ("results",),
+    ("failures",),
     ("schema",),
     ("model", "locks", "spec", "formatting"),
     ("errors",),
@@ -73,7 +84,12 @@ def test_the_order_names_every_layer_and_no_other() -> None:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert not cycles()
+    assert not cycles(module_graph())
+
+
+def test_no_parts_of_a_folder_depend_on_each_other_in_a_circle() -> None:
+    wrong = {folder: groups for folder, graph in folder_graphs().items() if (groups := cycles(graph))}
+    assert not wrong
 
 
 def test_only_the_registry_knows_concrete_targets() -> None:

@@ -1,10 +1,8 @@
 """Reports of tables that failed."""
 
-import pytest
-
-from dapkit.cli.failures import failure_groups, failure_lines
+from dapkit.cli.failures import failure_lines
 from dapkit.errors import DapError, JobFailedError, ServerError
-from dapkit.results import TableFailed
+from dapkit.failures import TableFailed
 
 
 def failures(**errors: DapError) -> list[TableFailed]:
@@ -37,16 +35,3 @@ def test_of_many_tables_some_are_named() -> None:
     failed = [TableFailed(table=f"t{number:02}", error=ServerError("no")) for number in range(93)]
     (line, _hint) = failure_lines(failed)
     assert line == "Failed: 93 tables (t00, t01, t02, t03, t04, t05, t06, t07 and 85 more): no [server]"
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "groups"),
-    [
-        ("The service has no table 'a'", "The service has no table 'b'", 1),
-        ("a exists but is not a table", "b exists but is not a table", 2),
-        ("Table a_b: no", "Table b: no", 2),
-        ("It is 503", "It is 502", 2),
-    ],
-)
-def test_texts_are_equal_without_the_name_of_the_table(one: str, other: str, groups: int) -> None:
-    assert len(failure_groups(failures(a=ServerError(one), b=ServerError(other)))) == groups

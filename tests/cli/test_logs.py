@@ -24,8 +24,9 @@ from dapkit.events import (
     TablePhase,
     TablePhaseChanged,
 )
+from dapkit.failures import TableFailed
 from dapkit.model import Format, Query
-from dapkit.results import LoadStats, SyncAction, TableFailed, TableLoaded, TableResult
+from dapkit.results import LoadStats, SyncAction, TableLoaded, TableResult
 
 
 def record(message: str = "text", level: int = logging.INFO, **fields: object) -> logging.LogRecord:
@@ -141,7 +142,7 @@ def test_the_line_of_a_complete_table_describes_it(table_result: Callable[..., T
         "courses: already downloaded, 2 files, 1.50 kB, 1,234 rows, at 2026-09-01T00:00:00Z, verified: CRC"
     )
     assert fields["dap_table"] == "courses"
-    bare = logs.result_text(table_result(rows=None, at=None, until="u"))
+    bare = logs.result_text(table_result(rows=None, at=None, watermark="u"))
     assert bare == "courses: complete, 2 files, 1.50 kB, until u, verified: CRC"
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from dapkit.errors import DapError, LockedError, RejectedCredentialsError, Table
 from dapkit.events import Event, JobsPlanned, Notice, RunStarted
 from dapkit.export.run import export, preview
 from dapkit.locks import FileLock
-from dapkit.model import Format, Query
+from dapkit.model import Format, Query, utc_time
 
 TABLES = {"users": 3, "courses": 1, "empty": 0}
 
@@ -123,7 +124,7 @@ def test_after_a_partly_failed_increment_from_a_folder_each_table_starts_at_its_
     run(fake, options(tmp_path, tables=("courses",)))
     second = run(fake, changes)
     assert second.failed == (), "the missing snapshot exists now"
-    assert [table.since for table in second.done] == ["2024-01-01T00:00:00Z"] * 2
+    assert [table.since for table in second.done] == [datetime(2024, 1, 1, tzinfo=UTC)] * 2
     assert [table.reused for table in second.done] == [True, False], "a recent result is reused"
 
 
@@ -131,11 +132,11 @@ def test_a_table_that_keeps_failing_does_not_hold_back_the_others(tmp_path: Path
     fake = service(job_seconds=0.0)
     changes = options(tmp_path, since_folder=tmp_path, tables=("users", "courses"))
     run(fake, options(tmp_path, tables=("users",)))
-    until = run(fake, changes).done[0].until
+    until = run(fake, changes).done[0].watermark
     run_virtually(fake.clock.sleep(5 * 3600), fake.clock)
     shown = run_virtually(preview(cast(Session, fake), changes), fake.clock)
     again = run(fake, changes)
-    assert [table.since for table in again.done] == [until]
+    assert [table.since for table in again.done] == [utc_time(until)]
     assert dict(shown.since) == {"users": until}
     assert again.incremental
     run_virtually(fake.clock.sleep(5 * 3600), fake.clock)
@@ -224,7 +225,7 @@ def test_an_increment_starts_at_results_of_its_own_format(tmp_path: Path) -> Non
     assert "csv" in first.failed[0].error.message
     run(fake, options(tmp_path, since_folder=tmp_path))
     run(fake, options(tmp_path, query=Query(format=Format.CSV)))
-    assert [table.since for table in run(fake, csv).done] == ["2024-01-01T00:00:00Z"]
+    assert [table.since for table in run(fake, csv).done] == [datetime(2024, 1, 1, tzinfo=UTC)]
 
 
 @pytest.mark.parametrize("namespace", ["../../x", "a/b", "n" * 300])

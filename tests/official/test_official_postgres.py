@@ -17,7 +17,7 @@ from dapkit import Client, ClientOptions, ExportOptions
 from dapkit.model import format_utc
 from dapkit.schema import read_table
 from dapkit.storage.local import LocalFolder
-from dapkit.targets.base import DataFiles, Load, watermark_of
+from dapkit.targets.base import DataFiles, Load
 from dapkit.targets.postgres.target import target_of
 from dapkit.transfer import manifest
 
@@ -68,7 +68,7 @@ def _replicate(client: Client, session: Any, verb: str, namespace: str, name: st
     load = Load(
         table=read_table(client.schema(namespace, name)),
         files=DataFiles(paths=files, rows=done.rows),
-        watermark=watermark_of(mark),
+        watermark=mark,
     )
     session.initial_load(load) if verb == "initdb" else session.apply_increment(load, before)
 

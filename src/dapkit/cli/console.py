@@ -21,8 +21,8 @@ from dapkit.config.settings import MessageSettings
 from dapkit.config.versions import installed_versions, version_text
 from dapkit.errors import DapError, InterruptedRunError
 from dapkit.events import Event, Notice
+from dapkit.failures import TableFailed
 from dapkit.protocol.redaction import escaped, printable
-from dapkit.results import TableFailed
 
 _REPORTED = (logs.TABLE_FAILED, logs.TABLE_DIFFERS, logs.RUN_ENDED, logs.ERROR)
 """Events of which people see a report at the end instead of a log line."""
@@ -195,7 +195,7 @@ class Console:
         return textwrap.wrap(text, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
     def _add_progress(self, error: DapError) -> None:
-        """Say in the error of a run that could not end how far it came."""
+        """Add the progress to the error of a run that could not end."""
         done, sentence = self._log.complete_tables()
         if sentence and (done or isinstance(error, InterruptedRunError)):
             error.message = f"{error.message}; {sentence}"

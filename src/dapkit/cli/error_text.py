@@ -6,7 +6,7 @@ from typing import Any
 
 from dapkit.cli.invocation import ErrorFormat
 from dapkit.cli.json_lines import error_fields, json_line
-from dapkit.errors import DapError
+from dapkit.errors import DapError, PartialFailureError
 
 
 def error_text(error: DapError, error_format: ErrorFormat, log_fields: Mapping[str, Any], now: float) -> str:
@@ -17,8 +17,10 @@ def error_text(error: DapError, error_format: ErrorFormat, log_fields: Mapping[s
         return json_line(now, "error", error.message, {**log_fields, **error_fields(error), "event": "error"})
     from dapkit.protocol.redaction import printable  # noqa: PLC0415, only after a failure
 
-    prefix = f"{error.table}: " if error.table and error.table not in error.message else ""
-    lines = [f"Error: {prefix}{error.message}"]
+    # The report of the failures, just above, has named the tables.
+    message = error.counted if isinstance(error, PartialFailureError) else error.message
+    prefix = f"{error.table}: " if error.table and error.table not in message else ""
+    lines = [f"Error: {prefix}{message}"]
     if error.uuid:
         lines.append(f"uuid for support: {error.uuid}")
     if error.hint:

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.exitcodes import error_of
 from dapkit.cli.options import settings_of
 from dapkit.cli.run_command import RESUME, run_and_advance, run_connected
 from dapkit.cli.summary import export_report, query_object, run_object, shown_path
@@ -40,7 +39,7 @@ def run_export(context: click.Context, given: Mapping[str, Any], notices: tuple[
         result = run_and_advance(settings, console, lambda session: export(session, request, console.on_event))
         # The console also has notices that the run does not know, for example about settings.
         _show(replace(result, notices=console.notices), console)
-    error = error_of(len(result.done), result.failed)
+    error = result.error
     if error is not None:
         raise error
 
@@ -48,7 +47,7 @@ def run_export(context: click.Context, given: Mapping[str, Any], notices: tuple[
 def _show(result: RunResult, console: Console) -> None:
     console.report(export_report(result, console.width, shown_path(Path(sys.executable), _current_folder())))
     if console.settings.json:
-        console.json_result(run_object(result, error_of(len(result.done), result.failed)))
+        console.json_result(run_object(result, result.error))
 
 
 def _current_folder() -> Path | None:

@@ -32,10 +32,11 @@ from dapkit.events import (
     TablePhase,
     TablePhaseChanged,
 )
+from dapkit.failures import TableFailed
 from dapkit.formatting import about, checks, count, duration, sentence, size
 from dapkit.model import format_utc
 from dapkit.protocol.redaction import printable, redact
-from dapkit.results import Comparison, SyncAction, TableFailed, TableLoaded, TableResult
+from dapkit.results import Comparison, SyncAction, TableLoaded, TableResult
 
 LOGGER = "dapkit"
 """The name of the logger of all lines."""
@@ -385,11 +386,10 @@ def comparison_text(comparison: Comparison) -> str:
 
 def result_text(result: TableResult) -> str:
     """Describe one complete table."""
-    parts = [count(result.files, "file"), size(result.bytes)]
+    parts = [count(len(result.files), "file"), size(result.bytes)]
     if result.rows is not None:
         parts.append(count(result.rows, "row"))
-    if result.at or result.until:
-        parts.append(f"at {result.at}" if result.at else f"until {result.until}")
+    parts.append(f"{'at' if result.at else 'until'} {result.watermark}")
     parts.append(f"verified: {checks(result.verified_by)}")
     state = "already downloaded" if result.reused else "complete"
     return f"{result.table}: {state}, {', '.join(parts)}"

@@ -11,7 +11,7 @@ from dapkit.cli.logs import HEARTBEAT
 from dapkit.cli.signals import run_until_stopped
 from dapkit.client.session import Session
 from dapkit.config.settings import Settings
-from dapkit.results import TableFailed
+from dapkit.failures import TableFailed
 
 T = TypeVar("T")
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dapkit.cli.exitcodes import error_of, says_it_all
 from dapkit.cli.table_layout import Column, lay_out
 from dapkit.errors import DapError
+from dapkit.failures import TableFailed, says_it_all
 from dapkit.formatting import checks, count, duration, size
-from dapkit.model import Format, Query
-from dapkit.results import RunResult, TableFailed, TableResult
+from dapkit.model import Format, Query, format_utc
+from dapkit.results import RunResult, TableResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +51,12 @@ def export_report(result: RunResult, width: int | None, python: str) -> Report:
         python: an interpreter that has duckdb.
     """
     layout = lay_out(_columns(sorted(result.done, key=lambda table: table.table)), width)
-    error = error_of(len(result.done), result.failed)
     return Report(
         lines=layout.lines,
         totals=total_sentence(result, layout.phrases),
         failed=unexplained(len(result.done), result.failed),
-        fields={name: run_object(result, error)[name] for name in _TOTALS} | count_fields(result.done, result.failed),
+        fields={name: run_object(result, result.error)[name] for name in _TOTALS}
+        | count_fields(result.done, result.failed),
         advice=preview_line(result, python) if width is not None else None,
     )
 
@@ -77,10 +77,12 @@ def _columns(done: Sequence[TableResult]) -> list[Column]:
         Column(heading="table", cells=tuple(table.table for table in done)),
         Column(heading="rows", cells=rows, right=True),
         Column(heading="size", cells=tuple(size(table.bytes) for table in done), right=True),
-        Column(heading="files", cells=tuple(f"{table.files:,}" for table in done), right=True, phrase=lambda _: ""),
+        Column(
+            heading="files", cells=tuple(f"{len(table.files):,}" for table in done), right=True, phrase=lambda _: ""
+        ),
         Column(
             heading="until" if incremental else "at",
-            cells=tuple(table.at or table.until or "" for table in done),
+            cells=tuple(table.watermark for table in done),
             phrase=lambda times: f"{'until' if incremental else 'at'} {_range(times)}",
         ),
         Column(
@@ -118,7 +120,7 @@ def total_sentence(result: RunResult, phrases: Sequence[str] = ()) -> str:
     parts = [state]
     if rows:
         parts.append(count(sum(rows), "row"))
-    parts.append(count(sum(table.files for table in result.done), "file"))
+    parts.append(count(sum(len(table.files) for table in result.done), "file"))
     parts.append(size(sum(table.bytes for table in result.done)))
     if result.refetched:
         parts.append(f"{size(result.refetched)} downloaded twice")
@@ -129,13 +131,14 @@ def total_sentence(result: RunResult, phrases: Sequence[str] = ()) -> str:
 
 
 _NESTED = """rows.project(", ".join(f"{name}.*" for name in rows.columns))"""
+_GZIP = 'compression="gzip"'  # not left to DuckDB, which does not recognize it if the path contains a question mark
 _SHOW = {
     # Any of the columns key, value and meta may be missing.
-    Format.JSONL: f"rows = duckdb.read_json(sys.argv[1]); {_NESTED}",
+    Format.JSONL: f"rows = duckdb.read_json(sys.argv[1], {_GZIP}); {_NESTED}",
     Format.PARQUET: f"rows = duckdb.read_parquet(sys.argv[1]); {_NESTED}",
-    Format.CSV: "duckdb.read_csv(sys.argv[1])",
+    Format.CSV: f"duckdb.read_csv(sys.argv[1], {_GZIP})",
     # TSV is what PostgreSQL's COPY writes, which knows no quotes.
-    Format.TSV: r"""duckdb.read_csv(sys.argv[1], sep="\t", quotechar="", na_values="\\N")""",
+    Format.TSV: rf"""duckdb.read_csv(sys.argv[1], {_GZIP}, sep="\t", quotechar="", na_values="\\N")""",
 }
 """Python code that reads a file and shows each column of the table."""
 
@@ -150,10 +153,12 @@ def preview_line(result: RunResult, python: str) -> str | None:
     if not filled:
         return None
     largest = max(filled, key=lambda table: table.bytes)
+    if "\\" in largest.folder.as_posix():
+        return None  # DuckDB takes a backslash for a separator
     suffix = result.query.format.value + (".gz" if result.query.format.gzipped else "")
     code = f"import sys, duckdb; {_SHOW[result.query.format]}.limit(5).show()"
-    # A folder's name may contain what DuckDB would take for a pattern.
-    folder = re.sub(r"[][*?]", r"[\g<0>]", largest.folder.as_posix())
+    # A folder's name may contain what DuckDB takes for a pattern.
+    folder = re.sub(r"[\[\]*?]", r"[\g<0>]", largest.folder.as_posix())
     arguments = [python, "-c", code, f"{folder}/*.{suffix}"]
     return f"Look at {largest.table}:  {shlex.join(arguments)}"
 
@@ -172,7 +177,7 @@ def run_object(result: RunResult, error: DapError | None) -> dict[str, Any]:
         "tables": [table_object(table) for table in sorted(result.done, key=lambda table: table.table)],
         "failed": failed_objects(sorted(result.failed, key=lambda failed: failed.table)),
         "rows": sum(table.rows or 0 for table in result.done),
-        "files": sum(table.files for table in result.done),
+        "files": sum(len(table.files) for table in result.done),
         "bytes": sum(table.bytes for table in result.done),
         "fetched_bytes": result.fetched,
         "refetched_bytes": result.refetched,
@@ -202,13 +207,13 @@ def table_object(table: TableResult) -> dict[str, Any]:
         "table": table.table,
         "job_id": table.job_id,
         "folder": str(table.folder),
-        "files": table.files,
+        "files": len(table.files),
         "bytes": table.bytes,
         "rows": table.rows,
         "schema_version": table.schema_version,
-        "at": table.at,
-        "since": table.since,
-        "until": table.until,
+        "at": table.watermark if table.at else None,
+        "since": format_utc(table.since) if table.since else None,
+        "until": table.watermark if table.until else None,
         "verified_by": table.verified_by,
         "reused": table.reused,
     }

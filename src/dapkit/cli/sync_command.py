@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.exitcodes import error_of
 from dapkit.cli.logs import ACTION_LABELS
 from dapkit.cli.options import concurrency_option, flag, json_option, option, settings_of, stack, wait_option
 from dapkit.cli.run_command import RESUME, run_and_advance, run_connected
@@ -97,7 +96,7 @@ def run_sync(context: click.Context, command: SyncCommand, given: Mapping[str, A
             _show_preview(planned, console)
             return
         result = run_and_advance(settings, console, lambda session: replicate(session, request, console.on_event))
-        error = error_of(len(result.done), result.failed)
+        error = result.error
         console.report(sync_report(result, console.width))
         if settings.messages.json:
             exit_code = error.exit_code if error else 0

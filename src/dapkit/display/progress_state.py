@@ -16,8 +16,9 @@ from dapkit.events import (
     TablePhase,
     TablePhaseChanged,
 )
+from dapkit.failures import TableFailed
 from dapkit.formatting import about, count, size
-from dapkit.results import TableFailed, TableLoaded
+from dapkit.results import TableLoaded
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ class ProgressState:
         table.phase = TablePhase.FAILED if isinstance(event, TableFailed) else TablePhase.DONE
         table.active.clear()
         if isinstance(event, TableCompleted):
-            table.files = table.total = event.result.files
+            table.files = table.total = len(event.result.files)
             table.rows = event.result.rows or table.rows
         elif not isinstance(event, TableFailed):
             table.total = table.files

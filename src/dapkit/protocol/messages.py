@@ -152,9 +152,9 @@ def decode_job(body: bytes) -> Job:
         expires_at=None if response.expires_at is None else _epoch(response.expires_at),
         objects=tuple(dict.fromkeys(item.id for item in response.objects or ())),
         schema_version=response.schema_version,
-        at=response.at,
-        since=response.since,
-        until=response.until,
+        at_text=response.at,
+        since_text=response.since,
+        until_text=response.until,
         failure=failure,
     )
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from dapkit.errors import DapError, NotReplicatedError, TargetUnreachableError
 from dapkit.export.selection import is_pattern, select
+from dapkit.failures import TableFailed
 from dapkit.model import format_utc
 from dapkit.replication.plan import not_a_table_error
-from dapkit.results import TableFailed
+from dapkit.results import Display, TablesResult
 from dapkit.targets.base import SyncState, TableInfo, TableStatus, Target, TargetSession
 
 StatusAndState = tuple[TableStatus, SyncState | None]
@@ -15,13 +16,16 @@ StatusAndState = tuple[TableStatus, SyncState | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DropResult:
-    """The tables that were dropped, and those that could not be."""
+class DropResult(TablesResult):
+    """The tables that were dropped (`done`), and those that could not be."""
 
     namespace: str
     target: str
-    dropped: tuple[str, ...]
+    done: tuple[str, ...]
     failed: tuple[TableFailed, ...] = ()
+
+    def _display(self) -> Display:
+        return f"Dropped from {self.target}", ("table",), [(table,) for table in self.done]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +97,7 @@ def drop_tables(
         session.close()
     remaining = {failure.table for failure in failed}
     dropped = tuple(table for table in tables if table not in remaining)
-    return DropResult(namespace=namespace, target=target.name, dropped=dropped, failed=failed)
+    return DropResult(namespace=namespace, target=target.name, done=dropped, failed=failed)
 
 
 def require_database(target: Target) -> None:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dapkit.client.session import Session
-from dapkit.errors import NotReplicatedError
+from dapkit.errors import DapError, NotReplicatedError, ReconciliationError
 from dapkit.events import JobsPlanned, Listener, TableCompared, TablePhase, TablePhaseChanged
 from dapkit.export.selection import Resolved
+from dapkit.failures import TableFailed, error_of
+from dapkit.formatting import count
 from dapkit.model import Query, VersionedSchema, format_utc
 from dapkit.replication import staging
 from dapkit.replication.managed_tables import no_longer_in_service_notice, require_database, select_managed_tables
@@ -21,19 +23,24 @@ from dapkit.replication.plan import LOGS
 from dapkit.replication.resources import SyncResources, open_resources
 from dapkit.replication.run import no_longer_in_service, replicate, resolve
 from dapkit.replication.schema_versions import column_names, common_table, schema_of_files
-from dapkit.results import TableFailed
+from dapkit.results import Display, TablesResult
 from dapkit.schema import read_table
 from dapkit.targets.base import DataFiles, ExpectedTable, Load, Sample, SyncState, TargetSession
 from dapkit.transfer.workers import run_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReconcileResult:
-    """The result of each table, and the tables that could not be compared.
+class ReconcileResult(TablesResult):
+    """How a comparison ended.
 
     Attributes:
+        namespace: of the tables, as the service spells it.
+        target: the database, without user and password.
+        done: the tables that were compared, with what was found.
+        failed: the tables that could not be compared, each with its error.
         no_longer_in_service: the sync states of selected tables that the service no longer lists; they are not
             compared.
+        sandbox: whether the data is synthetic.
     """
 
     namespace: str
@@ -46,7 +53,32 @@ class ReconcileResult:
     @property
     def equal(self) -> bool:
         """Whether every table was compared and no difference was found."""
-        return not self.failed and all(each.comparison.equal for each in self.done)
+        return not self.failed and not self.different
+
+    @property
+    def different(self) -> tuple[str, ...]:
+        """The tables that differ."""
+        return tuple(each.table for each in self.done if not each.comparison.equal)
+
+    @property
+    def error(self) -> DapError | None:
+        """The error that the command ends with: ReconciliationError if a table differs, else that of `failed`."""
+        if not self.different:
+            return error_of(len(self.done), self.failed)
+        # A difference is more important than a table that could not be compared.
+        verb = "differs" if len(self.different) == 1 else "differ"
+        message = f"{len(self.different)} of {count(len(self.done), 'table')} {verb} from the service"
+        return ReconciliationError(message, hint="`dap sync` cannot repair this: drop the tables and sync again.")
+
+    def _display(self) -> Display:
+        headings = ("table", "equal", "rows", "missing", "extra", "repeated", "columns that differ")
+        rows = [
+            (each.table, "yes" if found.equal else "no", found.rows, found.missing, found.extra, found.repeated, names)
+            for each in self.done
+            for found in (each.comparison,)
+            for names in (", ".join(found.differing),)
+        ]
+        return f"{self.namespace} in {self.target}, compared with the service", headings, rows
 
 
 async def reconcile(

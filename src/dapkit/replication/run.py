@@ -11,6 +11,9 @@ from dapkit.client.session import Session
 from dapkit.errors import AlreadyReplicatedError, NotReplicatedError, TargetUnreachableError
 from dapkit.events import JobsPlanned, Listener, SyncStarted
 from dapkit.export.selection import Resolved, no_longer_listed, resolve_tables
+from dapkit.failures import TableFailed
+from dapkit.formatting import duration
+from dapkit.model import format_utc
 from dapkit.replication import staging
 from dapkit.replication.managed_tables import (
     StatusAndState,
@@ -21,7 +24,7 @@ from dapkit.replication.managed_tables import (
 from dapkit.replication.options import SyncRequest
 from dapkit.replication.resources import SyncResources, open_resources
 from dapkit.replication.table_sync import TableSync
-from dapkit.results import SyncAction, SyncCommand, TableFailed, TableLoaded
+from dapkit.results import Display, SyncAction, SyncCommand, TableLoaded, TablesResult
 from dapkit.targets.base import SyncState, TargetSession
 from dapkit.transfer.workers import run_all, worker_pool
 
@@ -30,12 +33,18 @@ _NOT_RECORDED = (AlreadyReplicatedError, NotReplicatedError, TargetUnreachableEr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SyncResult:
-    """How a replication run ended.
+class SyncResult(TablesResult):
+    """How a sync ended.
 
     Attributes:
+        namespace: of the tables, as the service spells it.
+        target: the database, without user and password.
+        done: the tables that are up to date, with what was done to each.
+        failed: the tables that failed, each with its error.
         no_longer_in_service: the sync states of selected tables that the service no longer lists; the tables are kept.
         repaired_values_folder: the folder with the original values of repaired ones.
+        seconds: how long it took.
+        sandbox: whether the data is synthetic.
     """
 
     namespace: str
@@ -46,6 +55,21 @@ class SyncResult:
     repaired_values_folder: Path
     seconds: float
     sandbox: bool
+
+    def _display(self) -> Display:
+        headings = ("table", "action", "written", "deleted", "expired", "watermark")
+        rows = (
+            (
+                each.table,
+                each.action.value,
+                each.counts.written,
+                each.counts.deleted,
+                each.counts.expired,
+                format_utc(each.watermark),
+            )
+            for each in self.done
+        )
+        return f"{self.namespace} in {self.target}, {duration(self.seconds)}", headings, rows
 
 
 async def replicate(session: Session, request: SyncRequest, on_event: Listener) -> SyncResult:

@@ -8,7 +8,7 @@ exception, MySQL's RENAME, is described in `dapkit.targets.sql.loader`). Session
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -343,9 +343,3 @@ class Target(Protocol):
 def concurrent_update(table: str) -> ConcurrentUpdateError:
     """Return the error for a table that has changed since its load began."""
     return ConcurrentUpdateError(f"Table {table} was changed by another process", table=table)
-
-
-def watermark_of(text: str) -> datetime:
-    """Return the service's watermark as a time in UTC, rounded down to microseconds."""
-    time = datetime.fromisoformat(text)
-    return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dapkit.sandbox.data.timeline import HOUR
-from dapkit.sandbox.faults.rules import FaultPlan, InjectedFault
+from dapkit.sandbox.faults import FaultPlan, InjectedFault
 from dapkit.sandbox.service.backend import Backend, JobTimes
 from dapkit.sandbox.service.clock import DataClock, RealClock, timestamp
 from dapkit.sandbox.service.identifiers import Identifiers

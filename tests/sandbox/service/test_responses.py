@@ -6,16 +6,12 @@ from typing import Any
 import pytest
 
 from dapkit import spec
+from dapkit.sandbox.data.dataset import DataQuery
 from dapkit.sandbox.service import responses
-from dapkit.sandbox.service.identifiers import JobIdentity
 
 API = json.loads(spec.read("query-api.json"))
-JOB = JobIdentity(
-    namespace="canvas", table="users", format="csv", mode="expanded", since_ms=None, until_ms=5, created_ms=7
-)
-INCREMENT = JobIdentity(
-    namespace="canvas", table="users", format="csv", mode="expanded", since_ms=3, until_ms=5, created_ms=7
-)
+SNAPSHOT = DataQuery(namespace="canvas", table="users", format="csv", until_ms=5)
+INCREMENT = DataQuery(namespace="canvas", table="users", format="csv", since_ms=3, until_ms=5)
 DATA = ("/query/{namespace}/table/{table}/data", "post")
 LIST = ("/query/{namespace}/table", "get")
 STATUS = ("/job/{id}", "get")
@@ -60,7 +56,7 @@ def documented(place: tuple[str, str], status: int) -> dict[str, Any]:
     [
         (202, responses.job_in_progress("a", "waiting", 0)),
         (202, responses.job_in_progress("a", "running", 0)),
-        (200, responses.job_complete("a", 0, JOB, objects=["b"], version=1)),
+        (200, responses.job_complete("a", 0, SNAPSHOT, objects=["b"], version=1)),
         (200, responses.job_complete("a", 0, INCREMENT, objects=[], version=1)),
         (200, responses.job_failed("a", 0)),
     ],

@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.exitcodes import error_of
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -76,14 +75,14 @@ def command(context: click.Context, /, **given: Any) -> None:
             if not_managed.hint == NotReplicatedError.default_hint:  # which is about loading
                 not_managed.hint = "Nothing was dropped. `dap listdb` lists the tables that are managed by dapkit."
             raise
-        error = error_of(len(result.dropped), result.failed)
+        error = result.error
         if settings.messages.json:
             console.json_result(
                 {
                     "command": "dropdb",
                     "exit_code": error.exit_code if error else 0,
                     "target": result.target,
-                    "dropped": list(result.dropped),
+                    "dropped": list(result.done),
                     "failed": failed_objects(result.failed),
                 }
             )
@@ -101,9 +100,9 @@ def is_terminal() -> bool:
 
 def drop_report(result: DropResult) -> Report:
     """Return the report; the dropped tables are named if others failed."""
-    which = f": {names(result.dropped)}" if result.dropped and result.failed else ""
+    which = f": {names(result.done)}" if result.done and result.failed else ""
     return Report(
-        totals=f"{count(len(result.dropped), 'table')} dropped from {result.target}{which}",
-        failed=unexplained(len(result.dropped), result.failed),
-        fields=count_fields(result.dropped, result.failed),
+        totals=f"{count(len(result.done), 'table')} dropped from {result.target}{which}",
+        failed=unexplained(len(result.done), result.failed),
+        fields=count_fields(result.done, result.failed),
     )

@@ -5,14 +5,12 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.exitcodes import error_of
 from dapkit.cli.logs import comparison_text
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, global_options, option, settings_of, table_options
 from dapkit.cli.parameters import percentage
 from dapkit.cli.run_command import RESUME, run_connected
 from dapkit.cli.summary import Report, count_fields, failed_objects, unexplained
 from dapkit.cli.sync_command import load_options, state_objects, sync_request, to_option
-from dapkit.errors import ReconciliationError
 from dapkit.events import TableCompared
 from dapkit.formatting import count
 from dapkit.model import format_utc
@@ -63,15 +61,8 @@ def command(context: click.Context, /, **given: Any) -> None:
             lambda session: reconcile(session, request, console.on_event, sync=sync, sample=sample),
             hint=RESUME,
         )
-        error = error_of(len(result.done), result.failed)
-        different = [each.table for each in result.done if not each.comparison.equal]
+        error = result.error
         console.report(reconcile_report(result))
-        if different:
-            # A difference is more important than a table that could not be compared.
-            verb = "differs" if len(different) == 1 else "differ"
-            message = f"{len(different)} of {count(len(result.done), 'table')} {verb} from the service"
-            hint = "`dap sync` cannot repair this: drop the tables and sync again."
-            error = ReconciliationError(message, hint=hint)
         if settings.messages.json:
             code = error.exit_code if error else 0
             console.json_result({"command": "reconcile", "exit_code": code, **as_object(result)})

@@ -14,7 +14,7 @@ from dapkit.cli.signals import run_until_stopped
 from dapkit.errors import InterruptedRunError, UsageError
 from dapkit.export.times import TIME_HINT, parse_time
 from dapkit.sandbox.data.dataset import PART_ROWS
-from dapkit.sandbox.faults.rules import ENDPOINTS, KINDS
+from dapkit.sandbox.faults import ENDPOINTS, KINDS
 from dapkit.sandbox.service.checksums import ALGORITHMS, NONE
 from dapkit.sandbox.service.server import Sandbox
 from dapkit.sandbox.service.state import SandboxOptions

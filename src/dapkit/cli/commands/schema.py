@@ -5,7 +5,6 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.exitcodes import error_of
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -52,11 +51,11 @@ def command(context: click.Context, /, **given: Any) -> None:
         )
         if result.notice:
             console.notice(result.notice)
-        error = error_of(len(result.saved), result.failed)
+        error = result.error
         if settings.messages.json:
             console.json_result(_as_object(result, error))
         else:
-            for saved in result.saved:
+            for saved in result.done:
                 console.result(str(saved.path))
         for failure in result.failed:
             console.on_event(failure)
@@ -68,11 +67,11 @@ def command(context: click.Context, /, **given: Any) -> None:
 
 def schema_report(result: SchemasResult) -> Report:
     """Return the report of a run in which schemas could not be saved."""
-    total = count(len(result.saved) + len(result.failed), "schema")
+    total = count(len(result.done) + len(result.failed), "schema")
     return Report(
-        totals=f"{len(result.saved):,} of {total} saved, {len(result.failed):,} failed",
-        failed=unexplained(len(result.saved), result.failed),
-        fields=count_fields(result.saved, result.failed),
+        totals=f"{len(result.done):,} of {total} saved, {len(result.failed):,} failed",
+        failed=unexplained(len(result.done), result.failed),
+        fields=count_fields(result.done, result.failed),
     )
 
 
@@ -81,8 +80,6 @@ def _as_object(result: SchemasResult, error: DapError | None) -> dict[str, Any]:
         "command": "schema",
         "exit_code": error.exit_code if error else 0,
         "namespace": result.namespace,
-        "schemas": [
-            {"table": saved.table, "version": saved.version, "path": str(saved.path)} for saved in result.saved
-        ],
+        "schemas": [{"table": saved.table, "version": saved.version, "path": str(saved.path)} for saved in result.done],
         "failed": failed_objects(result.failed),
     }

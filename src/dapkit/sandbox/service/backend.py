@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dapkit.sandbox.data.dataset import DataQuery, Part
-from dapkit.sandbox.faults.rules import FaultRule, InjectedFault
+from dapkit.sandbox.faults import FaultRule, InjectedFault
 from dapkit.sandbox.service.clock import DataClock, RealClock, parse_timestamp
 from dapkit.sandbox.service.identifiers import FORMATS, MODES, Identifiers, JobIdentity, ObjectIdentity
 from dapkit.sandbox.service.responses import (
@@ -122,10 +122,11 @@ class Backend:
             return 202, job_in_progress(identifier, status, expires)
         if job.fails:
             return 200, job_failed(identifier, expires)
-        count = len(self._parts(_query_of(job)))
+        query = job.query
+        count = len(self._parts(query))
         objects = [self._identifiers.for_object(ObjectIdentity(job=job, index=index)) for index in range(count)]
-        _, version = self._data.schema(job.namespace, job.table, job.until_ms)
-        return 200, job_complete(identifier, expires, job, objects=objects, version=version)
+        _, version = self._data.schema(query.namespace, query.table, query.until_ms)
+        return 200, job_complete(identifier, expires, query, objects=objects, version=version)
 
     def live_job(self, identifier: str) -> JobIdentity:
         """Return the job of an identifier. Raises ApiError if it is unknown, expired or deleted."""
@@ -145,7 +146,7 @@ class Backend:
 
     def part(self, item: ObjectIdentity) -> Part:
         """Return what to write into an object."""
-        return self._parts(_query_of(item.job))[item.index]
+        return self._parts(item.job.query)[item.index]
 
     def delete_job(self, identifier: str) -> None:
         """Delete a job and its objects early. An equal query then creates a new job."""
@@ -169,17 +170,7 @@ class Backend:
             raise not_found("table", table)
 
     def _create_job(self, query: DataQuery, now: int, failure: FaultRule | None) -> _KnownJob:
-        job = JobIdentity(
-            namespace=query.namespace,
-            table=query.table,
-            format=query.format,
-            mode=query.mode,
-            since_ms=query.since_ms,
-            until_ms=query.until_ms,
-            created_ms=now,
-            attempt=self._attempts % 65_536,
-            fails=failure is not None,
-        )
+        job = JobIdentity(query=query, created_ms=now, attempt=self._attempts % 65_536, fails=failure is not None)
         self._attempts += 1
         until = now + self._times.lifetime_ms
         # Equal queries get a failed job only while it is running, so that resubmitting helps. A sticky failure is
@@ -216,17 +207,6 @@ class Backend:
             since_ms=since,
             until_ms=until,
         )
-
-
-def _query_of(job: JobIdentity) -> DataQuery:
-    return DataQuery(
-        namespace=job.namespace,
-        table=job.table,
-        format=job.format,
-        mode=job.mode,
-        since_ms=job.since_ms,
-        until_ms=job.until_ms,
-    )
 
 
 def parse_json(body: bytes) -> Any:

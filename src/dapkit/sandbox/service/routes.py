@@ -7,7 +7,9 @@ from email.utils import formatdate
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from dapkit.sandbox.faults.fault_responses import (
+from dapkit.sandbox.faults import ENDPOINTS, InjectedFault
+from dapkit.sandbox.service.backend import parse_json
+from dapkit.sandbox.service.fault_responses import (
     OTHER_HOST,
     ClosedConnection,
     close_connection,
@@ -15,8 +17,6 @@ from dapkit.sandbox.faults.fault_responses import (
     fault_error,
     fault_response,
 )
-from dapkit.sandbox.faults.rules import ENDPOINTS, InjectedFault
-from dapkit.sandbox.service.backend import parse_json
 from dapkit.sandbox.service.responses import (
     ApiError,
     Json,
@@ -155,9 +155,9 @@ class Endpoint:
             return request.match_info["table"]
         try:
             if self._name == "job":
-                return backend.live_job(request.match_info["id"]).table
+                return backend.live_job(request.match_info["id"]).query.table
             if self._name == "url":
-                return backend.live_object(_parse_object_ids(await request.read())[0]).job.table
+                return backend.live_object(_parse_object_ids(await request.read())[0]).job.query.table
         except (ApiError, IndexError):
             return None
         return None

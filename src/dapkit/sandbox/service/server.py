@@ -14,7 +14,7 @@ from aiohttp import web
 
 from dapkit.errors import UsageError
 from dapkit.sandbox.data.dataset import Dataset
-from dapkit.sandbox.faults.rules import FaultPlan
+from dapkit.sandbox.faults import FaultPlan
 from dapkit.sandbox.service.auth import Account, TokenIssuer
 from dapkit.sandbox.service.backend import Backend, Data, JobTimes
 from dapkit.sandbox.service.clock import DataClock, RealClock, last_refresh, milliseconds

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dapkit.sandbox.data.dataset import PART_ROWS
-from dapkit.sandbox.faults.rules import FaultPlan, InjectedFault
+from dapkit.sandbox.faults import FaultPlan, InjectedFault
 from dapkit.sandbox.service.auth import TokenIssuer
 from dapkit.sandbox.service.backend import Backend
 from dapkit.sandbox.service.clock import DataClock, RealClock

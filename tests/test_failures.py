@@ -1,8 +1,7 @@
-"""The exit code that follows from the result of a run."""
+"""Tables that failed, grouped by reason, and the error that follows from them."""
 
 import pytest
 
-from dapkit.cli.exitcodes import error_of, says_it_all
 from dapkit.errors import (
     DapError,
     JobFailedError,
@@ -11,7 +10,7 @@ from dapkit.errors import (
     ServerError,
     TableNotFoundError,
 )
-from dapkit.results import TableFailed
+from dapkit.failures import TableFailed, error_of, failure_groups, says_it_all
 
 
 def failures(**errors: DapError) -> list[TableFailed]:
@@ -41,12 +40,13 @@ def test_failures_with_one_code_share_it_and_others_are_a_partial_failure(
     assert error.exit_code == code
 
 
-def test_a_partial_failure_counts_its_tables_and_suggests_a_retry_only_if_it_may_help() -> None:
+def test_a_partial_failure_names_and_counts_its_tables_and_suggests_a_retry_only_if_it_may_help() -> None:
     again = error_of(1, failures(a=ServerError("x"), b=OutOfRangeError("y")))
     useless = error_of(1, failures(b=OutOfRangeError("y")))
     assert isinstance(again, PartialFailureError)
     assert isinstance(useless, PartialFailureError)
-    assert again.message == "2 of 3 tables failed"
+    assert again.message == "2 of 3 tables failed: a, b"
+    assert again.counted == "2 of 3 tables failed"
     assert again.hint == PartialFailureError.default_hint
     assert "will not help" in useless.hint
     assert (again.as_dict()["retryable"], useless.as_dict()["retryable"]) == (True, False)
@@ -78,3 +78,16 @@ def test_the_error_of_tables_that_failed_for_several_reasons_gives_none() -> Non
     assert error is not None
     assert (error.exit_code, error.message, error.hint) == (23, "All 2 tables failed", "")
     assert not says_it_all(0, failed)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "groups"),
+    [
+        ("The service has no table 'a'", "The service has no table 'b'", 1),
+        ("a exists but is not a table", "b exists but is not a table", 2),
+        ("Table a_b: no", "Table b: no", 2),
+        ("It is 503", "It is 502", 2),
+    ],
+)
+def test_texts_are_equal_without_the_name_of_the_table(one: str, other: str, groups: int) -> None:
+    assert len(failure_groups(failures(a=ServerError(one), b=ServerError(other)))) == groups
