@@ -288,7 +288,7 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PL
         case TableFailed(table=table, error=error):
             return logging.ERROR, f"{table}: failed: {error.message}", failure_fields(event)
         case BytesReceived(table=table, count=received):
-            fields = {"event": "bytes", "dap_table": table, "bytes": received}
+            fields = {"event": "progress", "dap_table": table, "bytes": received}
             return logging.DEBUG, f"{table}: {size(received)} received", fields
     assert_never(event)
 
