@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dapkit.errors import DapError
-from dapkit.failures import TableFailed, error_of
+from dapkit.failures import TableFailed as TableFailed  # noqa: PLC0414, it is part of every result
+from dapkit.failures import error_of
 from dapkit.formatting import duration, html_table, size
 from dapkit.model import Query
 

@@ -116,7 +116,7 @@ def test_a_permanent_failure_fails_the_table_within_the_retry_timeout() -> None:
     assert (action.error.uuid, action.error.job_id, action.error.table) == ("u-1", "a", "users")
 
 
-@pytest.mark.parametrize("kind", ["ValidationError", "OutOfRange", "SnapshotRequired"])
+@pytest.mark.parametrize("kind", ["ValidationError", "OutOfRange", "SnapshotRequired", "com.example.OutOfRangeError"])
 def test_some_failures_are_final_at_once(kind: str) -> None:
     failed = replace(job(JobStatus.FAILED), failure=Failure(type=kind, uuid=None, message="no"))
     assert isinstance(decide(apply(START, JobUpdated(failed), NOW), NOW), Fail)

@@ -24,9 +24,9 @@ from dapkit.client.http import proxy_for, tls_context
 from dapkit.client.session import Session, normalize_base_url
 from dapkit.config.settings import ConnectionSettings, commands_on_path
 from dapkit.config.versions import installed_versions, version_text
-from dapkit.errors import DapError, UsageError
+from dapkit.errors import DapError, DiagnosisError, UsageError
 from dapkit.events import Listener
-from dapkit.formatting import duration, size
+from dapkit.formatting import count, duration, html_table, names, size
 
 CONNECT_SECONDS = 10.0
 NAMESPACE = "canvas"
@@ -70,6 +70,37 @@ class Finding:
         if self.hint:
             lines.append(f"{'':<20} -> {self.hint}")
         return lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorResult:
+    """The findings of all checks."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether no check failed."""
+        return self.error is None
+
+    @property
+    def error(self) -> DiagnosisError | None:
+        """The error that the command ends with; None if no check failed."""
+        failed = [each.check for each in self.findings if each.verdict is Verdict.FAIL]
+        if not failed:
+            return None
+        message = f"{count(len(failed), 'check')} failed: {names(failed)}"
+        return DiagnosisError(message, hint="Follow the hint next to each check, then run dap doctor again.")
+
+    def raise_for_failed(self) -> None:
+        """Raise DiagnosisError if a check failed."""
+        if self.error is not None:
+            raise self.error
+
+    def _repr_html_(self) -> str:
+        """Return a small table, which notebooks show."""
+        rows = [(each.verdict.value, each.check, each.message, each.hint) for each in self.findings]
+        return html_table("Checks", ("", "check", "found", "what to do"), rows)
 
 
 def ok(check: str, message: str) -> Finding:

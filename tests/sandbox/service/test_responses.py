@@ -50,6 +50,17 @@ def documented(place: tuple[str, str], status: int) -> dict[str, Any]:
     return dict(answer["content"]["application/json"]["schema"])
 
 
+def test_only_types_of_errors_are_qualified() -> None:
+    job = responses.job_in_progress("a", "waiting", 0)
+    assert responses.with_qualified_type(job) == job
+    timeout = responses.gateway_timeout().body
+    assert responses.with_qualified_type(timeout) == timeout
+    assert responses.with_qualified_type({}) == {}
+    error = responses.out_of_range(0).body["error"]
+    qualified = responses.with_qualified_type({"error": error})["error"]
+    assert qualified == error | {"type": "com.example.OutOfRangeError"}
+
+
 @pytest.mark.parametrize("place", [DATA, STATUS])
 @pytest.mark.parametrize(
     ("status", "answer"),

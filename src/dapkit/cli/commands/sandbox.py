@@ -113,6 +113,7 @@ _POSITIVE = click.IntRange(min=1)
 )
 @flag("--no-checksums", help="Send no checksums, like --checksum none.")
 @flag("--no-ranges", help="Ignore Range requests.")
+@flag("--qualified-errors", help="Send error types as qualified class names (com.example.OutOfRangeError).")
 @option(
     "--fault",
     multiple=True,
@@ -159,6 +160,7 @@ def read_sandbox_options(given: dict[str, Any]) -> SandboxOptions:
         checksum=NONE if given["no_checksums"] else given["checksum"],
         ranges=not given["no_ranges"],
         budgets=given["budgets"],
+        qualified_errors=given["qualified_errors"],
         faults=given["fault"],
         data_time=data_time,
     )

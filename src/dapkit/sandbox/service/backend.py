@@ -17,6 +17,7 @@ from dapkit.sandbox.service.clock import DataClock, RealClock, parse_timestamp
 from dapkit.sandbox.service.identifiers import FORMATS, MODES, Identifiers, JobIdentity, ObjectIdentity
 from dapkit.sandbox.service.responses import (
     Json,
+    forbidden,
     invalid_request,
     job_complete,
     job_failed,
@@ -80,6 +81,7 @@ class Backend:
         self._tables = {name: frozenset(data.tables(name)) for name in data.namespaces()}
         self._parts = lru_cache(maxsize=512)(data.parts)
         self._known_jobs: dict[DataQuery, _KnownJob] = {}
+        self._snapshots: dict[tuple[str, str], tuple[DataQuery, int]] = {}
         self._deleted: set[str] = set()
         self._attempts = 0
 
@@ -108,6 +110,8 @@ class Backend:
         now = self._real_clock.now_ms()
         known = self._known_jobs.get(query)
         if known is None or known.until_ms <= now:
+            if query.since_ms is None:
+                self._note_snapshot(query, now, fault.rule.seconds if fault and kind == "repeated-snapshot" else 0.0)
             known = self._create_job(query, now, fault.rule if fault and kind == "failed-job" else None)
             self._known_jobs[query] = known
         return self.job(known.identifier)
@@ -154,8 +158,9 @@ class Backend:
         self._known_jobs = {query: known for query, known in self._known_jobs.items() if known.identifier != identifier}
 
     def reset(self) -> None:
-        """Forget which jobs answer equal queries, and restore deleted jobs."""
+        """Forget which jobs answer equal queries and which snapshots were taken, and restore deleted jobs."""
         self._known_jobs.clear()
+        self._snapshots.clear()
         self._deleted.clear()
 
     def _exists(self, job: JobIdentity) -> bool:
@@ -168,6 +173,17 @@ class Backend:
             raise not_found("namespace", namespace)
         if table not in self._tables[namespace]:
             raise not_found("table", table)
+
+    def _note_snapshot(self, query: DataQuery, now: int, pause: float | None) -> None:
+        """Remember a snapshot of a table. Raises ApiError if it follows another within `pause` seconds (None: an hour).
+
+        The same snapshot may be requested again, for example after its job failed.
+        """
+        table = query.namespace, query.table
+        last, time = self._snapshots.get(table, (query, 0))
+        if last != query and now < time + (3600 if pause is None else pause) * 1000:
+            raise forbidden("RequestTypeForbidden", "A snapshot of this table was taken shortly before")
+        self._snapshots[table] = query, now
 
     def _create_job(self, query: DataQuery, now: int, failure: FaultRule | None) -> _KnownJob:
         job = JobIdentity(query=query, created_ms=now, attempt=self._attempts % 65_536, fails=failure is not None)

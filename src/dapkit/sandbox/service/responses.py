@@ -24,6 +24,14 @@ def _error(kind: str, message: str, /, **more: object) -> Json:
     return {"type": kind, "uuid": str(uuid.uuid4()), "message": message, **more}
 
 
+def with_qualified_type(body: Json) -> Json:
+    """Return a body whose error, if it has one, has a qualified type, such as `com.example.OutOfRangeError`."""
+    error = body.get("error", {})
+    if "type" not in error:
+        return body
+    return body | {"error": error | {"type": f"com.example.{error['type'].removesuffix('Error')}Error"}}
+
+
 def invalid_request(message: str, *, line: int = 1, column: int = 1, character: int = 0) -> ApiError:
     """A malformed request, with the position of the error in its body."""
     location = {"line": line, "column": column, "character": character}

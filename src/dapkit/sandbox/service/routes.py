@@ -1,7 +1,7 @@
 """The API over HTTP: a handler for each endpoint, and the checks that each request passes first."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 
 from aiohttp import web
@@ -25,6 +25,7 @@ from dapkit.sandbox.service.responses import (
     not_found,
     rate_limited,
     server_error,
+    with_qualified_type,
 )
 from dapkit.sandbox.service.signing import file_name, unsafe_name
 from dapkit.sandbox.service.state import SandboxState
@@ -121,10 +122,14 @@ class Endpoint:
                 self._check_access(request)
             status, body = await self._handler(self._state, request, fault)
         except ApiError as error:
-            return web.json_response(error.body, status=error.status, headers=error.headers)
+            return self._json(error.body, error.status, error.headers)
         if fault is not None and fault.kind == "lost-response":
             return close_connection(request)
-        return web.json_response(corrupt_response(body, fault), status=status)
+        return self._json(corrupt_response(body, fault), status)
+
+    def _json(self, body: Json, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
+        sent = with_qualified_type(body) if self._state.options.qualified_errors else body
+        return web.json_response(sent, status=status, headers=headers)
 
     def _check_access(self, request: web.Request) -> None:
         """Check user agent, token, budget and scope, in this order. Raises ApiError."""
