@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from dapkit.errors import DapError, NotReplicatedError, TargetUnreachableError
 from dapkit.export.selection import is_pattern, select
+from dapkit.failures import TableFailed
 from dapkit.model import format_utc
 from dapkit.replication.plan import not_a_table_error
-from dapkit.results import Display, TableFailed, TablesResult
+from dapkit.results import Display, TablesResult
 from dapkit.targets.base import SyncState, TableStatus, Target, TargetSession
 
 StatusAndState = tuple[TableStatus, SyncState | None]

@@ -1,5 +1,6 @@
 """`dap doctor`: checks that find the cause of problems."""
 
+from contextlib import aclosing
 from typing import Any
 
 import click
@@ -40,16 +41,17 @@ def command(context: click.Context, /, **given: Any) -> None:
 
         async def show() -> DoctorResult:
             findings = []
-            async for finding in examine(settings.connection, given["output"], console.on_event):
-                findings.append(finding)
-                if not settings.messages.json:
-                    for line in finding.lines():
-                        console.result(line)
+            async with aclosing(examine(settings.connection, given["output"], console.on_event)) as checks:
+                async for finding in checks:
+                    findings.append(finding)
+                    if not settings.messages.json:
+                        for line in finding.lines():
+                            console.result(line)
             return DoctorResult(findings=tuple(findings))
 
         for notice in settings.notices:
             console.notice(notice)
-        result = run_until_stopped(show, hint=RUN_AGAIN, before_exit=console.stop_progress)
+        result = run_until_stopped(show, hint=RUN_AGAIN, last_words=console.last_words)
         if settings.messages.json:
             findings = [finding.as_dict() for finding in result.findings]
             console.json_result({"healthy": result.healthy, "findings": findings})
