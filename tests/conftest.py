@@ -14,8 +14,9 @@ from tests.support.mssql_server import MsSqlServer
 from tests.support.postgres_server import PostgresServer, empty, named_or_private_server
 
 from dapkit.errors import DapError
+from dapkit.failures import TableFailed
 from dapkit.model import Format, Query
-from dapkit.results import RunResult, TableFailed, TableResult
+from dapkit.results import RunResult, TableResult
 
 # No deadline and no check of speed: on a busy machine both would fail tests of code that is right.
 settings.register_profile("dapkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])

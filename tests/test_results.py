@@ -9,75 +9,23 @@ import pytest
 
 from dapkit.errors import (
     DapError,
-    JobFailedError,
-    OutOfRangeError,
     PartialFailureError,
     ReconciliationError,
     ServerError,
-    TableNotFoundError,
 )
 from dapkit.events import TableCompared
 from dapkit.export.schemas import SavedSchema, SchemasResult
+from dapkit.failures import TableFailed
 from dapkit.replication.managed_tables import DropResult
 from dapkit.replication.reconcile import ReconcileResult
 from dapkit.replication.run import SyncResult
-from dapkit.results import (
-    Comparison,
-    LoadStats,
-    RunResult,
-    SyncAction,
-    TableFailed,
-    TableLoaded,
-    TableResult,
-    TablesResult,
-    error_of,
-)
+from dapkit.results import Comparison, LoadStats, RunResult, SyncAction, TableLoaded, TableResult, TablesResult
 
 NOW = datetime(2026, 9, 1, tzinfo=UTC)
 
 
 def failures(**errors: DapError) -> list[TableFailed]:
     return [TableFailed(table=table, error=error) for table, error in errors.items()]
-
-
-def test_a_run_without_failures_has_no_error() -> None:
-    assert error_of(3, []) is None
-    assert error_of(0, []) is None
-
-
-@pytest.mark.parametrize(
-    ("done", "failed", "code"),
-    [
-        (1, failures(a=ServerError("x")), 3),
-        (0, failures(a=ServerError("x")), 23),
-        (0, failures(a=ServerError("x"), b=ServerError("y")), 23),
-        (0, failures(a=ServerError("x"), b=JobFailedError("y")), 3),
-        (0, failures(a=TableNotFoundError("x"), b=TableNotFoundError("y")), 30),
-    ],
-)
-def test_failures_with_one_code_share_it_and_others_are_a_partial_failure(
-    done: int, failed: list[TableFailed], code: int
-) -> None:
-    error = error_of(done, failed)
-    assert error is not None
-    assert error.exit_code == code
-
-
-def test_a_partial_failure_names_its_tables_and_suggests_a_retry_only_if_it_may_help() -> None:
-    again = error_of(1, failures(a=ServerError("x"), b=OutOfRangeError("y")))
-    useless = error_of(1, failures(b=OutOfRangeError("y")))
-    assert isinstance(again, PartialFailureError)
-    assert isinstance(useless, PartialFailureError)
-    assert again.message == "2 of 3 tables failed: a, b"
-    assert again.hint == PartialFailureError.default_hint
-    assert "will not help" in useless.hint
-    assert (again.as_dict()["retryable"], useless.as_dict()["retryable"]) == (True, False)
-
-
-def test_the_error_of_the_only_failure_names_its_table() -> None:
-    error = error_of(0, failures(a=ServerError("It is 503")))
-    assert error is not None
-    assert error.table == "a"
 
 
 def test_a_result_raises_the_error_that_the_command_ends_with(

@@ -11,8 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from dapkit.errors import DapError
+from dapkit.failures import TableFailed
 from dapkit.model import Query
-from dapkit.results import Comparison, SyncCommand, TableFailed, TableLoaded, TableResult
+from dapkit.results import Comparison, SyncCommand, TableLoaded, TableResult
 
 
 class TablePhase(StrEnum):

@@ -7,8 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from dapkit.errors import DapError, PartialFailureError
-from dapkit.formatting import count, duration, html_table, names, size
+from dapkit.errors import DapError
+from dapkit.failures import TableFailed as TableFailed  # noqa: PLC0414, it is part of every result
+from dapkit.failures import error_of
+from dapkit.formatting import duration, html_table, size
 from dapkit.model import Query
 
 
@@ -70,33 +72,6 @@ class TableResult:
     until: datetime | None = None
     verified_by: str
     reused: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableFailed:
-    """A table that failed for good in this run; the others continue."""
-
-    table: str
-    error: DapError
-
-
-def error_of(done: int, failed: Sequence[TableFailed]) -> DapError | None:
-    """Return None if no table failed, the first error if all tables failed alike, else a partial failure.
-
-    `done` is the number of complete tables.
-    """
-    if not failed:
-        return None
-    errors = [failure.error for failure in failed]
-    tables = [failure.table for failure in failed]
-    # If all tables failed alike, for example because of the network, that error says more than "partial failure".
-    if not done and len({error.exit_code for error in errors}) == 1:
-        first = errors[0]
-        if first.table is None and tables[0] not in first.message:
-            first.table = tables[0]
-        return first
-    message = f"{len(tables)} of {count(done + len(tables), 'table')} failed: {names(tables)}"
-    return PartialFailureError(message, retryable=any(error.retryable for error in errors))
 
 
 Display = tuple[str, Sequence[str], Iterable[Sequence[object]]]

@@ -29,6 +29,7 @@ ORDER = (
     ("sandbox",),
     ("events",),
     ("results",),
+    ("failures",),
     ("schema",),
     ("model", "locks", "spec", "formatting"),
     ("errors",),

@@ -24,8 +24,9 @@ from dapkit.events import (
     TablePhase,
     TablePhaseChanged,
 )
+from dapkit.failures import TableFailed
 from dapkit.model import Format, Query
-from dapkit.results import LoadStats, SyncAction, TableFailed, TableLoaded, TableResult
+from dapkit.results import LoadStats, SyncAction, TableLoaded, TableResult
 
 
 def record(message: str = "text", level: int = logging.INFO, **fields: object) -> logging.LogRecord:
@@ -46,18 +47,12 @@ def test_control_characters_are_escaped_in_plain_lines() -> None:
     assert logs.PlainFormatter().format(record("a\x1b[2J\nb")).endswith("a [2J b")
 
 
-def test_a_json_line_has_the_fields_of_the_event() -> None:
-    line = logs.JsonFormatter().format(record("größer", table="users", size=3))
-    assert json.loads(line) == {
-        "time": "2026-02-02T02:40:00.250Z",
-        "level": "info",
-        "message": "größer",
-        "table": "users",
-        "size": 3,
-    }
+def test_a_json_line_has_the_common_fields_and_those_of_the_event() -> None:
+    line = json.loads(logs.JsonFormatter({"run_id": "r", "job_id": None}).format(record("text", job_id="j", size=3)))
+    assert {"run_id": "r", "job_id": "j", "size": 3, "level": "INFO", "message": "text"}.items() <= line.items()
 
 
-@pytest.mark.parametrize("formatter", [logs.PlainFormatter(), logs.JsonFormatter()])
+@pytest.mark.parametrize("formatter", [logs.PlainFormatter(), logs.JsonFormatter({})])
 def test_secrets_in_foreign_exceptions_are_hidden_in_traces(formatter: logging.Formatter) -> None:
     error = RuntimeError("GET https://store.example/x?X-Amz-Signature=topsecret failed")
     made = record("It ended")
@@ -146,7 +141,7 @@ def test_the_line_of_a_complete_table_describes_it(table_result: Callable[..., T
     assert message == (
         "courses: already downloaded, 2 files, 1.50 kB, 1,234 rows, at 2026-09-01T00:00:00Z, verified: CRC"
     )
-    assert fields["table"] == "courses"
+    assert fields["dap_table"] == "courses"
     bare = logs.result_text(table_result(rows=None, at=None, watermark="u"))
     assert bare == "courses: complete, 2 files, 1.50 kB, until u, verified: CRC"
 
@@ -154,7 +149,19 @@ def test_the_line_of_a_complete_table_describes_it(table_result: Callable[..., T
 def test_an_error_is_logged_with_its_fields() -> None:
     error = ServerError("It is 503", uuid="u-1", job_id="j-1")
     _, _, fields = logs.describe(TableFailed(table="a", error=error))
-    assert {"table": "a", "code": "server", "uuid": "u-1", "job_id": "j-1"}.items() <= fields.items()
+    expected = {"event": "table-failed", "dap_table": "a", "code": "server", "uuid": "u-1", "job_id": "j-1"}
+    assert expected.items() <= fields.items()
+
+
+@pytest.mark.parametrize("formatter", [logs.PlainFormatter(), logs.JsonFormatter({})])
+def test_lines_of_other_libraries_are_redacted_and_have_no_traceback(formatter: logging.Formatter) -> None:
+    made = record("GET https://store.example/x?X-Amz-Signature=topsecret failed")
+    made.name = "asyncio"
+    made.exc_info = (RuntimeError, RuntimeError("no"), None)
+    text = formatter.format(made)
+    assert "store.example" in text
+    assert "topsecret" not in text
+    assert "RuntimeError" not in text
 
 
 def test_progress_is_logged_on_request_with_the_rate_since_the_last_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,8 +17,9 @@ from dapkit.events import (
     TablePhase,
     TablePhaseChanged,
 )
+from dapkit.failures import TableFailed
 from dapkit.model import Format, Query
-from dapkit.results import TableFailed, TableResult
+from dapkit.results import TableResult
 
 
 def began(*tables: str) -> RunStarted:

@@ -10,6 +10,8 @@ import msgspec
 import pytest
 from docs.generate import raised_errors
 
+from dapkit.cli import logs
+from dapkit.cli.json_lines import common_fields
 from dapkit.cli.main import dap, main
 from dapkit.sandbox.data.catalogue import read_csv
 from dapkit.transfer.manifest import Manifest, ManifestObject
@@ -142,3 +144,19 @@ def test_the_examples_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeyp
             assert main(shlex.split(match["command"])[1:]) == 0, match["command"]
         else:
             exec(compile(match["python"], page.name, "exec"), {"__name__": "__main__"})
+
+
+def test_every_event_of_log_lines_is_documented() -> None:
+    section = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8").partition("## Log lines")[2]
+    section = section.partition("\n## ")[0].partition("| `event` | level |")[2]
+    documented = set(re.findall(r"(?m)^\| `([a-z-]+)` \| [a-z]+", section))
+    sources = [*(ROOT / "src/dapkit/cli").rglob("*.py"), *(ROOT / "src/dapkit/client").rglob("*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    constants = {logs.TABLE_FAILED, logs.TABLE_DIFFERS, logs.RUN_ENDED, logs.ERROR}
+    assert documented == set(re.findall(r'"event": "([a-z-]+)"', text)) | constants
+
+
+def test_every_field_of_log_lines_is_documented() -> None:
+    section = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8").partition("## Log lines")[2]
+    for name in common_fields("r"):
+        assert f"| `{name}` |" in section

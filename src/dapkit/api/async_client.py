@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
 
 from dapkit.api.loop_thread import OPEN_HINT
 from dapkit.config import arguments
@@ -19,15 +19,22 @@ from dapkit.errors import RequestError, UsageError
 from dapkit.events import Event, Listener, Notice
 
 if TYPE_CHECKING:
+    from dapkit.api.doctor import DoctorResult
     from dapkit.client.session import Session
     from dapkit.decode.jsonl import Record
     from dapkit.export.options import ExportOptions
+    from dapkit.export.schemas import SchemasResult
+    from dapkit.export.verify import VerifyResult
     from dapkit.model import Job, Query, VersionedSchema
+    from dapkit.replication.listing import DatabaseListing
+    from dapkit.replication.managed_tables import DropResult
     from dapkit.replication.options import SyncOptions, SyncRequest
     from dapkit.replication.reconcile import ReconcileResult
     from dapkit.replication.run import SyncResult
     from dapkit.results import RunResult
 
+P = ParamSpec("P")
+R = TypeVar("R")
 NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -170,10 +177,25 @@ class AsyncClient:
         Raises:
             DapError: an error that concerns all tables: credentials, account, the database.
         """
-        from dapkit.replication.run import replicate  # noqa: PLC0415, see the module
+        return await self._replicate("sync", namespace, tables, to, options)
 
-        request = self._sync_request("sync", namespace, tables, to, options)
-        return await replicate(self.session, request, self._options.on_event)
+    async def initdb(
+        self, namespace: str, tables: str | Sequence[str], to: str, options: "SyncOptions | None" = None
+    ) -> "SyncResult":
+        """Load tables into a database for the first time, like `dap initdb`; arguments as in `sync`.
+
+        A table that is already in the database is listed in the result's `failed`.
+        """
+        return await self._replicate("initdb", namespace, tables, to, options)
+
+    async def syncdb(
+        self, namespace: str, tables: str | Sequence[str], to: str, options: "SyncOptions | None" = None
+    ) -> "SyncResult":
+        """Update tables in a database, like `dap syncdb`; arguments as in `sync`.
+
+        A table that is not in the database is listed in the result's `failed`.
+        """
+        return await self._replicate("syncdb", namespace, tables, to, options)
 
     async def reconcile(
         self,
@@ -207,6 +229,126 @@ class AsyncClient:
             raise arguments.invalid("sample", sample, "a percentage greater than 0")
         request = self._sync_request("sync", namespace, tables, to, options)
         return await reconcile(self.session, request, self._options.on_event, sync=sync, sample=sample)
+
+    async def listdb(
+        self,
+        namespace: str,
+        to: str,
+        *,
+        omit_not_replicated: bool = False,
+        omit_record_count: bool = False,
+    ) -> "DatabaseListing":
+        """List the tables in a database and the age of their data, like `dap listdb`.
+
+        Args:
+            namespace: namespace of the tables.
+            to: URL of the database.
+            omit_not_replicated: whether to leave out the tables that only the service has. Then the client need not be
+                open.
+            omit_record_count: whether to leave rows uncounted.
+
+        Raises:
+            DapError: the database or the service cannot be used.
+        """
+        from dapkit.api.requests import target  # noqa: PLC0415, see the module
+        from dapkit.replication.listing import compare_with_service, list_tables  # noqa: PLC0415, see the module
+
+        name, database = arguments.text("namespace", namespace), target(to)
+        arguments.flag("omit_not_replicated", omit_not_replicated)
+        arguments.flag("omit_record_count", omit_record_count)
+        session = self._session if omit_not_replicated else self.session
+        listing = await _in_thread(list_tables, database, name, count=not omit_record_count)
+        if session is None:
+            return listing
+        return await compare_with_service(session, listing, omit_not_replicated=omit_not_replicated)
+
+    async def dropdb(
+        self, namespace: str, tables: str | Sequence[str], to: str, *, include_unmanaged: bool = False
+    ) -> "DropResult":
+        """Drop tables from a database, with their sync state, without asking. The client need not be open.
+
+        If one of the tables must not be dropped, none is.
+
+        Args:
+            namespace: namespace of the tables.
+            tables: names, patterns or `all`; patterns and `all` select only tables that dapkit manages.
+            to: URL of the database.
+            include_unmanaged: whether to drop tables that are given by name even if dapkit does not manage them.
+
+        Raises:
+            NotReplicatedError: there is no database, or a table is not managed.
+            DapError: the database cannot be used.
+        """
+        from dapkit.api.requests import target  # noqa: PLC0415, see the module
+        from dapkit.replication.managed_tables import drop_tables  # noqa: PLC0415, see the module
+
+        arguments.flag("include_unmanaged", include_unmanaged)
+        name, chosen = arguments.text("namespace", namespace), arguments.names("tables", tables)
+        return await _in_thread(drop_tables, target(to), name, chosen, include_unmanaged=include_unmanaged)
+
+    async def verify(self, folder: str | Path) -> "VerifyResult":
+        """Verify downloaded files against their manifests, like `dap verify`. The client need not be open.
+
+        Args:
+            folder: a folder that files were downloaded to; those below it are verified too.
+
+        Raises:
+            VerificationError: there is no such folder, or it contains nothing that can be verified.
+        """
+        from dapkit.export.verify import verify  # noqa: PLC0415, see the module
+
+        return await _in_thread(verify, arguments.folder("folder", folder))
+
+    async def doctor(self, folder: str | Path = "downloads") -> "DoctorResult":
+        """Check credentials, network, clock and disk, like `dap doctor`. The client need not be open.
+
+        Args:
+            folder: the folder that files are going to be downloaded to.
+        """
+        from dapkit.api.doctor import DoctorResult, examine  # noqa: PLC0415, see the module
+
+        place, settings = arguments.folder("folder", folder), library_settings(self._options)
+        return DoctorResult(findings=tuple([each async for each in examine(settings, place, settings.on_event)]))
+
+    async def download_schema(
+        self,
+        namespace: str,
+        tables: str | Sequence[str],
+        output: str | Path = "downloads",
+        *,
+        exclude: str | Sequence[str] = (),
+    ) -> "SchemasResult":
+        """Save the current JSON Schemas of tables, like `dap schema`: `<table>_schema_version_<n>.json`.
+
+        Args:
+            namespace: namespace of the tables.
+            tables: names, patterns or `all`.
+            output: folder to write to.
+            exclude: tables or patterns that are left out.
+
+        Raises:
+            DapError: an error that concerns all tables: credentials, account, the folder.
+        """
+        from dapkit.export.schemas import save_schemas  # noqa: PLC0415, see the module
+
+        result = await save_schemas(
+            self.session,
+            arguments.text("namespace", namespace),
+            arguments.names("tables", tables),
+            arguments.names("exclude", exclude, empty=True),
+            arguments.folder("output", output),
+        )
+        if result.notice:
+            self._options.on_event(Notice(message=result.notice))
+        return result
+
+    async def _replicate(
+        self, command: str, namespace: str, tables: str | Sequence[str], to: str, options: "SyncOptions | None"
+    ) -> "SyncResult":
+        from dapkit.replication.run import replicate  # noqa: PLC0415, see the module
+
+        request = self._sync_request(command, namespace, tables, to, options)
+        return await replicate(self.session, request, self._options.on_event)
 
     def _sync_request(
         self,
@@ -271,6 +413,22 @@ class AsyncClient:
         """Return the current state of a job. Raises ExpiredError if the service no longer has it."""
         return await self.session.poll(arguments.text("job_id", job_id, "the id of a job"))
 
+    async def await_job(self, job: "Job | str") -> "Job":
+        """Wait until a job is complete or has failed, and return it.
+
+        Args:
+            job: the job of `submit`, or its id.
+
+        Raises:
+            ExpiredError: the service no longer has the job.
+        """
+        from dapkit.client.jobs import await_job  # noqa: PLC0415, see the module
+        from dapkit.model import Job  # noqa: PLC0415, see the module
+
+        if not isinstance(job, Job):
+            job = await self.session.poll(arguments.text("job", job, "a Job or the id of a job"))
+        return await await_job(self.session, job)
+
     async def sign(self, object_ids: Sequence[str]) -> dict[str, str]:
         """Return a URL for each object. Who knows such a URL can read the object, for some minutes."""
         if isinstance(object_ids, str):
@@ -284,6 +442,14 @@ class AsyncClient:
                 raise RequestError(f"The object store responded with status {stream.status}", hint="Sign it again.")
             async for chunk in stream.chunks():
                 yield chunk
+
+
+async def _in_thread(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run a call that blocks, outside the event loop."""
+    from dapkit.transfer.workers import worker_pool  # noqa: PLC0415, see the module
+
+    with worker_pool(1) as workers:
+        return await workers.run(call, *args, **kwargs)
 
 
 def _client_options(options: object) -> ClientOptions:

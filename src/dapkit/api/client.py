@@ -5,24 +5,31 @@ raises, its work has ended.
 """
 
 import atexit
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dapkit.api.async_client import AsyncClient
 from dapkit.api.loop_thread import LoopThread
 from dapkit.config.settings import ClientOptions
 
 if TYPE_CHECKING:
+    from dapkit.api.doctor import DoctorResult
     from dapkit.decode.jsonl import Record
     from dapkit.export.options import ExportOptions
+    from dapkit.export.schemas import SchemasResult
+    from dapkit.export.verify import VerifyResult
     from dapkit.model import Job, Query, VersionedSchema
+    from dapkit.replication.listing import DatabaseListing
+    from dapkit.replication.managed_tables import DropResult
     from dapkit.replication.options import SyncOptions
     from dapkit.replication.reconcile import ReconcileResult
     from dapkit.replication.run import SyncResult
     from dapkit.results import RunResult
+
+T = TypeVar("T")
 
 
 class Client:
@@ -74,6 +81,17 @@ class Client:
             self._thread.run(self._client.close())
         finally:
             self._thread.stop()
+
+    def _run(self, call: Coroutine[Any, Any, T]) -> T:
+        """Run a call that does not need an open client."""
+        if self._thread.running:
+            return self._thread.run(call)
+        thread = LoopThread()
+        thread.start()
+        try:
+            return thread.run(call)
+        finally:
+            thread.stop()
 
     def __enter__(self) -> Self:
         return self.open()
@@ -148,6 +166,24 @@ class Client:
         """
         return self._thread.run(self._client.sync(namespace, tables, to, options))
 
+    def initdb(
+        self, namespace: str, tables: str | Sequence[str], to: str, options: "SyncOptions | None" = None
+    ) -> "SyncResult":
+        """Load tables into a database for the first time, like `dap initdb`; arguments as in `sync`.
+
+        A table that is already in the database is listed in the result's `failed`.
+        """
+        return self._thread.run(self._client.initdb(namespace, tables, to, options))
+
+    def syncdb(
+        self, namespace: str, tables: str | Sequence[str], to: str, options: "SyncOptions | None" = None
+    ) -> "SyncResult":
+        """Update tables in a database, like `dap syncdb`; arguments as in `sync`.
+
+        A table that is not in the database is listed in the result's `failed`.
+        """
+        return self._thread.run(self._client.syncdb(namespace, tables, to, options))
+
     def reconcile(
         self,
         namespace: str,
@@ -172,6 +208,91 @@ class Client:
             DapError: an error that concerns all tables: credentials, account, the database.
         """
         return self._thread.run(self._client.reconcile(namespace, tables, to, options, sync=sync, sample=sample))
+
+    def listdb(
+        self,
+        namespace: str,
+        to: str,
+        *,
+        omit_not_replicated: bool = False,
+        omit_record_count: bool = False,
+    ) -> "DatabaseListing":
+        """List the tables in a database and the age of their data, like `dap listdb`.
+
+        Args:
+            namespace: namespace of the tables.
+            to: URL of the database.
+            omit_not_replicated: whether to leave out the tables that only the service has. Then the client need not be
+                open.
+            omit_record_count: whether to leave rows uncounted.
+
+        Raises:
+            DapError: the database or the service cannot be used.
+        """
+        return self._run(
+            self._client.listdb(
+                namespace, to, omit_not_replicated=omit_not_replicated, omit_record_count=omit_record_count
+            )
+        )
+
+    def dropdb(
+        self, namespace: str, tables: str | Sequence[str], to: str, *, include_unmanaged: bool = False
+    ) -> "DropResult":
+        """Drop tables from a database, with their sync state, without asking. The client need not be open.
+
+        If one of the tables must not be dropped, none is.
+
+        Args:
+            namespace: namespace of the tables.
+            tables: names, patterns or `all`; patterns and `all` select only tables that dapkit manages.
+            to: URL of the database.
+            include_unmanaged: whether to drop tables that are given by name even if dapkit does not manage them.
+
+        Raises:
+            NotReplicatedError: there is no database, or a table is not managed.
+            DapError: the database cannot be used.
+        """
+        return self._run(self._client.dropdb(namespace, tables, to, include_unmanaged=include_unmanaged))
+
+    def verify(self, folder: str | Path) -> "VerifyResult":
+        """Verify downloaded files against their manifests, like `dap verify`. The client need not be open.
+
+        Args:
+            folder: a folder that files were downloaded to; those below it are verified too.
+
+        Raises:
+            VerificationError: there is no such folder, or it contains nothing that can be verified.
+        """
+        return self._run(self._client.verify(folder))
+
+    def doctor(self, folder: str | Path = "downloads") -> "DoctorResult":
+        """Check credentials, network, clock and disk, like `dap doctor`. The client need not be open.
+
+        Args:
+            folder: the folder that files are going to be downloaded to.
+        """
+        return self._run(self._client.doctor(folder))
+
+    def download_schema(
+        self,
+        namespace: str,
+        tables: str | Sequence[str],
+        output: str | Path = "downloads",
+        *,
+        exclude: str | Sequence[str] = (),
+    ) -> "SchemasResult":
+        """Save the current JSON Schemas of tables, like `dap schema`: `<table>_schema_version_<n>.json`.
+
+        Args:
+            namespace: namespace of the tables.
+            tables: names, patterns or `all`.
+            output: folder to write to.
+            exclude: tables or patterns that are left out.
+
+        Raises:
+            DapError: an error that concerns all tables: credentials, account, the folder.
+        """
+        return self._thread.run(self._client.download_schema(namespace, tables, output, exclude=exclude))
 
     def records(
         self,
@@ -203,6 +324,17 @@ class Client:
     def poll(self, job_id: str) -> "Job":
         """Return the current state of a job. Raises ExpiredError if the service no longer has it."""
         return self._thread.run(self._client.poll(job_id))
+
+    def await_job(self, job: "Job | str") -> "Job":
+        """Wait until a job is complete or has failed, and return it.
+
+        Args:
+            job: the job of `submit`, or its id.
+
+        Raises:
+            ExpiredError: the service no longer has the job.
+        """
+        return self._thread.run(self._client.await_job(job))
 
     def sign(self, object_ids: Sequence[str]) -> dict[str, str]:
         """Return a URL for each object. Who knows such a URL can read the object, for some minutes."""

@@ -11,7 +11,7 @@ import click
 from dapkit.cli.console import Console
 from dapkit.cli.options import settings_of
 from dapkit.cli.run_command import RESUME, run_and_advance, run_connected
-from dapkit.cli.summary import preview_line, query_object, run_object, shown_path, summary_lines
+from dapkit.cli.summary import export_report, query_object, run_object, shown_path
 from dapkit.config.settings import pick
 from dapkit.export.options import ExportRequest
 from dapkit.export.run import Preview, export, preview
@@ -45,11 +45,7 @@ def run_export(context: click.Context, given: Mapping[str, Any], notices: tuple[
 
 
 def _show(result: RunResult, console: Console) -> None:
-    lines = summary_lines(result)
-    line = preview_line(result, shown_path(Path(sys.executable), _current_folder()))
-    if line:
-        lines.append(line)
-    console.summary(lines, failed=bool(result.failed))
+    console.report(export_report(result, console.width, shown_path(Path(sys.executable), _current_folder())))
     if console.settings.json:
         console.json_result(run_object(result, result.error))
 

@@ -5,11 +5,14 @@ command's own help shows only its own options and says where the shared ones are
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from dapkit.cli.invocation import Invocation
+from dapkit.cli.json_lines import common_fields
 from dapkit.cli.parameters import FiniteRange, not_empty, pace, table_names
 from dapkit.config.settings import LOG_FORMATS, LOG_LEVELS, THEMES, Settings, read_settings
 from dapkit.model import Format
@@ -289,7 +292,16 @@ export_options = stack(
 
 def settings_of(context: click.Context) -> Settings:
     """Return the settings of a command: its own options, then those before its name, then the environment."""
-    return read_settings(merged(context))
+    settings = read_settings(merged(context))
+    call = context.find_object(Invocation)
+    if call is None:
+        return settings
+    call.log_fields = common_fields(
+        call.run_id,
+        namespace=context.params.get("namespace"),
+        client_id=None if settings.connection.sandbox else settings.connection.client_id,
+    )
+    return replace(settings, messages=replace(settings.messages, log_fields=call.log_fields))
 
 
 def merged(context: click.Context) -> dict[str, Any]:

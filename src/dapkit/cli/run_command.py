@@ -11,7 +11,7 @@ from dapkit.cli.logs import HEARTBEAT
 from dapkit.cli.signals import run_until_stopped
 from dapkit.client.session import Session
 from dapkit.config.settings import Settings
-from dapkit.results import TableFailed
+from dapkit.failures import TableFailed
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ def _run(settings: Settings, console: Console, work: Callable[[ServiceConnection
         async with _regular_reports(console), connect(settings.connection, console.on_event) as connection:
             return await work(connection)
 
-    return run_until_stopped(connected, hint=hint, before_exit=console.stop_progress)
+    return run_until_stopped(connected, hint=hint, last_words=console.last_words)
 
 
 @asynccontextmanager

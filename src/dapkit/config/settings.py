@@ -173,7 +173,8 @@ ConnectionSettings = NewType("ConnectionSettings", ClientOptions)
 class MessageSettings:
     """What the command prints, where and how.
 
-    `log_level` is None if it was not set (then it is info). No progress can be drawn on a `dumb` terminal.
+    `log_level` is None if it was not set (then it is info). No progress can be drawn on a `dumb` terminal. `log_fields`
+    are the fields of every log line in JSON.
     """
 
     log_level: str | None = None
@@ -191,6 +192,7 @@ class MessageSettings:
         expected=", ".join(THEMES[:-1]) + f" or {THEMES[-1]}",
     )
     no_color: bool = _setting("NO_COLOR", default=False, parse=bool)
+    log_fields: Mapping[str, Any] = field(default_factory=dict)
     dumb: bool = _setting("TERM", default=False, parse=lambda text: text.lower() in {"dumb", "unknown"})
 
     @property

@@ -16,8 +16,9 @@ from dapkit.events import (
     TablePhase,
     TablePhaseChanged,
 )
+from dapkit.failures import TableFailed
 from dapkit.formatting import about, count, size
-from dapkit.results import TableFailed, TableLoaded
+from dapkit.results import TableLoaded
 
 
 @dataclass(slots=True)

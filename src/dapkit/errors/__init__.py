@@ -100,6 +100,7 @@ class PartialFailureError(DapError):
 
     Args:
         message: names the tables that failed.
+        counted: the same without their names, for a report that lists them.
         retryable: whether the same call may succeed later for at least one of them.
     """
 
@@ -108,9 +109,10 @@ class PartialFailureError(DapError):
     retryable = True
     default_hint = "Run the same command again: complete tables are kept, only the rest is requested."
 
-    def __init__(self, message: str, *, retryable: bool = True) -> None:
+    def __init__(self, message: str, *, counted: str = "", retryable: bool = True) -> None:
         hint = "" if retryable else "Retrying will not help: see the hint for each table."
         super().__init__(message, hint=hint)
+        self.counted = counted or message
         self.retryable = retryable
 
 

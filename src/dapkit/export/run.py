@@ -39,8 +39,9 @@ from dapkit.export.plan import (
 )
 from dapkit.export.selection import KnownTables, resolve_tables
 from dapkit.export.table_export import ExportContext, TableExport, table_result
+from dapkit.failures import TableFailed
 from dapkit.model import Query
-from dapkit.results import RunResult, TableFailed, TableResult
+from dapkit.results import RunResult, TableResult
 from dapkit.storage.atomic import make_folder
 from dapkit.transfer import manifest
 from dapkit.transfer.job_download import export_source, job_folder

@@ -11,8 +11,9 @@ from dapkit.client.session import Session
 from dapkit.errors import TableNotFoundError
 from dapkit.export.isolation import isolate
 from dapkit.export.selection import KnownTables, resolve_tables
+from dapkit.failures import TableFailed
 from dapkit.model import VersionedSchema
-from dapkit.results import Display, TableFailed, TablesResult
+from dapkit.results import Display, TablesResult
 from dapkit.storage.atomic import make_folder, replace_file
 from dapkit.transfer.names import schema_file
 from dapkit.transfer.workers import run_all

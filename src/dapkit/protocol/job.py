@@ -153,9 +153,13 @@ def decide(record: JobRecord, now: float) -> Action:
         return _after_failure(record, job, now)
     if job.status is JobStatus.COMPLETE:
         return _after_completion(record, job, now)
-    age = record.updated_at - record.submitted_at
-    due = record.updated_at + min(max(age * POLL_GROWTH, FIRST_POLL), MAX_POLL_INTERVAL)
+    due = poll_due(record.submitted_at, record.updated_at)
     return Poll(job.id) if now >= due else Wait(due)
+
+
+def poll_due(submitted_at: float, updated_at: float) -> float:
+    """Return when to poll a job in progress that was last described at `updated_at`."""
+    return updated_at + min(max((updated_at - submitted_at) * POLL_GROWTH, FIRST_POLL), MAX_POLL_INTERVAL)
 
 
 def apply(record: JobRecord, outcome: Outcome, now: float) -> JobRecord:

@@ -1,14 +1,15 @@
-"""The tables that dapkit manages in a database: listed and dropped, the work of `listdb` and `dropdb`."""
+"""The tables that dapkit manages in a database: selected, and dropped, the work of `dropdb`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dapkit.errors import DapError, NotReplicatedError, TargetUnreachableError
 from dapkit.export.selection import is_pattern, select
+from dapkit.failures import TableFailed
 from dapkit.model import format_utc
 from dapkit.replication.plan import not_a_table_error
-from dapkit.results import Display, TableFailed, TablesResult
-from dapkit.targets.base import SyncState, TableInfo, TableStatus, Target, TargetSession
+from dapkit.results import Display, TablesResult
+from dapkit.targets.base import SyncState, TableStatus, Target, TargetSession
 
 StatusAndState = tuple[TableStatus, SyncState | None]
 """What is in the database under a table's name, and the table's sync state if it has one."""
@@ -25,23 +26,6 @@ class DropResult(TablesResult):
 
     def _display(self) -> Display:
         return f"Dropped from {self.target}", ("table",), [(table,) for table in self.done]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """The managed tables of a namespace. `sandbox`: whether the database contains synthetic data."""
-
-    tables: tuple[TableInfo, ...]
-    sandbox: bool
-
-
-def list_tables(target: Target, namespace: str, *, count: bool) -> Listing:
-    """Return the managed tables of a namespace, with the number of their rows if `count`. Blocks."""
-    session = (target.empty_substitute or target).open()
-    try:
-        return Listing(tables=session.list_tables(namespace, count=count), sandbox=session.holds_sandbox())
-    finally:
-        session.close()
 
 
 def read_sync_states(target: Target, namespace: str) -> dict[str, SyncState]:

@@ -13,6 +13,7 @@ from dapkit.client.session import Session
 from dapkit.errors import DapError, NotReplicatedError, ReconciliationError
 from dapkit.events import JobsPlanned, Listener, TableCompared, TablePhase, TablePhaseChanged
 from dapkit.export.selection import Resolved
+from dapkit.failures import TableFailed, error_of
 from dapkit.formatting import count
 from dapkit.model import Query, VersionedSchema, format_utc
 from dapkit.replication import staging
@@ -22,7 +23,7 @@ from dapkit.replication.plan import LOGS
 from dapkit.replication.resources import SyncResources, open_resources
 from dapkit.replication.run import no_longer_in_service, replicate, resolve
 from dapkit.replication.schema_versions import column_names, common_table, schema_of_files
-from dapkit.results import Display, TableFailed, TablesResult, error_of
+from dapkit.results import Display, TablesResult
 from dapkit.schema import read_table
 from dapkit.targets.base import DataFiles, ExpectedTable, Load, Sample, SyncState, TargetSession
 from dapkit.transfer.workers import run_all

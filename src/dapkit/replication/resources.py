@@ -13,13 +13,14 @@ from dapkit.events import Listener, Notice, TableCompared, TablePhase, TablePhas
 from dapkit.export.isolation import isolate
 from dapkit.export.options import ExportRequest
 from dapkit.export.run import export
+from dapkit.failures import TableFailed
 from dapkit.model import Query, utc_time
 from dapkit.replication import staging
 from dapkit.replication.connection_pool import ConnectionPool
 from dapkit.replication.managed_tables import no_longer_in_service_hint
 from dapkit.replication.options import SyncRequest
 from dapkit.replication.retry import TargetRetry
-from dapkit.results import TableFailed, TableLoaded, TableResult
+from dapkit.results import TableLoaded, TableResult
 from dapkit.targets.base import SyncState, TargetSession
 from dapkit.transfer.locking import busy_handler, hold_lock
 from dapkit.transfer.workers import WorkerPool, worker_pool

@@ -11,6 +11,7 @@ from dapkit.client.session import Session
 from dapkit.errors import AlreadyReplicatedError, NotReplicatedError, TargetUnreachableError
 from dapkit.events import JobsPlanned, Listener, SyncStarted
 from dapkit.export.selection import Resolved, no_longer_listed, resolve_tables
+from dapkit.failures import TableFailed
 from dapkit.formatting import duration
 from dapkit.model import format_utc
 from dapkit.replication import staging
@@ -23,7 +24,7 @@ from dapkit.replication.managed_tables import (
 from dapkit.replication.options import SyncRequest
 from dapkit.replication.resources import SyncResources, open_resources
 from dapkit.replication.table_sync import TableSync
-from dapkit.results import Display, SyncAction, SyncCommand, TableFailed, TableLoaded, TablesResult
+from dapkit.results import Display, SyncAction, SyncCommand, TableLoaded, TablesResult
 from dapkit.targets.base import SyncState, TargetSession
 from dapkit.transfer.workers import run_all, worker_pool
 

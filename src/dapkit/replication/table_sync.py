@@ -10,6 +10,7 @@ from typing import Any
 from dapkit.errors import DapError, TargetError
 from dapkit.events import Event, JobsPlanned, RunStarted, TableCompleted, TablePhase, TablePhaseChanged
 from dapkit.export.isolation import is_fatal
+from dapkit.failures import TableFailed
 from dapkit.model import Table, format_utc
 from dapkit.replication import staging
 from dapkit.replication.managed_tables import StatusAndState, table_statuses
@@ -28,7 +29,7 @@ from dapkit.replication.plan import (
 )
 from dapkit.replication.resources import SyncResources
 from dapkit.replication.schema_versions import schema_of_files
-from dapkit.results import LoadStats, SyncAction, SyncCommand, TableFailed, TableLoaded, TableResult
+from dapkit.results import LoadStats, SyncAction, SyncCommand, TableLoaded, TableResult
 from dapkit.schema import read_table
 from dapkit.targets.base import (
     DataFiles,

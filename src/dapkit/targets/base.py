@@ -209,6 +209,16 @@ class TableInfo:
     kept_columns: tuple[str, ...] = ()
     table_dropped: bool = False
 
+    @property
+    def table(self) -> str:
+        """The table's name."""
+        return self.state.table
+
+    @property
+    def watermark(self) -> datetime:
+        """The time that the table shows (UTC)."""
+        return self.state.watermark
+
 
 class TargetSession(Protocol):
     """One connection to a target."""

@@ -9,7 +9,7 @@ from dapkit.cli.logs import comparison_text
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, global_options, option, settings_of, table_options
 from dapkit.cli.parameters import percentage
 from dapkit.cli.run_command import RESUME, run_connected
-from dapkit.cli.summary import failed_objects, failure_lines
+from dapkit.cli.summary import Report, count_fields, failed_objects, unexplained
 from dapkit.cli.sync_command import load_options, state_objects, sync_request, to_option
 from dapkit.events import TableCompared
 from dapkit.formatting import count
@@ -62,7 +62,7 @@ def command(context: click.Context, /, **given: Any) -> None:
             hint=RESUME,
         )
         error = result.error
-        console.summary(lines(result), failed=error is not None)
+        console.report(reconcile_report(result))
         if settings.messages.json:
             code = error.exit_code if error else 0
             console.json_result({"command": "reconcile", "exit_code": code, **as_object(result)})
@@ -70,18 +70,25 @@ def command(context: click.Context, /, **given: Any) -> None:
         raise error
 
 
-def lines(result: ReconcileResult) -> list[str]:
-    """Return the summary for people: the differences by key and column, then the totals."""
-    found: list[str] = []
+def reconcile_report(result: ReconcileResult) -> Report:
+    """Return the report: the differences by key and column, then the totals."""
+    partial: list[str] = []
+    different: list[str] = []
     for each in result.done:
-        partial = each.comparison.columns_not_compared or each.comparison.compared < each.comparison.rows
-        if partial or not each.comparison.equal:
-            found += [f"{each.table}: {comparison_text(each.comparison)}", *_details(each)]
-    for failure in result.failed:
-        found += failure_lines(failure)
+        line = f"{each.table}: {comparison_text(each.comparison)}"
+        if not each.comparison.equal:
+            different += [line, *_details(each)]
+        elif each.comparison.columns_not_compared or each.comparison.compared < each.comparison.rows:
+            partial.append(line)
     equal = sum(each.comparison.equal for each in result.done)
     total = count(len(result.done) + len(result.failed), "table")
-    return [*found, f"{equal:,} of {total} equal. Database: {result.target}"]
+    return Report(
+        lines=tuple(partial),
+        problems=tuple(different),
+        totals=f"{equal:,} of {total} equal. Database: {result.target}",
+        failed=unexplained(len(result.done), result.failed),
+        fields={**count_fields(result.done, result.failed), "equal": equal},
+    )
 
 
 def _details(compared: TableCompared) -> list[str]:

@@ -133,7 +133,7 @@ def command(context: click.Context, /, **given: Any) -> None:
     with Console(settings.messages) as console:
         try:
             run_until_stopped(
-                lambda: _serve(options, console), hint="The sandbox is stopped.", before_exit=console.stop_progress
+                lambda: _serve(options, console), hint="The sandbox is stopped.", last_words=console.last_words
             )
         except InterruptedRunError:
             console.print(["Sandbox stopped."])
