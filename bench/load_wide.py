@@ -8,9 +8,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dapkit.model import Table, VersionedSchema
+from dapkit.model import Table, VersionedSchema, utc_time
 from dapkit.schema import read_table
-from dapkit.targets.base import DataFiles, Load, watermark_of
+from dapkit.targets.base import DataFiles, Load
 from dapkit.targets.registry import target_of
 
 
@@ -26,7 +26,7 @@ def act(verb: str, url: str, folder: Path, rows: int) -> None:
     table = table_of(folder, "ours")
     if verb == "load":
         files = DataFiles(paths=tuple(sorted(folder.glob("part-*.gz"))), rows=rows)
-        session.initial_load(Load(table=table, files=files, watermark=watermark_of("2025-01-01T00:00:00Z")))
+        session.initial_load(Load(table=table, files=files, watermark=utc_time("2025-01-01T00:00:00Z")))
     else:
         files = DataFiles(paths=(folder / "changes.tsv.gz",), rows=rows)
         session.apply_increment(

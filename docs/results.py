@@ -58,7 +58,7 @@ class ExportedTable(_Object, frozen=True, kw_only=True):
     rows: Annotated[int | None, Meta(description="Number of rows; null if they could not be counted.")]
     schema_version: Annotated[int | None, Meta(description="Version of the table's schema that the rows follow.")]
     at: Annotated[str | None, Meta(description="Time that a snapshot shows, as sent by the service.")]
-    since: Annotated[str | None, Meta(description="Start of an incremental, as sent by the service.")]
+    since: Annotated[str | None, Meta(description="Start of an incremental (UTC).")]
     until: Annotated[str | None, Meta(description="End of an incremental, as sent by the service.")]
     verified_by: Annotated[
         str,

@@ -1,7 +1,10 @@
 """Hypothesis's profile, and fixtures that tests in several folders share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -9,6 +12,11 @@ from tests.support import mariadb_server, mssql_server
 from tests.support.mariadb_server import MySqlServer
 from tests.support.mssql_server import MsSqlServer
 from tests.support.postgres_server import PostgresServer, empty, named_or_private_server
+
+from dapkit.errors import DapError
+from dapkit.failures import TableFailed
+from dapkit.model import Format, Query
+from dapkit.results import RunResult, TableResult
 
 # No deadline and no check of speed: on a busy machine both would fail tests of code that is right.
 settings.register_profile("dapkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -62,3 +70,46 @@ def mssql_url(named_mssql_server: MsSqlServer) -> Iterator[str]:
     """The connection string of an empty database."""
     with named_mssql_server.database() as url:
         yield url
+
+
+@pytest.fixture
+def table_result() -> Callable[..., TableResult]:
+    """Make a table's result; what matters to a test is passed."""
+
+    def make(table: str = "courses", *, files: int = 2, **fields: Any) -> TableResult:
+        folder = Path("out") / f"job_id-{table}"
+        defaults: dict[str, Any] = {
+            "job_id": f"id-{table}",
+            "folder": folder,
+            "files": tuple(folder / f"part-{number}.jsonl.gz" for number in range(files)),
+            "bytes": 1500,
+            "rows": 1234,
+            "schema_version": 1,
+            "watermark": "2026-09-01T00:00:00Z",
+            "at": datetime(2026, 9, 1, tzinfo=UTC),
+            "verified_by": "crc",
+            "reused": False,
+        }
+        return TableResult(table=table, **{**defaults, **fields})
+
+    return make
+
+
+@pytest.fixture
+def run_result() -> Callable[..., RunResult]:
+    """Make a run's result from the complete tables and the errors of those that failed."""
+
+    def make(done: Sequence[TableResult] = (), failed: dict[str, DapError] | None = None, **fields: Any) -> RunResult:
+        defaults: dict[str, Any] = {
+            "namespace": "canvas",
+            "query": Query(format=Format.JSONL),
+            "output": Path("out"),
+            "fetched": 3000,
+            "refetched": 0,
+            "seconds": 12.34,
+            "sandbox": False,
+        }
+        failures = tuple(TableFailed(table=table, error=error) for table, error in (failed or {}).items())
+        return RunResult(done=tuple(done), failed=failures, **{**defaults, **fields})
+
+    return make

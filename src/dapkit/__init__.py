@@ -11,33 +11,47 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from dapkit.api.async_client import AsyncClient
     from dapkit.api.client import Client, reconcile, sync
+    from dapkit.api.doctor import DoctorResult
     from dapkit.config.settings import ClientOptions
     from dapkit.decode.jsonl import Record
     from dapkit.errors import DapError
     from dapkit.export.options import ExportOptions
+    from dapkit.export.schemas import SchemasResult
+    from dapkit.export.verify import VerifyResult
     from dapkit.model import Format, Job, JobStatus, Mode, Query, VersionedSchema
+    from dapkit.replication.listing import DatabaseListing
+    from dapkit.replication.managed_tables import DropResult
     from dapkit.replication.options import SyncOptions
     from dapkit.replication.reconcile import ReconcileResult
     from dapkit.replication.run import SyncResult
-    from dapkit.results import RunResult, TableResult
+    from dapkit.results import RunResult, TableFailed, TableResult
+    from dapkit.targets.base import BadValues, LoadOptions
 
 _HOMES = {
     "AsyncClient": "dapkit.api.async_client",
+    "BadValues": "dapkit.targets.base",
     "Client": "dapkit.api.client",
     "ClientOptions": "dapkit.config.settings",
     "DapError": "dapkit.errors",
+    "DatabaseListing": "dapkit.replication.listing",
+    "DoctorResult": "dapkit.api.doctor",
+    "DropResult": "dapkit.replication.managed_tables",
     "ExportOptions": "dapkit.export.options",
     "Format": "dapkit.model",
     "Job": "dapkit.model",
     "JobStatus": "dapkit.model",
+    "LoadOptions": "dapkit.targets.base",
     "Mode": "dapkit.model",
     "Query": "dapkit.model",
     "ReconcileResult": "dapkit.replication.reconcile",
     "Record": "dapkit.decode.jsonl",
     "RunResult": "dapkit.results",
+    "SchemasResult": "dapkit.export.schemas",
     "SyncOptions": "dapkit.replication.options",
     "SyncResult": "dapkit.replication.run",
+    "TableFailed": "dapkit.results",
     "TableResult": "dapkit.results",
+    "VerifyResult": "dapkit.export.verify",
     "VersionedSchema": "dapkit.model",
     "reconcile": "dapkit.api.client",
     "sync": "dapkit.api.client",
@@ -45,21 +59,29 @@ _HOMES = {
 
 __all__ = [
     "AsyncClient",
+    "BadValues",
     "Client",
     "ClientOptions",
     "DapError",
+    "DatabaseListing",
+    "DoctorResult",
+    "DropResult",
     "ExportOptions",
     "Format",
     "Job",
     "JobStatus",
+    "LoadOptions",
     "Mode",
     "Query",
     "ReconcileResult",
     "Record",
     "RunResult",
+    "SchemasResult",
     "SyncOptions",
     "SyncResult",
+    "TableFailed",
     "TableResult",
+    "VerifyResult",
     "VersionedSchema",
     "reconcile",
     "sync",

@@ -11,8 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from dapkit.errors import DapError
+from dapkit.failures import TableFailed
 from dapkit.model import Query
-from dapkit.results import Comparison, SyncCommand, TableFailed, TableLoaded, TableResult
+from dapkit.results import Comparison, SyncCommand, TableLoaded, TableResult
 
 
 class TablePhase(StrEnum):
@@ -37,6 +38,24 @@ class RunStarted:
     resumed_age: float | None
     sandbox: bool
     incremental: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsPlanned:
+    """It is known how many jobs the run requests at least. `per_minute`: the rate limit for new jobs, None without one.
+
+    A command that works in several stages plans the jobs of each stage when it begins.
+    """
+
+    jobs: int
+    per_minute: int | None
+
+    @property
+    def min_seconds(self) -> float:
+        """How long it takes at least to request the jobs, in seconds; 0 if all can be requested at once."""
+        if self.per_minute is None or self.jobs <= self.per_minute:
+            return 0.0
+        return self.jobs / self.per_minute * 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +149,7 @@ class TableCompared:
 Event = (
     RunStarted
     | SyncStarted
+    | JobsPlanned
     | TablePhaseChanged
     | ObjectsListed
     | ObjectStarted

@@ -1,8 +1,7 @@
 """Queries, jobs and schemas: the values that all layers share.
 
-Frozen and comparable, without behaviour beyond what follows from their fields. The service's watermarks (`at`, `since`,
-`until`) are kept as the service's own text, because they are sent back to it. Times for calculations are floats, in
-seconds since the epoch.
+Frozen and comparable, without behaviour beyond what follows from their fields. The service's times are kept as its own
+texts, because they are sent back to it; `at`, `since` and `until` are the same times as aware datetimes.
 """
 
 from collections.abc import Mapping
@@ -26,6 +25,16 @@ def epoch_seconds(text: str) -> float:
         return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).timestamp()
     except OverflowError as error:
         raise ValueError(text) from error
+
+
+def utc_time(text: str) -> datetime:
+    """Return a time of the service in UTC, rounded down to microseconds. A time without a zone is in UTC.
+
+    Raises:
+        ValueError: the text is not a time.
+    """
+    time = datetime.fromisoformat(text)
+    return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def format_utc(time: datetime) -> str:
@@ -70,7 +79,7 @@ class JobStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A request for one table: a snapshot, or (with `since`) an increment."""
+    """A request for one table: a snapshot, or (with `since`) an increment. Times are texts, with a zone."""
 
     format: Format
     mode: Mode | None = None
@@ -96,7 +105,15 @@ class Failure:
 class Job:
     """A job as the service last described it.
 
-    `objects`, `schema_version` and the watermarks are set once it is complete, `failure` once it has failed.
+    Attributes:
+        id: its identifier.
+        status: its state.
+        expires_at: when it expires, in seconds since the epoch.
+        objects: the ids of its files, once it is complete.
+        schema_version: of the table's schema that the files follow, once it is complete.
+        at_text: the time that a snapshot shows, as the service wrote it; the property `at` is the same as a datetime.
+        since_text, until_text: likewise the start and the end of an increment.
+        failure: why it failed, once it has.
     """
 
     id: str
@@ -104,15 +121,30 @@ class Job:
     expires_at: float | None = None
     objects: tuple[str, ...] = ()
     schema_version: int | None = None
-    at: str | None = None
-    since: str | None = None
-    until: str | None = None
+    at_text: str | None = None
+    since_text: str | None = None
+    until_text: str | None = None
     failure: Failure | None = None
 
     @property
+    def at(self) -> datetime | None:
+        """The time that a snapshot shows."""
+        return None if self.at_text is None else utc_time(self.at_text)
+
+    @property
+    def since(self) -> datetime | None:
+        """The start of an increment."""
+        return None if self.since_text is None else utc_time(self.since_text)
+
+    @property
+    def until(self) -> datetime | None:
+        """The end of an increment."""
+        return None if self.until_text is None else utc_time(self.until_text)
+
+    @property
     def watermark(self) -> str | None:
-        """Where the next increment starts: `at` of a snapshot, `until` of an increment."""
-        return self.at if self.at is not None else self.until
+        """Where the next increment starts, as the service wrote it: `at` of a snapshot, `until` of an increment."""
+        return self.at_text if self.at_text is not None else self.until_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

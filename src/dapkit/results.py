@@ -1,6 +1,6 @@
 """What commands do with tables, and the results: values that reports, events and the library share."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from dapkit.errors import DapError
+from dapkit.failures import TableFailed as TableFailed  # noqa: PLC0414, it is part of every result
+from dapkit.failures import error_of
+from dapkit.formatting import duration, html_table, size
 from dapkit.model import Query
 
 
@@ -39,33 +42,87 @@ class SyncAction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableResult:
-    """A table that is complete on disk. `verified_by` names the checks that every file passed."""
+    """A table that is complete on disk.
+
+    Attributes:
+        table: its name.
+        job_id: the service's job.
+        folder: the folder of the job.
+        files: its files, in the order of the service.
+        bytes: their size.
+        rows: their number of rows; None if they could not be counted.
+        schema_version: the version of the table's schema that they follow.
+        watermark: where the next increment starts, as the service wrote it. Pass this text as `since`.
+        at: the time that a snapshot shows (UTC).
+        since, until: the start and the end of an increment (UTC).
+        verified_by: the checks that every file passed, joined by `+`.
+        reused: whether all files had already been downloaded.
+    """
 
     table: str
     job_id: str
     folder: Path
-    files: int
+    files: tuple[Path, ...]
     bytes: int
     rows: int | None
     schema_version: int | None
-    at: str | None
-    since: str | None
-    until: str | None
+    watermark: str
+    at: datetime | None = None
+    since: datetime | None = None
+    until: datetime | None = None
     verified_by: str
     reused: bool
 
 
+Display = tuple[str, Sequence[str], Iterable[Sequence[object]]]
+"""What notebooks show of a result: a title, headings, and rows."""
+
+
+class TablesResult:
+    """What the results of all calls for several tables have in common: which are done, and which failed."""
+
+    __slots__ = ()
+    done: Sequence[object]
+    failed: tuple[TableFailed, ...]
+
+    @property
+    def error(self) -> DapError | None:
+        """The error that the command ends with: the tables' own if all failed alike, else PartialFailureError."""
+        return error_of(len(self.done), self.failed)
+
+    def raise_for_failed(self) -> None:
+        """Raise `error` if a table failed."""
+        if self.error is not None:
+            raise self.error
+
+    def _display(self) -> Display:
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        """Return a small table, which notebooks show, and one of the tables that failed."""
+        shown = html_table(*self._display())
+        if not self.failed:
+            return shown
+        errors = [(each.table, each.error.code, each.error.message, each.error.hint) for each in self.failed]
+        return shown + html_table("Failed", ("table", "error", "message", "what to do"), errors)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TableFailed:
-    """A table that failed for good in this run; the others continue."""
+class RunResult(TablesResult):
+    """How a snapshot or an incremental ended.
 
-    table: str
-    error: DapError
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
-    """How a run ended. `fetched`: bytes received over the network; `refetched`: those received a second time."""
+    Attributes:
+        namespace: of the tables, as the service spells it.
+        query: what was requested.
+        output: the folder.
+        done: the complete tables.
+        failed: the tables that failed, each with its error.
+        `fetched`, `refetched`: bytes received over the network, and those of them received a second time.
+        seconds: how long it took.
+        sandbox: whether the data is synthetic.
+        incremental: whether changes were requested.
+        notices: messages worth knowing.
+    """
 
     namespace: str
     query: Query
@@ -78,6 +135,13 @@ class RunResult:
     sandbox: bool
     incremental: bool = False
     notices: tuple[str, ...] = field(default=())
+
+    def _display(self) -> Display:
+        kind = "Changes" if self.incremental else "Snapshot"
+        title = f"{kind} of {self.namespace} in {self.output}, {duration(self.seconds)}"
+        headings = ("table", "rows", "files", "size", "until" if self.incremental else "at")
+        rows = ((each.table, each.rows, len(each.files), size(each.bytes), each.watermark) for each in self.done)
+        return title, headings, rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

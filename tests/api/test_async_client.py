@@ -1,6 +1,9 @@
 """dapkit as a library, with the built-in sandbox."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -51,7 +54,7 @@ def test_low_level_calls(dap: Client) -> None:
         job = dap.poll(job.id)
     assert job.status is JobStatus.COMPLETE
     urls = dap.sign(job.objects)
-    assert b"".join(dap.open(urls[job.objects[0]])).startswith(b"\x1f\x8b")
+    assert b"".join(dap.read(urls[job.objects[0]])).startswith(b"\x1f\x8b")
 
 
 def test_a_database_is_kept_up_to_date_in_one_call(tmp_path: Path) -> None:
@@ -156,3 +159,34 @@ def test_a_half_loaded_table_is_reloaded_with_repair(dap: Client, tmp_path: Path
     assert [failure.error.code for failure in result.failed] == ["incompatible-layout"]
     repaired = dap.sync("canvas", "wikis", f"duckdb:{path}", replace(options, repair=True))
     assert [table.action for table in repaired.done] == [SyncAction.REPAIR]
+
+
+def test_the_asynchronous_client_works_without_with() -> None:
+    async def call() -> tuple[str, ...]:
+        dap = AsyncClient(SMALL)
+        await dap.close()
+        assert await dap.open() is dap
+        assert await dap.open() is dap
+        tables = await dap.tables("catalog")
+        await dap.close()
+        with pytest.raises(UsageError, match="not open"):
+            await dap.tables("catalog")
+        await dap.open()
+        assert await dap.tables("catalog") == tables
+        await dap.close()
+        return tables
+
+    assert "users" in asyncio.run(call())
+
+
+def test_a_client_that_is_never_closed_leaves_no_files(tmp_path: Path) -> None:
+    program = (
+        "from dapkit import Client, ClientOptions\n"
+        "dap = Client(ClientOptions(sandbox=True, sandbox_scale=0.05)).open()\n"
+        "rows = dap.records('catalog', 'users')\n"
+        "next(rows)\n"
+    )
+    environ = {**os.environ, "TMPDIR": str(tmp_path), "TEMP": str(tmp_path), "TMP": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []

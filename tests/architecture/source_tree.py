@@ -1,7 +1,8 @@
 """The source tree as the architecture tests see it: its modules, and what each of them imports."""
 
 import ast
-from collections.abc import Iterator
+import os.path
+from collections.abc import Iterator, Mapping, Set
 from functools import cache
 from pathlib import Path
 
@@ -58,29 +59,48 @@ def below(folder: str) -> Iterator[str]:
     return (module for module in modules() if module.startswith(f"{folder}/"))
 
 
-def cycles() -> list[list[str]]:
-    """Return the groups of modules that import each other in a circle (strongly connected components)."""
+Graph = Mapping[str, Set[str]]
+
+
+def module_graph() -> Graph:
+    """Return which modules each module imports."""
+    return {module: internal_imports(module) - {module} for module in modules()}
+
+
+def folder_graphs() -> dict[str, Graph]:
+    """Return, for each folder, which of its parts (modules and folders) import which others."""
+    graphs: dict[str, dict[str, set[str]]] = {}
+    for module, others in module_graph().items():
+        for other in others:
+            shared = os.path.commonpath(["./" + module, "./" + other])
+            one, two = (os.path.relpath("./" + name, shared).split("/")[0] for name in (module, other))
+            graphs.setdefault(shared, {}).setdefault(one, set()).add(two)
+    return dict(graphs)
+
+
+def cycles(graph: Graph) -> list[list[str]]:
+    """Return the groups of nodes that lead to each other in a circle (strongly connected components)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
     found: list[list[str]] = []
 
-    def visit(module: str) -> None:
-        index[module] = low[module] = len(index)
-        stack.append(module)
-        for other in internal_imports(module) - {module}:
+    def visit(node: str) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in graph.get(node, ()):
             if other not in index:
                 visit(other)
-                low[module] = min(low[module], low[other])
+                low[node] = min(low[node], low[other])
             elif other in stack:
-                low[module] = min(low[module], index[other])
-        if low[module] == index[module]:
-            group = stack[stack.index(module) :]
-            del stack[stack.index(module) :]
+                low[node] = min(low[node], index[other])
+        if low[node] == index[node]:
+            group = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
             if len(group) > 1:
                 found.append(sorted(group))
 
-    for module in modules():
-        if module not in index:
-            visit(module)
+    for node in graph:
+        if node not in index:
+            visit(node)
     return found

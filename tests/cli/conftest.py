@@ -1,17 +1,13 @@
-"""Fixtures of the command line's tests: running it in this process, and results of the engine to show."""
+"""Fixtures of the command line's tests: running it in this process."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from dapkit.cli.main import main
-from dapkit.errors import DapError
-from dapkit.model import Format, Query
-from dapkit.results import RunResult, TableFailed, TableResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,46 +47,3 @@ def dap(capsys: pytest.CaptureFixture[str]) -> Run:
         return Outcome(code=code, out=captured.out, err=captured.err)
 
     return run
-
-
-@pytest.fixture
-def table_result() -> Callable[..., TableResult]:
-    """Make a table's result; what matters to a test is passed."""
-
-    def make(table: str = "courses", **fields: Any) -> TableResult:
-        defaults: dict[str, Any] = {
-            "job_id": f"id-{table}",
-            "folder": Path("out") / f"job_id-{table}",
-            "files": 2,
-            "bytes": 1500,
-            "rows": 1234,
-            "schema_version": 1,
-            "at": "2026-09-01T00:00:00Z",
-            "since": None,
-            "until": None,
-            "verified_by": "crc",
-            "reused": False,
-        }
-        return TableResult(table=table, **{**defaults, **fields})
-
-    return make
-
-
-@pytest.fixture
-def run_result() -> Callable[..., RunResult]:
-    """Make a run's result from the complete tables and the errors of those that failed."""
-
-    def make(done: Sequence[TableResult] = (), failed: dict[str, DapError] | None = None, **fields: Any) -> RunResult:
-        defaults: dict[str, Any] = {
-            "namespace": "canvas",
-            "query": Query(format=Format.JSONL),
-            "output": Path("out"),
-            "fetched": 3000,
-            "refetched": 0,
-            "seconds": 12.34,
-            "sandbox": False,
-        }
-        failures = tuple(TableFailed(table=table, error=error) for table, error in (failed or {}).items())
-        return RunResult(done=tuple(done), failed=failures, **{**defaults, **fields})
-
-    return make

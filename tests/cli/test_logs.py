@@ -13,6 +13,7 @@ from dapkit.errors import JobFailedError, OutputError, ServerError
 from dapkit.events import (
     BytesReceived,
     Event,
+    JobsPlanned,
     Notice,
     ObjectCompleted,
     ObjectsListed,
@@ -23,8 +24,9 @@ from dapkit.events import (
     TablePhase,
     TablePhaseChanged,
 )
+from dapkit.failures import TableFailed
 from dapkit.model import Format, Query
-from dapkit.results import LoadStats, SyncAction, TableFailed, TableLoaded, TableResult
+from dapkit.results import LoadStats, SyncAction, TableLoaded, TableResult
 
 
 def record(message: str = "text", level: int = logging.INFO, **fields: object) -> logging.LogRecord:
@@ -45,18 +47,12 @@ def test_control_characters_are_escaped_in_plain_lines() -> None:
     assert logs.PlainFormatter().format(record("a\x1b[2J\nb")).endswith("a [2J b")
 
 
-def test_a_json_line_has_the_fields_of_the_event() -> None:
-    line = logs.JsonFormatter().format(record("größer", table="users", size=3))
-    assert json.loads(line) == {
-        "time": "2026-02-02T02:40:00.250Z",
-        "level": "info",
-        "message": "größer",
-        "table": "users",
-        "size": 3,
-    }
+def test_a_json_line_has_the_common_fields_and_those_of_the_event() -> None:
+    line = json.loads(logs.JsonFormatter({"run_id": "r", "job_id": None}).format(record("text", job_id="j", size=3)))
+    assert {"run_id": "r", "job_id": "j", "size": 3, "level": "INFO", "message": "text"}.items() <= line.items()
 
 
-@pytest.mark.parametrize("formatter", [logs.PlainFormatter(), logs.JsonFormatter()])
+@pytest.mark.parametrize("formatter", [logs.PlainFormatter(), logs.JsonFormatter({})])
 def test_secrets_in_foreign_exceptions_are_hidden_in_traces(formatter: logging.Formatter) -> None:
     error = RuntimeError("GET https://store.example/x?X-Amz-Signature=topsecret failed")
     made = record("It ended")
@@ -90,6 +86,13 @@ EVENTS: list[tuple[Event, int, str]] = [
         "a: waiting for the service (job j1)",
     ),
     (TablePhaseChanged(table="a", phase=TablePhase.QUEUED), logging.DEBUG, "a: queued"),
+    (
+        JobsPlanned(jobs=93, per_minute=5),
+        logs.NOTICE,
+        "Rate limit: 93 jobs at 5 per minute take at least about 19 min",
+    ),
+    (JobsPlanned(jobs=5, per_minute=5), logging.DEBUG, "5 jobs to request"),
+    (JobsPlanned(jobs=93, per_minute=None), logging.DEBUG, "93 jobs to request"),
     (ObjectsListed(table="a", objects=3, complete=0), logging.INFO, "a: 3 files"),
     (ObjectsListed(table="a", objects=3, complete=1), logging.INFO, "a: 3 files, 1 of them already downloaded"),
     (ObjectStarted(table="a", name="x.gz", size=None), logging.DEBUG, "a: downloading x.gz"),
@@ -138,24 +141,42 @@ def test_the_line_of_a_complete_table_describes_it(table_result: Callable[..., T
     assert message == (
         "courses: already downloaded, 2 files, 1.50 kB, 1,234 rows, at 2026-09-01T00:00:00Z, verified: CRC"
     )
-    assert fields["table"] == "courses"
-    bare = logs.result_text(table_result(rows=None, at=None, until="u"))
+    assert fields["dap_table"] == "courses"
+    bare = logs.result_text(table_result(rows=None, at=None, watermark="u"))
     assert bare == "courses: complete, 2 files, 1.50 kB, until u, verified: CRC"
 
 
 def test_an_error_is_logged_with_its_fields() -> None:
     error = ServerError("It is 503", uuid="u-1", job_id="j-1")
     _, _, fields = logs.describe(TableFailed(table="a", error=error))
-    assert {"table": "a", "code": "server", "uuid": "u-1", "job_id": "j-1"}.items() <= fields.items()
+    expected = {"event": "table-failed", "dap_table": "a", "code": "server", "uuid": "u-1", "job_id": "j-1"}
+    assert expected.items() <= fields.items()
 
 
-def test_a_long_download_is_logged_every_half_minute(caplog: pytest.LogCaptureFixture) -> None:
-    times = iter([0.0, 10.0, 29.0, 31.0, 40.0, 62.0])
-    log = logs.EventLog(logging.getLogger("test-of-life"), clock=lambda: next(times))
-    with caplog.at_level(logging.INFO, logger="test-of-life"):
-        for _ in range(5):
-            log(BytesReceived(table="a", count=1000))
-    assert [entry.getMessage().split("; ")[-1] for entry in caplog.records] == ["3.00 kB received", "5.00 kB received"]
+@pytest.mark.parametrize("formatter", [logs.PlainFormatter(), logs.JsonFormatter({})])
+def test_lines_of_other_libraries_are_redacted_and_have_no_traceback(formatter: logging.Formatter) -> None:
+    made = record("GET https://store.example/x?X-Amz-Signature=topsecret failed")
+    made.name = "asyncio"
+    made.exc_info = (RuntimeError, RuntimeError("no"), None)
+    text = formatter.format(made)
+    assert "store.example" in text
+    assert "topsecret" not in text
+    assert "RuntimeError" not in text
+
+
+def test_progress_is_logged_on_request_with_the_rate_since_the_last_line(caplog: pytest.LogCaptureFixture) -> None:
+    times = iter([0.0, 30.0, 60.0])
+    log = logs.EventLog(logging.getLogger("test-of-progress"), clock=lambda: next(times))
+    with caplog.at_level(logging.INFO, logger="test-of-progress"):
+        log.report_progress()
+        log(TablePhaseChanged(table="a", phase=TablePhase.DOWNLOADING))
+        log(ObjectsListed(table="a", objects=11, complete=0))
+        log(BytesReceived(table="a", count=30_000))
+        log(ObjectCompleted(table="a", name="x", size=30_000, rows=1))
+        log.report_progress()
+    lines = [entry.getMessage() for entry in caplog.records]
+    assert lines[0] == "The run is starting; its tables are not known yet"
+    assert lines[-1] == "0 of 1 table complete; 1 of 11 files; 30.0 kB received; about 5 min left"
 
 
 def test_a_log_file_is_created_with_its_folder_and_can_have_any_name(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from dapkit import __version__
 from dapkit.cli import main as entry
 from dapkit.cli import stdio
 from dapkit.cli.exitcodes import BROKEN_PIPE
-from dapkit.cli.main import COMMANDS, main, wants_json
+from dapkit.cli.main import COMMANDS, main
 from dapkit.cli.options import SectionedOption, merged
 from dapkit.errors import DapError, StalledError
 
@@ -143,21 +143,6 @@ def test_every_official_global_flag_is_accepted_in_both_places(dap: Callable[...
         assert dap(*arguments).code == 0
 
 
-@pytest.mark.parametrize(
-    ("arguments", "answer"),
-    [
-        (["list", "--json"], True),
-        (["--logformat", "json", "list"], True),
-        (["--logformat=JSON", "list"], True),
-        (["list", "--logformat", "plain"], False),
-        (["--logformat"], False),
-        ([], False),
-    ],
-)
-def test_errors_are_json_on_request(arguments: list[str], answer: bool) -> None:
-    assert wants_json(arguments) is answer
-
-
 def failing(error: BaseException) -> Callable[..., None]:
     def fail(*_: object, **__: object) -> None:
         raise error
@@ -200,6 +185,14 @@ def test_an_error_can_be_printed_as_json(monkeypatch: pytest.MonkeyPatch, dap: C
     error: DapError = StalledError("No data arrived", table="users", job_id="j", uuid="u")
     monkeypatch.setattr(entry.dap, "main", failing(error))
     assert json.loads(dap("list", "--json").err) == error.as_dict()
+
+
+def test_an_error_can_be_the_last_json_line(monkeypatch: pytest.MonkeyPatch, dap: Callable[..., Any]) -> None:
+    error: DapError = StalledError("No data arrived", table="users", job_id="j", uuid="u")
+    monkeypatch.setattr(entry.dap, "main", failing(error))
+    line = json.loads(dap("list", "--json", "--logformat", "json").err)
+    assert error.as_dict().items() <= line.items()
+    assert (line["level"], line["event"], line["dap_table"]) == ("ERROR", "error", "users")
 
 
 def test_a_closed_pipe_is_not_reported_as_an_error() -> None:

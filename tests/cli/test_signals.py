@@ -13,7 +13,9 @@ from dapkit.errors import InterruptedRunError
 
 PROGRAM = """
 import asyncio, sys
-from dapkit.cli.main import _print_error
+import time
+from dapkit.cli.error_text import error_text
+from dapkit.cli.invocation import ErrorFormat
 from dapkit.cli import signals
 from dapkit.cli.signals import run_until_stopped
 from dapkit.errors import InterruptedRunError
@@ -28,10 +30,18 @@ async def work():
         {ending}
         print("closed", flush=True)
 
+def text(error):
+    return error_text(error, ErrorFormat.PLAIN, {{}}, time.time())
+
+def last_words(error):
+    print("at once", flush=True)
+    return text(error)
+
 try:
-    run_until_stopped(work, hint="Run it again.", before_exit=lambda: print("at once", flush=True))
+    run_until_stopped(work, hint="Run it again.", last_words=last_words)
 except InterruptedRunError as error:
-    sys.exit(_print_error(error, as_json=False))
+    print(text(error), file=sys.stderr)
+    sys.exit(error.exit_code)
 """
 
 
@@ -47,7 +57,7 @@ def test_a_result_is_returned() -> None:
     async def work() -> int:
         return 7
 
-    assert run_until_stopped(work, hint="", before_exit=lambda: None) == 7
+    assert run_until_stopped(work, hint="", last_words=str) == 7
 
 
 def test_an_error_is_raised() -> None:
@@ -55,7 +65,7 @@ def test_an_error_is_raised() -> None:
         raise ValueError("own")
 
     with pytest.raises(ValueError, match="own"):
-        run_until_stopped(work, hint="", before_exit=lambda: None)
+        run_until_stopped(work, hint="", last_words=str)
 
 
 def test_a_cancellation_without_a_signal_is_not_an_interruption() -> None:
@@ -63,7 +73,7 @@ def test_a_cancellation_without_a_signal_is_not_an_interruption() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        run_until_stopped(work, hint="", before_exit=lambda: None)
+        run_until_stopped(work, hint="", last_words=str)
 
 
 def test_signal_handlers_are_restored() -> None:
@@ -74,7 +84,7 @@ def test_signal_handlers_are_restored() -> None:
         await asyncio.sleep(5)
 
     with pytest.raises(InterruptedRunError) as caught:
-        run_until_stopped(work, hint="Again.", before_exit=lambda: None)
+        run_until_stopped(work, hint="Again.", last_words=str)
     assert caught.value.hint == "Again."
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 

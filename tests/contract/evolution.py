@@ -22,6 +22,8 @@ BASE = table_of({"name": SHORT, "size": INT32}, required=["name"])
 OLD: Values = {"id": 1, "name": "old", "size": 1}
 NEW: Values = {"id": 2, "name": "new", "size": 2}
 ENUM: Node = {"type": "string", "enum": ["a", "b"]}
+RULES: Node = {"type": "string", "enum": ["img-alt", "table-header"]}
+MORE_RULES: Node = {"type": "string", "enum": ["img-alt", "table-header", "paragraphs-for-headings"]}
 MORE: Node = {"type": "string", "enum": ["a", "b", "c's"]}
 
 
@@ -83,9 +85,22 @@ class EvolutionContract:
             ({"type": "number", "format": "float32"}, {"type": "number", "format": "float64"}, 0.5, 0.1),
             (ENUM, MORE, "a", "c's"),
             (ENUM, {"type": "string", "enum": ["b", "a", "c"]}, "a", "c"),
+            (RULES, MORE_RULES, "img-alt", "paragraphs-for-headings"),
             (ENUM, TEXT, "a", "x\ty"),
         ],
-        ids=["length", "unbounded", "marker", "16-32", "32-64", "16-64", "float", "enum", "order", "enum-text"],
+        ids=[
+            "length",
+            "unbounded",
+            "marker",
+            "16-32",
+            "32-64",
+            "16-64",
+            "float",
+            "enum",
+            "order",
+            "hyphens",
+            "enum-text",
+        ],
     )
     @pytest.mark.parametrize("action", ["apply_increment", "full_refresh"])
     def test_a_wider_type(

@@ -36,6 +36,7 @@ _UUIDS = ["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-fffff
 _V4, _V6 = ["0.0.0.0", "255.255.255.255", "192.0.2.1"], ["::", "::1", "2001:db8::ff00:42:8329", "::ffff:192.0.2.1"]
 _NUMBERS: Node = {"type": "array", "items": {"type": "integer", "format": "int64"}}
 _ENUM = ["it's", "two words", "étudiant", "a,b", r"back\slash", "__dap_unspecified__"]
+_HYPHENS = ["adjacent-links", "headings-start-at-h2", "-", "--", "a-", "-1", "1-2"]
 _V4_NODE, _V6_NODE = {"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}
 _SETTINGS: Node = {
     "type": "object",
@@ -71,6 +72,7 @@ FAMILIES: dict[str, tuple[Node, list[Any]]] = {
         [_MARKER, "", "\t👩\\n"],
     ),
     "enum": ({"type": "string", "enum": _ENUM}, _ENUM),
+    "enum-hyphens": ({"type": "string", "enum": _HYPHENS}, _HYPHENS),
     "open-enum": ({"oneOf": [{"type": "string", "enum": _ENUM}, TEXT]}, [*_ENUM, "never seen\t", "", "étudiant "]),
     "date-time": ({"type": "string", "format": "date-time"}, _MOMENTS),
     "date": ({"type": "string", "format": "date"}, [date.min, date.max, date(1900, 2, 28), date(2024, 2, 29)]),
@@ -88,6 +90,7 @@ FAMILIES: dict[str, tuple[Node, list[Any]]] = {
         [["2024-02-29T12:00:00.000Z", None]],
     ),
     "array-enum": ({"type": "array", "items": {"type": "string", "enum": _ENUM}}, [[], [_ENUM[0], _ENUM[4]]]),
+    "array-enum-hyphens": ({"type": "array", "items": {"type": "string", "enum": _HYPHENS}}, [[], _HYPHENS[:3]]),
     "array-array": ({"type": "array", "items": _NUMBERS}, [[[1, 2], [], None]]),
     "array-object": ({"type": "array", "items": _SETTINGS}, [[], [{"theme": "a\tb", "size": 1}, {"theme": "\\"}]]),
     "object": (

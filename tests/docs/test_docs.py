@@ -10,7 +10,10 @@ import msgspec
 import pytest
 from docs.generate import raised_errors
 
+from dapkit.cli import logs
+from dapkit.cli.json_lines import common_fields
 from dapkit.cli.main import dap, main
+from dapkit.sandbox.data.catalogue import read_csv
 from dapkit.transfer.manifest import Manifest, ManifestObject
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +59,13 @@ def test_troubleshooting_says_what_to_do_about_every_error_code() -> None:
     rows = re.findall(r"(?m)^\| (`[a-z-]+`(?:, `[a-z-]+`)*) \|[^|]+\| \S", page)
     explained = [code for row in rows for code in re.findall(r"`([a-z-]+)`", row)]
     assert sorted(explained) == sorted({each.code for each in raised_errors()})
+
+
+def test_the_sandbox_page_says_which_columns_are_inferred_and_of_when_they_are() -> None:
+    page = (ROOT / "docs" / "sandbox.md").read_text(encoding="utf-8")
+    inferred = {row["table"] for row in read_csv("tables.csv") if row["evidence"] == "inferred"}
+    assert all(f"`{table}`" in page for table in inferred)
+    assert max(row["date"] for row in read_csv("changes.csv")) in page
 
 
 def test_exit_codes_are_listed_once() -> None:
@@ -134,3 +144,19 @@ def test_the_examples_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeyp
             assert main(shlex.split(match["command"])[1:]) == 0, match["command"]
         else:
             exec(compile(match["python"], page.name, "exec"), {"__name__": "__main__"})
+
+
+def test_every_event_of_log_lines_is_documented() -> None:
+    section = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8").partition("## Log lines")[2]
+    section = section.partition("\n## ")[0].partition("| `event` | level |")[2]
+    documented = set(re.findall(r"(?m)^\| `([a-z-]+)` \| [a-z]+", section))
+    sources = [*(ROOT / "src/dapkit/cli").rglob("*.py"), *(ROOT / "src/dapkit/client").rglob("*.py")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    constants = {logs.TABLE_FAILED, logs.TABLE_DIFFERS, logs.RUN_ENDED, logs.ERROR}
+    assert documented == set(re.findall(r'"event": "([a-z-]+)"', text)) | constants
+
+
+def test_every_field_of_log_lines_is_documented() -> None:
+    section = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8").partition("## Log lines")[2]
+    for name in common_fields("r"):
+        assert f"| `{name}` |" in section

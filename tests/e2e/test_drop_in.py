@@ -148,7 +148,7 @@ def test_every_global_flag_of_the_official_command_is_accepted(sandbox: SandboxP
     done = sandbox.dap(*line.split()[1:], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     logged = [json.loads(text) for text in (tmp_path / "dap.log").read_text().splitlines()]
-    assert {entry["level"] for entry in logged} >= {"info", "debug"}
+    assert {entry["level"] for entry in logged} >= {"INFO", "DEBUG"}
     assert not [line for line in done.stderr.splitlines() if line.startswith("{")]
 
 

@@ -103,6 +103,32 @@ def test_the_size_of_files_and_the_lifetime_of_jobs(tmp_path: Path) -> None:
         assert 499 < lifetimes[0] < 700  # more than 500 by the time from `before` to the job's submission
 
 
+@pytest.mark.parametrize(
+    ("fault", "code"), [("out-of-range", 32), ("snapshot-required", 33), ("account-maintenance", 14), ("403", 15)]
+)
+def test_qualified_types_of_errors_mean_the_same(fault: str, code: int, tmp_path: Path) -> None:
+    with sandbox_command(tmp_path / "state", "--qualified-errors", "--fault", f"{fault}@data") as sandbox:
+        since = ["--since", "2026-01-01T00:00:00Z"]
+        done = sandbox.dap("incremental", "--namespace", "canvas", "--table", "users", *since, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert "com.example." in done.stderr
+
+
+def test_a_repeated_snapshot_is_denied_for_its_table_only(tmp_path: Path) -> None:
+    with sandbox_command(tmp_path / "state", "--fault", "repeated-snapshot") as sandbox:
+        assert sandbox.dap(*snapshot(tmp_path / "out")).returncode == 0
+        sandbox.advance()
+        again = sandbox.dap(*snapshot_arguments(tmp_path / "out", tables=("courses", "wikis")), "--json", "--new")
+        denied, done = json.loads(again.stdout)["failed"], json.loads(again.stdout)["tables"]
+        assert [(each["table"], each["code"]) for each in denied] == [("courses", "forbidden")]
+        assert "increment" in denied[0]["hint"]
+        assert [each["table"] for each in done] == ["wikis"]
+        assert sandbox.traffic()["responses"]["data"]["403"] == 1  # not retried
+        since = ["--since", str(tmp_path / "out"), "--output-directory", str(tmp_path / "out")]
+        incremental = ["incremental", "--namespace", "canvas", "--table", "courses", *since]
+        assert sandbox.dap(*incremental).returncode == 0
+
+
 def test_the_command_sends_a_user_agent(tmp_path: Path) -> None:
     # The sandbox answers 403 without a User-Agent (tests/sandbox/test_routes.py), so a run that succeeds sent one.
     with sandbox_command(tmp_path / "state") as sandbox:

@@ -17,7 +17,7 @@ from dapkit.errors import (
     ServerError,
 )
 from dapkit.export.isolation import is_fatal, isolate
-from dapkit.results import TableFailed
+from dapkit.failures import TableFailed
 
 
 async def work(outcome: int | Exception) -> int:

@@ -30,7 +30,7 @@ from dapkit.transfer.object_download import ResumePoint
 
 QUERY = Query(format=Format.CSV)
 STARTED = RunStartedEntry(time=1.0, service="https://x", namespace="canvas", tables=("users", "courses"), query=QUERY)
-JOB = Job(id="j1", status=JobStatus.COMPLETE, objects=("o1", "o2"), at="2024-01-01T00:00:00Z", schema_version=3)
+JOB = Job(id="j1", status=JobStatus.COMPLETE, objects=("o1", "o2"), at_text="2024-01-01T00:00:00Z", schema_version=3)
 POINT = ResumePoint(object_id="o1", name="n", size=4, etag='"e"')
 ITEM = ManifestObject(id="o1", name="n", size=4, sha256="ff", rows=1, verified_by=("crc",))
 DONE = object_entry("users", "j1", ITEM, 3.0)

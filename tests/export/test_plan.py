@@ -31,7 +31,7 @@ STARTED = RunStartedEntry(time=NOW - 100, service="https://x", namespace="canvas
 
 
 def complete(job_id: str = "j", at: str = AT) -> Job:
-    return Job(id=job_id, status=JobStatus.COMPLETE, objects=("o",), at=at)
+    return Job(id=job_id, status=JobStatus.COMPLETE, objects=("o",), at_text=at)
 
 
 def state(*, ended: bool, last: float = NOW - 60, service: str = "https://x", **tables: TableProgress) -> RunState:
@@ -124,7 +124,9 @@ def test_a_table_that_is_requested_again_abandons_its_incomplete_jobs() -> None:
 
 
 def test_an_increment_becomes_stale_only_if_a_new_one_can_continue_it() -> None:
-    increment = Job(id="i", status=JobStatus.COMPLETE, since="2020-01-01T00:00:00Z", until="2020-01-02T00:00:00Z")
+    increment = Job(
+        id="i", status=JobStatus.COMPLETE, since_text="2020-01-01T00:00:00Z", until_text="2020-01-02T00:00:00Z"
+    )
     ended = state(ended=True, a=replace(COMPLETE, job=increment), b=FAILED)
     assert resets(ended) == []
     from_folder = replace(ended, start=msgspec.structs.replace(ended.start, since={"a": "2020-01-01T00:00:00Z"}))

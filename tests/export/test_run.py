@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,10 +17,10 @@ from tests.support.virtual_time import VirtualClock, run_virtually
 
 from dapkit.client.session import Session
 from dapkit.errors import DapError, LockedError, RejectedCredentialsError, TableNotFoundError
-from dapkit.events import Event, Notice, RunStarted
+from dapkit.events import Event, JobsPlanned, Notice, RunStarted
 from dapkit.export.run import export, preview
 from dapkit.locks import FileLock
-from dapkit.model import Format, Query
+from dapkit.model import Format, Query, utc_time
 
 TABLES = {"users": 3, "courses": 1, "empty": 0}
 
@@ -123,7 +124,7 @@ def test_after_a_partly_failed_increment_from_a_folder_each_table_starts_at_its_
     run(fake, options(tmp_path, tables=("courses",)))
     second = run(fake, changes)
     assert second.failed == (), "the missing snapshot exists now"
-    assert [table.since for table in second.done] == ["2024-01-01T00:00:00Z"] * 2
+    assert [table.since for table in second.done] == [datetime(2024, 1, 1, tzinfo=UTC)] * 2
     assert [table.reused for table in second.done] == [True, False], "a recent result is reused"
 
 
@@ -131,11 +132,11 @@ def test_a_table_that_keeps_failing_does_not_hold_back_the_others(tmp_path: Path
     fake = service(job_seconds=0.0)
     changes = options(tmp_path, since_folder=tmp_path, tables=("users", "courses"))
     run(fake, options(tmp_path, tables=("users",)))
-    until = run(fake, changes).done[0].until
+    until = run(fake, changes).done[0].watermark
     run_virtually(fake.clock.sleep(5 * 3600), fake.clock)
     shown = run_virtually(preview(cast(Session, fake), changes), fake.clock)
     again = run(fake, changes)
-    assert [table.since for table in again.done] == [until]
+    assert [table.since for table in again.done] == [utc_time(until)]
     assert dict(shown.since) == {"users": until}
     assert again.incremental
     run_virtually(fake.clock.sleep(5 * 3600), fake.clock)
@@ -185,6 +186,16 @@ def test_a_partly_failed_run_is_resumed(tmp_path: Path) -> None:
     assert fake.asked["list"] == 1, "the tables of the run are known"
 
 
+def test_only_tables_without_a_job_count_as_jobs_to_request(tmp_path: Path) -> None:
+    fake = service(job_seconds=30.0)
+    killed(fake, options(tmp_path), 10.0)
+    events: list[Event] = []
+    run(fake, options(tmp_path), events.append)
+    run(fake, options(tmp_path), events.append)
+    planned = [event for event in events if isinstance(event, JobsPlanned)]
+    assert [event.jobs for event in planned] == [0, 3], "the interrupted run had requested its jobs"
+
+
 def test_reset_tables_are_requested_even_if_the_resumed_run_is_killed_early(tmp_path: Path) -> None:
     fake = service()
     wanted = options(tmp_path, tables=("users", "nosuch"))
@@ -214,7 +225,7 @@ def test_an_increment_starts_at_results_of_its_own_format(tmp_path: Path) -> Non
     assert "csv" in first.failed[0].error.message
     run(fake, options(tmp_path, since_folder=tmp_path))
     run(fake, options(tmp_path, query=Query(format=Format.CSV)))
-    assert [table.since for table in run(fake, csv).done] == ["2024-01-01T00:00:00Z"]
+    assert [table.since for table in run(fake, csv).done] == [datetime(2024, 1, 1, tzinfo=UTC)]
 
 
 @pytest.mark.parametrize("namespace", ["../../x", "a/b", "n" * 300])

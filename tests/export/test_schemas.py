@@ -26,6 +26,6 @@ def test_a_table_name_that_leads_outside_the_folder_fails_alone(tmp_path: Path) 
     service = Service("../../evil", str(tmp_path / "absolute"), "good")
     output = tmp_path / "a" / "b"
     result = asyncio.run(save_schemas(cast(Session, service), "canvas", ["all"], [], output))
-    assert [each.path.name for each in result.saved] == ["good_schema_version_2.json"]
+    assert [each.path.name for each in result.done] == ["good_schema_version_2.json"]
     assert [each.error.code for each in result.failed] == ["unsafe-name", "unsafe-name"]
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [output / "good_schema_version_2.json"]

@@ -24,7 +24,7 @@ from tests.support.sandbox_process import SandboxProcess, sandbox_process
 
 pytestmark = [pytest.mark.official, pytest.mark.server, pytest.mark.timeout(900), NEEDS_OFFICIAL]
 
-CANVAS = "users,courses,enrollments,submissions,assignments,accounts,pseudonyms"
+CANVAS = "users,courses,enrollments,submissions,assignments,accounts,pseudonyms,accessibility_issues"
 EDGE = "enumerations,nested,decimals,addresses,text_keys,many_parts"
 MINE = (
     "CREATE SCHEMA mine",

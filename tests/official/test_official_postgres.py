@@ -14,9 +14,10 @@ from tests.support.postgres_server import PostgresServer
 from tests.support.sandbox_process import SandboxProcess, sandbox_process
 
 from dapkit import Client, ClientOptions, ExportOptions
+from dapkit.model import format_utc
 from dapkit.schema import read_table
 from dapkit.storage.local import LocalFolder
-from dapkit.targets.base import DataFiles, Load, watermark_of, watermark_text
+from dapkit.targets.base import DataFiles, Load
 from dapkit.targets.postgres.target import target_of
 from dapkit.transfer import manifest
 
@@ -57,7 +58,7 @@ def _replicate(client: Client, session: Any, verb: str, namespace: str, name: st
     if verb == "initdb":
         result = client.snapshot(namespace, [name], options)
     else:
-        result = client.incremental(namespace, [name], since=watermark_text(before.watermark), options=options)
+        result = client.incremental(namespace, [name], since=format_utc(before.watermark), options=options)
     (done,) = result.done
     made, mark = manifest.read(LocalFolder(done.folder)), done.at or done.until
     assert made is not None
@@ -67,7 +68,7 @@ def _replicate(client: Client, session: Any, verb: str, namespace: str, name: st
     load = Load(
         table=read_table(client.schema(namespace, name)),
         files=DataFiles(paths=files, rows=done.rows),
-        watermark=watermark_of(mark),
+        watermark=mark,
     )
     session.initial_load(load) if verb == "initdb" else session.apply_increment(load, before)
 

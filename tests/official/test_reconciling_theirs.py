@@ -16,7 +16,7 @@ from tests.support.sandbox_process import SandboxProcess, sandbox_process
 
 pytestmark = [pytest.mark.official, pytest.mark.server, pytest.mark.timeout(600), NEEDS_OFFICIAL]
 
-CANVAS = "users,courses,enrollments,submissions,assignments,wikis"
+CANVAS = "users,courses,enrollments,submissions,assignments,wikis,accessibility_issues"
 ON_MYSQL = ",".join(table for table in EDGE.split(",") if table != "float_specials")
 
 

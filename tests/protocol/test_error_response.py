@@ -89,6 +89,35 @@ def test_the_message_has_the_earliest_available_time(type_: str) -> None:
     assert "snapshot" in error.hint
 
 
+@pytest.mark.parametrize(
+    ("status", "type_", "expected"),
+    [
+        (400, "com.example.OutOfRangeError", errors.OutOfRangeError),
+        (400, "com.snapshot.OutOfRangeError", errors.OutOfRangeError),
+        (400, "com.example.range.SnapshotRequiredError", errors.SnapshotRequiredError),
+        (400, "com.example.Errors$SnapshotRequired", errors.SnapshotRequiredError),
+        (400, "org.forbidden.ValidationError", errors.RequestError),
+        (400, "TooManySnapshots", errors.RequestError),
+        (403, "com.example.AccountDisabledError", errors.AccountDisabledError),
+        (403, "com.disabled.RequestTypeForbiddenError", errors.ForbiddenError),
+        (500, "com.example.RequestTypeForbidden", errors.ForbiddenError),
+        (500, "com.example.AccountUnderMaintenanceException", errors.AccountMaintenanceError),
+        (500, "com.disabled.ProcessingError", errors.ServerError),
+        (404, "com.example.NotFoundError", errors.TableNotFoundError),
+    ],
+)
+def test_only_the_last_word_of_a_qualified_type_counts(status: int, type_: str, expected: type[DapError]) -> None:
+    error = rejected(status, {"type": type_, "message": "no"})
+    assert type(error) is expected
+    assert type_ in error.message
+
+
+def test_the_hint_explains_that_repeated_snapshots_may_be_denied() -> None:
+    fields: dict[str, object] = {"type": "RequestTypeForbidden", "message": "no"}
+    assert "snapshots that are repeated" in rejected(403, fields).hint
+    assert rejected(403, fields, Endpoint.SCHEMA).hint == ""
+
+
 def test_the_message_has_the_position_of_the_mistake() -> None:
     error = rejected(400, {"type": "ValidationError", "location": {"line": 3, "column": 14, "character": 40}})
     assert "line 3, column 14" in error.message

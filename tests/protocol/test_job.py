@@ -34,7 +34,7 @@ START = JobRecord(table="users", query=Query(format=Format.JSONL))
 
 def job(status: JobStatus, job_id: str = "a", *, expires_at: float | None = NOW + 86_400) -> Job:
     failure = Failure(type="ProcessingError", uuid="u-1", message="broke") if status is JobStatus.FAILED else None
-    return Job(id=job_id, status=status, expires_at=expires_at, objects=("o1",), at="2024", failure=failure)
+    return Job(id=job_id, status=status, expires_at=expires_at, objects=("o1",), at_text="2024", failure=failure)
 
 
 def test_a_first_submission_is_not_a_resubmission() -> None:
@@ -116,7 +116,7 @@ def test_a_permanent_failure_fails_the_table_within_the_retry_timeout() -> None:
     assert (action.error.uuid, action.error.job_id, action.error.table) == ("u-1", "a", "users")
 
 
-@pytest.mark.parametrize("kind", ["ValidationError", "OutOfRange", "SnapshotRequired"])
+@pytest.mark.parametrize("kind", ["ValidationError", "OutOfRange", "SnapshotRequired", "com.example.OutOfRangeError"])
 def test_some_failures_are_final_at_once(kind: str) -> None:
     failed = replace(job(JobStatus.FAILED), failure=Failure(type=kind, uuid=None, message="no"))
     assert isinstance(decide(apply(START, JobUpdated(failed), NOW), NOW), Fail)

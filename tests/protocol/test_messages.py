@@ -1,6 +1,7 @@
 """Encoding of request bodies and decoding of responses."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -105,7 +106,12 @@ def test_duplicate_objects_are_removed() -> None:
 def test_a_complete_increment() -> None:
     fields = {key: value for key, value in COMPLETE.items() if key != "at"}
     job = messages.decode_job(body({**fields, "since": "2024-01-01T00:00:00Z", "until": "2024-01-01T04:00:00Z"}))
-    assert (job.at, job.since, job.watermark) == (None, "2024-01-01T00:00:00Z", "2024-01-01T04:00:00Z")
+    assert (job.at, job.since, job.until) == (
+        None,
+        datetime(2024, 1, 1, tzinfo=UTC),
+        datetime(2024, 1, 1, 4, tzinfo=UTC),
+    )
+    assert (job.since_text, job.watermark) == ("2024-01-01T00:00:00Z", "2024-01-01T04:00:00Z")
 
 
 @pytest.mark.parametrize(

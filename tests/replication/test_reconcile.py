@@ -11,6 +11,7 @@ from tests.support.sync_setup import SyncSetup, run_with_sandbox
 
 from dapkit.cli.logs import comparison_text
 from dapkit.errors import LockedError, NotReplicatedError
+from dapkit.events import JobsPlanned
 from dapkit.replication.options import SyncRequest
 from dapkit.replication.plan import LOGS
 from dapkit.replication.reconcile import ReconcileResult, reconcile
@@ -53,6 +54,7 @@ def test_a_correct_database_is_equal_after_changes_too(tmp_path: Path) -> None:
         before = setup.rows("college", "users")
         result = await reconciled(setup, tables=("users", "roles"))
         assert result.equal
+        assert [event.jobs for event in setup.events if isinstance(event, JobsPlanned)] == [2, 2]
         assert [each.comparison.rows > 0 for each in result.done] == [True, True]
         assert setup.rows("college", "users") != before, "it was synced first"
         with duckdb.connect(str(setup.database("college")), read_only=True) as connection:

@@ -22,7 +22,7 @@ from dapkit.errors import (
     TargetUnreachableError,
     UsageError,
 )
-from dapkit.events import Notice, Retrying
+from dapkit.events import JobsPlanned, Notice, Retrying
 from dapkit.locks import FileLock
 from dapkit.model import Query
 from dapkit.replication import retry, table_sync
@@ -55,6 +55,17 @@ def test_after_a_sync_the_database_equals_an_initial_load(tmp_path: Path) -> Non
         assert sum(loaded.counts.written for loaded in result.done) < sum(c.counts.written for c in first.done) / 5
 
     run_with_sandbox(tmp_path, scenario, scale=0.05)
+
+
+def test_only_tables_that_need_a_job_count_as_jobs_to_request(tmp_path: Path) -> None:
+    async def scenario(setup: SyncSetup) -> None:
+        await setup.load(tables=("users",))
+        await setup.sync(tables=TABLES)
+        await setup.sync(tables=TABLES, if_stale=timedelta(days=1))
+        await setup.sync(tables=TABLES, command=SyncCommand.INIT)
+        assert [event.jobs for event in setup.events if isinstance(event, JobsPlanned)] == [2, 0, 0]
+
+    run_with_sandbox(tmp_path, scenario)
 
 
 @pytest.mark.slow

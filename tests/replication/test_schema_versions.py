@@ -110,7 +110,7 @@ class ChangingService(FakeService):
             return job
         job = replace(job, schema_version=self.made_by[job_id][0].version)
         started = datetime.fromtimestamp(self.jobs[job_id][1], UTC).isoformat().replace("+00:00", "Z")
-        return replace(job, at=started) if job.since is None else replace(job, until=started)
+        return replace(job, at_text=started) if job.since is None else replace(job, until_text=started)
 
 
 @dataclass

@@ -94,6 +94,10 @@ class FakeService:
     def sandbox(self) -> bool:
         return False
 
+    @property
+    def jobs_per_minute(self) -> int | None:
+        return None
+
     def data_now(self) -> datetime:
         return datetime.fromtimestamp(self.clock.now(), UTC)
 
@@ -185,8 +189,8 @@ class FakeService:
         done = Job(id=job_id, status=JobStatus.COMPLETE, expires_at=expires, objects=objects, schema_version=1)
         since = self.queries[job_id].since
         if since is None:
-            return replace(done, at="2024-01-01T00:00:00Z")
-        return replace(done, since=since, until=datetime.fromtimestamp(started, UTC).isoformat())
+            return replace(done, at_text="2024-01-01T00:00:00Z")
+        return replace(done, since_text=since, until_text=datetime.fromtimestamp(started, UTC).isoformat())
 
 
 def as_session(fake: FakeService) -> Session:

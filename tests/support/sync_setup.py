@@ -18,7 +18,7 @@ from dapkit.api.connection import connect
 from dapkit.client.session import Session
 from dapkit.config.settings import ClientOptions, connection_settings
 from dapkit.events import Event, Notice
-from dapkit.replication.managed_tables import list_tables
+from dapkit.replication.listing import list_tables
 from dapkit.replication.options import SyncRequest
 from dapkit.replication.run import SyncResult, replicate
 from dapkit.results import SyncCommand

@@ -102,7 +102,7 @@ def test_a_damaged_manifest_or_watermark_is_skipped_with_a_notice(tmp_path: Path
 
 def test_a_manifest_of_another_table_or_query_is_recognised(tmp_path: Path) -> None:
     written = put(tmp_path, "a", Result(at="2024-01-01T00:00:00Z"))
-    job = Job(id="a", status=JobStatus.COMPLETE, at="2024-01-01T00:00:00.000+00:00")
+    job = Job(id="a", status=JobStatus.COMPLETE, at_text="2024-01-01T00:00:00.000+00:00")
     assert manifest.difference(written, SOURCE, "users", job) is None
     assert manifest.difference(written, replace(SOURCE, scope="s"), "users", job) is None
     assert manifest.difference(written, SOURCE, "courses", job) == "table users instead of courses"
@@ -113,8 +113,8 @@ def test_a_manifest_of_another_table_or_query_is_recognised(tmp_path: Path) -> N
         replace(SOURCE, mode=Mode.CONDENSED),
     ):
         assert manifest.difference(written, other, "users", job)
-    later = replace(job, at="2024-01-02T00:00:00Z")
-    increment = replace(job, at=None, since="2024-01-01T00:00:00Z", until="2024-01-02T00:00:00Z")
+    later = replace(job, at_text="2024-01-02T00:00:00Z")
+    increment = replace(job, at_text=None, since_text="2024-01-01T00:00:00Z", until_text="2024-01-02T00:00:00Z")
     assert manifest.difference(written, SOURCE, "users", later)
     assert manifest.difference(written, SOURCE, "users", increment)
 

@@ -4,238 +4,371 @@ It therefore works in scripts, and in notebooks, where an event loop is already 
 raises, its work has ended.
 """
 
-import asyncio
-import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator, Sequence
-from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
+import atexit
+from collections.abc import Coroutine, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dapkit.api.async_client import AsyncClient
+from dapkit.api.loop_thread import LoopThread
 from dapkit.config.settings import ClientOptions
-from dapkit.errors import InterruptedRunError, UsageError
+from dapkit.protocol.secrets import hidden
 
 if TYPE_CHECKING:
+    from dapkit.api.doctor import DoctorResult
     from dapkit.decode.jsonl import Record
     from dapkit.export.options import ExportOptions
+    from dapkit.export.schemas import SchemasResult
+    from dapkit.export.verify import VerifyResult
     from dapkit.model import Job, Query, VersionedSchema
+    from dapkit.replication.listing import DatabaseListing
+    from dapkit.replication.managed_tables import DropResult
     from dapkit.replication.options import SyncOptions
     from dapkit.replication.reconcile import ReconcileResult
     from dapkit.replication.run import SyncResult
     from dapkit.results import RunResult
 
 T = TypeVar("T")
-GRACE: Final = 10.0
-"""Seconds that an interrupted call has to close its files and release its locks."""
 
 
 class Client:
-    """The client for scripts and notebooks. Use it as a context manager.
+    """The client for scripts and notebooks.
 
-    The methods are those of `AsyncClient`, without `await`.
+    Use it as a context manager, or call `open` and `close`. Options that are not set are read from the environment, as
+    the command reads them.
+
+    Args:
+        options: which service to use, and how.
+
+    Raises:
+        UsageError: an argument is invalid; so do all methods.
 
     Example:
         with Client(ClientOptions(sandbox=True)) as dap:
-            for record in dap.records("canvas", "users"): ...
+            result = dap.snapshot("canvas", ["users", "courses"], ExportOptions(format="parquet"))
+            result.raise_for_failed()
     """
 
     def __init__(self, options: ClientOptions | None = None) -> None:
         self._client = AsyncClient(options)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._streams: set[AsyncGenerator[Any, None]] = set()
+        self._thread = LoopThread()
 
-    def __enter__(self) -> Self:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="dapkit", daemon=True)
+    def open(self) -> Self:
+        """Connect, and return the client. A client that is open stays as it is; one that was closed opens again.
+
+        Raises:
+            CredentialsError: the client id or the secret is missing or invalid.
+        """
+        if self._thread.running:
+            return self
         self._thread.start()
         try:
-            self._wait(self._client.__aenter__())
+            self._thread.run(self._client.open())
         except BaseException:
-            self._stop()
+            self._thread.stop()
             raise
+        atexit.register(self.close)  # a notebook that ends without `close` leaves no temporary files
         return self
+
+    def close(self) -> None:
+        """End calls in other threads and close all connections. A client that is not open stays as it is."""
+        if not self._thread.running:
+            return
+        atexit.unregister(self.close)
+        try:
+            self._thread.end_calls()
+            self._thread.run(self._client.close())
+        finally:
+            self._thread.stop()
+
+    def _run(self, call: Coroutine[Any, Any, T]) -> T:
+        """Run a call that does not need an open client."""
+        if self._thread.running:
+            return self._thread.run(call)
+        thread = LoopThread()
+        thread.start()
+        try:
+            return thread.run(call)
+        finally:
+            thread.stop()
+
+    def __enter__(self) -> Self:
+        return self.open()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self._wait(self._end_calls())
-            for stream in tuple(self._streams):
-                self._close(stream)
-            self._wait(self._client.__aexit__(kind, error, trace))
-        finally:
-            self._stop()
-
-    def _wait(self, call: Coroutine[Any, Any, T]) -> T:
-        """Run a call in the client's thread and return its result. When this raises, the call has ended."""
-        loop = self._loop
-        if loop is None:
-            call.close()
-            raise UsageError("The client is not open", hint="Use it as a context manager: with Client(…) as dap: …")
-        started: list[asyncio.Task[T]] = []
-        outcome: Future[T] = Future()
-
-        def start() -> None:
-            task = loop.create_task(call)
-            started.append(task)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            task.add_done_callback(lambda _: _pass_on(task, outcome))
-
-        def cancel() -> None:
-            for task in started:
-                task.cancel()
-
-        try:
-            loop.call_soon_threadsafe(start)
-            return outcome.result()
-        except BaseException:
-            # Ctrl-C: the call must not continue in the other thread, so wait until it has released everything.
-            if not outcome.done():
-                loop.call_soon_threadsafe(cancel)
-                wait_for([outcome], GRACE)
-            raise
-
-    async def _end_calls(self) -> None:
-        """Cancel the calls that other threads are waiting for."""
-        others = self._tasks - {asyncio.current_task()}  # without this call itself
-        for task in others:
-            task.cancel()
-        if others:
-            await asyncio.wait(others, timeout=GRACE)
-
-    def _stop(self) -> None:
-        assert self._loop is not None
-        assert self._thread is not None
-        # `stop` lets callbacks that are already scheduled run first.
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-        self._loop = None
-
-    def _iterate(self, stream: AsyncGenerator[T, None], batch_size: int) -> Iterator[T]:
-        self._streams.add(stream)
-        try:
-            while batch := self._wait(_next(stream, batch_size)):
-                yield from batch
-        finally:
-            self._close(stream)
-
-    def _close(self, stream: AsyncGenerator[Any, None]) -> None:
-        """Close a stream, unless it was closed with the client."""
-        if stream not in self._streams:
-            return
-        self._streams.discard(stream)
-        if threading.current_thread() is not self._thread:
-            self._wait(stream.aclose())
-        elif self._loop is not None:
-            # The garbage collector may close the iterator in any thread, and the client's own must not wait for itself.
-            self._loop.create_task(stream.aclose())
+        self.close()
 
     def tables(self, namespace: str) -> tuple[str, ...]:
-        """See `AsyncClient.tables`."""
-        return self._wait(self._client.tables(namespace))
+        """Return the names of a namespace's tables."""
+        return self._thread.run(self._client.tables(namespace))
 
     def schema(self, namespace: str, table: str) -> "VersionedSchema":
-        """See `AsyncClient.schema`."""
-        return self._wait(self._client.schema(namespace, table))
+        """Return a table's current JSON Schema and its version."""
+        return self._thread.run(self._client.schema(namespace, table))
 
     def snapshot(
-        self, namespace: str, tables: Sequence[str] = ("all",), options: "ExportOptions | None" = None
+        self, namespace: str, tables: str | Sequence[str] = "all", options: "ExportOptions | None" = None
     ) -> "RunResult":
-        """See `AsyncClient.snapshot`."""
-        return self._wait(self._client.snapshot(namespace, tables, options))
+        """Download full copies of tables into a folder, like `dap snapshot`.
+
+        A table that fails is listed in the result's `failed`; the others are complete.
+
+        Args:
+            namespace: namespace of the tables.
+            tables: names, patterns or `all`.
+            options: format, folder and more.
+
+        Raises:
+            DapError: an error that concerns all tables: credentials, account, the folder.
+        """
+        return self._thread.run(self._client.snapshot(namespace, tables, options))
 
     def incremental(
         self,
         namespace: str,
-        tables: Sequence[str],
-        since: str | Path,
+        tables: str | Sequence[str],
+        since: datetime | str | Path,
         *,
-        until: str | None = None,
+        until: datetime | str | None = None,
         options: "ExportOptions | None" = None,
     ) -> "RunResult":
-        """See `AsyncClient.incremental`."""
-        return self._wait(self._client.incremental(namespace, tables, since, until=until, options=options))
+        """Download the changes of tables since a time into a folder, like `dap incremental`.
+
+        Args:
+            namespace: namespace of the tables.
+            tables: names, patterns or `all`.
+            since: an aware datetime, a text that is a time with a zone (such as the `watermark` of an earlier result),
+                or the `Path` of a folder: then each table continues from its latest complete result there.
+            until: the end, an aware datetime or a text that is a time with a zone; by default the latest available.
+            options: format, folder and more.
+
+        Raises:
+            DapError: an error that concerns all tables: credentials, account, the folder.
+        """
+        return self._thread.run(self._client.incremental(namespace, tables, since, until=until, options=options))
 
     def sync(
-        self, namespace: str, tables: Sequence[str], to: str, options: "SyncOptions | None" = None
+        self, namespace: str, tables: str | Sequence[str], to: str, options: "SyncOptions | None" = None
     ) -> "SyncResult":
-        """See `AsyncClient.sync`."""
-        return self._wait(self._client.sync(namespace, tables, to, options))
+        """Load tables into a database, or update those that are already there, like `dap sync`.
+
+        Args:
+            namespace: namespace of the tables.
+            tables: names, patterns or `all`.
+            to: URL of the database, such as `duckdb:college.duckdb`.
+            options: how to load the tables.
+
+        Raises:
+            DapError: an error that concerns all tables: credentials, account, the database.
+        """
+        to = hidden(to)
+        return self._thread.run(self._client.sync(namespace, tables, to, options))
+
+    def initdb(
+        self, namespace: str, tables: str | Sequence[str], to: str, options: "SyncOptions | None" = None
+    ) -> "SyncResult":
+        """Load tables into a database for the first time, like `dap initdb`; arguments as in `sync`.
+
+        A table that is already in the database is listed in the result's `failed`.
+        """
+        to = hidden(to)
+        return self._thread.run(self._client.initdb(namespace, tables, to, options))
+
+    def syncdb(
+        self, namespace: str, tables: str | Sequence[str], to: str, options: "SyncOptions | None" = None
+    ) -> "SyncResult":
+        """Update tables in a database, like `dap syncdb`; arguments as in `sync`.
+
+        A table that is not in the database is listed in the result's `failed`.
+        """
+        to = hidden(to)
+        return self._thread.run(self._client.syncdb(namespace, tables, to, options))
 
     def reconcile(
         self,
         namespace: str,
-        tables: Sequence[str],
+        tables: str | Sequence[str],
         to: str,
         options: "SyncOptions | None" = None,
         *,
         sync: bool = True,
         sample: float | None = None,
     ) -> "ReconcileResult":
-        """See `AsyncClient.reconcile`."""
-        return self._wait(self._client.reconcile(namespace, tables, to, options, sync=sync, sample=sample))
+        """Check whether a database holds exactly the data that the service holds, like `dap reconcile`.
 
-    def records(self, namespace: str, table: str, *, since: str | None = None) -> "Iterator[Record]":
-        """See `AsyncClient.records`."""
-        return self._iterate(self._client.records(namespace, table, since=since), 1000)
+        Args:
+            namespace: namespace of the tables.
+            tables: names, patterns or `all`.
+            to: URL of the database.
+            options: how to update the tables first.
+            sync: whether to update the tables first.
+            sample: percentage of the rows whose values are compared (over 0, up to 100); all rows if None.
+
+        Raises:
+            DapError: an error that concerns all tables: credentials, account, the database.
+        """
+        to = hidden(to)
+        return self._thread.run(self._client.reconcile(namespace, tables, to, options, sync=sync, sample=sample))
+
+    def listdb(
+        self,
+        namespace: str,
+        to: str,
+        *,
+        omit_not_replicated: bool = False,
+        omit_record_count: bool = False,
+    ) -> "DatabaseListing":
+        """List the tables in a database and the age of their data, like `dap listdb`.
+
+        Args:
+            namespace: namespace of the tables.
+            to: URL of the database.
+            omit_not_replicated: whether to leave out the tables that only the service has. Then the client need not be
+                open.
+            omit_record_count: whether to leave rows uncounted.
+
+        Raises:
+            DapError: the database or the service cannot be used.
+        """
+        to = hidden(to)
+        return self._run(
+            self._client.listdb(
+                namespace, to, omit_not_replicated=omit_not_replicated, omit_record_count=omit_record_count
+            )
+        )
+
+    def dropdb(
+        self, namespace: str, tables: str | Sequence[str], to: str, *, include_unmanaged: bool = False
+    ) -> "DropResult":
+        """Drop tables from a database, with their sync state, without asking. The client need not be open.
+
+        If one of the tables must not be dropped, none is.
+
+        Args:
+            namespace: namespace of the tables.
+            tables: names, patterns or `all`; patterns and `all` select only tables that dapkit manages.
+            to: URL of the database.
+            include_unmanaged: whether to drop tables that are given by name even if dapkit does not manage them.
+
+        Raises:
+            NotReplicatedError: there is no database, or a table is not managed.
+            DapError: the database cannot be used.
+        """
+        to = hidden(to)
+        return self._run(self._client.dropdb(namespace, tables, to, include_unmanaged=include_unmanaged))
+
+    def verify(self, folder: str | Path) -> "VerifyResult":
+        """Verify downloaded files against their manifests, like `dap verify`. The client need not be open.
+
+        Args:
+            folder: a folder that files were downloaded to; those below it are verified too.
+
+        Raises:
+            VerificationError: there is no such folder, or it contains nothing that can be verified.
+        """
+        return self._run(self._client.verify(folder))
+
+    def doctor(self, folder: str | Path = "downloads") -> "DoctorResult":
+        """Check credentials, network, clock and disk, like `dap doctor`. The client need not be open.
+
+        Args:
+            folder: the folder that files are going to be downloaded to.
+        """
+        return self._run(self._client.doctor(folder))
+
+    def download_schema(
+        self,
+        namespace: str,
+        tables: str | Sequence[str],
+        output: str | Path = "downloads",
+        *,
+        exclude: str | Sequence[str] = (),
+    ) -> "SchemasResult":
+        """Save the current JSON Schemas of tables, like `dap schema`: `<table>_schema_version_<n>.json`.
+
+        Args:
+            namespace: namespace of the tables.
+            tables: names, patterns or `all`.
+            output: folder to write to.
+            exclude: tables or patterns that are left out.
+
+        Raises:
+            DapError: an error that concerns all tables: credentials, account, the folder.
+        """
+        return self._thread.run(self._client.download_schema(namespace, tables, output, exclude=exclude))
+
+    def records(
+        self,
+        namespace: str,
+        table: str,
+        *,
+        since: datetime | str | Path | None = None,
+        until: datetime | str | None = None,
+    ) -> "Iterator[Record]":
+        """Yield a table's rows, or with `since` its changes, as records.
+
+        The complete table is downloaded and verified first, in a temporary folder that is removed with the iterator.
+
+        Args:
+            namespace: namespace of the table.
+            table: its name.
+            since: as in `incremental`; None for all rows.
+            until: as in `incremental`.
+
+        Raises:
+            DapError: the table cannot be downloaded; no record has been yielded then.
+        """
+        return self._thread.iterate(self._client.records(namespace, table, since=since, until=until), 1000)
 
     def submit(self, namespace: str, table: str, query: "Query") -> "Job":
-        """See `AsyncClient.submit`."""
-        return self._wait(self._client.submit(namespace, table, query))
+        """Submit a job; if the service already has an identical one, that job is returned."""
+        return self._thread.run(self._client.submit(namespace, table, query))
 
     def poll(self, job_id: str) -> "Job":
-        """See `AsyncClient.poll`."""
-        return self._wait(self._client.poll(job_id))
+        """Return the current state of a job. Raises ExpiredError if the service no longer has it."""
+        return self._thread.run(self._client.poll(job_id))
+
+    def await_job(self, job: "Job | str") -> "Job":
+        """Wait until a job is complete or has failed, and return it.
+
+        Args:
+            job: the job of `submit`, or its id.
+
+        Raises:
+            ExpiredError: the service no longer has the job.
+        """
+        return self._thread.run(self._client.await_job(job))
 
     def sign(self, object_ids: Sequence[str]) -> dict[str, str]:
-        """See `AsyncClient.sign`."""
-        return self._wait(self._client.sign(object_ids))
+        """Return a URL for each object. Who knows such a URL can read the object, for some minutes."""
+        return self._thread.run(self._client.sign(object_ids))
 
-    def open(self, url: str) -> Iterator[bytes]:
-        """See `AsyncClient.open`."""
-        return self._iterate(self._client.open(url), 1)
-
-
-def _pass_on(task: "asyncio.Task[T]", outcome: "Future[T]") -> None:
-    """Set the outcome that another thread is waiting for."""
-    if task.cancelled():
-        outcome.set_exception(InterruptedRunError("The client was closed during the call"))
-    elif error := task.exception():
-        outcome.set_exception(error)
-    else:
-        outcome.set_result(task.result())
-
-
-async def _next(rows: AsyncIterator[T], batch_size: int) -> list[T]:
-    batch: list[T] = []
-    async for row in rows:
-        batch.append(row)
-        if len(batch) == batch_size:
-            break
-    return batch
+    def read(self, url: str) -> Iterator[bytes]:
+        """Yield the bytes behind a signed URL, not verified. Raises RequestError if the store rejects it."""
+        url = hidden(url)
+        return self._thread.iterate(self._client.read(url), 1)
 
 
 def sync(
     namespace: str,
-    tables: Sequence[str],
+    tables: str | Sequence[str],
     to: str,
     options: "SyncOptions | None" = None,
     client: ClientOptions | None = None,
 ) -> "SyncResult":
-    """Load tables into a database, or update them, in one call; see `AsyncClient.sync`."""
+    """Load tables into a database, or update them, in one call; see `Client.sync`."""
+    to = hidden(to)
     with Client(client) as dap:
         return dap.sync(namespace, tables, to, options)
 
 
 def reconcile(
     namespace: str,
-    tables: Sequence[str],
+    tables: str | Sequence[str],
     to: str,
     options: "SyncOptions | None" = None,
     client: ClientOptions | None = None,
@@ -243,6 +376,7 @@ def reconcile(
     sync: bool = True,
     sample: float | None = None,
 ) -> "ReconcileResult":
-    """Compare a database with the service in one call; see `AsyncClient.reconcile`."""
+    """Compare a database with the service in one call; see `Client.reconcile`."""
+    to = hidden(to)
     with Client(client) as dap:
         return dap.reconcile(namespace, tables, to, options, sync=sync, sample=sample)

@@ -9,14 +9,13 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.exitcodes import error_of
-from dapkit.cli.formatting import count, duration, names
 from dapkit.cli.options import settings_of
 from dapkit.cli.run_command import RESUME, run_and_advance, run_connected
-from dapkit.cli.summary import preview_line, query_object, run_object, shown_path, summary_lines
+from dapkit.cli.summary import export_report, query_object, run_object, shown_path
 from dapkit.config.settings import pick
 from dapkit.export.options import ExportRequest
 from dapkit.export.run import Preview, export, preview
+from dapkit.formatting import count, duration, names
 from dapkit.results import RunResult
 
 
@@ -40,19 +39,15 @@ def run_export(context: click.Context, given: Mapping[str, Any], notices: tuple[
         result = run_and_advance(settings, console, lambda session: export(session, request, console.on_event))
         # The console also has notices that the run does not know, for example about settings.
         _show(replace(result, notices=console.notices), console)
-    error = error_of(len(result.done), result.failed)
+    error = result.error
     if error is not None:
         raise error
 
 
 def _show(result: RunResult, console: Console) -> None:
-    lines = summary_lines(result)
-    line = preview_line(result, shown_path(Path(sys.executable), _current_folder()))
-    if line:
-        lines.append(line)
-    console.summary(lines, failed=bool(result.failed))
+    console.report(export_report(result, console.width, shown_path(Path(sys.executable), _current_folder())))
     if console.settings.json:
-        console.json_result(run_object(result, error_of(len(result.done), result.failed)))
+        console.json_result(run_object(result, result.error))
 
 
 def _current_folder() -> Path | None:

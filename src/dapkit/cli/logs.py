@@ -4,23 +4,22 @@ All log lines go through the standard logger `dapkit`. Its level `notice`, betwe
 knowing although nothing is wrong.
 """
 
-import json
 import logging
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, assert_never
 
 from dapkit.cli import stdio
-from dapkit.cli.formatting import checks, count, duration, sentence, size
-from dapkit.cli.progress_state import ProgressState
-from dapkit.errors import DapError, OutputError
+from dapkit.cli.json_lines import error_fields, json_line
+from dapkit.display.progress_state import ProgressState
+from dapkit.errors import OutputError
 from dapkit.events import (
     BytesReceived,
     Event,
+    JobsPlanned,
     Notice,
     ObjectCompleted,
     ObjectsListed,
@@ -33,13 +32,18 @@ from dapkit.events import (
     TablePhase,
     TablePhaseChanged,
 )
+from dapkit.failures import TableFailed
+from dapkit.formatting import about, checks, count, duration, sentence, size
 from dapkit.model import format_utc
 from dapkit.protocol.redaction import printable, redact
-from dapkit.results import Comparison, SyncAction, TableFailed, TableLoaded, TableResult
+from dapkit.results import Comparison, SyncAction, TableLoaded, TableResult
+
+LOGGER = "dapkit"
+"""The name of the logger of all lines."""
 
 NOTICE = 25
 HEARTBEAT = 30.0
-"""Seconds between lines that report the progress of downloads."""
+"""Seconds between lines that report the progress of a run."""
 
 _WORDS = {
     logging.DEBUG: "debug",
@@ -78,37 +82,59 @@ class PlainFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text."""
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
-        word = _WORDS.get(record.levelno, record.levelname.lower())
-        lines = [f"{when} {word:<7} {printable(record.getMessage())}"]
-        if record.exc_info:
-            lines.append(_trace(record))
+        lines = [f"{when} {_word(record):<7} {printable(_message(record))}"]
+        if trace := _trace(record):
+            lines.append(trace)
         return "\n".join(line.rstrip("\n") for line in lines)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line: time (UTC), level, message, and the fields of the event."""
+    """One JSON object per line: `common` are the fields that all lines have, an event adds its own."""
+
+    def __init__(self, common: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._common = common
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON."""
-        when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        fields: dict[str, Any] = {
-            "time": when.replace("+00:00", "Z"),
-            "level": _WORDS.get(record.levelno, record.levelname.lower()),
-            "message": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            fields["traceback"] = _trace(record)
-        return json.dumps(fields, default=str)
+        fields = {**self._common, **getattr(record, "fields", {})}
+        if trace := _trace(record):
+            fields["traceback"] = trace
+        return json_line(record.created, _word(record), _message(record), fields)
 
 
-def formatter_of(name: str) -> logging.Formatter:
-    """Return the formatter called `plain` or `json`."""
-    return JsonFormatter() if name == "json" else PlainFormatter()
+def formatter_of(name: str, common: Mapping[str, Any]) -> logging.Formatter:
+    """Return the formatter called `plain` or `json`; `common` are the fields of all lines in JSON."""
+    return JsonFormatter(common) if name == "json" else PlainFormatter()
+
+
+def _word(record: logging.LogRecord) -> str:
+    return _WORDS.get(record.levelno, record.levelname.lower())
+
+
+def _message(record: logging.LogRecord) -> str:
+    message = record.getMessage()
+    # Other libraries may quote URLs with secrets in them; our own messages are redacted where they are made.
+    return message if _is_ours(record) else redact(message)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] == LOGGER
+
+
+TABLE_FAILED = "table-failed"
+TABLE_DIFFERS = "table-differs"
+RUN_ENDED = "run-ended"
+ERROR = "error"
+"""Events that are printed in another way on the console; the log file has a line for them."""
 
 
 class ConsoleHandler(logging.StreamHandler[Any]):
-    """Log lines on stderr, above the live progress if there is one."""
+    """Log lines on stderr, above the live progress if there is one. `omit` are events whose lines are left out."""
+
+    def __init__(self, stream: Any = None, omit: Collection[str] = ()) -> None:
+        super().__init__(stream)
+        self.addFilter(lambda record: getattr(record, "fields", {}).get("event") not in omit)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, logging's name
         """Drop a line that cannot be written."""
@@ -167,88 +193,141 @@ class LogFile(logging.FileHandler):
 
 
 class EventLog:
-    """A listener that turns events into log records.
-
-    During downloads, a line every half minute reports the progress.
-    """
+    """A listener that turns events into log records."""
 
     def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
         self._logger = logger
         self._clock = clock
         self._progress = ProgressState()
-        self._last_report = clock()
+        self._last_report = (clock(), 0)
 
     def __call__(self, event: Event) -> None:
         """Log one event."""
         self._progress.add(event)
         # Chunks arrive many times a second: they are counted, not logged.
         if isinstance(event, BytesReceived):
-            self._report()
             return
         if isinstance(event, ObjectStarted | ObjectCompleted) and not self._logger.isEnabledFor(logging.DEBUG):
             return  # there may be thousands, and describing them is slow
         level, message, fields = describe(event)
         self._logger.log(level, "%s", message, extra={"fields": fields})
 
-    def _report(self) -> None:
-        now = self._clock()
-        if now - self._last_report >= HEARTBEAT:
-            self._last_report = now
-            self._logger.info("%s", self._progress.sentence(), extra={"fields": {"event": "progress"}})
+    def complete_tables(self) -> tuple[int, str]:
+        """Return how many tables are complete, and that as a sentence; an empty one before the tables are known."""
+        return self._progress.counts()[TablePhase.DONE], self._progress.complete_tables()
+
+    def report_progress(self) -> None:
+        """Log the progress of the run. Call it regularly: without it, a long wait would look like a hang."""
+        now, received = self._clock(), self._progress.bytes
+        since, before = self._last_report
+        self._last_report = (now, received)
+        rate = (received - before) / (now - since) if now > since else 0.0
+
+        self._logger.info("%s", self._progress.sentence(rate), extra={"fields": progress_fields(self._progress, rate)})
+
+
+def progress_fields(progress: ProgressState, rate: float) -> dict[str, Any]:
+    """Return the progress of a run as fields of a log line."""
+    counts = progress.counts()
+    return {
+        "event": "progress",
+        "tables": len(progress.tables),
+        "complete": counts[TablePhase.DONE],
+        "failed": counts[TablePhase.FAILED],
+        "jobs_to_request": counts[TablePhase.QUEUED],
+        "bytes": progress.bytes,
+        "seconds_left": round(progress.seconds_left(rate)) or None,
+    }
 
 
 def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PLR0912 - a case an event: a table
     """Return the level, the message and the fields of one event."""
+    fields: dict[str, Any]
     match event:
-        case RunStarted():
-            return logging.INFO, run_text(event), {"event": "run-started", "namespace": event.namespace}
-        case SyncStarted():
-            return logging.INFO, sync_text(event), {"event": "sync-started", "namespace": event.namespace}
+        case RunStarted(namespace=namespace, tables=tables):
+            fields = {"event": "run-started", "dap_namespace": namespace, "tables": len(tables)}
+            return logging.INFO, run_text(event), {**fields, "output": str(event.output)}
+        case SyncStarted(namespace=namespace, tables=tables):
+            fields = {"event": "sync-started", "dap_namespace": namespace, "tables": len(tables)}
+            return logging.INFO, sync_text(event), {**fields, "target": event.target}
+        case JobsPlanned(jobs=jobs, per_minute=limit):
+            fields = {"event": "jobs-planned", "jobs": jobs, "jobs_per_minute": limit}
+            return NOTICE if event.min_seconds else logging.DEBUG, jobs_text(event), fields
         case TablePhaseChanged(table=table, phase=phase, job_id=job_id):
             # The other phases are visible from other lines, such as the number of files or the result.
             level = logging.INFO if phase is TablePhase.RUNNING else logging.DEBUG
             tail = f" (job {job_id})" if job_id else ""
-            return (
-                level,
-                f"{table}: {_PHASES[phase]}{tail}",
-                {"event": phase.value, "table": table, "job_id": job_id},
-            )
+            fields = {"event": "table-phase", "dap_table": table, "phase": phase.value, "job_id": job_id}
+            return level, f"{table}: {_PHASES[phase]}{tail}", fields
         case ObjectsListed(table=table, objects=objects, complete=complete):
             present = f", {complete:,} of them already downloaded" if complete else ""
-            fields: dict[str, Any] = {"event": "objects", "table": table, "objects": objects, "complete": complete}
+            fields = {"event": "objects", "dap_table": table, "objects": objects, "complete": complete}
             return logging.INFO, f"{table}: {count(objects, 'file')}{present}", fields
         case ObjectStarted(table=table, name=name, size=length):
-            fields = {"event": "object-started", "table": table, "file": name, "size": length}
+            fields = {"event": "object-started", "dap_table": table, "file": name, "size": length}
             return logging.DEBUG, f"{table}: downloading {name}", fields
         case ObjectCompleted(table=table, name=name, size=length, rows=rows):
-            fields = {"event": "object-completed", "table": table, "file": name, "size": length, "rows": rows}
+            fields = {"event": "object-completed", "dap_table": table, "file": name, "size": length, "rows": rows}
             return logging.DEBUG, f"{table}: {name} complete, {size(length)}", fields
         case Retrying(table=table, error=error, pause=pause):
             prefix = f"{table}: " if table else ""
             message = f"{prefix}{sentence(error.message)} Retrying in {duration(pause)}."
-            return (
-                logging.WARNING,
-                message,
-                {"event": "retry", **_error_fields(error, table), "pause": pause},
-            )
+            return logging.WARNING, message, {**error_fields(error, table), "event": "retry", "pause": pause}
         case Notice(message=message):
             return NOTICE, message, {"event": "notice"}
         case TableCompleted(result=result):
-            return logging.INFO, result_text(result), {"event": "table-completed", "table": result.table}
+            return logging.INFO, result_text(result), _completed_fields(result)
         case TableLoaded():
-            return logging.INFO, loaded_text(event), {"event": "table-loaded", "table": event.table}
+            return logging.INFO, loaded_text(event), _loaded_fields(event)
         case TableCompared(table=table, comparison=comparison):
-            level = logging.INFO if comparison.equal else logging.WARNING
-            return level, f"{table}: {comparison_text(comparison)}", {"event": "table-compared", "table": table}
+            fields = {"dap_table": table, "equal": comparison.equal, "rows": comparison.rows}
+            text = f"{table}: {comparison_text(comparison)}"
+            if comparison.equal:
+                return logging.INFO, text, {"event": "table-compared", **fields}
+            return logging.WARNING, text, {"event": TABLE_DIFFERS, **fields}
         case TableFailed(table=table, error=error):
-            return (
-                logging.ERROR,
-                f"{table}: failed: {error.message}",
-                {"event": "failed", **_error_fields(error, table)},
-            )
+            return logging.ERROR, f"{table}: failed: {error.message}", failure_fields(event)
         case BytesReceived(table=table, count=received):
-            return logging.DEBUG, f"{table}: {size(received)} received", {"event": "bytes", "table": table}
+            fields = {"event": "progress", "dap_table": table, "bytes": received}
+            return logging.DEBUG, f"{table}: {size(received)} received", fields
     assert_never(event)
+
+
+def failure_fields(failure: TableFailed) -> dict[str, Any]:
+    """Return the failure of a table as fields of a log line."""
+    return {**error_fields(failure.error, failure.table), "event": TABLE_FAILED}
+
+
+def _completed_fields(result: TableResult) -> dict[str, Any]:
+    return {
+        "event": "table-completed",
+        "dap_table": result.table,
+        "job_id": result.job_id,
+        "folder": str(result.folder),
+        "files": result.files,
+        "bytes": result.bytes,
+        "rows": result.rows,
+        "schema_version": result.schema_version,
+        "at": result.at,
+        "since": result.since,
+        "until": result.until,
+        "verified_by": result.verified_by,
+        "reused": result.reused,
+    }
+
+
+def _loaded_fields(loaded: TableLoaded) -> dict[str, Any]:
+    return {
+        "event": "table-loaded",
+        "dap_table": loaded.table,
+        "action": loaded.action.value,
+        "written": loaded.counts.written,
+        "deleted": loaded.counts.deleted,
+        "expired": loaded.counts.expired,
+        "repaired": dict(loaded.counts.repaired),
+        "watermark": format_utc(loaded.watermark),
+        "schema_version": loaded.schema_version,
+    }
 
 
 def run_text(event: RunStarted) -> str:
@@ -266,6 +345,14 @@ def sync_text(event: SyncStarted) -> str:
     """Say which tables are loaded into which database."""
     source = ", from the sandbox" if event.sandbox else ""
     return f"{event.namespace}: {count(len(event.tables), 'table')} into {event.target}{source}"
+
+
+def jobs_text(event: JobsPlanned) -> str:
+    """Say how many jobs are requested, and how long that takes at least because of the rate limit."""
+    jobs = count(event.jobs, "job")
+    if not event.min_seconds:
+        return f"{jobs} to request"
+    return f"Rate limit: {jobs} at {event.per_minute:,} per minute take at least {about(event.min_seconds)}"
 
 
 def loaded_text(event: TableLoaded) -> str:
@@ -299,27 +386,18 @@ def comparison_text(comparison: Comparison) -> str:
 
 def result_text(result: TableResult) -> str:
     """Describe one complete table."""
-    parts = [count(result.files, "file"), size(result.bytes)]
+    parts = [count(len(result.files), "file"), size(result.bytes)]
     if result.rows is not None:
         parts.append(count(result.rows, "row"))
-    if result.at or result.until:
-        parts.append(f"at {result.at}" if result.at else f"until {result.until}")
+    parts.append(f"{'at' if result.at else 'until'} {result.watermark}")
     parts.append(f"verified: {checks(result.verified_by)}")
     state = "already downloaded" if result.reused else "complete"
     return f"{result.table}: {state}, {', '.join(parts)}"
 
 
 def _trace(record: logging.LogRecord) -> str:
+    """Return the traceback of a record, if there is one. Those of other libraries are for level debug only."""
+    if not record.exc_info or not (_is_ours(record) or logging.getLogger(LOGGER).isEnabledFor(logging.DEBUG)):
+        return ""
     # The exception of another library may quote a URL or a header with secrets in it.
-    error = record.exc_info[1] if record.exc_info else None
-    return redact("".join(traceback.format_exception(error)))
-
-
-def _error_fields(error: DapError, table: str | None) -> dict[str, Any]:
-    return {
-        "table": error.table or table,
-        "code": error.code,
-        "job_id": error.job_id,
-        "uuid": error.uuid,
-        "hint": error.hint or None,
-    }
+    return redact("".join(traceback.format_exception(record.exc_info[1])))

@@ -3,20 +3,22 @@
 `dap --help` must stay fast: nothing here imports the HTTP library, msgspec, duckdb or rich.
 """
 
-import json
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
-from itertools import pairwise
 from typing import Any, NoReturn
 
 import click
 
 from dapkit import __version__
 from dapkit.cli import stdio
+from dapkit.cli.error_text import error_text
 from dapkit.cli.exitcodes import BROKEN_PIPE
+from dapkit.cli.invocation import Invocation, error_format
+from dapkit.cli.json_lines import common_fields
 from dapkit.cli.options import HELP_NAMES, global_options, help_sections
 from dapkit.errors import DapError, InternalError, InterruptedRunError, OutputError, UsageError
 
@@ -48,7 +50,7 @@ Examples:
 class LazyGroup(click.Group):
     """The group of commands; the module of a command is imported when the command is used.
 
-    The context's object, if there is one, is called before a command starts.
+    The context's object, if there is one, is the `Invocation`.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002, click's signature
@@ -63,7 +65,7 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         # The imports are done: from here on, Ctrl-C has to clean up.
         if ctx.obj is not None:
-            ctx.obj()
+            ctx.obj.on_start()
         return command
 
     def resolve_command(
@@ -112,9 +114,15 @@ def main(arguments: Sequence[str], on_start: Callable[[], None] | None = None) -
 
     `on_start` is called when imports are done and the command starts.
     """
-    as_json = wants_json(arguments)
+    run_id = os.urandom(8).hex()
+    call = Invocation(
+        run_id=run_id,
+        on_start=on_start or (lambda: None),
+        error_format=error_format(arguments),
+        log_fields=common_fields(run_id),
+    )
     try:
-        code = dap.main(list(arguments), prog_name="dap", standalone_mode=False, obj=on_start)
+        code = dap.main(list(arguments), prog_name="dap", standalone_mode=False, obj=call)
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
         # Without this, the interpreter would try to flush stdout once more at exit, and complain.
@@ -122,20 +130,14 @@ def main(arguments: Sequence[str], on_start: Callable[[], None] | None = None) -
         stdio.discard(sys.stdout)
         return BROKEN_PIPE
     except click.ClickException as error:
-        return _print_error(_usage(error), as_json=as_json)
+        return _print_error(_usage(error), call)
     except DapError as error:
-        return _print_error(error, as_json=as_json)
+        return _print_error(error, call)
     except (KeyboardInterrupt, click.Abort):
-        return _print_error(InterruptedRunError("Stopped", hint="Run the command again."), as_json=as_json)
+        return _print_error(InterruptedRunError("Stopped", hint="Run the command again."), call)
     except Exception as error:  # noqa: BLE001, a person never sees a traceback
-        return _print_error(InternalError(f"Unexpected {type(error).__name__}: {_one_line(error)}"), as_json=as_json)
+        return _print_error(InternalError(f"Unexpected {type(error).__name__}: {_one_line(error)}"), call)
     return code if isinstance(code, int) else 0
-
-
-def wants_json(arguments: Sequence[str]) -> bool:
-    """Return whether errors are to be printed as JSON. The arguments are not parsed, because that may have failed."""
-    words = [word.lower() for word in arguments]
-    return "--json" in words or "--logformat=json" in words or ("--logformat", "json") in pairwise(words)
 
 
 def _usage(error: click.ClickException) -> DapError:
@@ -148,25 +150,13 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or "no details"
 
 
-def _print_error(error: DapError, *, as_json: bool) -> int:
-    from dapkit.protocol.redaction import printable  # noqa: PLC0415, only after a failure
-
-    if as_json:
-        text = json.dumps(error.as_dict())
-    else:
-        prefix = f"{error.table}: " if error.table and error.table not in error.message else ""
-        lines = [f"Error: {prefix}{error.message}"]
-        if error.uuid:
-            lines.append(f"uuid for support: {error.uuid}")
-        if error.hint:
-            lines.append(f"Hint: {error.hint}")
-        text = "\n".join(printable(line) for line in lines)
+def _print_error(error: DapError, call: Invocation) -> int:
     # What was printed so far comes first, even if both streams go to the same place.
     try:
         sys.stdout.flush()
     except (BrokenPipeError, OutputError):
         stdio.discard(sys.stdout)
-    stdio.write_error(text)
+    stdio.write_error(error_text(error, call.error_format, call.log_fields, time.time()))
     return error.exit_code
 
 

@@ -5,14 +5,18 @@ command's own help shows only its own options and says where the shared ones are
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from dapkit.cli.invocation import Invocation
+from dapkit.cli.json_lines import common_fields
 from dapkit.cli.parameters import FiniteRange, not_empty, pace, table_names
 from dapkit.config.settings import LOG_FORMATS, LOG_LEVELS, THEMES, Settings, read_settings
 from dapkit.model import Format
+from dapkit.protocol.secrets import Secret
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -97,6 +101,7 @@ connection_options = stack(
     option("--client-id", metavar="ID", section=CONNECTION, help="Client id [DAP_CLIENT_ID]."),
     option(
         "--client-secret",
+        type=Secret,
         metavar="SECRET",
         section=CONNECTION,
         help="Client secret [DAP_CLIENT_SECRET]. Other users of the machine can see it on the command line: "
@@ -289,7 +294,16 @@ export_options = stack(
 
 def settings_of(context: click.Context) -> Settings:
     """Return the settings of a command: its own options, then those before its name, then the environment."""
-    return read_settings(merged(context))
+    settings = read_settings(merged(context))
+    call = context.find_object(Invocation)
+    if call is None:
+        return settings
+    call.log_fields = common_fields(
+        call.run_id,
+        namespace=context.params.get("namespace"),
+        client_id=None if settings.connection.sandbox else settings.connection.client_id,
+    )
+    return replace(settings, messages=replace(settings.messages, log_fields=call.log_fields))
 
 
 def merged(context: click.Context) -> dict[str, Any]:

@@ -1,18 +1,14 @@
-"""Reads the values of options: numbers, durations, percentages, times, lists of tables."""
+"""Reads the values of options: numbers, durations, percentages, lists of tables."""
 
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import timedelta
 from typing import Any
 
 import click
 
 from dapkit.errors import UsageError
-from dapkit.model import format_utc
-
-TIME_HINT = "Use ISO 8601, for example 2026-09-01T00:00:00Z."
 
 
 class FiniteRange(click.FloatRange):
@@ -74,35 +70,3 @@ def not_empty(_context: click.Context, _parameter: click.Parameter, value: str) 
     if not value.strip():
         raise click.BadParameter("it is empty.")
     return value.strip()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsedTime:
-    """A point in time: the text to send to the service, and whether its time zone had to be assumed."""
-
-    text: str
-    utc: datetime
-    assumed_local: bool
-
-
-def parse_time(text: str, *, zone: tzinfo | None = None) -> ParsedTime | None:
-    """Read an ISO 8601 date or date-time; return None if the text is neither.
-
-    A time in the service's own notation is passed on unchanged, so that watermarks are sent back exactly. A time
-    without a zone is taken in `zone`, or in the machine's own as in the official client.
-
-    Raises:
-        UsageError: the time has no equivalent in UTC (on the first and last day of the calendar).
-    """
-    stripped = text.strip()
-    try:
-        value = datetime.fromisoformat(stripped)
-    except ValueError:
-        return None
-    assumed_local = value.tzinfo is None
-    try:
-        utc = (value.replace(tzinfo=zone) if assumed_local and zone else value).astimezone(UTC)
-    except (OverflowError, ValueError, OSError):
-        raise UsageError(f"The time {stripped} is out of range") from None
-    verbatim = not assumed_local and stripped.endswith("Z") and stripped[10:11] == "T"
-    return ParsedTime(text=stripped if verbatim else format_utc(utc), utc=utc, assumed_local=assumed_local)

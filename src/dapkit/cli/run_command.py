@@ -1,14 +1,17 @@
 """What commands that use the service have in common: they connect, do one thing, and stop cleanly on Ctrl-C."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Protocol, TypeVar
 
 from dapkit.api.connection import ServiceConnection, connect
 from dapkit.cli.console import Console
+from dapkit.cli.logs import HEARTBEAT
 from dapkit.cli.signals import run_until_stopped
 from dapkit.client.session import Session
 from dapkit.config.settings import Settings
-from dapkit.results import TableFailed
+from dapkit.failures import TableFailed
 
 T = TypeVar("T")
 
@@ -58,7 +61,23 @@ def _run(settings: Settings, console: Console, work: Callable[[ServiceConnection
     async def connected() -> T:
         for notice in settings.notices:
             console.notice(notice)
-        async with connect(settings.connection, console.on_event) as connection:
+        async with _regular_reports(console), connect(settings.connection, console.on_event) as connection:
             return await work(connection)
 
-    return run_until_stopped(connected, hint=hint, before_exit=console.stop_progress)
+    return run_until_stopped(connected, hint=hint, last_words=console.last_words)
+
+
+@asynccontextmanager
+async def _regular_reports(console: Console) -> AsyncIterator[None]:
+    """Log the progress regularly, because a run may wait for minutes without an event."""
+
+    async def report() -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            console.report_progress()
+
+    task = asyncio.create_task(report())
+    try:
+        yield
+    finally:
+        task.cancel()

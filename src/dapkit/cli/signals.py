@@ -12,21 +12,24 @@ from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any, TypeVar
 
-from dapkit.errors import InterruptedRunError
+from dapkit.errors import DapError, InterruptedRunError
 
 T = TypeVar("T")
 GRACE = 1.8
 
 
-def run_until_stopped(work: Callable[[], Coroutine[Any, Any, T]], *, hint: str, before_exit: Callable[[], None]) -> T:
+def run_until_stopped(
+    work: Callable[[], Coroutine[Any, Any, T]], *, hint: str, last_words: Callable[[DapError], str]
+) -> T:
     """Run the coroutine that `work` makes; `hint` says how to continue after an interruption.
 
-    `before_exit` is called if the process has to end without unwinding, to restore the terminal.
+    `last_words` is called if the process has to end without unwinding. It restores the terminal and returns the error
+    as it is to be printed.
 
     Raises:
         InterruptedRunError: a signal stopped it.
     """
-    stop = _Stop(hint, before_exit)
+    stop = _Stop(hint, last_words)
 
     async def guarded() -> T:
         task = asyncio.current_task()
@@ -49,12 +52,12 @@ def run_until_stopped(work: Callable[[], Coroutine[Any, Any, T]], *, hint: str, 
 
 
 class _Stop:
-    def __init__(self, hint: str, before_exit: Callable[[], None]) -> None:
+    def __init__(self, hint: str, last_words: Callable[[DapError], str]) -> None:
         self.requested = False
         self.watchdog = threading.Timer(GRACE, self._end_now)
         self.watchdog.daemon = True  # it must not keep a finished process alive
         self._hint = hint
-        self._before_exit = before_exit
+        self._last_words = last_words
         self._cancel: Callable[[], object] | None = None
 
     def attach(self, loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any]") -> None:
@@ -72,9 +75,9 @@ class _Stop:
             self._cancel()
 
     def _end_now(self) -> None:
-        self._before_exit()
+        text = self._last_words(InterruptedRunError("Stopped", hint=self._hint))
         # No print: the interpreter may be in the middle of another write to stderr.
-        os.write(2, f"Error: Stopped\nHint: {self._hint}\n".encode())
+        os.write(2, f"{text}\n".encode(errors="backslashreplace"))
         os._exit(InterruptedRunError.exit_code)
 
 

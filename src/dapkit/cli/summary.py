@@ -1,35 +1,115 @@
 """PURE. The result of a run: a table for people, and a JSON object for programs."""
 
-from collections.abc import Sequence
+import re
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dapkit.cli.formatting import checks, columns, count, duration, size
+from dapkit.cli.table_layout import Column, lay_out
 from dapkit.errors import DapError
-from dapkit.model import Format, Query
-from dapkit.results import RunResult, TableFailed, TableResult
-
-_HEADINGS = ("table", "rows", "files", "size", "", "verified", "note")
-_RIGHT = frozenset({1, 2, 3})
-
-
-def summary_lines(result: RunResult) -> list[str]:
-    """Return the table of complete tables, the totals, and each failure with its hint."""
-    lines: list[str] = []
-    if result.done:
-        heading = list(_HEADINGS)
-        heading[4] = "until" if result.incremental else "at"
-        done = sorted(result.done, key=lambda table: table.table)
-        lines += columns([heading, *(_cells(table) for table in done)], _RIGHT)
-        lines.append("")
-    lines.append(total_sentence(result))
-    for failure in sorted(result.failed, key=lambda failed: failed.table):
-        lines += failure_lines(failure)
-    return lines
+from dapkit.failures import TableFailed, says_it_all
+from dapkit.formatting import checks, count, duration, size
+from dapkit.model import Format, Query, format_utc
+from dapkit.results import RunResult, TableResult
 
 
-def total_sentence(result: RunResult) -> str:
-    """Return the totals of a run in one sentence."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How a run ended, for people and for log lines.
+
+    Attributes:
+        lines: a table, and details.
+        problems: what is shown even if success is to be silent.
+        totals: the run in one sentence.
+        failed: the tables that need their own report, because the error of the command does not give the reason.
+        fields: the totals, for a log line in JSON.
+        advice: what to do next, for people at a terminal.
+    """
+
+    lines: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    totals: str
+    failed: tuple[TableFailed, ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    advice: str | None = None
+
+
+def unexplained(done: int, failed: Sequence[TableFailed]) -> tuple[TableFailed, ...]:
+    """Return the failures that the error of the command does not explain."""
+    return () if says_it_all(done, failed) else tuple(failed)
+
+
+def export_report(result: RunResult, width: int | None, python: str) -> Report:
+    """Return the report of an export.
+
+    Args:
+        result: of the run.
+        width: columns of the terminal; None if there is none.
+        python: an interpreter that has duckdb.
+    """
+    layout = lay_out(_columns(sorted(result.done, key=lambda table: table.table)), width)
+    return Report(
+        lines=layout.lines,
+        totals=total_sentence(result, layout.phrases),
+        failed=unexplained(len(result.done), result.failed),
+        fields={name: run_object(result, result.error)[name] for name in _TOTALS}
+        | count_fields(result.done, result.failed),
+        advice=preview_line(result, python) if width is not None else None,
+    )
+
+
+_TOTALS = ("status", "exit_code", "rows", "files", "bytes", "seconds")
+
+
+def count_fields(done: Sequence[object], failed: Sequence[TableFailed]) -> dict[str, int]:
+    """Return the numbers of tables for a log line."""
+    return {"tables": len(done) + len(failed), "complete": len(done), "failed": len(failed)}
+
+
+def _columns(done: Sequence[TableResult]) -> list[Column]:
+    """Return the columns of the table of complete tables, the most important ones first."""
+    incremental = any(table.at is None for table in done)
+    rows = tuple("?" if table.rows is None else f"{table.rows:,}" for table in done)
+    return [
+        Column(heading="table", cells=tuple(table.table for table in done)),
+        Column(heading="rows", cells=rows, right=True),
+        Column(heading="size", cells=tuple(size(table.bytes) for table in done), right=True),
+        Column(
+            heading="files", cells=tuple(f"{len(table.files):,}" for table in done), right=True, phrase=lambda _: ""
+        ),
+        Column(
+            heading="until" if incremental else "at",
+            cells=tuple(table.watermark for table in done),
+            phrase=lambda times: f"{'until' if incremental else 'at'} {_range(times)}",
+        ),
+        Column(
+            heading="note",
+            cells=tuple("already downloaded" if table.reused else "" for table in done),
+            phrase=lambda notes: _shares([note for note in notes if note], len(notes)),
+        ),
+        Column(
+            heading="verified",
+            cells=tuple(checks(table.verified_by) for table in done),
+            phrase=lambda cells: f"verified: {_shares(cells, len(cells))}",
+        ),
+    ]
+
+
+def _range(times: Sequence[str]) -> str:
+    return min(times) if len(set(times)) == 1 else f"{min(times)} to {max(times)}"
+
+
+def _shares(words: Sequence[str], total: int) -> str:
+    """Return each distinct text, with the number of tables if it does not apply to all: CRC (2 tables)."""
+    counts = Counter(words).most_common()
+    return " / ".join(word if number == total else f"{word} ({count(number, 'table')})" for word, number in counts)
+
+
+def total_sentence(result: RunResult, phrases: Sequence[str] = ()) -> str:
+    """Return the totals of a run in one sentence; `phrases` says what applies to its tables."""
     total = len(result.done) + len(result.failed)
     if result.failed:
         state = f"{len(result.done):,} of {count(total, 'table')} complete, {len(result.failed):,} failed"
@@ -40,23 +120,27 @@ def total_sentence(result: RunResult) -> str:
     parts = [state]
     if rows:
         parts.append(count(sum(rows), "row"))
-    parts.append(count(sum(table.files for table in result.done), "file"))
+    parts.append(count(sum(len(table.files) for table in result.done), "file"))
     parts.append(size(sum(table.bytes for table in result.done)))
     if result.refetched:
         parts.append(f"{size(result.refetched)} downloaded twice")
+    parts.append(f"in {duration(result.seconds)}")
     source = ", from the sandbox" if result.sandbox else ""
-    return f"{', '.join(parts)}, in {duration(result.seconds)}{source}. Folder: {result.output}"
+    about_tables = "".join(f"; {phrase}" for phrase in phrases)
+    return f"{', '.join(parts)}{source}{about_tables}. Folder: {result.output}"
 
 
-def failure_lines(failure: TableFailed) -> list[str]:
-    """Say why a table failed, with the hint, and the uuid that the service's support asks for."""
-    error = failure.error
-    lines = [f"Failed: {failure.table}: {error.message} [{error.code}]"]
-    if error.uuid:
-        lines.append(f"  uuid for support: {error.uuid}")
-    if error.hint:
-        lines.append(f"  Hint: {error.hint}")
-    return lines
+_NESTED = """rows.project(", ".join(f"{name}.*" for name in rows.columns))"""
+_GZIP = 'compression="gzip"'  # not left to DuckDB, which does not recognize it if the path contains a question mark
+_SHOW = {
+    # Any of the columns key, value and meta may be missing.
+    Format.JSONL: f"rows = duckdb.read_json(sys.argv[1], {_GZIP}); {_NESTED}",
+    Format.PARQUET: f"rows = duckdb.read_parquet(sys.argv[1]); {_NESTED}",
+    Format.CSV: f"duckdb.read_csv(sys.argv[1], {_GZIP})",
+    # TSV is what PostgreSQL's COPY writes, which knows no quotes.
+    Format.TSV: rf"""duckdb.read_csv(sys.argv[1], {_GZIP}, sep="\t", quotechar="", na_values="\\N")""",
+}
+"""Python code that reads a file and shows each column of the table."""
 
 
 def preview_line(result: RunResult, python: str) -> str | None:
@@ -69,13 +153,14 @@ def preview_line(result: RunResult, python: str) -> str | None:
     if not filled:
         return None
     largest = max(filled, key=lambda table: table.bytes)
+    if "\\" in largest.folder.as_posix():
+        return None  # DuckDB takes a backslash for a separator
     suffix = result.query.format.value + (".gz" if result.query.format.gzipped else "")
-    pattern = (largest.folder / f"*.{suffix}").as_posix()
-    readers = {Format.JSONL: "read_json", Format.PARQUET: "read_parquet"}
-    reader = readers.get(result.query.format, "read_csv")
-    # The quotes are escaped because the Python code is in double quotes itself.
-    query = f"duckdb.sql(\\\"from {reader}('{pattern}') limit 5\\\").show()"
-    return f'Look at {largest.table}:  {python} -c "import duckdb; {query}"'
+    code = f"import sys, duckdb; {_SHOW[result.query.format]}.limit(5).show()"
+    # A folder's name may contain what DuckDB takes for a pattern.
+    folder = re.sub(r"[\[\]*?]", r"[\g<0>]", largest.folder.as_posix())
+    arguments = [python, "-c", code, f"{folder}/*.{suffix}"]
+    return f"Look at {largest.table}:  {shlex.join(arguments)}"
 
 
 def run_object(result: RunResult, error: DapError | None) -> dict[str, Any]:
@@ -92,7 +177,7 @@ def run_object(result: RunResult, error: DapError | None) -> dict[str, Any]:
         "tables": [table_object(table) for table in sorted(result.done, key=lambda table: table.table)],
         "failed": failed_objects(sorted(result.failed, key=lambda failed: failed.table)),
         "rows": sum(table.rows or 0 for table in result.done),
-        "files": sum(table.files for table in result.done),
+        "files": sum(len(table.files) for table in result.done),
         "bytes": sum(table.bytes for table in result.done),
         "fetched_bytes": result.fetched,
         "refetched_bytes": result.refetched,
@@ -122,13 +207,13 @@ def table_object(table: TableResult) -> dict[str, Any]:
         "table": table.table,
         "job_id": table.job_id,
         "folder": str(table.folder),
-        "files": table.files,
+        "files": len(table.files),
         "bytes": table.bytes,
         "rows": table.rows,
         "schema_version": table.schema_version,
-        "at": table.at,
-        "since": table.since,
-        "until": table.until,
+        "at": table.watermark if table.at else None,
+        "since": format_utc(table.since) if table.since else None,
+        "until": table.watermark if table.until else None,
         "verified_by": table.verified_by,
         "reused": table.reused,
     }
@@ -137,15 +222,3 @@ def table_object(table: TableResult) -> dict[str, Any]:
 def shown_path(path: Path, current: Path | None) -> str:
     """Return a path relative to the current folder if it is inside it."""
     return str(path.relative_to(current)) if current and path.is_relative_to(current) else str(path)
-
-
-def _cells(table: TableResult) -> tuple[str, ...]:
-    return (
-        table.table,
-        "?" if table.rows is None else f"{table.rows:,}",
-        f"{table.files:,}",
-        size(table.bytes),
-        table.at or table.until or "",
-        checks(table.verified_by),
-        "already downloaded" if table.reused else "",
-    )

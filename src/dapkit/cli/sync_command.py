@@ -1,5 +1,6 @@
 """What the commands for databases have in common: their options, the database, the result for people and programs."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,13 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.exitcodes import error_of
-from dapkit.cli.formatting import count, duration
 from dapkit.cli.logs import ACTION_LABELS
 from dapkit.cli.options import concurrency_option, flag, json_option, option, settings_of, stack, wait_option
 from dapkit.cli.run_command import RESUME, run_and_advance, run_connected
-from dapkit.cli.summary import failed_objects, failure_lines
+from dapkit.cli.summary import Report, count_fields, failed_objects, unexplained
+from dapkit.cli.table_layout import Column, lay_out
 from dapkit.config.settings import Settings, database_url, pick, staging_root
+from dapkit.formatting import count, duration
 from dapkit.model import format_utc
 from dapkit.replication.options import SyncRequest
 from dapkit.replication.preview import PlannedTable, preview
@@ -95,8 +96,8 @@ def run_sync(context: click.Context, command: SyncCommand, given: Mapping[str, A
             _show_preview(planned, console)
             return
         result = run_and_advance(settings, console, lambda session: replicate(session, request, console.on_event))
-        error = error_of(len(result.done), result.failed)
-        console.summary(sync_lines(result), failed=bool(result.failed))
+        error = result.error
+        console.report(sync_report(result, console.width))
         if settings.messages.json:
             exit_code = error.exit_code if error else 0
             console.json_result({"command": command.value, "exit_code": exit_code, **sync_object(result)})
@@ -131,36 +132,57 @@ def planned_object(table: PlannedTable) -> dict[str, Any]:
     }
 
 
-def sync_lines(result: SyncResult) -> list[str]:
-    """Return the summary for people: a line for each table that changed or failed, then the totals."""
-    lines: list[str] = []
+def sync_report(result: SyncResult, width: int | None) -> Report:
+    """Return the report of a sync: the tables that changed, repaired values, the totals."""
+    # Of hundreds of tables, most do not change between two runs: they only count in the total.
+    changed = [
+        loaded for loaded in result.done if loaded.counts.written or loaded.counts.deleted or loaded.counts.expired
+    ]
+    layout = lay_out(_columns(changed), width)
+    lines = list(layout.lines)
     for loaded in result.done:
-        stats = loaded.counts
-        # Of hundreds of tables, most do not change between two runs: they only count in the total.
-        if stats.written or stats.deleted or stats.expired:
-            lines.append(f"{loaded.table}: {ACTION_LABELS[loaded.action]}, {stats.written:,} written{_removed(loaded)}")
-        lines += [
-            f"{loaded.table}.{column}: {count(values, 'value')} repaired" for column, values in stats.repaired.items()
-        ]
-    for failure in result.failed:
-        lines += failure_lines(failure)
+        for column, values in loaded.counts.repaired.items():
+            lines.append(f"{loaded.table}.{column}: {count(values, 'value')} repaired")
     if any(loaded.counts.repaired for loaded in result.done):
         lines.append(f"Original values of repaired ones: {result.repaired_values_folder}")
-    written, deleted, expired = (
-        sum(getattr(loaded.counts, name) for loaded in result.done) for name in ("written", "deleted", "expired")
-    )
+    sums = {name: sum(getattr(loaded.counts, name) for loaded in result.done) for name in _COUNTS}
     failed = f", {len(result.failed):,} failed" if result.failed else ""
-    lines.append(
-        f"{count(len(result.done), 'table')} up to date{failed}: {count(written, 'row')} written, "
-        f"{deleted:,} deleted{f', {expired:,} expired' if expired else ''}, in {duration(result.seconds)}"
-        f"{', from the sandbox' if result.sandbox else ''}. Database: {result.target}"
+    expired = f", {sums['expired']:,} expired" if sums["expired"] else ""
+    about_tables = "".join(f", {phrase}" for phrase in layout.phrases)
+    return Report(
+        lines=tuple(lines),
+        totals=(
+            f"{count(len(result.done), 'table')} up to date{failed}{about_tables}: "
+            f"{count(sums['written'], 'row')} written, {sums['deleted']:,} deleted{expired}, "
+            f"in {duration(result.seconds)}{', from the sandbox' if result.sandbox else ''}. Database: {result.target}"
+        ),
+        failed=unexplained(len(result.done), result.failed),
+        fields={**count_fields(result.done, result.failed), **sums, "seconds": round(result.seconds, 3)},
     )
-    return lines
 
 
-def _removed(loaded: TableLoaded) -> str:
-    numbers = (("deleted", loaded.counts.deleted), ("expired", loaded.counts.expired))
-    return "".join(f", {number:,} {word}" for word, number in numbers if number)
+_COUNTS = ("written", "deleted", "expired")
+
+
+def _columns(changed: Sequence[TableLoaded]) -> list[Column]:
+    """Return the columns of the table of changed tables, the most important ones first."""
+    counts = [
+        Column(
+            heading=name,
+            cells=tuple(f"{getattr(loaded.counts, name):,}" for loaded in changed),
+            right=True,
+            phrase=None if name == "written" else lambda _: "",  # the totals say it
+        )
+        for name in _COUNTS
+    ]
+    actions = Column(
+        heading="action", cells=tuple(ACTION_LABELS[loaded.action] for loaded in changed), phrase=_action_phrase
+    )
+    return [Column(heading="table", cells=tuple(loaded.table for loaded in changed)), *counts, actions]
+
+
+def _action_phrase(actions: Sequence[str]) -> str:
+    return ", ".join(f"{number:,} {action}" for action, number in Counter(actions).most_common())
 
 
 def sync_object(result: SyncResult) -> dict[str, Any]:

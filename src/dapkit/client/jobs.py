@@ -29,6 +29,7 @@ from dapkit.protocol.job import (
     Wait,
     apply,
     decide,
+    poll_due,
 )
 
 OutcomeListener = Callable[[JobRecord, Outcome, JobRecord], None]
@@ -111,6 +112,17 @@ async def wait_for_job(
                 return record
         before, record = record, apply(record, outcome, clock.now())
         on_outcome(before, outcome, record)
+
+
+async def await_job(session: Session, job: Job) -> Job:
+    """Poll a job until it is complete or has failed, and return it. Raises ExpiredError if the service loses it."""
+    clock = session.clock
+    first = seen = clock.now()
+    while not job.status.terminal:
+        await clock.sleep(max(poll_due(first, seen) - clock.now(), 0.0))
+        job = await session.poll(job.id)
+        seen = clock.now()
+    return job
 
 
 def finished_job(namespace: str, record: JobRecord) -> FinishedJob:

@@ -17,13 +17,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlsplit
 
 from dapkit import __version__
 from dapkit.client.clock import SYSTEM_CLOCK, Clock
 from dapkit.client.credentials import Credentials
-from dapkit.client.http import AiohttpTransport, HttpRequest, HttpStream, Transport
+from dapkit.client.http import AiohttpTransport, HttpRequest, HttpResponse, HttpStream, Transport
 from dapkit.client.rate_limiter import RateLimiter, RateLimitFile
+from dapkit.client.redirects import redirect_target
+from dapkit.client.request_log import log_request
 from dapkit.client.token_provider import TokenProvider
 from dapkit.errors import (
     DapError,
@@ -49,6 +51,7 @@ from dapkit.protocol.retry import (
     parse_http_date,
     parse_retry_after,
 )
+from dapkit.protocol.secrets import Address, without_traceback
 from dapkit.protocol.token import Token, token_from_response
 
 _LOG: Final = logging.getLogger(__name__)
@@ -116,6 +119,7 @@ class LoginCheck:
     skew: float | None
 
 
+@without_traceback
 def normalize_base_url(text: str) -> str:
     """Return a base URL with the host in lower case and without trailing slashes.
 
@@ -181,6 +185,11 @@ class Session:
     def sandbox(self) -> bool:
         """Whether the service is the sandbox inside this process, so that all data is synthetic."""
         return self.identity == SANDBOX_SERVICE
+
+    @property
+    def jobs_per_minute(self) -> int | None:
+        """The rate limit for new jobs; None without one."""
+        return self._options.pace.jobs_per_minute
 
     def data_now(self) -> datetime:
         """Return the time (UTC) to compare the age of data with: a sandbox's data has its own clock."""
@@ -276,13 +285,27 @@ class Session:
             if etag is not None:
                 headers["If-Range"] = etag
         for _ in range(_MAX_REDIRECTS + 1):
-            async with self._transport.stream(HttpRequest(method="GET", url=url, headers=headers)) as stream:
-                location = stream.headers.get("Location") if stream.status in _REDIRECTS else None
-                if location is None:
+            async with self._logged_stream(HttpRequest(method="GET", url=url, headers=headers)) as stream:
+                location = Address(stream.headers.get("Location", "")) if stream.status in _REDIRECTS else None
+                if not location:
                     yield stream
                     return
-            url = _redirect_target(url, location)
+            url = Address(redirect_target(url, location))
         raise UnexpectedResponseError(f"Too many redirects by the object store, the last one to {display_url(url)}")
+
+    @asynccontextmanager
+    async def _logged_stream(self, request: HttpRequest) -> AsyncIterator[HttpStream]:
+        started, status, failure = self.clock.now(), None, None
+        try:
+            async with self._transport.stream(request) as stream:
+                status = stream.status
+                yield stream
+        except DapError as error:
+            failure = error
+            raise
+        finally:
+            seconds = self.clock.now() - started
+            log_request(request.method, request.url, status=status, seconds=seconds, error=failure)
 
     async def call(self, call: ApiCall, decode: Callable[[bytes], _T]) -> _T:
         """Make one call of the API, with retries, and return its decoded response.
@@ -299,7 +322,6 @@ class Session:
                 outcome = await self._attempt(call, token, decode)
                 if not isinstance(outcome, FailedAttempt):
                     return outcome
-                self._redact_error(outcome.error)
                 history = replace(
                     add_failure(history, outcome.error, self.clock.now() - sent_at),
                     service_responded=self._service_responded,
@@ -309,7 +331,7 @@ class Session:
                 rate_limited = isinstance(outcome.error, RateLimitedError)
                 if rate_limited and isinstance(step, Retry):
                     permit.rate_limited(step.after)
-            _LOG.debug("%s failed (%s): %s", call.endpoint, type(step).__name__, outcome.error.message)
+            _LOG.debug("The request to %s failed: %s", call.endpoint, type(step).__name__)
             match step:
                 case Retry(after):
                     if self._on_retry is not None:
@@ -327,12 +349,38 @@ class Session:
                     raise _with_context(error, call)
 
     async def _attempt(self, call: ApiCall, token: Token | None, decode: Callable[[bytes], _T]) -> _T | FailedAttempt:
-        """Send a call once; return its decoded response or the failure."""
-        sent_at = self.clock.now()
+        """Send a call once; return its decoded response or the failure, without our secrets."""
+        sent_at, status = self.clock.now(), None
+        outcome: _T | FailedAttempt
         try:
             response = await self._transport.send(self._request(call, token))
         except (NetworkError, UnexpectedResponseError) as error:
-            return FailedAttempt(error=error, unreadable=True)
+            outcome = FailedAttempt(error=error, unreadable=True)
+        else:
+            outcome, status = self._outcome(call, token, decode, response, sent_at), response.status
+        failure = outcome.error if isinstance(outcome, FailedAttempt) else None
+        if failure is not None:
+            self._redact_error(failure)
+        log_request(
+            call.method,
+            self._base_url + call.path,
+            status=status,
+            seconds=self.clock.now() - sent_at,
+            error=failure,
+            table=call.table,
+            job_id=call.job_id,
+        )
+        return outcome
+
+    def _outcome(
+        self,
+        call: ApiCall,
+        token: Token | None,
+        decode: Callable[[bytes], _T],
+        response: HttpResponse,
+        sent_at: float,
+    ) -> _T | FailedAttempt:
+        """Return the decoded response to a call, or the failure that it reports."""
         self._service_responded = True
         date = parse_http_date(response.headers.get("Date"))
         if call.endpoint is Endpoint.LOGIN:
@@ -341,7 +389,8 @@ class Session:
             try:
                 value = decode(response.body)
             except UnexpectedResponseError as error:
-                return FailedAttempt(error=error, unreadable=not messages.is_json(response.body))
+                # Without its traceback, whose local variables contain the response, perhaps a token.
+                return FailedAttempt(error=error.with_traceback(None), unreadable=not messages.is_json(response.body))
             self._response_understood = True
             return value
         # Before the first readable response, an HTML error page means a wrong URL and is final. Afterwards, it is a
@@ -437,23 +486,3 @@ def _with_context(error: DapError, call: ApiCall) -> DapError:
     error.table = error.table or call.table
     error.job_id = error.job_id or call.job_id
     return error
-
-
-def _redirect_target(url: str, location: str) -> str:
-    """Return the URL that a redirect of the object store points to.
-
-    Raises:
-        UnexpectedResponseError: it is not a valid HTTP URL, or drops encryption.
-    """
-    try:
-        target = urljoin(url, location)
-        parts = urlsplit(target)
-        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        target, parts, valid = location, urlsplit(""), False
-    if not valid or "@" in parts.netloc or any(not "!" <= character <= "~" for character in target):
-        raise UnexpectedResponseError(f"The object store redirects to an invalid URL: {display_url(target)!r}")
-    # The signature in the URL would be sent unencrypted.
-    if parts.scheme == "http" and urlsplit(url).scheme == "https":
-        raise UnexpectedResponseError(f"The object store redirects from HTTPS to HTTP: {display_url(target)!r}")
-    return target

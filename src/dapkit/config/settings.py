@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NewType, TypeVar
 from urllib.parse import quote
 
+from dapkit.config import arguments
 from dapkit.errors import UsageError
+from dapkit.protocol.secrets import Address, Environment, Secret
 
 if TYPE_CHECKING:
     from dapkit.events import Listener
 
 T = TypeVar("T")
+
+ENVIRON = Environment(os.environ)
+"""The environment of this process. Its `repr` shows nothing: it appears in tracebacks with local variables."""
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("plain", "json")
@@ -54,6 +59,8 @@ class _Variable:
 
 def _setting(variable: str, *, secret: bool = False, **source: Any) -> Any:
     """Return a field that `_resolved` fills in. Until then it is None, which its type does not mention."""
+    if secret:
+        source["parse"] = Secret
     return field(default=None, repr=not secret, metadata={"source": _Variable(variable=variable, **source)})
 
 
@@ -84,6 +91,25 @@ def _ignore(_event: object) -> None:
     """Ignore the event."""
 
 
+def _check_number(name: str, value: object) -> None:
+    arguments.number(name, value, least=0)
+
+
+_CLIENT_CHECKS: Mapping[str, Callable[[str, object], object]] = {
+    "base_url": arguments.text,
+    "client_id": arguments.text,
+    "scope": arguments.text,
+    "pace": arguments.text,
+    "retry_timeout": _check_number,
+    "read_timeout": _check_number,
+    "sandbox": arguments.flag,
+    "sandbox_seed": _check_number,
+    "sandbox_scale": _check_number,
+    "sandbox_job_seconds": _check_number,
+}
+"""How each option of a client is checked. The ranges of values are those of `_Variable.valid`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientOptions:
     """Which service to use, and how. Each field has a default.
@@ -104,7 +130,7 @@ class ClientOptions:
         on_event: called with each event, from the event loop's thread.
     """
 
-    base_url: str = _setting("DAP_API_URL", default="https://api-gateway.instructure.com")
+    base_url: str = _setting("DAP_API_URL", parse=Address, default="https://api-gateway.instructure.com")
     client_id: str | None = _setting("DAP_CLIENT_ID")
     client_secret: str | None = _setting("DAP_CLIENT_SECRET", secret=True)
     client_secret_file: Path | None = _setting("DAP_CLIENT_SECRET_FILE", parse=Path)  # noqa: RUF009, returns a field
@@ -123,6 +149,21 @@ class ClientOptions:
     state_folder: Path | None = None
     on_event: "Listener" = _ignore
 
+    def __post_init__(self) -> None:
+        for name, check in _CLIENT_CHECKS.items():
+            arguments.optional(check, name, getattr(self, name))
+        if not callable(self.on_event):
+            raise arguments.invalid("on_event", self.on_event, "a function of one argument")
+        for name in ("client_secret_file", "ca_file", "sandbox_home", "state_folder"):
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, arguments.folder(name, path))
+        if not isinstance(self.client_secret, str | None):  # neither the message nor a local variable shows it
+            raise UsageError("client_secret must be a text", hint="Pass a text as client_secret.")
+        if self.client_secret is not None:
+            object.__setattr__(self, "client_secret", Secret(self.client_secret))
+        if self.base_url is not None:
+            object.__setattr__(self, "base_url", Address(self.base_url))
+
 
 ConnectionSettings = NewType("ConnectionSettings", ClientOptions)
 """Client options in which every field has its final value; `connection_settings` makes them."""
@@ -132,7 +173,8 @@ ConnectionSettings = NewType("ConnectionSettings", ClientOptions)
 class MessageSettings:
     """What the command prints, where and how.
 
-    `log_level` is None if it was not set (then it is info). No progress can be drawn on a `dumb` terminal.
+    `log_level` is None if it was not set (then it is info). No progress can be drawn on a `dumb` terminal. `log_fields`
+    are the fields of every log line in JSON.
     """
 
     log_level: str | None = None
@@ -150,6 +192,7 @@ class MessageSettings:
         expected=", ".join(THEMES[:-1]) + f" or {THEMES[-1]}",
     )
     no_color: bool = _setting("NO_COLOR", default=False, parse=bool)
+    log_fields: Mapping[str, Any] = field(default_factory=dict)
     dumb: bool = _setting("TERM", default=False, parse=lambda text: text.lower() in {"dumb", "unknown"})
 
     @property
@@ -172,7 +215,7 @@ def pick(kind: type[T], values: Mapping[str, Any]) -> dict[str, Any]:
     return {each.name: values[each.name] for each in fields(kind) if values.get(each.name) is not None}  # type: ignore[arg-type]
 
 
-def read_settings(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
+def read_settings(given: Mapping[str, Any], environ: Mapping[str, str] = ENVIRON) -> Settings:
     """Make a command's settings from its options, by field name, and the environment.
 
     Raises:
@@ -209,14 +252,14 @@ def _check_sandbox(given: Mapping[str, Any], environ: Mapping[str, str]) -> list
     return ["DAP_API_URL is ignored because of --sandbox"] if environ.get("DAP_API_URL") else []
 
 
-def connection_settings(options: ClientOptions, environ: Mapping[str, str] = os.environ) -> ConnectionSettings:
+def connection_settings(options: ClientOptions, environ: Mapping[str, str] = ENVIRON) -> ConnectionSettings:
     """Fill in what the options leave open. Raises UsageError if a value is invalid."""
     client_id = (options.client_id or "").strip() or environ.get("DAP_CLIENT_ID", "").strip()
-    secret = (options.client_secret or "").strip()
+    secret = Secret((options.client_secret or "").strip())
     file = options.client_secret_file
     # An explicit file takes precedence over a secret in the environment, and so on: at most one of the two is used.
     if not (secret or file):
-        secret = environ.get("DAP_CLIENT_SECRET", "").strip()
+        secret = Secret(environ.get("DAP_CLIENT_SECRET", "").strip())
         named = environ.get("DAP_CLIENT_SECRET_FILE", "").strip()
         file = Path(named) if named else None
     chosen = replace(
@@ -229,13 +272,12 @@ def connection_settings(options: ClientOptions, environ: Mapping[str, str] = os.
     return ConnectionSettings(chosen)
 
 
-def library_settings(options: ClientOptions, environ: Mapping[str, str] = os.environ) -> ConnectionSettings:
+def library_settings(options: ClientOptions, environ: Mapping[str, str] = ENVIRON) -> ConnectionSettings:
     """As `connection_settings`, but the variables for --sandbox do not apply, and a sandbox's jobs take no time."""
     seconds: Any = options.sandbox_job_seconds  # None if it was not set
     options = replace(options, sandbox_job_seconds=0.0 if seconds is None else seconds)
-    return connection_settings(
-        options, {name: value for name, value in environ.items() if not name.startswith("DAP_SANDBOX_")}
-    )
+    others = Environment({name: value for name, value in environ.items() if not name.startswith("DAP_SANDBOX_")})
+    return connection_settings(options, others)
 
 
 def _resolved(options: T, environ: Mapping[str, str]) -> T:
@@ -248,7 +290,7 @@ def _resolved(options: T, environ: Mapping[str, str]) -> T:
     return replace(options, **values)  # type: ignore[type-var]
 
 
-def database_url(given: str | None, environ: Mapping[str, str] = os.environ) -> str:
+def database_url(given: str | None, environ: Mapping[str, str] = ENVIRON) -> str:
     """Return the URL of the database: as given, from DAP_CONNECTION_STRING, or from the variables DAP_DATABASE_….
 
     Raises:
@@ -257,7 +299,7 @@ def database_url(given: str | None, environ: Mapping[str, str] = os.environ) -> 
     url = given or environ.get("DAP_CONNECTION_STRING") or _postgres_url(environ)
     if not url:
         raise UsageError("No database is specified", hint="Use --to, --connection-string or DAP_CONNECTION_STRING.")
-    return url
+    return Address(url)
 
 
 def _postgres_url(environ: Mapping[str, str]) -> str | None:
@@ -272,7 +314,7 @@ def _postgres_url(environ: Mapping[str, str]) -> str | None:
     return f"postgresql://{login}{host}{port}/{quote(name, safe='')}{ssl}"
 
 
-def staging_root(given: Path | str | None, environ: Mapping[str, str] = os.environ) -> Path:
+def staging_root(given: Path | str | None, environ: Mapping[str, str] = ENVIRON) -> Path:
     """Return the staging folder for downloaded files: as given, from DAP_STAGE, or in the user's cache.
 
     Raises:
@@ -320,7 +362,7 @@ def _in_home(name: str) -> Path | None:
         return None
 
 
-def commands_on_path(name: str, environ: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
+def commands_on_path(name: str, environ: Mapping[str, str] = ENVIRON) -> tuple[Path, ...]:
     """Return every executable of this name on PATH, in the order in which a shell finds them."""
     folders = [Path(folder) for folder in environ.get("PATH", "").split(os.pathsep) if folder]
     suffixes = (".exe", ".cmd", ".bat") if sys.platform == "win32" else ("",)

@@ -101,6 +101,7 @@ class PartialFailureError(DapError):
 
     Args:
         message: names the tables that failed.
+        counted: the same without their names, for a report that lists them.
         retryable: whether the same call may succeed later for at least one of them.
     """
 
@@ -109,9 +110,10 @@ class PartialFailureError(DapError):
     retryable = True
     default_hint = "Run the same command again: complete tables are kept, only the rest is requested."
 
-    def __init__(self, message: str, *, retryable: bool = True) -> None:
+    def __init__(self, message: str, *, counted: str = "", retryable: bool = True) -> None:
         hint = "" if retryable else "Retrying will not help: see the hint for each table."
         super().__init__(message, hint=hint)
+        self.counted = counted or message
         self.retryable = retryable
 
 

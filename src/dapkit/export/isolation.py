@@ -16,7 +16,7 @@ from dapkit.errors import (
     ManifestError,
     OutputError,
 )
-from dapkit.results import TableFailed
+from dapkit.failures import TableFailed
 from dapkit.storage.atomic import is_writable
 
 P = ParamSpec("P")

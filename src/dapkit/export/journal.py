@@ -53,9 +53,9 @@ class JobEntry(Entry, frozen=True, kw_only=True, tag="job"):
     expires_at: float | None = None
     objects: tuple[str, ...] = ()
     schema_version: int | None = None
-    at: str | None = None
-    since: str | None = None
-    until: str | None = None
+    at_text: str | None = msgspec.field(name="at", default=None)
+    since_text: str | None = msgspec.field(name="since", default=None)
+    until_text: str | None = msgspec.field(name="until", default=None)
     failure: Failure | None = None
 
 

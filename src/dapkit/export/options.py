@@ -6,10 +6,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
+from dapkit.config import arguments
 from dapkit.errors import UsageError
 from dapkit.model import Format, Mode, Query
 
 Choice = TypeVar("Choice", bound=StrEnum)
+
+MOST_DOWNLOADS = 64
+"""More downloads at once than this only take connections from each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +30,7 @@ class ExportOptions:
         wait: if the same run is in progress, wait for it instead of raising LockedError.
 
     Raises:
-        UsageError: there is no such format or mode.
+        UsageError: a value is invalid.
     """
 
     format: Format | str = Format.JSONL
@@ -38,8 +42,13 @@ class ExportOptions:
     wait: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "format", _member(Format, self.format, "format"))
-        object.__setattr__(self, "mode", _member(Mode, self.mode, "mode") if self.mode else None)
+        object.__setattr__(self, "format", member(Format, self.format, "format"))
+        object.__setattr__(self, "mode", None if self.mode is None else member(Mode, self.mode, "mode"))
+        object.__setattr__(self, "output", arguments.folder("output", self.output))
+        object.__setattr__(self, "exclude", arguments.names("exclude", self.exclude, empty=True))
+        arguments.number("concurrency", self.concurrency, least=1, most=MOST_DOWNLOADS, integer=True)
+        arguments.flag("new", self.new)
+        arguments.flag("wait", self.wait)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +79,9 @@ class ExportRequest(ExportOptions):
         return self.since is not None or self.since_folder is not None
 
 
-def _member(kind: type[Choice], value: str, what: str) -> Choice:
+def member(kind: type[Choice], value: object, what: str) -> Choice:
+    """Return a member of a list of choices by its name, in any case. Raises UsageError."""
     try:
-        return kind(value.lower())
+        return kind(arguments.text(what, value).lower())
     except ValueError:
         raise UsageError(f"Unknown {what} {value!r}", hint=f"Use one of {', '.join(kind)}.") from None

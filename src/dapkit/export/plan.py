@@ -143,9 +143,9 @@ def _is_stale(table: str, state: RunState, now: float) -> bool:
     """
     progress = state.tables[table]
     assert progress.job is not None
-    watermark = progress.job.at
+    watermark = progress.job.at_text
     if table in state.start.since and state.start.query.until is None:
-        watermark = progress.job.until
+        watermark = progress.job.until_text
     if watermark is None:
         return False
     data_time = progress.completed_at or 0.0

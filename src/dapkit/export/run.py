@@ -12,7 +12,7 @@ from functools import reduce
 
 from dapkit.client.session import Session
 from dapkit.errors import DapError, JournalError, ManifestError, NoBaselineError
-from dapkit.events import Listener, Notice, RunStarted, TableCompleted, TablePhase, TablePhaseChanged
+from dapkit.events import JobsPlanned, Listener, Notice, RunStarted, TableCompleted, TablePhase, TablePhaseChanged
 from dapkit.export.isolation import isolate
 from dapkit.export.journal import (
     JobAbandonedEntry,
@@ -27,11 +27,21 @@ from dapkit.export.journal import (
 )
 from dapkit.export.journal import read as read_journal
 from dapkit.export.options import ExportRequest
-from dapkit.export.plan import ResumeRun, ReuseTable, Step, plan_run, plan_tables, run_key, tables_to_reset
+from dapkit.export.plan import (
+    DownloadTable,
+    ResumeRun,
+    ReuseTable,
+    Step,
+    plan_run,
+    plan_tables,
+    run_key,
+    tables_to_reset,
+)
 from dapkit.export.selection import KnownTables, resolve_tables
 from dapkit.export.table_export import ExportContext, TableExport, table_result
+from dapkit.failures import TableFailed
 from dapkit.model import Query
-from dapkit.results import RunResult, TableFailed, TableResult
+from dapkit.results import RunResult, TableResult
 from dapkit.storage.atomic import make_folder
 from dapkit.transfer import manifest
 from dapkit.transfer.job_download import export_source, job_folder
@@ -126,6 +136,8 @@ async def _export(
     )
     for notice in prepared.notices:
         on_event(Notice(message=notice))
+    jobs = sum(isinstance(step, DownloadTable) and step.record.job is None for step in prepared.steps)
+    on_event(JobsPlanned(jobs=jobs, per_minute=session.jobs_per_minute))
     resources = DownloadResources(
         session=session,
         worker_pool=pool,

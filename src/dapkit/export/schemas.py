@@ -11,8 +11,9 @@ from dapkit.client.session import Session
 from dapkit.errors import TableNotFoundError
 from dapkit.export.isolation import isolate
 from dapkit.export.selection import KnownTables, resolve_tables
+from dapkit.failures import TableFailed
 from dapkit.model import VersionedSchema
-from dapkit.results import TableFailed
+from dapkit.results import Display, TablesResult
 from dapkit.storage.atomic import make_folder, replace_file
 from dapkit.transfer.names import schema_file
 from dapkit.transfer.workers import run_all
@@ -30,13 +31,17 @@ class SavedSchema:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SchemasResult:
-    """The saved schemas, the tables that failed, and a notice for the user, if there is one."""
+class SchemasResult(TablesResult):
+    """The saved schemas (`done`), the tables that failed, and a notice for the user, if there is one."""
 
     namespace: str
-    saved: tuple[SavedSchema, ...]
+    done: tuple[SavedSchema, ...]
     failed: tuple[TableFailed, ...]
     notice: str | None
+
+    def _display(self) -> Display:
+        rows = [(each.table, each.version, each.path) for each in self.done]
+        return f"Schemas of {self.namespace}", ("table", "version", "file"), rows
 
 
 async def save_schemas(
@@ -65,7 +70,7 @@ async def save_schemas(
     outcomes = await run_all(isolate(table, output, save, table) for table in resolved.tables)
     return SchemasResult(
         namespace=resolved.namespace,
-        saved=tuple(outcome for outcome in outcomes if isinstance(outcome, SavedSchema)),
+        done=tuple(outcome for outcome in outcomes if isinstance(outcome, SavedSchema)),
         failed=tuple(outcome for outcome in outcomes if isinstance(outcome, TableFailed)),
         notice=resolved.notice,
     )

@@ -6,6 +6,7 @@ journal entries and events.
 
 import shutil
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from dapkit.client.jobs import finished_job, wait_for_job
@@ -28,7 +29,7 @@ from dapkit.export.journal import (
 )
 from dapkit.export.selection import KnownTables
 from dapkit.locks import FileLock
-from dapkit.model import JobStatus
+from dapkit.model import JobStatus, utc_time
 from dapkit.protocol.job import Downloaded, JobNotFound, JobRecord, JobUpdated, Outcome, RequestFailed, apply
 from dapkit.results import TableResult
 from dapkit.storage.local import LocalFolder
@@ -183,17 +184,24 @@ def _delete_unless_locked(folder: LocalFolder) -> None:
 
 def table_result(manifest: Manifest, output: Path, *, reused: bool) -> TableResult:
     """Return what a manifest says about its table as a result."""
+    folder = job_folder(output, manifest.job_id).path
+    assert manifest.watermark is not None, "a complete job has a watermark"
     return TableResult(
         table=manifest.table,
         job_id=manifest.job_id,
-        folder=job_folder(output, manifest.job_id).path,
-        files=len(manifest.objects),
+        folder=folder,
+        files=tuple(folder / item.name for item in manifest.objects),
         bytes=manifest.bytes,
         rows=manifest.rows,
         schema_version=manifest.schema_version,
-        at=manifest.at,
-        since=manifest.since,
-        until=manifest.until,
+        watermark=manifest.watermark,
+        at=_time(manifest.at),
+        since=_time(manifest.since),
+        until=_time(manifest.until),
         verified_by=manifest.verified_by,
         reused=reused,
     )
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else utc_time(text)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dapkit.errors import IntegrityError, ManifestError, VerificationError
+from dapkit.formatting import count, html_table, size
 from dapkit.model import Format
 from dapkit.storage.local import LocalFolder
 from dapkit.transfer import manifest
@@ -24,16 +25,44 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyResult:
-    """What was checked (complete jobs, files, bytes) and the problems that were found.
+    """What was checked, and the problems that were found.
 
-    `incomplete` are the job folders without manifest. Nothing is known about their files, so they are not problems.
+    Attributes:
+        folder: the folder that was checked.
+        jobs, files, bytes: how many complete jobs, files and bytes were checked.
+        problems: what is wrong.
+        incomplete: the job folders without manifest. Nothing is known about their files, so they are not problems.
     """
 
+    folder: Path
     jobs: int
     files: int
     bytes: int
     problems: tuple[Problem, ...]
     incomplete: tuple[Path, ...]
+
+    @property
+    def error(self) -> VerificationError | None:
+        """The error that the command ends with; None if everything is in order."""
+        if self.problems:
+            message = f"{count(len(self.problems), 'problem')} found in {self.folder}"
+            hint = "Run the command that downloaded it again: it downloads damaged and missing files again."
+            return VerificationError(message, hint=hint)
+        if not self.jobs:
+            message = f"Nothing below {self.folder} is complete, so nothing could be verified"
+            return VerificationError(message, hint="Run the command that wrote it again: it resumes where it stopped.")
+        return None
+
+    def raise_for_failed(self) -> None:
+        """Raise VerificationError if there are problems, or nothing could be verified."""
+        if self.error is not None:
+            raise self.error
+
+    def _repr_html_(self) -> str:
+        """Return a small table, which notebooks show."""
+        found = f"{count(self.files, 'file')}, {size(self.bytes)}, {count(len(self.problems), 'problem')}"
+        title = f"{self.folder}: {found}"
+        return html_table(title, ("path", "problem"), [(each.path, each.message) for each in self.problems])
 
 
 def verify(folder: Path, on_file: Callable[[Path], None] = lambda _: None) -> VerifyResult:
@@ -51,7 +80,7 @@ def verify(folder: Path, on_file: Callable[[Path], None] = lambda _: None) -> Ve
     problems: list[Problem] = []
     jobs = [LocalFolder(path) for path in sorted(_job_folders(folder, problems))]
     incomplete: list[Path] = []
-    complete = files = size = 0
+    complete = files = total = 0
     for job in jobs:
         try:
             expected = manifest.read(job)
@@ -67,13 +96,20 @@ def verify(folder: Path, on_file: Callable[[Path], None] = lambda _: None) -> Ve
             if problem := _problem(job, expected.format, item):
                 problems.append(Problem(path=job.path / item.name, message=problem))
             files += 1
-            size += item.size
+            total += item.size
             on_file(job.path / item.name)
         problems += _unknown_files(job, expected)
     if not jobs and not problems:
         hint = "Give the folder that a snapshot was written to. It contains folders named job_…"
         raise VerificationError(f"There is nothing to verify in {folder}", hint=hint)
-    return VerifyResult(jobs=complete, files=files, bytes=size, problems=tuple(problems), incomplete=tuple(incomplete))
+    return VerifyResult(
+        folder=folder,
+        jobs=complete,
+        files=files,
+        bytes=total,
+        problems=tuple(problems),
+        incomplete=tuple(incomplete),
+    )
 
 
 def _job_folders(folder: Path, problems: list[Problem]) -> Iterator[Path]:
@@ -98,9 +134,9 @@ def _unreadable(error: OSError) -> str:
 def _problem(job: LocalFolder, format: Format, item: ManifestObject) -> str | None:  # noqa: A002 - the word of the service
     """Return what is wrong with one file, or None."""
     try:
-        size = job.size(item.name)
-        if size != item.size:
-            return f"has {size:,} bytes instead of {item.size:,}"
+        length = job.size(item.name)
+        if length != item.size:
+            return f"has {length:,} bytes instead of {item.size:,}"
         verification = verify_file(job, item.name, format)
     except FileNotFoundError:
         return "is missing"

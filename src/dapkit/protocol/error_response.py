@@ -28,6 +28,7 @@ from dapkit.errors import (
     TableNotFoundError,
     UnexpectedResponseError,
 )
+from dapkit.protocol.error_types import error_name
 from dapkit.protocol.messages import as_object
 from dapkit.protocol.redaction import display_url, excerpt
 
@@ -55,11 +56,14 @@ _REQUESTS: Final = {
 # Statuses that proxies, gateways and firewalls send on their own. The service sends some of them as well, but then
 # with a JSON body.
 _INTERMEDIARY_STATUSES: Final = frozenset({400, 403, 404, 405, 406, 408, 409, 410, 418, 421, 425, 451})
-_ACCOUNT_TYPES: Final[tuple[tuple[str, type[AccountError]], ...]] = (
-    ("disabled", AccountDisabledError),
-    ("notonboarded", AccountNotOnboardedError),
-    ("undermaintenance", AccountMaintenanceError),
-    ("forbidden", ForbiddenError),
+_ACCOUNT_ERRORS: Final[Mapping[str, type[AccountError]]] = {
+    "accountdisabled": AccountDisabledError,
+    "accountnotonboarded": AccountNotOnboardedError,
+    "accountundermaintenance": AccountMaintenanceError,
+}
+_SNAPSHOT_HINT: Final = (
+    "If you have just taken a snapshot of this table, request an increment instead, or wait: the service may deny"
+    " snapshots that are repeated too soon."
 )
 
 
@@ -76,8 +80,8 @@ class _Details:
         return excerpt(value, 300) if isinstance(value, str) and value else None
 
     @property
-    def type(self) -> str:
-        return (self.text("type") or "").replace("_", "").replace(" ", "").lower()
+    def name(self) -> str:
+        return error_name(self.text("type") or "")
 
 
 def error_from_response(endpoint: Endpoint, status: int, body: bytes, location: str | None = None) -> DapError:
@@ -93,17 +97,15 @@ def error_from_response(endpoint: Endpoint, status: int, body: bytes, location: 
     reason = f" (HTTP {status})" + (f": {details.message.rstrip('.')}" if details.message else "")
     uuid = details.text("uuid")
     request = _REQUESTS[endpoint]
-    account = _account_error(endpoint, status, details)
+    account = _account_error(endpoint, status, details, reason)
     if account is not None:
-        return account(f"The service rejected {request}{reason}", uuid=uuid)
+        return account
     if 300 <= status < 400:
         # The API does not redirect. Following the redirect would send the token to another host.
         target = display_url(location) if location else "nowhere"
         return UnexpectedResponseError(f"The service redirected {request} to {target} (HTTP {status})")
     if status == 401 or (endpoint is Endpoint.LOGIN and status in {400, 403}):
         return RejectedCredentialsError(f"The service does not accept the credentials{reason}", uuid=uuid)
-    if status == 403:
-        return ForbiddenError(f"The service does not permit {request}{reason}", uuid=uuid, hint=_scope_hint(details))
     if status == 404:
         return _not_found(endpoint, details, reason, uuid)
     if status == 407:
@@ -147,15 +149,19 @@ def _details(body: bytes) -> _Details:
     return _Details({}, documented=False, message=f"the body is {excerpt(body)!r}" if body.strip() else "")
 
 
-def _account_error(endpoint: Endpoint, status: int, details: _Details) -> type[AccountError] | None:
-    """Return the account error that the type means. The service sends these with 403; its documentation says 500."""
+def _account_error(endpoint: Endpoint, status: int, details: _Details, reason: str) -> AccountError | None:
+    """Return the error of an account that may not do this. The service sends 403; its documentation says 500."""
     if status not in {400, 401, 403, 500}:
         return None
-    for part, error_class in _ACCOUNT_TYPES:
-        # A forbidden login means wrong credentials, not a missing permission.
-        if part in details.type and (error_class is not ForbiddenError or endpoint is not Endpoint.LOGIN):
-            return error_class
-    return None
+    uuid, request = details.text("uuid"), _REQUESTS[endpoint]
+    error_class = _ACCOUNT_ERRORS.get(details.name)
+    if error_class is not None:
+        return error_class(f"The service rejected {request}{reason}", uuid=uuid)
+    # A forbidden login means wrong credentials, not a missing permission.
+    if endpoint is Endpoint.LOGIN or (status != 403 and details.name != "requesttypeforbidden"):
+        return None
+    hint = _scope_hint(details) or (_SNAPSHOT_HINT if endpoint is Endpoint.SUBMIT and details.documented else "")
+    return ForbiddenError(f"The service does not permit {request}{reason}", uuid=uuid, hint=hint)
 
 
 def _not_found(endpoint: Endpoint, details: _Details, reason: str, uuid: str | None) -> DapError:
@@ -178,11 +184,11 @@ def _not_found(endpoint: Endpoint, details: _Details, reason: str, uuid: str | N
 def _bad_request(details: _Details, reason: str, uuid: str | None) -> DapError:
     since = details.text("since")
     earliest = f"; changes are available from {since}" if since and since not in reason else ""
-    if "snapshot" in details.type:
+    if details.name == "snapshotrequired":
         hint = f"{SnapshotRequiredError.default_hint} Increments are possible from {since}." if since else ""
         message = f"The table was reloaded, so earlier changes are no longer available{reason}{earliest}"
         return SnapshotRequiredError(message, uuid=uuid, hint=hint)
-    if since or "range" in details.type:
+    if since or details.name == "outofrange":
         hint = f"Start at {since} or later, or take a new snapshot." if since else "Take a new snapshot."
         message = f"The service no longer keeps the requested time range{reason}{earliest}"
         return OutOfRangeError(message, uuid=uuid, hint=hint)

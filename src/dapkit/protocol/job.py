@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 
 from dapkit.errors import DapError, ExpiredError, JobFailedError
 from dapkit.model import Job, JobStatus, Query
+from dapkit.protocol.error_types import error_name
 
 FIRST_POLL = 0.5  # seconds; jobs of small tables complete almost at once
 MAX_POLL_INTERVAL = 20.0
@@ -29,8 +30,8 @@ MAX_WAIT_FOR_EXPIRY = 120.0  # limits the delay that a wrong local clock can cau
 FIRST_PAUSE = 5.0  # after a failed job, or after a second lost one
 MAX_PAUSE = 240.0
 MAX_LOST_JOBS = 5  # then the table fails
-FINAL_FAILURES = frozenset({"ValidationError", "OutOfRange", "SnapshotRequired", "RequestTypeForbidden"})
-"""Failures of a job that an equal query would repeat."""
+FINAL_FAILURES = frozenset({"validation", "outofrange", "snapshotrequired", "requesttypeforbidden"})
+"""The names of failures of a job that an equal query would repeat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +153,13 @@ def decide(record: JobRecord, now: float) -> Action:
         return _after_failure(record, job, now)
     if job.status is JobStatus.COMPLETE:
         return _after_completion(record, job, now)
-    age = record.updated_at - record.submitted_at
-    due = record.updated_at + min(max(age * POLL_GROWTH, FIRST_POLL), MAX_POLL_INTERVAL)
+    due = poll_due(record.submitted_at, record.updated_at)
     return Poll(job.id) if now >= due else Wait(due)
+
+
+def poll_due(submitted_at: float, updated_at: float) -> float:
+    """Return when to poll a job in progress that was last described at `updated_at`."""
+    return updated_at + min(max((updated_at - submitted_at) * POLL_GROWTH, FIRST_POLL), MAX_POLL_INTERVAL)
 
 
 def apply(record: JobRecord, outcome: Outcome, now: float) -> JobRecord:
@@ -177,7 +182,7 @@ def _after_failure(record: JobRecord, job: Job, now: float) -> Action:
     failure = job.failure
     since = now if record.first_failed_at is None else record.first_failed_at
     due = record.updated_at + record.pause
-    final = failure is not None and failure.type in FINAL_FAILURES
+    final = failure is not None and error_name(failure.type) in FINAL_FAILURES
     if final or due - since > record.retry_timeout:
         reason = f": {failure.type} {failure.message}".rstrip() if failure else ""
         attempts = len(record.failed_jobs)

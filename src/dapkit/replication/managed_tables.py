@@ -1,43 +1,31 @@
-"""The tables that dapkit manages in a database: listed and dropped, the work of `listdb` and `dropdb`."""
+"""The tables that dapkit manages in a database: selected, and dropped, the work of `dropdb`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dapkit.errors import DapError, NotReplicatedError, TargetUnreachableError
 from dapkit.export.selection import is_pattern, select
+from dapkit.failures import TableFailed
+from dapkit.model import format_utc
 from dapkit.replication.plan import not_a_table_error
-from dapkit.results import TableFailed
-from dapkit.targets.base import SyncState, TableInfo, TableStatus, Target, TargetSession, watermark_text
+from dapkit.results import Display, TablesResult
+from dapkit.targets.base import SyncState, TableStatus, Target, TargetSession
 
 StatusAndState = tuple[TableStatus, SyncState | None]
 """What is in the database under a table's name, and the table's sync state if it has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DropResult:
-    """The tables that were dropped, and those that could not be."""
+class DropResult(TablesResult):
+    """The tables that were dropped (`done`), and those that could not be."""
 
     namespace: str
     target: str
-    dropped: tuple[str, ...]
+    done: tuple[str, ...]
     failed: tuple[TableFailed, ...] = ()
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """The managed tables of a namespace. `sandbox`: whether the database contains synthetic data."""
-
-    tables: tuple[TableInfo, ...]
-    sandbox: bool
-
-
-def list_tables(target: Target, namespace: str, *, count: bool) -> Listing:
-    """Return the managed tables of a namespace, with the number of their rows if `count`. Blocks."""
-    session = (target.empty_substitute or target).open()
-    try:
-        return Listing(tables=session.list_tables(namespace, count=count), sandbox=session.holds_sandbox())
-    finally:
-        session.close()
+    def _display(self) -> Display:
+        return f"Dropped from {self.target}", ("table",), [(table,) for table in self.done]
 
 
 def read_sync_states(target: Target, namespace: str) -> dict[str, SyncState]:
@@ -92,7 +80,7 @@ def drop_tables(
         session.close()
     remaining = {failure.table for failure in failed}
     dropped = tuple(table for table in tables if table not in remaining)
-    return DropResult(namespace=namespace, target=target.name, dropped=dropped, failed=failed)
+    return DropResult(namespace=namespace, target=target.name, done=dropped, failed=failed)
 
 
 def require_database(target: Target) -> None:
@@ -147,7 +135,7 @@ def no_longer_in_service_hint(state: SyncState) -> str:
 
 
 def _as_of(state: SyncState) -> str:
-    return f"as of {watermark_text(state.watermark)}"
+    return f"as of {format_utc(state.watermark)}"
 
 
 def table_statuses(session: TargetSession, namespace: str, tables: Sequence[str]) -> dict[str, StatusAndState]:

@@ -5,10 +5,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from dapkit.config import arguments
+from dapkit.export.options import MOST_DOWNLOADS
 from dapkit.export.selection import ALIASES
 from dapkit.replication.plan import check_age, check_expire_logs
 from dapkit.results import SyncCommand
 from dapkit.targets.base import LoadOptions, Target
+
+MOST_TABLES = 64
+"""Servers usually allow about a hundred connections, for all programs together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +30,9 @@ class SyncOptions:
         wait: if another command is loading the namespace, wait for it instead of raising LockedError.
         connections: how many tables are loaded at once, as far as the target allows it.
         concurrency: how many files are downloaded at once.
+
+    Raises:
+        UsageError: a value is invalid.
     """
 
     exclude: Sequence[str] = ()
@@ -36,6 +44,17 @@ class SyncOptions:
     wait: bool = False
     connections: int = 4
     concurrency: int = 8
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "exclude", arguments.names("exclude", self.exclude, empty=True))
+        arguments.optional(arguments.folder, "stage", self.stage)
+        arguments.require("load", self.load, LoadOptions, "LoadOptions")
+        arguments.optional(arguments.age, "if_stale", self.if_stale)
+        arguments.optional(arguments.age, "expire_logs", self.expire_logs)
+        arguments.flag("repair", self.repair)
+        arguments.flag("wait", self.wait)
+        arguments.number("connections", self.connections, least=1, most=MOST_TABLES, integer=True)
+        arguments.number("concurrency", self.concurrency, least=1, most=MOST_DOWNLOADS, integer=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,5 +76,6 @@ class SyncRequest(SyncOptions):
     retry_timeout: float = 900.0
 
     def __post_init__(self) -> None:
+        SyncOptions.__post_init__(self)  # a class with slots has no super() here
         check_age(self.if_stale)
         check_expire_logs(ALIASES.get(self.namespace, self.namespace), self.expire_logs)

@@ -17,9 +17,9 @@ from dapkit.errors import (
     SnapshotRequiredError,
     UsageError,
 )
-from dapkit.model import Table, TypeKind
+from dapkit.model import Table, TypeKind, format_utc
 from dapkit.results import SyncAction, SyncCommand
-from dapkit.targets.base import RetentionCutoff, SyncState, TableStatus, watermark_text
+from dapkit.targets.base import RetentionCutoff, SyncState, TableStatus
 
 LOGS = "canvas_logs"
 """The namespace of logs. The service deletes its rows after `LOG_RETENTION`; the database keeps them."""
@@ -154,7 +154,7 @@ def data_loss_warning(state: SyncState, until: datetime) -> str | None:
         return None
     return (
         f"{state.table} was not updated within the {LOG_RETENTION.days} days for which the service keeps logs:"
-        f" rows between {watermark_text(state.watermark)} and {watermark_text(earliest)} may be lost permanently."
+        f" rows between {format_utc(state.watermark)} and {format_utc(earliest)} may be lost permanently."
     )
 
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dapkit.client.session import Session
-from dapkit.errors import NotReplicatedError
-from dapkit.events import Listener, TableCompared, TablePhase, TablePhaseChanged
+from dapkit.errors import DapError, NotReplicatedError, ReconciliationError
+from dapkit.events import JobsPlanned, Listener, TableCompared, TablePhase, TablePhaseChanged
 from dapkit.export.selection import Resolved
-from dapkit.model import Query, VersionedSchema
+from dapkit.failures import TableFailed, error_of
+from dapkit.formatting import count
+from dapkit.model import Query, VersionedSchema, format_utc
 from dapkit.replication import staging
 from dapkit.replication.managed_tables import no_longer_in_service_notice, require_database, select_managed_tables
 from dapkit.replication.options import SyncRequest
@@ -21,19 +23,24 @@ from dapkit.replication.plan import LOGS
 from dapkit.replication.resources import SyncResources, open_resources
 from dapkit.replication.run import no_longer_in_service, replicate, resolve
 from dapkit.replication.schema_versions import column_names, common_table, schema_of_files
-from dapkit.results import TableFailed
+from dapkit.results import Display, TablesResult
 from dapkit.schema import read_table
-from dapkit.targets.base import DataFiles, ExpectedTable, Load, Sample, SyncState, TargetSession, watermark_text
+from dapkit.targets.base import DataFiles, ExpectedTable, Load, Sample, SyncState, TargetSession
 from dapkit.transfer.workers import run_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReconcileResult:
-    """The result of each table, and the tables that could not be compared.
+class ReconcileResult(TablesResult):
+    """How a comparison ended.
 
     Attributes:
+        namespace: of the tables, as the service spells it.
+        target: the database, without user and password.
+        done: the tables that were compared, with what was found.
+        failed: the tables that could not be compared, each with its error.
         no_longer_in_service: the sync states of selected tables that the service no longer lists; they are not
             compared.
+        sandbox: whether the data is synthetic.
     """
 
     namespace: str
@@ -46,7 +53,32 @@ class ReconcileResult:
     @property
     def equal(self) -> bool:
         """Whether every table was compared and no difference was found."""
-        return not self.failed and all(each.comparison.equal for each in self.done)
+        return not self.failed and not self.different
+
+    @property
+    def different(self) -> tuple[str, ...]:
+        """The tables that differ."""
+        return tuple(each.table for each in self.done if not each.comparison.equal)
+
+    @property
+    def error(self) -> DapError | None:
+        """The error that the command ends with: ReconciliationError if a table differs, else that of `failed`."""
+        if not self.different:
+            return error_of(len(self.done), self.failed)
+        # A difference is more important than a table that could not be compared.
+        verb = "differs" if len(self.different) == 1 else "differ"
+        message = f"{len(self.different)} of {count(len(self.done), 'table')} {verb} from the service"
+        return ReconciliationError(message, hint="`dap sync` cannot repair this: drop the tables and sync again.")
+
+    def _display(self) -> Display:
+        headings = ("table", "equal", "rows", "missing", "extra", "repeated", "columns that differ")
+        rows = [
+            (each.table, "yes" if found.equal else "no", found.rows, found.missing, found.extra, found.repeated, names)
+            for each in self.done
+            for found in (each.comparison,)
+            for names in (", ".join(found.differing),)
+        ]
+        return f"{self.namespace} in {self.target}, compared with the service", headings, rows
 
 
 async def reconcile(
@@ -81,9 +113,9 @@ async def reconcile(
         if not (sync_states or reconciliation.no_longer_in_service or failed_syncs):
             raise NotReplicatedError("The database has no managed tables to compare")
         # A table whose sync failed is reported with that failure: comparing its old state would add nothing.
-        compared = await run_all(
-            reconciliation.run_table(state) for name, state in sync_states.items() if name not in failed_syncs
-        )
+        states = [state for name, state in sync_states.items() if name not in failed_syncs]
+        on_event(JobsPlanned(jobs=len(states), per_minute=session.jobs_per_minute))
+        compared = await run_all(map(reconciliation.run_table, states))
         staging.remove(folder)
     outcomes = (*failed_syncs.values(), *compared)
     return ReconcileResult(
@@ -155,7 +187,7 @@ class Reconciliation:
         return TableCompared(table=state.table, comparison=comparison, watermark=state.watermark)
 
     async def _download_changes(self, state: SyncState, since: datetime, until: datetime) -> "_TableFiles":
-        query = replace(self._resources.snapshot_query, since=watermark_text(since), until=watermark_text(until))
+        query = replace(self._resources.snapshot_query, since=format_utc(since), until=format_utc(until))
         return await self._download(state, query)
 
     async def _download(self, state: SyncState, query: Query) -> "_TableFiles":
@@ -182,7 +214,7 @@ class Reconciliation:
             changes=load(changes) if changes else None,
             stale=load(stale) if stale else None,
             incomplete_columns=incomplete_columns,
-            sample=Sample(percent=self._sample, seed=watermark_text(state.watermark)) if self._sample else None,
+            sample=Sample(percent=self._sample, seed=format_utc(state.watermark)) if self._sample else None,
         )
 
 

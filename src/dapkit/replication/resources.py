@@ -13,14 +13,15 @@ from dapkit.events import Listener, Notice, TableCompared, TablePhase, TablePhas
 from dapkit.export.isolation import isolate
 from dapkit.export.options import ExportRequest
 from dapkit.export.run import export
-from dapkit.model import Query
+from dapkit.failures import TableFailed
+from dapkit.model import Query, utc_time
 from dapkit.replication import staging
 from dapkit.replication.connection_pool import ConnectionPool
 from dapkit.replication.managed_tables import no_longer_in_service_hint
 from dapkit.replication.options import SyncRequest
 from dapkit.replication.retry import TargetRetry
-from dapkit.results import TableFailed, TableLoaded, TableResult
-from dapkit.targets.base import SyncState, TargetSession, watermark_of
+from dapkit.results import TableLoaded, TableResult
+from dapkit.targets.base import SyncState, TargetSession
 from dapkit.transfer.locking import busy_handler, hold_lock
 from dapkit.transfer.workers import WorkerPool, worker_pool
 
@@ -92,9 +93,7 @@ class SyncResources:
         for failure in result.failed:
             raise failure.error
         files = result.done[0]
-        watermark = files.at or files.until
-        assert watermark is not None, "a complete job has a watermark"
-        return files, watermark_of(watermark)
+        return files, utc_time(files.watermark)
 
     async def run_table(
         self, table: str, state: SyncState | None, work: Callable[[bool], Awaitable[Outcome]]

@@ -9,8 +9,11 @@ from pathlib import Path
 
 from dapkit.client.session import Session
 from dapkit.errors import AlreadyReplicatedError, NotReplicatedError, TargetUnreachableError
-from dapkit.events import Listener, SyncStarted
+from dapkit.events import JobsPlanned, Listener, SyncStarted
 from dapkit.export.selection import Resolved, no_longer_listed, resolve_tables
+from dapkit.failures import TableFailed
+from dapkit.formatting import duration
+from dapkit.model import format_utc
 from dapkit.replication import staging
 from dapkit.replication.managed_tables import (
     StatusAndState,
@@ -21,7 +24,7 @@ from dapkit.replication.managed_tables import (
 from dapkit.replication.options import SyncRequest
 from dapkit.replication.resources import SyncResources, open_resources
 from dapkit.replication.table_sync import TableSync
-from dapkit.results import SyncCommand, TableFailed, TableLoaded
+from dapkit.results import Display, SyncAction, SyncCommand, TableLoaded, TablesResult
 from dapkit.targets.base import SyncState, TargetSession
 from dapkit.transfer.workers import run_all, worker_pool
 
@@ -30,12 +33,18 @@ _NOT_RECORDED = (AlreadyReplicatedError, NotReplicatedError, TargetUnreachableEr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SyncResult:
-    """How a replication run ended.
+class SyncResult(TablesResult):
+    """How a sync ended.
 
     Attributes:
+        namespace: of the tables, as the service spells it.
+        target: the database, without user and password.
+        done: the tables that are up to date, with what was done to each.
+        failed: the tables that failed, each with its error.
         no_longer_in_service: the sync states of selected tables that the service no longer lists; the tables are kept.
         repaired_values_folder: the folder with the original values of repaired ones.
+        seconds: how long it took.
+        sandbox: whether the data is synthetic.
     """
 
     namespace: str
@@ -46,6 +55,21 @@ class SyncResult:
     repaired_values_folder: Path
     seconds: float
     sandbox: bool
+
+    def _display(self) -> Display:
+        headings = ("table", "action", "written", "deleted", "expired", "watermark")
+        rows = (
+            (
+                each.table,
+                each.action.value,
+                each.counts.written,
+                each.counts.deleted,
+                each.counts.expired,
+                format_utc(each.watermark),
+            )
+            for each in self.done
+        )
+        return f"{self.namespace} in {self.target}, {duration(self.seconds)}", headings, rows
 
 
 async def replicate(session: Session, request: SyncRequest, on_event: Listener) -> SyncResult:
@@ -120,7 +144,11 @@ class Replication:
         statuses = await resources.retry.run(lambda _: resources.run_in_session(self._prepare), initial=True)
         for state in self.no_longer_in_service:
             resources.notify(no_longer_in_service_notice(state))
-        return await run_all(self._run_table(name, statuses[name]) for name in self._resolved.tables)
+        tables = {name: TableSync(name, resources) for name in self._resolved.tables}
+        actions = [table.plan(*statuses[name]) for name, table in tables.items()]
+        jobs = sum(isinstance(action, SyncAction) and action is not SyncAction.SKIP for action in actions)
+        resources.on_event(JobsPlanned(jobs=jobs, per_minute=resources.session.jobs_per_minute))
+        return await run_all(self._run_table(table, statuses[name]) for name, table in tables.items())
 
     def _prepare(self, target: TargetSession) -> dict[str, StatusAndState]:
         """Create the state tables if they are missing, and return the status of each table."""
@@ -129,9 +157,10 @@ class Replication:
         self.no_longer_in_service = no_longer_in_service(target, request, self._resolved)
         return table_statuses(target, request.namespace, self._resolved.tables)
 
-    async def _run_table(self, name: str, found: StatusAndState) -> TableLoaded | TableFailed:
-        table = TableSync(name, self._resources)
-        outcome = await self._resources.run_table(name, found[1], lambda retried: table.run(None if retried else found))
+    async def _run_table(self, table: TableSync, found: StatusAndState) -> TableLoaded | TableFailed:
+        outcome = await self._resources.run_table(
+            table.name, found[1], lambda retried: table.run(None if retried else found)
+        )
         if isinstance(outcome, TableFailed) and not isinstance(outcome.error, _NOT_RECORDED):
             await table.record_event("failed", {"code": outcome.error.code, "message": outcome.error.message})
         return outcome

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dapkit.errors import DapError, TargetError
-from dapkit.events import Event, RunStarted, TableCompleted, TablePhase, TablePhaseChanged
+from dapkit.events import Event, JobsPlanned, RunStarted, TableCompleted, TablePhase, TablePhaseChanged
 from dapkit.export.isolation import is_fatal
-from dapkit.model import Table
+from dapkit.failures import TableFailed
+from dapkit.model import Table, format_utc
 from dapkit.replication import staging
 from dapkit.replication.managed_tables import StatusAndState, table_statuses
 from dapkit.replication.plan import (
@@ -28,7 +29,7 @@ from dapkit.replication.plan import (
 )
 from dapkit.replication.resources import SyncResources
 from dapkit.replication.schema_versions import schema_of_files
-from dapkit.results import LoadStats, SyncAction, SyncCommand, TableFailed, TableLoaded, TableResult
+from dapkit.results import LoadStats, SyncAction, SyncCommand, TableLoaded, TableResult
 from dapkit.schema import read_table
 from dapkit.targets.base import (
     DataFiles,
@@ -38,12 +39,11 @@ from dapkit.targets.base import (
     SyncState,
     TableStatus,
     TargetSession,
-    watermark_text,
 )
 
 log = logging.getLogger(__name__)
 
-_EVENTS_OF_RUN = (RunStarted, TableCompleted, TableFailed)
+_EVENTS_OF_RUN = (RunStarted, JobsPlanned, TableCompleted, TableFailed)
 """Events of a table's download that are not forwarded: for the listener, all tables are one run."""
 
 
@@ -57,6 +57,19 @@ class TableSync:
         self._session = resources.session
         self._resumed = False
         self._loaded = False
+
+    def plan(self, status: TableStatus, state: SyncState | None, *, retried: bool = False) -> SyncAction | Rejected:
+        """Decide what to do with the table, from what is in the database."""
+        request = self._request
+        return plan_action(
+            request.command,
+            self.name,
+            status,
+            state,
+            skip_from=None if request.if_stale is None else self._session.data_now() - request.if_stale,
+            repair=request.repair,
+            retried=retried,
+        )
 
     async def record_event(self, event: str, detail: Mapping[str, Any]) -> None:
         """Add an event to the history in the database. If that fails, the result of the table stays the same."""
@@ -78,15 +91,7 @@ class TableSync:
         """
         request, now = self._request, self._session.data_now()
         status, state = found or await self._read_status()
-        action = plan_action(
-            request.command,
-            self.name,
-            status,
-            state,
-            skip_from=None if request.if_stale is None else now - request.if_stale,
-            repair=request.repair,
-            retried=found is None,
-        )
+        action = self.plan(status, state, retried=found is None)
         if isinstance(action, Rejected):
             raise action.error
         if status is TableStatus.DROPPED:
@@ -135,7 +140,7 @@ class TableSync:
             # The snapshot is committed: that the changes are not available yet does not make the table a failure.
             if isinstance(error, TargetError) or is_fatal(error, self._resources.folder):
                 raise
-            since = watermark_text(loaded.watermark)
+            since = format_utc(loaded.watermark)
             self._resources.notify(f"{self.name}: changes since {since} will be loaded by the next run: {error}")
             return loaded
         return replace(loaded, watermark=later.watermark, counts=_sum(loaded.counts, later.counts))
@@ -181,7 +186,7 @@ class TableSync:
         return result, until
 
     async def _download_since(self, since: datetime) -> tuple[TableResult, datetime]:
-        query = replace(self._resources.snapshot_query, since=watermark_text(since))
+        query = replace(self._resources.snapshot_query, since=format_utc(since))
         return await self._resources.download(self.name, query, self._forward_event)
 
     def _forward_event(self, event: Event) -> None:

@@ -1,7 +1,8 @@
 """Facts about the service as package data: the structure of its API, all known tables and columns.
 
-`query-api.json` is the structure of the published OpenAPI description, `tables.csv` the list of tables and columns (its
-header explains it), `nested.json` the properties of nested columns.
+`query-api.json` is the structure of the published OpenAPI description, `tables.csv` the list of tables and columns,
+`changes.csv` the changes of schemas since it was first compiled, `nested.json` the properties of nested columns. The
+headers of the CSV files explain them.
 """
 
 from importlib.resources import files

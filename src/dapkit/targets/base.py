@@ -8,11 +8,12 @@ exception, MySQL's RENAME, is described in `dapkit.targets.sql.loader`). Session
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from dapkit.config import arguments
 from dapkit.errors import ConcurrentUpdateError
 from dapkit.model import Format, Mode, Table, VersionedSchema
 from dapkit.results import Comparison, LoadStats
@@ -137,6 +138,14 @@ class LoadOptions:
     keep_missing: bool = False
     expire: RetentionCutoff | None = None
 
+    def __post_init__(self) -> None:
+        arguments.flag("drop_columns", self.drop_columns)
+        try:
+            # A text is accepted like a member; kept as a text, it would be neither REPAIR nor FAIL.
+            object.__setattr__(self, "bad_values", BadValues(self.bad_values))
+        except ValueError:
+            raise arguments.invalid("bad_values", self.bad_values, " or ".join(BadValues)) from None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
@@ -206,6 +215,16 @@ class TableInfo:
     last: HistoryEntry | None = None
     kept_columns: tuple[str, ...] = ()
     table_dropped: bool = False
+
+    @property
+    def table(self) -> str:
+        """The table's name."""
+        return self.state.table
+
+    @property
+    def watermark(self) -> datetime:
+        """The time that the table shows (UTC)."""
+        return self.state.watermark
 
 
 class TargetSession(Protocol):
@@ -341,14 +360,3 @@ class Target(Protocol):
 def concurrent_update(table: str) -> ConcurrentUpdateError:
     """Return the error for a table that has changed since its load began."""
     return ConcurrentUpdateError(f"Table {table} was changed by another process", table=table)
-
-
-def watermark_of(text: str) -> datetime:
-    """Return the service's watermark as a time in UTC, rounded down to microseconds."""
-    time = datetime.fromisoformat(text)
-    return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
-
-
-def watermark_text(time: datetime) -> str:
-    """Return a watermark in the form that the service accepts."""
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -155,9 +155,9 @@ def difference(manifest: Manifest, source: ExportSource, table: str, job: Job) -
         ("table", manifest.table, table),
         ("format", found.format, source.format),
         ("mode", found.mode, source.mode),
-        ("at", _comparable(manifest.at), _comparable(job.at)),
-        ("since", _comparable(manifest.since), _comparable(job.since)),
-        ("until", _comparable(manifest.until), _comparable(job.until)),
+        ("at", _comparable(manifest.at), _comparable(job.at_text)),
+        ("since", _comparable(manifest.since), _comparable(job.since_text)),
+        ("until", _comparable(manifest.until), _comparable(job.until_text)),
     )
     return next((f"{name} {actual} instead of {wanted}" for name, actual, wanted in pairs if actual != wanted), None)
 

@@ -217,7 +217,7 @@ def test_dropdb_asks_for_confirmation_on_a_terminal(db: Dap, monkeypatch: pytest
 
     def drop(target: FileTarget, namespace: str, tables: tuple[str, ...], **_: object) -> DropResult:
         dropped.append(tables)
-        return DropResult(namespace=namespace, target=target.name, dropped=tables)
+        return DropResult(namespace=namespace, target=target.name, done=tables)
 
     monkeypatch.setattr("dapkit.cli.commands.dropdb.drop_tables", drop)
     monkeypatch.setattr("dapkit.cli.commands.dropdb.is_terminal", lambda: True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dapkit.cli.commands.reconcile import as_object, lines
+from dapkit.cli.commands.reconcile import as_object, reconcile_report
 from dapkit.events import TableCompared
 from dapkit.replication.reconcile import ReconcileResult
 from dapkit.results import Comparison, ValueDifference
@@ -18,6 +18,11 @@ def result_of(**more: Any) -> ReconcileResult:
         table="users", comparison=Comparison(**settings), watermark=datetime(2024, 3, 1, 12, tzinfo=UTC)
     )
     return ReconcileResult(namespace="canvas", target="duckdb:a", done=(compared,), failed=(), sandbox=False)
+
+
+def lines(result: ReconcileResult) -> list[str]:
+    report = reconcile_report(result)
+    return [*report.lines, *report.problems, report.totals]
 
 
 def value(actual: object, expected: object) -> ReconcileResult:
@@ -60,3 +65,8 @@ def test_json_contains_null_and_complete_values() -> None:
     (table,) = as_object(value(None, "x" * 200))["tables"]
     assert table["values"] == [{"key": "7", "column": "name", "actual": None, "expected": "x" * 200}]
     assert (table["rows"], table["compared"], table["columns_not_compared"]) == (100, 100, [])
+
+
+def test_differences_are_shown_even_if_success_is_silent() -> None:
+    assert reconcile_report(result_of(missing=1)).problems
+    assert reconcile_report(result_of(compared=3)).problems == ()

@@ -1,22 +1,19 @@
-import csv
-
 import pytest
 
-from dapkit import spec
-from dapkit.sandbox.data.catalogue import Catalogue, Column, Kind, parse_tables, spec_tables
+from dapkit.sandbox.data.catalogue import Catalogue, Column, Kind, parse_tables, read_csv, spec_tables
 
-LINES = [text for text in spec.read("tables.csv").splitlines() if not text.startswith("#")]
-HEADER = LINES[0].split(",")
+LINES = list(read_csv("tables.csv"))
+CHANGES = list(read_csv("changes.csv"))
 TABLES = spec_tables()
 CATALOGUE = Catalogue(TABLES)
 
 
 def line(**facts: str) -> dict[str, str]:
-    return {**dict.fromkeys(HEADER, ""), "namespace": "canvas", "table": "things", "nullable": "0", **facts}
+    return {**dict.fromkeys(LINES[0], ""), "namespace": "canvas", "table": "things", "nullable": "0", **facts}
 
 
 def test_every_line_of_the_catalogue_becomes_a_column() -> None:
-    columns = [(row["namespace"], row["table"], row["column"]) for row in csv.DictReader(LINES)]
+    columns = [(row["namespace"], row["table"], row["column"]) for row in LINES]
     parsed = [(table.namespace, table.name, column.name) for table in TABLES for column in table.columns]
     assert sorted(parsed) == sorted(columns)
     assert len(set(columns)) == len(columns)
@@ -26,13 +23,40 @@ def test_namespaces_and_tables_are_found() -> None:
     catalogue = CATALOGUE
     assert catalogue.namespaces() == ("canvas", "canvas_logs", "catalog", "new_quizzes")
     assert catalogue.tables("canvas_logs") == ("web_logs",)
-    assert len(catalogue.tables("canvas")) == 93
+    names = {row["table"] for row in LINES if row["namespace"] == "canvas"}
+    assert set(catalogue.tables("canvas")) == names
     assert catalogue.table("catalog", "orders").qualified == "catalog.orders"
     assert catalogue.find("canvas.sis_batches") is None
     with pytest.raises(KeyError):
         catalogue.tables("canvas_log")
     with pytest.raises(KeyError):
         catalogue.table("canvas", "web_logs")
+
+
+def test_tables_without_a_source_for_their_columns_are_absent() -> None:
+    assert [CATALOGUE.find(f"canvas.{name}") for name in ("media_objects", "sis_batches", "usage_rights")] == [None] * 3
+
+
+def test_tables_known_from_migrations_are_marked_as_inferred() -> None:
+    inferred = {row["table"] for row in LINES if row["evidence"] == "inferred"}
+    assert inferred == {"accessibility_issues", "accessibility_resource_scans", "custom_grade_statuses"}
+    assert {row["evidence"] for row in LINES if row["table"] in inferred} == {"inferred"}
+
+
+def test_a_change_names_a_column_and_gives_its_table_a_new_version() -> None:
+    columns = {(row["namespace"], row["table"], row["column"]) for row in LINES}
+    assert {(row["namespace"], row["table"], row["column"]) for row in CHANGES} <= columns
+    changed = {f"{row['namespace']}.{row['table']}" for row in CHANGES}
+    assert {table.qualified: table.version for table in TABLES if table.version > 1} == dict.fromkeys(changed, 2)
+
+
+def test_the_changes_of_april_2026_are_known() -> None:
+    columns = {f"{table.name}.{column.name}": column for table in TABLES for column in table.columns}
+    status = columns["submissions.custom_grade_status_id"]
+    assert (status.kind, status.nullable, status.references) == (Kind.INT64, True, ("canvas.custom_grade_statuses",))
+    assert (columns["pseudonyms.is_inst_id"].kind, columns["pseudonyms.is_inst_id"].nullable) == (Kind.BOOLEAN, True)
+    assert columns["access_tokens.workflow_state"].values == ("active", "deleted", "pending")
+    assert {"adjacent-links", "headings-start-at-h2"} < set(columns["accessibility_issues.rule_type"].values)
 
 
 @pytest.mark.parametrize(

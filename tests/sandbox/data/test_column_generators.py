@@ -1,7 +1,15 @@
 import pytest
 
 from dapkit.sandbox.data.catalogue import Catalogue, spec_tables
-from dapkit.sandbox.data.column_generators import COLUMNS, DATES, INTEGERS, TARGET_ROWS, TEXTS, template_for
+from dapkit.sandbox.data.column_generators import (
+    COLUMNS,
+    DATES,
+    INTEGERS,
+    PRESENT,
+    TARGET_ROWS,
+    TEXTS,
+    template_for,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,8 +44,11 @@ def test_every_name_has_a_template() -> None:
 
 def test_single_columns_exist() -> None:
     catalogue = Catalogue(spec_tables())
-    for qualified in (*COLUMNS, *TARGET_ROWS):
+    for qualified in (*COLUMNS, *TARGET_ROWS, *PRESENT):
         namespace, table, name = qualified.split(".")
         columns = {column.name: column for column in catalogue.table(namespace, table).columns}
         assert name in columns
-        assert bool(columns[name].references) == (qualified in TARGET_ROWS)
+        if qualified not in PRESENT:
+            assert bool(columns[name].references) == (qualified in TARGET_ROWS)
+        else:
+            assert columns[name].nullable

@@ -138,6 +138,57 @@ def test_a_role_agrees_with_its_enrollment(rows: Rows, now: int) -> None:
         assert base[row[at["role_id"]]] == row[at["type"]]
 
 
+def records(name: str, rows: Rows, now: int) -> list[dict[str, Any]]:
+    table = CATALOGUE.table("canvas", name)
+    at = places(table)
+    return [{column: row[place] for column, place in at.items()} for row in rows(table, None, now)]
+
+
+def test_each_user_has_an_active_pseudonym_and_an_inactive_one(rows: Rows, now: int) -> None:
+    pseudonyms = [row for row in records("pseudonyms", rows, now) if row["deleted_at"] is None]
+    states = {(row["is_inst_id"], row["workflow_state"]) for row in pseudonyms}
+    assert states == {(False, "active"), (True, "unavailable")}
+    for flag in (True, False):
+        users = [row["user_id"] for row in pseudonyms if row["is_inst_id"] is flag]
+        assert len(users) == len(set(users)) > 50
+    unused = [row for row in pseudonyms if row["is_inst_id"]]
+    assert {(row["login_count"], row["last_login_at"], row["sis_user_id"]) for row in unused} == {(0, None, None)}
+
+
+def test_only_active_pseudonyms_are_referred_to_each_by_its_user(rows: Rows, now: int) -> None:
+    owner = {row["id"]: row["user_id"] for row in records("pseudonyms", rows, now) if not row["is_inst_id"]}
+    for name, column in (("communication_channels", "pseudonym_id"), ("enrollments", "sis_pseudonym_id")):
+        found = [(owner[row[column]], row["user_id"]) for row in records(name, rows, now)]
+        assert found
+        assert all(one == other for one, other in found)
+
+
+def test_custom_grade_statuses_of_graded_submissions(rows: Rows, now: int) -> None:
+    statuses = records("custom_grade_statuses", rows, now)
+    assert 2 <= len(statuses) <= 3
+    submissions = records("submissions", rows, now)
+    used = [row for row in submissions if row["custom_grade_status_id"] is not None]
+    assert {row["custom_grade_status_id"] for row in used} <= {row["id"] for row in statuses}
+    assert 0 < len(used) < len(submissions) / 20
+    assert all(row["graded_at"] for row in used)
+
+
+@pytest.mark.parametrize(
+    ("name", "extra"), [("accessibility_issues", ()), ("accessibility_resource_scans", ("discussion_topic_id",))]
+)
+def test_accessibility_rows_are_about_exactly_one_content_of_their_course(
+    name: str, extra: tuple[str, ...], rows: Rows, now: int
+) -> None:
+    columns = ("wiki_page_id", "assignment_id", "attachment_id", *extra)
+    found = records(name, rows, now)
+    about = [(column, row[column]) for row in found for column in columns if row[column] is not None]
+    assert len(about) == len(found) > 50
+    assert {column for column, _ in about} == set(columns)
+    if name == "accessibility_resource_scans":
+        assert len(set(about)) == len(about)
+        assert all((row["workflow_state"] == "failed") == (row["error_message"] is not None) for row in found)
+
+
 def relations(**each: Population) -> Relations:
     return Relations(CATALOGUE, lambda name: each.get(name.partition(".")[2], population(name)), scale=1, seed=1)
 

@@ -14,7 +14,7 @@ Rows = Callable[[Table, int | None, int], tuple[tuple[Any, ...], ...]]
 
 GOLDEN = {
     "canvas.users": "35aee7332d953a5ac72a4ba21e6a80fbd8ece0d8cec422962123abc735ee1bbd",
-    "canvas.submissions": "3284a6d7db431108990251f6a3a621608a51d6a77660f45e69fa5c47516e5db3",
+    "canvas.submissions": "072f0e36f709f451d8162a455d303255db950b132bbc9582ba099a7b6c1145fa",
     "canvas_logs.web_logs": "36a4fd66d7f4ee30571def328fdfdb27498044efaa555a97b47f4253dc4dd81e",
     "edge.texts": "b8b83ddcee52dc4ae442beb73270a6542e2cc344d7d59083f2c2214883a9fb64",
     "edge.nested": "52c60954a0aeda8f18268ca9faf92b93559f1b66eafa79fc4ac0c1ca448230f0",

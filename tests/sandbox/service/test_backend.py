@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from dapkit.sandbox.data.timeline import HOUR
-from dapkit.sandbox.faults.rules import FaultPlan, InjectedFault
+from dapkit.sandbox.faults import FaultPlan, InjectedFault
 from dapkit.sandbox.service.backend import Backend, JobTimes
 from dapkit.sandbox.service.clock import DataClock, RealClock, timestamp
 from dapkit.sandbox.service.identifiers import Identifiers
@@ -272,6 +272,39 @@ def test_only_increments_can_be_rejected(setup: Setup, kind: str, error_type: st
     status, error = setup.rejection(since="2026-08-31T00:00:00Z", fault=fault(kind))
     assert (status, error["type"]) == (400, error_type)
     assert setup.submit(fault=fault(kind))[0] == 202
+
+
+def test_a_repeated_snapshot_is_denied(setup: Setup) -> None:
+    denied = fault("repeated-snapshot")
+    setup.submit()
+    setup.data_clock.advance(4)
+    setup.now_ms += 3_599_999
+    status, error = setup.rejection(fault=denied)
+    assert (status, error["type"]) == (403, "RequestTypeForbidden")
+    assert setup.rejection(format="csv", fault=denied)[0] == 403
+    assert setup.submit(place="canvas.courses", fault=denied)[0] == 202
+    assert setup.submit(since="2026-08-31T00:00:00Z", fault=denied)[0] == 202
+    setup.now_ms += 1
+    assert setup.submit(fault=denied)[0] == 202
+
+
+def test_the_time_between_two_snapshots(setup: Setup) -> None:
+    setup.submit()
+    setup.data_clock.advance(4)
+    setup.now_ms += 5_000
+    assert setup.rejection(fault=fault("repeated-snapshot:6s"))[0] == 403
+    assert setup.submit(fault=fault("repeated-snapshot:5s"))[0] == 202
+
+
+def test_a_snapshot_that_failed_may_be_repeated(setup: Setup) -> None:
+    denied = fault("repeated-snapshot")
+    first = setup.submit(fault=fault("failed-job"))[1]["id"]
+    setup.now_ms += 2000
+    assert setup.submit(fault=denied)[1]["id"] != first
+    setup.data_clock.advance(4)
+    assert setup.rejection(fault=denied)[0] == 403
+    setup.backend.reset()
+    assert setup.submit(fault=denied)[0] == 202
 
 
 def test_a_deleted_job_and_its_objects_are_not_found(data: Any) -> None:

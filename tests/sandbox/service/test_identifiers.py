@@ -6,6 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dapkit.sandbox.data.dataset import DataQuery
 from dapkit.sandbox.service.identifiers import FORMATS, MODES, Identifiers, JobIdentity, ObjectIdentity
 
 TABLES = [("canvas", "users"), ("canvas", "courses"), ("edge", "users")]
@@ -13,19 +14,20 @@ IDENTIFIERS = Identifiers(TABLES, "dataset")
 MOMENTS = st.integers(-(2**46), 2**46)
 
 JOBS = st.builds(
-    lambda place, **more: JobIdentity(namespace=place[0], table=place[1], **more),
-    place=st.sampled_from(TABLES),
-    format=st.sampled_from(FORMATS),
-    mode=st.sampled_from(MODES),
-    since_ms=st.none() | MOMENTS,
-    until_ms=MOMENTS,
+    JobIdentity,
+    query=st.builds(
+        lambda place, **more: DataQuery(namespace=place[0], table=place[1], **more),
+        place=st.sampled_from(TABLES),
+        format=st.sampled_from(FORMATS),
+        mode=st.sampled_from(MODES),
+        since_ms=st.none() | MOMENTS,
+        until_ms=MOMENTS,
+    ),
     created_ms=MOMENTS,
     attempt=st.integers(0, 65_535),
     fails=st.booleans(),
 )
-JOB = JobIdentity(
-    namespace="canvas", table="users", format="csv", mode="expanded", since_ms=None, until_ms=5, created_ms=7
-)
+JOB = JobIdentity(query=DataQuery(namespace="canvas", table="users", format="csv", until_ms=5), created_ms=7)
 
 
 @given(JOBS, st.integers(0, 2**32 - 1))

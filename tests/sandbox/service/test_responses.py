@@ -6,16 +6,12 @@ from typing import Any
 import pytest
 
 from dapkit import spec
+from dapkit.sandbox.data.dataset import DataQuery
 from dapkit.sandbox.service import responses
-from dapkit.sandbox.service.identifiers import JobIdentity
 
 API = json.loads(spec.read("query-api.json"))
-JOB = JobIdentity(
-    namespace="canvas", table="users", format="csv", mode="expanded", since_ms=None, until_ms=5, created_ms=7
-)
-INCREMENT = JobIdentity(
-    namespace="canvas", table="users", format="csv", mode="expanded", since_ms=3, until_ms=5, created_ms=7
-)
+SNAPSHOT = DataQuery(namespace="canvas", table="users", format="csv", until_ms=5)
+INCREMENT = DataQuery(namespace="canvas", table="users", format="csv", since_ms=3, until_ms=5)
 DATA = ("/query/{namespace}/table/{table}/data", "post")
 LIST = ("/query/{namespace}/table", "get")
 STATUS = ("/job/{id}", "get")
@@ -54,13 +50,24 @@ def documented(place: tuple[str, str], status: int) -> dict[str, Any]:
     return dict(answer["content"]["application/json"]["schema"])
 
 
+def test_only_types_of_errors_are_qualified() -> None:
+    job = responses.job_in_progress("a", "waiting", 0)
+    assert responses.with_qualified_type(job) == job
+    timeout = responses.gateway_timeout().body
+    assert responses.with_qualified_type(timeout) == timeout
+    assert responses.with_qualified_type({}) == {}
+    error = responses.out_of_range(0).body["error"]
+    qualified = responses.with_qualified_type({"error": error})["error"]
+    assert qualified == error | {"type": "com.example.OutOfRangeError"}
+
+
 @pytest.mark.parametrize("place", [DATA, STATUS])
 @pytest.mark.parametrize(
     ("status", "answer"),
     [
         (202, responses.job_in_progress("a", "waiting", 0)),
         (202, responses.job_in_progress("a", "running", 0)),
-        (200, responses.job_complete("a", 0, JOB, objects=["b"], version=1)),
+        (200, responses.job_complete("a", 0, SNAPSHOT, objects=["b"], version=1)),
         (200, responses.job_complete("a", 0, INCREMENT, objects=[], version=1)),
         (200, responses.job_failed("a", 0)),
     ],

@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from dapkit.sandbox.data.dataset import DataQuery
 from dapkit.sandbox.service.identifiers import JobIdentity, ObjectIdentity
 from dapkit.sandbox.service.signing import UrlSigner, file_name, unsafe_name
 
@@ -18,13 +19,7 @@ def query(path: str) -> dict[str, str]:
 def item(file_format: str, index: int = 0, created_ms: int = 0) -> ObjectIdentity:
     return ObjectIdentity(
         job=JobIdentity(
-            namespace="canvas",
-            table="users",
-            format=file_format,
-            mode="expanded",
-            since_ms=None,
-            until_ms=0,
-            created_ms=created_ms,
+            query=DataQuery(namespace="canvas", table="users", format=file_format, until_ms=0), created_ms=created_ms
         ),
         index=index,
     )

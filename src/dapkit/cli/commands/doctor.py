@@ -1,12 +1,12 @@
 """`dap doctor`: checks that find the cause of problems."""
 
+from contextlib import aclosing
 from typing import Any
 
 import click
 
+from dapkit.api.doctor import DoctorResult, examine
 from dapkit.cli.console import Console
-from dapkit.cli.doctor_checks import Finding, Verdict, examine
-from dapkit.cli.formatting import count, names
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -17,7 +17,6 @@ from dapkit.cli.options import (
 )
 from dapkit.cli.run_command import RUN_AGAIN
 from dapkit.cli.signals import run_until_stopped
-from dapkit.errors import DiagnosisError
 
 EPILOG = """\b
 Examples:
@@ -40,21 +39,20 @@ def command(context: click.Context, /, **given: Any) -> None:
     settings = settings_of(context)
     with Console(settings.messages) as console:
 
-        async def show() -> list[Finding]:
+        async def show() -> DoctorResult:
             findings = []
-            async for finding in examine(settings.connection, given["output"], console.on_event):
-                findings.append(finding)
-                if not settings.messages.json:
-                    for line in finding.lines():
-                        console.result(line)
-            return findings
+            async with aclosing(examine(settings.connection, given["output"], console.on_event)) as checks:
+                async for finding in checks:
+                    findings.append(finding)
+                    if not settings.messages.json:
+                        for line in finding.lines():
+                            console.result(line)
+            return DoctorResult(findings=tuple(findings))
 
         for notice in settings.notices:
             console.notice(notice)
-        findings = run_until_stopped(show, hint=RUN_AGAIN, before_exit=console.stop_progress)
-        failed = [finding.check for finding in findings if finding.verdict is Verdict.FAIL]
+        result = run_until_stopped(show, hint=RUN_AGAIN, last_words=console.last_words)
         if settings.messages.json:
-            console.json_result({"healthy": not failed, "findings": [finding.as_dict() for finding in findings]})
-    if failed:
-        message = f"{count(len(failed), 'check')} failed: {names(failed)}"
-        raise DiagnosisError(message, hint="Follow the hint next to each check, then run dap doctor again.")
+            findings = [finding.as_dict() for finding in result.findings]
+            console.json_result({"healthy": result.healthy, "findings": findings})
+    result.raise_for_failed()

@@ -6,8 +6,6 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.exitcodes import error_of
-from dapkit.cli.formatting import count, names
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -19,10 +17,11 @@ from dapkit.cli.options import (
     settings_of,
 )
 from dapkit.cli.parameters import table_names
-from dapkit.cli.summary import failed_objects, failure_lines
+from dapkit.cli.summary import Report, count_fields, failed_objects, unexplained
 from dapkit.cli.sync_command import connection_string_option
 from dapkit.config.settings import database_url
-from dapkit.errors import InterruptedRunError, NotReplicatedError
+from dapkit.errors import InterruptedRunError, NotReplicatedError, UsageError
+from dapkit.formatting import count, names
 from dapkit.replication.managed_tables import DropResult, drop_tables
 from dapkit.targets.registry import target_of
 
@@ -64,6 +63,8 @@ def command(context: click.Context, /, **given: Any) -> None:
     target, tables = target_of(database_url(given["to"])), given["tables"]
     # Scripts are not asked: they have no terminal, or use --non-interactive, as with the official client.
     if is_terminal() and not settings.messages.non_interactive and not given["yes"]:
+        if settings.messages.log_format == "json":
+            raise UsageError("With --logformat json, no question can be asked", hint="Add --yes to drop the tables.")
         question = f"Drop {names(tables)} of {given['namespace']} from {target.name}?"
         if not click.confirm(question, err=True):
             raise InterruptedRunError("Nothing was dropped", hint="Use --yes to drop tables without confirmation.")
@@ -74,18 +75,20 @@ def command(context: click.Context, /, **given: Any) -> None:
             if not_managed.hint == NotReplicatedError.default_hint:  # which is about loading
                 not_managed.hint = "Nothing was dropped. `dap listdb` lists the tables that are managed by dapkit."
             raise
-        error = error_of(len(result.dropped), result.failed)
+        error = result.error
         if settings.messages.json:
             console.json_result(
                 {
                     "command": "dropdb",
                     "exit_code": error.exit_code if error else 0,
                     "target": result.target,
-                    "dropped": list(result.dropped),
+                    "dropped": list(result.done),
                     "failed": failed_objects(result.failed),
                 }
             )
-        console.print(lines(result), failed=bool(result.failed))
+        for failure in result.failed:
+            console.on_event(failure)
+        console.report(drop_report(result))
     if error is not None:
         raise error
 
@@ -95,8 +98,11 @@ def is_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def lines(result: DropResult) -> list[str]:
-    """Return the result for people; the dropped tables are named if others failed."""
-    which = f": {names(result.dropped)}" if result.dropped and result.failed else ""
-    failures = [line for failure in result.failed for line in failure_lines(failure)]
-    return [*failures, f"{count(len(result.dropped), 'table')} dropped from {result.target}{which}."]
+def drop_report(result: DropResult) -> Report:
+    """Return the report; the dropped tables are named if others failed."""
+    which = f": {names(result.done)}" if result.done and result.failed else ""
+    return Report(
+        totals=f"{count(len(result.done), 'table')} dropped from {result.target}{which}",
+        failed=unexplained(len(result.done), result.failed),
+        fields=count_fields(result.done, result.failed),
+    )

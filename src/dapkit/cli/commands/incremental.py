@@ -7,8 +7,8 @@ import click
 
 from dapkit.cli.export_command import run_export
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, export_options, global_options, option
-from dapkit.cli.parameters import TIME_HINT, ParsedTime, parse_time
 from dapkit.errors import UsageError
+from dapkit.export.times import TIME_HINT, ParsedTime, parse_time
 
 EPILOG = """\b
 Examples:

@@ -1,13 +1,13 @@
 """`dap listdb`: the tables of a namespace in a database, and the age of their data."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.formatting import columns, names, size
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -19,12 +19,10 @@ from dapkit.cli.options import (
 )
 from dapkit.cli.run_command import run_connected
 from dapkit.cli.sync_command import connection_string_option
-from dapkit.client.session import Session
 from dapkit.config.settings import database_url
-from dapkit.export.selection import ALL, resolve_tables
+from dapkit.formatting import columns, names, size
 from dapkit.model import format_utc
-from dapkit.replication.managed_tables import list_tables
-from dapkit.replication.plan import dropped_table_message, staleness_warning
+from dapkit.replication.listing import compare_with_service, list_tables
 from dapkit.targets.base import TableInfo
 from dapkit.targets.registry import target_of
 
@@ -64,28 +62,17 @@ def command(context: click.Context, /, **given: Any) -> None:
     settings = settings_of(context)
     target = target_of(database_url(given["to"]))
     count = not given["omit_record_count"]
-    omit, sandbox = bool(given["omit_not_replicated"]), settings.connection.sandbox
+    omit = bool(given["omit_not_replicated"])
     with Console(settings.messages) as console:
         listing = list_tables(target, given["namespace"], count=count)
-        listed = {each.state.table: each for each in listing.tables}
-        known, now = set(listed), datetime.now(UTC)
-        if not omit or sandbox:
+        if not omit or settings.connection.sandbox:
             # The age of a sandbox's data is measured by the sandbox's clock, which only a session knows.
-            tables, now = run_connected(
-                settings, console, lambda session: _service_tables(session, given["namespace"], omit=omit)
-            )
-            known |= tables
-        for each in listed.values():
-            if each.table_dropped:
-                hint = "`dap sync` loads it again, `dap dropdb` removes its sync state."
-                console.notice(f"{dropped_table_message(each.state.table)}: {hint}")
-            # The age of sandbox data is only meaningful by the sandbox's clock.
-            elif (sandbox or not listing.sandbox) and (warning := staleness_warning(each.state, now)):
-                console.notice(warning)
-        rows = [
-            line(name, listed.get(name), now, count=count)
-            for name in sorted(known, key=lambda name: (name not in listed, name))
-        ]
+            compare = partial(compare_with_service, listing=listing, omit_not_replicated=omit)
+            listing = run_connected(settings, console, compare)
+        for notice in listing.notices:
+            console.notice(notice)
+        listed, now = {each.table: each for each in listing.tables}, listing.now
+        rows = [line(name, listed.get(name), now, count=count) for name in (*sorted(listed), *listing.not_loaded)]
         if settings.messages.non_interactive and not settings.messages.json:
             console.json_result(rows)
             return
@@ -98,12 +85,6 @@ def command(context: click.Context, /, **given: Any) -> None:
         for each in listed.values():
             if each.kept_columns:
                 console.notice(kept_columns_notice(each))
-
-
-async def _service_tables(session: Session, namespace: str, *, omit: bool) -> tuple[set[str], datetime]:
-    """Return the tables of the service, unless they are omitted, and the time by which their age is measured."""
-    tables = () if omit else (await resolve_tables(session, namespace, (ALL,))).tables
-    return set(tables), session.data_now()
 
 
 def line(name: str, listed: TableInfo | None, now: datetime, *, count: bool) -> dict[str, Any]:

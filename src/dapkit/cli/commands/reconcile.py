@@ -5,16 +5,14 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.exitcodes import error_of
-from dapkit.cli.formatting import count
 from dapkit.cli.logs import comparison_text
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, global_options, option, settings_of, table_options
 from dapkit.cli.parameters import percentage
 from dapkit.cli.run_command import RESUME, run_connected
-from dapkit.cli.summary import failed_objects, failure_lines
+from dapkit.cli.summary import Report, count_fields, failed_objects, unexplained
 from dapkit.cli.sync_command import load_options, state_objects, sync_request, to_option
-from dapkit.errors import ReconciliationError
 from dapkit.events import TableCompared
+from dapkit.formatting import count
 from dapkit.model import format_utc
 from dapkit.replication.reconcile import ReconcileResult, reconcile
 from dapkit.results import SyncCommand
@@ -63,15 +61,8 @@ def command(context: click.Context, /, **given: Any) -> None:
             lambda session: reconcile(session, request, console.on_event, sync=sync, sample=sample),
             hint=RESUME,
         )
-        error = error_of(len(result.done), result.failed)
-        different = [each.table for each in result.done if not each.comparison.equal]
-        console.summary(lines(result), failed=bool(different or result.failed))
-        if different:
-            # A difference is more important than a table that could not be compared.
-            verb = "differs" if len(different) == 1 else "differ"
-            message = f"{len(different)} of {count(len(result.done), 'table')} {verb} from the service"
-            hint = "`dap sync` cannot repair this: drop the tables and sync again."
-            error = ReconciliationError(message, hint=hint)
+        error = result.error
+        console.report(reconcile_report(result))
         if settings.messages.json:
             code = error.exit_code if error else 0
             console.json_result({"command": "reconcile", "exit_code": code, **as_object(result)})
@@ -79,18 +70,25 @@ def command(context: click.Context, /, **given: Any) -> None:
         raise error
 
 
-def lines(result: ReconcileResult) -> list[str]:
-    """Return the summary for people: the differences by key and column, then the totals."""
-    found: list[str] = []
+def reconcile_report(result: ReconcileResult) -> Report:
+    """Return the report: the differences by key and column, then the totals."""
+    partial: list[str] = []
+    different: list[str] = []
     for each in result.done:
-        partial = each.comparison.columns_not_compared or each.comparison.compared < each.comparison.rows
-        if partial or not each.comparison.equal:
-            found += [f"{each.table}: {comparison_text(each.comparison)}", *_details(each)]
-    for failure in result.failed:
-        found += failure_lines(failure)
+        line = f"{each.table}: {comparison_text(each.comparison)}"
+        if not each.comparison.equal:
+            different += [line, *_details(each)]
+        elif each.comparison.columns_not_compared or each.comparison.compared < each.comparison.rows:
+            partial.append(line)
     equal = sum(each.comparison.equal for each in result.done)
     total = count(len(result.done) + len(result.failed), "table")
-    return [*found, f"{equal:,} of {total} equal. Database: {result.target}"]
+    return Report(
+        lines=tuple(partial),
+        problems=tuple(different),
+        totals=f"{equal:,} of {total} equal. Database: {result.target}",
+        failed=unexplained(len(result.done), result.failed),
+        fields={**count_fields(result.done, result.failed), "equal": equal},
+    )
 
 
 def _details(compared: TableCompared) -> list[str]:

@@ -9,11 +9,12 @@ import click
 
 from dapkit.cli.console import Console
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, message_options, option, settings_of
-from dapkit.cli.parameters import TIME_HINT, FiniteRange, parse_time
+from dapkit.cli.parameters import FiniteRange
 from dapkit.cli.signals import run_until_stopped
 from dapkit.errors import InterruptedRunError, UsageError
+from dapkit.export.times import TIME_HINT, parse_time
 from dapkit.sandbox.data.dataset import PART_ROWS
-from dapkit.sandbox.faults.rules import ENDPOINTS, KINDS
+from dapkit.sandbox.faults import ENDPOINTS, KINDS
 from dapkit.sandbox.service.checksums import ALGORITHMS, NONE
 from dapkit.sandbox.service.server import Sandbox
 from dapkit.sandbox.service.state import SandboxOptions
@@ -112,6 +113,7 @@ _POSITIVE = click.IntRange(min=1)
 )
 @flag("--no-checksums", help="Send no checksums, like --checksum none.")
 @flag("--no-ranges", help="Ignore Range requests.")
+@flag("--qualified-errors", help="Send error types as qualified class names (com.example.OutOfRangeError).")
 @option(
     "--fault",
     multiple=True,
@@ -131,7 +133,7 @@ def command(context: click.Context, /, **given: Any) -> None:
     with Console(settings.messages) as console:
         try:
             run_until_stopped(
-                lambda: _serve(options, console), hint="The sandbox is stopped.", before_exit=console.stop_progress
+                lambda: _serve(options, console), hint="The sandbox is stopped.", last_words=console.last_words
             )
         except InterruptedRunError:
             console.print(["Sandbox stopped."])
@@ -158,6 +160,7 @@ def read_sandbox_options(given: dict[str, Any]) -> SandboxOptions:
         checksum=NONE if given["no_checksums"] else given["checksum"],
         ranges=not given["no_ranges"],
         budgets=given["budgets"],
+        qualified_errors=given["qualified_errors"],
         faults=given["fault"],
         data_time=data_time,
     )

@@ -5,7 +5,6 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.exitcodes import error_of
 from dapkit.cli.options import (
     HELP_NAMES,
     SectionedCommand,
@@ -16,9 +15,10 @@ from dapkit.cli.options import (
     table_options,
 )
 from dapkit.cli.run_command import run_connected
-from dapkit.cli.summary import failed_objects, failure_lines
+from dapkit.cli.summary import Report, count_fields, failed_objects, unexplained
 from dapkit.errors import DapError
 from dapkit.export.schemas import SchemasResult, save_schemas
+from dapkit.formatting import count
 
 EPILOG = """\b
 Examples:
@@ -51,15 +51,28 @@ def command(context: click.Context, /, **given: Any) -> None:
         )
         if result.notice:
             console.notice(result.notice)
-        error = error_of(len(result.saved), result.failed)
+        error = result.error
         if settings.messages.json:
             console.json_result(_as_object(result, error))
         else:
-            for saved in result.saved:
+            for saved in result.done:
                 console.result(str(saved.path))
-        console.print((line for failure in result.failed for line in failure_lines(failure)), failed=True)
+        for failure in result.failed:
+            console.on_event(failure)
+        if result.failed:
+            console.report(schema_report(result))
     if error is not None:
         raise error
+
+
+def schema_report(result: SchemasResult) -> Report:
+    """Return the report of a run in which schemas could not be saved."""
+    total = count(len(result.done) + len(result.failed), "schema")
+    return Report(
+        totals=f"{len(result.done):,} of {total} saved, {len(result.failed):,} failed",
+        failed=unexplained(len(result.done), result.failed),
+        fields=count_fields(result.done, result.failed),
+    )
 
 
 def _as_object(result: SchemasResult, error: DapError | None) -> dict[str, Any]:
@@ -67,8 +80,6 @@ def _as_object(result: SchemasResult, error: DapError | None) -> dict[str, Any]:
         "command": "schema",
         "exit_code": error.exit_code if error else 0,
         "namespace": result.namespace,
-        "schemas": [
-            {"table": saved.table, "version": saved.version, "path": str(saved.path)} for saved in result.saved
-        ],
+        "schemas": [{"table": saved.table, "version": saved.version, "path": str(saved.path)} for saved in result.done],
         "failed": failed_objects(result.failed),
     }

@@ -6,10 +6,9 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.formatting import count, size
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, json_option, message_options, settings_of
-from dapkit.errors import VerificationError
 from dapkit.export.verify import VerifyResult, verify
+from dapkit.formatting import count, size
 
 EPILOG = """\b
 Examples:
@@ -41,13 +40,7 @@ def command(context: click.Context, /, **given: Any) -> None:
             console.notice(f"{path} has no manifest: it is incomplete, or was written by another program")
         if not result.problems and result.jobs:
             console.print([f"{count(result.files, 'file')}, {size(result.bytes)}: no problems found."])
-    if result.problems:
-        message = f"{count(len(result.problems), 'problem')} found in {folder}"
-        hint = "Run the command that downloaded it again: it downloads damaged and missing files again."
-        raise VerificationError(message, hint=hint)
-    if not result.jobs:
-        message = f"Nothing below {folder} is complete, so nothing could be verified"
-        raise VerificationError(message, hint="Run the command that wrote it again: it resumes where it stopped.")
+    result.raise_for_failed()
 
 
 def _as_object(folder: Path, result: VerifyResult) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """The known tables: their columns with kinds, limits and references.
 
-The facts come from `dapkit.spec` (`tables.csv`, `nested.json`), with a few corrections where the service is known to
-differ. The tables of the namespace `edge` are in the module `edge_cases`.
+The facts come from `dapkit.spec` (`tables.csv`, `changes.csv`, `nested.json`), with a few corrections where the service
+is known to differ. The tables of the namespace `edge` are in the module `edge_cases`.
 """
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -77,12 +78,16 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table with its key columns and value columns, both in the order of the service."""
+    """A table with its key columns and value columns, both in the order of the service.
+
+    `version` counts the known versions of its schema.
+    """
 
     namespace: str
     name: str
     key: tuple[Column, ...]
     value: tuple[Column, ...]
+    version: int = 1
 
     @property
     def qualified(self) -> str:
@@ -175,8 +180,15 @@ _CORRECTIONS: Mapping[str, Mapping[str, Any]] = {
 
 def spec_tables() -> tuple[Table, ...]:
     """Return all tables of `tables.csv`, in its order. Raises ValueError for an unknown type."""
-    lines = (line for line in spec.read("tables.csv").splitlines() if not line.startswith("#"))
-    return parse_tables(csv.DictReader(lines), json.loads(spec.read("nested.json"))["columns"])
+    changes = {(row["namespace"], row["table"], row["date"]) for row in read_csv("changes.csv")}
+    changed = Counter((namespace, table) for namespace, table, _ in changes)
+    tables = parse_tables(read_csv("tables.csv"), json.loads(spec.read("nested.json"))["columns"])
+    return tuple(replace(table, version=1 + changed[table.namespace, table.name]) for table in tables)
+
+
+def read_csv(name: str) -> Iterator[dict[str, str]]:
+    """Return the rows of a CSV file of `dapkit.spec`, without its comments."""
+    return csv.DictReader(line for line in spec.read(name).splitlines() if not line.startswith("#"))
 
 
 def parse_tables(rows: Iterable[Mapping[str, str]], nested: Mapping[str, Mapping[str, Any]]) -> tuple[Table, ...]:

@@ -2,13 +2,14 @@
 
 A template may use the columns of the row (`i`, `age`, `born`, `ts`, `deleted`, `e0`…: see the module `rows`) and these
 placeholders: `$h`, a hash of row and column; `$v`, the same, but different after every change of the row; `$p`, a hash
-of the person to whom the row belongs, and `$n`, the number of this person (the row's own if there is no person).
+of the person to whom the row belongs, and `$n`, the number of this person (the row's own if there is no person); `$u`,
+the number of the user whom a row of a user or of a course is about.
 """
 
 import re
 from collections.abc import Mapping
 
-from dapkit.sandbox.data.population import SEATS
+from dapkit.sandbox.data.population import POPULATIONS, SEATS
 from dapkit.sandbox.data.sql import literal, pick
 
 _JSON = "json_text($h)"
@@ -124,6 +125,16 @@ def _by_seat(teacher: str, assistant: str, designer: str, observer: str, student
     )
 
 
+def _scanned(table: str) -> str:
+    """Return SQL for the row of a course's content that a scan is about: no two scans are about the same."""
+    per_course = POPULATIONS[f"canvas.{table}"].per_parent
+    return f"i // {_SCANS} * {per_course} + i % {_SCANS} // 4"
+
+
+_SCANS = POPULATIONS["canvas.accessibility_resource_scans"].per_parent
+_FAILED_SCAN = "i % 23 = 0"
+_LOGIN = "i % 2 = 0"  # the other pseudonym of each user is the inactive one of the identity service
+
 COLUMNS: Mapping[str, str] = {
     "canvas.users.name": "full_name($p)",
     "catalog.account_admins.name": "full_name($h)",
@@ -139,6 +150,19 @@ COLUMNS: Mapping[str, str] = {
     "canvas.submissions.submitted_at": "make_timestamp(e0 * 1000)",
     "canvas.submissions.graded_at": "make_timestamp(e1 * 1000)",
     "canvas.submissions.score": "CASE WHEN e1 IS NULL THEN NULL ELSE $v % 10001 / 100 END",
+    "canvas.accessibility_issues.node_path": "'./div/p[' || (1 + $h % 40) || ']/span'",
+    "canvas.accessibility_resource_scans.workflow_state": (
+        f"CASE WHEN {_FAILED_SCAN} THEN 'failed' ELSE {pick((*['completed'] * 8, 'queued', 'in_progress'), '$v')} END"
+    ),
+    "canvas.accessibility_resource_scans.error_message": "'The content could not be read'",
+    "canvas.custom_grade_statuses.name": pick(("Carried over", "In dispute", "Oral exam"), "i"),
+    "canvas.pseudonyms.unique_id": f"CASE WHEN {_LOGIN} THEN mail($p, $n) ELSE uuid_text($h, hash($h) >> 2) END",
+    "canvas.pseudonyms.workflow_state": (
+        f"CASE WHEN deleted THEN 'deleted' WHEN {_LOGIN} THEN 'active' ELSE 'unavailable' END"
+    ),
+    "canvas.pseudonyms.login_count": f"CASE WHEN {_LOGIN} THEN $v % 60 ELSE 0 END",
+    "canvas.pseudonyms.failed_login_count": f"CASE WHEN {_LOGIN} THEN $v % 5 ELSE 0 END",
+    "canvas.pseudonyms.is_inst_id": f"NOT ({_LOGIN})",
     "canvas.quiz_submissions.finished_at": "make_timestamp(e0 * 1000)",
     "canvas.quiz_submissions.score": "CASE WHEN e1 IS NULL THEN NULL ELSE $v % 2001 / 100 END",
     "canvas_logs.web_logs.http_method": pick((*["GET"] * 20, *["POST"] * 6, "PUT", "PATCH", "DELETE", "HEAD"), "$h"),
@@ -152,8 +176,38 @@ TARGET_ROWS: Mapping[str, str] = {
     "canvas.enrollments.role_id": _by_seat("0", "1", "2", "3", "4"),
     "canvas.accounts.parent_account_id": "CASE WHEN i > 0 THEN i // 3 END",
     "catalog.accounts.parent_id": "CASE WHEN i > 0 THEN 0 END",
+    "canvas.accessibility_issues.root_account_id": "0",
+    "canvas.accessibility_resource_scans.root_account_id": "0",
+    "canvas.custom_grade_statuses.root_account_id": "0",
+    "canvas.accessibility_resource_scans.wiki_page_id": _scanned("wiki_pages"),
+    "canvas.accessibility_resource_scans.assignment_id": _scanned("assignments"),
+    "canvas.accessibility_resource_scans.attachment_id": _scanned("attachments"),
+    "canvas.accessibility_resource_scans.discussion_topic_id": _scanned("discussion_topics"),
+    "canvas.communication_channels.pseudonym_id": "2 * $u",
+    "canvas.enrollments.sis_pseudonym_id": "2 * $u",
 }
 """The number of the row that a column refers to, where it is a particular one."""
+
+PRESENT: Mapping[str, str] = {
+    "canvas.accessibility_issues.wiki_page_id": "i % 5 < 3",
+    "canvas.accessibility_issues.assignment_id": "i % 5 = 3",
+    "canvas.accessibility_issues.attachment_id": "i % 5 = 4",
+    "canvas.accessibility_resource_scans.wiki_page_id": "i % 4 = 0",
+    "canvas.accessibility_resource_scans.assignment_id": "i % 4 = 1",
+    "canvas.accessibility_resource_scans.attachment_id": "i % 4 = 2",
+    "canvas.accessibility_resource_scans.discussion_topic_id": "i % 4 = 3",
+    "canvas.accessibility_resource_scans.error_message": _FAILED_SCAN,
+    "canvas.custom_grade_statuses.deleted_by_id": "deleted",
+    "canvas.submissions.custom_grade_status_id": "e1 IS NOT NULL AND $h % 40 = 0",
+    **{
+        f"canvas.pseudonyms.{name}": f"{_LOGIN} AND ($h >> 40) % 8 > 0"
+        for name in (
+            *("sis_user_id", "sis_batch_id", "integration_id", "last_request_at", "last_login_at", "current_login_at"),
+            *("last_login_ip", "current_login_ip"),
+        )
+    },
+}
+"""When a nullable column has a value, where that is not left to chance."""
 
 
 def template_for(rules: Rules, name: str) -> str:

@@ -82,7 +82,7 @@ class Dataset:
     def schema(self, namespace: str, table: str, at_ms: int) -> tuple[dict[str, Any], int]:
         """Return a table's JSON Schema at a data time, and its version. Raises KeyError for an unknown table."""
         known = self._table(namespace, table, at_ms)
-        version = schema_evolution.version_at(at_ms) if _evolves(known) else 1
+        version = schema_evolution.version_at(at_ms) if _evolves(known) else known.version
         # Different tables start with different versions, so that a client that mixes them up is noticed.
         return json_schema(known), version + zlib.crc32(known.qualified.encode()) % 4
 

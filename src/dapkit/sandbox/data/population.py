@@ -78,8 +78,10 @@ POPULATIONS: Mapping[str, Population] = {
     "canvas.enrollment_terms": _fixed(30, initial=1),
     "canvas.developer_keys": _fixed(25, initial=5),
     "canvas.grading_standards": _fixed(12, initial=2),
+    "canvas.custom_grade_statuses": _fixed(1, initial=2),  # Canvas allows three
     "canvas.users": Population(rows=3000, initial=60, events=USED),
-    "canvas.pseudonyms": _of("users", 1, USED),
+    # One to log in with, and an inactive one of the identity service.
+    "canvas.pseudonyms": _of("users", 2, USED),
     "canvas.communication_channels": _of("users", "4/3"),
     "canvas.user_account_associations": _of("users"),
     "canvas.access_tokens": _of("users", "1/8", USED),
@@ -121,6 +123,8 @@ POPULATIONS: Mapping[str, Population] = {
     "canvas.context_module_progressions": _of("context_modules", STUDENTS, WORKED),
     "canvas.content_tags": _of("context_modules", 6),
     "canvas.wiki_pages": _of("courses", 6),
+    "canvas.accessibility_issues": _of("courses", 10),
+    "canvas.accessibility_resource_scans": _of("courses", 20),
     "canvas.calendar_events": _of("courses", 4),
     "canvas.asset_user_accesses": _of("courses", 80, USED),
     "canvas.group_categories": _of("courses", "1/2"),

@@ -117,28 +117,31 @@ class Relations:
         if direct is not None:
             return self.key_sql(target, direct)
         if target == USERS and self.ancestor_row(source, COURSES) is not None:
-            return self.key_sql(USERS, self._course_member(source, row_hash, main=main))
+            return self.key_sql(USERS, self.user_row(source) if main else self._member(source, f"{row_hash} % {STAFF}"))
         return self.key_sql(target, self._cousin(source, target, row_hash) or self._recent_row(target, row_hash))
 
-    def _course_member(self, source: str, row_hash: str, *, main: bool) -> str:
-        """Return SQL for a person in the row's course. Every table sees the same members of a course.
+    def user_row(self, source: str) -> str:
+        """Return SQL for the number of the user whom a row of a user or of a course is about.
 
-        Rows of one parent refer to different people, as long as there are enough students, so that the pair of parent
-        and person is unique.
+        Rows of one parent are about different users, as long as there are enough students, so that the pair of parent
+        and user is unique.
         """
+        user = self.ancestor_row(source, USERS)
+        if user is not None:
+            return user
         enrollment = self.ancestor_row(source, ENROLLMENTS)
-        if not main:
-            seat = f"({row_hash} % {STAFF})"
-        elif enrollment is not None:
-            seat = f"({enrollment} % {SEATS})"
-        else:
-            # The nearest table with several rows per parent, but not more than there are students, assigns the seats:
-            # its rows of one parent get consecutive seats. Each parent starts 7 seats further. 7 and the number of
-            # students have no common divisor, so that the first seats are not always taken by the same students.
-            chain = self.ancestors(source)
-            counted = next((a for a in chain[:-1] if 1 < self._population(a.table).per_parent <= STUDENTS), chain[0])
-            each = max(1, int(self._population(counted.table).per_parent))
-            seat = f"({STAFF} + ({counted.row} % {each} + 7 * ({counted.row} // {each})) % {STUDENTS})"
+        if enrollment is not None:
+            return self._member(source, f"{enrollment} % {SEATS}")
+        # The nearest table with several rows per parent, but not more than there are students, assigns the seats: its
+        # rows of one parent get consecutive seats. Each parent starts 7 seats further. 7 and the number of students
+        # have no common divisor, so that the first seats are not always taken by the same students.
+        chain = self.ancestors(source)
+        counted = next((a for a in chain[:-1] if 1 < self._population(a.table).per_parent <= STUDENTS), chain[0])
+        each = max(1, int(self._population(counted.table).per_parent))
+        return self._member(source, f"{STAFF} + ({counted.row} % {each} + 7 * ({counted.row} // {each})) % {STUDENTS}")
+
+    def _member(self, source: str, seat: str) -> str:
+        """Return SQL for who has a seat in the row's course. Every table sees the same members of a course."""
         course = self.ancestor_row(source, COURSES)
         assert course is not None
         # Only people born before the course can be members: count back from the youngest person at that time. The

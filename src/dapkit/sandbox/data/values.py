@@ -15,7 +15,15 @@ from dataclasses import replace
 from string import Template
 
 from dapkit.sandbox.data.catalogue import TRUNCATED, UNSPECIFIED, Catalogue, Column, Kind, Table
-from dapkit.sandbox.data.column_generators import COLUMNS, DATES, INTEGERS, TARGET_ROWS, TEXTS, template_for
+from dapkit.sandbox.data.column_generators import (
+    COLUMNS,
+    DATES,
+    INTEGERS,
+    PRESENT,
+    TARGET_ROWS,
+    TEXTS,
+    template_for,
+)
 from dapkit.sandbox.data.relations import USERS, Relations
 from dapkit.sandbox.data.sql import identifier, literal, pick
 
@@ -84,7 +92,13 @@ class Values:
 
     def value(self, column: Column) -> str:
         """Return SQL for a value column, in its physical type."""
-        return f"CAST({self._column(column)} AS {physical_type(column)})"
+        condition = PRESENT.get(f"{self._table.qualified}.{column.name}")
+        if condition is None:
+            sql = self._column(column)
+        else:
+            present = self._column(replace(column, nullable=False))
+            sql = f"CASE WHEN {self._fill(condition, column.name)} THEN {present} END"
+        return f"CAST({sql} AS {physical_type(column)})"
 
     def _column(self, column: Column) -> str:
         special = self._special.get(f"{self._table.qualified}.{column.name}")
@@ -131,6 +145,8 @@ class Values:
         if "$p" in template or "$n" in template:
             names["n"] = "i" if self._people is None else self._people
             names["p"] = self._person()
+        if "$u" in template:
+            names["u"] = self._relations.user_row(self._table.qualified)
         return Template(template).substitute(names)
 
     def _person(self) -> str:
@@ -163,7 +179,7 @@ class Values:
             return self._nullable(column, f"1 + {row_hash} % 500")
         row = TARGET_ROWS.get(f"{source}.{column.name}")
         if row is not None:
-            return self._relations.key_sql(target, f"({row})")
+            return self._relations.key_sql(target, f"({self._fill(row, column.name)})")
         main = column.name in ("user_id", "canvas_user_id", "author_id")
         sql = self._relations.reference_sql(source, target, row_hash, main=main)
         if not column.nullable or (target != source and self._relations.ancestor_row(source, target)):

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dapkit.sandbox.data.dataset import DataQuery, Part
-from dapkit.sandbox.faults.rules import FaultRule, InjectedFault
+from dapkit.sandbox.faults import FaultRule, InjectedFault
 from dapkit.sandbox.service.clock import DataClock, RealClock, parse_timestamp
 from dapkit.sandbox.service.identifiers import FORMATS, MODES, Identifiers, JobIdentity, ObjectIdentity
 from dapkit.sandbox.service.responses import (
     Json,
+    forbidden,
     invalid_request,
     job_complete,
     job_failed,
@@ -80,6 +81,7 @@ class Backend:
         self._tables = {name: frozenset(data.tables(name)) for name in data.namespaces()}
         self._parts = lru_cache(maxsize=512)(data.parts)
         self._known_jobs: dict[DataQuery, _KnownJob] = {}
+        self._snapshots: dict[tuple[str, str], tuple[DataQuery, int]] = {}
         self._deleted: set[str] = set()
         self._attempts = 0
 
@@ -108,6 +110,8 @@ class Backend:
         now = self._real_clock.now_ms()
         known = self._known_jobs.get(query)
         if known is None or known.until_ms <= now:
+            if query.since_ms is None:
+                self._note_snapshot(query, now, fault.rule.seconds if fault and kind == "repeated-snapshot" else 0.0)
             known = self._create_job(query, now, fault.rule if fault and kind == "failed-job" else None)
             self._known_jobs[query] = known
         return self.job(known.identifier)
@@ -122,10 +126,11 @@ class Backend:
             return 202, job_in_progress(identifier, status, expires)
         if job.fails:
             return 200, job_failed(identifier, expires)
-        count = len(self._parts(_query_of(job)))
+        query = job.query
+        count = len(self._parts(query))
         objects = [self._identifiers.for_object(ObjectIdentity(job=job, index=index)) for index in range(count)]
-        _, version = self._data.schema(job.namespace, job.table, job.until_ms)
-        return 200, job_complete(identifier, expires, job, objects=objects, version=version)
+        _, version = self._data.schema(query.namespace, query.table, query.until_ms)
+        return 200, job_complete(identifier, expires, query, objects=objects, version=version)
 
     def live_job(self, identifier: str) -> JobIdentity:
         """Return the job of an identifier. Raises ApiError if it is unknown, expired or deleted."""
@@ -145,7 +150,7 @@ class Backend:
 
     def part(self, item: ObjectIdentity) -> Part:
         """Return what to write into an object."""
-        return self._parts(_query_of(item.job))[item.index]
+        return self._parts(item.job.query)[item.index]
 
     def delete_job(self, identifier: str) -> None:
         """Delete a job and its objects early. An equal query then creates a new job."""
@@ -153,8 +158,9 @@ class Backend:
         self._known_jobs = {query: known for query, known in self._known_jobs.items() if known.identifier != identifier}
 
     def reset(self) -> None:
-        """Forget which jobs answer equal queries, and restore deleted jobs."""
+        """Forget which jobs answer equal queries and which snapshots were taken, and restore deleted jobs."""
         self._known_jobs.clear()
+        self._snapshots.clear()
         self._deleted.clear()
 
     def _exists(self, job: JobIdentity) -> bool:
@@ -168,18 +174,19 @@ class Backend:
         if table not in self._tables[namespace]:
             raise not_found("table", table)
 
+    def _note_snapshot(self, query: DataQuery, now: int, pause: float | None) -> None:
+        """Remember a snapshot of a table. Raises ApiError if it follows another within `pause` seconds (None: an hour).
+
+        The same snapshot may be requested again, for example after its job failed.
+        """
+        table = query.namespace, query.table
+        last, time = self._snapshots.get(table, (query, 0))
+        if last != query and now < time + (3600 if pause is None else pause) * 1000:
+            raise forbidden("RequestTypeForbidden", "A snapshot of this table was taken shortly before")
+        self._snapshots[table] = query, now
+
     def _create_job(self, query: DataQuery, now: int, failure: FaultRule | None) -> _KnownJob:
-        job = JobIdentity(
-            namespace=query.namespace,
-            table=query.table,
-            format=query.format,
-            mode=query.mode,
-            since_ms=query.since_ms,
-            until_ms=query.until_ms,
-            created_ms=now,
-            attempt=self._attempts % 65_536,
-            fails=failure is not None,
-        )
+        job = JobIdentity(query=query, created_ms=now, attempt=self._attempts % 65_536, fails=failure is not None)
         self._attempts += 1
         until = now + self._times.lifetime_ms
         # Equal queries get a failed job only while it is running, so that resubmitting helps. A sticky failure is
@@ -216,17 +223,6 @@ class Backend:
             since_ms=since,
             until_ms=until,
         )
-
-
-def _query_of(job: JobIdentity) -> DataQuery:
-    return DataQuery(
-        namespace=job.namespace,
-        table=job.table,
-        format=job.format,
-        mode=job.mode,
-        since_ms=job.since_ms,
-        until_ms=job.until_ms,
-    )
 
 
 def parse_json(body: bytes) -> Any:

@@ -15,6 +15,8 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dapkit.sandbox.data.dataset import DataQuery
+
 # Positions in these tuples are part of each identifier: only append to them.
 FORMATS = ("tsv", "csv", "jsonl", "parquet")
 MODES = ("expanded", "condensed")
@@ -29,17 +31,12 @@ _NO_SINCE = -(2**63)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobIdentity:
-    """The facts that a job's identifier contains. Times are in milliseconds; `fails` marks a job that ends as failed.
+    """The facts that a job's identifier contains. `fails` marks a job that ends as failed.
 
     `attempt` (below 65,536) distinguishes jobs for the same query that are created in the same millisecond.
     """
 
-    namespace: str
-    table: str
-    format: str
-    mode: str
-    since_ms: int | None
-    until_ms: int
+    query: DataQuery
     created_ms: int
     attempt: int = 0
     fails: bool = False
@@ -94,17 +91,15 @@ class Identifiers:
         name = self._names.get(code)
         if name is None:
             return None
-        return JobIdentity(
+        query = DataQuery(
             namespace=name[0],
             table=name[1],
             format=FORMATS[choice & 3],
             mode=MODES[choice >> 2 & 1],
             since_ms=None if since_ms == _NO_SINCE else since_ms,
             until_ms=until_ms,
-            created_ms=created_ms,
-            attempt=attempt,
-            fails=bool(choice >> 3 & 1),
         )
+        return JobIdentity(query=query, created_ms=created_ms, attempt=attempt, fails=bool(choice >> 3 & 1))
 
 
 def _equal(expected: str, text: str) -> bool:
@@ -116,10 +111,11 @@ def _table_code(namespace: str, table: str) -> int:
 
 
 def _pack(kind: int, job: JobIdentity) -> bytes:
-    choice = FORMATS.index(job.format) | MODES.index(job.mode) << 2 | job.fails << 3
-    since_ms = _NO_SINCE if job.since_ms is None else job.since_ms
-    code = _table_code(job.namespace, job.table)
-    return _HEADER.pack(kind, code, choice, job.attempt, since_ms, job.until_ms, job.created_ms)
+    query = job.query
+    choice = FORMATS.index(query.format) | MODES.index(query.mode) << 2 | job.fails << 3
+    since_ms = _NO_SINCE if query.since_ms is None else query.since_ms
+    code = _table_code(query.namespace, query.table)
+    return _HEADER.pack(kind, code, choice, job.attempt, since_ms, query.until_ms, job.created_ms)
 
 
 def _decode(text: str, size: int) -> bytes | None:

@@ -12,8 +12,8 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-from dapkit.sandbox.faults.fault_responses import fault_error, fault_response, stall
-from dapkit.sandbox.faults.rules import InjectedFault
+from dapkit.sandbox.faults import InjectedFault
+from dapkit.sandbox.service.fault_responses import fault_error, fault_response, stall
 from dapkit.sandbox.service.identifiers import ObjectIdentity
 from dapkit.sandbox.service.object_cache import CachedObject
 from dapkit.sandbox.service.responses import ApiError
@@ -62,7 +62,7 @@ class ObjectStore:
             item = state.backend.live_object(identifier)
         except ApiError:
             return _no_such_key()
-        fault = state.decide_fault("object", item.job.table)
+        fault = state.decide_fault("object", item.job.query.table)
         if (error := _fault_error(state, fault)) is not None:
             return error
         stalls = fault is not None and fault.kind == "stall"  # in the middle of the body, not before it
@@ -95,7 +95,7 @@ class ObjectStore:
             # The size shrinks too: for the client, this looks like a complete but smaller object.
             sent = _ByteRange(start=sent.start, stop=stop, size=stop, partial=sent.partial)
         response = web.StreamResponse(status=206 if sent.partial else 200)
-        response.content_type = MEDIA_TYPES[item.job.format]
+        response.content_type = MEDIA_TYPES[item.job.query.format]
         response.headers["ETag"] = etag
         if kind not in ("endless", "no-length"):
             response.content_length = sent.stop - sent.start

@@ -4,8 +4,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dapkit.sandbox.data.dataset import DataQuery
 from dapkit.sandbox.service.clock import timestamp
-from dapkit.sandbox.service.identifiers import JobIdentity
 
 Json = dict[str, Any]
 
@@ -22,6 +22,14 @@ class ApiError(Exception):
 
 def _error(kind: str, message: str, /, **more: object) -> Json:
     return {"type": kind, "uuid": str(uuid.uuid4()), "message": message, **more}
+
+
+def with_qualified_type(body: Json) -> Json:
+    """Return a body whose error, if it has one, has a qualified type, such as `com.example.OutOfRangeError`."""
+    error = body.get("error", {})
+    if "type" not in error:
+        return body
+    return body | {"error": error | {"type": f"com.example.{error['type'].removesuffix('Error')}Error"}}
 
 
 def invalid_request(message: str, *, line: int = 1, column: int = 1, character: int = 0) -> ApiError:
@@ -78,13 +86,13 @@ def job_in_progress(identifier: str, status: str, expires_ms: int) -> Json:
     return {"id": identifier, "status": status, "expires_at": timestamp(expires_ms)}
 
 
-def job_complete(identifier: str, expires_ms: int, job: JobIdentity, *, objects: Sequence[str], version: int) -> Json:
+def job_complete(identifier: str, expires_ms: int, query: DataQuery, *, objects: Sequence[str], version: int) -> Json:
     """A finished job with its result."""
     body = job_in_progress(identifier, "complete", expires_ms)
     body |= {"objects": [{"id": item} for item in objects], "schema_version": version}
-    if job.since_ms is None:
-        return body | {"at": timestamp(job.until_ms)}
-    return body | {"since": timestamp(job.since_ms), "until": timestamp(job.until_ms)}
+    if query.since_ms is None:
+        return body | {"at": timestamp(query.until_ms)}
+    return body | {"since": timestamp(query.since_ms), "until": timestamp(query.until_ms)}
 
 
 def job_failed(identifier: str, expires_ms: int) -> Json:

@@ -1,13 +1,15 @@
 """The API over HTTP: a handler for each endpoint, and the checks that each request passes first."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from dapkit.sandbox.faults.fault_responses import (
+from dapkit.sandbox.faults import ENDPOINTS, InjectedFault
+from dapkit.sandbox.service.backend import parse_json
+from dapkit.sandbox.service.fault_responses import (
     OTHER_HOST,
     ClosedConnection,
     close_connection,
@@ -15,8 +17,6 @@ from dapkit.sandbox.faults.fault_responses import (
     fault_error,
     fault_response,
 )
-from dapkit.sandbox.faults.rules import ENDPOINTS, InjectedFault
-from dapkit.sandbox.service.backend import parse_json
 from dapkit.sandbox.service.responses import (
     ApiError,
     Json,
@@ -25,6 +25,7 @@ from dapkit.sandbox.service.responses import (
     not_found,
     rate_limited,
     server_error,
+    with_qualified_type,
 )
 from dapkit.sandbox.service.signing import file_name, unsafe_name
 from dapkit.sandbox.service.state import SandboxState
@@ -121,10 +122,14 @@ class Endpoint:
                 self._check_access(request)
             status, body = await self._handler(self._state, request, fault)
         except ApiError as error:
-            return web.json_response(error.body, status=error.status, headers=error.headers)
+            return self._json(error.body, error.status, error.headers)
         if fault is not None and fault.kind == "lost-response":
             return close_connection(request)
-        return web.json_response(corrupt_response(body, fault), status=status)
+        return self._json(corrupt_response(body, fault), status)
+
+    def _json(self, body: Json, status: int, headers: Mapping[str, str] | None = None) -> web.Response:
+        sent = with_qualified_type(body) if self._state.options.qualified_errors else body
+        return web.json_response(sent, status=status, headers=headers)
 
     def _check_access(self, request: web.Request) -> None:
         """Check user agent, token, budget and scope, in this order. Raises ApiError."""
@@ -155,9 +160,9 @@ class Endpoint:
             return request.match_info["table"]
         try:
             if self._name == "job":
-                return backend.live_job(request.match_info["id"]).table
+                return backend.live_job(request.match_info["id"]).query.table
             if self._name == "url":
-                return backend.live_object(_parse_object_ids(await request.read())[0]).job.table
+                return backend.live_object(_parse_object_ids(await request.read())[0]).job.query.table
         except (ApiError, IndexError):
             return None
         return None

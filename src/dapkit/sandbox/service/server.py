@@ -5,6 +5,7 @@ It can run in a separate process or inside the command that uses it. It runs in 
 
 import asyncio
 import ipaddress
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from types import TracebackType
@@ -14,7 +15,7 @@ from aiohttp import web
 
 from dapkit.errors import UsageError
 from dapkit.sandbox.data.dataset import Dataset
-from dapkit.sandbox.faults.rules import FaultPlan
+from dapkit.sandbox.faults import FaultPlan
 from dapkit.sandbox.service.auth import Account, TokenIssuer
 from dapkit.sandbox.service.backend import Backend, Data, JobTimes
 from dapkit.sandbox.service.clock import DataClock, RealClock, last_refresh, milliseconds
@@ -96,7 +97,7 @@ class Sandbox:
     async def __aenter__(self) -> Self:
         # In a thread, because reading the catalogue takes a while: the caller's event loop keeps running.
         state = await asyncio.to_thread(_build_state, self.options, self._data)
-        self._stack.push_async_callback(asyncio.to_thread, state.cache.close)
+        self._stack.push_async_callback(_in_thread, state.cache.close)
         try:
             port = await self._listen(state)
         except BaseException:
@@ -182,3 +183,10 @@ def _require_loopback(host: str) -> None:
             f"The sandbox listens on loopback addresses only, not on {host!r}",
             hint="Use 127.0.0.1, ::1 or localhost.",
         )
+
+
+async def _in_thread(call: Callable[[], None]) -> None:
+    try:
+        await asyncio.to_thread(call)
+    except RuntimeError:
+        call()  # the interpreter is exiting, and starts no more threads

@@ -59,7 +59,7 @@ class UrlSigner:
 
 def file_name(item: ObjectIdentity) -> str:
     """Return the file name of an object, in the style of a Spark writer with many parts."""
-    ending = item.job.format if item.job.format == "parquet" else f"{item.job.format}.gz"
+    ending = form if (form := item.job.query.format) == "parquet" else f"{form}.gz"
     writer = uuid.uuid5(uuid.NAMESPACE_OID, repr(item.job))
     return f"part-{item.index:05d}-{writer}-c000.{ending}"
 

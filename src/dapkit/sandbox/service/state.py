@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dapkit.sandbox.data.dataset import PART_ROWS
-from dapkit.sandbox.faults.rules import FaultPlan, InjectedFault
+from dapkit.sandbox.faults import FaultPlan, InjectedFault
 from dapkit.sandbox.service.auth import TokenIssuer
 from dapkit.sandbox.service.backend import Backend
 from dapkit.sandbox.service.clock import DataClock, RealClock
@@ -27,7 +27,8 @@ class SandboxOptions:
     clock at a fixed time instead of the latest refresh. `data_time` sets the data clock, also a stored one.
     `job_seconds` of 0 completes jobs at once. `scopes` of the account: a single one is the default, of several the
     caller must name one. `checksum` is the algorithm of the checksum that is sent with objects, or `none`. `ranges`
-    supports Range requests. `now` is the real clock in seconds.
+    supports Range requests. `qualified_errors` sends error types as qualified class names. `now` is the real clock in
+    seconds.
     """
 
     seed: int = 1
@@ -46,6 +47,7 @@ class SandboxOptions:
     checksum: str = "crc32"
     ranges: bool = True
     budgets: bool = False
+    qualified_errors: bool = False
     faults: tuple[str, ...] = ()
     tls: ssl.SSLContext | None = None
     data_time: datetime | None = None

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from dapkit.cli.progress import THEMES, Progress, RateMeter
 from dapkit.config.settings import THEMES as THEME_NAMES
+from dapkit.display.progress import THEMES, Progress, RateMeter
 from dapkit.events import (
     BytesReceived,
     Event,
+    JobsPlanned,
     ObjectCompleted,
     ObjectsListed,
     ObjectStarted,
@@ -22,11 +23,13 @@ from dapkit.model import Format, Query
 from dapkit.results import TableResult
 
 
-def drawn(*events: Event, height: int = 24, color: bool | None = None, theme: str = "dark", now: float = 0.0) -> str:
+def drawn(
+    *events: Event, height: int = 24, color: bool | None = None, theme: str = "dark", now: float = 0.0, width: int = 100
+) -> str:
     """Draw once, `now` seconds after the beginning; on a terminal when `color` says whether it has colours."""
     console = Console(
         file=io.StringIO(),
-        width=100,
+        width=width,
         height=height,
         force_terminal=color is not None,
         no_color=not color,
@@ -51,7 +54,7 @@ def began(*tables: str) -> RunStarted:
 
 
 def test_before_the_tables_are_known_a_placeholder_is_shown() -> None:
-    assert "Requesting the list of tables" in drawn()
+    assert "Starting" in drawn()
 
 
 def test_phases_files_bytes_and_time_are_shown(table_result: Callable[..., TableResult]) -> None:
@@ -66,7 +69,7 @@ def test_phases_files_bytes_and_time_are_shown(table_result: Callable[..., Table
         now=65.0,
     )
     head, bar, busy = text.strip().splitlines()
-    assert head.split() == ["canvas", "1", "waiting", "1", "downloading", "1", "done"]
+    assert head.split() == ["canvas", "1", "to", "request", "1", "downloading", "1", "done"]
     assert "3 of ~9 files" in bar
     assert "2.50 kB" in bar
     assert "1m 5s" in bar
@@ -83,7 +86,7 @@ def test_the_display_fits_the_terminal() -> None:
     events = [ObjectStarted(table=table, name="x", size=None) for table in tables]
     text = drawn(began(*tables), *events, height=10)
     assert len(text.splitlines()) <= 10
-    assert "and 96 more" in text
+    assert "and 97 more" in text
 
 
 def test_no_color_removes_all_colours() -> None:
@@ -114,3 +117,20 @@ def test_the_terminal_is_restored() -> None:
     assert isinstance(file, io.StringIO)
     hidden, shown = file.getvalue().rfind("\x1b[?25l"), file.getvalue().rfind("\x1b[?25h")
     assert 0 <= hidden < shown
+
+
+def test_the_display_says_what_the_run_waits_for_and_the_time_that_is_left() -> None:
+    text = drawn(began(*(f"t{number}" for number in range(88))), JobsPlanned(jobs=93, per_minute=5))
+    assert text.strip().splitlines()[-1] == "88 jobs to request (rate limit: 5 per minute), about 18 min left"
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    tables = [f"a_table_with_a_long_name_{number}" for number in range(93)]
+    events: list[Event] = [JobsPlanned(jobs=93, per_minute=5)]
+    for table in tables:
+        events.append(ObjectsListed(table=table, objects=2, complete=1))
+        events.append(ObjectStarted(table=table, name="x", size=None))
+    lines = drawn(began(*tables), *events, width=width, now=4000.0).splitlines()
+    assert max(map(len, lines)) <= width
+    assert ("━" in "".join(lines)) == (width >= 80)

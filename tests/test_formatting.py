@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dapkit.cli import formatting as wording
+from dapkit import formatting as wording
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,18 @@ def test_columns_are_aligned_without_trailing_blanks() -> None:
         "quizzes      7  here",
     ]
     assert wording.columns([]) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (59, "less than a minute"),
+        (60, "about 1 min"),
+        (1116, "about 19 min"),
+        (3600, "about 1 h"),
+        (7500, "about 2 h 5 min"),
+        (86400 * 50, "about 1,200 h"),
+    ],
+)
+def test_estimates_are_in_minutes(seconds: float, text: str) -> None:
+    assert wording.about(seconds) == text

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from aiohttp import web
 
-from dapkit.sandbox.faults.rules import InjectedFault
+from dapkit.sandbox.faults import InjectedFault
 from dapkit.sandbox.service import responses
 from dapkit.sandbox.service.responses import ApiError, Json
 from dapkit.sandbox.service.state import SandboxState

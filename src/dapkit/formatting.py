@@ -1,6 +1,6 @@
 """PURE. Sizes, counts, durations, checks and tables of text, for people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -36,6 +36,16 @@ def duration(seconds: float) -> str:
     return f"{total // 86400}d {total % 86400 // 3600}h"
 
 
+def about(seconds: float) -> str:
+    """Format an estimate of a duration in minutes: less than a minute, about 19 min, about 2 h 5 min."""
+    if seconds < 60:
+        return "less than a minute"
+    hours, rest = divmod(round(seconds / 60), 60)
+    if not hours:
+        return f"about {rest} min"
+    return f"about {hours:,} h {rest} min" if rest else f"about {hours:,} h"
+
+
 def sentence(text: str) -> str:
     """Add a full stop unless the text ends with punctuation."""
     return text if text.endswith((".", "!", "?", ":")) else f"{text}."
@@ -65,3 +75,17 @@ def columns(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) 
         ).rstrip()
         for row in rows
     ]
+
+
+def html_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Format rows as a table of HTML. Numbers are aligned to the right; None is an empty cell."""
+    from html import escape  # noqa: PLC0415, only notebooks need it
+
+    def cell(value: object) -> str:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return f'<td style="text-align: right">{value:,}</td>'
+        return f"<td>{'' if value is None else escape(str(value))}</td>"
+
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+    body = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in rows)
+    return f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

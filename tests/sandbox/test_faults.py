@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dapkit.errors import UsageError
-from dapkit.sandbox.faults.rules import ENDPOINTS, KINDS, FaultPlan, FaultRule, parse_fault
+from dapkit.sandbox.faults import ENDPOINTS, KINDS, FaultPlan, FaultRule, parse_fault
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Live progress on a terminal. The only user of rich."""
+"""Live progress on a terminal."""
 
 import threading
 import time
@@ -13,9 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from dapkit.cli.formatting import count, duration, size
-from dapkit.cli.progress_state import ProgressState, TableProgressState
+from dapkit.display.progress_state import ProgressState, TableProgressState
 from dapkit.events import Event, TablePhase
+from dapkit.formatting import about, count, duration, size
 
 THEMES = {
     "dark": {"name": "bold cyan", "good": "green", "bad": "bold red", "dim": "bright_black", "bar": "cyan"},
@@ -23,9 +23,13 @@ THEMES = {
     "high-contrast-bw": {"name": "bold", "good": "bold", "bad": "bold reverse", "dim": "none", "bar": "bold"},
 }
 RATE_WINDOW = 5.0
+BAR_WIDTH = 30
+WIDE = 80
+"""Columns of a terminal from which there is room for a bar."""
+
 _PHASES = (
-    (TablePhase.QUEUED, "waiting", "dim"),
-    (TablePhase.RUNNING, "running", "dim"),
+    (TablePhase.QUEUED, "to request", "dim"),
+    (TablePhase.RUNNING, "at the service", "dim"),
     (TablePhase.DOWNLOADING, "downloading", "name"),
     (TablePhase.LOADING, "loading", "name"),
     (TablePhase.DONE, "done", "good"),
@@ -85,15 +89,17 @@ class Progress:
         self._live.stop()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw two lines for the run and as many active tables as fit."""
+        """Draw a few lines for the run and as many active tables as fit."""
         with self._lock:
             if not self._progress.tables:
-                yield Text("Requesting the list of tables …", style=self._style["dim"])
+                yield Text("Starting …", style=self._style["dim"])
                 return
             yield self._counts()
-            yield self._bar()
+            rate = self._meter.measure(self._clock(), self._progress.bytes)
+            yield self._totals(rate, wide=options.max_width >= WIDE)
+            yield from self._wait(rate)
             # Leave room for the lines above and for warnings. rich cuts off what does not fit.
-            yield from self._active(max(3, min(12, console.height - 6)))
+            yield from self._active(max(3, min(12, console.height - 7)))
 
     def _counts(self) -> Text:
         counts = self._progress.counts()
@@ -103,25 +109,33 @@ class Progress:
                 line.append(f"{counts[phase]:,} {word}  ", style=self._style[style])
         return line
 
-    def _bar(self) -> Table:
+    def _totals(self, rate: float, *, wide: bool) -> Table | Text:
         complete, total, estimated = self._progress.files()
-        now = self._clock()
-        rate = self._meter.measure(now, self._progress.bytes)
         mark = "~" if estimated else ""
         text = (
             f"{complete:,} of {mark}{count(total, 'file')}  {size(self._progress.bytes)}  "
-            f"{size(rate)}/s  {duration(now - self._started)}"
+            f"{size(rate)}/s  {duration(self._clock() - self._started)}"
         )
+        if not wide:
+            return Text(text)
         row = Table.grid(padding=(0, 2))
         bar = ProgressBar(
             total=max(total, 1),
             completed=complete,
-            width=30,
+            width=BAR_WIDTH,
             complete_style=self._style["bar"],
             finished_style=self._style["good"],
         )
         row.add_row(bar, Text(text))
         return row
+
+    def _wait(self, rate: float) -> RenderResult:
+        """Draw what the run waits for, and the time that is left as far as it is known."""
+        waiting, left = self._progress.waiting(), self._progress.seconds_left(rate)
+        parts = [*([waiting] if waiting else []), *([f"{about(left)} left"] if left else [])]
+        if parts:
+            text = ", ".join(parts)
+            yield Text(text[0].upper() + text[1:], style=self._style["dim"])
 
     def _active(self, limit: int) -> RenderResult:
         active = [(name, table) for name, table in self._progress.tables.items() if table.active]

@@ -37,6 +37,23 @@ def test_errors(run: Any, fault: str, status: int, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("out-of-range", "com.example.OutOfRangeError"),
+        ("snapshot-required", "com.example.SnapshotRequiredError"),
+        ("500@data", "com.example.ProcessingError"),
+        ("failed-job", "com.example.ProcessingError"),
+    ],
+)
+def test_qualified_types_of_errors(run: Any, fault: str, kind: str) -> None:
+    async def scenario(caller: Any) -> None:
+        answer = await caller.submit(since="2026-08-31T00:00:00Z")
+        assert answer.json["error"]["type"] == kind
+
+    run(scenario, faults=(fault,), qualified_errors=True)
+
+
+@pytest.mark.parametrize(
     ("fault", "status", "body"),
     [
         ("504@list", 504, b'{"error": {"message": "Endpoint request timed out"}}'),

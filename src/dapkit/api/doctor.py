@@ -11,8 +11,8 @@ import socket
 import ssl
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -20,12 +20,13 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from dapkit.api.connection import connect, credentials_of
-from dapkit.cli.formatting import duration, size
 from dapkit.client.http import proxy_for, tls_context
 from dapkit.client.session import Session, normalize_base_url
 from dapkit.config.settings import ConnectionSettings, commands_on_path
-from dapkit.errors import DapError, UsageError
+from dapkit.config.versions import installed_versions, version_text
+from dapkit.errors import DapError, DiagnosisError, UsageError
 from dapkit.events import Listener
+from dapkit.formatting import count, duration, html_table, names, size
 
 CONNECT_SECONDS = 10.0
 NAMESPACE = "canvas"
@@ -69,6 +70,37 @@ class Finding:
         if self.hint:
             lines.append(f"{'':<20} -> {self.hint}")
         return lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorResult:
+    """The findings of all checks."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether no check failed."""
+        return self.error is None
+
+    @property
+    def error(self) -> DiagnosisError | None:
+        """The error that the command ends with; None if no check failed."""
+        failed = [each.check for each in self.findings if each.verdict is Verdict.FAIL]
+        if not failed:
+            return None
+        message = f"{count(len(failed), 'check')} failed: {names(failed)}"
+        return DiagnosisError(message, hint="Follow the hint next to each check, then run dap doctor again.")
+
+    def raise_for_failed(self) -> None:
+        """Raise DiagnosisError if a check failed."""
+        if self.error is not None:
+            raise self.error
+
+    def _repr_html_(self) -> str:
+        """Return a small table, which notebooks show."""
+        rows = [(each.verdict.value, each.check, each.message, each.hint) for each in self.findings]
+        return html_table("Checks", ("", "check", "found", "what to do"), rows)
 
 
 def ok(check: str, message: str) -> Finding:
@@ -147,8 +179,9 @@ def judge_installation(commands: Sequence[Path], own: Path, official_version: st
     )
 
 
-async def examine(settings: ConnectionSettings, folder: Path, on_event: Listener) -> AsyncIterator[Finding]:
+async def examine(settings: ConnectionSettings, folder: Path, on_event: Listener) -> AsyncGenerator[Finding]:
     """Run all checks; each comes after those that it depends on."""
+    yield ok("versions", version_text(installed_versions()))
     credentials = probe_credentials(settings)
     yield credentials
     reachable = True
@@ -161,8 +194,10 @@ async def examine(settings: ConnectionSettings, folder: Path, on_event: Listener
         for check in ("login", "clock", "response"):
             yield skipped(check, reason)
     else:
-        async for finding in probe_service(settings, on_event):
-            yield finding
+        # Closed here: otherwise the garbage collector would close the session if the caller stops early.
+        async with aclosing(probe_service(settings, on_event)) as findings:
+            async for finding in findings:
+                yield finding
     for finding in probe_folder(folder):
         yield finding
     yield probe_installation()
@@ -268,7 +303,7 @@ async def probe_tls(address: SplitResult, ca_file: Path | None) -> Finding:
     return ok("tls", f"The certificate of {host} is trusted")
 
 
-async def probe_service(settings: ConnectionSettings, on_event: Listener) -> AsyncIterator[Finding]:
+async def probe_service(settings: ConnectionSettings, on_event: Listener) -> AsyncGenerator[Finding]:
     """Log in, compare the clocks, and request a list of tables."""
     try:
         async with connect(settings, on_event) as connection:

@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 import trustme
 
-from dapkit.cli import doctor_checks as probes
-from dapkit.cli.doctor_checks import (
+from dapkit.api import doctor as probes
+from dapkit.api.doctor import (
     Finding,
     Verdict,
     failed,

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from dapkit.cli.progress_state import ProgressState
+from dapkit.display.progress_state import ProgressState
 from dapkit.errors import JobFailedError
 from dapkit.events import (
     BytesReceived,
     Event,
+    JobsPlanned,
     ObjectCompleted,
     ObjectsListed,
     ObjectStarted,
@@ -16,8 +17,9 @@ from dapkit.events import (
     TablePhase,
     TablePhaseChanged,
 )
+from dapkit.failures import TableFailed
 from dapkit.model import Format, Query
-from dapkit.results import TableFailed, TableResult
+from dapkit.results import TableResult
 
 
 def began(*tables: str) -> RunStarted:
@@ -92,3 +94,42 @@ def test_the_progress_can_be_written_as_one_sentence(table_result: Callable[...,
     )
     assert tally.sentence() == "1 of 2 tables complete, 1 failed; 2 of 2 files; 1.50 kB received"
     assert "~2 files" in progress_of(began("a", "b")).sentence()
+
+
+def test_the_sentence_says_what_the_run_waits_for_and_how_long() -> None:
+    tables = [f"t{number}" for number in range(93)]
+    tally = progress_of(began(*tables), JobsPlanned(jobs=93, per_minute=5))
+    assert tally.sentence().endswith("; 93 jobs to request (rate limit: 5 per minute); about 19 min left")
+    for table in tables[:90]:
+        tally.add(TablePhaseChanged(table=table, phase=TablePhase.RUNNING))
+    assert tally.sentence().endswith("; 3 jobs to request (rate limit: 5 per minute); less than a minute left")
+
+
+def test_without_a_rate_limit_the_run_waits_for_the_service() -> None:
+    tally = progress_of(began("a", "b"), TablePhaseChanged(table="a", phase=TablePhase.RUNNING))
+    assert tally.waiting() == "waiting for 2 jobs of the service"
+    assert tally.seconds_left(rate=0.0) == 0.0
+    tally.add(ObjectStarted(table="b", name="x", size=None))
+    assert tally.waiting() == ""
+    assert progress_of().sentence() == "The run is starting; its tables are not known yet"
+
+
+def test_the_time_left_follows_from_the_rate_of_the_downloads() -> None:
+    tally = progress_of(
+        began("a"),
+        ObjectsListed(table="a", objects=5, complete=0),
+        ObjectStarted(table="a", name="x", size=None),
+        BytesReceived(table="a", count=1000),
+        ObjectCompleted(table="a", name="x", size=1000, rows=1),
+    )
+    assert tally.seconds_left(rate=10.0) == 400.0
+    tally.add(BytesReceived(table="a", count=500))  # of the next file
+    assert tally.seconds_left(rate=10.0) == 350.0
+    assert tally.seconds_left(rate=0.0) == 0.0
+
+
+def test_the_number_of_complete_tables_is_a_sentence(table_result: Callable[..., TableResult]) -> None:
+    assert progress_of().complete_tables() == ""
+    assert progress_of(began("a")).complete_tables() == "0 of 1 table is complete"
+    ended = TableCompleted(result=table_result("a"))
+    assert progress_of(began("a", "b"), ended).complete_tables() == "1 of 2 tables are complete"

@@ -1,0 +1,93 @@
+"""The arguments of the library's methods, checked and turned into requests before anything is requested or written."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dapkit.config import arguments
+from dapkit.config.settings import staging_root
+from dapkit.export.options import ExportOptions, ExportRequest, member
+from dapkit.export.times import ParsedTime, require_order, start_argument, time_argument
+from dapkit.model import Format, Mode, Query
+from dapkit.protocol.secrets import Address
+
+if TYPE_CHECKING:
+    from dapkit.replication.options import SyncRequest
+    from dapkit.results import SyncCommand
+    from dapkit.targets.base import Target
+
+NAMESPACE = "the name of a namespace, such as canvas"
+TABLE = "the name of a table"
+URL_HINT = "Use a URL such as duckdb:college.duckdb or postgresql://user:password@host/database."
+
+
+def export_request(
+    namespace: object, tables: object, options: object, *, times: Mapping[str, Any], retry_timeout: float
+) -> ExportRequest:
+    """Return the request for a snapshot or, with times of `increment_times`, for an increment. Raises UsageError."""
+    given = _values(options, ExportOptions, "ExportOptions")
+    return ExportRequest(
+        namespace=arguments.text("namespace", namespace, NAMESPACE),
+        tables=arguments.names("tables", tables),
+        retry_timeout=retry_timeout,
+        **{**given, "output": Path(given["output"])},
+        **times,
+    )
+
+
+def increment_times(since: object, until: object = None) -> dict[str, Any]:
+    """Return the start and the end of an increment as fields of a request. Raises UsageError."""
+    start = start_argument("since", since)
+    end = None if until is None else time_argument("until", until)
+    if isinstance(start, ParsedTime):
+        if end is not None:
+            require_order(start, end)
+        return {"since": start.text, "until": None if end is None else end.text}
+    return {"since_folder": start, "until": None if end is None else end.text}
+
+
+def sync_request(
+    command: "SyncCommand", namespace: object, tables: object, to: object, options: object, *, retry_timeout: float
+) -> "SyncRequest":
+    """Return the request for loading tables into a database. Raises UsageError."""
+    from dapkit.replication.options import SyncOptions, SyncRequest  # noqa: PLC0415, only databases need it
+
+    given = _values(options, SyncOptions, "SyncOptions")
+    return SyncRequest(
+        command=command,
+        namespace=arguments.text("namespace", namespace, NAMESPACE),
+        tables=arguments.names("tables", tables),
+        target=target(to),
+        retry_timeout=retry_timeout,
+        **{**given, "stage": staging_root(given["stage"])},
+    )
+
+
+def target(to: object) -> "Target":
+    """Return the database that a URL names. Raises UsageError."""
+    from dapkit.targets.registry import target_of  # noqa: PLC0415, only databases need it
+
+    if isinstance(to, Path):
+        raise arguments.invalid("to", to, "the URL of a database", f"For a DuckDB file, pass 'duckdb:{to}'.")
+    return target_of(Address(arguments.text("to", to, "the URL of a database", URL_HINT)))
+
+
+def checked_query(query: object) -> Query:
+    """Return a query whose times the service accepts. Raises UsageError."""
+    given = arguments.require("query", query, Query, "a Query")
+    since = None if given.since is None else time_argument("since", given.since)
+    until = None if given.until is None else time_argument("until", given.until)
+    if until is not None:
+        require_order(arguments.require("since", since, ParsedTime, "a time if until is one"), until)
+    return Query(
+        format=member(Format, given.format, "format"),
+        mode=None if given.mode is None else member(Mode, given.mode, "mode"),
+        since=None if since is None else since.text,
+        until=None if until is None else until.text,
+    )
+
+
+def _values(options: object, kind: type, name: str) -> dict[str, Any]:
+    chosen = kind() if options is None else arguments.require("options", options, kind, f"{name} or None")
+    return {each.name: getattr(chosen, each.name) for each in fields(kind)}

@@ -1,1 +1,0 @@
-"""Fault injection: the rules that decide which requests fail, and the responses that clients then get."""
