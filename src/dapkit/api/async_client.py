@@ -17,6 +17,7 @@ from dapkit.config import arguments
 from dapkit.config.settings import ClientOptions, library_settings
 from dapkit.errors import RequestError, UsageError
 from dapkit.events import Event, Listener, Notice
+from dapkit.protocol.secrets import hidden
 
 if TYPE_CHECKING:
     from dapkit.api.doctor import DoctorResult
@@ -177,6 +178,7 @@ class AsyncClient:
         Raises:
             DapError: an error that concerns all tables: credentials, account, the database.
         """
+        to = hidden(to)  # a password in it must not be shown with the local variables of a traceback
         return await self._replicate("sync", namespace, tables, to, options)
 
     async def initdb(
@@ -186,6 +188,7 @@ class AsyncClient:
 
         A table that is already in the database is listed in the result's `failed`.
         """
+        to = hidden(to)
         return await self._replicate("initdb", namespace, tables, to, options)
 
     async def syncdb(
@@ -195,6 +198,7 @@ class AsyncClient:
 
         A table that is not in the database is listed in the result's `failed`.
         """
+        to = hidden(to)
         return await self._replicate("syncdb", namespace, tables, to, options)
 
     async def reconcile(
@@ -222,6 +226,7 @@ class AsyncClient:
         """
         from dapkit.replication.reconcile import reconcile  # noqa: PLC0415, see the module
 
+        to = hidden(to)
         arguments.flag("sync", sync)
         if sample is not None:
             arguments.number("sample", sample, least=0, most=100)
@@ -253,6 +258,7 @@ class AsyncClient:
         from dapkit.api.requests import target  # noqa: PLC0415, see the module
         from dapkit.replication.listing import compare_with_service, list_tables  # noqa: PLC0415, see the module
 
+        to = hidden(to)
         name, database = arguments.text("namespace", namespace), target(to)
         arguments.flag("omit_not_replicated", omit_not_replicated)
         arguments.flag("omit_record_count", omit_record_count)
@@ -282,6 +288,7 @@ class AsyncClient:
         from dapkit.api.requests import target  # noqa: PLC0415, see the module
         from dapkit.replication.managed_tables import drop_tables  # noqa: PLC0415, see the module
 
+        to = hidden(to)
         arguments.flag("include_unmanaged", include_unmanaged)
         name, chosen = arguments.text("namespace", namespace), arguments.names("tables", tables)
         return await _in_thread(drop_tables, target(to), name, chosen, include_unmanaged=include_unmanaged)
@@ -437,6 +444,7 @@ class AsyncClient:
 
     async def read(self, url: str) -> AsyncGenerator[bytes, None]:
         """Yield the bytes behind a signed URL, not verified. Raises RequestError if the store rejects it."""
+        url = hidden(url)
         async with self.session.open(arguments.text("url", url, "a URL of `sign`")) as stream:
             if stream.status != 200:
                 raise RequestError(f"The object store responded with status {stream.status}", hint="Sign it again.")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from dapkit.api.async_client import AsyncClient
 from dapkit.api.loop_thread import LoopThread
 from dapkit.config.settings import ClientOptions
+from dapkit.protocol.secrets import hidden
 
 if TYPE_CHECKING:
     from dapkit.api.doctor import DoctorResult
@@ -164,6 +165,7 @@ class Client:
         Raises:
             DapError: an error that concerns all tables: credentials, account, the database.
         """
+        to = hidden(to)
         return self._thread.run(self._client.sync(namespace, tables, to, options))
 
     def initdb(
@@ -173,6 +175,7 @@ class Client:
 
         A table that is already in the database is listed in the result's `failed`.
         """
+        to = hidden(to)
         return self._thread.run(self._client.initdb(namespace, tables, to, options))
 
     def syncdb(
@@ -182,6 +185,7 @@ class Client:
 
         A table that is not in the database is listed in the result's `failed`.
         """
+        to = hidden(to)
         return self._thread.run(self._client.syncdb(namespace, tables, to, options))
 
     def reconcile(
@@ -207,6 +211,7 @@ class Client:
         Raises:
             DapError: an error that concerns all tables: credentials, account, the database.
         """
+        to = hidden(to)
         return self._thread.run(self._client.reconcile(namespace, tables, to, options, sync=sync, sample=sample))
 
     def listdb(
@@ -229,6 +234,7 @@ class Client:
         Raises:
             DapError: the database or the service cannot be used.
         """
+        to = hidden(to)
         return self._run(
             self._client.listdb(
                 namespace, to, omit_not_replicated=omit_not_replicated, omit_record_count=omit_record_count
@@ -252,6 +258,7 @@ class Client:
             NotReplicatedError: there is no database, or a table is not managed.
             DapError: the database cannot be used.
         """
+        to = hidden(to)
         return self._run(self._client.dropdb(namespace, tables, to, include_unmanaged=include_unmanaged))
 
     def verify(self, folder: str | Path) -> "VerifyResult":
@@ -342,6 +349,7 @@ class Client:
 
     def read(self, url: str) -> Iterator[bytes]:
         """Yield the bytes behind a signed URL, not verified. Raises RequestError if the store rejects it."""
+        url = hidden(url)
         return self._thread.iterate(self._client.read(url), 1)
 
 
@@ -353,6 +361,7 @@ def sync(
     client: ClientOptions | None = None,
 ) -> "SyncResult":
     """Load tables into a database, or update them, in one call; see `Client.sync`."""
+    to = hidden(to)
     with Client(client) as dap:
         return dap.sync(namespace, tables, to, options)
 
@@ -368,5 +377,6 @@ def reconcile(
     sample: float | None = None,
 ) -> "ReconcileResult":
     """Compare a database with the service in one call; see `Client.reconcile`."""
+    to = hidden(to)
     with Client(client) as dap:
         return dap.reconcile(namespace, tables, to, options, sync=sync, sample=sample)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dapkit.config import arguments
-from dapkit.config.secrets import Address
 from dapkit.config.settings import staging_root
 from dapkit.export.options import ExportOptions, ExportRequest, member
 from dapkit.export.times import ParsedTime, require_order, start_argument, time_argument
 from dapkit.model import Format, Mode, Query
+from dapkit.protocol.secrets import Address
 
 if TYPE_CHECKING:
     from dapkit.replication.options import SyncRequest

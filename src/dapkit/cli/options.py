@@ -16,6 +16,7 @@ from dapkit.cli.json_lines import common_fields
 from dapkit.cli.parameters import FiniteRange, not_empty, pace, table_names
 from dapkit.config.settings import LOG_FORMATS, LOG_LEVELS, THEMES, Settings, read_settings
 from dapkit.model import Format
+from dapkit.protocol.secrets import Secret
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -100,6 +101,7 @@ connection_options = stack(
     option("--client-id", metavar="ID", section=CONNECTION, help="Client id [DAP_CLIENT_ID]."),
     option(
         "--client-secret",
+        type=Secret,
         metavar="SECRET",
         section=CONNECTION,
         help="Client secret [DAP_CLIENT_SECRET]. Other users of the machine can see it on the command line: "

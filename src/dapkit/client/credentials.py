@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from dapkit.errors import CredentialsError, MissingCredentialsError
+from dapkit.protocol.secrets import Secret, without_traceback
 
 CLIENT_ID: Final = "DAP_CLIENT_ID"
 CLIENT_SECRET: Final = "DAP_CLIENT_SECRET"  # noqa: S105 -- the name of a variable
@@ -21,6 +22,7 @@ class Credentials:
     client_secret: str
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "client_secret", Secret(self.client_secret))
         _check("client id", self.client_id)
         _check("client secret", self.client_secret)
         if ":" in self.client_id:
@@ -30,6 +32,7 @@ class Credentials:
         return f"Credentials(client_id={self.client_id!r})"
 
 
+@without_traceback
 def read_credentials(client_id: str | None, client_secret: str | None, secret_file: Path | None) -> Credentials:
     """Return the credentials; without a secret, it is read from the file, which contains nothing else.
 

@@ -26,6 +26,7 @@ from dapkit.errors import (
     UsageError,
 )
 from dapkit.protocol.redaction import display_url, excerpt
+from dapkit.protocol.secrets import Address, without_traceback
 
 if TYPE_CHECKING:
     import aiohttp
@@ -45,8 +46,11 @@ class HttpRequest:
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", Address(self.url))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +58,8 @@ class HttpResponse:
     """A complete response. Header names are case-insensitive."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 class HttpStream(Protocol):
@@ -196,9 +200,10 @@ class Proxy:
     """A proxy, and the headers to send to it."""
 
     url: str
-    headers: Mapping[str, str] | None
+    headers: Mapping[str, str] | None = field(repr=False)
 
 
+@without_traceback
 def proxy_for(url: str) -> Proxy | None:
     """Return the proxy for a URL from the environment or the system's settings.
 

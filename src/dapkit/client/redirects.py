@@ -4,8 +4,10 @@ from urllib.parse import urljoin, urlsplit
 
 from dapkit.errors import UnexpectedResponseError
 from dapkit.protocol.redaction import display_url
+from dapkit.protocol.secrets import without_traceback
 
 
+@without_traceback
 def redirect_target(url: str, location: str) -> str:
     """Return the URL that a redirect of the object store points to.
 

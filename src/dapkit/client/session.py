@@ -51,6 +51,7 @@ from dapkit.protocol.retry import (
     parse_http_date,
     parse_retry_after,
 )
+from dapkit.protocol.secrets import Address, without_traceback
 from dapkit.protocol.token import Token, token_from_response
 
 _LOG: Final = logging.getLogger(__name__)
@@ -118,6 +119,7 @@ class LoginCheck:
     skew: float | None
 
 
+@without_traceback
 def normalize_base_url(text: str) -> str:
     """Return a base URL with the host in lower case and without trailing slashes.
 
@@ -284,11 +286,11 @@ class Session:
                 headers["If-Range"] = etag
         for _ in range(_MAX_REDIRECTS + 1):
             async with self._logged_stream(HttpRequest(method="GET", url=url, headers=headers)) as stream:
-                location = stream.headers.get("Location") if stream.status in _REDIRECTS else None
-                if location is None:
+                location = Address(stream.headers.get("Location", "")) if stream.status in _REDIRECTS else None
+                if not location:
                     yield stream
                     return
-            url = redirect_target(url, location)
+            url = Address(redirect_target(url, location))
         raise UnexpectedResponseError(f"Too many redirects by the object store, the last one to {display_url(url)}")
 
     @asynccontextmanager
@@ -387,7 +389,8 @@ class Session:
             try:
                 value = decode(response.body)
             except UnexpectedResponseError as error:
-                return FailedAttempt(error=error, unreadable=not messages.is_json(response.body))
+                # Without its traceback, whose local variables contain the response, perhaps a token.
+                return FailedAttempt(error=error.with_traceback(None), unreadable=not messages.is_json(response.body))
             self._response_understood = True
             return value
         # Before the first readable response, an HTML error page means a wrong URL and is final. Afterwards, it is a

@@ -39,8 +39,9 @@ def invalid(name: str, value: object, expected: str, hint: str = "") -> UsageErr
 
 def text(name: str, value: object, expected: str = "a text", hint: str = "") -> str:
     """Return a text that is not blank. Raises UsageError."""
-    if require(name, value, str, expected, hint=hint).strip():
-        return str(value)
+    given = require(name, value, str, expected, hint=hint)
+    if given.strip():
+        return given
     raise UsageError(f"{name} is empty", hint=hint or f"Pass {expected} as {name}.")
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NewType, TypeVar
 from urllib.parse import quote
 
 from dapkit.config import arguments
-from dapkit.config.secrets import Environment, Secret
 from dapkit.errors import UsageError
+from dapkit.protocol.secrets import Address, Environment, Secret
 
 if TYPE_CHECKING:
     from dapkit.events import Listener
@@ -59,6 +59,8 @@ class _Variable:
 
 def _setting(variable: str, *, secret: bool = False, **source: Any) -> Any:
     """Return a field that `_resolved` fills in. Until then it is None, which its type does not mention."""
+    if secret:
+        source["parse"] = Secret
     return field(default=None, repr=not secret, metadata={"source": _Variable(variable=variable, **source)})
 
 
@@ -89,11 +91,6 @@ def _ignore(_event: object) -> None:
     """Ignore the event."""
 
 
-def _check_secret(name: str, value: object) -> None:
-    if not isinstance(value, str):  # the message must not quote it
-        raise UsageError(f"{name} must be a text, not {type(value).__name__}", hint=f"Pass a text as {name}.")
-
-
 def _check_number(name: str, value: object) -> None:
     arguments.number(name, value, least=0)
 
@@ -101,7 +98,6 @@ def _check_number(name: str, value: object) -> None:
 _CLIENT_CHECKS: Mapping[str, Callable[[str, object], object]] = {
     "base_url": arguments.text,
     "client_id": arguments.text,
-    "client_secret": _check_secret,
     "scope": arguments.text,
     "pace": arguments.text,
     "retry_timeout": _check_number,
@@ -134,7 +130,7 @@ class ClientOptions:
         on_event: called with each event, from the event loop's thread.
     """
 
-    base_url: str = _setting("DAP_API_URL", default="https://api-gateway.instructure.com")
+    base_url: str = _setting("DAP_API_URL", parse=Address, default="https://api-gateway.instructure.com")
     client_id: str | None = _setting("DAP_CLIENT_ID")
     client_secret: str | None = _setting("DAP_CLIENT_SECRET", secret=True)
     client_secret_file: Path | None = _setting("DAP_CLIENT_SECRET_FILE", parse=Path)  # noqa: RUF009, returns a field
@@ -161,8 +157,12 @@ class ClientOptions:
         for name in ("client_secret_file", "ca_file", "sandbox_home", "state_folder"):
             if (path := getattr(self, name)) is not None:
                 object.__setattr__(self, name, arguments.folder(name, path))
+        if not isinstance(self.client_secret, str | None):  # neither the message nor a local variable shows it
+            raise UsageError("client_secret must be a text", hint="Pass a text as client_secret.")
         if self.client_secret is not None:
             object.__setattr__(self, "client_secret", Secret(self.client_secret))
+        if self.base_url is not None:
+            object.__setattr__(self, "base_url", Address(self.base_url))
 
 
 ConnectionSettings = NewType("ConnectionSettings", ClientOptions)
@@ -276,8 +276,8 @@ def library_settings(options: ClientOptions, environ: Mapping[str, str] = ENVIRO
     """As `connection_settings`, but the variables for --sandbox do not apply, and a sandbox's jobs take no time."""
     seconds: Any = options.sandbox_job_seconds  # None if it was not set
     options = replace(options, sandbox_job_seconds=0.0 if seconds is None else seconds)
-    others = {name: value for name, value in environ.items() if not name.startswith("DAP_SANDBOX_")}
-    return connection_settings(options, Environment(others))
+    others = Environment({name: value for name, value in environ.items() if not name.startswith("DAP_SANDBOX_")})
+    return connection_settings(options, others)
 
 
 def _resolved(options: T, environ: Mapping[str, str]) -> T:
@@ -299,7 +299,7 @@ def database_url(given: str | None, environ: Mapping[str, str] = ENVIRON) -> str
     url = given or environ.get("DAP_CONNECTION_STRING") or _postgres_url(environ)
     if not url:
         raise UsageError("No database is specified", hint="Use --to, --connection-string or DAP_CONNECTION_STRING.")
-    return url
+    return Address(url)
 
 
 def _postgres_url(environ: Mapping[str, str]) -> str | None:

@@ -15,6 +15,7 @@ import msgspec
 from dapkit.errors import UnexpectedResponseError, UsageError
 from dapkit.model import Failure, Job, JobStatus, Query, VersionedSchema, epoch_seconds
 from dapkit.protocol.redaction import display_url, excerpt
+from dapkit.protocol.secrets import Address
 
 JSON_MEDIA_TYPE: Final = "application/json"
 FORM_MEDIA_TYPE: Final = "application/x-www-form-urlencoded"
@@ -166,11 +167,11 @@ def decode_urls(body: bytes, ids: Iterable[str]) -> dict[str, str]:
         UnexpectedResponseError: one is missing or is not an HTTP URL.
     """
     urls = _decode(body, _Urls, "the request for object URLs").urls
-    decoded = {}
+    decoded: dict[str, str] = {}
     for name in ids:
         if name not in urls:
             raise UnexpectedResponseError(f"The service sent no URL for object {excerpt(name, 100)!r}")
-        decoded[name] = _http_url(urls[name].url)
+        decoded[name] = Address(_http_url(urls[name].url))
     return decoded
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 HIDDEN: Final = "[hidden]"
+
 ELLIPSIS: Final = "…"
 
 _MIN_PREFIX: Final = 4

@@ -4,6 +4,7 @@ import importlib
 from typing import cast
 
 from dapkit.errors import MissingDriverError, UsageError
+from dapkit.protocol.secrets import Address, without_traceback
 from dapkit.targets.base import Target
 
 SCHEMES = {
@@ -28,9 +29,10 @@ def target_of(url: str) -> Target:
         UsageError: it is not the URL of a supported database.
         MissingDriverError: the library that its database needs is not installed.
     """
-    scheme, colon, _ = url.partition(":")
-    scheme = scheme.lower()
-    if not colon or scheme not in SCHEMES:
+    url = Address(url)  # its password must not be shown with the local variables of a traceback
+    colon = ":" in url
+    scheme = url.partition(":")[0].lower() if colon else ""
+    if scheme not in SCHEMES:
         hint = f"Supported: {', '.join(f'{name}:' for name in SCHEMES)}."
         raise UsageError(f"Unsupported database type {scheme!r}" if colon else "Not a database URL", hint=hint)
     try:
@@ -41,4 +43,4 @@ def target_of(url: str) -> Target:
         missing = error.name or " ".join(str(error).split())
         hint = f'Install it with: pip install "dapkit[{_EXTRAS.get(scheme, scheme)}]"'
         raise MissingDriverError(f"The driver for {scheme}: is not installed ({missing})", hint=hint) from error
-    return cast(Target, module.target_of(url))
+    return cast(Target, without_traceback(module.target_of)(url))

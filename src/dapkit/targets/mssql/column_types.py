@@ -4,8 +4,8 @@ Texts are `varchar` with the collation of the database, four bytes for each char
 of keys, and the values of enums) have a binary collation instead, since most databases treat `a` and `A` as equal.
 """
 
-from dapkit.model import ColumnType, TypeKind
-from dapkit.targets.sql.dialect import JSON_KINDS, MARKER_LENGTH, PACKED_TYPES, SERVER_TYPES
+from dapkit.model import JSON_KINDS, ColumnType, TypeKind
+from dapkit.targets.sql.dialect import MARKER_LENGTH, PACKED_TYPES, SERVER_TYPES
 
 BINARY, BINARY_UTF8 = "Latin1_General_100_BIN2", "Latin1_General_100_BIN2_UTF8"
 """Collations that distinguish everything except spaces at the end; SQL Server 2017 lacks the second."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dapkit.errors import UsageError
+from dapkit.protocol.secrets import Secret
 from dapkit.targets.sql.connection_string import ESCAPE, ConnectionString, Ssl, split, ssl_of
 
 _FORM = "Write it like mssql://user:password@host:1433/database."
@@ -69,7 +70,7 @@ def address_of(url: str) -> MsSqlAddress:
     if "\0" in parts.user + parts.password + parts.host + parts.database:
         raise UsageError("The connection string contains a NUL character", hint=_FORM)
     options = _options(parts.options)
-    named = {"Server": _server(parts), "Database": parts.database, "UID": parts.user, "PWD": parts.password}
+    named = {"Server": _server(parts), "Database": parts.database, "UID": parts.user, "PWD": Secret(parts.password)}
     if not parts.user and "Authentication" not in options:
         options.setdefault("Trusted_Connection", "yes")
     given = {key: value for key, value in named.items() if value}

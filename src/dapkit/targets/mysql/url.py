@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dapkit.errors import UsageError
+from dapkit.protocol.secrets import Secret
 from dapkit.targets.sql.connection_string import ESCAPE, Ssl, split, ssl_of
 
 _FORM = "Write it like mysql://user:password@host:3306/database."
@@ -57,7 +58,7 @@ def address_of(url: str) -> MySqlAddress:
         port=int(parts.port or _PORT),
         database=parts.database,
         user=parts.user or None,
-        password=parts.password,
+        password=Secret(parts.password),
         ssl=ssl_of(parts.options.get("ssl") or (Ssl.VERIFY_CA if "ssl_ca" in files else Ssl.PREFER)),
         unix_socket=parts.options.get("unix_socket"),
         files=files,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dapkit.errors import UsageError
+from dapkit.protocol.secrets import Secret
 from dapkit.targets.sql.connection_string import Ssl, split, ssl_of
 
 _FORM = "Write it like postgresql://user:password@host:5432/database."
@@ -42,7 +43,8 @@ def address_of(url: str) -> PostgresAddress:
         "dbname": parts.database,
     }
     parameters = {key: value for key, value in given.items() if value} | _options(parts.options)
-    return PostgresAddress(_name(parameters), parameters)
+    hidden = {key: Secret(value) if key in _SECRET else value for key, value in parameters.items()}
+    return PostgresAddress(_name(parameters), hidden)
 
 
 def _options(given: Mapping[str, str]) -> dict[str, str]:
