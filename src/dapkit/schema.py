@@ -47,7 +47,7 @@ def read_table(schema: VersionedSchema) -> Table:
         version=schema.version,
         key=columns,
         value=_columns(value),
-        # The official client uses the title of the whole schema only; the service writes it into key and value.
+        # The official client uses the top-level title only; the service writes titles of key and value.
         comment=_text(schema.document, "title") or _text(key, "title") or _text(value, "title"),
         schema=schema,
     )
