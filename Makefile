@@ -14,8 +14,19 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
 
-$(BIN)/dap: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+# Checks an interpreter, and that it has pip.
+IS_USABLE := -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+# An environment of an old interpreter, or of one that was removed, would make every later run fail.
+BROKEN := $(shell [ ! -e $(VENV) ] || $(BIN)/python $(IS_USABLE) || echo FORCE)
+
+.PHONY: FORCE
+FORCE:
+
+$(BIN)/dap: pyproject.toml $(BROKEN)
+	@$(BIN)/python $(IS_USABLE) || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "dapkit needs Python 3.11 or later. $(PYTHON) is: $$($(PYTHON) --version 2>&1)"; \
+		echo "Name a newer one, for example: make $(firstword $(MAKECMDGOALS)) PYTHON=python3.12"; exit 1; } >&2
+	$(BIN)/python $(IS_USABLE) || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
@@ -28,8 +39,8 @@ $(VENV)/.docs: $(BIN)/dap
 	$(BIN)/python -m pip install --quiet --group docs
 	@touch $@
 
-$(OFFICIAL)/bin/dap:
-	$(PYTHON) -m venv $(OFFICIAL)
+$(OFFICIAL)/bin/dap: | $(BIN)/dap
+	$(BIN)/python -m venv $(OFFICIAL)
 	$(OFFICIAL)/bin/python -m pip install --quiet "$(OFFICIAL_CLIENT)"
 
 demo: $(BIN)/dap  ## a snapshot of every canvas table from the sandbox, as Parquet, into demo/

@@ -10,7 +10,6 @@ from tests.contract.values import FAMILIES
 from tests.support.table_schemas import INT32, TEXT, table_of
 from tests.support.tsv_parts import Row, deleted
 
-from dapkit.errors import DapError
 from dapkit.targets.base import DataFiles, LoadOptions, TableStatus
 from dapkit.targets.sql.dialect import listed
 
@@ -177,14 +176,6 @@ class ChangesContract:
         with fixture.rejected(TABLE):
             fixture.session.apply_increment(fixture.load(TABLE, data_files), fixture.state(TABLE))
 
-    def test_files_of_one_job_with_different_columns_are_rejected(self, fixture: TableFixture) -> None:
-        fixture.initial_load(TABLE, [A])
-        one = fixture.files(TABLE, [A | {"name": "x"}], action=True, columns=["id", "name"])
-        other = fixture.files(TABLE, [B | {"name": "y"}], action=True, columns=["name", "id"])
-        data_files = DataFiles(paths=one.paths + other.paths, rows=2)
-        with fixture.rejected(TABLE):
-            fixture.session.apply_increment(fixture.load(TABLE, data_files), fixture.state(TABLE))
-
     def test_a_snapshot_may_have_an_action_column(self, fixture: TableFixture) -> None:
         for load in (
             fixture.session.initial_load,
@@ -192,12 +183,6 @@ class ChangesContract:
         ):
             load(fixture.load(TABLE, fixture.files(TABLE, [A, B], action=True)))
             fixture.assert_holds(TABLE, [A, B])
-
-    def test_an_increment_without_an_action_column_is_rejected(self, fixture: TableFixture) -> None:
-        fixture.initial_load(TABLE, [A])
-        load = fixture.load(TABLE, fixture.files(TABLE, [B], action=False))
-        with fixture.rejected(TABLE, DapError):
-            fixture.session.apply_increment(load, fixture.state(TABLE))
 
     def test_many_rows(self, fixture: TableFixture) -> None:
         rows: list[Values] = [{"id": number, "name": f"name {number}", "size": number % 7} for number in range(5000)]
