@@ -183,6 +183,10 @@ class TypeKind(StrEnum):
     """Any JSON: an object without known properties, or a value of an unknown type."""
 
 
+JSON_KINDS = frozenset({TypeKind.ARRAY, TypeKind.OBJECT, TypeKind.UNTYPED})
+"""Types whose values are JSON in TSV and CSV files."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnType:
     """The type of a column.

@@ -9,6 +9,7 @@ pytest.register_assert_rewrite(
             "changes",
             "comparison",
             "evolution",
+            "malformed",
             "manual_changes",
             "model",
             "repairs",

@@ -12,6 +12,7 @@ from tests.contract.changes import ChangesContract, SqlChangesContract
 from tests.contract.comparison import ComparisonContract, SqlComparisonContract
 from tests.contract.database_fixture import DatabaseFixture, TargetFixture
 from tests.contract.evolution import EvolutionContract, SqlEvolutionContract
+from tests.contract.malformed import MalformedFilesContract
 from tests.contract.manual_changes import SqlManualChangesContract
 from tests.contract.repairs import SqlRepairsContract
 from tests.contract.retention import RetentionContract, SqlRetentionContract
@@ -26,6 +27,7 @@ __all__ = ["SqlTargetContract", "TargetContract"]
 
 class TargetContract(
     ValuesContract,
+    MalformedFilesContract,
     ChangesContract,
     SnapshotsContract,
     EvolutionContract,

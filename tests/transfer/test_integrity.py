@@ -166,10 +166,44 @@ def test_another_kind_of_content_fails_at_once_and_is_shown(kind: Format, body: 
         ObjectCheck(kind).update(body)
 
 
-@pytest.mark.parametrize("kind", list(Format))
-def test_an_empty_object_is_an_error(tmp_path: Path, kind: Format) -> None:
+@pytest.mark.parametrize("kind", [Format.JSONL, Format.CSV, Format.TSV])
+def test_an_object_of_zero_bytes_has_no_rows_if_the_store_says_so(tmp_path: Path, kind: Format) -> None:
+    nothing = Verification(size=0, sha256=hashlib.sha256(b"").hexdigest(), rows=0, verified_by=("length",))
+    assert checked(tmp_path, b"", kind, Expected(length=0)) == nothing
+    assert checked(tmp_path, b"", kind, Expected(checksums={"crc32": bytes(4)})).verified_by == ("checksum",)
+    with pytest.raises(IntegrityError, match="did not announce"):
+        checked(tmp_path, b"", kind)
+    with pytest.raises(IntegrityError, match="announced"):
+        checked(tmp_path, b"", kind, Expected(length=9))
+    assert verify_file(LocalFolder(tmp_path), "part", kind).rows == 0
+
+
+def test_a_parquet_file_of_zero_bytes_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(IntegrityError):
-        checked(tmp_path, b"", kind, Expected(length=0))
+        checked(tmp_path, b"", Format.PARQUET, Expected(length=0))
+
+
+TEXTS = [
+    b"",
+    b"\n\n\n",
+    b"no header",
+    b"\xef\xbb\xbfmeta.ts\r\n1\r\n",
+    b"\xff\xfe\0\0",
+    b'"',
+    b'a,"b\n',
+    b"{",
+    b"\0" * 99,
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("kind", [Format.JSONL, Format.CSV, Format.TSV])
+def test_no_text_is_an_error(tmp_path: Path, kind: Format, text: bytes) -> None:
+    data = gzip.compress(text)
+    for step in (1, 1 << 20):
+        verification = checked(tmp_path, data, kind, Expected(length=len(data)), step)
+        assert verification.verified_by == ("crc", "length")
+        assert verification.rows == verify_file(LocalFolder(tmp_path), "part", kind).rows
 
 
 @given(kept=st.integers(0, 10_000), gzipped=st.booleans())

@@ -6,22 +6,29 @@ blocks unchanged unless they contain an escape that COPY reads differently.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dapkit.decode.gunzip import Inflater
-from dapkit.errors import IntegrityError
+from dapkit.decode.surrogates import has_unpaired_surrogate
+from dapkit.errors import IntegrityError, MalformedFileError
 from dapkit.model import Table
 
 META_TS, META_ACTION = "meta.ts", "meta.action"
+BOM = b"\xef\xbb\xbf"
+"""The byte order mark that some programs write at the beginning of UTF-8 text."""
+
+_META, _SECTIONS = "meta.", ("key", "value")
 _READ_SIZE = 128 * 1024
 _MAX_HEADER_SIZE = 4 << 20
 # An escape that COPY does not know. The pattern starts at the first of a run of backslashes, because two backslashes
 # represent one. The literal comes before the lookbehind that excludes a preceding backslash: only with a literal first
 # does the regular expression engine search with memchr.
 _NON_COPY_ESCAPE = re.compile(rb"\\(?<!\\\\)(?:\\\\)*[^\\bfnrtvN]")
-_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
+_SURROGATE = re.compile(rb"\xed[\xa0-\xbf]")  # not UTF-8, but MySQL and MariaDB store it
+_JSON_SURROGATE = re.compile(rb"\\\\u[dD]")  # in TSV, each backslash of JSON is doubled
+_ESCAPE = re.compile(rb"\\(.?)", re.DOTALL)
 _CHARACTERS = {
     b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v", b"\\": b"\\", b"0": b"\0"
 }  # fmt: skip
@@ -35,8 +42,9 @@ class Header:
 
     @property
     def columns(self) -> tuple[str | None, ...]:
-        """The table's columns in the order of the file; None for a `meta` column."""
-        return tuple(None if name.startswith("meta.") else name.partition(".")[2] for name in self.names)
+        """The table's columns in the order of the file; None for a name that is not one of a table's column."""
+        parts = (name.partition(".") for name in self.names)
+        return tuple(column if section in _SECTIONS and column else None for section, _, column in parts)
 
     def source(self, column: str) -> str | None:
         """Return the name of a table's column in the header; None if the files do not have it."""
@@ -52,51 +60,125 @@ def common_header(paths: Sequence[Path], table: Table, *, action: bool) -> Heade
         action: whether they are an increment, which has the column `meta.action`.
 
     Raises:
-        IntegrityError: a file is corrupt, or the headers differ, lack a required column, or contain a column that is
-            not in the table's schema, whose values would be lost.
+        MalformedFileError: a file has no header or an unusual one, or the headers differ. `tsv_cleaner` decides which
+            of these files can be loaded nevertheless.
+        IntegrityError: a file is corrupt.
         OSError: a file cannot be read.
     """
-    first = read_header(paths[0])
-    for path in paths[1:]:
-        if read_header(path) != first:
-            raise IntegrityError(f"{path.name} and {paths[0].name} have different columns", table=table.name)
-    present = {name for name in first.columns if name is not None}
-    unknown = sorted(present - {column.name for column in table.columns})
-    if unknown:
-        message = f"{paths[0].name} has columns that are not in version {table.version} of the schema: "
-        raise IntegrityError(message + ", ".join(unknown), table=table.name)
-    required = [META_TS, *([META_ACTION] if action else []), *(f"key.{column.name}" for column in table.key)]
-    missing = [name for name in required if name not in first.names]
-    if missing:
-        raise IntegrityError(f"{paths[0].name} has no column {', '.join(missing)}", table=table.name)
-    return first
+    first, *others = (_header_line(path) for path in paths)
+    usual = first is not None and not first.startswith(BOM) and not first.endswith(b"\r")
+    if first is None or not usual or any(other != first for other in others):
+        raise MalformedFileError("The files have no header, an unusual one, or different ones", table=table.name)
+    header = parse_header(first, paths[0].name, table)
+    if {name for name in header.names if name.startswith(_META)} != {META_TS, *([META_ACTION] if action else [])}:
+        raise MalformedFileError(f"{paths[0].name} has unusual columns of metadata", table=table.name)
+    return header
+
+
+def parse_header(line: bytes, file: str, table: Table) -> Header:
+    """Return a header whose columns are all known.
+
+    Args:
+        line: without a byte order mark and a line break.
+        file: the name of its file.
+        table: the table of the file.
+
+    Raises:
+        IntegrityError: it names a column that is not in the schema, whose values would be lost.
+        MalformedFileError: it is not a header, lacks a column of the key, or names a column twice.
+    """
+    names = _names(line)
+    if names is None:
+        raise MalformedFileError(f"{file} does not begin with a header: {line[:60]!r}", table=table.name)
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise MalformedFileError(f"{file} has several columns of the name {', '.join(repeated)}", table=table.name)
+    sections = {name.partition(".")[0] for name in names}
+    if strange := sorted(sections - {"meta", *_SECTIONS}):
+        message = f"{file} has columns that are neither meta, key nor value: {', '.join(strange)}"
+        raise MalformedFileError(message, table=table.name)
+    known = {f"key.{column.name}" for column in table.key} | {f"value.{column.name}" for column in table.value}
+    if unknown := sorted({name for name in names if not name.startswith(_META)} - known):
+        message = f"{file} has columns that are not in version {table.version} of the schema: {', '.join(unknown)}"
+        hint = "The service may not serve the schema of the file yet: run the same command again in some hours."
+        raise IntegrityError(message, hint=hint, table=table.name)
+    if missing := [name for name in (f"key.{column.name}" for column in table.key) if name not in names]:
+        raise MalformedFileError(f"{file} has no column {', '.join(missing)}", table=table.name)
+    return Header(names)
+
+
+def _names(line: bytes) -> tuple[str, ...] | None:
+    """Return the names in a header line; None if it is not a header."""
+    try:
+        names = tuple(line.decode("utf-8").split("\t"))
+    except UnicodeDecodeError:
+        return None
+    return names if names[0].partition(".")[0] in ("meta", *_SECTIONS) else None
 
 
 def read_header(path: Path) -> Header:
-    """Return the header of a file.
+    """Return the header of a file; it has no names if the file is empty.
 
     Raises:
-        IntegrityError: the file is corrupt, or does not begin with a header.
+        MalformedFileError: the file does not begin with a header.
+        IntegrityError: the file is corrupt.
         OSError: the file cannot be read.
     """
-    line, _ = next(_split(path))
-    return Header(tuple(line.decode("utf-8").split("\t")))
+    line = _header_line(path)
+    if line is None:
+        return Header(())
+    names = _names(line.removeprefix(BOM).removesuffix(b"\r"))
+    if names is None:
+        raise MalformedFileError(f"{path.name} does not begin with a header: {line[:60]!r}")
+    return Header(names)
 
 
-def row_blocks(path: Path) -> Iterator[bytes]:
+def _header_line(path: Path) -> bytes | None:
+    header, _ = next(split_file(path), (None, b""))
+    return header
+
+
+def row_blocks(path: Path, json_columns: Collection[int] = ()) -> Iterator[bytes]:
     """Yield the rows after the header as bytes, in blocks of complete lines.
+
+    What some databases would store although others reject it is rejected here: see `tsv_cleaner`.
+
+    Args:
+        path: the file.
+        json_columns: the places of columns in a line whose JSON has to be free of unpaired surrogates.
+
+    Raises:
+        MalformedFileError: a text has a carriage return, a surrogate or such JSON; the blocks before have been yielded.
+        IntegrityError: the file is corrupt; the data before has been yielded.
+        OSError: the file cannot be read.
+    """
+    for _, block in split_file(path):
+        if b"\r" in block or (b"\xed" in block and _SURROGATE.search(block)):
+            raise MalformedFileError(f"{path.name} has a carriage return, or text that is not UTF-8")
+        if json_columns and _has_unpaired_surrogate(block, json_columns):
+            raise MalformedFileError(f"{path.name} has JSON with an unpaired surrogate")
+        if block:
+            yield block
+
+
+def _has_unpaired_surrogate(block: bytes, columns: Collection[int]) -> bool:
+    if not _JSON_SURROGATE.search(block):
+        return False
+    for line in block.split(b"\n"):
+        if not _JSON_SURROGATE.search(line):
+            continue
+        fields = split_fields(line)
+        if any(has_unpaired_surrogate(decode_field(fields[index]) or "") for index in columns if index < len(fields)):
+            return True
+    return False
+
+
+def split_file(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the header line together with each block of complete lines after it; nothing for an empty file.
 
     Raises:
         IntegrityError: the file is corrupt; the data before has been yielded.
         OSError: the file cannot be read.
     """
-    for _, block in _split(path):
-        if block:
-            yield block
-
-
-def _split(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the header line together with each block of complete lines after it, at least once."""
     inflater = Inflater()
     header: bytes | None = None
     rest = b""
@@ -108,22 +190,19 @@ def _split(path: Path) -> Iterator[tuple[bytes, bytes]]:
                 if not newline:
                     rest = first
                     if len(rest) > _MAX_HEADER_SIZE:  # a file of another kind, which may have no newline at all
-                        break
+                        yield rest, b""
+                        return
                     continue
-                header = _check_header(first, path)
+                header = first
             lines, newline, rest = text.rpartition(b"\n")
             yield header, lines + newline
-    if header is None:
-        yield _check_header(rest, path), b""
-    elif rest:
+        empty = not file.tell()
+    if header is None and rest:
+        yield rest, b""
+    elif header is not None and rest:
         yield header, rest + b"\n"
-    inflater.close()
-
-
-def _check_header(line: bytes, path: Path) -> bytes:
-    if not line.startswith(b"meta."):
-        raise IntegrityError(f"{path.name} does not begin with a header: {line[:60]!r}")
-    return line
+    if not empty:
+        inflater.close()
 
 
 def has_non_copy_escape(block: bytes) -> bool:
@@ -136,12 +215,17 @@ def split_fields(line: bytes) -> list[bytes]:
     return line.split(b"\t")
 
 
-def decode_field(field: bytes) -> str | None:
-    """Return the text of a field without escapes; None for null. An unknown escape stays as it is."""
+def decode_field(field: bytes, errors: str = "replace") -> str | None:
+    """Return the text of a field without escapes; None for null. An unknown escape stays as it is.
+
+    Args:
+        field: as in the file.
+        errors: what becomes of bytes that are not UTF-8, as for `bytes.decode`.
+    """
     if field == b"\\N":
         return None
     text = _ESCAPE.sub(lambda match: _CHARACTERS.get(match[1], match[0]), field) if b"\\" in field else field
-    return text.decode("utf-8", "replace")
+    return text.decode("utf-8", errors)
 
 
 def copy_field(field: bytes) -> bytes:

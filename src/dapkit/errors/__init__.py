@@ -34,7 +34,8 @@ that says what to do, and the table, job and uuid it concerns. From 0.1.0 on, co
     │   └── NoBaselineError                    no-baseline                  36
     ├── JobFailedError                         job-failed                   35
     ├── IntegrityError                         integrity                    40
-    │   └── UnsafeNameError                    unsafe-name                  41
+    │   ├── UnsafeNameError                    unsafe-name                  41
+    │   └── MalformedFileError                 malformed-file               49
     ├── OutputError                            output                       42
     │   ├── DiskFullError                      disk-full                    43
     │   ├── JournalError                       journal                      44
@@ -316,6 +317,18 @@ class IntegrityError(DapError):
     exit_code = 40
     retryable = True
     default_hint = "Run the same command again: no damaged file was kept."
+
+
+class MalformedFileError(IntegrityError):
+    """The text of a file cannot be loaded as it is, although the file is exactly as the service sent it."""
+
+    code = "malformed-file"
+    exit_code = 49
+    retryable = False
+    default_hint = (
+        "The service sends the same file until its job expires, after 24 hours. If the error persists after that, give"
+        " the message to Instructure support."
+    )
 
 
 class UnsafeNameError(IntegrityError):

@@ -49,10 +49,10 @@ async def schema_of_files(
 
 
 def column_names(files: DataFiles) -> frozenset[str] | None:
-    """Return the names of the columns in the files; None if there are no files. Raises IntegrityError."""
-    if not files.paths:
-        return None
-    return frozenset(name for name in read_header(files.paths[0]).columns if name is not None)
+    """Return the names of the columns in the files; None if there are none. Raises IntegrityError."""
+    headers = (read_header(path) for path in files.paths)  # empty files have no header
+    columns = next((header.columns for header in headers if header.names), None)
+    return None if columns is None else frozenset(name for name in columns if name is not None)
 
 
 def choose_schema(

@@ -89,10 +89,17 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFiles:
-    """The files of one job, in a format and mode that the target accepts, and how many rows were counted in them."""
+    """The files of one job, in a format and mode that the target accepts.
+
+    Attributes:
+        paths: of the files.
+        rows: how many rows were counted in them.
+        repaired: how many values were repaired in the files themselves, by column.
+    """
 
     paths: tuple[Path, ...]
     rows: int
+    repaired: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

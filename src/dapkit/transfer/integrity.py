@@ -89,13 +89,17 @@ class _GzipContent:
     def __init__(self, format: Format) -> None:  # noqa: A002 - the word of the service
         self._inflater = Inflater()
         self._counter = row_counter(format)
+        self._empty = True
 
     def update(self, chunk: bytes | memoryview) -> None:
+        self._empty = self._empty and not chunk
         count = self._counter.update
         for block in self._inflater.feed(chunk):
             count(block)
 
     def finish(self, file: BinaryIO) -> tuple[int | None, tuple[str, ...]]:  # noqa: ARG002 - all was seen in passing
+        if self._empty:  # not gzip, but some programs write a part without rows like this
+            return 0, ()
         self._inflater.close()
         # Zeros after the last member are allowed by gzip. But a member of which a power loss left only zeros looks
         # the same, so such a file does not count as covered by its CRCs.
@@ -127,11 +131,20 @@ class ObjectCheck:
         expected: what the store said about it.
         inherited: whether the first bytes come from an earlier process. They were not flushed, so a power loss may
             have left gaps in them. The object is then accepted only if a check covers every byte.
+        stored: whether it is a file, which unlike a download cannot end before its first byte.
     """
 
-    def __init__(self, format: Format, expected: Expected = NOTHING_EXPECTED, *, inherited: bool = False) -> None:  # noqa: A002 - as above
+    def __init__(
+        self,
+        format: Format,  # noqa: A002 - as above
+        expected: Expected = NOTHING_EXPECTED,
+        *,
+        inherited: bool = False,
+        stored: bool = False,
+    ) -> None:
         self._expected = expected
         self._inherited = inherited
+        self._stored = stored
         self._content: _Content = _GzipContent(format) if format.gzipped else _ParquetContent()
         self._sha256 = hashlib.sha256()
         self._algorithm, self._digest = _chosen(expected, by_etag=not format.gzipped)
@@ -162,6 +175,8 @@ class ObjectCheck:
         if length is not None and self.size != length:
             raise IntegrityError(f"Only {self.size} of the announced {length} bytes were received")
         checksum = self._matches_checksum()
+        if not self.size and length is None and not checksum and not self._stored:
+            raise IntegrityError("Nothing was received, although the store did not announce an empty object")
         rows, verified_by = self._content.finish(file)
         verification = Verification(
             size=self.size,
@@ -215,7 +230,7 @@ def verify_file(folder: Folder, name: str, format: Format, expected: Expected = 
         IntegrityError: it is truncated or corrupt.
         OSError: it cannot be read.
     """
-    check = ObjectCheck(format, expected)
+    check = ObjectCheck(format, expected, stored=True)
     buffer = bytearray(_PIECE)
     with folder.open(name) as file:
         while count := file.readinto(buffer):  # type: ignore[attr-defined] # a raw file, see Folder.open

@@ -114,7 +114,9 @@ def test_missing_rows_never_begin_a_transaction(tmp_path: Path) -> None:
 
 def test_errors_of_a_file_are_raised_unchanged(tmp_path: Path) -> None:
     on = connection(1)
-    with pytest.raises(BadValueError, match="Column size has a value of another type"):
+    with pytest.raises(
+        BadValueError, match=r"Column size has the value .many. \(id 1\), which is not a 32-bit integer"
+    ):
         session(on).initial_load(load(tmp_path, [A | {"size": "many"}]))
     assert not on.found("BEGIN TRANSACTION")
     assert on.found("DROP TABLE IF EXISTS .*dapkit_staging")
@@ -312,6 +314,18 @@ def test_a_half_loaded_table_is_repaired_if_its_layout_is_ours(tmp_path: Path) -
     session(on).repair(load(tmp_path, [A]))
     created = next(n for n, batch in enumerate(on.batches) if 'CREATE TABLE "dapkit_scratch_51"."things"' in batch)
     assert ROLLBACK in on.batches[created:], "the scratch table is undone"
+    assert kinds(on.found('^(DELETE|UPDATE|INSERT) .*"canvas"')) == ["DELETE", "UPDATE", "INSERT"]
+
+
+def test_a_half_loaded_table_of_an_early_official_client_is_repaired(tmp_path: Path) -> None:
+    table = table_of({"name": TEXT | {"maxLength": 255}, "size": INT32})
+    wide, narrow = ([COLUMNS[0], ("name", "varchar", width, *COLUMNS[1][3:]), COLUMNS[2]] for width in (1020, 255))
+    layouts = iter([wide, narrow, narrow, narrow])
+    scratch = [("pk_dapkit_scratch_51_things", *INDEXES[0][1:])]
+    keys = iter([scratch, INDEXES, INDEXES, INDEXES])
+    columns = {r"FROM sys\.columns AS c": lambda: next(layouts), r"FROM sys\.indexes": lambda: next(keys)}
+    on = connection(1, **columns)
+    session(on).repair(replace(load(tmp_path, [A]), table=table))
     assert kinds(on.found('^(DELETE|UPDATE|INSERT) .*"canvas"')) == ["DELETE", "UPDATE", "INSERT"]
 
 

@@ -8,7 +8,7 @@ import pytest
 from dapkit.errors import (
     BadValueError,
     DapError,
-    IntegrityError,
+    MalformedFileError,
     TargetBusyError,
     TargetDiskFullError,
     TargetError,
@@ -36,7 +36,7 @@ from dapkit.targets.mysql.errors import translated, unconnected
         (1142, "INSERT command denied to user", TargetPermissionError),
         (1044, "Access denied for user to database", TargetPermissionError),
         (1366, "Incorrect integer value", BadValueError),
-        (1261, "Row 1 doesn't contain data for all columns", IntegrityError),
+        (1261, "Row 1 doesn't contain data for all columns", MalformedFileError),
         (1064, "You have an error in your SQL syntax", TargetError),
     ],
 )

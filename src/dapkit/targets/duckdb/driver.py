@@ -1,5 +1,6 @@
 """A connection to a DuckDB file. DuckDB reads the downloaded files itself."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ import duckdb
 from dapkit.decode.tsv import common_header
 from dapkit.decode.tsv_rows import bad_value_error
 from dapkit.decode.tsv_sql import MAX_LINE_SIZE
-from dapkit.errors import BadValueError, ConcurrentUpdateError, TargetError, TargetRejectedError
+from dapkit.errors import BadValueError, ConcurrentUpdateError, MalformedFileError, TargetError, TargetRejectedError
 from dapkit.targets.base import Capabilities, Load, Merge
 from dapkit.targets.duckdb.dialect import ORIGINALS, STAGING, DuckDbDialect, FileReader
 from dapkit.targets.duckdb.introspection import DuckDbCatalog
@@ -26,6 +27,7 @@ _BUFFERS = 24
 
 _SHORTEST_LINE = 2 << 20
 _FETCH_ROWS = 1000
+_UNREADABLE = re.compile(r"CSV (Error|Parser)|not a GZIP stream")
 _MORE_MEMORY = "Give DuckDB more memory, as in duckdb:FILE?memory_limit=4GB, or a larger temp_directory."
 
 
@@ -127,7 +129,7 @@ class DuckDbDriver:
         self._connection.close()
 
 
-def _translated(error: duckdb.Error) -> TargetError:
+def _translated(error: duckdb.Error) -> TargetError | MalformedFileError:
     """Return an error of DuckDB as ours, without the values that it quotes."""
     if isinstance(error, duckdb.TransactionException) and "conflict" in str(error).lower():
         return ConcurrentUpdateError(f"Another process changed the same data: {_first_line(error)}")
@@ -135,6 +137,8 @@ def _translated(error: duckdb.Error) -> TargetError:
         return bad_value_error(error)
     if "Maximum line size" in str(error) or "Parallel CSV Reader" in str(error):
         return TargetError("A row of the files is longer than DuckDB has memory for", hint=_MORE_MEMORY)
+    if _UNREADABLE.search(str(error)):
+        return MalformedFileError(f"A downloaded file cannot be read: {_first_line(error)}")
     if isinstance(error, duckdb.OutOfMemoryException):
         return TargetError(f"DuckDB says: {_first_line(error)}", hint=_MORE_MEMORY)
     kind = BadValueError if isinstance(error, duckdb.ConstraintException) else TargetError

@@ -4,8 +4,8 @@ Texts are `varchar` with the collation of the database, four bytes for each char
 of keys, and the values of enums) have a binary collation instead, since most databases treat `a` and `A` as equal.
 """
 
-from dapkit.model import ColumnType, TypeKind
-from dapkit.targets.sql.dialect import JSON_KINDS, MARKER_LENGTH, PACKED_TYPES, SERVER_TYPES
+from dapkit.model import JSON_KINDS, ColumnType, TypeKind
+from dapkit.targets.sql.dialect import MARKER_LENGTH, PACKED_TYPES, SERVER_TYPES
 
 BINARY, BINARY_UTF8 = "Latin1_General_100_BIN2", "Latin1_General_100_BIN2_UTF8"
 """Collations that distinguish everything except spaces at the end; SQL Server 2017 lacks the second."""
@@ -63,6 +63,14 @@ def column_type(type_: ColumnType, *, key: bool, exact: str) -> str:
             bounded = type_.length is not None and length <= _LONGEST
             return f"varchar({length})" if bounded else "varchar(max)"
     return _TYPES[type_.kind]
+
+
+def narrow_type(type_: ColumnType) -> str | None:
+    """Return the type that the official client gave a text before version 2.3.1: one byte for each character."""
+    if type_.kind is not TypeKind.TEXT or type_.length is None:
+        return None
+    length = max(type_.length, MARKER_LENGTH if type_.marker else 1)
+    return f"varchar({length})" if length <= _LONGEST else "varchar(max)"
 
 
 def staged_type(type_: ColumnType, *, key: bool) -> str:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 
-from dapkit.model import Column, Table, TypeKind
+from dapkit.model import JSON_KINDS, Column, Table, TypeKind
 from dapkit.schema import difference
 from dapkit.targets.mssql.column_types import (
     BINARY_UTF8,
@@ -23,7 +23,6 @@ from dapkit.targets.mssql.column_types import (
 from dapkit.targets.mssql.lookup_tables import MsSqlLookups, unicode_literal
 from dapkit.targets.mssql.state_tables import CREATE_STATE_TABLES, DROP_LEFTOVERS, LOCK_STATE_TABLES
 from dapkit.targets.sql.dialect import (
-    JSON_KINDS,
     STATE_SCHEMA,
     Comparison,
     DialectFacts,

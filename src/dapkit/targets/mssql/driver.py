@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from dapkit.decode.tsv import common_header, row_blocks
+from dapkit.decode.tsv_cleaner import json_columns
 from dapkit.errors import MissingDriverError, TargetError
 from dapkit.targets.base import Capabilities, Load, Merge, Staging
 from dapkit.targets.mssql.column_types import BINARY, BINARY_UTF8
@@ -181,7 +182,8 @@ class MsSqlDriver:
         existing = self.catalog.existing(table.schema.namespace, table.name)
         codecs = text_codecs(table, existing, *self._pages)
         converter = RowConverter(table, header, codecs, repairs)
-        self.bulk_copy(into, (row for path in load.files.paths for row in converter.rows(row_blocks(path))))
+        json = json_columns(table, header)
+        self.bulk_copy(into, (row for path in load.files.paths for row in converter.rows(row_blocks(path, json))))
 
     def bulk_copy(self, into: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Copy rows into a table, column by column, and commit them.

@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from dapkit.decode.tsv import META_ACTION, META_TS, Header, decode_field, split_fields
-from dapkit.errors import BadValueError, IntegrityError
+from dapkit.errors import BadValueError, MalformedFileError
 from dapkit.model import Column, ColumnType, Table, TypeKind
 from dapkit.targets.mssql.column_types import LOOKUPS, TEXTS
 from dapkit.targets.sql.introspection import ExistingTable
@@ -112,7 +112,7 @@ class RowConverter:
         """Yield rows.
 
         Raises:
-            IntegrityError: a line is malformed.
+            MalformedFileError: a line is malformed.
             BadValueError: a value is not of its type, or cannot be stored, and may not or cannot be repaired.
         """
         for block in blocks:
@@ -122,21 +122,22 @@ class RowConverter:
     def _row(self, line: list[bytes]) -> tuple[Any, ...]:
         if len(line) != self._width:
             message = f"A downloaded file has a line of {len(line)} fields instead of {self._width}"
-            raise IntegrityError(message, table=self._table.name)
+            raise MalformedFileError(message, table=self._table.name)
         action = None if self._action is None else decode_field(line[self._action])
-        row: list[Any] = [self._row_time(decode_field(line[self._time]) or ""), action]
+        if action not in (None, "U", "D"):
+            raise MalformedFileError(f"A downloaded file has a row with the action {action!r}", table=self._table.name)
+        row: list[Any] = [self._row_time(decode_field(line[self._time])), action]
         for each in self._fields:
             text = None if each.index is None else decode_field(line[each.index])
             row.append(None if text is None else self._value(each, text, line))
         return tuple(row)
 
-    def _row_time(self, text: str) -> datetime:
+    def _row_time(self, text: str | None) -> datetime | None:
         try:
-            return _moment(text)
+            return None if text is None else _moment(text)
         except (ValueError, _RepairNeededError) as error:
-            raise IntegrityError(
-                f"A downloaded file has a row without a time ({META_TS})", table=self._table.name
-            ) from error
+            message = f"A downloaded file has a row with an invalid time ({META_TS})"
+            raise MalformedFileError(message, table=self._table.name) from error
 
     def _value(self, field: _Field, text: str, line: list[bytes]) -> Any:
         try:
@@ -223,12 +224,7 @@ def _enum(codec: str | None) -> Callable[[str], str]:
 
 
 def _json(text: str) -> str:
-    compact = json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False)
-    try:
-        compact.encode()
-    except UnicodeEncodeError:  # an unpaired surrogate, which no text may have
-        return _ascii_json(text)
-    return compact
+    return json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False)
 
 
 def _ascii_json(text: str) -> str:

@@ -2,9 +2,8 @@
 
 import re
 
-from dapkit.model import ColumnType, TypeKind
+from dapkit.model import JSON_KINDS, ColumnType, TypeKind
 from dapkit.targets.sql.dialect import (
-    JSON_KINDS,
     MARKER_LENGTH,
     PACKED_TYPES,
     SERVER_TYPES,

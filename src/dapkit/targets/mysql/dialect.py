@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from dapkit.decode.tsv import META_ACTION, META_TS
-from dapkit.model import Column, ColumnType, Table, TypeKind
+from dapkit.model import JSON_KINDS, Column, ColumnType, Table, TypeKind
 from dapkit.targets.mysql.column_types import LONGEST_KEY, alters, column_type, literal, plain_type
 from dapkit.targets.mysql.state_tables import TABLES
 from dapkit.targets.sql.dialect import (
-    JSON_KINDS,
     Comparison,
     DialectFacts,
     SchemaPlan,
@@ -304,7 +303,7 @@ class MySqlDialect:
         meta = [
             '"dapkit_row" bigint NOT NULL AUTO_INCREMENT PRIMARY KEY',
             f"{identifier(META_TS)} datetime(6) NULL",
-            f"{identifier(META_ACTION)} varchar(8) CHARACTER SET ascii NULL",
+            f"{identifier(META_ACTION)} varchar(8) CHARACTER SET ascii COLLATE ascii_bin NULL",
         ]
         index = f'KEY "dapkit_key" ({listed(table.key)})'
         return [

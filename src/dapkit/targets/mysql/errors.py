@@ -9,7 +9,7 @@ import pymysql
 
 from dapkit.errors import (
     BadValueError,
-    IntegrityError,
+    MalformedFileError,
     TargetBusyError,
     TargetDiskFullError,
     TargetError,
@@ -65,11 +65,11 @@ def translated(product: str, table: str | None = None) -> Iterator[None]:
         raise error_of(product, code_of(error), words, table) from error
 
 
-def error_of(product: str, code: int, words: str, table: str | None = None) -> TargetError | IntegrityError:
+def error_of(product: str, code: int, words: str, table: str | None = None) -> TargetError | MalformedFileError:
     """Return our error for a server's number and words."""
     message = f"{product} says: {words.strip().partition(chr(10))[0]}"
     if code in BROKEN_LINES:
-        return IntegrityError(f"A downloaded file has a malformed line: {words}", table=table)
+        return MalformedFileError(f"A downloaded file has a malformed line: {words}", table=table)
     if code in _VALUES:
         return BadValueError(message, table=table)
     kind = TargetDiskFullError if _NO_SPACE.search(words) else TargetError

@@ -9,7 +9,7 @@ column cannot store either, so that the server reports an error.
 from collections.abc import Callable, Iterator, Sequence
 
 from dapkit.decode.tsv import META_TS, Header, decode_field, split_fields
-from dapkit.errors import IntegrityError
+from dapkit.errors import MalformedFileError
 from dapkit.model import Column, Table, TypeKind
 from dapkit.targets.mysql.dialect import MySqlDialect
 from dapkit.targets.sql.dialect import identifier
@@ -103,11 +103,11 @@ class InsertStatements:
         """Return a line as SQL writes a row.
 
         Raises:
-            IntegrityError: the line is malformed.
+            MalformedFileError: the line is malformed.
         """
         fields = split_fields(line)
         if len(fields) != self._width:
-            raise IntegrityError("A downloaded file has a malformed line", table=self._table)
+            raise MalformedFileError("A downloaded file has a malformed line", table=self._table)
         values = (value.replace(_SLOT, _text(fields[index], quoted)) for index, value in self._values)
         return f"({', '.join(values)})"
 

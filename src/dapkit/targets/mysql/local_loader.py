@@ -11,6 +11,7 @@ from typing import Any
 import pymysql
 
 from dapkit.decode.tsv import Header, row_blocks
+from dapkit.decode.tsv_cleaner import json_columns
 from dapkit.targets.base import Load
 from dapkit.targets.mysql.connection import LocalInfileConnection
 from dapkit.targets.mysql.dialect import MySqlDialect
@@ -114,7 +115,8 @@ class LocalLoader:
 
     def _blocks(self) -> Iterator[bytes]:
         for path in self.load.files.paths:
-            yield from row_blocks(path)
+            # MariaDB stores JSON with unpaired surrogates, which other programs then cannot read.
+            yield from row_blocks(path, json_columns(self.load.table, self.header))
 
     def _execute(self, statement: str) -> list[tuple[Any, ...]]:
         with self.connection.cursor() as cursor:

@@ -128,7 +128,7 @@ def _repaired_blocks(path: Path, names: Header, note: Callable[[Header, list[byt
 
 
 def _repaired_line(line: bytes, names: Header, note: Callable[[Header, list[bytes], int], None]) -> bytes:
-    if not has_non_copy_escape(line):
+    if not has_non_copy_escape(line + b"\n"):  # COPY continues the row after a backslash at the end of a line
         return line
     fields = split_fields(line)
     complete = len(fields) == len(names.names)  # COPY rejects a line that is not

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
-from dapkit.model import Column, ColumnType, Table, TypeKind
+from dapkit.model import JSON_KINDS, Column, ColumnType, Table, TypeKind
 from dapkit.schema import UNSPECIFIED
 from dapkit.targets.postgres.dialect import PostgresDialect
-from dapkit.targets.sql.dialect import JSON_KINDS, identifier, listed, text_literal
+from dapkit.targets.sql.dialect import identifier, listed, text_literal
 
 STAGING = "pg_temp.dapkit_staging"
 RAW = "pg_temp.dapkit_raw"

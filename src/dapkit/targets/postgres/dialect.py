@@ -3,11 +3,10 @@
 import re
 from collections.abc import Iterable
 
-from dapkit.model import Column, ColumnType, Table, TypeKind
+from dapkit.model import JSON_KINDS, Column, ColumnType, Table, TypeKind
 from dapkit.schema import difference
 from dapkit.targets.postgres.state_tables import create_statement
 from dapkit.targets.sql.dialect import (
-    JSON_KINDS,
     MARKER_LENGTH,
     SERVER_TYPES,
     STATE_SCHEMA,

@@ -7,7 +7,7 @@ import psycopg
 from dapkit.errors import (
     BadValueError,
     ConcurrentUpdateError,
-    IntegrityError,
+    MalformedFileError,
     TargetBusyError,
     TargetDiskFullError,
     TargetError,
@@ -79,7 +79,7 @@ def bad_value(error: psycopg.Error) -> bool:
     return (error.sqlstate or "").startswith(_VALUES) and error.sqlstate != _BROKEN_LINE
 
 
-def translated(error: psycopg.Error, table: str | None = None) -> TargetError | IntegrityError:
+def translated(error: psycopg.Error, table: str | None = None) -> TargetError | MalformedFileError:
     """Return our error for the server's."""
     state = error.sqlstate or ""
     words = error.diag.message_primary or str(error).strip().partition("\n")[0]
@@ -88,7 +88,7 @@ def translated(error: psycopg.Error, table: str | None = None) -> TargetError | 
     if not state and isinstance(error, psycopg.OperationalError):
         return TargetUnreachableError(message, table=table)
     if state == _BROKEN_LINE:
-        return IntegrityError(f"A downloaded file has a malformed line: {words}", table=table)
+        return MalformedFileError(f"A downloaded file has a malformed line: {words}", table=table)
     if bad_value(error):
         where = error.diag.context or ""
         position = f" ({where})" if where.startswith("COPY") else ""

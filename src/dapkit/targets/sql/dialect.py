@@ -16,14 +16,13 @@ from ipaddress import ip_address
 from typing import Protocol
 from uuid import UUID
 
-from dapkit.model import Column, ColumnType, Table, TypeKind
+from dapkit.model import JSON_KINDS, Column, ColumnType, Table, TypeKind
 from dapkit.schema import widens
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingTable
 
 STATE_SCHEMA = "instructure_dap"
 """The schema of the state tables, or the prefix of their names."""
 
-JSON_KINDS = frozenset({TypeKind.ARRAY, TypeKind.OBJECT, TypeKind.UNTYPED})
 """Kinds whose values the service writes as JSON."""
 
 NUMBERS = frozenset(

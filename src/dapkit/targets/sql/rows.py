@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dapkit.errors import IntegrityError
+from dapkit.errors import IntegrityError, MalformedFileError
 from dapkit.results import LoadStats
 from dapkit.targets.base import Load, Staging
 from dapkit.targets.sql.driver import Driver, StagedRows
@@ -40,7 +40,7 @@ class IncomingRows:
             yield
             return
         with self._driver.stage(self.load, self._repairs, action=self.action) as staged:
-            self._require_rows(staged.rows)
+            self._check(staged)
             self._early = staged
             if not self._driver.capabilities.transactional_ddl:
                 # Some servers do not allow CREATE TABLE in a transaction, not even of a temporary table. The table is
@@ -57,7 +57,7 @@ class IncomingRows:
                 yield rows
             return
         with self._driver.stage(self.load, self._repairs, action=self.action) as staged:
-            self._require_rows(staged.rows)
+            self._check(staged)
             with self._unique(staged) as rows:
                 yield rows
 
@@ -82,6 +82,14 @@ class IncomingRows:
         rows = self._driver.load_rows(self.load, name, self._repairs)
         self._require_rows(rows)
         return rows
+
+    def _check(self, staged: StagedRows) -> None:
+        self._require_rows(staged.rows)
+        action = self._driver.dialect.facts.action_column
+        unknown = f"SELECT 1 FROM {staged.name} WHERE {action} IS NULL OR {action} NOT IN ('U', 'D')"
+        if self.action and self._driver.query(self._driver.dialect.facts.limited(unknown, 1)):
+            message = "A downloaded file has a row that is neither updated nor deleted"
+            raise MalformedFileError(message, table=self.load.table.name)
 
     def _require_rows(self, rows: int) -> None:
         """Check that no row is missing: the rows were counted when the files were downloaded."""

@@ -1,12 +1,14 @@
 """A session on any SQL database: a driver, the sync state and the loader, put together."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dapkit.model import Table
 from dapkit.results import Comparison, LoadStats
 from dapkit.schema import read_table
 from dapkit.targets.base import ExpectedTable, HistoryEntry, Load, LoadOptions, SyncState, TableInfo, TableStatus
+from dapkit.targets.sql.clean_files import Incoming, with_clean_files
 from dapkit.targets.sql.dialect import STATE_SCHEMA
 from dapkit.targets.sql.driver import Driver
 from dapkit.targets.sql.introspection import RelationKind
@@ -21,6 +23,7 @@ class SqlTargetSession:
         self.driver = driver
         self._state = SyncStateStore(driver)
         self._loader = Loader(driver, self._state)
+        self._product = driver.dialect.facts.product
 
     # The sync state
 
@@ -103,19 +106,22 @@ class SqlTargetSession:
 
     def initial_load(self, load: Load) -> LoadStats:
         """Create a table that is absent or was dropped, fill it from a snapshot and save its state."""
-        return self._loader.initial_load(load)
+        return self._load(load, self._loader.initial_load)
 
     def apply_increment(self, load: Load, before: SyncState) -> LoadStats:
         """Apply an increment that was requested from the watermark in `before`."""
-        return self._loader.apply_increment(load, before)
+        return self._load(load, lambda clean: self._loader.apply_increment(clean, before), action=True)
 
     def full_refresh(self, load: Load, before: SyncState) -> LoadStats:
         """Make a table equal to a snapshot."""
-        return self._loader.full_refresh(load, before)
+        return self._load(load, lambda clean: self._loader.full_refresh(clean, before))
 
     def repair(self, load: Load) -> LoadStats:
         """Make a table without sync state equal to a snapshot, and save its state."""
-        return self._loader.repair(load)
+        return self._load(load, self._loader.repair)
+
+    def _load(self, load: Load, attempt: Callable[[Load], LoadStats], *, action: bool = False) -> LoadStats:
+        return with_clean_files(self._product, [Incoming(load, action)], lambda loads: attempt(*loads))
 
     def delete_expired(self, load: Load, before: SyncState) -> LoadStats:
         """Delete the rows that `load.options.expire` names."""
@@ -123,7 +129,16 @@ class SqlTargetSession:
 
     def compare(self, expected: ExpectedTable) -> Comparison:
         """Compare a table with what it should hold."""
-        return self._loader.compare(expected)
+        increments = [load for load in (expected.changes, expected.stale) if load is not None]
+        incoming = [Incoming(expected.snapshot, action=False), *(Incoming(load, action=True) for load in increments)]
+
+        def compare(clean: Sequence[Load]) -> Comparison:
+            snapshot, *others = clean
+            changes = others.pop(0) if expected.changes is not None else None
+            stale = others.pop(0) if expected.stale is not None else None
+            return self._loader.compare(replace(expected, snapshot=snapshot, changes=changes, stale=stale))
+
+        return with_clean_files(self._product, incoming, compare)
 
     def drop(self, namespace: str, table: str) -> None:
         """Remove a table, what was created for it, and its sync state."""

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from dapkit.decode.value_check import shown_key, shown_value
 from dapkit.errors import BadValueError
 from dapkit.targets.base import BadValues, Load
 
@@ -29,21 +30,21 @@ class ValueRepairs:
     """
 
     def __init__(self, load: Load, product: str) -> None:
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter(load.files.repaired)
         self._product = product
         self._table = load.table
         self._options = load.options
         self._lines: list[str] = []
 
-    def note(self, column: str, key: Mapping[str, str | None], original: str, *, repairable: bool = True) -> None:
+    def note(self, column: str, key: Mapping[str, str | None], original: str, repairable: bool = True) -> None:
         """Note a value that is repaired.
 
         Raises:
-            BadValueError: values must not be repaired, or this one cannot be. It names column and row, not the value.
+            BadValueError: values must not be repaired, or this one cannot be. It names column, row and value.
         """
         if not repairable or self._options.bad_values is BadValues.FAIL:
-            row = ", ".join(f"{name} {value}" for name, value in key.items())
-            message = f"{self._product} cannot store a value of column {column} ({row})"
+            value = f"the value {shown_value(original)} of column {column} ({shown_key(key)})"
+            message = f"{self._product} cannot store {value}"
             raise BadValueError(message, table=self._table.name)
         self.counts[column] += 1
         if self._options.side_file is not None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
 from dapkit.decode.tsv_sql import has_unusual_year, original_values, read_tsv, unescape_sql
-from dapkit.model import Column, ColumnType, Table, TypeKind
+from dapkit.model import JSON_KINDS, Column, ColumnType, Table, TypeKind
 from dapkit.schema import widens
 from dapkit.targets.sql.dialect import (
     Comparison,
@@ -155,7 +155,8 @@ def create_staging(table: Table) -> Statements:
 
 def select_rows(table: Table, header: Header, paths: Sequence[str], longest_line: int) -> str:
     """Select the rows of the files by DuckDB, as SQLite keeps them: time, action, columns, originals."""
-    time = f"CAST(CAST({identifier(META_TS)} AS TIMESTAMP) AS VARCHAR)"
+    # Only the order of rows with the same key depends on it: a time that cannot be read is no reason to reject a row.
+    time = f"CAST(TRY_CAST({identifier(META_TS)} AS TIMESTAMP) AS VARCHAR)"
     action = identifier(META_ACTION) if META_ACTION in header.names else "'U'"
     odd: dict[str, str] = {}
     values: list[str] = []
@@ -222,4 +223,6 @@ def _value(type_: ColumnType, text: str) -> str:
         clamped = f"CASE WHEN starts_with({text}, '+') THEN {last} ELSE {first} END"
         usual = f"CAST(CAST({text} AS {'TIMESTAMP' if kind is TypeKind.DATETIME else 'DATE'}) AS VARCHAR)"
         return f"CASE WHEN {has_unusual_year(text)} THEN {clamped} ELSE {usual} END"
+    if kind in JSON_KINDS:
+        return f"CAST({unescape_sql(text)} AS JSON)"  # SQLite would store any text; DuckDB rejects what is not JSON
     return unescape_sql(text)
