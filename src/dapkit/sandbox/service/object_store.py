@@ -7,11 +7,12 @@ an Authorization header as well. Its errors are XML.
 import base64
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape
 
 from aiohttp import web
 
+from dapkit.sandbox.data.oddities import ODDITIES
 from dapkit.sandbox.faults import InjectedFault
 from dapkit.sandbox.service.fault_responses import fault_error, fault_response, stall
 from dapkit.sandbox.service.identifiers import ObjectIdentity
@@ -68,7 +69,10 @@ class ObjectStore:
         stalls = fault is not None and fault.kind == "stall"  # in the middle of the body, not before it
         if not stalls and (response := await fault_response(state, request, fault)) is not None:
             return response
-        async with state.cache.lease(state.backend.part(item)) as cached:
+        part = state.backend.part(item)
+        if fault is not None and fault.kind in ODDITIES:
+            part = replace(part, oddity=fault.kind)
+        async with state.cache.lease(part) as cached:
             return await self._send(request, item, cached, fault)
 
     def _check(self, request: web.Request, identifier: str) -> web.Response | None:
