@@ -64,3 +64,10 @@ def test_key_columns_are_always_required() -> None:
     document = {**schema.document, "properties": {**properties, "key": key}}
     table = read_table(replace(schema, document=document))
     assert [column.required for column in table.columns] == [True, False]
+
+
+def test_the_title_of_the_whole_schema_comes_first() -> None:
+    table = table_of({"a": INT32})
+    assert table.comment == table.schema.document["properties"]["key"]["title"]
+    titled = replace(table.schema, document={**table.schema.document, "title": "All things"})
+    assert read_table(titled).comment == "All things"

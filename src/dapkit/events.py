@@ -146,6 +146,11 @@ class TableCompared:
     watermark: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    """A call of the library has ended, with a result or an error. It is the last event of the call."""
+
+
 Event = (
     RunStarted
     | SyncStarted
@@ -161,5 +166,6 @@ Event = (
     | TableLoaded
     | TableCompared
     | TableFailed
+    | RunEnded
 )
 Listener = Callable[[Event], None]

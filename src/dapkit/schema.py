@@ -47,7 +47,8 @@ def read_table(schema: VersionedSchema) -> Table:
         version=schema.version,
         key=columns,
         value=_columns(value),
-        comment=_text(key, "title") or _text(value, "title"),
+        # The official client uses the top-level title only; the service writes titles of key and value.
+        comment=_text(schema.document, "title") or _text(key, "title") or _text(value, "title"),
         schema=schema,
     )
 

@@ -25,6 +25,7 @@ from dapkit.events import (
     ObjectsListed,
     ObjectStarted,
     Retrying,
+    RunEnded,
     RunStarted,
     SyncStarted,
     TableCompared,
@@ -287,6 +288,8 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PL
             return logging.WARNING, text, {"event": TABLE_DIFFERS, **fields}
         case TableFailed(table=table, error=error):
             return logging.ERROR, f"{table}: failed: {error.message}", failure_fields(event)
+        case RunEnded():
+            return logging.DEBUG, "The run has ended", {"event": "run-ended"}
         case BytesReceived(table=table, count=received):
             fields = {"event": "progress", "dap_table": table, "bytes": received}
             return logging.DEBUG, f"{table}: {size(received)} received", fields

@@ -118,7 +118,7 @@ connection_options = stack(
         "--scope",
         metavar="SCOPE",
         section=CONNECTION,
-        help="Root account, if the credentials give access to several [DAP_SCOPE].",
+        help="UUID of the root account, if the credentials give access to several [DAP_SCOPE].",
     ),
     option(
         "--pace",

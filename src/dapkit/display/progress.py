@@ -101,6 +101,11 @@ class Progress:
             # Leave room for the lines above and for warnings. rich cuts off what does not fit.
             yield from self._active(max(3, min(12, console.height - 7)))
 
+    def sentence(self) -> str:
+        """Return the progress in one sentence."""
+        with self._lock:
+            return f"{self._progress.namespace}: {self._progress.sentence()}"
+
     def _counts(self) -> Text:
         counts = self._progress.counts()
         line = Text(f"{self._progress.namespace}  ", style=self._style["name"])

@@ -139,6 +139,15 @@ def test_open_enums_have_other_values_too(rows: Rows, now: int) -> None:
         assert values - set(known)
 
 
+def test_tab_configurations_are_lists_of_tabs(rows: Rows, now: int) -> None:
+    table = Catalogue(spec_tables()).table("canvas", "courses")
+    place = 2 + [column.name for column in table.columns].index("tab_configuration")
+    found = [row[place] for row in rows(table, None, now)]
+    assert None in found
+    tabs = [tab for text in found if text for tab in json.loads(text)]
+    assert {frozenset(tab) for tab in tabs} == {frozenset({"id"}), frozenset({"id", "hidden"})}
+
+
 def test_nested_values_are_sometimes_null_as_a_whole(rows: Rows, now: int) -> None:
     table = Catalogue(edge_cases.TABLES).table("edge", "nested")
     settings = [row[3] for row in rows(table, None, now)]

@@ -3,7 +3,7 @@
 import pytest
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 
-from dapkit.targets.mssql.column_types import BINARY, BINARY_UTF8, catalog_type
+from dapkit.targets.mssql.column_types import BINARY, BINARY_UTF8, catalog_type, narrow_type
 from dapkit.targets.mssql.dialect import MsSqlDialect
 
 DIALECT = MsSqlDialect()
@@ -49,6 +49,20 @@ V4, V6 = {"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv
 def test_types(node: Node, type_: str) -> None:
     table = table_of({"v": node})
     assert DIALECT.type_of(table, table.columns[-1]) == type_
+
+
+@pytest.mark.parametrize(
+    ("node", "type_"),
+    [
+        (TEXT | {"maxLength": 255}, "varchar(255)"),
+        (TEXT | {"maxLength": 9000}, "varchar(max)"),
+        ({"oneOf": [MARKER, TEXT | {"maxLength": 7}]}, "varchar(27)"),
+        (TEXT, None),
+        (INT32, None),
+    ],
+)
+def test_types_of_the_official_client_before_2_3_1(node: Node, type_: str | None) -> None:
+    assert narrow_type(table_of({"v": node}).columns[-1].type) == type_
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ def test_kinds(state: str, words: str, kind: type[TargetError]) -> None:
         ("The transaction log for database 'college' is full due to 'LOG_BACKUP'.", "space"),
         ('Failed to update database "college" because the database is read-only.', "primary"),
         ("Violation of PRIMARY KEY constraint 'pk'. Cannot insert duplicate key in object 't'.", "spaces"),
+        ("String or binary data would be truncated in table 't', column 'v'.", "varchar(4n)"),
         ("The index 'i' is dependent on column 'v'.", "Drop"),
     ],
 )

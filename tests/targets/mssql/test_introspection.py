@@ -57,7 +57,15 @@ def test_a_layout_is_free_of_its_namespace_and_of_the_names_of_defaults() -> Non
     ]
     named = [(*row[:6], row[6] and "df_name_xyz", *row[7:]) for row in elsewhere]
     keys = [("pk_scratch_things", *INDEXES[0][1:]), *INDEXES[1:]]
-    assert layout_of("canvas", COLUMNS, INDEXES) == layout_of("scratch", named, keys)
-    assert layout_of("canvas", COLUMNS, INDEXES) != layout_of("canvas", COLUMNS[:-1], INDEXES)
-    assert layout_of("canvas", COLUMNS, INDEXES) != layout_of("canvas", COLUMNS, INDEXES[1:])
-    assert ("pk_things", "id", True) in layout_of("canvas", COLUMNS, INDEXES)
+    assert layout_of("canvas", COLUMNS, INDEXES, {}) == layout_of("scratch", named, keys, {})
+    assert layout_of("canvas", COLUMNS, INDEXES, {}) != layout_of("canvas", COLUMNS[:-1], INDEXES, {})
+    assert layout_of("canvas", COLUMNS, INDEXES, {}) != layout_of("canvas", COLUMNS, INDEXES[1:], {})
+    assert ("pk_things", "id", True) in layout_of("canvas", COLUMNS, INDEXES, {})
+
+
+def test_narrow_texts_count_as_wide_in_a_layout() -> None:
+    narrow = [(*row[:2], 255, *row[3:]) if row[0] == "name" else row for row in COLUMNS]
+    equal = {("name", "varchar(255)"): "varchar(1020)"}
+    wide = layout_of("canvas", COLUMNS, INDEXES, equal)
+    assert layout_of("canvas", narrow, INDEXES, equal) == wide
+    assert layout_of("canvas", narrow, INDEXES, {("other", "varchar(255)"): "varchar(1020)"}) != wide

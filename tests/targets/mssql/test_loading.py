@@ -317,6 +317,18 @@ def test_a_half_loaded_table_is_repaired_if_its_layout_is_ours(tmp_path: Path) -
     assert kinds(on.found('^(DELETE|UPDATE|INSERT) .*"canvas"')) == ["DELETE", "UPDATE", "INSERT"]
 
 
+def test_a_half_loaded_table_of_an_early_official_client_is_repaired(tmp_path: Path) -> None:
+    table = table_of({"name": TEXT | {"maxLength": 255}, "size": INT32})
+    wide, narrow = ([COLUMNS[0], ("name", "varchar", width, *COLUMNS[1][3:]), COLUMNS[2]] for width in (1020, 255))
+    layouts = iter([wide, narrow, narrow, narrow])
+    scratch = [("pk_dapkit_scratch_51_things", *INDEXES[0][1:])]
+    keys = iter([scratch, INDEXES, INDEXES, INDEXES])
+    columns = {r"FROM sys\.columns AS c": lambda: next(layouts), r"FROM sys\.indexes": lambda: next(keys)}
+    on = connection(1, **columns)
+    session(on).repair(replace(load(tmp_path, [A]), table=table))
+    assert kinds(on.found('^(DELETE|UPDATE|INSERT) .*"canvas"')) == ["DELETE", "UPDATE", "INSERT"]
+
+
 def test_a_table_of_the_user_is_not_touched(tmp_path: Path) -> None:
     layouts = iter([COLUMNS, COLUMNS[:-1]])
     on = connection(1, **(EXISTS | {r"FROM sys\.columns AS c": lambda: next(layouts)}))

@@ -155,6 +155,9 @@ COLUMNS: Mapping[str, str] = {
         f"CASE WHEN {_FAILED_SCAN} THEN 'failed' ELSE {pick((*['completed'] * 8, 'queued', 'in_progress'), '$v')} END"
     ),
     "canvas.accessibility_resource_scans.error_message": "'The content could not be read'",
+    "canvas.courses.tab_configuration": (
+        """CASE WHEN $h % 3 > 0 THEN '[{"id":0},{"id":' || (1 + $h % 5) || '},{"id":8,"hidden":true}]' END"""
+    ),
     "canvas.custom_grade_statuses.name": pick(("Carried over", "In dispute", "Oral exam"), "i"),
     "canvas.pseudonyms.unique_id": f"CASE WHEN {_LOGIN} THEN mail($p, $n) ELSE uuid_text($h, hash($h) >> 2) END",
     "canvas.pseudonyms.workflow_state": (

@@ -65,6 +65,14 @@ def column_type(type_: ColumnType, *, key: bool, exact: str) -> str:
     return _TYPES[type_.kind]
 
 
+def narrow_type(type_: ColumnType) -> str | None:
+    """Return the type that the official client gave a text before version 2.3.1: one byte for each character."""
+    if type_.kind is not TypeKind.TEXT or type_.length is None:
+        return None
+    length = max(type_.length, MARKER_LENGTH if type_.marker else 1)
+    return f"varchar({length})" if length <= _LONGEST else "varchar(max)"
+
+
 def staged_type(type_: ColumnType, *, key: bool) -> str:
     """Return the type of a column of the staging table, whose texts are Unicode and whose enums are texts."""
     if type_.kind is TypeKind.TEXT and key:  # a varchar(max) could not be grouped by quickly

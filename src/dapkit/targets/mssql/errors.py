@@ -64,6 +64,11 @@ _HINTS = (
         " created, only in case.",
     ),
     (
+        re.compile(r"would be truncated"),
+        "If a version of the official client before 2.3.1 created the table, its texts are narrower than they have to"
+        " be: varchar(n) instead of varchar(4n). Widen the column with ALTER TABLE, and run the command again.",
+    ),
+    (
         re.compile(r"is dependent on column"),
         "Drop the object that depends on the column, run the command again, and create the object again.",
     ),

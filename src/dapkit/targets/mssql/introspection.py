@@ -1,10 +1,11 @@
 """What exists in a SQL Server database (experimental), as its catalogue describes it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from dapkit.model import Table
+from dapkit.targets.mssql.column_types import catalog_type, narrow_type
 from dapkit.targets.sql.dialect import Dialect, identifier, listed
 from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, ExistingTable, Layout, Query, RelationKind
 
@@ -69,9 +70,17 @@ class MsSqlCatalog:
         return existing_table(name, self._query(_COLUMNS, (name,)), self._query(_INDEXES, (name,)))
 
     def layout(self, table: Table) -> Layout:
-        """Return the columns and constraints of a table by name, free of its schema and of collations."""
+        """Return the columns and constraints of a table by name, free of its schema and of collations.
+
+        Texts as narrow as in a table of an early official client count as if they were as wide as they are today.
+        """
         name = self._dialect.facts.full_name(table)
-        return layout_of(table.namespace, self._query(_COLUMNS, (name,)), self._query(_INDEXES, (name,)))
+        wide = {
+            (column.name, narrow): catalog_type(self._dialect.type_of(table, column))
+            for column in table.columns
+            if (narrow := narrow_type(column.type)) is not None
+        }
+        return layout_of(table.namespace, self._query(_COLUMNS, (name,)), self._query(_INDEXES, (name,)), wide)
 
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes."""
@@ -127,16 +136,24 @@ def type_text(name: str, length: int, precision: int, scale: int) -> str:
     return f"{name}({precision},{scale})" if name == "decimal" else name
 
 
-def layout_of(namespace: str, columns: Rows, indexes: Rows) -> Layout:
+def layout_of(namespace: str, columns: Rows, indexes: Rows, equal: Mapping[tuple[str, str], str]) -> Layout:
     """Return what distinguishes a table of a namespace that a load created from any other.
 
     The names of defaults are left out: the official client lets the server choose them.
+
+    Args:
+        namespace: of the table.
+        columns: rows of the catalogue.
+        indexes: rows of the catalogue.
+        equal: by column and type, another type that counts as equal to it.
     """
 
     def free(name: str | None) -> str | None:
         return None if name is None else name.replace(f"_{namespace}_", "_", 1)
 
+    types = ((row, type_text(*row[1:5])) for row in columns)
     layout: Layout = {
-        (row[0], type_text(*row[1:5]), bool(row[5]), free(row[7]), bool(row[9]), row[10]) for row in columns
+        (row[0], equal.get((row[0], type_), type_), bool(row[5]), free(row[7]), bool(row[9]), row[10])
+        for row, type_ in types
     }
     return layout | {(free(row[0]), row[6], bool(row[1])) for row in indexes if row[1] or row[3]}
