@@ -104,3 +104,8 @@ def test_zero_bytes(college: Dataset, now: int, tmp_path: Path) -> None:
     (part,) = college.parts(query)
     college.write(replace(part, oddity="zero-bytes"), tmp_path / "object")
     assert (tmp_path / "object").read_bytes() == b""
+
+
+def test_the_documentation_lists_every_oddity() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "sandbox.md").read_text(encoding="utf-8")
+    assert [kind for kind, effect in ODDITIES.items() if f"| `{kind}` | {effect} |" not in page] == []
