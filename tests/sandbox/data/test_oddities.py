@@ -52,7 +52,7 @@ TEXTS = {"tsv": TSV, "csv": CSV, "jsonl": JSONL}
     ],
 )
 def test_what_becomes_of_a_text(oddity: str, kind: str, old: bytes, new: bytes) -> None:
-    changed = rewrite(TEXTS[kind], oddity, kind, COLUMNS, index=1)
+    changed = rewrite(TEXTS[kind], oddity, kind, COLUMNS)
     if old == new == b"":
         assert changed == TEXTS[kind]
     else:
@@ -62,16 +62,16 @@ def test_what_becomes_of_a_text(oddity: str, kind: str, old: bytes, new: bytes) 
 
 
 def test_line_breaks() -> None:
-    assert rewrite(TSV, "crlf", "tsv", COLUMNS, index=0) == TSV.replace(b"\n", b"\r\n")
-    assert rewrite(CSV, "crlf", "csv", COLUMNS, index=0) == CSV.replace(b"\n", b"\r\n").replace(b"a\r\nb", b"a\nb")
-    assert rewrite(JSONL, "blank-lines", "jsonl", COLUMNS, index=0) == JSONL.replace(b"\n", b"\n\n")
+    assert rewrite(TSV, "crlf", "tsv", COLUMNS) == TSV.replace(b"\n", b"\r\n")
+    assert rewrite(CSV, "crlf", "csv", COLUMNS) == CSV.replace(b"\n", b"\r\n").replace(b"a\r\nb", b"a\nb")
+    assert rewrite(JSONL, "blank-lines", "jsonl", COLUMNS) == JSONL.replace(b"\n", b"\n\n")
 
 
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.parametrize("oddity", ODDITIES)
 def test_a_text_without_rows_stays_valid(oddity: str, kind: str) -> None:
-    rewrite(b"", oddity, kind, COLUMNS, index=0)
-    rewrite(TEXTS[kind].split(b"\n")[0] + b"\n", oddity, kind, COLUMNS, index=1)
+    rewrite(b"", oddity, kind, COLUMNS)
+    rewrite(TEXTS[kind].split(b"\n")[0] + b"\n", oddity, kind, COLUMNS)
 
 
 @pytest.mark.parametrize("kind", ["tsv", "csv", "jsonl", "parquet"])

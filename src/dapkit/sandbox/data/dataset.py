@@ -18,7 +18,7 @@ from dapkit.sandbox.data.json_schema import json_schema
 from dapkit.sandbox.data.oddities import TextColumns, rewrite
 from dapkit.sandbox.data.population import population
 from dapkit.sandbox.data.relations import Relations
-from dapkit.sandbox.data.rows import Interval, count_sql, rows_sql
+from dapkit.sandbox.data.rows import Interval, rows_sql
 from dapkit.sandbox.data.text_macros import macros
 from dapkit.sandbox.data.timeline import ORIGIN, Range, split
 from dapkit.sandbox.data.values import Values
@@ -41,11 +41,9 @@ class DataQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One object of a result: number `index` of `count`, with ranges of row numbers, and perhaps an oddity."""
+    """One object of a result, with ranges of row numbers, and perhaps an oddity."""
 
     query: DataQuery
-    index: int
-    count: int
     ranges: tuple[Range, ...]
     oddity: str | None = None
 
@@ -110,9 +108,7 @@ class Dataset:
         groups = split(ranges, min(self._part_rows, edge_cases.PART_ROWS.get(table.qualified, self._part_rows)))
         if not groups and query.since_ms is None:
             groups = ((),)
-        return tuple(
-            Part(query=query, index=index, count=len(groups), ranges=group) for index, group in enumerate(groups)
-        )
+        return tuple(Part(query=query, ranges=group) for group in groups)
 
     def write(self, part: Part, path: Path) -> int:
         """Write one part to a file and return its rows. Blocks; may be called from several threads at once."""
@@ -138,21 +134,14 @@ class Dataset:
         with self._database.cursor() as connection:
             return connection.execute(self._rows_sql(table, part)).fetchall()
 
-    def count(self, part: Part) -> int:
-        """Return how many rows a part has, without computing their values."""
-        table = self.catalogue.table(part.query.namespace, part.query.table)
-        with self._database.cursor() as connection:
-            counted = connection.execute(count_sql(table, self._relations, part.ranges, _interval(part))).fetchone()
-        assert counted is not None
-        return int(counted[0])
-
     def _table(self, namespace: str, name: str, at_ms: int) -> Table:
         known = self.catalogue.table(namespace, name)
         return schema_evolution.table_at(at_ms) if _evolves(known) else known
 
     def _rows_sql(self, table: Table, part: Part) -> str:
         values = Values(table, self.catalogue, self._relations, edge_cases.VALUES)
-        return rows_sql(table, self._relations, values, part.ranges, _interval(part))
+        interval = Interval(until=part.query.until_ms, since=part.query.since_ms)
+        return rows_sql(table, self._relations, values, part.ranges, interval)
 
 
 def _rewrite(path: Path, part: Part, table: Table) -> None:
@@ -162,16 +151,12 @@ def _rewrite(path: Path, part: Part, table: Table) -> None:
         texts=[f"value.{column.name}" for column in table.value if column.kind in (Kind.STRING, Kind.TRUNCATABLE)],
         json=[f"value.{column.name}" for column in table.value if column.kind in _JSON_KINDS],
     )
-    text = rewrite(gzip.decompress(path.read_bytes()), part.oddity, part.query.format, columns, index=part.index)
+    text = rewrite(gzip.decompress(path.read_bytes()), part.oddity, part.query.format, columns)
     path.write_bytes(b"" if part.oddity == "zero-bytes" else gzip.compress(text, 1, mtime=0))
 
 
 def _evolves(table: Table) -> bool:
     return table.qualified == schema_evolution.EVOLVING.qualified
-
-
-def _interval(part: Part) -> Interval:
-    return Interval(until=part.query.until_ms, since=part.query.since_ms)
 
 
 def _open_database() -> duckdb.DuckDBPyConnection:

@@ -42,7 +42,7 @@ class TextColumns:
     json: Sequence[str]
 
 
-def rewrite(text: bytes, oddity: str, format: str, columns: TextColumns, *, index: int) -> bytes:  # noqa: A002, the service's own name for it
+def rewrite(text: bytes, oddity: str, format: str, columns: TextColumns) -> bytes:  # noqa: A002, the service's own name for it
     """Return the text of an object with an oddity.
 
     Args:
@@ -50,7 +50,6 @@ def rewrite(text: bytes, oddity: str, format: str, columns: TextColumns, *, inde
         oddity: one of `ODDITIES`; `zero-bytes` concerns the file and not its text.
         format: `jsonl`, `csv` or `tsv`.
         columns: of its table.
-        index: the number of the object in its job.
     """
     match oddity:
         case "empty-object" | "zero-bytes":
@@ -66,7 +65,7 @@ def rewrite(text: bytes, oddity: str, format: str, columns: TextColumns, *, inde
         return b"".join(line + b"\n" for line in _json_lines(_lines(text, format), oddity))
     rows = [_fields(line, format) for line in _lines(text, format)]
     separator = b"\t" if format == "tsv" else b","
-    return b"".join(separator.join(row) + b"\n" for row in _rows(rows, oddity, format, columns, index))
+    return b"".join(separator.join(row) + b"\n" for row in _rows(rows, oddity, format, columns))
 
 
 def _lines(text: bytes, format: str) -> list[bytes]:  # noqa: A002, as above
@@ -127,7 +126,6 @@ def _rows(
     oddity: str,
     format: str,  # noqa: A002, as above
     columns: TextColumns,
-    index: int,
 ) -> list[list[bytes]]:
     if not rows:
         return []
@@ -144,11 +142,11 @@ def _rows(
         case "half-surrogate":
             quote, half = (b'"', rb"\\ud83d") if format == "tsv" else (b'""', rb"\ud83d")
             return _first_field(rows, columns.json, lambda field: _into_json(field, half, quote))
-    places = _places([name.decode() for name in rows[0]], oddity, index)
+    places = _places([name.decode() for name in rows[0]], oddity)
     return [[row[place] for place in places] for row in rows]
 
 
-def _places(header: list[str], oddity: str, index: int) -> list[int]:
+def _places(header: list[str], oddity: str) -> list[int]:
     """Return the places of the columns that are written, in their new order."""
     places = list(range(len(header)))
     match oddity:
@@ -156,7 +154,7 @@ def _places(header: list[str], oddity: str, index: int) -> list[int]:
             return [place for place in places if not header[place].startswith("meta.")]
         case "no-ts":
             return [place for place in places if header[place] != "meta.ts"]
-        case "column-order" if index % 2:
+        case "column-order":
             return places[::-1]
         case "repeated-column":
             return [*places, places[-1]]
