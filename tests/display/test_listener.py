@@ -12,7 +12,7 @@ import pytest
 
 from dapkit import Client, ClientOptions, ExportOptions, ProgressDisplay
 from dapkit.display.listener import LinesView, NotebookView
-from dapkit.errors import DapError, ServerError
+from dapkit.errors import DapError, ServerError, UsageError
 from dapkit.events import Event, Notice, ObjectsListed, Retrying, RunEnded, RunStarted, TableCompleted
 from dapkit.failures import TableFailed
 from dapkit.model import Format, Query
@@ -133,6 +133,11 @@ def test_ipython_without_a_kernel_is_no_notebook(capsys: Captured, monkeypatch: 
     show(STARTED)
     show(RunEnded())
     assert "canvas" in capsys.readouterr().err
+
+
+def test_an_unknown_theme_is_an_error() -> None:
+    with pytest.raises(UsageError, match="theme"):
+        ProgressDisplay(theme="pink")
 
 
 SMALL = ClientOptions(sandbox=True, sandbox_scale=0.05)

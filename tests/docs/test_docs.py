@@ -191,3 +191,13 @@ def test_every_event_is_described() -> None:
     for each in get_args(events.Event):
         assert each.__doc__
         assert not each.__doc__.startswith(each.__name__), "the text that a dataclass makes itself"
+
+
+CALLS_FOR_TABLES = re.compile(r"\.(snapshot|incremental|sync|initdb|syncdb|reconcile|download_schema)\(")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_do_not_hide_the_tables_that_failed(page: Path) -> None:
+    blocks = [match["python"] for match in runnable(page) if match["python"]]
+    silent = [block for block in blocks if CALLS_FOR_TABLES.search(block) and "failed" not in block.lower()]
+    assert silent == []

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from html import escape
 from typing import Any, Final, Protocol
 
+from dapkit.config import arguments
+from dapkit.config.settings import THEMES
 from dapkit.display.progress_state import ProgressState
 from dapkit.events import Event, Notice, Retrying, RunEnded, RunStarted, SyncStarted
 from dapkit.failures import TableFailed
@@ -40,12 +42,17 @@ class ProgressDisplay:
     Args:
         theme: colours of the terminal: `dark`, `light` or `high-contrast-bw`.
 
+    Raises:
+        UsageError: there is no such theme.
+
     Example:
         with Client(ClientOptions(on_event=ProgressDisplay())) as dap:
             dap.snapshot("canvas", "all")
     """
 
     def __init__(self, theme: str = "dark") -> None:
+        if theme not in THEMES:
+            raise arguments.invalid("theme", theme, f"one of {', '.join(THEMES)}")
         self._theme = theme
         self._view: View | None = None
 

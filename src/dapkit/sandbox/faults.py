@@ -21,6 +21,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from dapkit.errors import UsageError
+from dapkit.sandbox.data.oddities import ODDITIES
 
 ENDPOINTS = ("login", "list", "schema", "data", "job", "url", "object")
 
@@ -76,6 +77,7 @@ KINDS: dict[str, FaultKind] = {
     "no-length": FaultKind("announces no length", _OBJECT, _OBJECT),
     "endless": FaultKind("announces no length and never ends", _OBJECT, _OBJECT),
     "missing-object": FaultKind("no longer has the object", _OBJECT, _OBJECT),
+    **{kind: FaultKind(effect, _OBJECT, _OBJECT) for kind, effect in ODDITIES.items()},
 }
 
 
