@@ -17,7 +17,7 @@ from dapkit.client.rate_limiter import WaitListener
 from dapkit.client.session import Session
 from dapkit.config.settings import ConnectionSettings, read_settings
 from dapkit.errors import InterruptedRunError, MissingCredentialsError, OutputError, UsageError
-from dapkit.events import Event, Notice
+from dapkit.events import Event, Notice, RateLimitReached
 from dapkit.model import SANDBOX_SERVICE
 from dapkit.protocol.budget import NO_RATE_LIMIT, PUBLISHED_RATE_LIMIT, RateLimit
 from dapkit.protocol.error_response import Endpoint
@@ -145,14 +145,14 @@ def test_the_sandbox_is_imported_only_when_it_is_started() -> None:
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "heard"),
+    ("endpoint", "expected"),
     [
-        (Endpoint.TABLES, ["Waiting for the rate limit: 5 requests per minute for lists of tables"]),
-        (Endpoint.SUBMIT, []),
+        (Endpoint.TABLES, RateLimitReached(requests="lists of tables", per_minute=5)),
+        (Endpoint.SUBMIT, RateLimitReached(requests="new jobs", per_minute=5, jobs=True)),
     ],
 )
-def test_a_wait_for_the_rate_limit_is_a_notice_except_for_jobs(
-    endpoint: Endpoint, heard: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_wait_for_the_rate_limit_is_an_event(
+    endpoint: Endpoint, expected: RateLimitReached, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[Event] = []
 
@@ -169,4 +169,4 @@ def test_a_wait_for_the_rate_limit_is_a_notice_except_for_jobs(
 
     with pytest.raises(InterruptedRunError):
         asyncio.run(attempt())
-    assert [event.message for event in events if isinstance(event, Notice)] == heard
+    assert events == [expected]

@@ -13,7 +13,7 @@ from dapkit.client.http import AiohttpTransport
 from dapkit.client.session import Session, SessionOptions
 from dapkit.config.settings import ConnectionSettings
 from dapkit.errors import DapError, OutputError
-from dapkit.events import Listener, Notice, Retrying
+from dapkit.events import Listener, Notice, RateLimitReached, Retrying
 from dapkit.model import SANDBOX_SERVICE
 from dapkit.protocol.budget import NO_RATE_LIMIT, PUBLISHED_RATE_LIMIT, RateLimit
 from dapkit.protocol.error_response import Endpoint
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from dapkit.sandbox.service.server import Sandbox
 
 REFRESH_HOURS = 4
-_REQUESTED = {
+_REQUESTS = {
+    Endpoint.SUBMIT: "new jobs",
     Endpoint.TABLES: "lists of tables",
     Endpoint.SCHEMA: "schemas",
     Endpoint.POLL: "the state of jobs",
@@ -72,10 +73,8 @@ async def connect(settings: ConnectionSettings, on_event: Listener) -> AsyncIter
             on_event(Retrying(table=table, error=error, pause=pause))
 
         def on_wait(endpoint: Endpoint, limit: int) -> None:
-            # That jobs wait is normal: the progress of the run shows it.
-            if endpoint is not Endpoint.SUBMIT:
-                what = _REQUESTED.get(endpoint, endpoint.value)
-                on_event(Notice(message=f"Waiting for the rate limit: {limit:,} requests per minute for {what}"))
+            requests = _REQUESTS.get(endpoint, endpoint.value)
+            on_event(RateLimitReached(requests=requests, per_minute=limit, jobs=endpoint is Endpoint.SUBMIT))
 
         transport = AiohttpTransport(ca_file=options.ca_file, read_timeout=settings.read_timeout)
         session = await stack.enter_async_context(
