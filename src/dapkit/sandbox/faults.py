@@ -63,7 +63,7 @@ KINDS: dict[str, FaultKind] = {
     "unknown-state": FaultKind("gives the job an unknown status", _JOB, _JOB),
     "failed-job": FaultKind("creates a job that fails", _DATA, _DATA),
     "snapshot-required": FaultKind("requires a new snapshot instead of an increment", _DATA, _DATA),
-    "repeated-snapshot": FaultKind("denies a second snapshot (within 3600s)", _DATA, _DATA),
+    "repeated-snapshot": FaultKind("denies a second snapshot (within 1 h by default)", _DATA, _DATA),
     "out-of-range": FaultKind("rejects the start of an increment as too old", _DATA, _DATA),
     "expired-job": FaultKind("deletes the job and its objects", ("job",), ("job",)),
     "expired-url": FaultKind("signs URLs that have already expired", _URL, _URL),
