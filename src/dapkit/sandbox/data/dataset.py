@@ -3,6 +3,7 @@
 Nothing is stored. A part is a range of row numbers, and its rows follow from seed, scale, table and time.
 """
 
+import gzip
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 import duckdb
 
 from dapkit.sandbox.data import edge_cases, schema_evolution
-from dapkit.sandbox.data.catalogue import Catalogue, Table, spec_tables
+from dapkit.sandbox.data.catalogue import Catalogue, Kind, Table, spec_tables
 from dapkit.sandbox.data.formats import write_format
 from dapkit.sandbox.data.json_schema import json_schema
+from dapkit.sandbox.data.oddities import TextColumns, rewrite
 from dapkit.sandbox.data.population import population
 from dapkit.sandbox.data.relations import Relations
 from dapkit.sandbox.data.rows import Interval, rows_sql
@@ -22,6 +24,7 @@ from dapkit.sandbox.data.timeline import ORIGIN, Range, split
 from dapkit.sandbox.data.values import Values
 
 PART_ROWS = 200_000
+_JSON_KINDS = frozenset({Kind.ARRAY, Kind.OBJECT, Kind.FREE_OBJECT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +41,11 @@ class DataQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One object of a result, with ranges of row numbers."""
+    """One object of a result, with ranges of row numbers, and perhaps an oddity."""
 
     query: DataQuery
     ranges: tuple[Range, ...]
+    oddity: str | None = None
 
 
 class Dataset:
@@ -111,7 +115,7 @@ class Dataset:
         query = part.query
         table = self._table(query.namespace, query.table, query.until_ms)
         with self._database.cursor() as connection:
-            return write_format(
+            rows = write_format(
                 connection,
                 self._rows_sql(table, part),
                 table,
@@ -120,6 +124,9 @@ class Dataset:
                 incremental=query.since_ms is not None,
                 path=path,
             )
+        if part.oddity is not None and query.format != "parquet":
+            _rewrite(path, part, table)
+        return rows
 
     def rows(self, part: Part) -> list[tuple[Any, ...]]:
         """Return one part's rows as Python values: ts, action, key columns, value columns."""
@@ -135,6 +142,17 @@ class Dataset:
         values = Values(table, self.catalogue, self._relations, edge_cases.VALUES)
         interval = Interval(until=part.query.until_ms, since=part.query.since_ms)
         return rows_sql(table, self._relations, values, part.ranges, interval)
+
+
+def _rewrite(path: Path, part: Part, table: Table) -> None:
+    """Give the text of a part its oddity."""
+    assert part.oddity is not None
+    columns = TextColumns(
+        texts=[f"value.{column.name}" for column in table.value if column.kind in (Kind.STRING, Kind.TRUNCATABLE)],
+        json=[f"value.{column.name}" for column in table.value if column.kind in _JSON_KINDS],
+    )
+    text = rewrite(gzip.decompress(path.read_bytes()), part.oddity, part.query.format, columns)
+    path.write_bytes(b"" if part.oddity == "zero-bytes" else gzip.compress(text, 1, mtime=0))
 
 
 def _evolves(table: Table) -> bool:
