@@ -162,7 +162,7 @@ class NotebookView:
 
     def _html(self) -> str:
         complete, total, _ = self._state.files()
-        text = f"{self._state.namespace} {self._state.sentence()}; {duration(self._clock() - self._started)}"
+        text = f"{self._state.namespace}: {self._state.sentence()}; {duration(self._clock() - self._started)}"
         notes = "".join(f"<div>{escape(note)}</div>" for note in self._notes)
         return f'<progress value="{complete}" max="{max(total, 1)}"></progress> {escape(text.strip())}{notes}'
 

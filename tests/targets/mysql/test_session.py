@@ -1,5 +1,6 @@
 """Specific to MySQL and MariaDB: DDL that commits, lookup tables, conversions of LOAD DATA, and a server without it."""
 
+import gzip
 import json
 import time
 from collections.abc import Iterator
@@ -253,6 +254,14 @@ def test_rows_are_inserted_without_load_data(fixture: SqlTableFixture) -> None:
 def test_repeated_keys_are_found_without_load_data(fixture: SqlTableFixture) -> None:
     fixture.initial_load(BASE, [Row(ROWS[0] | {"name": "old"}, "2024-01-01T00:00:00Z"), Row(ROWS[0]), Row(ROWS[1])])
     fixture.assert_holds(BASE, ROWS)
+
+
+@pytest.mark.usefixtures("no_local")
+def test_text_that_is_not_utf8_is_repaired_without_load_data(fixture: SqlTableFixture) -> None:
+    files = fixture.files(BASE, [{"id": 1, "name": "a?"}], action=False)
+    files.paths[0].write_bytes(gzip.compress(gzip.decompress(files.paths[0].read_bytes()).replace(b"?", b"\xff")))
+    assert fixture.session.initial_load(fixture.load(BASE, files)).repaired == {"name": 1}
+    fixture.assert_holds(BASE, [{"id": 1, "name": "a\ufffd"}])
 
 
 # Concurrency, privileges and lost connections
