@@ -163,6 +163,8 @@ def row_blocks(path: Path, json_columns: Collection[int] = (), *, check_utf8: bo
 
 
 def _is_utf8(block: bytes) -> bool:
+    if block.isascii():  # costs nothing, unlike making a text
+        return True
     try:
         block.decode("utf-8")
     except UnicodeDecodeError:

@@ -115,9 +115,11 @@ class LocalLoader:
         return int(count)
 
     def _blocks(self, *, check_utf8: bool = False) -> Iterator[bytes]:
+        # Into JSON, MariaDB stores unpaired surrogates, which other programs then cannot read, and MySQL stores
+        # something else in place of bytes that are not UTF-8. Neither of them warns.
+        json = json_columns(self.load.table, self.header)
         for path in self.load.files.paths:
-            # MariaDB stores JSON with unpaired surrogates, which other programs then cannot read.
-            yield from row_blocks(path, json_columns(self.load.table, self.header), check_utf8=check_utf8)
+            yield from row_blocks(path, json, check_utf8=check_utf8 or bool(json))
 
     def _execute(self, statement: str) -> list[tuple[Any, ...]]:
         with self.connection.cursor() as cursor:
