@@ -379,22 +379,20 @@ class _Replacement:
         """Write the name of the replacement."""
         return self._names(table)[0]
 
-    def _names(self, table: Table) -> tuple[str, str]:
-        """Write the names of the replacement, and of the table that it has replaced."""
+    def leftovers(self, table: Table) -> tuple[str, str]:
+        """Return the names of the replacement, and of the table that it has replaced."""
         key = hashlib.sha256(self._dialect.facts.full_name(table).encode()).hexdigest()[:16]
-        return self._dialect.facts.state_table(f"dapkit_new_{key}"), self._dialect.facts.state_table(
-            f"dapkit_old_{key}"
-        )
+        return f"dapkit_new_{key}", f"dapkit_old_{key}"
+
+    def _names(self, table: Table) -> tuple[str, str]:
+        new, old = map(self._dialect.facts.state_table, self.leftovers(table))
+        return new, old
 
     def take_over(self, table: Table) -> Statements:
         """Let the replacement take over the name; RENAME does both in one step, which readers never see half done."""
         (new, old), live = self._names(table), self._dialect.facts.full_name(table)
         refer = [self._dialect.refer(table, column) for column in self._dialect.facts.lookup_columns(table)]
         return [f"RENAME TABLE {live} TO {old}, {new} TO {live}", f"DROP TABLE {old}", *refer]
-
-    def clear(self, table: Table) -> Statements:
-        """Remove what an interrupted rebuild left."""
-        return [f"DROP TABLE IF EXISTS {', '.join(self._names(table))}"]
 
 
 def _differs(column: Column, one: str, other: str) -> str:

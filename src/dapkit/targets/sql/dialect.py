@@ -357,8 +357,8 @@ class ReplacementClauses(Protocol):
     def take_over(self, table: Table) -> Statements:
         """Let the new table take over the name."""
 
-    def clear(self, table: Table) -> Statements:
-        """Remove what an interrupted rebuild left; run before each change, so it must cost little."""
+    def leftovers(self, table: Table) -> tuple[str, ...]:
+        """Return the names of tables, among the state tables, that an interrupted rebuild may have left."""
 
 
 class Dialect(TableClauses, ChangeClauses, Protocol):
