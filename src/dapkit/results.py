@@ -54,7 +54,8 @@ class TableResult:
         schema_version: the version of the table's schema that they follow.
         watermark: where the next increment starts, as the service wrote it. Pass this text as `since`.
         at: the time that a snapshot shows (UTC).
-        since, until: the start and the end of an increment (UTC).
+        since: the start of an increment (UTC).
+        until: the end of an increment (UTC).
         verified_by: the checks that every file passed, joined by `+`.
         reused: whether all files had already been downloaded.
     """
@@ -117,7 +118,8 @@ class RunResult(TablesResult):
         output: the folder.
         done: the complete tables.
         failed: the tables that failed, each with its error.
-        `fetched`, `refetched`: bytes received over the network, and those of them received a second time.
+        `fetched`: bytes received over the network.
+        `refetched`: those of them that were received a second time.
         seconds: how long it took.
         sandbox: whether the data is synthetic.
         incremental: whether changes were requested.
@@ -171,9 +173,14 @@ class Comparison:
     Attributes:
         rows: rows in the database.
         compared: rows whose values were compared; keys are always compared.
-        missing, extra, repeated: keys that are only in the service, only in the database, in the database repeatedly.
+        missing: keys that are only in the service.
+        extra: keys that are only in the database.
+        repeated: keys that are in the database more than once.
         differing: by column, the number of compared rows whose value differs.
-        missing_keys, extra_keys, repeated_keys, values: examples.
+        missing_keys: examples of missing keys.
+        extra_keys: examples of extra keys.
+        repeated_keys: examples of repeated keys.
+        values: examples of values that differ.
         columns_not_compared: columns that were not compared, because the service no longer has them in this form.
     """
 

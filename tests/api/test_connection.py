@@ -11,13 +11,16 @@ from typing import Any
 
 import pytest
 
+from dapkit.api import connection
 from dapkit.api.connection import connect, credentials_of, session_options
+from dapkit.client.rate_limiter import WaitListener
 from dapkit.client.session import Session
 from dapkit.config.settings import ConnectionSettings, read_settings
-from dapkit.errors import MissingCredentialsError, OutputError, UsageError
-from dapkit.events import Event, Notice
+from dapkit.errors import InterruptedRunError, MissingCredentialsError, OutputError, UsageError
+from dapkit.events import Event, Notice, RateLimitReached
 from dapkit.model import SANDBOX_SERVICE
 from dapkit.protocol.budget import NO_RATE_LIMIT, PUBLISHED_RATE_LIMIT, RateLimit
+from dapkit.protocol.error_response import Endpoint
 
 ENVIRON = {"DAP_CLIENT_ID": "region#1", "DAP_CLIENT_SECRET": "hush"}
 
@@ -139,3 +142,31 @@ def test_the_sandbox_is_imported_only_when_it_is_started() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "expected"),
+    [
+        (Endpoint.TABLES, RateLimitReached(requests="lists of tables", per_minute=5)),
+        (Endpoint.SUBMIT, RateLimitReached(requests="new jobs", per_minute=5, jobs=True)),
+    ],
+)
+def test_a_wait_for_the_rate_limit_is_an_event(
+    endpoint: Endpoint, expected: RateLimitReached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[Event] = []
+
+    class WaitingSession(Session):
+        def __init__(self, *_: Any, on_wait: WaitListener, **__: Any) -> None:
+            on_wait(endpoint, 5)
+            raise InterruptedRunError("enough")
+
+    monkeypatch.setattr(connection, "Session", WaitingSession)
+
+    async def attempt() -> None:
+        async with connect(settings(ENVIRON), events.append):
+            raise AssertionError
+
+    with pytest.raises(InterruptedRunError):
+        asyncio.run(attempt())
+    assert events == [expected]

@@ -71,7 +71,7 @@ URL = "duckdb:college.duckdb"
 WRONG: dict[str, tuple[str, Callable[[Any], object]]] = {
     "Client(options)": ("options", lambda _: Client("sandbox")),  # type: ignore[arg-type]
     "AsyncClient(options)": ("options", lambda _: AsyncClient(ExportOptions())),  # type: ignore[arg-type]
-    "sync(client)": ("options", lambda _: dapkit.sync("canvas", "users", URL, client="sandbox")),  # type: ignore[arg-type]
+    "sync(client)": ("client", lambda _: dapkit.sync("canvas", "users", URL, client="sandbox")),  # type: ignore[arg-type]
     "reconcile(to)": ("to", lambda _: dapkit.reconcile("canvas", "users", Path("x"), client=SMALL)),  # type: ignore[arg-type]
     "tables(namespace)": ("namespace", lambda dap: dap.tables(None)),
     "tables('')": ("namespace", lambda dap: dap.tables("")),

@@ -18,6 +18,7 @@ from dapkit.events import (
     ObjectCompleted,
     ObjectsListed,
     ObjectStarted,
+    RateLimitReached,
     Retrying,
     RunStarted,
     TableCompleted,
@@ -90,6 +91,11 @@ EVENTS: list[tuple[Event, int, str]] = [
         JobsPlanned(jobs=93, per_minute=5),
         logs.NOTICE,
         "Rate limit: 93 jobs at 5 per minute take at least about 19 min",
+    ),
+    (
+        RateLimitReached(requests="lists of tables", per_minute=5),
+        logs.NOTICE,
+        "Waiting for the rate limit: lists of tables, 5 per minute",
     ),
     (JobsPlanned(jobs=5, per_minute=5), logging.DEBUG, "5 jobs to request"),
     (JobsPlanned(jobs=93, per_minute=None), logging.DEBUG, "93 jobs to request"),
@@ -212,3 +218,14 @@ def test_a_bug_in_a_log_call_is_not_hidden(tmp_path: Path, capsys: pytest.Captur
         handler.handle(wrong)
         handler.close()
         assert "Logging error" in capsys.readouterr().err
+
+
+def test_a_wait_for_new_jobs_is_not_announced_twice(caplog: pytest.LogCaptureFixture) -> None:
+    reached = RateLimitReached(requests="new jobs", per_minute=5, jobs=True)
+    for jobs, levels in ((93, [logs.NOTICE]), (2, [logs.NOTICE])):
+        caplog.clear()
+        log = logs.EventLog(logging.getLogger("test-of-limits"))
+        with caplog.at_level(logging.INFO, logger="test-of-limits"):
+            log(JobsPlanned(jobs=jobs, per_minute=5))
+            log(reached)
+        assert [entry.levelno for entry in caplog.records] == levels

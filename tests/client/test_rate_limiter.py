@@ -45,6 +45,19 @@ def test_a_budget_is_used_at_once_and_available_a_minute_after_the_responses(clo
     assert times(sent) == [0] * 5 + [61] * 5 + [122] * 2
 
 
+def test_a_wait_is_reported_once_per_endpoint(clock: VirtualClock) -> None:
+    waits: list[tuple[Endpoint, int]] = []
+
+    async def work() -> None:
+        limiter = RateLimiter(PUBLISHED_RATE_LIMIT, clock, on_wait=lambda *wait: waits.append(wait))
+        await asyncio.gather(*(request(limiter, clock, [], str(number)) for number in range(5)))
+        assert waits == []
+        await asyncio.gather(*(request(limiter, clock, [], str(number)) for number in range(7)))
+
+    run_virtually(work(), clock)
+    assert waits == [(SUBMIT, 5)]
+
+
 def test_resubmissions_wait_for_first_submissions(clock: VirtualClock) -> None:
     sent: list[tuple[str, float]] = []
 

@@ -41,6 +41,26 @@ class ChangesContract:
         assert (counts.written, counts.deleted) == (0, 1)
         fixture.assert_holds(TABLE, [])
 
+    @pytest.mark.parametrize(
+        ("family", "text"),
+        [
+            ("int32", "x"), ("int16", "99999"), ("boolean", "maybe"), ("decimal", "1e9"), ("float64", "NaN"),
+            ("text", "a\0b"), ("text-bounded", "x" * 41), ("enum", "unknown"), ("date-time", "+12024-02-30T25:61:61Z"),
+            ("date", "never"), ("uuid", "-"), ("ip", "256.1.1.1"), ("array-int", "[1"), ("array-enum", '["x"]'),
+            ("object", '{"a":"\\u0000"'), ("open-enum", "x" * 300),
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("required", [False, True])
+    def test_the_values_of_a_deleted_row_do_not_matter(
+        self, fixture: TableFixture, family: str, text: str, required: bool
+    ) -> None:
+        node, values = FAMILIES[family]
+        table = table_of({"v": node}, required=["v"] if required else [])
+        fixture.initial_load(table, [{"id": 1, "v": values[0]}, {"id": 2, "v": values[0]}])
+        counts = fixture.apply_increment(table, [Row({"id": 1, "v": text}, action="D"), {"id": 3, "v": values[0]}])
+        assert (counts.written, counts.deleted) == (1, 1)
+        fixture.assert_holds(table, [{"id": 2, "v": values[0]}, {"id": 3, "v": values[0]}])
+
     def test_a_deleted_key_may_be_inserted_again(self, fixture: TableFixture) -> None:
         fixture.initial_load(TABLE, [A, B])
         fixture.apply_increment(TABLE, [deleted(id=1)])

@@ -67,6 +67,18 @@ def test_metadata_may_be_missing_and_nulls_may_be_explicit(tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.parametrize("value", [{}, {"id": "x"}, {"name": None}, [], "x", 5])
+def test_a_deleted_row_has_no_value_whatever_its_line_says(tmp_path: Path, value: object) -> None:
+    text = "\n".join(line(key={"id": key}, value=value, meta={"ts": "T", "action": "D"}) for key in (1, 2))
+    assert list(records(written(tmp_path, text))) == [Record({"id": key}, None, "T", "D") for key in (1, 2)]
+
+
+@pytest.mark.parametrize("value", [[], "x", 5])
+def test_the_value_of_another_row_is_an_object(tmp_path: Path, value: object) -> None:
+    with pytest.raises(MalformedFileError, match=r"Record 1 .*\$\.value"):
+        list(records(written(tmp_path, line(key={"id": 1}, value=value, meta={"ts": "T", "action": "U"}))))
+
+
 def test_unusual_text(tmp_path: Path) -> None:
     rows = [
         b'\xef\xbb\xbf{"key": {"id": 1}, "value": {"a": "\xff"}}\r',

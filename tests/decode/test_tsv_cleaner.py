@@ -57,6 +57,18 @@ def test_unusual_files_become_usual_ones_with_the_same_header(tmp_path: Path) ->
     assert noted == [("more", {"id": "1"}, r'"\ud83d"', True), ("name", {"id": "1"}, "a\\xff\0", True)]
 
 
+def test_deleted_rows_lose_their_values(tmp_path: Path) -> None:
+    header = b"meta.ts\tmeta.action\tkey.id\tvalue.name\tvalue.size\n"
+    text = header + TS + b"\tD\t1\t\xff\tmany\n" + TS + b"\tU\t2\ta\t1\n"
+    (path,) = written(tmp_path, [text])
+    new = tmp_path / "new"
+    new.mkdir()
+    cleaner = TsvCleaner(TABLE, action=True, on_repair=lambda *repair: pytest.fail(str(repair)))
+    (copy,) = cleaner.clean([path], new)
+    assert gzip.decompress(copy.read_bytes()) == header + TS + b"\tD\t1\t\\N\t\\N\n" + TS + b"\tU\t2\ta\t1\n"
+    assert cleaner.changed
+
+
 def test_what_the_listener_raises_ends_the_cleaning(tmp_path: Path) -> None:
     def reject(*_: object) -> None:
         raise BadValueError("rejected")

@@ -12,6 +12,7 @@ from dapkit.events import (
     ObjectCompleted,
     ObjectsListed,
     ObjectStarted,
+    RateLimitReached,
     RunStarted,
     TableCompleted,
     TablePhase,
@@ -133,3 +134,14 @@ def test_the_number_of_complete_tables_is_a_sentence(table_result: Callable[...,
     assert progress_of(began("a")).complete_tables() == "0 of 1 table is complete"
     ended = TableCompleted(result=table_result("a"))
     assert progress_of(began("a", "b"), ended).complete_tables() == "1 of 2 tables are complete"
+
+
+def test_the_rate_limit_is_the_reason_only_if_jobs_wait_for_it() -> None:
+    tally = progress_of(began("a", "b"), JobsPlanned(jobs=2, per_minute=5))
+    assert tally.waiting() == "waiting for 2 jobs of the service"
+    assert tally.seconds_left(rate=0.0) == 0.0
+    tally.add(RateLimitReached(requests="lists of tables", per_minute=5))
+    assert tally.waiting() == "waiting for 2 jobs of the service"
+    tally.add(RateLimitReached(requests="new jobs", per_minute=5, jobs=True))
+    assert tally.waiting() == "2 jobs to request (rate limit: 5 per minute)"
+    assert tally.seconds_left(rate=0.0) == 24.0

@@ -1,15 +1,19 @@
 """The documentation is up to date: commands, options, variables, error codes, links and snippets are checked."""
 
+import importlib
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import click
 import msgspec
 import pytest
 from docs.generate import raised_errors
 
+import dapkit
+from dapkit import events
 from dapkit.cli import logs
 from dapkit.cli.json_lines import common_fields
 from dapkit.cli.main import dap, main
@@ -22,6 +26,9 @@ ALL = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 FOLDERS_THAT_EXIST = ("downloads", "out")
 UNLISTED = {"DAP_PATIENCE"}
 """Former names that are still accepted."""
+
+NEEDED = {"files.md": ("pandas", "polars")}
+"""Libraries that the examples of a page use, and that are not needed for anything else."""
 
 RUNNABLE = re.compile(r"(?m)^```python\n(?P<python>(?s:.*?))^```|^(?: {4}|\$ )?(?P<command>dap --sandbox [^…\n]+)$")
 
@@ -139,6 +146,8 @@ def test_the_examples_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeyp
     monkeypatch.setenv("DAP_SANDBOX_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DAP_SANDBOX_SCALE", "0.02")
     monkeypatch.setenv("DAP_SANDBOX_JOB_SECONDS", "0")
+    for library in NEEDED.get(page.name, ()):
+        pytest.importorskip(library, reason="`make check` installs it")
     for match in runnable(page):
         if match["command"]:
             assert main(shlex.split(match["command"])[1:]) == 0, match["command"]
@@ -160,3 +169,35 @@ def test_every_field_of_log_lines_is_documented() -> None:
     section = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8").partition("## Log lines")[2]
     for name in common_fields("r"):
         assert f"| `{name}` |" in section
+
+
+def test_every_public_name_of_the_library_is_in_its_reference() -> None:
+    page = (ROOT / "docs" / "library-reference.md").read_text(encoding="utf-8")
+    documented = re.findall(r"(?m)^::: ([\w.]+)$", page)
+    assert sorted(documented) == sorted(set(documented))
+    public = {f"{getattr(dapkit, name).__module__}.{name}" for name in dapkit.__all__}
+    assert sorted(public - set(documented) - {"dapkit.errors.root.DapError"}) == []
+    for name in documented:
+        module, _, member = name.rpartition(".")
+        found = (
+            importlib.import_module(name)
+            if name == "dapkit.events"
+            else getattr(importlib.import_module(module), member)
+        )
+        assert found.__doc__, name
+
+
+def test_every_event_is_described() -> None:
+    for each in get_args(events.Event):
+        assert each.__doc__
+        assert not each.__doc__.startswith(each.__name__), "the text that a dataclass makes itself"
+
+
+CALLS_FOR_TABLES = re.compile(r"\.(snapshot|incremental|sync|initdb|syncdb|reconcile|download_schema)\(")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_do_not_hide_the_tables_that_failed(page: Path) -> None:
+    blocks = [match["python"] for match in runnable(page) if match["python"]]
+    silent = [block for block in blocks if CALLS_FOR_TABLES.search(block) and "failed" not in block.lower()]
+    assert silent == []

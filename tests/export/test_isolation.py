@@ -55,6 +55,12 @@ def test_a_bug_is_an_internal_error_of_the_table(tmp_path: Path) -> None:
     assert (failure.error.code, failure.error.message) == ("internal", "KeyError: 'x'")
 
 
+def test_a_bug_that_quotes_a_signed_url_does_not_show_it(tmp_path: Path) -> None:
+    failure = run(ValueError("GET https://store/x?X-Amz-Signature=hush failed"), tmp_path)
+    assert isinstance(failure, TableFailed)
+    assert failure.error.message == "ValueError: GET https://store/x?[hidden] failed"
+
+
 def test_an_output_error_is_fatal_if_the_folder_is_not_writable(tmp_path: Path) -> None:
     assert is_fatal(OutputError("x"), tmp_path / "missing")
     assert not is_fatal(OutputError("x"), tmp_path)

@@ -45,10 +45,7 @@ class FakeData:
 
     def parts(self, query: DataQuery) -> tuple[Part, ...]:
         count = 3 if query.since_ms is None else int(query.since_ms < query.until_ms)
-        return tuple(
-            Part(query=query, index=index, count=count, ranges=((index * 1000, index * 1000 + 1000),))
-            for index in range(count)
-        )
+        return tuple(Part(query=query, ranges=((index * 1000, index * 1000 + 1000),)) for index in range(count))
 
     def write(self, part: Part, path: Path) -> int:
         self.written.append(part)

@@ -4,8 +4,8 @@ Importing this module is cheap: each method imports what it needs (the HTTP libr
 """
 
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from dapkit.api.loop_thread import OPEN_HINT
 from dapkit.config import arguments
 from dapkit.config.settings import ClientOptions, library_settings
 from dapkit.errors import RequestError, UsageError
-from dapkit.events import Event, Listener, Notice
+from dapkit.events import Event, Listener, Notice, RunEnded
 from dapkit.protocol.secrets import hidden
 
 if TYPE_CHECKING:
@@ -161,7 +161,8 @@ class AsyncClient:
         retry_timeout = self._settings.retry_timeout
         request = export_request(namespace, tables, options, times=times, retry_timeout=retry_timeout)
         notices: list[str] = []
-        result = await export(self.session, request, _keeping_notices(self._options.on_event, notices))
+        with self._run() as on_event:
+            result = await export(self.session, request, _keeping_notices(on_event, notices))
         return replace(result, notices=tuple(notices))
 
     async def sync(
@@ -233,7 +234,8 @@ class AsyncClient:
         if sample == 0:
             raise arguments.invalid("sample", sample, "a percentage greater than 0")
         request = self._sync_request("sync", namespace, tables, to, options)
-        return await reconcile(self.session, request, self._options.on_event, sync=sync, sample=sample)
+        with self._run() as on_event:
+            return await reconcile(self.session, request, on_event, sync=sync, sample=sample)
 
     async def listdb(
         self,
@@ -349,13 +351,22 @@ class AsyncClient:
             self._options.on_event(Notice(message=result.notice))
         return result
 
+    @contextmanager
+    def _run(self) -> Iterator[Listener]:
+        """Yield the listener, and tell it when the run has ended, however it ended."""
+        try:
+            yield self._options.on_event
+        finally:
+            self._options.on_event(RunEnded())
+
     async def _replicate(
         self, command: str, namespace: str, tables: str | Sequence[str], to: str, options: "SyncOptions | None"
     ) -> "SyncResult":
         from dapkit.replication.run import replicate  # noqa: PLC0415, see the module
 
         request = self._sync_request(command, namespace, tables, to, options)
-        return await replicate(self.session, request, self._options.on_event)
+        with self._run() as on_event:
+            return await replicate(self.session, request, on_event)
 
     def _sync_request(
         self,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from dapkit.api.async_client import AsyncClient
 from dapkit.api.loop_thread import LoopThread
+from dapkit.config import arguments
 from dapkit.config.settings import ClientOptions
 from dapkit.protocol.secrets import hidden
 
@@ -362,6 +363,8 @@ def sync(
 ) -> "SyncResult":
     """Load tables into a database, or update them, in one call; see `Client.sync`."""
     to = hidden(to)
+    if client is not None:
+        arguments.require("client", client, ClientOptions, "ClientOptions or None")
     with Client(client) as dap:
         return dap.sync(namespace, tables, to, options)
 
@@ -378,5 +381,7 @@ def reconcile(
 ) -> "ReconcileResult":
     """Compare a database with the service in one call; see `Client.reconcile`."""
     to = hidden(to)
+    if client is not None:
+        arguments.require("client", client, ClientOptions, "ClientOptions or None")
     with Client(client) as dap:
         return dap.reconcile(namespace, tables, to, options, sync=sync, sample=sample)

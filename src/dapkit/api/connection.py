@@ -13,15 +13,23 @@ from dapkit.client.http import AiohttpTransport
 from dapkit.client.session import Session, SessionOptions
 from dapkit.config.settings import ConnectionSettings
 from dapkit.errors import DapError, OutputError
-from dapkit.events import Listener, Notice, Retrying
+from dapkit.events import Listener, Notice, RateLimitReached, Retrying
 from dapkit.model import SANDBOX_SERVICE
 from dapkit.protocol.budget import NO_RATE_LIMIT, PUBLISHED_RATE_LIMIT, RateLimit
+from dapkit.protocol.error_response import Endpoint
 from dapkit.protocol.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from dapkit.sandbox.service.server import Sandbox
 
 REFRESH_HOURS = 4
+_REQUESTS = {
+    Endpoint.SUBMIT: "new jobs",
+    Endpoint.TABLES: "lists of tables",
+    Endpoint.SCHEMA: "schemas",
+    Endpoint.POLL: "the state of jobs",
+    Endpoint.SIGN: "URLs of files",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +72,14 @@ async def connect(settings: ConnectionSettings, on_event: Listener) -> AsyncIter
         def on_retry(error: DapError, pause: float, table: str | None) -> None:
             on_event(Retrying(table=table, error=error, pause=pause))
 
+        def on_wait(endpoint: Endpoint, limit: int) -> None:
+            requests = _REQUESTS.get(endpoint, endpoint.value)
+            on_event(RateLimitReached(requests=requests, per_minute=limit, jobs=endpoint is Endpoint.SUBMIT))
+
         transport = AiohttpTransport(ca_file=options.ca_file, read_timeout=settings.read_timeout)
-        session = await stack.enter_async_context(Session(options, transport=transport, on_retry=on_retry))
+        session = await stack.enter_async_context(
+            Session(options, transport=transport, on_retry=on_retry, on_wait=on_wait)
+        )
         yield ServiceConnection(session=session, on_event=on_event, sandbox=sandbox)
 
 

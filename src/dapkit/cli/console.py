@@ -19,7 +19,7 @@ from dapkit.cli.json_lines import error_fields, json_line
 from dapkit.cli.summary import Report
 from dapkit.config.settings import MessageSettings
 from dapkit.config.versions import installed_versions, version_text
-from dapkit.errors import DapError, InterruptedRunError
+from dapkit.errors import DapError, DiskFullError, InterruptedRunError
 from dapkit.events import Event, Notice
 from dapkit.failures import TableFailed
 from dapkit.protocol.redaction import escaped, printable
@@ -197,7 +197,7 @@ class Console:
     def _add_progress(self, error: DapError) -> None:
         """Add the progress to the error of a run that could not end."""
         done, sentence = self._log.complete_tables()
-        if sentence and (done or isinstance(error, InterruptedRunError)):
+        if sentence and (done or isinstance(error, InterruptedRunError | DiskFullError)):
             error.message = f"{error.message}; {sentence}"
             error.args = (error.message,)
 

@@ -24,7 +24,9 @@ from dapkit.events import (
     ObjectCompleted,
     ObjectsListed,
     ObjectStarted,
+    RateLimitReached,
     Retrying,
+    RunEnded,
     RunStarted,
     SyncStarted,
     TableCompared,
@@ -203,6 +205,7 @@ class EventLog:
 
     def __call__(self, event: Event) -> None:
         """Log one event."""
+        announced = self._progress.rate_limited
         self._progress.add(event)
         # Chunks arrive many times a second: they are counted, not logged.
         if isinstance(event, BytesReceived):
@@ -210,6 +213,8 @@ class EventLog:
         if isinstance(event, ObjectStarted | ObjectCompleted) and not self._logger.isEnabledFor(logging.DEBUG):
             return  # there may be thousands, and describing them is slow
         level, message, fields = describe(event)
+        if isinstance(event, RateLimitReached) and event.jobs and announced:
+            level = logging.DEBUG  # the run has said so at its start
         self._logger.log(level, "%s", message, extra={"fields": fields})
 
     def complete_tables(self) -> tuple[int, str]:
@@ -253,6 +258,9 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PL
         case JobsPlanned(jobs=jobs, per_minute=limit):
             fields = {"event": "jobs-planned", "jobs": jobs, "jobs_per_minute": limit}
             return NOTICE if event.min_seconds else logging.DEBUG, jobs_text(event), fields
+        case RateLimitReached(requests=requests, per_minute=limit):
+            text = f"Waiting for the rate limit: {requests}, {limit:,} per minute"
+            return NOTICE, text, {"event": "rate-limit", "requests": requests, "per_minute": limit}
         case TablePhaseChanged(table=table, phase=phase, job_id=job_id):
             # The other phases are visible from other lines, such as the number of files or the result.
             level = logging.INFO if phase is TablePhase.RUNNING else logging.DEBUG
@@ -287,6 +295,8 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PL
             return logging.WARNING, text, {"event": TABLE_DIFFERS, **fields}
         case TableFailed(table=table, error=error):
             return logging.ERROR, f"{table}: failed: {error.message}", failure_fields(event)
+        case RunEnded():
+            return logging.DEBUG, "The run has ended", {"event": "run-ended"}
         case BytesReceived(table=table, count=received):
             fields = {"event": "progress", "dap_table": table, "bytes": received}
             return logging.DEBUG, f"{table}: {size(received)} received", fields

@@ -21,6 +21,7 @@ from dapkit.cli.invocation import Invocation, error_format
 from dapkit.cli.json_lines import common_fields
 from dapkit.cli.options import HELP_NAMES, global_options, help_sections
 from dapkit.errors import DapError, InternalError, InterruptedRunError, OutputError, UsageError
+from dapkit.protocol.redaction import excerpt
 
 COMMANDS = {
     "snapshot": "Download full copies of tables.",
@@ -147,7 +148,7 @@ def _usage(error: click.ClickException) -> DapError:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or "no details"
+    return excerpt(str(error), 300) or "no details"  # another library may quote a secret
 
 
 def _print_error(error: DapError, call: Invocation) -> int:

@@ -11,7 +11,7 @@ import heapq
 import itertools
 import logging
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -45,6 +45,12 @@ _REFRESH_INTERVAL: Final = 30.0
 _LOCK_ATTEMPTS: Final = 100
 _LOCK_PAUSE: Final = 0.01
 _VERSION: Final = 1
+
+_NOTICEABLE_WAIT: Final = 2.0
+"""Seconds from which a wait for the rate limit is reported."""
+
+WaitListener = Callable[[Endpoint, int], None]
+"""Called when a request waits noticeably for the first time: with its endpoint, and the limit per minute."""
 
 QueuePosition = tuple[bool, int]
 """A request's position in its endpoint's queue: whether it is a resubmission, then its number."""
@@ -139,9 +145,18 @@ class RateLimiter:
         rate_limit: the allowed rates.
         clock: the source of time.
         file: where all processes record their requests; None to share nothing.
+        on_wait: called for each endpoint whose requests have to wait.
     """
 
-    def __init__(self, rate_limit: RateLimit, clock: Clock, file: RateLimitFile | None = None) -> None:
+    def __init__(
+        self,
+        rate_limit: RateLimit,
+        clock: Clock,
+        file: RateLimitFile | None = None,
+        on_wait: WaitListener = lambda _endpoint, _limit: None,
+    ) -> None:
+        self._on_wait = on_wait
+        self._waits: set[Endpoint] = set()
         self._clock = clock
         self._file = file
         self._process = uuid.uuid4().hex[:12]
@@ -173,11 +188,18 @@ class RateLimiter:
                     if isinstance(outcome, RequestSlot):
                         return outcome
                     ready_at = outcome
+                    self._report_wait(queue, ready_at)
                 await self._wait_for_change(queue, ready_at)
         finally:
             queue.waiting.remove(position)
             heapq.heapify(queue.waiting)
             queue.notify()
+
+    def _report_wait(self, queue: EndpointQueue, until: float) -> None:
+        is_long = until - self._clock.now() >= _NOTICEABLE_WAIT
+        if is_long and queue.limit is not None and queue.endpoint not in self._waits:
+            self._waits.add(queue.endpoint)
+            self._on_wait(queue.endpoint, queue.limit)
 
     async def _take_slot(self, queue: EndpointQueue, position: QueuePosition) -> RequestSlot | float:
         """Return the slot that was taken, or the time of the next try."""

@@ -23,7 +23,7 @@ from dapkit import __version__
 from dapkit.client.clock import SYSTEM_CLOCK, Clock
 from dapkit.client.credentials import Credentials
 from dapkit.client.http import AiohttpTransport, HttpRequest, HttpResponse, HttpStream, Transport
-from dapkit.client.rate_limiter import RateLimiter, RateLimitFile
+from dapkit.client.rate_limiter import RateLimiter, RateLimitFile, WaitListener
 from dapkit.client.redirects import redirect_target
 from dapkit.client.request_log import log_request
 from dapkit.client.token_provider import TokenProvider
@@ -154,6 +154,7 @@ class Session:
         clock: the source of time.
         transport: sends the requests; by default over HTTP.
         on_retry: called before each retry.
+        on_wait: called when requests to an endpoint have to wait for the rate limit for the first time.
     """
 
     def __init__(
@@ -163,6 +164,7 @@ class Session:
         clock: Clock = SYSTEM_CLOCK,
         transport: Transport | None = None,
         on_retry: RetryListener | None = None,
+        on_wait: WaitListener = lambda _endpoint, _limit: None,
     ) -> None:
         self._base_url = normalize_base_url(options.base_url)
         self.identity: str = options.identity or self._base_url
@@ -174,7 +176,7 @@ class Session:
         file = None
         if options.state_folder is not None and options.pace.jobs_per_minute is not None:
             file = RateLimitFile.of_client(options.state_folder, self._base_url, options.credentials.client_id)
-        self._rate_limiter = RateLimiter(options.pace, clock, file)
+        self._rate_limiter = RateLimiter(options.pace, clock, file, on_wait)
         self._tokens = TokenProvider(self._log_in, clock)
         self._service_responded = False
         self._response_understood = False

@@ -117,14 +117,19 @@ class ClientOptions:
     Fields that you do not set are read from the same environment variables as for the command, such as `DAP_API_URL`.
 
     Attributes:
-        base_url, client_id, client_secret, client_secret_file, scope: the service and the credentials.
-        pace: `published`, `none`, or the number of new jobs per minute as text.
-        retry_timeout: how long to keep retrying temporary failures, in seconds.
-        read_timeout: after how many seconds without data a connection counts as stalled.
+        base_url: URL of the service (`DAP_API_URL`).
+        client_id: client id (`DAP_CLIENT_ID`).
+        client_secret: client secret (`DAP_CLIENT_SECRET`).
+        client_secret_file: file that contains the client secret (`DAP_CLIENT_SECRET_FILE`).
+        scope: root account, if the credentials give access to several (`DAP_SCOPE`).
+        pace: `published`, `none`, or the number of new jobs per minute as text (`DAP_PACE`).
+        retry_timeout: how long to keep retrying temporary failures, in seconds (`DAP_RETRY_TIMEOUT`).
+        read_timeout: after how many seconds without data a connection counts as stalled (`DAP_READ_TIMEOUT`).
         ca_file: certificates (PEM) to trust in addition to the system's.
         sandbox: whether to use the built-in sandbox, which needs neither address nor credentials.
         sandbox_home: folder that stores the sandbox's data clock; without one it is kept in memory.
-        sandbox_seed, sandbox_scale: select the sandbox's data and its amount.
+        sandbox_seed: seed for the sandbox's data.
+        sandbox_scale: amount of the sandbox's data; 1 is a small college.
         sandbox_job_seconds: how long the sandbox's jobs take; in the library, no time.
         state_folder: folder through which processes share the rate limits; the user's state folder by default.
         on_event: called with each event, from the event loop's thread.

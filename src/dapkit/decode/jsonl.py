@@ -51,7 +51,8 @@ class _Line(msgspec.Struct):
 class _UnusualLine(msgspec.Struct):
     key: dict[str, Any]
     meta: _Meta | None = None
-    value: dict[str, Any] | None = None
+    value: Any = None
+    """An object, except in a deleted row, which need not follow the schema."""
 
 
 _decoder = msgspec.json.Decoder(_Line)
@@ -79,11 +80,23 @@ def records(path: Path) -> Iterator[Record]:
             continue
         number += len(rows)
         for row in rows:
-            yield Record(row.key, row.value, row.meta.ts, row.meta.action)
+            yield _record(row.key, row.value, row.meta)
 
 
-def _without_nulls(value: dict[str, Any] | None) -> dict[str, Any] | None:
-    return None if value is None else {name: each for name, each in value.items() if each is not None}
+def _record(key: dict[str, Any], value: dict[str, Any] | None, meta: _Meta) -> Record:
+    # The service does not promise that a deleted row has no values, nor that they follow the schema.
+    return Record(key, None if meta.action == "D" else value, meta.ts, meta.action)
+
+
+def _unusual_record(line: str) -> Record:
+    """Return the record of a line. Raises msgspec.DecodeError."""
+    row = _unusual_decoder.decode(line)
+    meta, value = row.meta or _Meta(), row.value
+    if isinstance(value, dict):
+        value = {name: each for name, each in value.items() if each is not None}
+    elif value is not None and meta.action != "D":
+        raise msgspec.ValidationError("Expected `object | null` - at `$.value`")
+    return _record(row.key, value, meta)
 
 
 def _unusual_records(lines: bytes, path: Path, before: int) -> Iterator[Record]:
@@ -91,11 +104,9 @@ def _unusual_records(lines: bytes, path: Path, before: int) -> Iterator[Record]:
     repaired = (line.decode("utf-8", "replace").strip() for line in lines.split(b"\n"))
     for number, line in enumerate(filter(None, repaired), before + 1):
         try:
-            row = _unusual_decoder.decode(replace_unpaired_surrogates(line))
+            yield _unusual_record(replace_unpaired_surrogates(line))
         except msgspec.DecodeError as error:
             raise MalformedFileError(f"Record {number:,} of {path.name} is malformed: {error}") from error
-        meta = row.meta or _Meta()
-        yield Record(row.key, _without_nulls(row.value), meta.ts, meta.action)
 
 
 def _complete_lines(path: Path) -> Iterator[bytes]:

@@ -174,6 +174,9 @@ class _RowCleaner:
             return None  # a snapshot does not have deleted rows
         if action not in (_NULL, *_ACTIONS):
             raise self._malformed(number, f"has the action {decode_field(action)!r} instead of U or D")
+        if row[1] == b"D" and META_ACTION in self.usual.names:
+            for index in self._values:  # they need not follow the schema
+                row[index] = _NULL
         if not line.isascii() or b"\r" in line or b"\0" in line or b"\\\\u" in line:
             self._repair(row)
         return b"\t".join(row)

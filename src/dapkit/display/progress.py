@@ -99,7 +99,12 @@ class Progress:
             yield self._totals(rate, wide=options.max_width >= WIDE)
             yield from self._wait(rate)
             # Leave room for the lines above and for warnings. rich cuts off what does not fit.
-            yield from self._active(max(3, min(12, console.height - 7)))
+            yield from self._active(max(3, min(12, console.height - 8)))
+
+    def sentence(self) -> str:
+        """Return the progress in one sentence."""
+        with self._lock:
+            return f"{self._progress.namespace}: {self._progress.sentence()}"
 
     def _counts(self) -> Text:
         counts = self._progress.counts()
@@ -112,12 +117,10 @@ class Progress:
     def _totals(self, rate: float, *, wide: bool) -> Table | Text:
         complete, total, estimated = self._progress.files()
         mark = "~" if estimated else ""
-        text = (
-            f"{complete:,} of {mark}{count(total, 'file')}  {size(self._progress.bytes)}  "
-            f"{size(rate)}/s  {duration(self._clock() - self._started)}"
-        )
+        files = f"{complete:,} of {mark}{count(total, 'file')}  {size(self._progress.bytes)}"
+        time_ = f"{size(rate)}/s  {duration(self._clock() - self._started)}"
         if not wide:
-            return Text(text)
+            return Text(f"{files}\n{time_}")
         row = Table.grid(padding=(0, 2))
         bar = ProgressBar(
             total=max(total, 1),
@@ -126,7 +129,7 @@ class Progress:
             complete_style=self._style["bar"],
             finished_style=self._style["good"],
         )
-        row.add_row(bar, Text(text))
+        row.add_row(bar, Text(f"{files}  {time_}"))
         return row
 
     def _wait(self, rate: float) -> RenderResult:

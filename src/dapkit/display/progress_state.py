@@ -9,6 +9,7 @@ from dapkit.events import (
     ObjectCompleted,
     ObjectsListed,
     ObjectStarted,
+    RateLimitReached,
     RunStarted,
     SyncStarted,
     TableCompared,
@@ -40,10 +41,14 @@ class TableProgressState:
 
 @dataclass(slots=True)
 class ProgressState:
-    """The progress of the run. `jobs_per_minute`: the rate limit for new jobs, None without one."""
+    """The progress of the run.
+
+    `jobs_per_minute` is the rate limit for new jobs, None without one; `rate_limited` is whether jobs wait for it.
+    """
 
     namespace: str = ""
     jobs_per_minute: int | None = None
+    rate_limited: bool = False
     tables: dict[str, TableProgressState] = field(default_factory=dict)
     bytes: int = 0
 
@@ -55,6 +60,9 @@ class ProgressState:
             self.tables = {name: self.tables.get(name, TableProgressState()) for name in event.tables}
         elif isinstance(event, JobsPlanned):
             self.jobs_per_minute = event.per_minute
+            self.rate_limited = bool(event.min_seconds)
+        elif isinstance(event, RateLimitReached):
+            self.rate_limited = self.rate_limited or event.jobs
         elif isinstance(event, BytesReceived):
             self._table(event.table).bytes += event.count
             self.bytes += event.count
@@ -120,7 +128,7 @@ class ProgressState:
         queued, running = counts[TablePhase.QUEUED], counts[TablePhase.RUNNING]
         if not self.tables:
             return "starting"
-        if self.jobs_per_minute is not None and queued > 0:
+        if self.jobs_per_minute is not None and self.rate_limited and queued > 0:
             return f"{count(queued, 'job')} to request (rate limit: {self.jobs_per_minute:,} per minute)"
         if counts[TablePhase.DOWNLOADING] or counts[TablePhase.LOADING] or not queued + running:
             return ""
@@ -131,7 +139,9 @@ class ProgressState:
 
         `rate` is the current one, in bytes per second.
         """
-        requests = self.counts()[TablePhase.QUEUED] / self.jobs_per_minute * 60 if self.jobs_per_minute else 0.0
+        requests = 0.0
+        if self.jobs_per_minute and self.rate_limited:
+            requests = self.counts()[TablePhase.QUEUED] / self.jobs_per_minute * 60
         return max(requests, self._remaining_bytes() / rate if rate > 0 else 0.0)
 
     def _remaining_bytes(self) -> float:

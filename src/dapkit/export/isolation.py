@@ -17,6 +17,7 @@ from dapkit.errors import (
     OutputError,
 )
 from dapkit.failures import TableFailed
+from dapkit.protocol.redaction import redact
 from dapkit.storage.atomic import is_writable
 
 P = ParamSpec("P")
@@ -48,7 +49,8 @@ async def isolate(
         failure = error
     except Exception as error:
         log.debug("table %s", table, exc_info=error)
-        failure = InternalError(f"{type(error).__name__}: {error}")
+        # The exception of another library may quote a URL or a header with secrets in it.
+        failure = InternalError(f"{type(error).__name__}: {redact(str(error))}")
     failure.table = failure.table or table
     return TableFailed(table=table, error=failure)
 

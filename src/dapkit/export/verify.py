@@ -29,7 +29,9 @@ class VerifyResult:
 
     Attributes:
         folder: the folder that was checked.
-        jobs, files, bytes: how many complete jobs, files and bytes were checked.
+        jobs: number of complete jobs that were checked.
+        files: number of their files.
+        bytes: size of their files.
         problems: what is wrong.
         incomplete: the job folders without manifest. Nothing is known about their files, so they are not problems.
     """

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from dapkit.errors import DapError, TargetError
+from dapkit.errors import DapError, MalformedFileError, TargetError
 from dapkit.events import Event, JobsPlanned, RunStarted, TableCompleted, TablePhase, TablePhaseChanged
 from dapkit.export.isolation import is_fatal
 from dapkit.failures import TableFailed
@@ -162,7 +162,11 @@ class TableSync:
         schema = await schema_of_files(self._session, self._request.namespace, result, files, current)
         table = read_table(schema)
         load = Load(table=table, files=files, watermark=watermark, options=self._load_options(table, watermark))
-        counts = await self._resources.run_in_session(lambda target: _apply(target, action, load, state))
+        try:
+            counts = await self._resources.run_in_session(lambda target: _apply(target, action, load, state))
+        except MalformedFileError as error:
+            error.job_id = result.job_id  # the service's support needs it
+            raise
         self._loaded = True
         staging.remove(result.folder)
         return TableLoaded(

@@ -21,6 +21,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from dapkit.errors import UsageError
+from dapkit.sandbox.data.oddities import ODDITIES
 
 ENDPOINTS = ("login", "list", "schema", "data", "job", "url", "object")
 
@@ -62,7 +63,7 @@ KINDS: dict[str, FaultKind] = {
     "unknown-state": FaultKind("gives the job an unknown status", _JOB, _JOB),
     "failed-job": FaultKind("creates a job that fails", _DATA, _DATA),
     "snapshot-required": FaultKind("requires a new snapshot instead of an increment", _DATA, _DATA),
-    "repeated-snapshot": FaultKind("denies a second snapshot (within 3600s)", _DATA, _DATA),
+    "repeated-snapshot": FaultKind("denies a second snapshot (within 1 h by default)", _DATA, _DATA),
     "out-of-range": FaultKind("rejects the start of an increment as too old", _DATA, _DATA),
     "expired-job": FaultKind("deletes the job and its objects", ("job",), ("job",)),
     "expired-url": FaultKind("signs URLs that have already expired", _URL, _URL),
@@ -76,6 +77,7 @@ KINDS: dict[str, FaultKind] = {
     "no-length": FaultKind("announces no length", _OBJECT, _OBJECT),
     "endless": FaultKind("announces no length and never ends", _OBJECT, _OBJECT),
     "missing-object": FaultKind("no longer has the object", _OBJECT, _OBJECT),
+    **{kind: FaultKind(effect, _OBJECT, _OBJECT) for kind, effect in ODDITIES.items()},
 }
 
 

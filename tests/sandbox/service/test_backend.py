@@ -76,7 +76,7 @@ def test_a_complete_snapshot(setup: Setup) -> None:
     assert done["at"] == timestamp(AT_MS)
     assert done["expires_at"] == timestamp(1_000_000_000_000 + DAY_MS)
     items = [setup.backend.live_object(item["id"]) for item in done["objects"]]
-    assert [setup.backend.part(item).index for item in items] == [0, 1, 2]
+    assert [setup.backend.part(item).ranges[0][0] for item in items] == [0, 1000, 2000]
 
 
 def test_a_complete_increment_states_its_interval(setup: Setup) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import textwrap
 from datetime import UTC
 from typing import Any
 
@@ -14,12 +15,14 @@ from dapkit.cli.signals import run_until_stopped
 from dapkit.errors import InterruptedRunError, UsageError
 from dapkit.export.times import TIME_HINT, parse_time
 from dapkit.sandbox.data.dataset import PART_ROWS
+from dapkit.sandbox.data.oddities import ODDITIES
 from dapkit.sandbox.faults import ENDPOINTS, KINDS
 from dapkit.sandbox.service.checksums import ALGORITHMS, NONE
 from dapkit.sandbox.service.server import Sandbox
 from dapkit.sandbox.service.state import SandboxOptions
 
-_KINDS = "\n".join(f"  {kind:<22} {facts.effect}" for kind, facts in KINDS.items())
+_KINDS = "\n".join(f"  {kind:<22} {facts.effect}" for kind, facts in KINDS.items() if kind not in ODDITIES)
+_ODDITIES = textwrap.fill(", ".join(ODDITIES), 76, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
 EPILOG = f"""\b
 Examples:
   dap sandbox
@@ -34,6 +37,8 @@ a duration (5s), a maximum number of times (x3), sticky (for failed-job), or a
 table pattern. Endpoints: {", ".join(ENDPOINTS)}.
 Kinds:
 {_KINDS}
+Kinds that send malformed files, which the documentation explains:
+{_ODDITIES}
 """
 _SECONDS = FiniteRange(min=0)
 _POSITIVE = click.IntRange(min=1)

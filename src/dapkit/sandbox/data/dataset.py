@@ -3,6 +3,7 @@
 Nothing is stored. A part is a range of row numbers, and its rows follow from seed, scale, table and time.
 """
 
+import gzip
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +12,19 @@ from typing import Any
 import duckdb
 
 from dapkit.sandbox.data import edge_cases, schema_evolution
-from dapkit.sandbox.data.catalogue import Catalogue, Table, spec_tables
+from dapkit.sandbox.data.catalogue import Catalogue, Kind, Table, spec_tables
 from dapkit.sandbox.data.formats import write_format
 from dapkit.sandbox.data.json_schema import json_schema
+from dapkit.sandbox.data.oddities import TextColumns, rewrite
 from dapkit.sandbox.data.population import population
 from dapkit.sandbox.data.relations import Relations
-from dapkit.sandbox.data.rows import Interval, count_sql, rows_sql
+from dapkit.sandbox.data.rows import Interval, rows_sql
 from dapkit.sandbox.data.text_macros import macros
 from dapkit.sandbox.data.timeline import ORIGIN, Range, split
 from dapkit.sandbox.data.values import Values
 
 PART_ROWS = 200_000
+_JSON_KINDS = frozenset({Kind.ARRAY, Kind.OBJECT, Kind.FREE_OBJECT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +41,11 @@ class DataQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One object of a result: number `index` of `count`, with ranges of row numbers."""
+    """One object of a result, with ranges of row numbers, and perhaps an oddity."""
 
     query: DataQuery
-    index: int
-    count: int
     ranges: tuple[Range, ...]
+    oddity: str | None = None
 
 
 class Dataset:
@@ -106,16 +108,14 @@ class Dataset:
         groups = split(ranges, min(self._part_rows, edge_cases.PART_ROWS.get(table.qualified, self._part_rows)))
         if not groups and query.since_ms is None:
             groups = ((),)
-        return tuple(
-            Part(query=query, index=index, count=len(groups), ranges=group) for index, group in enumerate(groups)
-        )
+        return tuple(Part(query=query, ranges=group) for group in groups)
 
     def write(self, part: Part, path: Path) -> int:
         """Write one part to a file and return its rows. Blocks; may be called from several threads at once."""
         query = part.query
         table = self._table(query.namespace, query.table, query.until_ms)
         with self._database.cursor() as connection:
-            return write_format(
+            rows = write_format(
                 connection,
                 self._rows_sql(table, part),
                 table,
@@ -124,6 +124,9 @@ class Dataset:
                 incremental=query.since_ms is not None,
                 path=path,
             )
+        if part.oddity is not None and query.format != "parquet":
+            _rewrite(path, part, table)
+        return rows
 
     def rows(self, part: Part) -> list[tuple[Any, ...]]:
         """Return one part's rows as Python values: ts, action, key columns, value columns."""
@@ -131,29 +134,29 @@ class Dataset:
         with self._database.cursor() as connection:
             return connection.execute(self._rows_sql(table, part)).fetchall()
 
-    def count(self, part: Part) -> int:
-        """Return how many rows a part has, without computing their values."""
-        table = self.catalogue.table(part.query.namespace, part.query.table)
-        with self._database.cursor() as connection:
-            counted = connection.execute(count_sql(table, self._relations, part.ranges, _interval(part))).fetchone()
-        assert counted is not None
-        return int(counted[0])
-
     def _table(self, namespace: str, name: str, at_ms: int) -> Table:
         known = self.catalogue.table(namespace, name)
         return schema_evolution.table_at(at_ms) if _evolves(known) else known
 
     def _rows_sql(self, table: Table, part: Part) -> str:
         values = Values(table, self.catalogue, self._relations, edge_cases.VALUES)
-        return rows_sql(table, self._relations, values, part.ranges, _interval(part))
+        interval = Interval(until=part.query.until_ms, since=part.query.since_ms)
+        return rows_sql(table, self._relations, values, part.ranges, interval)
+
+
+def _rewrite(path: Path, part: Part, table: Table) -> None:
+    """Give the text of a part its oddity."""
+    assert part.oddity is not None
+    columns = TextColumns(
+        texts=[f"value.{column.name}" for column in table.value if column.kind in (Kind.STRING, Kind.TRUNCATABLE)],
+        json=[f"value.{column.name}" for column in table.value if column.kind in _JSON_KINDS],
+    )
+    text = rewrite(gzip.decompress(path.read_bytes()), part.oddity, part.query.format, columns)
+    path.write_bytes(b"" if part.oddity == "zero-bytes" else gzip.compress(text, 1, mtime=0))
 
 
 def _evolves(table: Table) -> bool:
     return table.qualified == schema_evolution.EVOLVING.qualified
-
-
-def _interval(part: Part) -> Interval:
-    return Interval(until=part.query.until_ms, since=part.query.since_ms)
 
 
 def _open_database() -> duckdb.DuckDBPyConnection:

@@ -32,6 +32,9 @@ def rows_sql(table: Table, relations: Relations, values: Values, ranges: Sequenc
     from a snapshot; in an increment its action is D and its values are null.
     """
     soft = relations.soft_deletes(table)
+    present = "true" if soft else "NOT deleted"
+    # The ranges also contain rows whose jitter or luck puts their event elsewhere. `ts <= until` always holds.
+    condition = present if interval.since is None else f"ts > {interval.since}"
     keys = [values.key(position) for position in range(len(table.key))]
     contents = [values.value(column) for column in table.value]
     if not soft and interval.since is not None:
@@ -48,21 +51,8 @@ def rows_sql(table: Table, relations: Relations, values: Values, ranges: Sequenc
         f"SELECT {', '.join(columns)} FROM "
         f"(SELECT *{hashes} FROM "
         "(SELECT *, (hash(xor(seed, ts)) >> 2)::BIGINT AS changing FROM "
-        f"({_states(table, relations, ranges, interval)}) WHERE {_condition(interval, soft=soft)}))"
+        f"({_states(table, relations, ranges, interval)}) WHERE {condition}))"
     )
-
-
-def count_sql(table: Table, relations: Relations, ranges: Sequence[Range], interval: Interval) -> str:
-    """Return a query for the number of those rows."""
-    condition = _condition(interval, soft=relations.soft_deletes(table))
-    return f"SELECT count(*) FROM ({_states(table, relations, ranges, interval)}) WHERE {condition}"
-
-
-def _condition(interval: Interval, *, soft: bool) -> str:
-    if interval.since is not None:
-        # The ranges also contain rows whose jitter or luck puts their event elsewhere. `ts <= until` always holds.
-        return f"ts > {interval.since}"
-    return "true" if soft else "NOT deleted"
 
 
 def _states(table: Table, relations: Relations, ranges: Sequence[Range], interval: Interval) -> str:

@@ -70,6 +70,7 @@ class Values:
 
     def __init__(self, table: Table, catalogue: Catalogue, relations: Relations, special: Mapping[str, str]) -> None:
         self._table = table
+        self._columns = {column.name: column for column in table.value}
         self._catalogue = catalogue
         self._relations = relations
         self._special = {**COLUMNS, **special}
@@ -109,7 +110,8 @@ class Values:
         if column.name == "workflow_state" and column.values:
             return self._state(column)
         if column.name == "context_code" and self._options("context_id"):
-            parts = [self._polymorphic(each, self._options(each.name)) for each in self._context()]
+            context = self._columns["context_type"], self._columns["context_id"]
+            parts = [self._polymorphic(each, self._options(each.name)) for each in context]
             return self._text_limit(column, f"lower({parts[0]}) || '_' || {parts[1]}")
         options = self._options(column.name)
         if options:
@@ -189,15 +191,10 @@ class Values:
         share = 1 if main or column.name.removesuffix("_id") in target else 4
         return f"CASE WHEN ({row_hash} >> 40) % 8 >= {share} THEN {sql} END"
 
-    def _context(self) -> tuple[Column, Column]:
-        columns = {column.name: column for column in self._table.value}
-        return columns["context_type"], columns["context_id"]
-
     def _options(self, name: str) -> tuple[tuple[str, str | None], ...]:
         """Return (class name, table or None) for either column of a pair such as context_type and context_id."""
         stem = name.removesuffix("_id").removesuffix("_type")
-        columns = {column.name: column for column in self._table.value}
-        holder, kind = columns.get(f"{stem}_id"), columns.get(f"{stem}_type")
+        holder, kind = self._columns.get(f"{stem}_id"), self._columns.get(f"{stem}_type")
         if stem == name or holder is None or kind is None or holder.kind not in _INTEGER_KINDS:
             return ()
         if not kind.values:
@@ -222,7 +219,7 @@ class Values:
         source = self._table.qualified
         stem = column.name.removesuffix("_id").removesuffix("_type")
         row_hash = self._hash(f"{stem}_type")
-        columns = {each.name: each for each in self._table.value}
+        holder, kind = self._columns[f"{stem}_id"], self._columns[f"{stem}_type"]
         owned = [
             number
             for number, (_, table) in enumerate(options)
@@ -241,9 +238,9 @@ class Values:
             cases.append(f"WHEN {number} THEN {result}")
         choice = f"([{', '.join(map(str, order))}])[1 + {row_hash} % {len(order)}]"
         sql = f"CASE {choice} {' '.join(cases)} END"
-        if columns[f"{stem}_type"].kind is Kind.ENUM and column.name.endswith("_type"):
+        if kind.kind is Kind.ENUM and column.name.endswith("_type"):
             sql = self._unspecified(sql, f"{stem}_type")
-        if columns[f"{stem}_type"].nullable and columns[f"{stem}_id"].nullable:
+        if kind.nullable and holder.nullable:
             return f"CASE WHEN ({row_hash} >> 40) % 8 > 0 THEN {sql} END"
         return sql
 

@@ -31,9 +31,18 @@ class ClosedConnection(web.Response):
 async def fault_response(
     state: SandboxState, request: web.Request, fault: InjectedFault | None
 ) -> web.StreamResponse | None:
-    """Return the response that a fault sends in place of the correct one, or None if the correct one follows."""
+    """Return the response that a fault sends in place of the correct one, or None if the correct one follows.
+
+    Raises ApiError for a fault that is an error of the API.
+    """
     if fault is None:
         return None
+    if (error := _fault_error(state, fault)) is not None:
+        raise error
+    return await _other_response(state, request, fault)
+
+
+async def _other_response(state: SandboxState, request: web.Request, fault: InjectedFault) -> web.StreamResponse | None:
     match fault.kind:
         case "slow":
             await asyncio.sleep(1.0 if fault.rule.seconds is None else fault.rule.seconds)
@@ -86,10 +95,8 @@ def _redirect(state: SandboxState, request: web.Request) -> web.StreamResponse |
     return web.Response(status=307, headers={"Location": location})
 
 
-def fault_error(state: SandboxState, fault: InjectedFault | None) -> ApiError | None:
+def _fault_error(state: SandboxState, fault: InjectedFault) -> ApiError | None:
     """Return the error that a fault responds with, or None if it does something else."""
-    if fault is None:
-        return None
     kind, seconds = fault.kind, fault.rule.seconds
     if kind in _FORBIDDEN_TYPES:
         return responses.forbidden(_FORBIDDEN_TYPES[kind], "The request is not permitted for this account")

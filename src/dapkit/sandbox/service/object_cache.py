@@ -23,11 +23,10 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedObject:
-    """A rendered object: its file, size in bytes, rows, CRC-32, and the checksum to send with it."""
+    """A rendered object: its file, size in bytes, CRC-32, and the checksum to send with it."""
 
     path: Path
     size: int
-    rows: int
     crc32: int
     checksum: bytes
 
@@ -108,10 +107,10 @@ class ObjectCache:
         return entry
 
     def _render_object(self, part: Part, path: Path) -> CachedObject:
-        rows = self._render(part, path)
+        self._render(part, path)
         crc32 = int.from_bytes(checksum("crc32", _chunks(path)), "big")
         sent = checksum(self._algorithm, _chunks(path))
-        return CachedObject(path=path, size=path.stat().st_size, rows=rows, crc32=crc32, checksum=sent)
+        return CachedObject(path=path, size=path.stat().st_size, crc32=crc32, checksum=sent)
 
     def _drop_failure(self, part: Part, future: "asyncio.Future[CachedObject]") -> None:
         """Drop a failed rendering, so that the next request tries again."""

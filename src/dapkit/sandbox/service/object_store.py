@@ -7,13 +7,14 @@ an Authorization header as well. Its errors are XML.
 import base64
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape
 
 from aiohttp import web
 
+from dapkit.sandbox.data.oddities import ODDITIES
 from dapkit.sandbox.faults import InjectedFault
-from dapkit.sandbox.service.fault_responses import fault_error, fault_response, stall
+from dapkit.sandbox.service.fault_responses import fault_response, stall
 from dapkit.sandbox.service.identifiers import ObjectIdentity
 from dapkit.sandbox.service.object_cache import CachedObject
 from dapkit.sandbox.service.responses import ApiError
@@ -63,12 +64,21 @@ class ObjectStore:
         except ApiError:
             return _no_such_key()
         fault = state.decide_fault("object", item.job.query.table)
-        if (error := _fault_error(state, fault)) is not None:
-            return error
+        if fault is not None and fault.kind == "missing-object":
+            return _no_such_key()
         stalls = fault is not None and fault.kind == "stall"  # in the middle of the body, not before it
-        if not stalls and (response := await fault_response(state, request, fault)) is not None:
+        try:
+            if not stalls and (response := await fault_response(state, request, fault)) is not None:
+                return response
+        except ApiError as failure:
+            response = _error(failure.status, _ERROR_CODES.get(failure.status, "InternalError"), "The store failed")
+            response.headers.update(failure.headers)
             return response
-        async with state.cache.lease(state.backend.part(item)) as cached:
+        part = state.backend.part(item)
+        # Another order of columns is an oddity only next to objects in the usual one.
+        if fault is not None and fault.kind in ODDITIES and (fault.kind != "column-order" or item.index % 2):
+            part = replace(part, oddity=fault.kind)
+        async with state.cache.lease(part) as cached:
             return await self._send(request, item, cached, fault)
 
     def _check(self, request: web.Request, identifier: str) -> web.Response | None:
@@ -164,18 +174,6 @@ def _flip_bit(chunk: bytes, index: int) -> bytes:
     changed = bytearray(chunk)
     changed[index] ^= 1
     return bytes(changed)
-
-
-def _fault_error(state: SandboxState, fault: InjectedFault | None) -> web.Response | None:
-    if fault is not None and fault.kind == "missing-object":
-        return _no_such_key()
-    error = fault_error(state, fault)
-    if error is None:
-        return None
-    code = _ERROR_CODES.get(error.status, "InternalError")
-    response = _error(error.status, code, "The store cannot respond now")
-    response.headers.update(error.headers)
-    return response
 
 
 def _no_such_key() -> web.Response:

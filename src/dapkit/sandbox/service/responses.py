@@ -71,9 +71,9 @@ def rate_limited(retry_after: str) -> ApiError:
     return ApiError(429, _error("TooManyRequests", "Rate limit exceeded"), {"Retry-After": retry_after})
 
 
-def server_error(status: int = 500, message: str = "") -> ApiError:
-    """A failure of the service."""
-    return ApiError(status, _error("ProcessingError", message))
+def server_error(status: int = 500) -> ApiError:
+    """A failure of the service, which gives no reason."""
+    return ApiError(status, _error("ProcessingError", ""))
 
 
 def gateway_timeout() -> ApiError:

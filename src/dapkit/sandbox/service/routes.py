@@ -14,7 +14,6 @@ from dapkit.sandbox.service.fault_responses import (
     ClosedConnection,
     close_connection,
     corrupt_response,
-    fault_error,
     fault_response,
 )
 from dapkit.sandbox.service.responses import (
@@ -114,8 +113,6 @@ class Endpoint:
         fault = self._state.decide_fault(self._name, await self._find_table(request))
         try:
             # Faults come before all checks, so that a fault hits an expired token or an exhausted budget as well.
-            if (error := fault_error(self._state, fault)) is not None:
-                raise error
             if (response := await fault_response(self._state, request, fault)) is not None:
                 return response
             if self._name != "login":
