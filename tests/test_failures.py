@@ -73,11 +73,14 @@ def test_the_error_of_tables_that_all_failed_for_one_reason_gives_the_reason() -
 
 
 def test_the_error_of_tables_that_failed_for_several_reasons_gives_none() -> None:
-    failed = failures(a=ServerError("It is 503"), b=ServerError("It is 502"))
+    failed = failures(a=ServerError("It is 503", hint="Wait."), b=ServerError("It is 502", hint="Wait longer."))
     error = error_of(0, failed)
     assert error is not None
-    assert (error.exit_code, error.message, error.hint) == (23, "All 2 tables failed", "")
+    assert (error.exit_code, error.message, error.hint) == (23, "All 2 tables failed", "See the hint for each table.")
     assert not says_it_all(0, failed)
+    same_hint = error_of(0, failures(a=ServerError("It is 503", hint="Wait."), b=ServerError("502", hint="Wait.")))
+    assert same_hint is not None
+    assert same_hint.hint == "Wait."
 
 
 @pytest.mark.parametrize(

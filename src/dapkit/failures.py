@@ -77,8 +77,8 @@ def _common_error(failed: Sequence[TableFailed]) -> DapError:
     if len(groups) == 1:
         error.message, error.hint = f"{all_failed}: {groups[0].message}", groups[0].hint
     else:
-        # Each group has its own reason and hint.
-        error.message, error.hint = all_failed, ""
+        hints = {group.hint for group in groups}
+        error.message, error.hint = all_failed, hints.pop() if len(hints) == 1 else "See the hint for each table."
     error.args = (error.message,)
     error.table = error.job_id = error.uuid = None
     return error

@@ -117,3 +117,10 @@ def test_blocks_of_rows(tmp_path: Path, field: bytes, usual: bool) -> None:
         return
     with pytest.raises(MalformedFileError, match=r"part\.tsv\.gz"):
         list(row_blocks(path, [3]))
+
+
+def test_databases_that_are_sent_texts_cannot_check_utf8(tmp_path: Path) -> None:
+    path = written(tmp_path, HEADER, b"t\t1\t\xff\t1")
+    assert list(row_blocks(path)) == [b"t\t1\t\xff\t1\n"]
+    with pytest.raises(MalformedFileError, match="not UTF-8"):
+        list(row_blocks(path, check_utf8=True))

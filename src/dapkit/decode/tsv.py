@@ -137,7 +137,7 @@ def _header_line(path: Path) -> bytes | None:
     return header
 
 
-def row_blocks(path: Path, json_columns: Collection[int] = ()) -> Iterator[bytes]:
+def row_blocks(path: Path, json_columns: Collection[int] = (), *, check_utf8: bool = False) -> Iterator[bytes]:
     """Yield the rows after the header as bytes, in blocks of complete lines.
 
     What some databases would store although others reject it is rejected here: see `tsv_cleaner`.
@@ -145,6 +145,7 @@ def row_blocks(path: Path, json_columns: Collection[int] = ()) -> Iterator[bytes
     Args:
         path: the file.
         json_columns: the places of columns in a line whose JSON has to be free of unpaired surrogates.
+        check_utf8: whether to check what most databases check themselves: that the text is UTF-8.
 
     Raises:
         MalformedFileError: a text has a carriage return, a surrogate or such JSON; the blocks before have been yielded.
@@ -152,12 +153,21 @@ def row_blocks(path: Path, json_columns: Collection[int] = ()) -> Iterator[bytes
         OSError: the file cannot be read.
     """
     for _, block in split_file(path):
-        if b"\r" in block or (b"\xed" in block and _SURROGATE.search(block)):
+        surrogate = b"\xed" in block and _SURROGATE.search(block)
+        if b"\r" in block or surrogate or (check_utf8 and not _is_utf8(block)):
             raise MalformedFileError(f"{path.name} has a carriage return, or text that is not UTF-8")
         if json_columns and _has_unpaired_surrogate(block, json_columns):
             raise MalformedFileError(f"{path.name} has JSON with an unpaired surrogate")
         if block:
             yield block
+
+
+def _is_utf8(block: bytes) -> bool:
+    try:
+        block.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _has_unpaired_surrogate(block: bytes, columns: Collection[int]) -> bool:

@@ -1,5 +1,6 @@
 """The order of statements: rows first, then one transaction. Only the contract suite could test a real server."""
 
+import gzip
 import json
 import re
 from collections.abc import Sequence
@@ -120,6 +121,22 @@ def test_errors_of_a_file_are_raised_unchanged(tmp_path: Path) -> None:
         session(on).initial_load(load(tmp_path, [A | {"size": "many"}]))
     assert not on.found("BEGIN TRANSACTION")
     assert on.found("DROP TABLE IF EXISTS .*dapkit_staging")
+
+
+@pytest.mark.parametrize(
+    ("field", "loaded", "original"),
+    [(b"a\xff", "a\ufffd", r"a\xff"), (b"\xed\xa0\xbd", "\ufffd\ufffd\ufffd", r"\xed\xa0\xbd")],
+)
+def test_text_that_is_not_utf8_is_repaired(tmp_path: Path, field: bytes, loaded: str, original: str) -> None:
+    path, side = tmp_path / "odd.tsv.gz", tmp_path / "side.jsonl"
+    path.write_bytes(gzip.compress(b"meta.ts\tkey.id\tvalue.name\n2024-03-01T12:00:00Z\t1\t" + field + b"\n"))
+    files = DataFiles(paths=(path,), rows=1)
+    options = LoadOptions(side_file=side)
+    on = connection(1)
+    stats = session(on).initial_load(Load(table=TABLE, files=files, watermark=MARK, options=options))
+    assert dict(stats.repaired) == {"name": 1}
+    assert [row[3] for row in on.copies[-1].rows] == [loaded]
+    assert json.loads(side.read_text())["value"] == original
 
 
 def test_a_load_without_files() -> None:

@@ -1,5 +1,6 @@
 """Specific to MySQL and MariaDB: DDL that commits, lookup tables, conversions of LOAD DATA, and a server without it."""
 
+import gzip
 import json
 import time
 from collections.abc import Iterator
@@ -305,6 +306,14 @@ def test_a_row_that_is_too_long_without_load_data_is_an_error_at_once(
         assert not caught.value.retryable
         assert "local_infile" in caught.value.hint
         fixture.initial_load(BASE, [{"id": number, "name": "x" * 400_000} for number in range(5)])
+
+
+@pytest.mark.usefixtures("no_local")
+def test_text_that_is_not_utf8_is_repaired_without_load_data(fixture: SqlTableFixture) -> None:
+    files = fixture.files(BASE, [{"id": 1, "name": "a?"}], action=False)
+    files.paths[0].write_bytes(gzip.compress(gzip.decompress(files.paths[0].read_bytes()).replace(b"?", b"\xff")))
+    assert fixture.session.initial_load(fixture.load(BASE, files)).repaired == {"name": 1}
+    fixture.assert_holds(BASE, [{"id": 1, "name": "a\ufffd"}])
 
 
 # Concurrency, privileges and lost connections

@@ -183,7 +183,8 @@ class MsSqlDriver:
         codecs = text_codecs(table, existing, *self._pages)
         converter = RowConverter(table, header, codecs, repairs)
         json = json_columns(table, header)
-        self.bulk_copy(into, (row for path in load.files.paths for row in converter.rows(row_blocks(path, json))))
+        blocks = (block for path in load.files.paths for block in row_blocks(path, json, check_utf8=True))
+        self.bulk_copy(into, converter.rows(blocks))
 
     def bulk_copy(self, into: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Copy rows into a table, column by column, and commit them.

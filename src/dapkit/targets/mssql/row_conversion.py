@@ -128,15 +128,9 @@ class RowConverter:
             raise MalformedFileError(f"A downloaded file has a row with the action {action!r}", table=self._table.name)
         row: list[Any] = [self._row_time(decode_field(line[self._time])), action]
         for each in self._fields:
-            text = None if each.index is None else self._text(line[each.index])
+            text = None if each.index is None else decode_field(line[each.index])
             row.append(None if text is None else self._value(each, text, line))
         return tuple(row)
-
-    def _text(self, field: bytes) -> str | None:
-        try:
-            return decode_field(field, "strict")
-        except UnicodeDecodeError as error:
-            raise MalformedFileError("A downloaded file is not UTF-8", table=self._table.name) from error
 
     def _row_time(self, text: str | None) -> datetime | None:
         try:

@@ -61,7 +61,7 @@ class LocalLoader:
             except pymysql.Error as error:
                 if code_of(error) not in LOCAL_FORBIDDEN:
                     raise
-                return self._insert(self._repaired())
+                return self._insert(self._repaired(check_utf8=True))
             if not warnings:
                 return rows
             self._require_no_duplicates(warnings)
@@ -76,8 +76,9 @@ class LocalLoader:
         if DUPLICATE in warnings:  # rows whose key existed already were skipped
             raise RepeatedKeysError(warnings[DUPLICATE], table=self.load.table.name)
 
-    def _repaired(self) -> Iterator[bytes]:
-        return LineRepairs(self.load.table, self.header, self.repairs).lines(self._blocks())
+    def _repaired(self, *, check_utf8: bool = False) -> Iterator[bytes]:
+        blocks = self._blocks(check_utf8=check_utf8)
+        return LineRepairs(self.load.table, self.header, self.repairs).lines(blocks)
 
     def _send(self, lines: Iterable[bytes]) -> tuple[int, dict[int, str]]:
         """Send lines; return how many rows they became, and the first of each kind of warning."""
@@ -134,10 +135,10 @@ class LocalLoader:
         rows.clear()
         return int(count)
 
-    def _blocks(self) -> Iterator[bytes]:
+    def _blocks(self, *, check_utf8: bool = False) -> Iterator[bytes]:
         for path in self.load.files.paths:
             # MariaDB stores JSON with unpaired surrogates, which other programs then cannot read.
-            yield from row_blocks(path, json_columns(self.load.table, self.header))
+            yield from row_blocks(path, json_columns(self.load.table, self.header), check_utf8=check_utf8)
 
     def _execute(self, statement: str) -> list[tuple[Any, ...]]:
         with self.connection.cursor() as cursor:
