@@ -131,9 +131,11 @@ def classes() -> list[type]:
 
 def test_no_class_shows_an_attribute_that_may_be_secret() -> None:
     """A new class with such an attribute hides it, or says here why it may be shown."""
-    wrong = []
+    wrong, checked = [], 0
     for each in classes():
-        if dataclasses.is_dataclass(each) and "__create_fn__" in each.__repr__.__qualname__:
+        # The `repr` that a dataclass makes is a wrapper; a class that has one of its own decides what it shows.
+        if dataclasses.is_dataclass(each) and hasattr(each.__repr__, "__wrapped__"):
+            checked += 1
             names = {field.name for field in dataclasses.fields(each) if field.repr}
         elif issubclass(each, msgspec.Struct):
             names = {field.name for field in msgspec.structs.fields(each)}
@@ -141,6 +143,7 @@ def test_no_class_shows_an_attribute_that_may_be_secret() -> None:
             continue
         wrong += [f"{each.__name__}.{name}" for name in sorted(names & SECRETIVE)]
     shown_as_address = {"ClientOptions.base_url", "HttpRequest.url"}
+    assert checked > 80
     assert sorted(set(wrong) - HARMLESS.keys() - shown_as_address) == []
 
 

@@ -38,7 +38,7 @@ class SandboxOptions:
     home: Path | None = None
     embedded: bool = False
     client_id: str = "sandbox#client"
-    client_secret: str = "sandbox-secret"  # noqa: S105  # gives access to synthetic data on loopback only
+    client_secret: str = field(default="sandbox-secret", repr=False)  # of synthetic data, on loopback only
     scopes: tuple[str, ...] = ("sandbox",)
     job_seconds: float = 2.0
     url_seconds: int = 900
