@@ -4,6 +4,7 @@ import datetime
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,12 @@ def test_namespaces_tables_and_schemas(college: Dataset, now: int) -> None:
     assert version >= 1
     assert college.earliest("canvas", "users", now) == ORIGIN
     assert college.earliest("canvas_logs", "web_logs", now) == now - LOG_RETENTION
+
+
+def test_a_changed_table_has_a_new_schema_version(college: Dataset, now: int) -> None:
+    table = CATALOGUE.table("canvas", "submissions")
+    before = Dataset(catalogue=Catalogue([replace(table, version=table.version - 1)]))
+    assert college.schema("canvas", "submissions", now)[1] == before.schema("canvas", "submissions", now)[1] + 1
 
 
 @pytest.mark.parametrize("format", ["jsonl", "parquet"])
