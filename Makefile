@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OFFICIAL := .bench/official
+MYSQL := .bench/mysql
 OFFICIAL_CLIENT := instructure-dap-client[postgresql,mysql]==2.3.1
 FAST_TESTS := $(BIN)/pytest -q --numprocesses auto --dist worksteal -m "not slow and not server and not official and not soak"
 # The tests start hundreds of processes: modules are compiled once, not by each of them.
@@ -39,6 +40,9 @@ $(VENV)/.docs: $(BIN)/dap
 	$(BIN)/python -m pip install --quiet --group docs
 	@touch $@
 
+$(MYSQL)/mysqld:
+	tests/support/install_mysql.sh $(MYSQL)
+
 # What only the examples of the documentation use.
 $(VENV)/.examples: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --group examples
@@ -68,7 +72,7 @@ check: test docs $(VENV)/.examples $(OFFICIAL)/bin/dap  ## test, the documentati
 	DAPKIT_SERVERS=required DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap \
 		$(BIN)/pytest -q --numprocesses 3 --dist worksteal -m "(slow or server or official) and not soak"
 
-soak: test $(VENV)/.examples $(OFFICIAL)/bin/dap  ## everything: 100 kills, the full fault matrix, the benches
+soak: test $(VENV)/.examples $(OFFICIAL)/bin/dap $(MYSQL)/mysqld  ## everything: 100 kills, the full fault matrix, the benches
 	DAPKIT_SOAK=1 DAPKIT_SERVERS=required DAPKIT_OFFICIAL=$(abspath $(OFFICIAL))/bin/dap \
 		$(BIN)/pytest -q -m "slow or server or official or soak"
 	$(MAKE) bench

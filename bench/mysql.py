@@ -21,13 +21,14 @@ from floors import FOLDER, ROOT, Usage, alternately, measure, row
 from load_wide import table_of
 
 sys.path.insert(0, str(ROOT))
-from tests.support.mariadb_server import MariaDbServer
+from tests.support.mariadb_server import mariadb_server
+from tests.support.mysql_server import MySqlServer
 
 DIALECT = MySqlDialect(exact="utf8mb4_nopad_bin")
 SETTINGS = "SET sql_mode = 'ANSI_QUOTES,NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES', time_zone = '+00:00';\nBEGIN;\n"
 
 
-def _by_hand(verb: str, server: MariaDbServer, database: str, folder: Path) -> Usage:
+def _by_hand(verb: str, server: MySqlServer, database: str, folder: Path) -> Usage:
     table = table_of(folder, "by_hand")
     path = FOLDER / "floor.sql"
     path.write_text(SETTINGS + (_load(table, folder) if verb == "load" else _change(table, folder)) + "COMMIT;\n")
@@ -59,14 +60,14 @@ def main() -> None:
     """Measure a load and its changes, and print a row of the table for each."""
     folder = wide_files()
     options = ("--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M", "--local-infile=1")
-    with MariaDbServer(*options) as server, server.database() as url:
+    with mariadb_server(*options) as server, server.database() as url:
         database = url.rpartition("/")[2]
         prepare(url)
         _compare("load", 1.2, server, database, folder)
         _compare("change", 1.5, server, database, folder)
 
 
-def _compare(verb: str, limit: float, server: MariaDbServer, database: str, folder: Path) -> None:
+def _compare(verb: str, limit: float, server: MySqlServer, database: str, folder: Path) -> None:
     url = f"{server.url}/{database}"
     dapkit, reference = alternately(
         ROUNDS, lambda: ours(verb, url, folder), lambda: _by_hand(verb, server, database, folder)

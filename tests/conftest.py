@@ -2,15 +2,16 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from tests.support import mariadb_server, mssql_server
-from tests.support.mariadb_server import MySqlServer
+from tests.support import mariadb_server, mssql_server, mysql_server
 from tests.support.mssql_server import MsSqlServer
+from tests.support.mysql_server import MYSQL_SERVERS, MySqlServer
 from tests.support.postgres_server import PostgresServer, empty, named_or_private_server
 
 from dapkit.errors import DapError
@@ -46,10 +47,32 @@ def postgres_url(postgres_database: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def mysql_server() -> Iterator[MySqlServer]:
-    """A server of MySQL or MariaDB; tests that use it have the marker `server`."""
-    with mariadb_server.named_or_private_server() as server:
+def mysql_servers() -> Iterator[Callable[[str], MySqlServer]]:
+    """Return a server of MySQL or MariaDB by its name in MYSQL_SERVERS; tests that use it have the marker `server`.
+
+    The MySQL server replicates and requires primary keys, as managed services do.
+    """
+    started: dict[str, MySqlServer] = {}
+    with ExitStack() as stack:
+
+        def server(name: str) -> MySqlServer:
+            if name not in started:
+                named = mysql_server.named_server()
+                if named is None:
+                    private = mariadb_server.mariadb_server() if name == "mariadb" else mysql_server.mysql_server()
+                    named = stack.enter_context(private)
+                    if name == "mysql":
+                        named.execute("SET GLOBAL sql_require_primary_key = ON")
+                started[name] = named
+            return started[name]
+
         yield server
+
+
+@pytest.fixture(name="mysql_server", params=MYSQL_SERVERS)
+def each_mysql_server(request: pytest.FixtureRequest, mysql_servers: Callable[[str], MySqlServer]) -> MySqlServer:
+    """Each server of MySQL and MariaDB in turn."""
+    return mysql_servers(request.param)
 
 
 @pytest.fixture

@@ -46,7 +46,6 @@ class ValueSupport:
         unknown_enum: a value that its enum does not have.
         exact_keys: whether texts of a key are distinguished by case, accents and spaces at their end.
         enum_blanks: whether a value of an enum may end in spaces.
-        datetimes: the unit to which date-times are rounded down.
         constrained: whether the database itself rejects a null in a required column.
     """
 
@@ -57,7 +56,6 @@ class ValueSupport:
     unknown_enum: Outcome
     exact_keys: bool = True
     enum_blanks: bool = True
-    datetimes: timedelta = timedelta(microseconds=1)
     constrained: bool = True
 
 
@@ -88,8 +86,7 @@ class TargetFixture(ABC):
         """Return the plain Python value for a value that a target returns or a test writes."""
         if raw is None:
             return None
-        plain = _PLAIN.get(type_.kind, lambda _, value: value)(type_, raw)
-        return plain - (plain - datetime.min) % self.support.datetimes if isinstance(plain, datetime) else plain
+        return _PLAIN.get(type_.kind, lambda _, value: value)(type_, raw)
 
 
 class DatabaseFixture(TargetFixture):

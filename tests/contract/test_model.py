@@ -15,7 +15,7 @@ from tests.contract.mysql_fixture import MySqlFixture
 from tests.contract.postgres_fixture import PostgresFixture
 from tests.contract.test_duckdb import SUPPORT as DUCKDB
 from tests.contract.test_sqlite import SUPPORT as SQLITE
-from tests.support.mariadb_server import MySqlServer
+from tests.support.mysql_server import MYSQL_SERVERS, MySqlServer
 from tests.support.postgres_server import empty
 from tests.support.table_schemas import INT64, TEXT
 
@@ -123,12 +123,16 @@ def test_a_table_in_postgresql_follows_the_service(
 
 @pytest.mark.server
 @pytest.mark.timeout(60 * EXAMPLES)
+@pytest.mark.parametrize("server", MYSQL_SERVERS)
 @SETTINGS
 @given(rounds=HISTORIES)
 def test_a_table_in_mysql_follows_the_service(
-    tmp_path_factory: pytest.TempPathFactory, mysql_server: MySqlServer, rounds: list[Round]
+    tmp_path_factory: pytest.TempPathFactory,
+    mysql_servers: Callable[[str], MySqlServer],
+    server: str,
+    rounds: list[Round],
 ) -> None:
-    with mysql_server.database() as url:
+    with mysql_servers(server).database() as url:
         follow(MySqlFixture(url), tmp_path_factory.mktemp("model"), rounds)
 
 

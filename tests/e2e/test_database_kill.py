@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from tests.support.cutting_proxy import CuttingProxy, cutting_proxy
-from tests.support.database_server import DatabaseServer, mariadb, postgresql
+from tests.support.database_server import DatabaseServer, mysql, postgresql
+from tests.support.mysql_server import MYSQL_SERVERS
 from tests.support.sandbox_process import SandboxProcess, sandbox_process
 
 from dapkit.errors import (
@@ -31,12 +32,12 @@ TABLES = ("submissions", "users", "enrollments", "quiz_submissions", "content_pa
 LOGS = ("--namespace", "canvas_logs", "--table", "web_logs")
 
 
-@pytest.fixture(params=["postgresql", "mariadb"])
+@pytest.fixture(params=["postgresql", *MYSQL_SERVERS])
 def server(request: pytest.FixtureRequest) -> DatabaseServer:
     """Each type of server in turn."""
     if request.param == "postgresql":
         return postgresql(request.getfixturevalue("postgres_server"))
-    return mariadb(request.getfixturevalue("mysql_server"))
+    return mysql(request.getfixturevalue("mysql_servers")(request.param))
 
 
 @contextmanager

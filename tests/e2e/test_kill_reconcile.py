@@ -6,8 +6,8 @@ from pathlib import Path
 import psycopg
 import pymysql
 import pytest
-from tests.support.database_server import DatabaseServer, mariadb, postgresql
-from tests.support.mariadb_server import MySqlServer
+from tests.support.database_server import DatabaseServer, mysql, postgresql
+from tests.support.mysql_server import MySqlServer
 from tests.support.postgres_server import PostgresServer
 from tests.support.sandbox_process import SandboxProcess, sandbox_process
 from tests.support.waiting import wait_until
@@ -35,7 +35,7 @@ def test_kills_during_reconcile_leave_postgresql_clean(postgres_server: Postgres
         _assert_nothing_is_left(postgresql(postgres_server), url, objects, tmp_path)
 
 
-def test_kills_during_reconcile_leave_mariadb_clean(mysql_server: MySqlServer, tmp_path: Path) -> None:
+def test_kills_during_reconcile_leave_mysql_clean(mysql_server: MySqlServer, tmp_path: Path) -> None:
     with mysql_server.database() as url:
 
         def objects() -> list[tuple[str, ...]]:
@@ -45,7 +45,7 @@ def test_kills_during_reconcile_leave_mariadb_clean(mysql_server: MySqlServer, t
                 cursor.execute("SHOW TABLES")
                 return sorted(cursor.fetchall())
 
-        _assert_nothing_is_left(mariadb(mysql_server), url, objects, tmp_path)
+        _assert_nothing_is_left(mysql(mysql_server), url, objects, tmp_path)
 
 
 def _assert_nothing_is_left(

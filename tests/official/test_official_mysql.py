@@ -8,7 +8,7 @@ from typing import Any
 
 import pymysql
 import pytest
-from tests.support.mariadb_server import MySqlServer
+from tests.support.mysql_server import MySqlServer
 from tests.support.official_client import EDGE, NEEDS_OFFICIAL, official
 from tests.support.sandbox_process import SandboxProcess, sandbox_process
 

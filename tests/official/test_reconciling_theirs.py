@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.support.mariadb_server import MySqlServer
+from tests.support.mysql_server import MySqlServer
 from tests.support.official_client import EDGE, NEEDS_OFFICIAL, official
 from tests.support.postgres_server import PostgresServer
 from tests.support.sandbox_process import SandboxProcess, sandbox_process
@@ -53,6 +53,6 @@ def test_on_postgresql(
 
 
 @pytest.mark.parametrize(("namespace", "tables"), [("canvas", CANVAS), ("edge", ON_MYSQL)])
-def test_on_mariadb(home: Path, mysql_server: MySqlServer, tmp_path: Path, namespace: str, tables: str) -> None:
-    with _sandbox(home / f"{namespace} of MariaDB") as sandbox, mysql_server.database() as url:
+def test_on_mysql(home: Path, mysql_server: MySqlServer, tmp_path: Path, namespace: str, tables: str) -> None:
+    with _sandbox(home / f"{namespace} of {mysql_server.port}") as sandbox, mysql_server.database() as url:
         _assert_equal(sandbox, url, namespace, tables, tmp_path)

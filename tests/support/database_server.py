@@ -1,4 +1,4 @@
-"""One interface to the PostgreSQL and MariaDB servers whose crashes and limits the end-to-end tests cause."""
+"""One interface to the PostgreSQL, MySQL and MariaDB servers whose crashes and limits the end-to-end tests cause."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,13 +8,13 @@ from typing import Any, cast
 
 import pytest
 from tests.support import postgres_contents
-from tests.support.mariadb_server import MySqlServer
+from tests.support.mysql_server import MySqlServer
 from tests.support.postgres_server import PostgresServer
 
 from dapkit.targets.registry import target_of
 from dapkit.targets.sql.session import SqlTargetSession
 
-__all__ = ["DatabaseServer", "mariadb", "postgresql"]
+__all__ = ["DatabaseServer", "mysql", "postgresql"]
 
 _TABLES_OF_POSTGRES = """
 SELECT relname FROM pg_class JOIN pg_namespace AS space ON space.oid = relnamespace
@@ -37,7 +37,7 @@ _CREATE_LIMITED_IN_MYSQL = (
 _DROP_LIMITED_IN_MYSQL = ("DROP USER {user}",)
 _TABLES_OF_MYSQL = """
 SELECT substring(table_name, locate('__', table_name) + 2) FROM information_schema.tables
-WHERE table_schema = database() AND (table_name NOT LIKE 'instructure\\_dap\\_\\_%' OR table_name LIKE '%\\_fresh\\_%')
+WHERE table_schema = database() AND (table_name NOT LIKE 'instructure\\_dap\\_\\_%' OR table_name LIKE '%\\_new\\_%')
 UNION ALL SELECT source_table FROM instructure_dap__dapkit_begun
 """
 _ACTIVITY_IN_MYSQL = """
@@ -121,8 +121,8 @@ def postgresql(server: PostgresServer) -> DatabaseServer:
     )
 
 
-def mariadb(server: MySqlServer) -> DatabaseServer:
-    """Wrap a MariaDB server."""
+def mysql(server: MySqlServer) -> DatabaseServer:
+    """Wrap a server of MySQL or MariaDB."""
     return DatabaseServer(
         database=server.database,
         port=server.port,

@@ -177,7 +177,7 @@ class Reconciliation:
         if snapshot.watermark < state.watermark:
             changes = await self._download_changes(state, snapshot.watermark, state.watermark)
         elif snapshot.watermark > state.watermark:
-            stale = await self._download_changes(state, state.watermark, snapshot.watermark)
+            stale = await self._download_changes(state, state.changes_since, snapshot.watermark)
         expected = self._expected_table(state, snapshot, changes, stale)
         self._resources.on_event(TablePhaseChanged(table=state.table, phase=TablePhase.LOADING))
         comparison = await self._resources.run_in_session(lambda target: target.compare(expected))

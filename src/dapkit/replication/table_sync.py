@@ -181,12 +181,12 @@ class TableSync:
     async def _download(self, action: SyncAction, state: SyncState | None) -> tuple[TableResult, datetime]:
         if state is None or action is not SyncAction.INCREMENTAL:
             return await self._resources.download(self.name, self._resources.snapshot_query, self._forward_event)
-        result, until = await self._download_since(state.watermark)
+        result, until = await self._download_since(state.changes_since)
         if is_stale_job(until, state, self._session.data_now()):
             # An equal query returns the same old job until it expires. A start one second earlier is another query.
             # The overlap is harmless: increments contain complete rows, so applying one twice changes nothing.
             staging.remove(result.folder)
-            return await self._download_since(state.watermark - timedelta(seconds=1))
+            return await self._download_since(state.changes_since - timedelta(seconds=1))
         return result, until
 
     async def _download_since(self, since: datetime) -> tuple[TableResult, datetime]:

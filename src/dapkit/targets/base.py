@@ -104,12 +104,21 @@ class DataFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncState:
-    """The sync state of a table: its watermark (UTC), and the schema that its columns follow."""
+    """The sync state of a table: its watermark (UTC), and the schema that its columns follow.
+
+    `late_by` is how much later than the real watermark the saved one may be.
+    """
 
     namespace: str
     table: str
     watermark: datetime
     schema: VersionedSchema
+    late_by: timedelta = timedelta()
+
+    @property
+    def changes_since(self) -> datetime:
+        """From when changes have to be requested so that none is skipped; applying one twice changes nothing."""
+        return self.watermark - self.late_by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from dapkit.errors import (
     TargetRejectedError,
     TargetUnreachableError,
 )
-from dapkit.targets.mysql.errors import translated, unconnected
+from dapkit.targets.mysql.errors import OTHER_SERVER, translated, unconnected
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,10 @@ from dapkit.targets.mysql.errors import translated, unconnected
         (1044, "Access denied for user to database", TargetPermissionError),
         (1366, "Incorrect integer value", BadValueError),
         (1261, "Row 1 doesn't contain data for all columns", MalformedFileError),
+        (1290, "The MySQL server is running with the --super-read-only option", TargetUnreachableError),
+        (1290, "The MariaDB server is running with the --read-only=NO_LOCK option", TargetUnreachableError),
+        (1836, "Running in read-only mode", TargetUnreachableError),
+        (1290, "The MySQL server is running with the --secure-file-priv option", TargetError),
         (1064, "You have an error in your SQL syntax", TargetError),
     ],
 )
@@ -67,6 +71,7 @@ def untrusted() -> pymysql.OperationalError:
         (pymysql.OperationalError(1203, "User already has more than 'max_user_connections'"), TargetBusyError),
         (pymysql.OperationalError(1045, "Access denied for user (using password: secret  word)"), TargetRejectedError),
         (pymysql.OperationalError(1049, "Unknown database"), TargetRejectedError),
+        (pymysql.OperationalError(OTHER_SERVER, "it sent nothing"), TargetRejectedError),
         (pymysql.OperationalError(2026, "SSL connection error"), TargetRejectedError),
         (untrusted(), TargetRejectedError),
         (RuntimeError("'cryptography' package is required"), TargetRejectedError),

@@ -51,10 +51,12 @@ BYTES = "IF(@v IS NULL, NULL, _binary'?????????????????')"
         ({"type": "object"}, None),
         (
             {"type": "string", "format": "date-time"},
-            "IF(@v < '0001', '?', IF(RIGHT(@v, 1) = 'Z', LEFT(@v, 19), @v))",
+            "CASE WHEN @v < '0001' THEN '?' WHEN @v >= '9999-12-31T23:59:59' THEN LEFT(@v, 19)"
+            " WHEN RIGHT(@v, 1) = 'Z' THEN LEFT(@v, CHAR_LENGTH(@v) - 1)"
+            " WHEN LOCATE('+', @v) OR LOCATE('-', @v, 12) THEN '?' ELSE @v END",
         ),
         ({"type": "string", "format": "date"}, "IF(@v < '0001', '?', @v)"),
-        ({"type": "string", "format": "time"}, "SUBSTRING_INDEX(TRIM(TRAILING 'Z' FROM @v), '.', 1)"),
+        ({"type": "string", "format": "time"}, "TRIM(TRAILING 'Z' FROM @v)"),
         (
             {"type": "string", "format": "uuid"},
             f"COALESCE(IF(LENGTH(REPLACE(@v, '-', '')) = 32, UNHEX(REPLACE(@v, '-', '')), NULL), {BYTES})",

@@ -1,5 +1,6 @@
 """Connecting to MySQL and MariaDB, and the errors when that fails."""
 
+import asyncio
 import shutil
 import socket
 import tempfile
@@ -10,7 +11,9 @@ from typing import NoReturn, cast
 import pymysql
 import pytest
 import trustme
-from tests.support.mariadb_server import MariaDbServer, MySqlServer
+from tests.support.mariadb_server import mariadb_server
+from tests.support.mysql_server import MySqlServer
+from tests.support.on_a_thread import served
 
 from dapkit.errors import TargetPermissionError, TargetRejectedError, TargetUnreachableError
 from dapkit.targets.mysql import target as module
@@ -47,8 +50,35 @@ def test_connecting_to_a_silent_server_times_out(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "CONNECTING", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        with pytest.raises(TargetUnreachableError, match="timed out"):
+        with pytest.raises(TargetRejectedError, match=r"sent nothing within 0\.05 seconds") as caught:
             target_of(f"mysql://me:secret@127.0.0.1:{port}/college").open()
+    assert "port" in caught.value.hint
+
+
+@pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.6\r\n", b"220 mail.example.org ESMTP\r\n"])
+def test_a_server_of_another_kind_is_recognised_at_once(greeting: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        await reader.read()
+
+    with served(serve) as port, pytest.raises(TargetRejectedError, match="does not answer as a MySQL server"):
+        target_of(f"mysql://me:secret@127.0.0.1:{port}/college").open()
+
+
+def test_a_refusal_over_tls_is_final(monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = []
+
+    def refuse(**options: object) -> NoReturn:
+        attempts.append(options["ssl_disabled"])
+        raise pymysql.OperationalError(1045, "Access denied for user 'me'")
+
+    monkeypatch.setattr(module, "LocalInfileConnection", refuse)
+    with pytest.raises(TargetRejectedError, match="rejected the connection: Access denied"):
+        target_of("mysql://me:secret@db/college").open()
+    assert attempts == [False]
+    with pytest.raises(TargetRejectedError):
+        target_of("mysql://me:secret@db/college?ssl=allow").open()  # some accounts are refused only without TLS
+    assert attempts == [False, True, False]
 
 
 def test_a_failed_session_setup_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +123,7 @@ def protected(authority: trustme.CA) -> Iterator[MySqlServer]:
     certificate.cert_chain_pems[0].write_to_path(folder / "cert.pem")
     (folder / "key.pem").chmod(0o644)
     try:
-        with MariaDbServer("--ssl", *(f"--ssl-{name}={folder}/{name}.pem" for name in ("key", "cert"))) as running:
+        with mariadb_server("--ssl", *(f"--ssl-{name}={folder}/{name}.pem" for name in ("key", "cert"))) as running:
             running.execute("CREATE DATABASE college")
             yield running
     finally:
@@ -133,7 +163,9 @@ def test_the_certificate_of_the_server_is_verified_on_request(protected: MySqlSe
 
 
 @pytest.mark.server
-def test_a_server_without_tls(mysql_url: str) -> None:
+def test_a_server_without_tls(mysql_server: MySqlServer, mysql_url: str) -> None:
+    if mysql_server.has_tls:
+        pytest.skip("this server has TLS")
     with pytest.raises(TargetRejectedError):
         target_of(f"{mysql_url}?ssl=require").open()
     target_of(f"{mysql_url}?ssl=prefer").open().close()

@@ -87,13 +87,12 @@ class MsSqlDialect:
             ascii_documents=True,  # which any code page can store
         )
         self.lookups = MsSqlLookups(collation)
-        nulls = "({one} IS NULL AND {other} IS NOT NULL) OR ({one} IS NOT NULL AND {other} IS NULL)"
         self.comparison = Comparison(
             hashed=_hashed,
             comparable=self._enum_as_text,
             exact=self._distinguished,
             key=self._distinguished,
-            differs=f"({{one}} <> {{other}} OR {nulls})",  # IS DISTINCT FROM exists only from SQL Server 2022 on
+            differs=_differs,
         )
 
     def _enum_as_text(self, table: Table, column: Column, value: str) -> str:
@@ -348,3 +347,9 @@ def _key_name(table: Table) -> str:
 def _using(existing: ExistingTable, names: Set[str]) -> list[ExistingIndex]:
     """Return the indexes that use one of these columns."""
     return [each for each in existing.indexes if each.columns & names]
+
+
+def _differs(_column: Column, one: str, other: str) -> str:
+    # IS DISTINCT FROM exists only from SQL Server 2022 on.
+    nulls = f"({one} IS NULL AND {other} IS NOT NULL) OR ({one} IS NOT NULL AND {other} IS NULL)"
+    return f"({one} <> {other} OR {nulls})"

@@ -54,6 +54,8 @@ def column_type(type_: ColumnType, exact: str, *, key: bool) -> str:
             length = max(type_.length or 0, MARKER_LENGTH if type_.marker else 0)
             bounded = type_.length is not None and length <= _LONGEST
             return f"varchar({length})" if bounded else "mediumtext"
+        case TypeKind.DATETIME | TypeKind.TIME if type_.precision:
+            return f"{_TYPES[type_.kind]}({type_.precision})"
         case TypeKind.ENUM:
             values = ", ".join(map(literal, type_.values))
             ascii_ = all(value.isascii() for value in type_.values)

@@ -5,11 +5,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pymysql import OperationalError
 from pymysql.connections import Connection, MySQLResult
 
+from dapkit.targets.mysql.errors import OTHER_SERVER
 from dapkit.targets.sql.keepalive import watch
 
 _PACKET = 256 * 1024
+_START = 5
+"""Bytes at the start of a greeting: the packet's length (3) and number (1), and the protocol's version."""
+
+_VERSIONS = (10, 255)
+"""The version of the protocol, or the mark of an error instead of a greeting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,20 @@ class LocalInfileConnection(Connection):
         super().connect(sock)
         self._read_timeout = self._write_timeout = None
         watch(self._sock)
+
+    def _get_server_information(self) -> None:
+        """Read the server's greeting, after a look at whether it is one.
+
+        Without that, the driver would take the text of another server for a long packet, and wait for the rest.
+        """
+        try:
+            start = self._sock.recv(_START, socket.MSG_PEEK | socket.MSG_WAITALL)
+        except TimeoutError:
+            seconds = f"{self.connect_timeout:g} seconds"
+            raise OperationalError(OTHER_SERVER, f"it sent nothing within {seconds}") from None
+        if start and (len(start) < _START or start[3] != 0 or start[4] not in _VERSIONS):
+            raise OperationalError(OTHER_SERVER, "it sent something else than a greeting")
+        super()._get_server_information()  # type: ignore[misc]
 
     def load(self, statement: str, pieces: Iterable[bytes]) -> LoadResult:
         """Run LOAD DATA LOCAL with these bytes.

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import timedelta
 
 from dapkit.decode.tsv import META_ACTION, META_TS
 from dapkit.model import JSON_KINDS, Column, ColumnType, Table, TypeKind
@@ -37,6 +38,10 @@ _UUID_GROUPS = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
 
 _COMMENTS = {"table": 2048, "column": 1024}
 """How long comments may be."""
+
+
+_TEXT_LENGTHS = {TypeKind.DATETIME: 19, TypeKind.TIME: 8}
+"""The length of a time without the fraction of a second, as CHAR."""
 
 
 class MySqlDialect:
@@ -70,13 +75,15 @@ class MySqlDialect:
             lookup_kinds={TypeKind.OPEN_ENUM},
             create_newest="CREATE TEMPORARY TABLE {newest} (PRIMARY KEY ({key})) AS {select}",  # some demand a key
             drop_temporary="DROP TEMPORARY TABLE IF EXISTS",  # without this word it would commit
+            # MySQL rounds the seconds that the official client saves; MariaDB cuts their fraction off.
+            watermarks_late_by=timedelta(seconds=1 if product == "MySQL" else 0),
         )
         self.comparison = Comparison(
             hashed=lambda values: f"crc32(concat_ws('|', {', '.join(values)}))",
             comparable=self._exactly_collated,
             exact=self._exactly_collated,
             key=self._key_text,
-            differs="NOT ({one} <=> {other})",
+            differs=_differs,
             normal_json=normal_json,
         )
         self.lookups = _Lookups(self)
@@ -349,13 +356,20 @@ class _Replacement:
         return [f"{self._dialect.facts.drop_temporary} {name}", create]
 
     def comparable_table(self, table: Table) -> Table:
-        """Keep open enums as text: a temporary table cannot have foreign keys."""
+        """Keep open enums as text, since a temporary table has no foreign keys, and fractions of seconds.
+
+        Keys keep their type, so that an index finds them.
+        """
         text = ColumnType(kind=TypeKind.TEXT, length=LONGEST_KEY)
         key, value = (
             tuple(replace(each, type=text) if each.type.kind is TypeKind.OPEN_ENUM else each for each in columns)
             for columns in (table.key, table.value)
         )
-        return replace(table, key=key, value=value)
+        exact = (
+            replace(each, type=replace(each.type, precision=6)) if each.type.kind in _TEXT_LENGTHS else each
+            for each in value
+        )
+        return replace(table, key=key, value=tuple(exact))
 
     def copy_indexes(self, table: Table, existing: ExistingTable) -> Statements:
         """Create the user's indexes on the replacement."""
@@ -365,12 +379,14 @@ class _Replacement:
         """Write the name of the replacement."""
         return self._names(table)[0]
 
-    def _names(self, table: Table) -> tuple[str, str]:
-        """Write the names of the replacement, and of the table that it has replaced."""
+    def leftovers(self, table: Table) -> tuple[str, str]:
+        """Return the names of the replacement, and of the table that it has replaced."""
         key = hashlib.sha256(self._dialect.facts.full_name(table).encode()).hexdigest()[:16]
-        return self._dialect.facts.state_table(f"dapkit_new_{key}"), self._dialect.facts.state_table(
-            f"dapkit_old_{key}"
-        )
+        return f"dapkit_new_{key}", f"dapkit_old_{key}"
+
+    def _names(self, table: Table) -> tuple[str, str]:
+        new, old = map(self._dialect.facts.state_table, self.leftovers(table))
+        return new, old
 
     def take_over(self, table: Table) -> Statements:
         """Let the replacement take over the name; RENAME does both in one step, which readers never see half done."""
@@ -378,6 +394,16 @@ class _Replacement:
         refer = [self._dialect.refer(table, column) for column in self._dialect.facts.lookup_columns(table)]
         return [f"RENAME TABLE {live} TO {old}, {new} TO {live}", f"DROP TABLE {old}", *refer]
 
-    def clear(self, table: Table) -> Statements:
-        """Remove what an interrupted rebuild left."""
-        return [f"DROP TABLE IF EXISTS {', '.join(self._names(table))}"]
+
+def _differs(column: Column, one: str, other: str) -> str:
+    """Compare an actual value with an expected one, whose time has the fraction of a second.
+
+    Both seconds next to such a time are right: MySQL rounds it, MariaDB cuts the fraction off, and rows may have moved
+    from one to the other.
+    """
+    kind = column.type.kind
+    if kind not in _TEXT_LENGTHS:
+        return f"NOT ({one} <=> {other})"
+    rounded = f"CAST({other} AS {'time' if kind is TypeKind.TIME else 'datetime'})"
+    cut = f"LEFT(CAST({other} AS char), {_TEXT_LENGTHS[kind]})"
+    return f"NOT ({one} <=> {rounded}) AND NOT (CAST({one} AS char) <=> {cut})"

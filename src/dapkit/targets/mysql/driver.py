@@ -1,7 +1,7 @@
 """A connection to a database of MySQL or MariaDB."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from pymysql.cursors import SSCursor
 
 from dapkit.decode.tsv import common_header
-from dapkit.errors import TargetBusyError, TargetError
+from dapkit.errors import TargetBusyError, TargetError, TargetPermissionError
 from dapkit.targets.base import Capabilities, Load, Merge, Staging
 from dapkit.targets.mysql.connection import LocalInfileConnection
 from dapkit.targets.mysql.dialect import STAGING, MySqlDialect
@@ -30,10 +30,29 @@ CAPABILITIES = Capabilities(
 _LOCK_TIMEOUT = 600
 _SETTINGS = (
     "sql_mode = 'ANSI_QUOTES,NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES'", "time_zone = '+00:00'", "sql_notes = 0",
-    "max_error_count = 1024", "default_storage_engine = InnoDB", "default_tmp_storage_engine = InnoDB",
-    "net_read_timeout = 600", "net_write_timeout = 600", "wait_timeout = 86400", f"lock_wait_timeout = {_LOCK_TIMEOUT}",
-    f"innodb_lock_wait_timeout = {_LOCK_TIMEOUT}",
+    "default_storage_engine = InnoDB", "default_tmp_storage_engine = InnoDB", "foreign_key_checks = 1",
+    "unique_checks = 1", "sql_safe_updates = 0", "sql_big_selects = 1", "sql_select_limit = 18446744073709551615",
+    "sql_auto_is_null = 0", "completion_type = 0", "net_read_timeout = 600", "net_write_timeout = 600",
+    "wait_timeout = 86400", f"lock_wait_timeout = {_LOCK_TIMEOUT}", f"innodb_lock_wait_timeout = {_LOCK_TIMEOUT}",
 )  # fmt: skip
+"""What a session depends on, whatever the server's defaults are; any user may set it."""
+
+_NO_LIMITS = {
+    "MySQL": ("max_execution_time = 0",),
+    "MariaDB": (
+        "max_statement_time = 0", "idle_transaction_timeout = 0", "idle_readonly_transaction_timeout = 0",
+        "idle_write_transaction_timeout = 0",
+    ),
+}  # fmt: skip
+"""Limits that would end a long load, by product."""
+
+_WARNINGS = 1024
+"""How many warnings of a statement the server should keep: each kind of error has to be among them."""
+
+_VARIABLES = """
+SHOW VARIABLES WHERE variable_name IN
+('version', 'character_set_database', 'log_bin', 'binlog_format', 'max_error_count')
+"""
 
 
 class MySqlDriver:
@@ -46,21 +65,23 @@ class MySqlDriver:
     def __init__(self, connection: LocalInfileConnection) -> None:
         self._connection = connection
         self.dialect = MySqlDialect()
-        self.query(f"SET SESSION {', '.join(_SETTINGS)}")
-        ((version, charset),) = self.query("SELECT version(), @@character_set_database")
-        self.dialect = dialect_of(version, charset)
+        variables = {str(name).lower(): str(value) for name, value in self.query(_VARIABLES)}
+        self.dialect = dialect_of(variables["version"], variables["character_set_database"])
         self.catalog = MySqlCatalog(self.query, self.dialect)
+        self._prepare(variables)
+
+    def _prepare(self, variables: Mapping[str, str]) -> None:
+        """Set what the session depends on."""
+        self.query(f"SET SESSION {', '.join([*_SETTINGS, *_NO_LIMITS[self.dialect.facts.product]])}")
         self.query(f"SET NAMES utf8mb4 COLLATE {self.dialect.exact}")
-        self._read_committed()
-
-    def _read_committed(self) -> None:
-        """Lock single rows of the sync state, not gaps between them, where the server's log allows it.
-
-        With REPEATABLE READ, tables that load at the same time would wait for each other's rows.
-        """
-        ((logged,),) = self.query("SELECT @@log_bin AND @@binlog_format = 'STATEMENT'")
-        if not logged:
-            self.query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        if int(variables["max_error_count"]) < _WARNINGS:
+            with suppress(TargetPermissionError):  # MySQL reserves this for administrators; its default is enough
+                self.query(f"SET SESSION max_error_count = {_WARNINGS}")
+        # Read committed locks single rows of the sync state, not the gaps between them: tables that load at the same
+        # time would wait for each other's rows. A log of statements does not allow it.
+        statements = variables.get("log_bin") == "ON" and variables.get("binlog_format") == "STATEMENT"
+        level = "REPEATABLE READ" if statements else "READ COMMITTED"
+        self.query(f"SET SESSION TRANSACTION ISOLATION LEVEL {level}, READ WRITE")
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Execute a statement and return its rows."""

@@ -39,10 +39,21 @@ _KINDS: tuple[tuple[frozenset[int], type[TargetError]], ...] = (
 _NO_SPACE = re.compile(r"(errno|errcode|error):? 28\b", re.IGNORECASE)
 """How the server writes the system's error for a full disk, whatever error number it uses itself."""
 
+_ADDRESS_HINT = "Check the host and the port in the connection string."
 _VALUES = frozenset({1048, 1263, 1264, 1265, 1292, 1300, 1364, 1366, 1367, 1406, 1411, 1416, 1525, 3140, 3819, 4025})
+OTHER_SERVER = 2007
+"""What answers is not MySQL; the driver uses this number for an unknown version of the protocol."""
+
+_OPTION_PREVENTS, _READ_ONLY_TRANSACTION, _TLS_REQUIRED = 1290, 1836, 3159
+_READ_ONLY = re.compile(r"read[- _]only", re.IGNORECASE)
+"""How the server explains error 1290, which other options of the server can cause, too."""
+
+_READ_ONLY_HINT = (
+    "This server is read-only, as after a failover, or because it is a replica: connect to the primary server."
+)
 _HINTS = {
-    1290: "This server is read-only: connect to the primary server.",
-    1836: "This server is read-only: connect to the primary server.",
+    1301: "Increase max_allowed_packet on the server.",
+    1366: "If it is a text, change the column's character set to utf8mb4: another one cannot store every text.",
     1118: "The table has more columns than a row of this server can hold.",
     1059: "A name is longer than this server allows.",
 }
@@ -71,7 +82,10 @@ def error_of(product: str, code: int, words: str, table: str | None = None) -> T
     if code in BROKEN_LINES:
         return MalformedFileError(f"A downloaded file has a malformed line: {words}", table=table)
     if code in _VALUES:
-        return BadValueError(message, table=table)
+        return BadValueError(message, hint=_HINTS.get(code, ""), table=table)
+    if code == _READ_ONLY_TRANSACTION or (code == _OPTION_PREVENTS and _READ_ONLY.search(words)):
+        # After a failover the old primary stays reachable, so only a new connection helps.
+        return TargetUnreachableError(message, hint=_READ_ONLY_HINT, table=table)
     kind = TargetDiskFullError if _NO_SPACE.search(words) else TargetError
     kind = next((kind for codes, kind in _KINDS if code in codes), kind)
     return kind(message, hint=_HINTS.get(code, ""), table=table)
@@ -87,10 +101,24 @@ def unconnected(error: Exception, name: str, secret: str) -> TargetError:
     """
     words = str(error.args[1] if len(error.args) > 1 else error)
     shown = words.replace(secret, "…") if secret else words
-    message = f"{name} cannot be reached: {' '.join(shown.split())}"
+    shown = " ".join(shown.split())
+    if isinstance(error, RuntimeError):
+        hint = "Use `ssl=require` in the connection string, or install the Python package cryptography."
+        return TargetRejectedError(f"{name}: the server asks for a password over an encrypted connection", hint=hint)
     code = code_of(error) if isinstance(error, pymysql.Error) else 0
+    if code == OTHER_SERVER:
+        return TargetRejectedError(f"{name} does not answer as a MySQL server: {shown}", hint=_ADDRESS_HINT)
     if code in _BUSY:
-        return TargetBusyError(message)
+        return TargetBusyError(f"{name} does not accept a connection: {shown}")
+    if is_answer(code):
+        return TargetRejectedError(
+            f"{name} rejected the connection: {shown}", hint=TLS_HINT if code == _TLS_REQUIRED else ""
+        )
     untrusted = isinstance(getattr(error, "original_exception", None), ssl.SSLError)
     kind = TargetUnreachableError if code in _UNREACHABLE and not untrusted else TargetRejectedError
-    return kind(message, hint=TLS_HINT if untrusted or "SSL" in words else "")
+    return kind(f"{name} cannot be reached: {shown}", hint=TLS_HINT if untrusted or "SSL" in words else "")
+
+
+def is_answer(code: int) -> bool:
+    """Whether an error number is the server's own; numbers from 2000 to 2999 are the driver's."""
+    return code >= 1000 and not 2000 <= code < 3000

@@ -10,6 +10,9 @@ from dapkit.targets.sql.introspection import ExistingColumn, ExistingIndex, Exis
 _INDEX = re.compile(r'^ +((?:UNIQUE |FULLTEXT |SPATIAL )?KEY (?!"fk_)("(?:[^"]|"")*").*?),?$', re.MULTILINE)
 """A line of SHOW CREATE TABLE. The indexes of foreign keys are created with these."""
 
+_NO_EXTRA = (None, "NULL", "DEFAULT_GENERATED")
+"""MySQL says NULL for a column of a temporary table, and does not say there whether its default is an expression."""
+
 _WHERE = "WHERE table_schema = database() AND table_name = %s"
 _KIND = f"SELECT table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') FROM information_schema.tables {_WHERE}"
 _COLUMNS = f"""
@@ -70,9 +73,11 @@ class MySqlCatalog:
         name = self._dialect.facts.full_name(table)
         columns = self._query(f"SHOW FULL COLUMNS FROM {name}", ())
         keys = self._query(f"SHOW INDEX FROM {name} WHERE non_unique = 0", ())
-        return {(field, type_, null, default, extra) for field, type_, _, null, _, default, extra, *_ in columns} | {
-            (f"key {key[2]}", *key[3:5]) for key in keys
+        layout: Layout = {
+            (name, type_, null, _plain_default(default), "" if extra in _NO_EXTRA else extra)
+            for name, type_, _, null, _, default, extra, *_ in columns
         }
+        return layout | {(f"key {key[2]}", *key[3:5]) for key in keys}
 
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes."""
@@ -84,6 +89,11 @@ class MySqlCatalog:
         bare = self._dialect.facts.bare_name(namespace, table)
         lookups = [name for (name,) in self._query(_LOOKUPS, (bare,)) if name.startswith(f"{bare}__")]
         return [f"DROP TABLE IF EXISTS {identifier(lookup)}" for lookup in lookups]
+
+
+def _plain_default(default: str | None) -> str | None:
+    """Leave out of a default that is an expression what MySQL writes for some tables and not for temporary ones."""
+    return default and re.sub(r"[\\()]", "", default)
 
 
 def user_indexes(definition: str) -> list[ExistingIndex]:

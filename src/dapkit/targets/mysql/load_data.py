@@ -1,9 +1,10 @@
 r"""PURE: LOAD DATA statements, with the conversions that turn the text of a file into the rows of a table.
 
-MySQL reads some texts differently from the service: `true` and `false`, the `Z` at the end of a time and fractions of
-seconds (which it would round up), UUIDs and addresses (which are stored as bytes), and a text of digits in an ENUM
-(which it reads as the index of a value). For a text that cannot be converted, an expression returns a value that the
-column cannot store either, so that the server reports an error.
+MySQL reads some texts differently from the service: `true` and `false`, the `Z` at the end of a time, UUIDs and
+addresses (which are stored as bytes), and a text of digits in an ENUM (which it reads as the index of a value). For a
+text that cannot be converted, an expression returns a value that the column cannot store either, so that the server
+reports an error. Fractions of seconds are left to the server, as the official client does: MySQL rounds them, MariaDB
+cuts them off.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -62,11 +63,17 @@ def converted(dialect: MySqlDialect, column: Column, text: str) -> str | None:
         case TypeKind.BOOLEAN:
             return f"CASE {text} WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE {text} END"
         case TypeKind.DATETIME:
-            return f"IF({text} < '0001', {_NO_TIME}, IF(RIGHT({text}, 1) = 'Z', LEFT({text}, 19), {text}))"
+            # MySQL would accept an offset instead of the Z, and would fail to round the last second of all.
+            offset = f"LOCATE('+', {text}) OR LOCATE('-', {text}, 12)"
+            return (
+                f"CASE WHEN {text} < '0001' THEN {_NO_TIME} WHEN {text} >= '9999-12-31T23:59:59' THEN LEFT({text}, 19)"
+                f" WHEN RIGHT({text}, 1) = 'Z' THEN LEFT({text}, CHAR_LENGTH({text}) - 1)"
+                f" WHEN {offset} THEN {_NO_TIME} ELSE {text} END"
+            )
         case TypeKind.DATE:
             return f"IF({text} < '0001', {_NO_TIME}, {text})"
         case TypeKind.TIME:
-            return f"SUBSTRING_INDEX(TRIM(TRAILING 'Z' FROM {text}), '.', 1)"
+            return f"TRIM(TRAILING 'Z' FROM {text})"
         case TypeKind.UUID:
             digits = f"REPLACE({text}, '-', '')"
             packed = f"IF(LENGTH({digits}) = 32, UNHEX({digits}), NULL)"
@@ -108,7 +115,10 @@ class InsertStatements:
         fields = split_fields(line)
         if len(fields) != self._width:
             raise MalformedFileError("A downloaded file has a malformed line", table=self._table)
-        values = (value.replace(_SLOT, _text(fields[index], quoted)) for index, value in self._values)
+        try:
+            values = [value.replace(_SLOT, _text(fields[index], quoted)) for index, value in self._values]
+        except UnicodeDecodeError as error:
+            raise MalformedFileError("A downloaded file is not UTF-8", table=self._table) from error
         return f"({', '.join(values)})"
 
     def statement(self, into: str, rows: Sequence[str]) -> str:
@@ -117,5 +127,5 @@ class InsertStatements:
 
 
 def _text(field: bytes, quoted: Callable[[str], str]) -> str:
-    text = decode_field(field)
+    text = decode_field(field, "strict")
     return "NULL" if text is None else quoted(text)

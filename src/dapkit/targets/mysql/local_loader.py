@@ -12,6 +12,7 @@ import pymysql
 
 from dapkit.decode.tsv import Header, row_blocks
 from dapkit.decode.tsv_cleaner import json_columns
+from dapkit.errors import TargetError
 from dapkit.targets.base import Load
 from dapkit.targets.mysql.connection import LocalInfileConnection
 from dapkit.targets.mysql.dialect import MySqlDialect
@@ -22,7 +23,10 @@ from dapkit.targets.sql.driver import RepeatedKeysError
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
 _STATEMENT = 512 * 1024
-"""Bytes of rows in one INSERT; servers accept at least twice as much."""
+"""Bytes of rows in one INSERT; less if the server accepts less."""
+
+_HEAD = 16 * 1024
+"""Bytes for what precedes the rows: the names of the columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,26 +89,43 @@ class LocalLoader:
         warnings: dict[int, str] = {}
         for _, code, words in self._execute("SHOW WARNINGS"):
             warnings.setdefault(int(code), str(words))
+        # With max_error_count = 0 the server shows none, but a load that had one must not pass for a good one.
+        warnings = warnings or {0: f"{loaded.warnings} warnings, which its setting max_error_count hides"}
         # A malformed line gives warnings about its values too; the line itself is the better message.
         return loaded.rows, dict(sorted(warnings.items(), key=lambda warning: warning[0] not in BROKEN_LINES))
 
     def _insert(self, lines: Iterable[bytes]) -> int:
         """Insert lines in statements of many rows, where the server forbids LOAD DATA LOCAL."""
         inserting = InsertStatements(self.dialect, self.load.table, self.header, meta=self.meta)
-        count, rows, size = 0, [], 0
+        limit = int(self._execute("SELECT @@max_allowed_packet")[0][0]) - _HEAD
+        rows: list[str] = []
+        count = size = 0
         try:
             for block in lines:
                 for line in block.removesuffix(b"\n").split(b"\n"):
-                    rows.append(inserting.row(line, self.connection.escape))
-                    size += len(rows[-1])
-                    if size > _STATEMENT:
+                    row = inserting.row(line, self.connection.escape)
+                    length = len(row.encode())
+                    self._require_fit(length, limit)
+                    if size + length > min(_STATEMENT, limit):
                         count += self._flush(inserting, rows)
                         size = 0
+                    rows.append(row)
+                    size += length + 2
             return count + self._flush(inserting, rows)
         except pymysql.IntegrityError as error:
             if code_of(error) == DUPLICATE:
                 raise RepeatedKeysError(str(error), table=self.load.table.name) from error
             raise
+
+    def _require_fit(self, length: int, limit: int) -> None:
+        """Raise before the server would: it answers a longer statement by closing the connection."""
+        if length > limit:
+            message = f"A row of {length:,} bytes is longer than the server's max_allowed_packet allows"
+            hint = (
+                f"Set max_allowed_packet to at least {length + _HEAD:,} bytes on the server,"
+                " or allow `local_infile`: then the length of a row does not matter."
+            )
+            raise TargetError(message, hint=hint, table=self.load.table.name)
 
     def _flush(self, inserting: InsertStatements, rows: list[str]) -> int:
         if not rows:

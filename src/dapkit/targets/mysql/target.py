@@ -7,7 +7,7 @@ import pymysql
 
 from dapkit.targets.mysql.connection import LocalInfileConnection
 from dapkit.targets.mysql.driver import CAPABILITIES, MySqlDriver
-from dapkit.targets.mysql.errors import unconnected
+from dapkit.targets.mysql.errors import OTHER_SERVER, code_of, is_answer, unconnected
 from dapkit.targets.mysql.url import MySqlAddress, address_of
 from dapkit.targets.sql.connection_string import Ssl
 from dapkit.targets.sql.keepalive import CONNECTING
@@ -30,9 +30,17 @@ def _connect(address: MySqlAddress) -> MySqlDriver:
             connection = _open(address, protected=protected)
         except (pymysql.Error, RuntimeError, OSError) as error:  # RuntimeError: authentication needs a library
             failure = error
+            if _is_final(error, protected=protected):
+                break
         else:
             return _driver(connection)
     raise unconnected(failure, address.name, address.password) from None
+
+
+def _is_final(error: Exception, *, protected: bool) -> bool:
+    """Whether another kind of encryption makes no difference: what the server says over TLS it would say without."""
+    code = code_of(error) if isinstance(error, pymysql.Error) else 0
+    return code == OTHER_SERVER or (protected and is_answer(code))
 
 
 def _open(address: MySqlAddress, *, protected: bool) -> LocalInfileConnection:

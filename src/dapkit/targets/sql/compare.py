@@ -164,7 +164,7 @@ class ComparisonSql:
         conditions, comparison = [self._differs(column)], self.dialect.comparison
         if comparison.normal_json and comparison.keeps_json_as_text(column):
             normal = (comparison.normal_json.format(value) for value in (actual, expected))
-            conditions.append(comparison.differs.format(one=next(normal), other=next(normal)))
+            conditions.append(comparison.differs(column, next(normal), next(normal)))
         return f"SELECT {self._keys(self.actual, _ACTUAL)}, {actual}, {expected} FROM {self._joined(conditions)}"
 
     def _alone(self, table: Table, alias: str, other: Table, other_alias: str) -> str:
@@ -214,7 +214,7 @@ class ComparisonSql:
     def _differs(self, column: Column) -> str:
         exact = self.dialect.comparison.exact
         one, other = (self._written(exact, table, column, alias) for table, alias in self._sides())
-        return self.dialect.comparison.differs.format(one=one, other=other)
+        return self.dialect.comparison.differs(column, one, other)
 
     def _value(self, table: Table, column: Column, alias: str) -> str:
         return self._written(self.dialect.comparison.comparable, table, column, alias)

@@ -11,7 +11,7 @@ What differs only by a word is a fact in `DialectFacts` or `Comparison`, with th
 import json
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Protocol
 from uuid import UUID
@@ -91,6 +91,7 @@ class DialectFacts:
         text_times: whether times are kept as text.
         ascii_documents: whether schema documents in the sync state are kept in ASCII.
         size_is_read: whether a table has to be read to tell its size.
+        watermarks_late_by: how much later than the real one a watermark may be that the official client saved.
     """
 
     product: str
@@ -115,6 +116,7 @@ class DialectFacts:
     text_times: bool = False
     ascii_documents: bool = False
     size_is_read: bool = False
+    watermarks_late_by: timedelta = timedelta()
 
     def bare_name(self, namespace: str, table: str) -> str:
         """Return the name of a table without quotes, and without its schema if it is in one."""
@@ -185,6 +187,10 @@ def converts_as_stored(
     return kinds <= NUMBERS or after.kind is TypeKind.IP  # an IPv4 address is padded with zeros, as in a wider column
 
 
+def _is_distinct(_column: Column, one: str, other: str) -> str:
+    return f"{one} IS DISTINCT FROM {other}"
+
+
 def _is_json(column: Column) -> bool:
     return column.type.kind in JSON_KINDS
 
@@ -203,7 +209,7 @@ class Comparison:
         comparable: writes a value so that it can be compared with the other table's, and shown to the user.
         exact: writes a value so that it differs whenever the service's values differ.
         key: writes a value of the key so that it can be compared, by an index if possible.
-        differs: a condition: the values `{one}` and `{other}` differ, where null equals null.
+        differs: writes a condition: the two values of a column differ, where null equals null.
         keeps_json_as_text: whether one JSON value of a column may be written in several ways.
         normal_json: what writes a JSON text `{}` in a form that is nearly always the same; None if nothing does.
     """
@@ -212,7 +218,7 @@ class Comparison:
     comparable: WrittenValue = unchanged
     exact: WrittenValue = unchanged
     key: WrittenValue = unchanged
-    differs: str = "{one} IS DISTINCT FROM {other}"
+    differs: Callable[[Column, str, str], str] = _is_distinct
     keeps_json_as_text: Callable[[Column], bool] = _is_json
     normal_json: str | None = None
 
@@ -351,8 +357,8 @@ class ReplacementClauses(Protocol):
     def take_over(self, table: Table) -> Statements:
         """Let the new table take over the name."""
 
-    def clear(self, table: Table) -> Statements:
-        """Remove what an interrupted rebuild left; run before each change, so it must cost little."""
+    def leftovers(self, table: Table) -> tuple[str, ...]:
+        """Return the names of tables, among the state tables, that an interrupted rebuild may have left."""
 
 
 class Dialect(TableClauses, ChangeClauses, Protocol):

@@ -32,7 +32,7 @@ from dapkit.results import Comparison, LoadStats
 from dapkit.schema import read_table
 from dapkit.targets.base import ExpectedTable, Load, LoadOptions, Staging, SyncState, concurrent_update
 from dapkit.targets.sql.compare import compare_tables
-from dapkit.targets.sql.dialect import ReplacementClauses, Statements, identifier
+from dapkit.targets.sql.dialect import STATE_SCHEMA, ReplacementClauses, Statements, identifier
 from dapkit.targets.sql.driver import Driver, RepeatedKeysError, StagedRows
 from dapkit.targets.sql.introspection import Layout, RelationKind
 from dapkit.targets.sql.merge import add_lookup_values, delete_marked, delete_missing, insert_rows, merge_rows
@@ -123,7 +123,7 @@ class Loader:
         existing = self._driver.catalog.existing(table.namespace, table.name)
         ddl = self._dialect.rebuild(read_table(before.schema), table, existing)
         with rows.staged_before_transaction(unless=direct), self._driver.exclusive(self._name(table)):
-            with self._without_leftovers(table, replacement):
+            with self._without_leftovers(table):
                 self._state.check(before)
                 self._run(ddl)
                 for statement in replacement.copy_indexes(table, existing):
@@ -281,8 +281,7 @@ class Loader:
         """Alter a table and begin the transaction of its rows, with the state row locked."""
         with self._driver.exclusive(self._name(load.table)):
             self._state.check(before)
-            if self._dialect.replacement is not None:
-                self._run(self._dialect.replacement.clear(load.table))
+            self._drop_leftovers(load.table)
             first, within = self.schema_change(load.table, before, load.options)
             self._run(first)
             with self._driver.transaction():
@@ -370,15 +369,23 @@ class Loader:
             raise _UndoneError
 
     @contextmanager
-    def _without_leftovers(self, table: Table, replacement: ReplacementClauses) -> Iterator[None]:
+    def _without_leftovers(self, table: Table) -> Iterator[None]:
         """Remove the new table of a rebuild that fails, and that of an earlier one that was killed."""
-        self._run(replacement.clear(table))
+        self._drop_leftovers(table)
         try:
             yield
         except DapError:
             with suppress(TargetError):  # if this fails, the next run does it
-                self._run(replacement.clear(table))
+                self._drop_leftovers(table)
             raise
+
+    def _drop_leftovers(self, table: Table) -> None:
+        if self._dialect.replacement is None:
+            return
+        for name in self._dialect.replacement.leftovers(table):
+            # Each change comes here, and a DROP that drops nothing would still commit, and be replicated.
+            if self._driver.catalog.kind(STATE_SCHEMA, name) is not None:
+                self._driver.execute(f"DROP TABLE IF EXISTS {self._dialect.facts.state_table(name)}")
 
     # What is required
 

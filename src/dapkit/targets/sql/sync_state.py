@@ -10,7 +10,7 @@ DDL are kept forever: schemas rarely change, and users ask what altered a table 
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dapkit.errors import IncompatibleLayoutError, SandboxMismatchError
@@ -128,7 +128,8 @@ class SyncStateStore:
             f"SELECT source_table, {identifier('timestamp')}, schema_version, schema_description"
             f" FROM {self._table('table_sync')} WHERE source_namespace = {self._placeholder} ORDER BY id"
         )
-        states = [_state(namespace, row) for row in self._driver.query(select, (namespace,))]
+        late_by = self._driver.dialect.facts.watermarks_late_by
+        states = [_state(namespace, row, late_by) for row in self._driver.query(select, (namespace,))]
         return {state.table: state for state in sorted(states, key=lambda state: state.watermark)}
 
     def is_managed(self, namespace: str, table: str) -> bool:
@@ -298,14 +299,14 @@ def insert_version(dialect: Dialect, version: int) -> Statements:
     return [f"SET IDENTITY_INSERT {table} ON", insert, f"SET IDENTITY_INSERT {table} OFF"]
 
 
-def _state(namespace: str, row: Sequence[Any]) -> SyncState:
+def _state(namespace: str, row: Sequence[Any], late_by: timedelta) -> SyncState:
     table, watermark, version, document = row
     try:
         parsed = json.loads(document)
     except ValueError as error:
         raise IncompatibleLayoutError(f"The sync state has no schema of {table}: {error}", table=table) from error
     schema = VersionedSchema(namespace=namespace, table=table, version=int(version), document=parsed)
-    return SyncState(namespace=namespace, table=table, watermark=_time(watermark), schema=schema)
+    return SyncState(namespace=namespace, table=table, watermark=_time(watermark), schema=schema, late_by=late_by)
 
 
 def _time(value: object) -> datetime:
