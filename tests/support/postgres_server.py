@@ -59,6 +59,8 @@ def empty(url: str) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+        for (publication,) in connection.execute("SELECT quote_ident(pubname) FROM pg_publication").fetchall():
+            connection.execute(f"DROP PUBLICATION {publication}".encode())
         resources = "SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname !~ '^pg_|^information_schema$'"
         names = ", ".join(row[0] for row in connection.execute(resources))
         if names:

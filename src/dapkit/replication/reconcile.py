@@ -28,6 +28,11 @@ from dapkit.schema import read_table
 from dapkit.targets.base import DataFiles, ExpectedTable, Load, Sample, SyncState, TargetSession
 from dapkit.transfer.workers import run_all
 
+_KEEP_LOGS = (
+    "`dap sync` cannot repair this. Correct the rows with SQL, and keep the tables: they hold rows that the service no"
+    " longer has."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileResult(TablesResult):
@@ -68,7 +73,10 @@ class ReconcileResult(TablesResult):
         # A difference is more important than a table that could not be compared.
         verb = "differs" if len(self.different) == 1 else "differ"
         message = f"{len(self.different)} of {count(len(self.done), 'table')} {verb} from the service"
-        return ReconciliationError(message, hint="`dap sync` cannot repair this: drop the tables and sync again.")
+        hint = (
+            _KEEP_LOGS if self.namespace == LOGS else "`dap sync` cannot repair this: drop the tables and sync again."
+        )
+        return ReconciliationError(message, hint=hint)
 
     def _display(self) -> Display:
         headings = ("table", "equal", "rows", "missing", "extra", "repeated", "columns that differ")

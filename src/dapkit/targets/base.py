@@ -72,6 +72,7 @@ class Capabilities:
         staging: when rows are copied into a staging table.
         direct_load: whether an initial load can copy rows straight into the new table.
         merge: how staged rows are merged.
+        merge_without_key: how they are merged into a table that has no unique index on its key.
         watermark_precision: the unit to which watermarks are rounded down when they are saved.
         unique_keys: whether tables have their key as a constraint.
     """
@@ -83,6 +84,7 @@ class Capabilities:
     staging: Staging = Staging.WITHIN
     direct_load: bool = True
     merge: Merge = Merge.ON_CONFLICT
+    merge_without_key: Merge = Merge.UPDATE_INSERT
     watermark_precision: timedelta = timedelta(microseconds=1)
     unique_keys: bool = True
 

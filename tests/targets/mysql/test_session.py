@@ -268,6 +268,21 @@ def test_a_lookup_table_of_the_official_client_is_made_case_sensitive(fixture: S
     fixture.assert_holds(table, [{"id": 1, "open": "Users"}, {"id": 2, "open": "users"}, {"id": 3, "open": "users "}])
 
 
+def test_a_table_whose_key_is_not_unique_keeps_following_the_service(fixture: SqlTableFixture) -> None:
+    table = table_of({"at": MOMENT, "open": OPEN})
+    fixture.initial_load(table, [{"id": 1, "at": datetime(2024, 1, 1), "open": "known"}, {"id": 2}])
+    fixture.database.execute(
+        "UPDATE \"canvas__things\" SET at = TIMESTAMP '2024-01-02 00:00:00' WHERE at IS NULL",
+        'ALTER TABLE "canvas__things" DROP PRIMARY KEY, ADD PRIMARY KEY (id, at)',  # as partitions need it
+    )
+    rows: list[Values] = [{"id": 1, "at": datetime(2024, 3, 1), "open": "new"}, {"id": 3, "at": datetime(2024, 1, 5)}]
+    fixture.apply_increment(table, [*rows, deleted(id=2)])
+    fixture.assert_holds(table, rows)
+    rows.append({"id": 4, "at": datetime(2024, 1, 6)})
+    fixture.full_refresh(table, rows)
+    fixture.assert_holds(table, rows)
+
+
 # A server that forbids LOAD DATA LOCAL
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ import pytest
 from tests.contract.postgres_fixture import PostgresFixture
 from tests.contract.table_fixture import SqlTableFixture
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
-from tests.support.tsv_parts import Row
+from tests.support.tsv_parts import Row, deleted
 
 from dapkit.errors import (
     BadValueError,
@@ -28,6 +29,7 @@ from dapkit.errors import (
 from dapkit.targets.base import ExpectedTable, LoadOptions
 from dapkit.targets.postgres.driver import PostgresDriver
 from dapkit.targets.postgres.target import target_of
+from dapkit.targets.sql import sync_state
 
 pytestmark = pytest.mark.server
 
@@ -421,3 +423,70 @@ def test_a_user_table_with_the_name_of_a_lookup_table_is_not_touched(fixture: Sq
         fixture.initial_load(table_of({"open": OPEN}), [{"id": 1, "open": "known"}])
     assert fixture.database.query("SELECT * FROM canvas.things__open") == [(7,)]
     assert fixture.session.sync_states("canvas") == {}
+
+
+# Tables that their owner set up differently
+
+
+def test_tables_of_a_publication_are_loaded_beyond_the_length_of_the_history(
+    fixture: SqlTableFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync_state, "HISTORY_LINES", 3)
+    fixture.database.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+    fixture.initial_load(TABLE, ROWS)
+    for number in range(3, 9):
+        fixture.apply_increment(TABLE, [{"id": number}, deleted(id=number - 1)])
+    ((lines,),) = fixture.database.query("SELECT count(*) FROM instructure_dap.dapkit_history")
+    assert lines == 3
+
+
+def test_state_tables_from_before_get_keys(fixture: SqlTableFixture) -> None:
+    fixture.initial_load(TABLE, ROWS)
+    tables = ("dapkit_history", "dapkit_origin")
+    fixture.database.execute(
+        "ALTER TABLE instructure_dap.dapkit_history DROP COLUMN id",
+        "ALTER TABLE instructure_dap.dapkit_origin DROP CONSTRAINT dapkit_origin_pkey",
+    )
+    fixture.session.prepare("canvas", sandbox=False)
+    keys = "SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'p' AND conrelid = ANY (%s::regclass[])"
+    names = [f"instructure_dap.{table}" for table in tables]
+    with fixture.database.connected() as driver:
+        assert sorted(name for (name,) in driver.query(keys, (names,))) == names
+
+
+def test_a_history_that_cannot_be_trimmed_fails_no_load(
+    fixture: SqlTableFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync_state, "HISTORY_LINES", 1)
+    fixture.initial_load(TABLE, ROWS)
+    fixture.database.execute(
+        "CREATE FUNCTION canvas.refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'never'; END$$",
+        "CREATE TRIGGER keep BEFORE DELETE ON instructure_dap.dapkit_history EXECUTE FUNCTION canvas.refuse()",
+    )
+    for number in range(3, 6):
+        fixture.apply_increment(TABLE, [{"id": number}])
+    fixture.assert_holds(TABLE, [*ROWS, {"id": 3}, {"id": 4}, {"id": 5}])
+
+
+@pytest.mark.parametrize("index", ["", f"CREATE UNIQUE INDEX ON {THINGS} (id, at)", f"CREATE INDEX ON {THINGS} (id)"])
+def test_a_partitioned_table_keeps_following_the_service(fixture: SqlTableFixture, index: str) -> None:
+    table = table_of({"at": {"type": "string", "format": "date-time"}, "name": TEXT})
+    fixture.initial_load(
+        table, [{"id": 1, "at": datetime(2024, 1, 1), "name": "a"}, {"id": 2, "at": datetime(2024, 2, 1)}]
+    )
+    fixture.database.execute(
+        f"ALTER TABLE {THINGS} RENAME TO old",
+        f'CREATE TABLE {THINGS} (LIKE "canvas"."old" INCLUDING DEFAULTS) PARTITION BY RANGE (at)',
+        f"CREATE TABLE \"canvas\".january PARTITION OF {THINGS} FOR VALUES FROM (MINVALUE) TO ('2024-02-01')",
+        f"CREATE TABLE \"canvas\".later PARTITION OF {THINGS} FOR VALUES FROM ('2024-02-01') TO (MAXVALUE)",
+        f'INSERT INTO {THINGS} SELECT * FROM "canvas"."old"',
+        'DROP TABLE "canvas"."old"',
+        *([index] if index else []),
+    )
+    rows = [{"id": 1, "at": datetime(2024, 3, 1), "name": "b"}, {"id": 3, "at": datetime(2024, 1, 5)}]
+    counts = fixture.apply_increment(table, [*rows, deleted(id=2)])
+    assert (counts.written, counts.deleted) == (2, 1)
+    fixture.assert_holds(table, rows)
+    rows.append({"id": 4, "at": datetime(2024, 1, 6)})
+    fixture.full_refresh(table, rows)
+    fixture.assert_holds(table, rows)

@@ -52,6 +52,10 @@ class DuckDbCatalog:
             return set()
         return set(self._query(_COLUMNS, names) + self._query(_CONSTRAINTS, names))
 
+    def has_unique_key(self, table: Table) -> bool:  # noqa: ARG002
+        """No: rows are merged without one."""
+        return False
+
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of the blocks that a table occupies; recent rows may not be in a block yet."""
         if not self._query(_TABLE, (namespace, table)):

@@ -82,6 +82,10 @@ class MsSqlCatalog:
         }
         return layout_of(table.namespace, self._query(_COLUMNS, (name,)), self._query(_INDEXES, (name,)), wide)
 
+    def has_unique_key(self, table: Table) -> bool:  # noqa: ARG002
+        """No: rows are merged without one."""
+        return False
+
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes."""
         ((size,),) = self._query(_SIZE, (self._dialect.facts.name(namespace, table),))

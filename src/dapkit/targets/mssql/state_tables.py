@@ -18,9 +18,10 @@ _COLUMNS = {
     "database_version": (
         '"version" bigint NOT NULL IDENTITY, CONSTRAINT "pk_instructure_dap_database_version" PRIMARY KEY ("version")'
     ),
-    "dapkit_origin": '"origin" varchar(64) NOT NULL',
+    "dapkit_origin": '"origin" varchar(64) NOT NULL PRIMARY KEY',
     "dapkit_history": (
-        '"time" datetime2 NOT NULL, "source_namespace" varchar(256) NOT NULL, "source_table" varchar(256) NOT NULL,'
+        '"id" bigint NOT NULL IDENTITY PRIMARY KEY NONCLUSTERED, "time" datetime2 NOT NULL,'
+        ' "source_namespace" varchar(256) NOT NULL, "source_table" varchar(256) NOT NULL,'
         ' "event" varchar(64) NOT NULL, "detail" varchar(max) NULL,'
         ' INDEX "dapkit_history_of" CLUSTERED ("source_namespace", "source_table", "time")'
     ),

@@ -24,6 +24,7 @@ CAPABILITIES = Capabilities(
     transactional_ddl=False,
     staging=Staging.BEFORE,
     merge=Merge.ON_DUPLICATE_KEY,
+    merge_without_key=Merge.DELETE_INSERT,
     watermark_precision=timedelta(seconds=1),
 )
 

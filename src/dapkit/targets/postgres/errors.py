@@ -40,7 +40,9 @@ _KINDS: dict[str, type[TargetError]] = {
 _DEPENDENT = (
     "Nothing was changed. Drop the object that uses it, run the same command again, and create the object again."
 )
-_ALTERED = "The table was altered outside dapkit. Run `dap dropdb`, then `dap sync`, to load it again."
+_ALTERED = (
+    "The table was altered outside dapkit. Nothing was changed: undo the alteration and run the same command again."
+)
 _NAME_TAKEN = "Run the same command again. If the error persists, rename or drop the object that has this name."
 _HINTS = {
     "25006": "This server is read-only: connect to the primary server.",
@@ -51,7 +53,6 @@ _HINTS = {
     "42P01": "The table was dropped or renamed. Run `dap sync` to load it again.",
     "42710": _NAME_TAKEN,
     "42P07": _NAME_TAKEN,
-    "42P10": _ALTERED,
     "P0001": "A trigger of your own rejects this. Nothing was changed.",
 }
 _GRANTS = {

@@ -24,6 +24,12 @@ UNION ALL
 SELECT conname::text, replace(pg_get_constraintdef(oid), space, ''), true, contype::text, '', NULL
 FROM relation JOIN pg_constraint ON conrelid = id WHERE contype <> 'n'
 """
+_UNIQUE_KEY = """
+SELECT 1 FROM pg_index WHERE indrelid = to_regclass(%s) AND indisunique AND indisvalid AND indimmediate
+AND indpred IS NULL AND indexprs IS NULL AND ARRAY(
+    SELECT attname::text FROM pg_attribute
+    WHERE attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1]) ORDER BY attname COLLATE "C") = %s
+"""
 # The types of its columns, those of the fields of its objects (which no column uses; those of a table whose name
 # begins alike are not among them), and its lookup tables.
 _DEPENDANTS = """
@@ -73,6 +79,11 @@ class PostgresCatalog:
     def layout(self, table: Table) -> Layout:
         """Return the columns and constraints of a table by name, free of the schema's name."""
         return set(self._query(_LAYOUT, [self._dialect.facts.full_name(table)]))
+
+    def has_unique_key(self, table: Table) -> bool:
+        """Whether a unique index covers exactly the key of a table."""
+        names = sorted(column.name for column in table.key)
+        return bool(self._query(_UNIQUE_KEY, (self._dialect.facts.full_name(table), names)))
 
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes."""

@@ -90,6 +90,12 @@ class Catalog(Protocol):
     def layout(self, table: Table) -> Layout:
         """Return what distinguishes a table that a load created from any other; empty if it is not a table."""
 
+    def has_unique_key(self, table: Table) -> bool:
+        """Whether a unique index covers exactly the key of a table, as a merge by conflict needs it.
+
+        A table that its owner partitioned may have none.
+        """
+
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes, None where the database does not report it."""
 

@@ -30,7 +30,7 @@ from dapkit.errors import DapError, IncompatibleLayoutError, SchemaChangeNotSupp
 from dapkit.model import Table
 from dapkit.results import Comparison, LoadStats
 from dapkit.schema import read_table
-from dapkit.targets.base import ExpectedTable, Load, LoadOptions, Staging, SyncState, concurrent_update
+from dapkit.targets.base import ExpectedTable, Load, LoadOptions, Merge, Staging, SyncState, concurrent_update
 from dapkit.targets.sql.compare import compare_tables
 from dapkit.targets.sql.dialect import STATE_SCHEMA, ReplacementClauses, Statements, identifier
 from dapkit.targets.sql.driver import Driver, RepeatedKeysError, StagedRows
@@ -311,10 +311,20 @@ class Loader:
     def _merge(self, table: Table, staged: StagedRows, *, action: bool) -> int:
         """Merge staged rows into a table, and return how many."""
         self._run(add_lookup_values(self._dialect, table, staged.name))
-        self._run(merge_rows(self._dialect, self._capabilities.merge, table, staged.name, action=action))
+        self._run(merge_rows(self._dialect, self._merge_mode(table), table, staged.name, action=action))
         # Counted, since databases report rows in different ways: MySQL counts an updated row twice.
         where = f" WHERE {self._dialect.facts.action_column} <> 'D'" if action else ""
         return int(self._driver.query(f"SELECT {self._dialect.facts.count_all} FROM {staged.name}{where}")[0][0])
+
+    def _merge_mode(self, table: Table) -> Merge:
+        """Return how rows are merged. A table that its owner partitioned may have no unique index on its key.
+
+        Then rows are found by a join. The state row is locked, so no other process adds rows in between.
+        """
+        by_index = self._capabilities.merge in (Merge.ON_CONFLICT, Merge.ON_DUPLICATE_KEY)
+        if by_index and not self._driver.catalog.has_unique_key(table):
+            return self._capabilities.merge_without_key
+        return self._capabilities.merge
 
     def _finish(
         self, load: Load, event: str, stats: LoadStats, before: SyncState | None = None, ddl: Sequence[str] = ()
@@ -350,7 +360,7 @@ class Loader:
                     f"Table {self._dialect.facts.name(table.namespace, lookup)} exists, and is not the lookup table of"
                     f" column {column.name}"
                 )
-                raise IncompatibleLayoutError(message, hint="It was not touched: rename or drop it.", table=table.name)
+                raise IncompatibleLayoutError(message, hint="It was not touched: rename it.", table=table.name)
             if existing.columns and self._dialect.lookups is not None:
                 statements += self._dialect.lookups.exact(table, column, existing)
         return statements
@@ -396,7 +406,7 @@ class Loader:
             raise concurrent_update(table.name)
         unfinished = kind is RelationKind.TABLE and self._state.is_unfinished(table.namespace, table.name)
         if kind is not None and not unfinished:
-            hint = "Rename it, or drop it if it is left from an interrupted load of the official client."
+            hint = "Rename it. If it is left from an interrupted load of the official client, use `dap sync --repair`."
             message = f"Table {self._name(table)} exists and is not managed by dapkit"
             raise IncompatibleLayoutError(message, hint=hint, table=table.name)
         self._lookup_changes(table)
@@ -416,7 +426,7 @@ class Loader:
         if found != expected:
             names = ", ".join(sorted({str(line[0]) for line in found ^ expected}))
             message = f"Table {table.name} is not managed by dapkit and does not have the layout that a load creates"
-            hint = f"It may be your own table, so it was not touched: rename or drop it. Differences: {names}."
+            hint = f"It may be your own table, so it was not touched: rename it. Differences: {names}."
             raise IncompatibleLayoutError(message, hint=hint, table=table.name)
 
     def _run(self, statements: Sequence[str]) -> None:

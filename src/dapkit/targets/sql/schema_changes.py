@@ -88,7 +88,13 @@ def _require_columns(old: Table, after: Table, existing: ExistingTable) -> None:
 def _as_altered_so_far(dialect: Dialect, stands: Table, after: Table, existing: ExistingTable) -> Table:
     """Return the table with those of the new columns that it has already."""
     before = {column.name: column for column in stands.columns}
-    columns = {name: replace(each, required=existing.columns[name].required) for name, each in before.items()}
+    # The owner of a partitioned table has to add columns to its key; they are NOT NULL because of that alone.
+    added = set(existing.key) - {column.name for column in after.key}
+    extended = bool(added) and len(existing.key) == len(after.key) + len(added)
+    columns = {
+        name: each if extended and name in added else replace(each, required=existing.columns[name].required)
+        for name, each in before.items()
+    }
     for column in after.columns:
         old, there = before.get(column.name), existing.columns.get(column.name)
         if old is None or there is None or not dialect.matches(after, column, there):
@@ -97,8 +103,9 @@ def _as_altered_so_far(dialect: Dialect, stands: Table, after: Table, existing: 
         if dialect.matches(after, replace(old, required=False), there) and not dialect.converts(after, old, column):
             continue
         columns[column.name] = replace(column, required=there.required, comment=old.comment)
-    key = tuple(columns[name] for name in existing.key if name in columns)
-    return replace(stands, key=key, value=tuple(each for name, each in columns.items() if name not in existing.key))
+    names = [column.name for column in stands.key] if extended else existing.key
+    key = tuple(columns[name] for name in names if name in columns)
+    return replace(stands, key=key, value=tuple(each for name, each in columns.items() if name not in names))
 
 
 def _commented(stands: Table, after: Table) -> tuple[Column, ...]:

@@ -51,6 +51,7 @@ class SqlTargetSession:
         """Add an entry to the history, in a separate transaction."""
         with self.driver.transaction():
             self._state.append_history(namespace, table, event, detail)
+        self._state.trim_history(namespace, table)
 
     # What exists
 
@@ -121,11 +122,15 @@ class SqlTargetSession:
         return self._load(load, self._loader.repair)
 
     def _load(self, load: Load, attempt: Callable[[Load], LoadStats], *, action: bool = False) -> LoadStats:
-        return with_clean_files(self._product, [Incoming(load, action)], lambda loads: attempt(*loads))
+        stats = with_clean_files(self._product, [Incoming(load, action)], lambda loads: attempt(*loads))
+        self._state.trim_history(load.table.namespace, load.table.name)
+        return stats
 
     def delete_expired(self, load: Load, before: SyncState) -> LoadStats:
         """Delete the rows that `load.options.expire` names."""
-        return self._loader.delete_expired(load, before)
+        stats = self._loader.delete_expired(load, before)
+        self._state.trim_history(load.table.namespace, load.table.name)
+        return stats
 
     def compare(self, expected: ExpectedTable) -> Comparison:
         """Compare a table with what it should hold."""

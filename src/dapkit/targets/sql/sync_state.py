@@ -9,11 +9,12 @@ DDL are kept forever: schemas rarely change, and users ask what altered a table 
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dapkit.errors import IncompatibleLayoutError, SandboxMismatchError
+from dapkit.errors import DapError, IncompatibleLayoutError, SandboxMismatchError
 from dapkit.model import VersionedSchema
 from dapkit.results import LoadStats
 from dapkit.targets.base import HistoryEntry, Load, SyncState, concurrent_update
@@ -22,6 +23,8 @@ from dapkit.targets.sql.driver import Driver
 
 VERSION = 1
 """The version of the state tables that today's official client writes, and dapkit too."""
+
+log = logging.getLogger(__name__)
 
 HISTORY = "dapkit_history"
 HISTORY_LINES = 100
@@ -258,8 +261,7 @@ class SyncStateStore:
         self.append_history(load.table.namespace, load.table.name, event, detail)
 
     def append_history(self, namespace: str, table: str, event: str, detail: Mapping[str, Any]) -> None:
-        """Add an entry within the transaction, and remove the oldest ones beyond `HISTORY_LINES`."""
-        of_table, history = (namespace, table), self._table(HISTORY)
+        """Add an entry within the transaction."""
         row = {
             "time": self._db_time(datetime.now(UTC).replace(tzinfo=None)),
             "source_namespace": namespace,
@@ -268,13 +270,25 @@ class SyncStateStore:
             "detail": json.dumps(detail, ensure_ascii=False),
         }
         self._insert(HISTORY, row)
+
+    def trim_history(self, namespace: str, table: str) -> None:
+        """Remove the oldest entries of a table beyond `HISTORY_LINES`, after the transaction of a load.
+
+        A failure is ignored: it must not undo the load, and the next one tries again.
+        """
+        of_table, history = (namespace, table), self._table(HISTORY)
         times = f"SELECT time FROM {history} WHERE {self._of_table} ORDER BY time DESC"
-        for (oldest,) in self._driver.query(self._driver.dialect.facts.row_after(times, HISTORY_LINES - 1), of_table):
-            prune = (
-                f"DELETE FROM {history} WHERE {self._of_table}"
-                f" AND time < {self._placeholder} AND detail NOT LIKE {self._placeholder}"
-            )
-            self._driver.execute(prune, (*of_table, oldest, f'%"{DDL}"%'))
+        delete = (
+            f"DELETE FROM {history} WHERE {self._of_table}"
+            f" AND time < {self._placeholder} AND detail NOT LIKE {self._placeholder}"
+        )
+        try:
+            oldest = self._driver.query(self._driver.dialect.facts.row_after(times, HISTORY_LINES - 1), of_table)
+            if oldest:
+                with self._driver.transaction():
+                    self._driver.execute(delete, (*of_table, oldest[0][0], f'%"{DDL}"%'))
+        except DapError as error:
+            log.debug("The history of table %s was not trimmed", table, exc_info=error)
 
     def last_events(self, namespace: str) -> dict[str, HistoryEntry]:
         """Return the last entry of each table; empty if only the official client has used the database."""

@@ -11,6 +11,7 @@ _USER_CREATED = (
     "SELECT name, sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL"
 )
 _KIND = "SELECT type = 'table' FROM sqlite_master WHERE name = ?"
+_KEY = "SELECT name FROM pragma_table_info(?) WHERE pk > 0"
 _SIZE = """
 SELECT sum(pgsize) FROM dbstat WHERE aggregate = 1 AND name IN (SELECT name FROM sqlite_master WHERE tbl_name = ?)
 """
@@ -59,6 +60,11 @@ class SqliteCatalog:
             return set()
         lines = [line for sql in _LAYOUT for line in self._query(sql, (name,))]
         return {*lines, *((word,) for word in table_words(definitions[0][0]))}
+
+    def has_unique_key(self, table: Table) -> bool:
+        """Whether the primary key of a table is its key."""
+        key = self._query(_KEY, (self._dialect.facts.bare_name(table.namespace, table.name),))
+        return {name for (name,) in key} == {column.name for column in table.key}
 
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes, None where SQLite was built without dbstat."""
