@@ -13,6 +13,7 @@ from itertools import product
 import pytest
 from tests.contract.changes import SqlChangesContract
 from tests.contract.database_fixture import DatabaseFixture
+from tests.contract.malformed import MalformedFilesContract
 from tests.contract.mysql_fixture import MySqlFixture
 from tests.contract.repairs import SqlRepairsContract
 from tests.contract.snapshots import SqlSnapshotsContract
@@ -60,7 +61,9 @@ class TestMySql(MySqlContract):
 
 @pytest.mark.server
 @pytest.mark.skipif("mysql" not in MYSQL_SERVERS, reason="DAPKIT_TEST_MYSQL names the only server")
-class TestLoadingIntoMySql(ValuesContract, SqlChangesContract, SqlSnapshotsContract, SqlRepairsContract):
+class TestLoadingIntoMySql(
+    ValuesContract, MalformedFilesContract, SqlChangesContract, SqlSnapshotsContract, SqlRepairsContract
+):
     """LOAD DATA LOCAL instead of INSERT."""
 
     fixture = SqlTargetContract.fixture
