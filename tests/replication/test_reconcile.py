@@ -178,7 +178,11 @@ def test_logs_that_the_service_has_deleted_are_not_extra(tmp_path: Path) -> None
             setup,
             "DELETE FROM canvas_logs.web_logs WHERE timestamp = (SELECT max(timestamp) FROM canvas_logs.web_logs)",
         )
-        assert (await reconciled(setup, sync=False, namespace=LOGS, tables=("web_logs",))).done[0].comparison.missing
+        different = await reconciled(setup, sync=False, namespace=LOGS, tables=("web_logs",))
+        assert different.done[0].comparison.missing
+        assert different.error is not None
+        assert "keep the tables" in different.error.hint
+        assert "drop" not in different.error.hint
 
     run_with_sandbox(tmp_path, scenario)
 

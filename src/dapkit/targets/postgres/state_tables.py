@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS {schema}.dapkit_history (
 );
 CREATE INDEX IF NOT EXISTS dapkit_history_of ON {schema}.dapkit_history (source_namespace, source_table, time);
 """
-# Without a key, a table in a publication refuses to delete rows; tables from before had none. Only the owner may add
+# Without a key, rows of a table in a publication cannot be deleted; older tables have none. Only the owner may add
 # one: for any other user, old entries of the history stay.
 _KEYS = """
 BEGIN
