@@ -134,7 +134,7 @@ async def resolve_tables(
         in_database = await managed(namespace)
     every = dict.fromkeys([*known, *in_database])
     for name in _unmatched(exclude, every):
-        # A misspelt name would exclude nothing, and nobody would notice.
+        # A misspelt name would silently exclude nothing.
         message = f"No table of {namespace} matches {name!r}, which is to be excluded"
         raise UsageError(message, hint=nearest(name, every, namespace))
     tables = select(wanted, exclude, known, in_database, _list_hint(namespace))
