@@ -118,7 +118,8 @@ class SyncedTable(_Object, frozen=True, kw_only=True):
         Literal["initial-load", "incremental", "full-refresh", "repair", "skip"],
         Meta(
             description="`initial-load`: first load; `incremental`: changes applied; `full-refresh`: new snapshot "
-            "merged; `repair`: half-loaded table reloaded; `skip`: nothing new."
+            "merged; `repair`: half-loaded table reloaded; `skip`: nothing new, or younger "
+            "than `--if-stale`."
         ),
     ]
     written: Annotated[int, Meta(description="Rows inserted or updated.")]

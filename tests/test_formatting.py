@@ -1,5 +1,7 @@
 """Sizes, counts, durations and tables of text."""
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,3 +88,9 @@ def test_columns_are_aligned_without_trailing_blanks() -> None:
 )
 def test_estimates_are_in_minutes(seconds: float, text: str) -> None:
     assert wording.about(seconds) == text
+
+
+@pytest.mark.parametrize("text", ["0m", "90m", "4h", "25h", "1d", "40d"])
+def test_ages_are_written_as_options_spell_them(text: str) -> None:
+    minutes = int(text[:-1]) * {"m": 1, "h": 60, "d": 1440}[text[-1]]
+    assert wording.age(timedelta(minutes=minutes)) == text

@@ -100,6 +100,8 @@ def test_secrets_can_be_used_like_any_text() -> None:
     assert str(Address(SIGNED)) == SIGNED == Address(SIGNED)
     assert repr(Address("duckdb:college.duckdb")) == "'duckdb:college.duckdb'"
     assert dict(Environment(ENVIRON)) == ENVIRON
+    blank = Environment({"DAP_STAGE": "", "DAP_TRACKING": " ", "DAP_SCOPE": "x"})
+    assert (dict(blank), len(blank), blank.get("DAP_STAGE", "unset")) == ({"DAP_SCOPE": "x"}, 1, "unset")
     assert read_credentials("region#1", HUSH, None).client_secret == HUSH
 
 

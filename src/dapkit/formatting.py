@@ -1,6 +1,7 @@
 """PURE. Sizes, counts, durations, checks and tables of text, for people."""
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -89,3 +90,12 @@ def html_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[obje
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     body = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in rows)
     return f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def age(length: timedelta) -> str:
+    """Return an age in the largest unit that fits, as options spell it: 4h, 1d, 90m."""
+    minutes = length // timedelta(minutes=1)
+    for unit, size_of_unit in (("d", 1440), ("h", 60)):
+        if minutes and minutes % size_of_unit == 0:
+            return f"{minutes // size_of_unit}{unit}"
+    return f"{minutes}m"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -204,7 +204,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableLoaded:
-    """A table in a database that is up to date: what was done, and its watermark now."""
+    """A table in a database that is up to date: what was done, and its watermark now.
+
+    `younger_than` is the age below which the table was skipped; None if the service was asked.
+    """
 
     table: str
     action: SyncAction
@@ -212,3 +215,4 @@ class TableLoaded:
     watermark: datetime
     schema_version: int
     seconds: float
+    younger_than: timedelta | None = None

@@ -258,7 +258,7 @@ def test_since_can_be_a_folder(engine: Engine, dap: Callable[..., Any], tmp_path
     ("arguments", "word"),
     [
         ((*INCREMENTAL, "yesterday"), "neither a time nor a folder"),
-        ((*INCREMENTAL, ""), "neither a time nor a folder"),
+        ((*INCREMENTAL, ""), "--since is empty"),
         ((*INCREMENTAL, "2026-01-02", "--until", "2026-01-01"), "later than"),
         ((*INCREMENTAL, "2026-01-02", "--until", "soon"), "--until"),
         (("incremental", "--namespace", "canvas", "--table", "a"), "--since"),

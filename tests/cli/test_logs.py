@@ -3,7 +3,8 @@
 import json
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,11 @@ EVENTS: list[tuple[Event, int, str]] = [
         loaded(SyncAction.SKIP, LoadStats(written=0, expired=2)),
         logging.INFO,
         "a: nothing new, 2 expired, at 2026-09-01T12:00:00Z",
+    ),
+    (
+        replace(loaded(SyncAction.SKIP, LoadStats(written=0)), younger_than=timedelta(hours=4)),
+        logging.INFO,
+        "a: skipped, younger than 4h, at 2026-09-01T12:00:00Z",
     ),
     (
         TablePhaseChanged(table="a", phase=TablePhase.RUNNING, job_id="j1"),

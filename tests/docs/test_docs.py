@@ -3,6 +3,8 @@
 import importlib
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -201,3 +203,23 @@ def test_examples_do_not_hide_the_tables_that_failed(page: Path) -> None:
     blocks = [match["python"] for match in runnable(page) if match["python"]]
     silent = [block for block in blocks if CALLS_FOR_TABLES.search(block) and "failed" not in block.lower()]
     assert silent == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no cron")
+def test_the_line_for_cron_works_with_the_path_of_cron(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "scheduling.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^    15 3 \* \* \*  (.*)$", text, re.MULTILINE)
+    assert "%" not in line, "cron turns it into a line break"
+    (tmp_path / "dapkit.env").write_text(f"DAP_SANDBOX_HOME={tmp_path}\nDAP_STAGE={tmp_path}\n", encoding="utf-8")
+    for documented, here in (
+        ("/etc/dapkit.env", str(tmp_path / "dapkit.env")),
+        ("/opt/dapkit/bin/dap", f"{sys.executable} -m dapkit"),
+        ("/var/log/dapkit.log", str(tmp_path / "dapkit.log")),
+        ("--table all", f"--table wikis --sandbox --to duckdb:{tmp_path}/college.duckdb"),
+    ):
+        assert documented in line
+        line = line.replace(documented, here)
+    environment = {"PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "HOME": str(tmp_path)}
+    done = subprocess.run(["/bin/sh", "-c", line], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert "wikis" in (tmp_path / "dapkit.log").read_text(encoding="utf-8")

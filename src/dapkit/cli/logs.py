@@ -35,7 +35,7 @@ from dapkit.events import (
     TablePhaseChanged,
 )
 from dapkit.failures import TableFailed
-from dapkit.formatting import about, checks, count, duration, sentence, size
+from dapkit.formatting import about, age, checks, count, duration, sentence, size
 from dapkit.model import format_utc
 from dapkit.protocol.redaction import printable, redact
 from dapkit.results import Comparison, SyncAction, TableLoaded, TableResult
@@ -370,7 +370,8 @@ def loaded_text(event: TableLoaded) -> str:
     watermark = format_utc(event.watermark)
     expired = [f"{event.counts.expired:,} expired"] if event.counts.expired else []
     if event.action is SyncAction.SKIP:
-        return ", ".join([f"{event.table}: nothing new", *expired, f"at {watermark}"])
+        reason = "nothing new" if event.younger_than is None else f"skipped, younger than {age(event.younger_than)}"
+        return ", ".join([f"{event.table}: {reason}", *expired, f"at {watermark}"])
     parts = [f"{count(event.counts.written, 'row')} written"]
     if event.counts.deleted:
         parts.append(f"{event.counts.deleted:,} deleted")

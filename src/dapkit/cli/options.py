@@ -13,7 +13,7 @@ import click
 
 from dapkit.cli.invocation import Invocation
 from dapkit.cli.json_lines import common_fields
-from dapkit.cli.parameters import FiniteRange, not_empty, pace, table_names
+from dapkit.cli.parameters import FiniteRange, check_value, pace, stripped, table_names
 from dapkit.config.settings import LOG_FORMATS, LOG_LEVELS, THEMES, Settings, read_settings
 from dapkit.model import Format
 from dapkit.protocol.secrets import Secret
@@ -28,12 +28,25 @@ FORMATS = tuple(each.value for each in Format)
 
 
 class SectionedOption(click.Option):
-    """An option listed under its own heading. Names in `unlisted` are accepted, but not shown."""
+    """An option listed under its own heading, whose value may not be empty.
 
-    def __init__(self, *args: Any, section: str = "Options", unlisted: str = "", **attributes: Any) -> None:
+    Names in `unlisted` are accepted, but not shown. `path` tells that the value may name a file.
+    """
+
+    def __init__(
+        self, *args: Any, section: str = "Options", unlisted: str = "", path: bool = False, **attributes: Any
+    ) -> None:
         super().__init__(*args, **attributes)
         self.section = section
         self._unlisted = unlisted
+        self._path = path or isinstance(self.type, click.Path)
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """Convert the value as click does. Raises UsageError if it is empty or not text."""
+        for each in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(each, str):
+                check_value(max(self.opts, key=len), each, path=self._path)
+        return super().type_cast_value(ctx, value)
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the names and the text, as click does."""
@@ -230,7 +243,7 @@ json_option = flag("--json", help="Print the result as JSON on stdout, and an er
 namespace_option = option(
     "--namespace",
     required=True,
-    callback=not_empty,
+    callback=stripped,
     help="Namespace to query, such as canvas or canvas_logs.",
 )
 

@@ -14,7 +14,7 @@ from dapkit.cli.run_command import RESUME, run_and_advance, run_connected
 from dapkit.cli.summary import Report, count_fields, failed_objects, unexplained
 from dapkit.cli.table_layout import Column, lay_out
 from dapkit.config.settings import Settings, database_url, pick, staging_root
-from dapkit.formatting import count, duration
+from dapkit.formatting import age, count, duration
 from dapkit.model import format_utc
 from dapkit.replication.options import SyncRequest
 from dapkit.replication.preview import PlannedTable, preview
@@ -112,7 +112,8 @@ def _show_preview(planned: Sequence[PlannedTable], console: Console) -> None:
     for table in planned:
         since = f" since {format_utc(table.since)}" if table.since else ""
         expire = f", rows before {format_utc(table.expire_before)} expire" if table.expire_before else ""
-        reason = f" ({table.error.message})" if table.error else ""
+        younger = "" if table.younger_than is None else f", younger than {age(table.younger_than)}"
+        reason = f" ({table.error.message})" if table.error else younger
         console.result(table.table, f"{table.action.value if table.action else 'fail'}{since}{expire}{reason}")
         for statement in table.ddl:
             # Line by line, because `result` would escape the line breaks.
@@ -148,7 +149,7 @@ def sync_report(result: SyncResult, width: int | None) -> Report:
     sums = {name: sum(getattr(loaded.counts, name) for loaded in result.done) for name in _COUNTS}
     failed = f", {len(result.failed):,} failed" if result.failed else ""
     expired = f", {sums['expired']:,} expired" if sums["expired"] else ""
-    about_tables = "".join(f", {phrase}" for phrase in layout.phrases)
+    about_tables = "".join(f", {phrase}" for phrase in (*_skipped_phrase(result), *layout.phrases))
     return Report(
         lines=tuple(lines),
         totals=(
@@ -159,6 +160,12 @@ def sync_report(result: SyncResult, width: int | None) -> Report:
         failed=unexplained(len(result.done), result.failed),
         fields={**count_fields(result.done, result.failed), **sums, "seconds": round(result.seconds, 3)},
     )
+
+
+def _skipped_phrase(result: SyncResult) -> list[str]:
+    """Return how many tables --if-stale skipped, if there are any."""
+    ages = [loaded.younger_than for loaded in result.done if loaded.younger_than is not None]
+    return [f"{len(ages):,} skipped (younger than {age(ages[0])})"] if ages else []
 
 
 _COUNTS = ("written", "deleted", "expired")

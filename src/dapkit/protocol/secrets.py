@@ -43,19 +43,25 @@ def hidden(url: T) -> T:
 
 
 class Environment(Mapping[str, str]):
-    """Environment variables, whose `repr` does not show them: they contain the secrets of other programs too."""
+    """Environment variables, whose `repr` does not show them: they contain the secrets of other programs too.
+
+    A variable that is empty or blank counts as unset.
+    """
 
     def __init__(self, variables: Mapping[str, str]) -> None:
         self._variables = variables
 
     def __getitem__(self, name: str) -> str:
-        return self._variables[name]
+        value = self._variables[name]
+        if not value.strip():
+            raise KeyError(name)
+        return value
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._variables)
+        return (name for name, value in self._variables.items() if value.strip())
 
     def __len__(self) -> int:
-        return len(self._variables)
+        return sum(1 for _ in self)
 
     def __repr__(self) -> str:
         return f"Environment({HIDDEN})"

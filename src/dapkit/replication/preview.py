@@ -1,7 +1,7 @@
 """A dry run: what `replicate` would do with each table, without changing anything."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dapkit.client.session import Session
 from dapkit.errors import DapError
@@ -28,6 +28,7 @@ class PlannedTable:
         ddl: the statements that would create or alter the table.
         expire_before: log rows before this time would be deleted, and some more as the watermark moves on.
         error: why the table would fail, or would need the fallback in `action`.
+        younger_than: the age below which the table would be skipped.
     """
 
     table: str
@@ -36,6 +37,7 @@ class PlannedTable:
     ddl: tuple[str, ...]
     expire_before: datetime | None = None
     error: DapError | None = None
+    younger_than: timedelta | None = None
 
 
 async def preview(session: Session, request: SyncRequest, on_event: Listener) -> tuple[PlannedTable, ...]:
@@ -85,4 +87,5 @@ async def _plan(
         since=state.watermark if state else None,
         ddl=ddl,
         expire_before=cutoff.before if cutoff else None,
+        younger_than=request.if_stale if action is SyncAction.SKIP else None,
     )

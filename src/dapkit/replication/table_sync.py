@@ -99,7 +99,9 @@ class TableSync:
             self._resources.notify(f"{dropped_table_message(self.name)}. It is loaded again.")
         if action is SyncAction.SKIP:
             assert state is not None
-            return _skipped(state)
+            # A repeated first load is done, however old its data is.
+            younger_than = None if request.command is SyncCommand.INIT else request.if_stale
+            return replace(_skipped(state), younger_than=younger_than)
         if state is not None and (warning := staleness_warning(state, now)):
             self._resources.notify(warning)
         loaded = await self._load_or_fall_back(action, state)

@@ -73,6 +73,29 @@ def test_recently_updated_tables_are_skipped(loaded: Dap) -> None:
     assert {table["action"] for table in made["tables"]} == {"skip"}
 
 
+def test_a_table_that_if_stale_skips_is_not_called_unchanged(loaded: Dap) -> None:
+    planned = loaded("sync", "--if-stale", "40d", "--dry-run", tables="users")
+    assert "skip since 2026-09-01T00:00:00Z, younger than 40d" in planned.out
+    outcome = loaded("sync", "--if-stale", "40d", "--non-interactive", tables="users")
+    assert "users: skipped, younger than 40d, at 2026-09-01T00:00:00Z" in outcome.err
+    assert "1 table up to date, 1 skipped (younger than 40d)" in outcome.err
+    assert "nothing new" not in outcome.err
+
+
+@pytest.mark.parametrize("words", [(), ("--json",), ("--non-interactive",)])
+def test_a_database_without_tables_of_the_namespace_is_reported_on_stderr(db: Dap, words: tuple[str, ...]) -> None:
+    outcome = db("listdb", "--omit-not-replicated", *words)
+    assert (outcome.code, outcome.out) == (0, "[]\n" if words else "")
+    assert "No table of canvas is in duckdb:" in outcome.err
+
+
+def test_an_empty_variable_counts_as_unset(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DAP_API_URL", "DAP_TRACKING", "DAP_PACE", "DAP_RETRY_TIMEOUT", "DAP_CLIENT_SECRET_FILE", "DAP_SCOPE"):
+        monkeypatch.setenv(name, " ")
+    monkeypatch.setenv("DAP_STAGE", "")
+    assert db("sync", tables="users").code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "word"),
     [

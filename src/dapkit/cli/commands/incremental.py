@@ -27,6 +27,7 @@ exactly from its latest complete result there.
     "--since",
     required=True,
     metavar="TIME|DIR",
+    path=True,
     help="Start: a time (ISO 8601), or a folder with earlier results.",
 )
 @option("--until", metavar="TIME", help="End: a time [default: the latest available].")

@@ -71,6 +71,8 @@ def command(context: click.Context, /, **given: Any) -> None:
             listing = run_connected(settings, console, compare)
         for notice in listing.notices:
             console.notice(notice)
+        if not listing.tables and not listing.not_loaded:
+            console.notice(f"No table of {listing.namespace} is in {listing.target}")
         listed, now = {each.table: each for each in listing.tables}, listing.now
         rows = [line(name, listed.get(name), now, count=count) for name in (*sorted(listed), *listing.not_loaded)]
         if settings.messages.non_interactive and not settings.messages.json:
