@@ -4,10 +4,12 @@ import gzip
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import psycopg
@@ -25,8 +27,10 @@ from dapkit.errors import (
     TargetPermissionError,
     TargetRejectedError,
     TargetUnreachableError,
+    UsageError,
 )
 from dapkit.targets.base import ExpectedTable, LoadOptions
+from dapkit.targets.postgres import driver as postgres_driver
 from dapkit.targets.postgres.driver import PostgresDriver
 from dapkit.targets.postgres.target import target_of
 from dapkit.targets.sql import sync_state
@@ -38,6 +42,8 @@ OPEN: Node = {"oneOf": [{"type": "string", "enum": ["known"]}, TEXT]}
 TABLE = table_of({"name": TEXT | {"maxLength": 5}, "size": INT32})
 WIDER = table_of({"name": TEXT, "size": INT64}, version=2)
 ROWS = [{"id": 1, "name": "a", "size": 1}, {"id": 2, "name": "b", "size": 2}]
+LIST: Node = {"type": "array", "items": TEXT}
+FLOAT: Node = {"type": "number", "format": "double"}
 THINGS = '"canvas"."things"'
 
 
@@ -274,7 +280,7 @@ def test_originals_of_repaired_rows_with_a_repeated_key_are_kept_once(fixture: S
         (TEXT | {"maxLength": 3}, "four", ["v", "longer"]),
         ({"type": "string", "format": "date"}, "2024-02-30", ["v", "2024-02-30"]),
         ({"type": "array", "items": INT32}, "[1, true]", ["v", "true"]),
-        (OPEN, "x" * 65, ["v", "longer"]),
+        (OPEN, "x" * 65, ["v", "too long"]),
         ({"type": "object"}, "{", ["v", "JSON"]),
     ],
 )
@@ -490,3 +496,129 @@ def test_a_partitioned_table_keeps_following_the_service(fixture: SqlTableFixtur
     rows.append({"id": 4, "at": datetime(2024, 1, 6)})
     fixture.full_refresh(table, rows)
     fixture.assert_holds(table, rows)
+
+
+# Servers and databases that are set up differently
+
+
+def test_readers_pass_while_a_change_waits_for_a_long_query(
+    fixture: SqlTableFixture, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_driver, "_LOCK_TRY", "50ms")
+    monkeypatch.setattr(postgres_driver, "_LOCK_PAUSE", 0.05)
+    fixture.initial_load(TABLE, ROWS)
+    with psycopg.connect(postgres_url) as long_query, ThreadPoolExecutor() as threads:
+        long_query.execute(f"SELECT * FROM {THINGS}".encode())
+        change = threads.submit(fixture.apply_increment, WIDER, [{"id": 3, "size": 2**40}])
+        with psycopg.connect(postgres_url, autocommit=True) as reader:
+            reader.execute("SET statement_timeout = '10s'")
+            for _ in range(20):  # each waits for at most one try of the change
+                reader.execute(f"SELECT count(*) FROM {THINGS}".encode())
+                time.sleep(0.02)
+        assert not change.done()
+        long_query.rollback()
+        assert change.result(60).written == 1
+
+
+def test_a_table_that_is_always_in_use_is_busy(
+    fixture: SqlTableFixture, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_driver, "_LOCK_TRY", "10ms")
+    monkeypatch.setattr(postgres_driver, "_LOCK_WAIT", 0.0)
+    fixture.initial_load(TABLE, ROWS)
+    with psycopg.connect(postgres_url) as long_query:
+        long_query.execute(f"SELECT * FROM {THINGS}".encode())
+        with fixture.rejected(TABLE, TargetBusyError):
+            fixture.apply_increment(WIDER, [{"id": 3}])
+
+
+def test_settings_of_the_database_do_not_matter(fixture: SqlTableFixture, postgres_url: str) -> None:
+    name = postgres_url.rpartition("/")[2]
+    settings = {
+        "default_transaction_isolation": "serializable", "DateStyle": "German", "IntervalStyle": "iso_8601",
+        "TimeZone": "Asia/Tokyo", "bytea_output": "escape", "extra_float_digits": "0", "array_nulls": "off",
+        "statement_timeout": "1s", "lock_timeout": "1", "standard_conforming_strings": "off",
+        "client_encoding": "latin1",
+    }  # fmt: skip
+    try:
+        for setting, value in settings.items():
+            fixture.database.execute(f"ALTER DATABASE {name} SET {setting} = '{value}'")
+        fixture.reopen()
+        table = table_of({"at": {"type": "string", "format": "date-time"}, "name": TEXT, "list": LIST, "x": FLOAT})
+        rows: list[Any] = [{"id": 1, "at": datetime(2024, 3, 1), "name": "ж\\n", "list": ["a", None], "x": 0.1}]
+        fixture.initial_load(table, rows)
+        fixture.apply_increment(table, [{"id": 2, "x": 1 / 3}])
+        fixture.assert_holds(table, [*rows, {"id": 2, "x": 1 / 3}])
+    finally:
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {name} RESET ALL".encode())
+
+
+def test_behind_a_pooler_settings_hold_for_transactions_only(
+    fixture: SqlTableFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psycopg.ConnectionInfo, "backend_pid", property(lambda _: -1))
+    fixture.reopen()
+    fixture.initial_load(TABLE, ROWS)
+    fixture.apply_increment(WIDER, [{"id": 3, "size": 2**40}])
+    fixture.assert_holds(WIDER, [*ROWS, {"id": 3, "size": 2**40}])
+    ((outside,),) = fixture.driver.query("SHOW lock_timeout")
+    with fixture.driver.transaction():
+        ((within,),) = fixture.driver.query("SHOW lock_timeout")
+    assert (outside, within) == ("0", "10min")
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_of_another_encoding_is_rejected_before_any_load(
+    fixture: SqlTableFixture, postgres_url: str, encoding: str
+) -> None:
+    server, _, name = postgres_url.rpartition("/")
+    other = f"{name}_{encoding.lower()}"
+    create = f"CREATE DATABASE {other} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(create.encode())
+        try:
+            session = target_of(f"{server}/{other}").open()
+            with pytest.raises(IncompatibleLayoutError, match=f"encoding {encoding}") as caught:
+                session.prepare("canvas", sandbox=False)
+            session.close()
+            assert "UTF8" in caught.value.hint
+        finally:
+            connection.execute(f"DROP DATABASE {other} WITH (FORCE)".encode())
+
+
+@pytest.mark.parametrize(
+    ("blocker", "named"),
+    [
+        (f"ALTER TABLE {THINGS} ADD double_size bigint GENERATED ALWAYS AS (size * 2) STORED", "double_size"),
+        (f"CREATE POLICY mine ON {THINGS} USING (size > 0)", "mine"),
+        ("CREATE PUBLICATION partly FOR TABLE canvas.things WHERE (size > 0)", "publication"),
+    ],
+)
+def test_an_object_that_blocks_a_change_is_named_and_nothing_changes(
+    fixture: SqlTableFixture, blocker: str, named: str
+) -> None:
+    fixture.initial_load(TABLE, ROWS)
+    fixture.database.execute(blocker)
+    before = fixture.state(TABLE)
+    with pytest.raises(TargetError, match=named) as caught:
+        fixture.apply_increment(WIDER, [{"id": 3}])
+    assert "Nothing was changed" in caught.value.hint
+    assert fixture.state(TABLE) == before
+    fixture.assert_rows(TABLE, ROWS)
+
+
+def test_a_unique_index_of_the_user_is_named(fixture: SqlTableFixture) -> None:
+    fixture.initial_load(TABLE, ROWS)
+    fixture.database.execute(f"CREATE UNIQUE INDEX mine ON {THINGS} (name)")
+    before = fixture.state(TABLE)
+    with pytest.raises(TargetError, match="mine") as caught:
+        fixture.apply_increment(TABLE, [{"id": 3, "name": "a"}])
+    assert "unique index of your own" in caught.value.hint
+    assert fixture.state(TABLE) == before
+    fixture.assert_rows(TABLE, ROWS)
+
+
+def test_an_unknown_parameter_of_the_connection_string_is_a_usage_error(postgres_url: str) -> None:
+    with pytest.raises(UsageError, match="sslmod"):
+        target_of(f"{postgres_url}?sslmod=require").open()

@@ -11,12 +11,26 @@ import duckdb
 from dapkit.decode.tsv import common_header
 from dapkit.decode.tsv_rows import bad_value_error
 from dapkit.decode.tsv_sql import MAX_LINE_SIZE
-from dapkit.errors import BadValueError, ConcurrentUpdateError, MalformedFileError, TargetError, TargetRejectedError
+from dapkit.errors import (
+    BadValueError,
+    ConcurrentUpdateError,
+    MalformedFileError,
+    TargetDiskFullError,
+    TargetError,
+    TargetRejectedError,
+)
 from dapkit.targets.base import Capabilities, Load, Merge
 from dapkit.targets.duckdb.dialect import ORIGINALS, STAGING, DuckDbDialect, FileReader
 from dapkit.targets.duckdb.introspection import DuckDbCatalog
 from dapkit.targets.duckdb.url import bytes_of
-from dapkit.targets.sql.driver import RepeatedKeysError, StagedRows, nothing_around
+from dapkit.targets.sql.driver import (
+    DISK_FULL_HINT,
+    RepeatedKeysError,
+    StagedRows,
+    nothing_around,
+    nothing_to_check,
+    nothing_to_lock,
+)
 from dapkit.targets.sql.merge import repeated_key
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
@@ -28,6 +42,8 @@ _BUFFERS = 24
 _SHORTEST_LINE = 2 << 20
 _FETCH_ROWS = 1000
 _UNREADABLE = re.compile(r"CSV (Error|Parser)|not a GZIP stream")
+_NO_SPACE = re.compile(r"No space left on device|not enough space on the disk", re.IGNORECASE)
+_LOCKED = re.compile(r"Could not set lock on file|used by another process")
 _MORE_MEMORY = "Give DuckDB more memory, as in duckdb:FILE?memory_limit=4GB, or a larger temp_directory."
 
 
@@ -38,7 +54,7 @@ def connect(path: Path, settings: Mapping[str, str]) -> "DuckDbDriver":
     try:
         return DuckDbDriver(duckdb.connect(str(path), config=wanted))
     except duckdb.Error as error:
-        hint = "Close the program that has it open, and check that it is a DuckDB file that you may write to."
+        hint = _opening_hint(path, str(error))
         raise TargetRejectedError(f"{path} cannot be opened: {_first_line(error)}", hint=hint) from error
 
 
@@ -46,6 +62,7 @@ class DuckDbDriver:
     """A connection to a DuckDB file."""
 
     capabilities = CAPABILITIES
+    check_database, lock_table = nothing_to_check, nothing_to_lock
     exclusive = altering = nothing_around
     """One process has the file, and views do not depend on what is altered."""
     dialect = DuckDbDialect()
@@ -129,6 +146,14 @@ class DuckDbDriver:
         self._connection.close()
 
 
+def _opening_hint(path: Path, words: str) -> str:
+    if _LOCKED.search(words):
+        return "Close the program that has it open: DuckDB lets nobody else open a file that is open, even for reading."
+    if not path.parent.exists():
+        return f"Create the folder {path.parent} first."
+    return "Check that it is a DuckDB file, of a version that this DuckDB reads, and that you may write to it."
+
+
 def _translated(error: duckdb.Error) -> TargetError | MalformedFileError:
     """Return an error of DuckDB as ours, without the values that it quotes."""
     if isinstance(error, duckdb.TransactionException) and "conflict" in str(error).lower():
@@ -139,6 +164,8 @@ def _translated(error: duckdb.Error) -> TargetError | MalformedFileError:
         return TargetError("A row of the files is longer than DuckDB has memory for", hint=_MORE_MEMORY)
     if _UNREADABLE.search(str(error)):
         return MalformedFileError(f"A downloaded file cannot be read: {_first_line(error)}")
+    if _NO_SPACE.search(str(error)):
+        return TargetDiskFullError(f"DuckDB says: {_first_line(error)}", hint=DISK_FULL_HINT)
     if isinstance(error, duckdb.OutOfMemoryException):
         return TargetError(f"DuckDB says: {_first_line(error)}", hint=_MORE_MEMORY)
     kind = BadValueError if isinstance(error, duckdb.ConstraintException) else TargetError

@@ -24,7 +24,7 @@ from dapkit.targets.mssql.state_tables import STAGING_PREFIX
 from dapkit.targets.mssql.url import MsSqlAddress
 from dapkit.targets.sql import keepalive
 from dapkit.targets.sql.dialect import STATE_SCHEMA
-from dapkit.targets.sql.driver import StagedRows, nothing_around
+from dapkit.targets.sql.driver import StagedRows, nothing_around, nothing_to_check, nothing_to_lock
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class MsSqlDriver:
     """A connection to a SQL Server database; each statement is a separate batch."""
 
     capabilities = CAPABILITIES
+    check_database, lock_table = nothing_to_check, nothing_to_lock
     exclusive = altering = nothing_around
     """DDL locks what it creates or alters, the dialect moves indexes out of the way, and views do not depend on it."""
 

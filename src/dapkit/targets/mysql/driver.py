@@ -16,7 +16,7 @@ from dapkit.targets.mysql.dialect import STAGING, MySqlDialect
 from dapkit.targets.mysql.errors import translated
 from dapkit.targets.mysql.introspection import MySqlCatalog
 from dapkit.targets.mysql.local_loader import LocalLoader
-from dapkit.targets.sql.driver import StagedRows, nothing_around
+from dapkit.targets.sql.driver import StagedRows, nothing_around, nothing_to_check, nothing_to_lock
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
 CAPABILITIES = Capabilities(
@@ -60,6 +60,7 @@ class MySqlDriver:
     """A connection to a database of MySQL or MariaDB."""
 
     capabilities = CAPABILITIES
+    check_database, lock_table = nothing_to_check, nothing_to_lock
     altering = nothing_around
     """Views do not depend on what is altered."""
 

@@ -1,5 +1,6 @@
 """A connection to a PostgreSQL database."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import psycopg
 
 from dapkit.decode.tsv import common_header
+from dapkit.errors import IncompatibleLayoutError, UsageError
 from dapkit.model import Table
 from dapkit.targets.base import Capabilities, Load
 from dapkit.targets.postgres.copy_loader import CopyLoader
@@ -22,6 +24,7 @@ from dapkit.targets.sql.value_repairs import ValueRepairs
 
 CAPABILITIES = Capabilities(connections=4)
 
+_PARAMETERS = "PostgreSQL's documentation of libpq lists the parameters that may follow the question mark."
 _LINK = {
     "application_name": "dapkit",
     "connect_timeout": keepalive.CONNECTING,
@@ -33,7 +36,16 @@ _LINK = {
 _SETTINGS = {
     "TimeZone": "UTC",
     "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
     "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    # Otherwise a policy could silently hide rows; this way the server reports it.
+    "row_security": "off",
     "client_min_messages": "warning",
     "statement_timeout": "0",
     "transaction_timeout": "0",
@@ -47,9 +59,15 @@ _SETTINGS = {
     "tcp_user_timeout": f"{keepalive.UNACKNOWLEDGED}s",
 }
 _SET = """
-SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS wanted(name, value)
+SELECT set_config(name, value, %s) FROM unnest(%s::text[], %s::text[]) AS wanted(name, value)
 WHERE name IN (SELECT name FROM pg_settings)
 """
+_LOCK_TRY, _LOCK_PAUSE = "1s", 3.0
+"""How long a try to lock a table waits, and the seconds between tries, in which its readers and writers go on."""
+
+_LOCK_WAIT = 600.0
+"""Seconds after which a table that is always in use counts as busy."""
+
 _CHECK_CLIENT = "SET client_connection_check_interval TO '10s'"
 
 
@@ -58,11 +76,16 @@ def connect(parameters: Mapping[str, str], name: str) -> "PostgresDriver":
     given = {**_LINK, **parameters, "client_encoding": "UTF8"}
     try:
         connection = psycopg.connect(autocommit=True, prepare_threshold=None, **given)  # type: ignore[arg-type]
+    except psycopg.ProgrammingError as error:  # libpq does not know a parameter
+        raise UsageError(f"The connection string of {name} is invalid: {error}", hint=_PARAMETERS) from None
     except psycopg.Error as error:
         raise unconnected(error, name) from None
     try:
+        ((process,),) = connection.execute("SELECT pg_backend_pid()").fetchall()
+        if process != connection.info.backend_pid:  # a pooler answered, and may use another connection next time
+            return PostgresDriver(connection, pooled=True)
         # Set after connecting, since poolers in front of a server reject most start-up parameters.
-        connection.execute(_SET, [list(_SETTINGS), list(_SETTINGS.values())])
+        connection.execute(_SET, [False, list(_SETTINGS), list(_SETTINGS.values())])
         # Not every server has this setting, or supports it on its system.
         with suppress(psycopg.errors.UndefinedObject, psycopg.errors.InvalidParameterValue):
             connection.execute(_CHECK_CLIENT)
@@ -80,8 +103,10 @@ class PostgresDriver:
     """DDL locks what it creates or alters."""
     dialect = PostgresDialect()
 
-    def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]") -> None:
+    def __init__(self, connection: "psycopg.Connection[tuple[Any, ...]]", *, pooled: bool = False) -> None:
+        """Use an open connection. If a pooler may share it, settings hold for each transaction only."""
         self._connection = connection
+        self._pooled = pooled
         self.catalog = PostgresCatalog(self.query, self.dialect)
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -102,7 +127,36 @@ class PostgresDriver:
     def transaction(self) -> Iterator[None]:
         """Commit everything within, or nothing."""
         with _translated(), self._connection.transaction():
+            if self._pooled:
+                self._connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+                self._connection.execute(_SET, [True, list(_SETTINGS), list(_SETTINGS.values())])
             yield
+
+    def check_database(self) -> None:
+        """Reject a database that cannot store every text."""
+        encoding = self._connection.info.parameter_status("server_encoding") or self.query("SHOW server_encoding")[0][0]
+        if encoding != "UTF8":
+            hint = "Use a database with the encoding UTF8: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0."
+            raise IncompatibleLayoutError(f"The database has the encoding {encoding}, not UTF8", hint=hint)
+
+    def lock_table(self, name: str) -> None:
+        """Lock a table, if it exists, in short tries: all readers of the table would queue up behind one long wait."""
+        if self.query("SELECT to_regclass(%s) IS NULL", (name,))[0][0]:
+            return
+        deadline = time.monotonic() + _LOCK_WAIT
+        while True:
+            try:
+                with self._connection.transaction():  # a savepoint, so that a failed try changes nothing
+                    self._connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TRY}'")
+                    self._connection.execute(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE".encode())
+                    self._connection.execute(f"SET LOCAL lock_timeout = '{_SETTINGS['lock_timeout']}'")
+                    return
+            except psycopg.errors.LockNotAvailable as error:
+                if time.monotonic() + _LOCK_PAUSE > deadline:
+                    raise translated(error) from error
+            except psycopg.Error as error:
+                raise translated(error) from error
+            time.sleep(_LOCK_PAUSE)
 
     def altering(self, table: Table, statements: Sequence[str]) -> AbstractContextManager[None]:
         """Drop the views that block these statements, and create them again afterwards."""

@@ -24,6 +24,7 @@ _KINDS: dict[str, type[TargetError]] = {
     "08": TargetUnreachableError,
     "25P03": TargetUnreachableError,  # idle in a transaction for too long: the server has closed the connection
     "25P04": TargetUnreachableError,
+    "25006": TargetUnreachableError,  # after a failover the old primary stays reachable: only a new connection helps
     "28": TargetRejectedError,
     "3D000": TargetRejectedError,
     "40": TargetBusyError,
@@ -45,7 +46,14 @@ _ALTERED = (
 )
 _NAME_TAKEN = "Run the same command again. If the error persists, rename or drop the object that has this name."
 _HINTS = {
-    "25006": "This server is read-only: connect to the primary server.",
+    "22P05": "Use a database with the encoding UTF8.",
+    "23505": "A unique index of your own rejects these rows. Nothing was changed: drop it, or make it not unique.",
+    "25006": (
+        "This server is read-only, as after a failover, or because it is a replica or configured like that: connect to"
+        " the primary server, for example with target_session_attrs=read-write in the connection string."
+    ),
+    "42P16": "The table is partitioned by this column, or inherits it. Nothing was changed: alter the table yourself.",
+    "55000": "If the table is in a publication, give it a replica identity, or take it out of the publication.",
     "0A000": _DEPENDENT,
     "23503": "A foreign key of your own refers to these rows. Nothing was changed: let it cascade, or drop it.",
     "2BP01": "Drop what depends on it first.",
@@ -56,6 +64,7 @@ _HINTS = {
     "P0001": "A trigger of your own rejects this. Nothing was changed.",
 }
 _GRANTS = {
+    "row-level security": "Let the user of the connection string bypass row-level security: ALTER ROLE … BYPASSRLS.",
     "must be owner": "Make the user of the connection string the owner: only the owner can alter it.",
     "temporary tables": "Grant TEMPORARY on the database to the user of the connection string.",
     "for database": "Grant CREATE on the database to the user of the connection string, or create the schemas for it.",
@@ -84,8 +93,9 @@ def translated(error: psycopg.Error, table: str | None = None) -> TargetError | 
     """Return our error for the server's."""
     state = error.sqlstate or ""
     words = error.diag.message_primary or str(error).strip().partition("\n")[0]
-    detail = f" ({error.diag.message_detail})" if state == "2BP01" and error.diag.message_detail else ""
-    message = f"PostgreSQL says: {words}{detail}"
+    message = f"PostgreSQL says: {words}"
+    if error.diag.message_detail and not state.startswith(_VALUES):  # there it quotes the entire row
+        message += f" ({error.diag.message_detail})"
     if not state and isinstance(error, psycopg.OperationalError):
         return TargetUnreachableError(message, table=table)
     if state == _BROKEN_LINE:
@@ -98,7 +108,7 @@ def translated(error: psycopg.Error, table: str | None = None) -> TargetError | 
         "pg_"
     ):  # a unique index of the system catalogue
         return ConcurrentUpdateError(f"{message}: another process is creating the same object", table=table)
-    if state == "23505":
+    if state == "23505" and (error.diag.constraint_name or "pk_").startswith("pk_"):
         return RepeatedKeysError(message, table=table)
     kind = next((kind for beginning, kind in _KINDS.items() if state.startswith(beginning)), TargetError)
     hint = _HINTS.get(state, "")
@@ -110,11 +120,12 @@ def translated(error: psycopg.Error, table: str | None = None) -> TargetError | 
 def unconnected(error: psycopg.Error, name: str) -> TargetError:
     """Return our error for a connection that failed; libpq gives only words, and never a password."""
     words = " ".join(str(error).split())
-    message = f"{name} cannot be reached: {words}"
     said = _SAID.search(words)
     if said is None:  # no server answered, or its certificate is not trusted
         kind = TargetRejectedError if _CLIENT_SIDE.search(words) else TargetUnreachableError
-        return kind(message, hint=TLS_HINT if _TLS.search(words) else "")
+        return kind(f"{name} cannot be reached: {words}", hint=TLS_HINT if _TLS.search(words) else "")
     if _TOO_MANY_CONNECTIONS.search(said["words"]):
-        return TargetBusyError(f"{name} accepts no more connections: {words}")
-    return (TargetUnreachableError if _TEMPORARY.search(said["words"]) else TargetRejectedError)(message)
+        return TargetBusyError(f"{name} accepts no more connections: {said['words']}")
+    if _TEMPORARY.search(said["words"]):
+        return TargetUnreachableError(f"{name} does not accept connections now: {said['words']}")
+    return TargetRejectedError(f"{name} rejected the connection: {said['words']}")

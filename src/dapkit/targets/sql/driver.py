@@ -12,6 +12,9 @@ from dapkit.targets.sql.dialect import Dialect
 from dapkit.targets.sql.introspection import Catalog
 from dapkit.targets.sql.value_repairs import ValueRepairs
 
+DISK_FULL_HINT = "Free some space where the file is, and where temporary files are written, and run the command again."
+"""The hint of a full disk under a database in a file."""
+
 
 class RepeatedKeysError(TargetError):
     """A key occurs more than once; of the rows that share it only the newest may be loaded."""
@@ -28,6 +31,14 @@ class StagedRows:
 def nothing_around(self: object, *_: object, **__: object) -> AbstractContextManager[None]:  # noqa: ARG001
     """Do nothing, in place of `exclusive` or `altering`; assigned to the name in the class of a driver."""
     return nullcontext()
+
+
+def nothing_to_check(_driver: object) -> None:
+    """Do nothing, in place of `check_database`; assigned to the name in the class of a driver."""
+
+
+def nothing_to_lock(_driver: object, _name: str) -> None:
+    """Do nothing, in place of `lock_table`; assigned to the name in the class of a driver."""
 
 
 class Driver(Protocol):
@@ -59,6 +70,12 @@ class Driver(Protocol):
 
     def exclusive(self, name: str) -> AbstractContextManager[None]:
         """Hold a named lock against other dapkit processes; does nothing where transactions suffice."""
+
+    def lock_table(self, name: str) -> None:
+        """Keep others from a table until the transaction ends, where DDL that waits for it would block its readers."""
+
+    def check_database(self) -> None:
+        """Raise TargetError if the database as a whole is unsuitable, whatever the rows are; called before loads."""
 
     def altering(self, table: Table, statements: Sequence[str]) -> AbstractContextManager[None]:
         """Move what the user created out of the way of these statements, within a transaction, and restore it."""

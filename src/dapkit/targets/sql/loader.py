@@ -106,6 +106,7 @@ class Loader:
             existing = self._driver.catalog.existing(table.namespace, table.name)
             old = existing_columns_of(read_table(before.schema), existing.columns)
             ddl = [*self._dialect.rebuild(old, table, existing), *self._lookup_changes(table)]
+            self._driver.lock_table(self._name(table))
             with self._driver.altering(table, ddl):
                 self._run(ddl)
                 stats = self._fill(rows, table, self._name(table), direct=direct)
@@ -176,6 +177,7 @@ class Loader:
                 self._run(ddl)
             with self._driver.transaction():
                 if self._capabilities.transactional_ddl:
+                    self._driver.lock_table(name)
                     self._run(ddl)
                 self._state.delete(namespace, table)
 
@@ -286,6 +288,8 @@ class Loader:
             self._run(first)
             with self._driver.transaction():
                 self._state.lock(before)
+                if within:
+                    self._driver.lock_table(self._name(load.table))
                 with self._driver.altering(load.table, within):
                     self._run(within)
                 yield [*first, *within]

@@ -48,6 +48,7 @@ class SyncStateStore:
 
     def prepare(self, namespace: str, *, sandbox: bool) -> None:
         """Create the state tables and the namespace where they are missing; see `TargetSession`."""
+        self._driver.check_database()
         # Two commands that start together would both create them. Where CREATE ... IF NOT EXISTS does not prevent that,
         # a lock does: taken here, or by the statements themselves until the transaction ends.
         with self._driver.exclusive("state tables"), self._driver.transaction():

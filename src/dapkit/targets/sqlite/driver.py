@@ -15,11 +15,18 @@ from typing import Any
 from dapkit.decode.tsv import Header, common_header
 from dapkit.decode.tsv_rows import read_rows
 from dapkit.decode.tsv_sql import LINE_SIZES
-from dapkit.errors import BadValueError, IntegrityError, TargetBusyError, TargetError, TargetRejectedError
+from dapkit.errors import (
+    BadValueError,
+    IntegrityError,
+    TargetBusyError,
+    TargetDiskFullError,
+    TargetError,
+    TargetRejectedError,
+)
 from dapkit.model import Table
 from dapkit.targets.base import Capabilities, Load
 from dapkit.targets.sql.dialect import listed
-from dapkit.targets.sql.driver import StagedRows, nothing_around
+from dapkit.targets.sql.driver import DISK_FULL_HINT, StagedRows, nothing_around, nothing_to_check, nothing_to_lock
 from dapkit.targets.sql.value_repairs import ValueRepairs
 from dapkit.targets.sqlite.dialect import (
     HASH,
@@ -31,6 +38,9 @@ from dapkit.targets.sqlite.dialect import (
     select_rows,
 )
 from dapkit.targets.sqlite.introspection import SqliteCatalog
+
+_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_IN_USE_HINT = "Another program has been writing to it, or reading from it, for a long time. Try again later."
 
 CAPABILITIES = Capabilities(connections=1, direct_load=False)
 
@@ -52,6 +62,8 @@ def connect(path: Path) -> "SqliteDriver":
             connection.close()
             raise
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _IN_USE:
+            raise TargetBusyError(f"{path} is in use", hint=_IN_USE_HINT) from error
         hint = "Check that it is a SQLite file that you may write to, in a folder that you may write to."
         raise TargetRejectedError(f"{path} cannot be opened: {error}", hint=hint) from error
     return SqliteDriver(connection)
@@ -61,6 +73,7 @@ class SqliteDriver:
     """A connection to a SQLite file."""
 
     capabilities = CAPABILITIES
+    check_database, lock_table = nothing_to_check, nothing_to_lock
     exclusive = altering = nothing_around
     """There is one writer anyway, and views do not depend on what is altered."""
     dialect = SqliteDialect()
@@ -156,8 +169,10 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            hint = "Another program has been writing to it, or reading from it, for a long time. Try again later."
-            raise TargetBusyError("The SQLite file is in use", hint=hint) from error
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in _IN_USE:
+            raise TargetBusyError("The SQLite file is in use", hint=_IN_USE_HINT) from error
+        if code == sqlite3.SQLITE_FULL:
+            raise TargetDiskFullError(f"SQLite says: {error}", hint=DISK_FULL_HINT) from error
         kind = BadValueError if isinstance(error, sqlite3.IntegrityError) else TargetError
         raise kind(f"SQLite says: {error}") from error
