@@ -10,7 +10,8 @@ from tests.contract.table_fixture import SqlTableFixture
 from tests.contract.test_duckdb import SUPPORT
 from tests.support.table_schemas import INT32, INT64, TEXT, table_of
 
-from dapkit.errors import BadValueError, IncompatibleLayoutError, TargetUnreachableError
+from dapkit.errors import BadValueError, IncompatibleLayoutError, TargetDiskFullError, TargetUnreachableError
+from dapkit.targets.duckdb.driver import _translated
 from dapkit.targets.duckdb.target import duckdb_file
 
 TABLE = table_of({"size": INT32, "name": TEXT | {"title": "What it's called", "default": "none"}}, required=["name"])
@@ -103,3 +104,9 @@ def test_a_file_that_another_program_has_open(tmp_path: Path) -> None:
     path = tmp_path / "open.duckdb"
     with duckdb.connect(str(path)), pytest.raises(TargetUnreachableError):
         duckdb_file(path).open()  # the file is open with other settings, as in another process
+
+
+def test_a_full_disk_is_reported_as_such() -> None:
+    error = _translated(duckdb.IOException('IO Error: Could not write file "x": No space left on device'))
+    assert isinstance(error, TargetDiskFullError)
+    assert "Free some space" in error.hint

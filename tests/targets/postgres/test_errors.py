@@ -25,6 +25,7 @@ from dapkit.targets.postgres.errors import translated, unconnected
         ("57P01", TargetUnreachableError),
         ("57P05", TargetUnreachableError),
         ("25P03", TargetUnreachableError),
+        ("25006", TargetUnreachableError),
         ("28P01", TargetRejectedError),
         ("40001", TargetBusyError),
         ("40P01", TargetBusyError),
@@ -94,6 +95,7 @@ def test_errors_when_connecting(words: str, expected: type[DapError]) -> None:
     error = unconnected(psycopg.OperationalError(words), "postgresql://db/college")
     assert type(error) is expected
     assert error.retryable is (expected is not TargetRejectedError)
+    assert ("rejected the connection" in error.message) is (expected is TargetRejectedError and "FATAL" in words)
     assert "\n" not in error.message
 
 

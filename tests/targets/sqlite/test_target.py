@@ -12,7 +12,13 @@ from tests.contract.table_fixture import SqlTableFixture
 from tests.contract.test_sqlite import SUPPORT, SqliteFixture
 from tests.support.table_schemas import TEXT, table_of
 
-from dapkit.errors import IncompatibleLayoutError, IntegrityError, TargetBusyError, TargetUnreachableError
+from dapkit.errors import (
+    IncompatibleLayoutError,
+    IntegrityError,
+    TargetBusyError,
+    TargetDiskFullError,
+    TargetUnreachableError,
+)
 from dapkit.targets.sqlite import driver as module
 from dapkit.targets.sqlite.target import sqlite_file
 
@@ -156,3 +162,23 @@ def test_a_row_longer_than_the_largest_buffer_is_rejected(
         with pytest.raises(IntegrityError):
             fixture.initial_load(TABLE, [{"id": 1, "name": "x" * length}])
     assert fixture.database.query("SELECT name FROM sqlite_master WHERE name = 'canvas__things'") == []
+
+
+def test_a_full_disk_is_reported_as_such(fixture: SqlTableFixture) -> None:
+    fixture.initial_load(TABLE, [{"id": 1}])
+    fixture.driver.query("PRAGMA max_page_count = 40")  # SQLite reports this as it reports a full disk
+    with pytest.raises(TargetDiskFullError) as caught:
+        fixture.apply_increment(TABLE, [{"id": number, "name": "x" * 1000} for number in range(2, 500)])
+    assert "Free some space" in caught.value.hint
+    fixture.reopen()
+    fixture.assert_rows(TABLE, [{"id": 1}])
+
+
+def test_a_file_that_another_process_has_locked_is_busy(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BUSY_TIMEOUT", 0.05)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("CREATE TABLE mine (id)")
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(TargetBusyError, match="in use"):
+            sqlite_file(file).open()

@@ -43,6 +43,7 @@ _SETTINGS = {
     "array_nulls": "on",
     "transform_null_equals": "off",
     "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
     "default_transaction_deferrable": "off",
     # Otherwise a policy could silently hide rows; this way the server reports it.
     "row_security": "off",
@@ -128,7 +129,7 @@ class PostgresDriver:
         """Commit everything within, or nothing."""
         with _translated(), self._connection.transaction():
             if self._pooled:
-                self._connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+                self._connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE")
                 self._connection.execute(_SET, [True, list(_SETTINGS), list(_SETTINGS.values())])
             yield
 

@@ -49,8 +49,8 @@ _HINTS = {
     "22P05": "Use a database with the encoding UTF8.",
     "23505": "A unique index of your own rejects these rows. Nothing was changed: drop it, or make it not unique.",
     "25006": (
-        "This server is read-only, as after a failover, or because it is a replica or configured like that: connect to"
-        " the primary server, for example with target_session_attrs=read-write in the connection string."
+        "This server is read-only, as after a failover, or because it is a replica: connect to the primary server, for"
+        " example with target_session_attrs=read-write in the connection string."
     ),
     "42P16": "The table is partitioned by this column, or inherits it. Nothing was changed: alter the table yourself.",
     "55000": "If the table is in a publication, give it a replica identity, or take it out of the publication.",
@@ -94,7 +94,7 @@ def translated(error: psycopg.Error, table: str | None = None) -> TargetError | 
     state = error.sqlstate or ""
     words = error.diag.message_primary or str(error).strip().partition("\n")[0]
     message = f"PostgreSQL says: {words}"
-    if error.diag.message_detail and not state.startswith(_VALUES):  # there it quotes the entire row
+    if error.diag.message_detail and not state.startswith((*_VALUES, "23505")):  # there it quotes values
         message += f" ({error.diag.message_detail})"
     if not state and isinstance(error, psycopg.OperationalError):
         return TargetUnreachableError(message, table=table)

@@ -75,7 +75,7 @@ class Driver(Protocol):
         """Keep others from a table until the transaction ends, where DDL that waits for it would block its readers."""
 
     def check_database(self) -> None:
-        """Raise TargetError if the database as a whole is unsuitable, whatever the rows are; called before loads."""
+        """Raise TargetError if no table can be loaded into this database; called before loads."""
 
     def altering(self, table: Table, statements: Sequence[str]) -> AbstractContextManager[None]:
         """Move what the user created out of the way of these statements, within a transaction, and restore it."""
