@@ -71,7 +71,7 @@ def select(
         if not matches and not any(_matches(table, name) for table in managed):
             raise TableNotFoundError(f"No table matches {name!r}", hint=hint)
         chosen.update(dict.fromkeys(matches))
-    left = tuple(table for table in chosen if not any(fnmatchcase(table, pattern) for pattern in exclude))
+    left = tuple(table for table in chosen if not any(_matches(table, pattern) for pattern in exclude))
     if chosen and not left:
         raise UsageError("All selected tables are excluded", hint="Compare --table and --exclude.")
     return left
@@ -93,7 +93,7 @@ def no_longer_listed(
         if table not in known
         and table not in wanted
         and any(_matches(table, pattern) for pattern in patterns)
-        and not any(fnmatchcase(table, pattern) for pattern in exclude)
+        and not any(_matches(table, pattern) for pattern in exclude)
     )
 
 
@@ -108,11 +108,16 @@ async def resolve_tables(
     exclude: Sequence[str] = (),
     managed: ManagedTables | None = None,
 ) -> Resolved:
-    """Return the selected tables. The service is asked only if a pattern or an ambiguous namespace requires it.
+    """Return the selected tables.
 
-    If a pattern matches no table of the service, `managed` is called with the namespace; see `select`.
+    The service is asked only if a pattern, an exclusion or an ambiguous namespace requires it. If a pattern or an
+    exclusion matches no table of the service, `managed` is called with the namespace; see `select`.
+
+    Raises:
+        TableNotFoundError: a pattern matches nothing.
+        UsageError: an exclusion matches nothing, or all selected tables are excluded.
     """
-    if namespace not in ALIASES and not any(is_pattern(name) for name in wanted):
+    if namespace not in ALIASES and not exclude and not any(is_pattern(name) for name in wanted):
         return Resolved(namespace=namespace, tables=select(wanted, exclude, None))
     notice = None
     try:
@@ -124,13 +129,21 @@ async def resolve_tables(
         known = await session.tables(alias)
         notice = f"The service does not know the namespace {namespace}. Using {alias} instead."
         namespace = alias
-    try:
-        tables = select(wanted, exclude, known, hint=_list_hint(namespace))
-    except TableNotFoundError:
-        if managed is None:
-            raise
-        tables = select(wanted, exclude, known, await managed(namespace), _list_hint(namespace))
+    in_database: Collection[str] = ()
+    if managed is not None and _unmatched((*filter(is_pattern, wanted), *exclude), known):
+        in_database = await managed(namespace)
+    every = dict.fromkeys([*known, *in_database])
+    for name in _unmatched(exclude, every):
+        # A misspelt name would silently exclude nothing.
+        message = f"No table of {namespace} matches {name!r}, which is to be excluded"
+        raise UsageError(message, hint=nearest(name, every, namespace))
+    tables = select(wanted, exclude, known, in_database, _list_hint(namespace))
     return Resolved(namespace=namespace, tables=tables, known=tuple(known), notice=notice)
+
+
+def _unmatched(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Return the names and patterns that match none of the tables."""
+    return [name for name in names if not any(_matches(table, name) for table in known)]
 
 
 def nearest(name: str, known: Iterable[str], namespace: str) -> str:

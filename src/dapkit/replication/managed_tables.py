@@ -7,7 +7,7 @@ from dapkit.errors import DapError, NotReplicatedError, TargetUnreachableError
 from dapkit.export.selection import is_pattern, select
 from dapkit.failures import TableFailed
 from dapkit.model import format_utc
-from dapkit.replication.plan import not_a_table_error
+from dapkit.replication.plan import LOGS, not_a_table_error
 from dapkit.results import Display, TablesResult
 from dapkit.targets.base import SyncState, TableStatus, Target, TargetSession
 
@@ -111,7 +111,7 @@ def _droppable(
     unmanaged = [name for name in names if session.is_unmanaged(namespace, name)]
     if unmanaged and not include_unmanaged:
         message = f"Table {unmanaged[0]} is not managed by dapkit: an interrupted load or another program created it"
-        raise NotReplicatedError(message, hint="Use --yes to drop it as well.", table=unmanaged[0])
+        raise NotReplicatedError(message, hint="Use --include-unmanaged to drop it as well.", table=unmanaged[0])
     others = [name for name in wanted if name not in unmanaged]
     managed = select_managed_tables(session, namespace, others) if others else ()
     for name in managed:
@@ -131,7 +131,8 @@ def no_longer_in_service_notice(state: SyncState) -> str:
 
 def no_longer_in_service_hint(state: SyncState) -> str:
     """Return the hint for a table that was requested by name, but that the service no longer offers."""
-    return f"It stays in the database {_as_of(state)}. Use `dap dropdb` to remove it."
+    remove = "" if state.namespace == LOGS else " Use `dap dropdb` to remove it."
+    return f"It stays in the database {_as_of(state)}.{remove}"
 
 
 def _as_of(state: SyncState) -> str:

@@ -130,7 +130,7 @@ def test_a_file_that_is_not_a_database_is_not_changed(db: Dap, tmp_path: Path) -
 
 
 def test_if_one_table_does_not_exist_nothing_is_dropped(loaded: Dap) -> None:
-    for words in ((), ("--yes",)):
+    for words in ((), ("--include-unmanaged",)):
         outcome = loaded("dropdb", *words, tables="users,wikis")
         assert outcome.code == 58
         assert "Nothing was dropped" in outcome.err
@@ -195,7 +195,7 @@ def test_no_more_tables_are_tried_once_the_database_is_unreachable(
     assert [each["table"] for each in json.loads(outcome.out)["failed"]] == ["users", "courses"]
 
 
-def test_an_unmanaged_table_is_dropped_only_if_it_is_named_with_yes(loaded: Dap, file: Path) -> None:
+def test_an_unmanaged_table_is_dropped_only_if_it_is_named_and_that_is_wanted(loaded: Dap, file: Path) -> None:
     db = loaded
     with duckdb.connect(str(file)) as connection:
         connection.execute("DELETE FROM instructure_dap.table_sync WHERE source_table = 'users'")
@@ -203,14 +203,18 @@ def test_an_unmanaged_table_is_dropped_only_if_it_is_named_with_yes(loaded: Dap,
     rejected = db("dropdb", tables="courses,users")
     assert rejected.code == 58
     assert "users is not managed by dapkit" in rejected.err
-    assert "--yes" in rejected.err
-    assert db("dropdb", "--yes", tables="courses,seen").code == 53, "a view is not a table"
-    assert db("dropdb", "--yes", tables="user*").code == 30, "a pattern selects managed tables only"
+    assert "--include-unmanaged" in rejected.err
+    assert db("dropdb", "--yes", tables="users").code == 58, "it only means that nothing is asked"
+    assert db("dropdb", "--include-unmanaged", tables="courses,seen").code == 53, "a view is not a table"
+    assert db("dropdb", "--include-unmanaged", tables="user*").code == 30, "a pattern selects managed tables only"
     assert [line["name"] for line in listed(db)] == ["courses"]
-    assert json.loads(db("dropdb", "--yes", "--json", tables="courses,users").out)["dropped"] == ["courses", "users"]
+    assert json.loads(db("dropdb", "--include-unmanaged", "--json", tables="courses,users").out)["dropped"] == [
+        "courses",
+        "users",
+    ]
     with duckdb.connect(str(file)) as connection:
         assert connection.sql("FROM duckdb_tables() WHERE schema_name = 'canvas'").fetchall() == []
-    sync_states = db("dropdb", "--yes", "--namespace", "instructure_dap", tables="table_sync")
+    sync_states = db("dropdb", "--include-unmanaged", "--namespace", "instructure_dap", tables="table_sync")
     assert sync_states.code == 58
 
 
@@ -446,3 +450,18 @@ def test_wait_is_passed_on(db: Dap, monkeypatch: pytest.MonkeyPatch, verb: str) 
     monkeypatch.setattr("dapkit.cli.commands.reconcile.reconcile", stopping)
     assert [db(verb, *words).code for words in ((), ("--wait",))] == [47, 47]
     assert [options.wait for options in asked] == [False, True]
+
+
+@pytest.mark.parametrize("name", ["usrs", "usr*", "users,usrs"])
+def test_an_exclusion_that_matches_no_table_is_a_usage_error(db: Dap, file: Path, name: str) -> None:
+    for words in (("sync",), ("initdb",), ("sync", "--dry-run")):
+        outcome = db(*words, "--exclude", name, tables="all")
+        assert outcome.code == 2
+        assert "which is to be excluded" in outcome.err
+        assert "Did you mean users" in outcome.err or "*" in name
+    assert not file.exists()
+
+
+def test_an_exclusion_need_not_be_selected(db: Dap) -> None:
+    made = json.loads(db("sync", "--exclude", "wikis,quiz*", "--json", tables="users").out)
+    assert [table["table"] for table in made["tables"]] == ["users"]

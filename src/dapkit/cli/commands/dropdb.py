@@ -34,7 +34,7 @@ Examples:
 \b
 Patterns and all select only tables managed by dapkit. A table that is not
 managed, for example after an interrupted load, is dropped only if you name it
-and use --yes. No credentials are needed.
+and use --include-unmanaged. No credentials are needed.
 """
 
 
@@ -50,7 +50,8 @@ and use --yes. No credentials are needed.
     help="Tables to drop: names, patterns, or all.",
 )
 @connection_string_option
-@flag("--yes", help="Do not ask; also drop named tables that are not managed by dapkit.")
+@flag("--yes", help="Do not ask.")
+@flag("--include-unmanaged", help="Also drop tables that you name and that dapkit does not manage.")
 @json_option
 @global_options
 @click.pass_context
@@ -70,7 +71,7 @@ def command(context: click.Context, /, **given: Any) -> None:
             raise InterruptedRunError("Nothing was dropped", hint="Use --yes to drop tables without confirmation.")
     with Console(settings.messages) as console:
         try:
-            result = drop_tables(target, given["namespace"], tables, include_unmanaged=given["yes"])
+            result = drop_tables(target, given["namespace"], tables, include_unmanaged=given["include_unmanaged"])
         except NotReplicatedError as not_managed:
             if not_managed.hint == NotReplicatedError.default_hint:  # which is about loading
                 not_managed.hint = "Nothing was dropped. `dap listdb` lists the tables that are managed by dapkit."
