@@ -12,16 +12,13 @@ from dapkit.export.times import ParsedTime, impossible_part, parse_time, relativ
 
 EPILOG = """\b
 Examples:
-  dap incremental --namespace canvas --table courses \\
-      --since 2026-09-01T00:00:00Z
-  dap incremental --namespace canvas --table all --since 2026-09-01
+  dap incremental --namespace canvas --table users --since 2026-09-01T00:00Z
   dap incremental --namespace canvas --table all --since 2d
   dap incremental --namespace canvas --table all --since downloads
 \b
-A time without a zone is local time. 2d, 4h and 90m are that long before the
-run begins; today and yesterday begin at midnight. A resumed run keeps its
-start. With a folder, each table continues exactly from its latest complete
-result there. For a folder whose name is a time, write ./2026-09-01.
+A time without a zone is local time. 2d, 4h, today and yesterday are fixed when
+a run begins. With a folder, each table continues exactly from its latest
+complete result there. A time wins over a folder of that name: write ./2d.
 """
 _TIME_HINT = "Use ISO 8601, for example 2026-09-01T00:00:00Z, or an age such as 2d."
 
@@ -32,9 +29,9 @@ _TIME_HINT = "Use ISO 8601, for example 2026-09-01T00:00:00Z, or an age such as 
     required=True,
     metavar="TIME|DIR",
     path=True,
-    help="Start: a time (ISO 8601, or 2d, 4h, yesterday), or a folder with earlier results.",
+    help="Start: a time, or a folder with earlier results.",
 )
-@option("--until", metavar="TIME", help="End: a time, as for --since [default: the latest available].")
+@option("--until", metavar="TIME", help="End: a time [default: the latest available].")
 @export_options
 @global_options
 @click.pass_context
