@@ -45,7 +45,7 @@ class SectionedOption(click.Option):
         """Convert the value as click does. Raises UsageError if it is empty or not text."""
         for each in value if isinstance(value, tuple | list) else (value,):
             if isinstance(each, str):
-                check_value(max(self.opts, key=len), each, path=self._path)
+                check_value(max(self.opts, key=len), each, path=self._path, shown=self.type is click.STRING)
         return super().type_cast_value(ctx, value)
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:

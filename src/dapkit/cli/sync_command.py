@@ -16,6 +16,7 @@ from dapkit.cli.table_layout import Column, lay_out
 from dapkit.config.settings import Settings, database_url, pick, staging_root
 from dapkit.formatting import age, count, duration
 from dapkit.model import format_utc
+from dapkit.protocol.secrets import Address
 from dapkit.replication.options import SyncRequest
 from dapkit.replication.preview import PlannedTable, preview
 from dapkit.replication.run import SyncResult, replicate
@@ -26,11 +27,12 @@ from dapkit.targets.registry import target_of
 connection_string_option = option(
     "--connection-string",
     "to",
+    type=Address,
     metavar="DBCONNSTR",
     help="Database, such as postgresql://user:password@host:port/database [DAP_CONNECTION_STRING].",
 )
 
-to_option = option("--to", metavar="URL", help="Database, such as duckdb:FILE [DAP_CONNECTION_STRING].")
+to_option = option("--to", type=Address, metavar="URL", help="Database, such as duckdb:FILE [DAP_CONNECTION_STRING].")
 
 load_options = stack(
     option(

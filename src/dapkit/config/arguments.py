@@ -45,6 +45,20 @@ def text(name: str, value: object, expected: str = "a text", hint: str = "") -> 
     raise UsageError(f"{name} is empty", hint=hint or f"Pass {expected} as {name}.")
 
 
+def decoded(name: str, value: str, *, shown: bool) -> None:
+    """Raise UsageError if an argument or a variable of the command contains bytes that are not text.
+
+    Python decodes such bytes as half surrogate pairs. They are right only in a path, which is passed on as it is. The
+    message contains the value only if it may be `shown`.
+    """
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        from dapkit.protocol.redaction import excerpt  # noqa: PLC0415, only an error needs it
+
+        readable = value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        message = f"{name} is not text in the encoding of this locale{f': {excerpt(readable, 80)}' if shown else ''}"
+        raise UsageError(message, hint="Set a UTF-8 locale, for example LC_ALL=C.UTF-8, and check the spelling.")
+
+
 def names(name: str, value: object, *, empty: bool = False) -> tuple[str, ...]:
     """Return a list of names as a tuple; one text with commas is such a list too. Raises UsageError.
 

@@ -16,8 +16,8 @@ Examples:
   dap incremental --namespace canvas --table all --since 2d
   dap incremental --namespace canvas --table all --since downloads
 \b
-A time without a zone is local time. 2d, 4h, today and yesterday are fixed when
-a run begins. With a folder, each table continues exactly from its latest
+A time without a zone is local time. 2d, 4h, today and yesterday are fixed
+when a run begins. With a folder, each table continues exactly from its latest
 complete result there. A time wins over a folder of that name: write ./2d.
 """
 _TIME_HINT = "Use ISO 8601, for example 2026-09-01T00:00:00Z, or an age such as 2d."
