@@ -35,6 +35,7 @@ def test_an_invalid_percentage_is_a_usage_error(text: str) -> None:
         ("--output-directory", "  ", "--output-directory is empty"),
         ("--table", "", "--table is empty"),
         ("--exclude", "", "--exclude is empty"),
+        ("--exclude", ",", "--exclude contains no table"),
         ("--namespace", " ", "--namespace is empty"),
         ("--client-id", "", "--client-id is empty"),
         ("--client-secret", "", "--client-secret is empty"),

@@ -59,11 +59,11 @@ def pace(_context: click.Context, _parameter: click.Parameter, text: str | None)
     return text
 
 
-def table_names(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
+def table_names(_context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
     """Return the names and patterns that the values of an option list (a callback of click)."""
     from dapkit.export.selection import split_tables  # noqa: PLC0415, `dap --help` does not need it
 
-    return split_tables(values) if values else ()
+    return split_tables(values, parameter.opts[0]) if values else ()
 
 
 def stripped(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
