@@ -104,6 +104,10 @@ class ExportPreview(_Object, frozen=True, kw_only=True):
     output: Annotated[str, Meta(description="The output folder.")]
     tables: Annotated[tuple[str, ...], Meta(description="The selected tables.")]
     complete: Annotated[tuple[str, ...], Meta(description="Tables that are already complete.")]
+    no_earlier_result: Annotated[
+        tuple[str, ...],
+        Meta(description="With `--since FOLDER`: tables that would fail because the folder has no result of them."),
+    ]
     since: Annotated[dict[str, str], Meta(description="With `--since FOLDER`: the start of each table's incremental.")]
     interrupted_seconds_ago: Annotated[
         float | None, Meta(description="Age of the interrupted run that would be resumed; null if there is none.")

@@ -123,7 +123,8 @@ def test_schemas_are_saved(tmp_path: Path) -> None:
         assert [saved.path.name for saved in result.done] == ["users_schema_version_1.json"]
         with pytest.raises(NotFoundError):
             dap.download_schema("catalog", "nothing", tmp_path).raise_for_failed()
-        dap.download_schema("canvas_log", "all", tmp_path, exclude="nothing*")
+        dap.download_schema("catalog", ["users", "accounts"], tmp_path, exclude="acc*")
+        dap.download_schema("canvas_log", "all", tmp_path)
     assert any(isinstance(event, Notice) and "canvas_logs" in event.message for event in heard)
 
 

@@ -183,6 +183,32 @@ def test_a_dry_run_shows_the_start_of_each_increment(engine: Engine, dap: Callab
     assert dap(*SNAPSHOT, "--dry-run").out == "courses\t2026-09-01T00:00:00Z\nusers\n"
 
 
+def test_a_dry_run_says_which_tables_have_no_earlier_result(engine: Engine, dap: Callable[..., Any]) -> None:
+    engine.seen = preview_of(
+        since={"courses": "2026-09-01T00:00:00Z"}, without_baseline=("users",), notices=("A manifest is damaged",)
+    )
+    outcome = dap(*SNAPSHOT, "--dry-run")
+    assert outcome.out == "courses\t2026-09-01T00:00:00Z\nusers\tno earlier result\n"
+    assert "Would request 1 table" in outcome.err
+    assert "A manifest is damaged" in outcome.err
+    assert json.loads(dap(*SNAPSHOT, "--dry-run", "--json").out)["no_earlier_result"] == ["users"]
+
+
+def test_a_dry_run_shows_the_time_that_all_tables_start_at(engine: Engine, dap: Callable[..., Any]) -> None:
+    engine.seen = preview_of(query=Query(format=Format.JSONL, since="2026-09-01T00:00:00Z"))
+    assert dap(*SNAPSHOT, "--dry-run").out == "courses\t2026-09-01T00:00:00Z\nusers\t2026-09-01T00:00:00Z\n"
+
+
+def test_a_time_wins_over_a_folder_of_that_name(engine: Engine, dap: Callable[..., Any]) -> None:
+    for name in ("2d", "yesterday", "2026-09-01T00:00:00Z"):
+        Path(name).mkdir()
+        assert dap(*INCREMENTAL, name, "--until", "today").code == 0
+        assert dap(*INCREMENTAL, f"./{name}").code == 0
+        time, folder = engine.asked[-2:]
+        assert (time.since, time.since_folder, time.until) == (name, None, "today")
+        assert (folder.since, folder.since_folder) == (None, Path(name))
+
+
 def test_a_dry_run_can_be_printed_as_json(engine: Engine, dap: Callable[..., Any]) -> None:
     engine.seen = preview_of(complete=("users",))
     made = json.loads(dap(*SNAPSHOT, "--dry-run", "--json").out)
@@ -257,7 +283,9 @@ def test_since_can_be_a_folder(engine: Engine, dap: Callable[..., Any], tmp_path
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        ((*INCREMENTAL, "yesterday"), "neither a time nor a folder"),
+        ((*INCREMENTAL, "tomorrow"), "neither a time nor a folder"),
+        ((*INCREMENTAL, "2026-13-01"), "--since '2026-13-01' is not a time: there is no month 13"),
+        ((*INCREMENTAL, "2d", "--until", "2026-02-30"), "for --until: 2026-02 has no day 30"),
         ((*INCREMENTAL, ""), "--since is empty"),
         ((*INCREMENTAL, "2026-01-02", "--until", "2026-01-01"), "later than"),
         ((*INCREMENTAL, "2026-01-02", "--until", "soon"), "--until"),

@@ -35,6 +35,7 @@ def test_an_invalid_percentage_is_a_usage_error(text: str) -> None:
         ("--output-directory", "  ", "--output-directory is empty"),
         ("--table", "", "--table is empty"),
         ("--exclude", "", "--exclude is empty"),
+        ("--exclude", ",", "--exclude contains no table"),
         ("--namespace", " ", "--namespace is empty"),
         ("--client-id", "", "--client-id is empty"),
         ("--client-secret", "", "--client-secret is empty"),
@@ -66,4 +67,23 @@ def test_every_option_that_takes_a_text_rejects_an_empty_one() -> None:
 
 
 def test_a_path_may_contain_bytes_that_are_not_text() -> None:
-    check_value("--output-directory", "kurs\udcff", path=True)
+    check_value("--output-directory", "kurs\udcff", path=True, shown=True)
+
+
+@pytest.mark.parametrize("option", ["--client-secret", "--to"])
+def test_the_error_for_a_secret_that_is_not_text_does_not_show_it(dap: Callable[..., Any], option: str) -> None:
+    outcome = dap("sync", "--namespace", "canvas", "--table", "a", option, "postgresql://me:hush\udcff@host/x")
+    assert outcome.code == 2
+    assert f"{option} " in outcome.err
+    assert "is not text" in outcome.err
+    assert "hush" not in outcome.err
+
+
+@pytest.mark.parametrize("name", ["DAP_SCOPE", "DAP_CONNECTION_STRING"])
+def test_a_variable_that_is_not_text_is_a_usage_error(
+    dap: Callable[..., Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "duckdb:hush\udcff")
+    outcome = dap("--sandbox", "sync", "--namespace", "canvas", "--table", "a")
+    assert outcome.code == 2
+    assert f"{name} is not text in the encoding of this locale" in outcome.err

@@ -82,3 +82,10 @@ def test_a_value_of_an_unknown_type_is_not_shown() -> None:
     with pytest.raises(UsageError) as caught:
         arguments.require("query", "postgresql://me:hush@host/db", int, "a Query")
     assert "hush" not in str(caught.value)
+
+
+def test_a_text_that_cannot_be_encoded_is_an_error_except_in_a_path() -> None:
+    for check in (arguments.text, arguments.names):
+        with pytest.raises(UsageError, match="tables is not valid text"):
+            check("tables", "kurs\udcff")
+    assert arguments.folder("output", "kurs\udcff") == Path("kurs\udcff")

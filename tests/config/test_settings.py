@@ -1,6 +1,7 @@
 """Settings from arguments, environment variables and defaults."""
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -248,3 +249,11 @@ def test_without_a_home_folder_no_state_is_stored_and_the_sandbox_reports_it(mon
 def test_options_that_are_not_given_count_as_not_set() -> None:
     given: dict[str, Any] = {"base_url": None, "pace": None, "sandbox": False, "quiet": False, "json": False}
     assert read_settings(given, {}) == read_settings({}, {})
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no HOME")
+def test_an_empty_home_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    unset = user_state_folder({}, "linux")
+    monkeypatch.setenv("HOME", "")
+    assert user_state_folder({}, "linux") == unset

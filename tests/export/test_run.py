@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,11 +16,11 @@ from tests.support.property_settings import few_examples
 from tests.support.virtual_time import VirtualClock, run_virtually
 
 from dapkit.client.session import Session
-from dapkit.errors import DapError, LockedError, RejectedCredentialsError, TableNotFoundError
+from dapkit.errors import DapError, LockedError, RejectedCredentialsError, TableNotFoundError, UsageError
 from dapkit.events import Event, JobsPlanned, Notice, RunStarted
 from dapkit.export.run import export, preview
 from dapkit.locks import FileLock
-from dapkit.model import Format, Query, utc_time
+from dapkit.model import Format, Query, format_utc, utc_time
 
 TABLES = {"users": 3, "courses": 1, "empty": 0}
 
@@ -184,6 +184,38 @@ def test_a_partly_failed_run_is_resumed(tmp_path: Path) -> None:
     began = next(event for event in events if isinstance(event, RunStarted))
     assert began.resumed_age is not None
     assert fake.asked["list"] == 1, "the tables of the run are known"
+
+
+def test_a_relative_time_is_fixed_when_the_run_begins_and_kept_when_it_is_resumed(tmp_path: Path) -> None:
+    fake = service(job_seconds=3600.0)
+    request = options(tmp_path, since="2d", until="1d", tables=("users",))
+    began = fake.data_now()
+    killed(fake, request, 100.0)
+    events: list[Event] = []
+    resumed = run(fake, request, events.append)
+    since, until = (utc_time(text) for text in (resumed.query.since or "", resumed.query.until or ""))
+    assert [began - since, began - until] == [timedelta(days=2), timedelta(days=1)]
+    assert next(event for event in events if isinstance(event, RunStarted)).resumed_age is not None
+    assert len(fake.queries) == 1, "the same job"
+    later = run(fake, request, events.append)
+    assert later.query.since != resumed.query.since, "a new run begins at its own time"
+    assert Notice(message=f"since 2d is {later.query.since}") in events
+
+
+def test_a_start_far_ahead_is_a_usage_error_before_anything_is_requested(tmp_path: Path) -> None:
+    fake = service()
+    request = options(tmp_path, since=format_utc(fake.data_now() + timedelta(days=1, seconds=1)))
+    with pytest.raises(UsageError, match="more than one day ahead"):
+        run(fake, request)
+    assert fake.asked == {}
+
+
+def test_a_dry_run_of_an_increment_shows_where_each_table_continues(tmp_path: Path) -> None:
+    fake = service()
+    run(fake, options(tmp_path, tables=("users",)))
+    changes = options(tmp_path, since_folder=tmp_path, tables=("users", "courses"))
+    shown = run_virtually(preview(cast(Session, fake), changes), fake.clock)
+    assert (shown.since, shown.without_baseline) == ({"users": "2024-01-01T00:00:00Z"}, ("courses",))
 
 
 def test_only_tables_without_a_job_count_as_jobs_to_request(tmp_path: Path) -> None:

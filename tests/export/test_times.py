@@ -8,8 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dapkit.errors import UsageError
-from dapkit.export.times import ParsedTime, parse_time, require_order, start_argument, time_argument
-from dapkit.model import format_utc
+from dapkit.export.times import (
+    ParsedTime,
+    age_argument,
+    fixed,
+    impossible_part,
+    parse_time,
+    relative_time,
+    require_order,
+    start_argument,
+    time_argument,
+)
+from dapkit.model import Format, Query, format_utc
 
 BERLIN_SUMMER = timezone(timedelta(hours=2))
 NAIVE = datetime(2026, 8, 1)  # noqa: DTZ001, the case
@@ -110,3 +120,80 @@ def test_an_increment_does_not_end_before_it_starts() -> None:
     require_order(first, first)
     with pytest.raises(UsageError, match="later than until"):
         require_order(second, first)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("2026-13-01", "there is no month 13"),
+        ("2026-00-01T00:00:00Z", "there is no month 0"),
+        ("0000-01-01", "there is no year 0"),
+        ("2026-02-29", "2026-02 has no day 29"),
+        ("2024-02-29", ""),
+        ("2026-09-01T24:30:00Z", "there is no hour 24"),
+        ("2026-09-01 10:60", "there is no minute 60"),
+        ("2026-09-01T10:00:60Z", "there is no second 60"),
+        ("downloads", ""),
+        ("", ""),
+    ],
+)
+def test_the_part_of_a_time_that_does_not_exist_is_named(text: str, part: str) -> None:
+    assert impossible_part(text) == part
+    if part:
+        with pytest.raises(UsageError, match=part):
+            time_argument("until", text)
+        with pytest.raises(UsageError, match=part):
+            start_argument("since", text)
+
+
+NOW = datetime(2026, 9, 1, 12, 30, 15, 999, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2d", "2026-08-30T12:30:15Z"),
+        (" 4H ", "2026-09-01T08:30:15Z"),
+        ("90m", "2026-09-01T11:00:15Z"),
+        ("today", "2026-08-31T22:00:00Z"),
+        ("Yesterday", "2026-08-30T22:00:00Z"),
+        ("2026-08-01T00:00:00.123456789Z", "2026-08-01T00:00:00.123456789Z"),
+    ],
+)
+def test_relative_times_count_from_the_beginning_of_the_run(text: str, time: str) -> None:
+    query = fixed(Query(format=Format.JSONL, since=text), NOW, zone=BERLIN_SUMMER)
+    assert (query.since, query.until) == (time, None)
+    assert fixed(query, NOW + timedelta(days=9)) == query
+
+
+@pytest.mark.parametrize("text", ["", "d", "2", "2w", "-2d", "2 d", "tomorrow", "1234567890d", "\N{SUPERSCRIPT TWO}d"])
+def test_other_words_are_not_relative_times(text: str) -> None:
+    assert relative_time(text) is None
+
+
+def test_a_program_may_pass_an_age_but_no_day_because_days_need_a_zone() -> None:
+    assert [age_argument(value) for value in ("2D", "yesterday", "2026-09-01", None, 2)] == [
+        "2d",
+        None,
+        None,
+        None,
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        (Query(format=Format.JSONL, since="2026-09-02T12:30:16Z"), r"more than one day ahead of this machine's clock"),
+        (Query(format=Format.JSONL, since="2d", until="3d"), "later than until"),
+        (Query(format=Format.JSONL, since="today", until="2026-08-01T00:00:00Z"), "later than until"),
+        (Query(format=Format.JSONL, since="999999999d"), "out of range"),
+    ],
+)
+def test_a_start_that_cannot_be_meant_is_an_error_when_the_run_begins(query: Query, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        fixed(query, NOW)
+    near = Query(format=Format.JSONL, since="2026-09-02T12:30:15Z", until="2026-08-30T00:00:00Z")
+    assert fixed(Query(format=Format.JSONL, since=near.since), NOW).since == near.since, "the service decides"
+    with pytest.raises(UsageError, match="sandbox's clock"):
+        fixed(Query(format=Format.JSONL, since="2027-01-01T00:00:00Z"), NOW, sandbox=True)

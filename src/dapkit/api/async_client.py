@@ -137,8 +137,9 @@ class AsyncClient:
             namespace: namespace of the tables.
             tables: names, patterns or `all`.
             since: an aware datetime, a text that is a time with a zone (such as the `watermark` of an earlier result),
-                or the `Path` of a folder: then each table continues from its latest complete result there.
-            until: the end, an aware datetime or a text that is a time with a zone; by default the latest available.
+                an age such as `2d`, which counts from the beginning of the run, or the `Path` of a folder: then each
+                table continues from its latest complete result there.
+            until: the end, an aware datetime or such a text; by default the latest available.
             options: format, folder and more.
 
         Raises:

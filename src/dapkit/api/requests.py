@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dapkit.config import arguments
 from dapkit.config.settings import staging_root
 from dapkit.export.options import ExportOptions, ExportRequest, member
-from dapkit.export.times import ParsedTime, require_order, start_argument, time_argument
+from dapkit.export.times import ParsedTime, age_argument, require_order, start_argument, time_argument
 from dapkit.model import Format, Mode, Query
 from dapkit.protocol.secrets import Address
 
@@ -38,13 +38,14 @@ def export_request(
 
 def increment_times(since: object, until: object = None) -> dict[str, Any]:
     """Return the start and the end of an increment as fields of a request. Raises UsageError."""
-    start = start_argument("since", since)
-    end = None if until is None else time_argument("until", until)
-    if isinstance(start, ParsedTime):
-        if end is not None:
-            require_order(start, end)
-        return {"since": start.text, "until": None if end is None else end.text}
-    return {"since_folder": start, "until": None if end is None else end.text}
+    start = age_argument(since) or start_argument("since", since)
+    end = None if until is None else age_argument(until) or time_argument("until", until)
+    if isinstance(start, ParsedTime) and isinstance(end, ParsedTime):
+        require_order(start, end)
+    last = end.text if isinstance(end, ParsedTime) else end
+    if isinstance(start, Path):
+        return {"since_folder": start, "until": last}
+    return {"since": start.text if isinstance(start, ParsedTime) else start, "until": last}
 
 
 def sync_request(

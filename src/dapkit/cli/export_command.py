@@ -58,6 +58,8 @@ def _current_folder() -> Path | None:
 
 
 def _show_preview(planned: Preview, request: ExportRequest, console: Console) -> None:
+    for notice in planned.notices:
+        console.notice(notice)
     if console.settings.json:
         console.json_result(
             {
@@ -68,6 +70,7 @@ def _show_preview(planned: Preview, request: ExportRequest, console: Console) ->
                 "output": str(request.output),
                 "tables": list(planned.tables),
                 "complete": list(planned.complete),
+                "no_earlier_result": list(planned.without_baseline),
                 "since": dict(planned.since),
                 "interrupted_seconds_ago": planned.resumed_age,
             }
@@ -76,7 +79,9 @@ def _show_preview(planned: Preview, request: ExportRequest, console: Console) ->
     query = ", ".join(f"{name} {value}" for name, value in query_object(planned.query).items() if value)
     if planned.since:
         query += "; each table since the time shown"
-    missing = [table for table in planned.tables if table not in planned.complete]
+    missing = [
+        table for table in planned.tables if table not in planned.complete and table not in planned.without_baseline
+    ]
     lines = []
     if planned.resumed_age is not None:
         lines.append(f"Would resume the run that was interrupted {duration(planned.resumed_age)} ago.")
@@ -84,5 +89,9 @@ def _show_preview(planned: Preview, request: ExportRequest, console: Console) ->
         lines.append(f"Already complete: {names(planned.complete)}.")
     lines.append(f"Would request {count(len(missing), 'table')} of {planned.namespace} ({query}):")
     console.print(lines)
-    for table in missing:
-        console.result(table, *([planned.since[table]] if table in planned.since else []))
+    for table in planned.tables:
+        if table in planned.without_baseline:
+            console.result(table, "no earlier result")
+        elif table in missing:
+            since = planned.since.get(table) or planned.query.since
+            console.result(table, *([since] if since else []))

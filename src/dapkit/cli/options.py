@@ -43,9 +43,11 @@ class SectionedOption(click.Option):
 
     def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
         """Convert the value as click does. Raises UsageError if it is empty or not text."""
+        # click does not say which of its names was given, so the error has all of them.
+        name = " / ".join(each for each in self.opts if each.startswith("--") and each != self._unlisted)
         for each in value if isinstance(value, tuple | list) else (value,):
             if isinstance(each, str):
-                check_value(max(self.opts, key=len), each, path=self._path)
+                check_value(name, each, path=self._path, shown=self.type is click.STRING)
         return super().type_cast_value(ctx, value)
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:

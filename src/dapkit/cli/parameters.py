@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from dapkit.config import arguments
 from dapkit.errors import UsageError
-from dapkit.protocol.redaction import excerpt
 
 
 class FiniteRange(click.FloatRange):
@@ -59,11 +59,11 @@ def pace(_context: click.Context, _parameter: click.Parameter, text: str | None)
     return text
 
 
-def table_names(_context: click.Context, _parameter: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
+def table_names(_context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
     """Return the names and patterns that the values of an option list (a callback of click)."""
     from dapkit.export.selection import split_tables  # noqa: PLC0415, `dap --help` does not need it
 
-    return split_tables(values) if values else ()
+    return split_tables(values, parameter.opts[0]) if values else ()
 
 
 def stripped(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -71,15 +71,13 @@ def stripped(_context: click.Context, _parameter: click.Parameter, value: str) -
     return value.strip()
 
 
-def check_value(option: str, value: str, *, path: bool) -> None:
-    """Raise UsageError if the value of an option is empty or contains bytes that are not text.
+def check_value(option: str, value: str, *, path: bool, shown: bool) -> None:
+    """Raise UsageError if the value of an option is empty or, except for a `path`, not text.
 
-    Python decodes such bytes as half surrogate pairs. Only in a `path` they are right: it is passed on as it is.
+    The message contains the value only if it may be `shown`.
     """
     if not value.strip():
         message = f"{option} is empty"
         raise UsageError(message, hint="Give it a value, or omit the option. A variable in a script may be unset.")
-    if not path and any("\ud800" <= character <= "\udfff" for character in value):
-        shown = value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        message = f"{option} is not text in the encoding of this locale: {excerpt(shown, 80)}"
-        raise UsageError(message, hint="Set a UTF-8 locale, for example LC_ALL=C.UTF-8, and check the spelling.")
+    if not path:
+        arguments.decoded(option, value, shown=shown)

@@ -14,8 +14,10 @@ from dapkit.cli.run_command import RESUME, run_and_advance, run_connected
 from dapkit.cli.summary import Report, count_fields, failed_objects, unexplained
 from dapkit.cli.table_layout import Column, lay_out
 from dapkit.config.settings import Settings, database_url, pick, staging_root
+from dapkit.errors import UsageError
 from dapkit.formatting import age, count, duration
 from dapkit.model import format_utc
+from dapkit.protocol.secrets import Address
 from dapkit.replication.options import SyncRequest
 from dapkit.replication.preview import PlannedTable, preview
 from dapkit.replication.run import SyncResult, replicate
@@ -23,18 +25,31 @@ from dapkit.results import SyncCommand, TableLoaded
 from dapkit.targets.base import BadValues, LoadOptions, SyncState
 from dapkit.targets.registry import target_of
 
-connection_string_option = option(
+
+def _one_database(_context: click.Context, _parameter: click.Parameter, urls: Sequence[str]) -> str | None:
+    """Return the only URL, or None without one (a callback of click). Raises UsageError for several."""
+    if len(urls) > 1:
+        message = "More than one database is given; --to and --connection-string are the same option"
+        raise UsageError(message, hint="Give one of them, once.")
+    return urls[0] if urls else None
+
+
+database_option = option(
+    "--to",
     "--connection-string",
     "to",
-    metavar="DBCONNSTR",
-    help="Database, such as postgresql://user:password@host:port/database [DAP_CONNECTION_STRING].",
+    type=Address,
+    multiple=True,  # the second must not silently replace the first
+    callback=_one_database,
+    metavar="URL",
+    help="Database, such as duckdb:FILE or postgresql://user:password@host/database [DAP_CONNECTION_STRING].",
 )
-
-to_option = option("--to", metavar="URL", help="Database, such as duckdb:FILE [DAP_CONNECTION_STRING].")
 
 load_options = stack(
     option(
         "--stage",
+        "--temp-dir",
+        "stage",
         type=click.Path(path_type=Path),
         metavar="DIR",
         help="Staging folder for downloaded files [DAP_STAGE; default: in the user's cache].",

@@ -38,11 +38,41 @@ def invalid(name: str, value: object, expected: str, hint: str = "") -> UsageErr
 
 
 def text(name: str, value: object, expected: str = "a text", hint: str = "") -> str:
-    """Return a text that is not blank. Raises UsageError."""
+    """Return a text that is not blank, and that can be encoded. Raises UsageError."""
+    given = _not_blank(name, value, expected, hint)
+    _encodable(name, given)
+    return given
+
+
+def _not_blank(name: str, value: object, expected: str, hint: str = "") -> str:
     given = require(name, value, str, expected, hint=hint)
     if given.strip():
         return given
     raise UsageError(f"{name} is empty", hint=hint or f"Pass {expected} as {name}.")
+
+
+def _encodable(name: str, value: str) -> None:
+    if _is_undecoded(value):
+        raise UsageError(f"{name} is not valid text", hint="It contains half a surrogate pair: decode it as UTF-8.")
+
+
+def _is_undecoded(value: str) -> bool:
+    """Return whether a text contains half surrogate pairs: Python decodes bytes in this way that are not text."""
+    return any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def decoded(name: str, value: str, *, shown: bool) -> None:
+    """Raise UsageError if an argument or a variable of the command contains bytes that are not text.
+
+    They are right only in a path, which is passed on as it is. The message contains the value only if it may be
+    `shown`.
+    """
+    if _is_undecoded(value):
+        from dapkit.protocol.redaction import excerpt  # noqa: PLC0415, only an error needs it
+
+        readable = value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        message = f"{name} is not text in the encoding of this locale{f': {excerpt(readable, 80)}' if shown else ''}"
+        raise UsageError(message, hint="Set a UTF-8 locale, for example LC_ALL=C.UTF-8, and check the spelling.")
 
 
 def names(name: str, value: object, *, empty: bool = False) -> tuple[str, ...]:
@@ -57,6 +87,8 @@ def names(name: str, value: object, *, empty: bool = False) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(part.strip() for item in given for part in item.split(",") if part.strip()))
     if not found and (given or not empty):
         raise UsageError(f"{name} contains no name", hint=f"Pass a name or a list of names as {name}.")
+    for each in found:
+        _encodable(name, each)
     return found
 
 
@@ -84,7 +116,7 @@ def folder(name: str, value: object) -> Path:
     """Return a path that is not empty. Raises UsageError."""
     if isinstance(value, Path):
         return value
-    return Path(text(name, value, "a path"))
+    return Path(_not_blank(name, value, "a path"))
 
 
 def age(name: str, value: object) -> None:

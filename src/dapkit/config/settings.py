@@ -28,6 +28,7 @@ ENVIRON = Environment(os.environ)
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("plain", "json")
 THEMES = ("dark", "light", "high-contrast-bw")
+_CONNECTION_STRING = "DAP_CONNECTION_STRING"
 _BOOLEANS = frozenset({"true", "1", "yes", "on", "false", "0", "no", "off"})
 
 
@@ -47,6 +48,8 @@ class _Variable:
         text = environ.get(self.variable) or environ.get(self.alias)
         if given is None and not text:
             return self.default
+        if given is None and self.parse is str:
+            arguments.decoded(self.variable, text or "", shown=True)
         try:
             value = self.parse(text or "") if given is None else given
             if self.valid(value):
@@ -301,7 +304,10 @@ def database_url(given: str | None, environ: Mapping[str, str] = ENVIRON) -> str
     Raises:
         UsageError: there is none.
     """
-    url = given or environ.get("DAP_CONNECTION_STRING") or _postgres_url(environ)
+    if not given:
+        for name in (_CONNECTION_STRING, *(name for name in environ if name.startswith("DAP_DATABASE_"))):
+            arguments.decoded(name, environ.get(name, ""), shown=False)
+    url = given or environ.get(_CONNECTION_STRING) or _postgres_url(environ)
     if not url:
         raise UsageError("No database is specified", hint="Use --to, --connection-string or DAP_CONNECTION_STRING.")
     return Address(url)
@@ -362,8 +368,13 @@ def _xdg_folder(environ: Mapping[str, str], variable: str, default: str) -> Path
 
 def _in_home(name: str) -> Path | None:
     try:
+        if sys.platform != "win32" and not os.environ.get("HOME", "unset").strip():
+            # An empty HOME counts as unset; Python would take the root folder for the home folder.
+            import pwd  # noqa: PLC0415, Windows lacks it
+
+            return Path(pwd.getpwuid(os.getuid()).pw_dir) / name
         return Path.home() / name
-    except RuntimeError:  # a user without a home folder, as in many containers
+    except (RuntimeError, KeyError):  # a user without a home folder, as in many containers
         return None
 
 

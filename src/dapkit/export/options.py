@@ -56,7 +56,8 @@ class ExportRequest(ExportOptions):
     """Which tables to download, and how.
 
     `tables` holds names, patterns or `all`. With `since_folder`, each table's incremental starts where its latest
-    complete result in that folder ends. `retry_timeout` is how long to keep retrying temporary failures, in seconds.
+    complete result in that folder ends. `since` and `until` may be relative, such as `2d`; see `export.times`.
+    `retry_timeout` is how long to keep retrying temporary failures, in seconds.
     """
 
     namespace: str

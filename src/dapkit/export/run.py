@@ -39,6 +39,7 @@ from dapkit.export.plan import (
 )
 from dapkit.export.selection import KnownTables, resolve_tables
 from dapkit.export.table_export import ExportContext, TableExport, table_result
+from dapkit.export.times import fixed
 from dapkit.failures import TableFailed
 from dapkit.model import Query
 from dapkit.results import RunResult, TableResult
@@ -55,7 +56,8 @@ from dapkit.transfer.workers import WorkerPool, run_all, worker_pool
 class Preview:
     """What a run would request: its tables, those that are `complete` already, and where increments would start.
 
-    `resumed_age` is the age in seconds of the run that would be resumed, if there is one.
+    `resumed_age` is the age in seconds of the run that would be resumed, if there is one. Tables `without_baseline`
+    would fail, because the folder has no earlier result of them to continue from.
     """
 
     namespace: str
@@ -64,6 +66,8 @@ class Preview:
     complete: tuple[str, ...]
     since: Mapping[str, str]
     resumed_age: float | None
+    without_baseline: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 async def export(
@@ -110,6 +114,10 @@ async def preview(session: Session, request: ExportRequest) -> Preview:
         complete=tuple(step.table for step in prepared.steps if isinstance(step, ReuseTable)),
         since=start.since,
         resumed_age=prepared.age,
+        without_baseline=tuple(
+            table for table in start.tables if request.since_folder is not None and table not in start.since
+        ),
+        notices=prepared.notices,
     )
 
 
@@ -277,8 +285,11 @@ async def _prepare(
 
 async def _new_start(session: Session, request: ExportRequest) -> tuple[RunStartedEntry, tuple[str, ...]]:
     """Resolve the tables of a new run with the service. Also returns notices for the user."""
+    query = fixed(request.query, session.data_now(), sandbox=session.sandbox)
     resolved = await resolve_tables(session, request.namespace, request.tables, request.exclude)
     notices: tuple[str, ...] = (resolved.notice,) if resolved.notice else ()
+    times = (("since", request.since, query.since), ("until", request.until, query.until))
+    notices += tuple(f"{name} {given} is {time}" for name, given, time in times if given != time)
     since: dict[str, str] = {}
     if request.since_folder is not None:
         source = export_source(session, resolved.namespace, request.query)
@@ -291,7 +302,7 @@ async def _new_start(session: Session, request: ExportRequest) -> tuple[RunStart
         scope=session.scope,
         namespace=resolved.namespace,
         tables=resolved.tables,
-        query=request.query,
+        query=query,
         since=since,
     )
     return start, notices
@@ -305,7 +316,7 @@ def _queries(request: ExportRequest, start: RunStartedEntry) -> dict[str, Query]
 
 
 def _run_key(session: Session, request: ExportRequest) -> str:
-    query = request.query
+    query = request.query  # with a relative time as it was typed, so that the same command resumes tomorrow too
     folder = request.since_folder.resolve() if request.since_folder else None
     parts = (
         sorted(request.tables),

@@ -27,12 +27,13 @@ class Resolved:
     notice: str | None = None
 
 
-def split_tables(values: Iterable[str]) -> tuple[str, ...]:
+def split_tables(values: Iterable[str], option: str = "--table") -> tuple[str, ...]:
     """Split `a, b,c` into names, without spaces and duplicates. Raises UsageError if there is none."""
     names = [part.strip() for value in values for part in value.split(",")]
     wanted = tuple(dict.fromkeys(name for name in names if name))
     if not wanted:
-        raise UsageError("No table was given", hint="Use --table with a name, a list such as a,b,c, or all.")
+        also = ", or all" if option == "--table" else ", or omit it"
+        raise UsageError(f"{option} contains no table", hint=f"Use {option} with a name, a list such as a,b,c{also}.")
     return wanted
 
 

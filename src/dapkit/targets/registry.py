@@ -1,6 +1,8 @@
 """Targets by the scheme of their URL. Each is imported only when it is needed, and so is its driver."""
 
 import importlib
+import sys
+from pathlib import PurePath
 from typing import cast
 
 from dapkit.errors import MissingDriverError, UsageError
@@ -18,8 +20,18 @@ SCHEMES = {
 }
 """The module of each scheme; its `target_of` returns the target that a URL names, or raises UsageError."""
 
-_EXTRAS = {"postgres": "postgresql", "mariadb": "mysql"}
-"""The extra that installs a scheme's driver, where it has another name."""
+_DRIVERS = {
+    "duckdb": "duckdb>=1.4",
+    "postgresql": "psycopg[binary]>=3.2",
+    "postgres": "psycopg[binary]>=3.2",
+    "mysql": "pymysql>=1.2",
+    "mariadb": "pymysql>=1.2",
+    "mssql": "mssql-python>=1.16",
+}
+"""The driver of each scheme that needs one, as in pyproject.toml."""
+
+_FILES = {".duckdb": "duckdb", ".sqlite": "sqlite", ".sqlite3": "sqlite"}
+"""The scheme that a file's name suggests, by its suffix."""
 
 
 def target_of(url: str) -> Target:
@@ -33,7 +45,8 @@ def target_of(url: str) -> Target:
     colon = ":" in url
     scheme = url.partition(":")[0].lower() if colon else ""
     if scheme not in SCHEMES:
-        hint = f"Supported: {', '.join(f'{name}:' for name in SCHEMES)}."
+        meant = None if colon else _FILES.get(PurePath(url).suffix.lower())
+        hint = f"Did you mean {meant}:{url}?" if meant else f"Supported: {', '.join(f'{name}:' for name in SCHEMES)}."
         raise UsageError(f"Unsupported database type {scheme!r}" if colon else "Not a database URL", hint=hint)
     try:
         module = importlib.import_module(SCHEMES[scheme])
@@ -41,6 +54,6 @@ def target_of(url: str) -> Target:
         if error.name is not None and error.name.startswith("dapkit."):
             raise
         missing = error.name or " ".join(str(error).split())
-        hint = f'Install it with: pip install "dapkit[{_EXTRAS.get(scheme, scheme)}]"'
+        hint = f'Install it with: "{sys.executable}" -m pip install "{_DRIVERS.get(scheme, missing)}"'
         raise MissingDriverError(f"The driver for {scheme}: is not installed ({missing})", hint=hint) from error
     return cast(Target, without_traceback(module.target_of)(url))

@@ -115,6 +115,35 @@ def test_invalid_arguments(db: Dap, words: tuple[str, ...], word: str) -> None:
     assert word in outcome.err
 
 
+@pytest.mark.parametrize("command", ["sync", "initdb", "syncdb", "reconcile", "listdb", "dropdb"])
+@pytest.mark.parametrize("option", ["--to", "--connection-string"])
+def test_every_command_accepts_both_names_of_the_database(
+    db: Dap, monkeypatch: pytest.MonkeyPatch, command: str, option: str
+) -> None:
+    monkeypatch.delenv("DAP_CONNECTION_STRING")
+    outcome = db(command, option, "oracle:x", *(("--yes",) if command == "dropdb" else ()))
+    assert outcome.code == 2
+    assert "Unsupported database type 'oracle'" in outcome.err
+
+
+@pytest.mark.parametrize("words", [("--to", "duckdb:a", "--connection-string", "duckdb:b"), ("--to", "duckdb:a") * 2])
+def test_two_databases_are_a_usage_error(db: Dap, words: tuple[str, ...]) -> None:
+    outcome = db("sync", *words)
+    assert outcome.code == 2
+    assert "More than one database" in outcome.err
+
+
+def test_a_missing_folder_of_a_duckdb_file_is_named(db: Dap, tmp_path: Path) -> None:
+    outcome = db("sync", "--to", f"duckdb:{tmp_path}/missing/college.duckdb", tables="users")
+    assert f"the folder {tmp_path}/missing does not exist" in " ".join(outcome.err.split())
+    assert not (tmp_path / "missing").exists()
+
+
+def test_temp_dir_is_the_staging_folder(db: Dap, tmp_path: Path) -> None:
+    assert db("sync", "--temp-dir", str(tmp_path / "scratch"), tables="users").code == 0
+    assert (tmp_path / "scratch").is_dir()
+
+
 def test_without_a_database_the_error_says_how_to_name_one(db: Dap, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DAP_CONNECTION_STRING")
     outcome = db("sync")

@@ -18,7 +18,7 @@ from dapkit.cli.options import (
 )
 from dapkit.cli.parameters import table_names
 from dapkit.cli.summary import Report, count_fields, failed_objects, unexplained
-from dapkit.cli.sync_command import connection_string_option
+from dapkit.cli.sync_command import database_option
 from dapkit.config.settings import database_url
 from dapkit.errors import InterruptedRunError, NotReplicatedError, UsageError
 from dapkit.formatting import count, names
@@ -49,7 +49,7 @@ and use --include-unmanaged. No credentials are needed.
     callback=table_names,
     help="Tables to drop: names, patterns, or all.",
 )
-@connection_string_option
+@database_option
 @flag("--yes", help="Do not ask.")
 @flag("--include-unmanaged", help="Also drop tables that you name and that dapkit does not manage.")
 @json_option

@@ -18,7 +18,7 @@ from dapkit.cli.options import (
     settings_of,
 )
 from dapkit.cli.run_command import run_connected
-from dapkit.cli.sync_command import connection_string_option
+from dapkit.cli.sync_command import database_option
 from dapkit.config.settings import database_url
 from dapkit.formatting import columns, names, size
 from dapkit.model import format_utc
@@ -51,7 +51,7 @@ HEADINGS = {
 
 @click.command("listdb", cls=SectionedCommand, context_settings=HELP_NAMES, epilog=EPILOG)
 @namespace_option
-@connection_string_option
+@database_option
 @flag("--omit-not-replicated", help="List only tables that are in the database.")
 @flag("--omit-record-count", help="Do not count rows.")
 @json_option

@@ -10,7 +10,7 @@ from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, global_option
 from dapkit.cli.parameters import percentage
 from dapkit.cli.run_command import RESUME, run_connected
 from dapkit.cli.summary import Report, count_fields, failed_objects, unexplained
-from dapkit.cli.sync_command import load_options, state_objects, sync_request, to_option
+from dapkit.cli.sync_command import database_option, load_options, state_objects, sync_request
 from dapkit.events import TableCompared
 from dapkit.formatting import count
 from dapkit.model import format_utc
@@ -39,7 +39,7 @@ downloaded, loaded into temporary tables, and compared in the database.
 
 @click.command("reconcile", cls=SectionedCommand, context_settings=HELP_NAMES, epilog=EPILOG)
 @table_options
-@to_option
+@database_option
 @flag("--no-sync", help="Only read: do not update the tables first.")
 @option(
     "--sample",

@@ -13,7 +13,7 @@ from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, message_optio
 from dapkit.cli.parameters import FiniteRange
 from dapkit.cli.signals import run_until_stopped
 from dapkit.errors import InterruptedRunError, UsageError
-from dapkit.export.times import TIME_HINT, parse_time
+from dapkit.export.times import TIME_HINT, impossible_part, parse_time
 from dapkit.sandbox.data.dataset import PART_ROWS
 from dapkit.sandbox.data.oddities import ODDITIES
 from dapkit.sandbox.faults import ENDPOINTS, KINDS
@@ -150,7 +150,9 @@ def read_sandbox_options(given: dict[str, Any]) -> SandboxOptions:
     if given["data_time"] is not None:
         time = parse_time(given["data_time"], zone=UTC)
         if time is None:
-            raise UsageError(f"Invalid time {given['data_time']!r} for --data-time", hint=TIME_HINT)
+            problem = impossible_part(given["data_time"])
+            message = f"Invalid time {given['data_time']!r} for --data-time{problem and f': {problem}'}"
+            raise UsageError(message, hint=TIME_HINT)
         data_time = time.utc
     return SandboxOptions(
         seed=given["seed"],

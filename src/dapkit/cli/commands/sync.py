@@ -6,7 +6,7 @@ import click
 
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, global_options, option, table_options
 from dapkit.cli.parameters import duration
-from dapkit.cli.sync_command import dry_run_option, load_options, repair_option, run_sync, to_option
+from dapkit.cli.sync_command import database_option, dry_run_option, load_options, repair_option, run_sync
 from dapkit.results import SyncCommand
 
 EPILOG = """\b
@@ -22,7 +22,7 @@ service requires it, a new snapshot is merged into the table.
 
 @click.command("sync", cls=SectionedCommand, context_settings=HELP_NAMES, epilog=EPILOG)
 @table_options
-@to_option
+@database_option
 @option("--if-stale", callback=duration, metavar="AGE", help="Skip tables updated more recently than this, such as 4h.")
 @option(
     "--expire-logs",

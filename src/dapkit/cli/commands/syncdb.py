@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from dapkit.cli.options import HELP_NAMES, SectionedCommand, global_options, table_options
-from dapkit.cli.sync_command import connection_string_option, dry_run_option, load_options, run_sync
+from dapkit.cli.sync_command import database_option, dry_run_option, load_options, run_sync
 from dapkit.results import SyncCommand
 
 EPILOG = """\b
@@ -22,7 +22,7 @@ does both, and takes a new snapshot where the service requires one.
 
 @click.command("syncdb", cls=SectionedCommand, context_settings=HELP_NAMES, epilog=EPILOG)
 @table_options
-@connection_string_option
+@database_option
 @load_options
 @dry_run_option
 @global_options

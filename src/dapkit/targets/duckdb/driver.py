@@ -51,6 +51,9 @@ def connect(path: Path, settings: Mapping[str, str]) -> "DuckDbDriver":
     """Open a file, which is created where it is missing."""
     # A load that need not preserve the order of rows needs less memory.
     wanted: dict[str, Any] = {"preserve_insertion_order": "false", **settings}
+    if not path.absolute().parent.is_dir():
+        message = f"{path} cannot be opened: the folder {path.absolute().parent} does not exist"
+        raise TargetRejectedError(message, hint="Create the folder, or correct the path.")
     try:
         return DuckDbDriver(duckdb.connect(str(path), config=wanted))
     except duckdb.Error as error:
