@@ -286,6 +286,7 @@ class Verify(_Object, frozen=True, kw_only=True):
     bytes: Annotated[int, Meta(description="Their size.")]
     problems: Annotated[tuple[VerificationProblem, ...], Meta(description="The problems.")]
     incomplete: Annotated[tuple[str, ...], Meta(description="Folders without a manifest.")]
+    removed: Annotated[tuple[str, ...], Meta(description="Damaged files and their manifests that were deleted.")]
 
 
 class Check(_Object, frozen=True, kw_only=True):

@@ -104,6 +104,7 @@ def test_a_misspelt_option_is_answered_with_the_nearest_name(dap: Callable[..., 
     assert outcome.code == 2
     assert "--namespace" in outcome.err
     assert "See dap list --help." in outcome.err
+    assert "--until" in dap("incremental", "--then", "2026-01-01").err, "some guides call it so"
 
 
 @pytest.mark.parametrize(

@@ -67,3 +67,16 @@ def test_repr_omits_the_secret() -> None:
     credentials = Credentials("us-east-1#abc", "hush")
     assert "hush" not in repr(credentials) + str(credentials) + f"{credentials}"
     assert "us-east-1#abc" in repr(credentials)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ('"eu-west-1#0c59"', "contains quotes"),
+        ("'eu-west-1#0c59", "contains quotes"),
+        ("eu-west-1", "ends before its #"),
+    ],
+)
+def test_a_client_id_that_a_shell_or_a_file_changed(name: str, words: str) -> None:
+    with pytest.raises(CredentialsError, match=words):
+        Credentials(name, "secret")

@@ -296,18 +296,20 @@ class AsyncClient:
         name, chosen = arguments.text("namespace", namespace), arguments.names("tables", tables)
         return await _in_thread(drop_tables, target(to), name, chosen, include_unmanaged=include_unmanaged)
 
-    async def verify(self, folder: str | Path) -> "VerifyResult":
+    async def verify(self, folder: str | Path, *, remove_damaged: bool = False) -> "VerifyResult":
         """Verify downloaded files against their manifests, like `dap verify`. The client need not be open.
 
         Args:
             folder: a folder that files were downloaded to; those below it are verified too.
+            remove_damaged: whether to delete the files that fail, and their manifest.
 
         Raises:
             VerificationError: there is no such folder, or it contains nothing that can be verified.
         """
         from dapkit.export.verify import verify  # noqa: PLC0415, see the module
 
-        return await _in_thread(verify, arguments.folder("folder", folder))
+        place = arguments.folder("folder", folder)
+        return await _in_thread(verify, place, remove_damaged=remove_damaged)
 
     async def doctor(self, folder: str | Path = "downloads") -> "DoctorResult":
         """Check credentials, network, clock and disk, like `dap doctor`. The client need not be open.

@@ -263,16 +263,17 @@ class Client:
         to = hidden(to)
         return self._run(self._client.dropdb(namespace, tables, to, include_unmanaged=include_unmanaged))
 
-    def verify(self, folder: str | Path) -> "VerifyResult":
+    def verify(self, folder: str | Path, *, remove_damaged: bool = False) -> "VerifyResult":
         """Verify downloaded files against their manifests, like `dap verify`. The client need not be open.
 
         Args:
             folder: a folder that files were downloaded to; those below it are verified too.
+            remove_damaged: whether to delete the files that fail, and their manifest.
 
         Raises:
             VerificationError: there is no such folder, or it contains nothing that can be verified.
         """
-        return self._run(self._client.verify(folder))
+        return self._run(self._client.verify(folder, remove_damaged=remove_damaged))
 
     def doctor(self, folder: str | Path = "downloads") -> "DoctorResult":
         """Check credentials, network, clock and disk, like `dap doctor`. The client need not be open.

@@ -48,6 +48,10 @@ Examples:
 """
 
 
+_OTHER_NAMES = {"--then": "--until"}
+"""Options that some guides name, and what they are called."""
+
+
 class LazyGroup(click.Group):
     """The group of commands; the module of a command is imported when the command is used.
 
@@ -142,6 +146,9 @@ def main(arguments: Sequence[str], on_start: Callable[[], None] | None = None) -
 
 
 def _usage(error: click.ClickException) -> DapError:
+    if isinstance(error, click.NoSuchOption) and error.option_name in _OTHER_NAMES:
+        meant = [_OTHER_NAMES[error.option_name]]
+        error = click.NoSuchOption(error.option_name, possibilities=meant, ctx=error.ctx)
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "dap"
     return UsageError(error.format_message(), hint=f"See {path} --help.")

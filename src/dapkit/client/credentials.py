@@ -1,5 +1,6 @@
 """The client id and secret. Nothing else in the program reads secrets."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,11 @@ CLIENT_SECRET: Final = "DAP_CLIENT_SECRET"  # noqa: S105 -- the name of a variab
 CLIENT_SECRET_FILE: Final = "DAP_CLIENT_SECRET_FILE"  # noqa: S105 -- the name of a variable
 
 _MAX_SECRET_FILE: Final = 64 * 1024
+
+
+_QUOTES = "\"'`"
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+"""What is left of a client id if a shell or a file of variables takes its # for the start of a comment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,11 @@ class Credentials:
         _check("client secret", self.client_secret)
         if ":" in self.client_id:
             raise CredentialsError("The client id contains a colon")
+        if self.client_id[0] in _QUOTES or self.client_id[-1] in _QUOTES:
+            raise CredentialsError(f"The client id contains quotes: {self.client_id}", hint="Remove the quotes.")
+        if _REGION.fullmatch(self.client_id):
+            hint = "A client id looks like eu-west-1#0c59…: write it in quotes, since # begins a comment elsewhere."
+            raise CredentialsError(f"The client id ends before its #: {self.client_id}", hint=hint)
 
     def __repr__(self) -> str:
         return f"Credentials(client_id={self.client_id!r})"

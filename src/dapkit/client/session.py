@@ -38,7 +38,7 @@ from dapkit.model import SANDBOX_SERVICE, Failure, Job, Query, VersionedSchema
 from dapkit.protocol import messages
 from dapkit.protocol.budget import PUBLISHED_RATE_LIMIT, RateLimit
 from dapkit.protocol.error_response import Endpoint, error_from_response, intermediary_error, is_from_intermediary
-from dapkit.protocol.redaction import display_url, excerpt, redact
+from dapkit.protocol.redaction import INVALID_URL, display_url, excerpt, redact
 from dapkit.protocol.retry import (
     AttemptHistory,
     FailedAttempt,
@@ -134,8 +134,9 @@ def normalize_base_url(text: str) -> str:
     except ValueError:
         valid, parts = False, urlsplit("")
     if not valid or not url.isascii() or any(not "!" <= character <= "~" for character in url):
+        shown = display_url(text)
         raise UsageError(
-            f"Invalid base URL {display_url(text)!r}",
+            f"Invalid base URL {shown!r}" if shown != INVALID_URL else "The base URL has an invalid host or port",
             hint="Use a URL such as https://api-gateway.instructure.com (--base-url or DAP_API_URL).",
         )
     if parts.query or parts.fragment or parts.username is not None:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 from dapkit.client.session import Session
 from dapkit.errors import DapError, NotFoundError, TableNotFoundError, UsageError
+from dapkit.protocol.namespaces import nearest_namespace
 
 ManagedTables = Callable[[str], Awaitable[Collection[str]]]
 ALL = "all"
@@ -123,9 +124,10 @@ async def resolve_tables(
     notice = None
     try:
         known = await session.tables(namespace)
-    except NotFoundError:
+    except NotFoundError as error:
         alias = ALIASES.get(namespace)
         if alias is None:
+            error.hint = error.hint or nearest_namespace(namespace)
             raise
         known = await session.tables(alias)
         notice = f"The service does not know the namespace {namespace}. Using {alias} instead."

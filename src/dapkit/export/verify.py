@@ -1,13 +1,14 @@
 """Verify the files in a folder against their manifests."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dapkit.errors import IntegrityError, ManifestError, VerificationError
 from dapkit.formatting import count, html_table, size
 from dapkit.model import Format
+from dapkit.storage.atomic import disk_errors
 from dapkit.storage.local import LocalFolder
 from dapkit.transfer import manifest
 from dapkit.transfer.integrity import verify_file
@@ -23,6 +24,13 @@ class Problem:
     message: str
 
 
+_DAMAGED = (
+    "`dap verify --remove-damaged` deletes damaged files and their manifest; then the command that downloaded them"
+    " downloads them again."
+)
+_REMOVED = "The damaged files were deleted: run the command that downloaded them again."
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyResult:
     """What was checked, and the problems that were found.
@@ -34,6 +42,7 @@ class VerifyResult:
         bytes: size of their files.
         problems: what is wrong.
         incomplete: the job folders without manifest. Nothing is known about their files, so they are not problems.
+        removed: the damaged files that were deleted, and the manifests of their folders.
     """
 
     folder: Path
@@ -42,13 +51,14 @@ class VerifyResult:
     bytes: int
     problems: tuple[Problem, ...]
     incomplete: tuple[Path, ...]
+    removed: tuple[Path, ...] = ()
 
     @property
     def error(self) -> VerificationError | None:
         """The error that the command ends with; None if everything is in order."""
         if self.problems:
             message = f"{count(len(self.problems), 'problem')} found in {self.folder}"
-            hint = "Run the command that downloaded it again: it downloads damaged and missing files again."
+            hint = _REMOVED if self.removed else _DAMAGED
             return VerificationError(message, hint=hint)
         if not self.jobs:
             message = f"Nothing below {self.folder} is complete, so nothing could be verified"
@@ -67,12 +77,15 @@ class VerifyResult:
         return html_table(title, ("path", "problem"), [(each.path, each.message) for each in self.problems])
 
 
-def verify(folder: Path, on_file: Callable[[Path], None] = lambda _: None) -> VerifyResult:
+def verify(
+    folder: Path, on_file: Callable[[Path], None] = lambda _: None, *, remove_damaged: bool = False
+) -> VerifyResult:
     """Read every file in a folder and compare it with its manifest.
 
     Args:
         folder: a job folder, an output folder, or any folder that contains these. Hidden folders are skipped.
         on_file: called after each file.
+        remove_damaged: whether to delete the files that fail, and their manifest. A file that no manifest names stays.
 
     Raises:
         VerificationError: there is no such folder, or it contains no job folder.
@@ -82,6 +95,7 @@ def verify(folder: Path, on_file: Callable[[Path], None] = lambda _: None) -> Ve
     problems: list[Problem] = []
     jobs = [LocalFolder(path) for path in sorted(_job_folders(folder, problems))]
     incomplete: list[Path] = []
+    removed: list[Path] = []
     complete = files = total = 0
     for job in jobs:
         try:
@@ -94,12 +108,16 @@ def verify(folder: Path, on_file: Callable[[Path], None] = lambda _: None) -> Ve
             incomplete.append(job.path)
             continue
         complete += 1
+        damaged: list[str] = []
         for item in expected.objects:
             if problem := _problem(job, expected.format, item):
                 problems.append(Problem(path=job.path / item.name, message=problem))
+                damaged.append(item.name)
             files += 1
             total += item.size
             on_file(job.path / item.name)
+        if damaged and remove_damaged:
+            removed += _remove(job, damaged)
         problems += _unknown_files(job, expected)
     if not jobs and not problems:
         hint = "Give the folder that a snapshot was written to. It contains folders named job_…"
@@ -111,7 +129,23 @@ def verify(folder: Path, on_file: Callable[[Path], None] = lambda _: None) -> Ve
         bytes=total,
         problems=tuple(problems),
         incomplete=tuple(incomplete),
+        removed=tuple(removed),
     )
+
+
+def _remove(job: LocalFolder, damaged: Sequence[str]) -> list[Path]:
+    """Delete a manifest and the damaged files that it names; return what was deleted.
+
+    The manifest comes first: it promises complete files, and without it the next run downloads what is missing.
+    """
+    removed = []
+    for name in (manifest.NAME, *damaged):
+        path = job.path / name
+        with disk_errors(path):
+            if path.exists():
+                job.delete(name)
+                removed.append(path)
+    return removed
 
 
 def _job_folders(folder: Path, problems: list[Problem]) -> Iterator[Path]:

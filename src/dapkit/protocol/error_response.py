@@ -30,6 +30,7 @@ from dapkit.errors import (
 )
 from dapkit.protocol.error_types import error_name
 from dapkit.protocol.messages import as_object
+from dapkit.protocol.namespaces import nearest_namespace
 from dapkit.protocol.redaction import display_url, excerpt
 
 
@@ -174,8 +175,12 @@ def _not_found(endpoint: Endpoint, details: _Details, reason: str, uuid: str | N
         return ExpiredError(f"The service no longer has the job{reason}", uuid=uuid)
     if endpoint is Endpoint.SIGN or "object" in kind:
         return ExpiredError(f"The service no longer has the object{reason}", uuid=uuid)
+    if "scope" in kind or "account" in kind:
+        hint = "Check --scope: it is the UUID of a root account, or the id of a district."
+        return NotFoundError(f"The service has no scope{name}{reason}", uuid=uuid, hint=hint)
     if "namespace" in kind or endpoint is Endpoint.TABLES:
-        return NotFoundError(f"The service has no namespace{name}{reason}", uuid=uuid)
+        hint = nearest_namespace(id_) if id_ else ""
+        return NotFoundError(f"The service has no namespace{name}{reason}", uuid=uuid, hint=hint)
     if endpoint in {Endpoint.SCHEMA, Endpoint.SUBMIT}:
         return TableNotFoundError(f"The service has no table{name}{reason}", uuid=uuid)
     return NotFoundError(f"The service did not find{name or ' what was requested'}{reason}", uuid=uuid)

@@ -69,6 +69,10 @@ def _hide_truncated(text: str, secret: str) -> str:
     return text
 
 
+INVALID_URL = "an invalid URL"
+"""What is shown in place of a text that cannot be taken apart."""
+
+
 def display_url(url: str) -> str:
     """Return the scheme, host and path of a URL: what may be shown of it."""
     try:
@@ -76,7 +80,7 @@ def display_url(url: str) -> str:
         host = parts.hostname or ""
         port = f":{parts.port}" if parts.port is not None else ""
     except ValueError:
-        return "an invalid URL"
+        return INVALID_URL
     if ":" in host:
         host = f"[{host}]"
     origin = f"{parts.scheme}://{host}{port}" if host else ""

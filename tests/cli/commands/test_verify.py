@@ -29,6 +29,7 @@ def test_complete_folders_are_reported_as_complete(snapshot_folder: Path, dap: C
         "bytes": sum(path.stat().st_size for path in snapshot_folder.glob("part-*")),
         "problems": [],
         "incomplete": [],
+        "removed": [],
     }
 
 
@@ -62,3 +63,27 @@ def test_an_empty_folder_is_an_error(dap: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("arguments", [("verify",), ("verify", "nowhere"), ("verify", "out", "more")])
 def test_one_folder_must_be_named(arguments: tuple[str, ...], dap: Callable[..., Any]) -> None:
     assert dap(*arguments).code == 2
+
+
+def test_damaged_files_are_removed_with_their_manifest_and_downloaded_again(
+    snapshot_folder: Path, dap: Callable[..., Any]
+) -> None:
+    (part,) = snapshot_folder.glob("part-*")
+    content = part.read_bytes()
+    part.write_bytes(content[:-1])
+    stranger = snapshot_folder / "stranger"
+    stranger.touch()
+    assert "--remove-damaged" in dap("verify", "out").err
+    outcome = dap("verify", "out", "--remove-damaged")
+    assert outcome.code == 46
+    assert f"{part}: removed" in outcome.out
+    assert sorted(path.name for path in snapshot_folder.iterdir()) == ["stranger"]
+    stranger.unlink()
+    assert dap(*TAKE, "--table", "courses", "--output-directory", "out").code == 0
+    assert dap("verify", "out").code == 0
+
+
+def test_nothing_is_removed_if_nothing_is_damaged(snapshot_folder: Path, dap: Callable[..., Any]) -> None:
+    before = sorted(path.name for path in snapshot_folder.iterdir())
+    assert dap("verify", "out", "--remove-damaged").code == 0
+    assert sorted(path.name for path in snapshot_folder.iterdir()) == before

@@ -12,7 +12,6 @@ from dapkit.targets.duckdb.url import address_of
     ("url", "path", "settings"),
     [
         ("duckdb:a.duckdb", "a.duckdb", {}),
-        ("duckdb:///data/a.duckdb", "/data/a.duckdb", {}),
         ("duckdb:a.duckdb?", "a.duckdb", {}),
         ("duckdb:what%3F 100%25.duckdb", "what? 100%.duckdb", {}),
         ("duckdb:100%.duckdb", "100%.duckdb", {}),
@@ -50,3 +49,21 @@ def test_invalid_settings_are_rejected(url: str, words: list[str]) -> None:
         address_of(url)
     for word in words:
         assert word in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("duckdb:///data/a.duckdb", "duckdb:/data/a.duckdb for an absolute path"),
+        ("duckdb:md:college", "Give a file"),
+        ("duckdb:motherduck:college", "Give a file"),
+    ],
+)
+def test_ambiguous_and_remote_addresses_are_rejected(url: str, advice: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        address_of(url)
+    assert advice in caught.value.hint
+
+
+def test_a_tilde_is_the_home_folder() -> None:
+    assert address_of("duckdb:~/a.duckdb").path == Path("~/a.duckdb").expanduser()

@@ -18,9 +18,10 @@ from dapkit.errors import (
     TargetBusyError,
     TargetDiskFullError,
     TargetUnreachableError,
+    UsageError,
 )
 from dapkit.targets.sqlite import driver as module
-from dapkit.targets.sqlite.target import sqlite_file
+from dapkit.targets.sqlite.target import sqlite_file, target_of
 
 MOMENT = {"type": "string", "format": "date-time"}
 TABLE = table_of({"made": MOMENT, "on": {"type": "boolean"}, "name": TEXT})
@@ -182,3 +183,11 @@ def test_a_file_that_another_process_has_locked_is_busy(file: Path, monkeypatch:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(TargetBusyError, match="in use"):
             sqlite_file(file).open()
+
+
+def test_addresses_of_files() -> None:
+    assert target_of("sqlite:~/a.sqlite").path == Path("~/a.sqlite").expanduser()
+    assert target_of("sqlite:/data/a.sqlite").path == Path("/data/a.sqlite")
+    with pytest.raises(UsageError, match="not clear") as caught:
+        target_of("sqlite:///a.sqlite")
+    assert "sqlite:a.sqlite for a file in the current folder" in caught.value.hint

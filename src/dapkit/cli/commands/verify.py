@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.options import HELP_NAMES, SectionedCommand, json_option, message_options, settings_of
+from dapkit.cli.options import HELP_NAMES, SectionedCommand, flag, json_option, message_options, settings_of
 from dapkit.export.verify import VerifyResult, verify
 from dapkit.formatting import count, size
 
@@ -14,11 +14,13 @@ EPILOG = """\b
 Examples:
   dap verify downloads
   dap verify downloads --json
+  dap verify downloads --remove-damaged
 """
 
 
 @click.command("verify", cls=SectionedCommand, context_settings=HELP_NAMES, epilog=EPILOG)
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@flag("--remove-damaged", help="Delete files that fail, and their manifest.")
 @json_option
 @message_options
 @click.pass_context
@@ -30,12 +32,14 @@ def command(context: click.Context, /, **given: Any) -> None:
     settings = settings_of(context)
     folder: Path = given["folder"]
     with Console(settings.messages) as console:
-        result = verify(folder)
+        result = verify(folder, remove_damaged=given["remove_damaged"])
         if settings.messages.json:
             console.json_result(_as_object(folder, result))
         else:
             for problem in result.problems:
                 console.result(f"{problem.path}: {problem.message}")
+            for path in result.removed:
+                console.result(f"{path}: removed")
         for path in result.incomplete:
             console.notice(f"{path} has no manifest: it is incomplete, or was written by another program")
         if not result.problems and result.jobs:
@@ -51,4 +55,5 @@ def _as_object(folder: Path, result: VerifyResult) -> dict[str, Any]:
         "bytes": result.bytes,
         "problems": [{"path": str(problem.path), "message": problem.message} for problem in result.problems],
         "incomplete": [str(path) for path in result.incomplete],
+        "removed": [str(path) for path in result.removed],
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 from dapkit.errors import UsageError
+from dapkit.targets.sql.connection_string import file_of
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(i?)B", re.IGNORECASE)
 _NUMBER = re.compile(r"[1-9]\d{0,3}")
@@ -33,9 +34,10 @@ def address_of(url: str) -> DuckDbAddress:
     Raises:
         UsageError: it has no file, an unknown option, or an invalid value.
     """
-    file, _, query = url.partition(":")[2].removeprefix("//").partition("?")
-    if not file or file == ":memory:":
-        raise UsageError("The URL duckdb: does not name a file", hint="Write it like duckdb:college.duckdb.")
+    address, _, query = url.partition("?")
+    if address.lower().startswith(("duckdb:md:", "duckdb:motherduck:")):
+        raise UsageError("MotherDuck is not supported", hint="Give a file, as in duckdb:college.duckdb.")
+    path = file_of(address, "duckdb", "college.duckdb")
     settings: dict[str, str] = {}
     for name, value in parse_qsl(query.replace("+", "%2B"), keep_blank_values=True):
         if name not in _OPTIONS:
@@ -46,7 +48,7 @@ def address_of(url: str) -> DuckDbAddress:
             message = f"Invalid value {value!r} for the option {name} of duckdb:"
             raise UsageError(message, hint=f"Give {form}, and give the option once.")
         settings[name] = value
-    return DuckDbAddress(path=Path(unquote(file)), settings=settings)
+    return DuckDbAddress(path=Path(unquote(str(path))), settings=settings)
 
 
 def bytes_of(size: str) -> int | None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 from dapkit.errors import UsageError
@@ -83,3 +84,20 @@ def ssl_of(word: str) -> Ssl:
         raise UsageError(
             f"Invalid value for ssl in the connection string: {word!r}", hint=f"Use one of {', '.join(Ssl)}."
         ) from error
+
+
+def file_of(url: str, scheme: str, example: str) -> Path:
+    """Return the file that `scheme:FILE` names; `~` is the home folder.
+
+    Raises:
+        UsageError: it names no file, or has three slashes, which other tools read in different ways.
+    """
+    file = url.partition(":")[2]
+    if file.startswith("///"):
+        name = file.lstrip("/")
+        hint = f"Write {scheme}:{name} for a file in the current folder, or {scheme}:/{name} for an absolute path."
+        raise UsageError(f"It is not clear which file {url} means", hint=hint)
+    file = file.removeprefix("//")
+    if not file or file == ":memory:":
+        raise UsageError(f"The URL {scheme}: does not name a file", hint=f"Write it like {scheme}:{example}.")
+    return Path(file).expanduser() if file.startswith("~") else Path(file)

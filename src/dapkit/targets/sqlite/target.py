@@ -2,17 +2,14 @@
 
 from pathlib import Path
 
-from dapkit.errors import UsageError
+from dapkit.targets.sql.connection_string import file_of
 from dapkit.targets.sql.target import FileTarget
 from dapkit.targets.sqlite.driver import CAPABILITIES, connect
 
 
 def target_of(url: str) -> FileTarget:
     """Return the target that `sqlite:FILE` names. Raises UsageError."""
-    file = url.partition(":")[2].removeprefix("//")
-    if not file or file == ":memory:":
-        raise UsageError("The URL sqlite: does not name a file", hint="Write it like sqlite:college.sqlite.")
-    return sqlite_file(Path(file))
+    return sqlite_file(file_of(url, "sqlite", "college.sqlite"))
 
 
 def sqlite_file(path: Path) -> FileTarget:
