@@ -146,12 +146,12 @@ def main(arguments: Sequence[str], on_start: Callable[[], None] | None = None) -
 
 
 def _usage(error: click.ClickException) -> DapError:
-    if isinstance(error, click.NoSuchOption) and error.option_name in _OTHER_NAMES:
-        meant = [_OTHER_NAMES[error.option_name]]
-        error = click.NoSuchOption(error.option_name, possibilities=meant, ctx=error.ctx)
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "dap"
-    return UsageError(error.format_message(), hint=f"See {path} --help.")
+    message = error.format_message()
+    if isinstance(error, click.NoSuchOption) and error.option_name in _OTHER_NAMES:
+        message = f"{error.message} Did you mean {_OTHER_NAMES[error.option_name]}?"
+    return UsageError(message, hint=f"See {path} --help.")
 
 
 def _one_line(error: Exception) -> str:
