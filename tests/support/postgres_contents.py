@@ -18,7 +18,7 @@ WHERE relkind = 'r' AND nspname = ANY(%(places)s) AND NOT starts_with(relname, '
 UNION ALL
 SELECT space.nspname, conrelid::regclass::text, conname, pg_get_constraintdef(one.oid), true, '', '', '', '', 0
 FROM pg_constraint AS one JOIN pg_namespace AS space ON space.oid = connamespace
-WHERE contype <> 'n' AND nspname = ANY(%(places)s)
+WHERE contype <> 'n' AND nspname = ANY(%(places)s) AND NOT starts_with(conname, 'dapkit_')
 UNION ALL
 SELECT space.nspname, typname, enumlabel, '', true, '', '', '', '', enumsortorder
 FROM pg_enum JOIN pg_type AS one ON one.oid = enumtypid JOIN pg_namespace AS space ON space.oid = typnamespace

@@ -57,7 +57,8 @@ class ExportRequest(ExportOptions):
 
     `tables` holds names, patterns or `all`. With `since_folder`, each table's incremental starts where its latest
     complete result in that folder ends. `since` and `until` may be relative, such as `2d`; see `export.times`.
-    `retry_timeout` is how long to keep retrying temporary failures, in seconds.
+    `retry_timeout` is how long to keep retrying temporary failures, in seconds. `from_state` says that `since` is the
+    watermark of a database: it is requested whatever the clock of this machine says.
     """
 
     namespace: str
@@ -67,6 +68,7 @@ class ExportRequest(ExportOptions):
     until: str | None = None
     since_folder: Path | None = None
     retry_timeout: float = 900.0
+    from_state: bool = False
 
     @property
     def query(self) -> Query:

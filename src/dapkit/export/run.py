@@ -285,7 +285,9 @@ async def _prepare(
 
 async def _new_start(session: Session, request: ExportRequest) -> tuple[RunStartedEntry, tuple[str, ...]]:
     """Resolve the tables of a new run with the service. Also returns notices for the user."""
-    query = fixed(request.query, session.data_now(), sandbox=session.sandbox)
+    query = request.query
+    if not request.from_state:
+        query = fixed(query, session.data_now(), sandbox=session.sandbox)
     resolved = await resolve_tables(session, request.namespace, request.tables, request.exclude)
     notices: tuple[str, ...] = (resolved.notice,) if resolved.notice else ()
     times = (("since", request.since, query.since), ("until", request.until, query.until))

@@ -88,6 +88,7 @@ class SyncResources:
             output=self.folder,
             concurrency=self.request.concurrency,
             retry_timeout=self.request.retry_timeout,
+            from_state=True,
         )
         result = await export(self.session, export_request, on_event or (lambda _: None), self.downloads)
         for failure in result.failed:
