@@ -286,7 +286,8 @@ def describe(event: Event) -> tuple[int, str, dict[str, Any]]:  # noqa: C901, PL
         case TableCompleted(result=result):
             return logging.INFO, result_text(result), _completed_fields(result)
         case TableLoaded():
-            return logging.INFO, loaded_text(event), _loaded_fields(event)
+            fields = {"event": "table-loaded", "dap_table": event.table, **loaded_fields(event)}
+            return logging.INFO, loaded_text(event), fields
         case TableCompared(table=table, comparison=comparison):
             fields = {"dap_table": table, "equal": comparison.equal, "rows": comparison.rows}
             text = f"{table}: {comparison_text(comparison)}"
@@ -326,10 +327,9 @@ def _completed_fields(result: TableResult) -> dict[str, Any]:
     }
 
 
-def _loaded_fields(loaded: TableLoaded) -> dict[str, Any]:
+def loaded_fields(loaded: TableLoaded) -> dict[str, Any]:
+    """Return what was done to one table of a database, for log lines and for `--json`."""
     return {
-        "event": "table-loaded",
-        "dap_table": loaded.table,
         "action": loaded.action.value,
         "written": loaded.counts.written,
         "deleted": loaded.counts.deleted,

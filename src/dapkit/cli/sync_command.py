@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
-from dapkit.cli.logs import ACTION_LABELS
+from dapkit.cli.logs import ACTION_LABELS, loaded_fields
 from dapkit.cli.options import concurrency_option, flag, json_option, option, settings_of, stack, wait_option
 from dapkit.cli.run_command import RESUME, run_and_advance, run_connected
 from dapkit.cli.summary import Report, count_fields, failed_objects, unexplained
@@ -215,19 +215,7 @@ def sync_object(result: SyncResult) -> dict[str, Any]:
         "repaired_values_folder": str(result.repaired_values_folder),
         "sandbox": result.sandbox,
         "seconds": round(result.seconds, 3),
-        "tables": [
-            {
-                "table": loaded.table,
-                "action": loaded.action.value,
-                "written": loaded.counts.written,
-                "deleted": loaded.counts.deleted,
-                "expired": loaded.counts.expired,
-                "repaired": dict(loaded.counts.repaired),
-                "watermark": format_utc(loaded.watermark),
-                "schema_version": loaded.schema_version,
-            }
-            for loaded in result.done
-        ],
+        "tables": [{"table": loaded.table, **loaded_fields(loaded)} for loaded in result.done],
         "no_longer_in_service": state_objects(result.no_longer_in_service),
         "failed": failed_objects(result.failed),
     }

@@ -151,8 +151,13 @@ def _unmatched(names: Iterable[str], known: Iterable[str]) -> list[str]:
 
 def nearest(name: str, known: Iterable[str], namespace: str) -> str:
     """PURE: return a hint with the known names most similar to an unknown one, or how to list them."""
+    return similar(name, known) or _list_hint(namespace)
+
+
+def similar(name: str, known: Iterable[str]) -> str:
+    """PURE: return a hint with the known names most similar to an unknown one; empty if none is."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f"Did you mean {' or '.join(close)}?" if close else _list_hint(namespace)
+    return f"Did you mean {' or '.join(close)}?" if close else ""
 
 
 def _list_hint(namespace: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dapkit.errors import DapError, NotReplicatedError, TargetUnreachableError
-from dapkit.export.selection import is_pattern, select
+from dapkit.export.selection import is_pattern, select, similar
 from dapkit.failures import TableFailed
 from dapkit.model import format_utc
 from dapkit.replication.plan import LOGS, not_a_table_error
@@ -49,7 +49,8 @@ def select_managed_tables(
     tables = select(wanted, exclude, tuple(sync_states)) if sync_states or "all" not in wanted else ()
     for table in tables:
         if table not in sync_states:
-            raise NotReplicatedError(f"Table {table} is not managed by dapkit", table=table)
+            hint = similar(table, sync_states)
+            raise NotReplicatedError(f"Table {table} is not managed by dapkit", hint=hint, table=table)
     return tables
 
 

@@ -84,7 +84,7 @@ async def _plan(
     return PlannedTable(
         table=name,
         action=action,
-        since=state.watermark if state else None,
+        since=state.changes_since if state else None,
         ddl=ddl,
         expire_before=cutoff.before if cutoff else None,
         younger_than=request.if_stale if action is SyncAction.SKIP else None,

@@ -494,3 +494,9 @@ def test_an_exclusion_that_matches_no_table_is_a_usage_error(db: Dap, file: Path
 def test_an_exclusion_need_not_be_selected(db: Dap) -> None:
     made = json.loads(db("sync", "--exclude", "wikis,quiz*", "--json", tables="users").out)
     assert [table["table"] for table in made["tables"]] == ["users"]
+
+
+def test_a_name_like_that_of_a_managed_table_is_suggested(loaded: Dap) -> None:
+    outcome = loaded("dropdb", "--yes", tables="usrs")
+    assert outcome.code == 58
+    assert "Did you mean users" in outcome.err

@@ -283,6 +283,15 @@ def test_a_table_whose_key_is_not_unique_keeps_following_the_service(fixture: Sq
     fixture.assert_holds(table, rows)
 
 
+def test_a_unique_index_of_the_user_updates_no_other_row(fixture: SqlTableFixture) -> None:
+    fixture.initial_load(BASE, ROWS)
+    fixture.database.execute('ALTER TABLE "canvas__things" ADD UNIQUE mine (size)')
+    with fixture.rejected(BASE, TargetError):
+        fixture.apply_increment(BASE, [{"id": 3, "name": "c", "size": 1}])
+    fixture.apply_increment(BASE, [{"id": 1, "name": "x", "size": 1}, {"id": 3, "name": "c", "size": 3}])
+    fixture.assert_holds(BASE, [{"id": 1, "name": "x", "size": 1}, ROWS[1], {"id": 3, "name": "c", "size": 3}])
+
+
 # A server that forbids LOAD DATA LOCAL
 
 

@@ -493,6 +493,7 @@ def test_a_partitioned_table_keeps_following_the_service(fixture: SqlTableFixtur
     counts = fixture.apply_increment(table, [*rows, deleted(id=2)])
     assert (counts.written, counts.deleted) == (2, 1)
     fixture.assert_holds(table, rows)
+    assert (fixture.session.list_tables("canvas", count=False)[0].bytes or 0) > 0
     rows.append({"id": 4, "at": datetime(2024, 1, 6)})
     fixture.full_refresh(table, rows)
     fixture.assert_holds(table, rows)
@@ -622,3 +623,16 @@ def test_a_unique_index_of_the_user_is_named(fixture: SqlTableFixture) -> None:
 def test_an_unknown_parameter_of_the_connection_string_is_a_usage_error(postgres_url: str) -> None:
     with pytest.raises(UsageError, match="sslmod"):
         target_of(f"{postgres_url}?sslmod=require").open()
+
+
+def test_a_row_without_a_partition_is_explained(fixture: SqlTableFixture) -> None:
+    table = table_of({"size": INT32}, required=["size"])
+    fixture.initial_load(table, [{"id": 1, "size": 1}])
+    fixture.database.execute(
+        f"ALTER TABLE {THINGS} RENAME TO old",
+        f'CREATE TABLE {THINGS} (LIKE "canvas"."old") PARTITION BY RANGE (size)',
+        f'ALTER TABLE {THINGS} ATTACH PARTITION "canvas"."old" FOR VALUES FROM (0) TO (10)',
+    )
+    with pytest.raises(TargetError) as caught:
+        fixture.apply_increment(table, [{"id": 2, "size": 10}])
+    assert "default partition" in caught.value.hint

@@ -191,3 +191,9 @@ def test_addresses_of_files() -> None:
     with pytest.raises(UsageError, match="not clear") as caught:
         target_of("sqlite:///a.sqlite")
     assert "sqlite:a.sqlite for a file in the current folder" in caught.value.hint
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TargetUnreachableError, match="does not exist") as caught:
+        sqlite_file(tmp_path / "missing" / "a.sqlite").open()
+    assert "Create the folder" in caught.value.hint

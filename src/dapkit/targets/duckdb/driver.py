@@ -44,6 +44,8 @@ _FETCH_ROWS = 1000
 _UNREADABLE = re.compile(r"CSV (Error|Parser)|not a GZIP stream")
 _NO_SPACE = re.compile(r"No space left on device|not enough space on the disk", re.IGNORECASE)
 _LOCKED = re.compile(r"Could not set lock on file|used by another process")
+_IN_USE_HINT = "Close the program that has it open: DuckDB lets no other program open it, not even for reading."
+_UNUSABLE_HINT = "Check that it is a DuckDB file, of a version that this DuckDB reads, and that you may write to it."
 _MORE_MEMORY = "Give DuckDB more memory, as in duckdb:FILE?memory_limit=4GB, or a larger temp_directory."
 
 
@@ -51,13 +53,10 @@ def connect(path: Path, settings: Mapping[str, str]) -> "DuckDbDriver":
     """Open a file, which is created where it is missing."""
     # A load that need not preserve the order of rows needs less memory.
     wanted: dict[str, Any] = {"preserve_insertion_order": "false", **settings}
-    if not path.absolute().parent.is_dir():
-        message = f"{path} cannot be opened: the folder {path.absolute().parent} does not exist"
-        raise TargetRejectedError(message, hint="Create the folder, or correct the path.")
     try:
         return DuckDbDriver(duckdb.connect(str(path), config=wanted))
     except duckdb.Error as error:
-        hint = _opening_hint(path, str(error))
+        hint = _IN_USE_HINT if _LOCKED.search(str(error)) else _UNUSABLE_HINT
         raise TargetRejectedError(f"{path} cannot be opened: {_first_line(error)}", hint=hint) from error
 
 
@@ -147,14 +146,6 @@ class DuckDbDriver:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
-
-
-def _opening_hint(path: Path, words: str) -> str:
-    if _LOCKED.search(words):
-        return "Close the program that has it open: DuckDB lets nobody else open a file that is open, even for reading."
-    if not path.parent.exists():
-        return f"Create the folder {path.parent} first."
-    return "Check that it is a DuckDB file, of a version that this DuckDB reads, and that you may write to it."
 
 
 def _translated(error: duckdb.Error) -> TargetError | MalformedFileError:

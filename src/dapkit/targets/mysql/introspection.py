@@ -80,11 +80,11 @@ class MySqlCatalog:
         return layout | {(f"key {key[2]}", *key[3:5]) for key in keys}
 
     def has_unique_key(self, table: Table) -> bool:
-        """Whether a unique index covers exactly the key of a table."""
+        """Whether the only unique index covers exactly the key: by any other, a merge could update another row."""
         indexes: dict[str, set[str]] = {}
         for each in self._query(f"SHOW INDEX FROM {self._dialect.facts.full_name(table)} WHERE non_unique = 0", ()):
             indexes.setdefault(each[2], set()).add(each[4])
-        return {column.name for column in table.key} in indexes.values()
+        return list(indexes.values()) == [{column.name for column in table.key}]
 
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes."""

@@ -46,7 +46,6 @@ _ALTERED = (
 )
 _NAME_TAKEN = "Run the same command again. If the error persists, rename or drop the object that has this name."
 _HINTS = {
-    "22P05": "Use a database with the encoding UTF8.",
     "23505": "A unique index of your own rejects these rows. Nothing was changed: drop it, or make it not unique.",
     "25006": (
         "This server is read-only, as after a failover, or because it is a replica: connect to the primary server, for"
@@ -100,6 +99,8 @@ def translated(error: psycopg.Error, table: str | None = None) -> TargetError | 
         return TargetUnreachableError(message, table=table)
     if state == _BROKEN_LINE:
         return MalformedFileError(f"A downloaded file has a malformed line: {words}", table=table)
+    if state == "23514" and not error.diag.constraint_name:  # no CHECK constraint: no partition takes the row
+        return TargetError(message, hint="Create a partition for these rows, or a default partition.", table=table)
     if bad_value(error):
         where = error.diag.context or ""
         position = f" ({where})" if where.startswith("COPY") else ""
@@ -108,7 +109,7 @@ def translated(error: psycopg.Error, table: str | None = None) -> TargetError | 
         "pg_"
     ):  # a unique index of the system catalogue
         return ConcurrentUpdateError(f"{message}: another process is creating the same object", table=table)
-    if state == "23505" and (error.diag.constraint_name or "pk_").startswith("pk_"):
+    if state == "23505" and error.diag.constraint_name in (None, f"pk_{error.diag.table_name}"):
         return RepeatedKeysError(message, table=table)
     kind = next((kind for beginning, kind in _KINDS.items() if state.startswith(beginning)), TargetError)
     hint = _HINTS.get(state, "")

@@ -24,6 +24,12 @@ UNION ALL
 SELECT conname::text, replace(pg_get_constraintdef(oid), space, ''), true, contype::text, '', NULL
 FROM relation JOIN pg_constraint ON conrelid = id WHERE contype <> 'n'
 """
+# The size of a partitioned table is that of its partitions.
+_SIZE = """
+WITH relation AS (SELECT to_regclass(%s) AS id)
+SELECT coalesce((SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree(id)), pg_total_relation_size(id))
+FROM relation
+"""
 _UNIQUE_KEY = """
 SELECT 1 FROM pg_index WHERE indrelid = to_regclass(%s) AND indisunique AND indisvalid AND indimmediate
 AND indpred IS NULL AND indexprs IS NULL AND ARRAY(
@@ -87,9 +93,7 @@ class PostgresCatalog:
 
     def size(self, namespace: str, table: str) -> int | None:
         """Return the bytes of a table with its indexes."""
-        rows = self._query(
-            "SELECT pg_total_relation_size(to_regclass(%s))", (self._dialect.facts.name(namespace, table),)
-        )
+        rows = self._query(_SIZE, (self._dialect.facts.name(namespace, table),))
         return None if rows[0][0] is None else int(rows[0][0])
 
     def dependants(self, namespace: str, table: str) -> list[str]:

@@ -93,7 +93,7 @@ class Catalog(Protocol):
     def has_unique_key(self, table: Table) -> bool:
         """Whether a unique index covers exactly the key of a table, as a merge by conflict needs it.
 
-        A table that its owner partitioned may have none.
+        A table that its owner partitioned may have none. If a merge cannot name the index, it must be the only one.
         """
 
     def size(self, namespace: str, table: str) -> int | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from dapkit.errors import TargetRejectedError
 from dapkit.targets.base import Capabilities
 from dapkit.targets.sql.driver import Driver
 from dapkit.targets.sql.session import SqlTargetSession
@@ -66,7 +67,11 @@ class FileTarget:
         return replace(self, path=IN_MEMORY) if _is_missing(self.path) else None
 
     def open(self) -> SqlTargetSession:
-        """Open the file, which is created where it is missing."""
+        """Open the file, which is created where it is missing; its folder is not."""
+        folder = self.path.absolute().parent
+        if not folder.is_dir():
+            message = f"{self.path} cannot be opened: the folder {folder} does not exist"
+            raise TargetRejectedError(message, hint="Create the folder, or correct the path.")
         return SqlTargetSession(self.connect(self.path))
 
 
