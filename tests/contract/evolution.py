@@ -227,8 +227,11 @@ class EvolutionContract:
     def test_a_changed_key_cannot_keep_missing_rows(self, fixture: TableFixture) -> None:
         fixture.initial_load(BASE, [OLD])
         after = version({"size": INT32}, key={"id": INT64, "name": SHORT}, required=())
-        with fixture.rejected(BASE, SchemaChangeNotSupportedError):
+        with fixture.rejected(BASE, SchemaChangeNotSupportedError) as caught:
             fixture.full_refresh(after, [OLD, NEW], LoadOptions(keep_missing=True))
+        assert "exist nowhere else" in caught.value.hint, (
+            "a new snapshot, which the usual hint recommends, would lose them"
+        )
 
     def test_many_schema_changes_at_once_and_one_after_another(self, fixture: TableFixture) -> None:
         fixture.initial_load(BASE, [OLD])

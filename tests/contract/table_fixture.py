@@ -82,11 +82,11 @@ class TableFixture:
         return watermark - since % self.database.target.capabilities.watermark_precision
 
     @contextmanager
-    def rejected(self, table: Table, *errors: type[DapError]) -> Iterator[None]:
+    def rejected(self, table: Table, *errors: type[DapError]) -> Iterator[pytest.ExceptionInfo[DapError]]:
         """Expect one of these errors, and that neither the table nor its state changed."""
         rows, state = self.rows(table), self.state(table)
-        with pytest.raises(errors or DapError):
-            yield
+        with pytest.raises(errors or DapError) as caught:
+            yield caught
         self.reopen()
         assert self.rows(table) == rows
         assert self.state(table) == state

@@ -461,7 +461,10 @@ class AsyncClient:
         url = hidden(url)
         async with self.session.open(arguments.text("url", url, "a URL of `sign`")) as stream:
             if stream.status != 200:
-                raise RequestError(f"The object store responded with status {stream.status}", hint="Sign it again.")
+                raise RequestError(
+                    f"The object store responded with status {stream.status}",
+                    hint="Sign the object again, and read its new URL.",
+                )
             async for chunk in stream.chunks():
                 yield chunk
 

@@ -92,8 +92,7 @@ def _rejection_reason(command: SyncCommand, table: str, status: TableStatus, *, 
         case TableStatus.UNMANAGED if not repair:
             message = f"Table {table} exists but is not managed by dapkit"
             hint = (
-                "If the official client left it half loaded, use `dap sync --repair` to reload it."
-                " Otherwise rename or drop it."
+                "If the official client left it half loaded, use `dap sync --repair` to reload it. Otherwise rename it."
             )
             return IncompatibleLayoutError(message, hint=hint, table=table)
         case TableStatus.NOT_A_TABLE:

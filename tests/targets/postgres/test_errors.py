@@ -115,7 +115,7 @@ def test_a_failed_tls_handshake_has_a_hint_about_tls(words: str, advice: str) ->
     ("state", "words", "advice"),
     [
         ("0A000", "cannot alter type of a column used by a generated column", "Nothing was changed"),
-        ("42P07", 'relation "things__open" already exists', "rename or drop"),
+        ("42P07", 'relation "things__open" already exists', "rename the object"),
         ("P0001", "no way", "trigger"),
     ],
 )

@@ -44,7 +44,7 @@ _DEPENDENT = (
 _ALTERED = (
     "The table was altered outside dapkit. Nothing was changed: undo the alteration and run the same command again."
 )
-_NAME_TAKEN = "Run the same command again. If the error persists, rename or drop the object that has this name."
+_NAME_TAKEN = "Run the same command again. If the error persists, rename the object that has this name."
 _HINTS = {
     "23505": "A unique index of your own rejects these rows. Nothing was changed: drop it, or make it not unique.",
     "25006": (

@@ -43,6 +43,12 @@ from dapkit.targets.sql.sync_state import SyncStateStore
 T = TypeVar("T")
 
 
+_KEEP_ROWS = (
+    "Its rows exist nowhere else, so it is not loaded again. Nothing was changed: alter the table to the new schema"
+    " yourself, and run the same command again."
+)
+
+
 class _UndoneError(Exception):
     """Rolls back a transaction on purpose."""
 
@@ -222,14 +228,20 @@ class Loader:
         """
         if before is None:
             return [], [*self._dialect.create_table(table), *self._dialect.add_key(table)]
-        plan = plan_schema_change(
-            self._dialect,
-            before,
-            table,
-            self._driver.catalog.existing(table.namespace, table.name),
-            drop_columns=options.drop_columns,
-            partly_altered=not self._capabilities.transactional_ddl,
-        )
+        existing = self._driver.catalog.existing(table.namespace, table.name)
+        try:
+            plan = plan_schema_change(
+                self._dialect,
+                before,
+                table,
+                existing,
+                drop_columns=options.drop_columns,
+                partly_altered=not self._capabilities.transactional_ddl,
+            )
+        except SchemaChangeNotSupportedError as error:
+            if options.keep_missing:
+                error.hint = _KEEP_ROWS
+            raise
         first = self._dialect.commit_first(read_table(before.schema), table)
         statements = [*self._dialect.alter_table(plan), *self._lookup_changes(table)]
         return (first, statements) if self._capabilities.transactional_ddl else ([*first, *statements], [])
