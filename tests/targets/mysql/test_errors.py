@@ -71,6 +71,7 @@ def untrusted() -> pymysql.OperationalError:
         (pymysql.OperationalError(1203, "User already has more than 'max_user_connections'"), TargetBusyError),
         (pymysql.OperationalError(1045, "Access denied for user (using password: secret  word)"), TargetRejectedError),
         (pymysql.OperationalError(1049, "Unknown database"), TargetRejectedError),
+        (pymysql.OperationalError(1053, "Server shutdown in progress"), TargetUnreachableError),
         (pymysql.OperationalError(OTHER_SERVER, "it sent nothing"), TargetRejectedError),
         (pymysql.OperationalError(2026, "SSL connection error"), TargetRejectedError),
         (untrusted(), TargetRejectedError),

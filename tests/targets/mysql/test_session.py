@@ -140,6 +140,33 @@ def test_a_failed_rebuild_leaves_no_copy(fixture: SqlTableFixture) -> None:
     assert fixture.database.query("SHOW TABLES LIKE '%dapkit\\_fresh%'") == []
 
 
+def test_a_table_that_a_foreign_key_refers_to_is_not_rebuilt(fixture: SqlTableFixture) -> None:
+    fixture.initial_load(BASE, ROWS)
+    fixture.database.execute(
+        'CREATE TABLE child (thing bigint PRIMARY KEY, FOREIGN KEY (thing) REFERENCES "canvas__things" (id))',
+        "INSERT INTO child VALUES (1)",
+    )
+    before = fixture.database.existing_objects()
+    with fixture.rejected(BASE, IncompatibleLayoutError) as caught:
+        fixture.full_refresh(NARROWER, NEW)
+    assert ".child refer to it" in caught.value.message
+    assert fixture.database.existing_objects() == before
+    fixture.apply_increment(BASE, [{"id": 2, "name": "x", "size": 2}])
+    fixture.assert_holds(BASE, [ROWS[0], {"id": 2, "name": "x", "size": 2}])
+
+
+def test_a_rebuild_keeps_indexes_of_the_user_whatever_the_server_quotes(
+    fixture: SqlTableFixture, mysql_server: MySqlServer
+) -> None:
+    fixture.initial_load(BASE, ROWS)
+    fixture.database.execute('ALTER TABLE "canvas__things" ADD KEY mine (size)')
+    with mysql_server.with_variable("sql_quote_show_create", "0"):
+        fixture.reopen()
+        fixture.full_refresh(NARROWER, NEW)
+    indexes = fixture.driver.catalog.existing("canvas", "things").indexes
+    assert [index.name for index in indexes] == ['"mine"']
+
+
 def test_a_renamed_table_with_the_old_state_continues_with_increments(fixture: SqlTableFixture) -> None:
     fixture.initial_load(BASE, ROWS)
     before = fixture.state(BASE)
@@ -290,6 +317,24 @@ def test_a_unique_index_of_the_user_updates_no_other_row(fixture: SqlTableFixtur
         fixture.apply_increment(BASE, [{"id": 3, "name": "c", "size": 1}])
     fixture.apply_increment(BASE, [{"id": 1, "name": "x", "size": 1}, {"id": 3, "name": "c", "size": 3}])
     fixture.assert_holds(BASE, [{"id": 1, "name": "x", "size": 1}, ROWS[1], {"id": 3, "name": "c", "size": 3}])
+
+
+def test_a_merge_without_the_key_keeps_what_the_user_added_to_rows(fixture: SqlTableFixture) -> None:
+    fixture.initial_load(BASE, ROWS)
+    fixture.database.execute(
+        'ALTER TABLE "canvas__things" ADD UNIQUE mine (size), ADD COLUMN note varchar(20)',
+        "UPDATE \"canvas__things\" SET note = 'mine'",
+        "CREATE TABLE child (id bigint PRIMARY KEY, thing bigint,"
+        ' FOREIGN KEY (thing) REFERENCES "canvas__things" (id) ON DELETE CASCADE)',
+        "INSERT INTO child VALUES (1, 1)",
+    )
+    fixture.apply_increment(BASE, [{"id": 1, "name": "x", "size": 1}])
+    fixture.full_refresh(BASE, [{"id": 1, "name": "y", "size": 3}, ROWS[1]])
+    assert fixture.database.query('SELECT name, note FROM "canvas__things" ORDER BY id') == [
+        ("y", "mine"),
+        ("b", "mine"),
+    ]
+    assert fixture.database.query("SELECT thing FROM child") == [(1,)]
 
 
 # A server that forbids LOAD DATA LOCAL

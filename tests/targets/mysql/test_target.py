@@ -15,7 +15,7 @@ from tests.support.mariadb_server import mariadb_server
 from tests.support.mysql_server import MySqlServer
 from tests.support.on_a_thread import served
 
-from dapkit.errors import TargetPermissionError, TargetRejectedError, TargetUnreachableError
+from dapkit.errors import TargetBusyError, TargetPermissionError, TargetRejectedError, TargetUnreachableError
 from dapkit.targets.mysql import target as module
 from dapkit.targets.mysql.driver import MySqlDriver
 from dapkit.targets.mysql.target import target_of
@@ -62,6 +62,20 @@ def test_a_server_of_another_kind_is_recognised_at_once(greeting: bytes) -> None
         await reader.read()
 
     with served(serve) as port, pytest.raises(TargetRejectedError, match="does not answer as a MySQL server"):
+        target_of(f"mysql://me:secret@127.0.0.1:{port}/college").open()
+
+
+def test_a_greeting_may_arrive_in_pieces() -> None:
+    answer = b"\xff" + (1040).to_bytes(2, "little") + b"Too many connections"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(len(answer).to_bytes(3, "little") + b"\0")
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.write(answer)
+        await reader.read()
+
+    with served(serve) as port, pytest.raises(TargetBusyError, match="Too many connections"):
         target_of(f"mysql://me:secret@127.0.0.1:{port}/college").open()
 
 

@@ -1,6 +1,7 @@
 """A connection that answers LOAD DATA LOCAL from memory. It never opens a file that a server names."""
 
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ from dapkit.targets.sql.keepalive import watch
 _PACKET = 256 * 1024
 _START = 5
 """Bytes at the start of a greeting: the packet's length (3) and number (1), and the protocol's version."""
+
+_PAUSE = 0.02
+"""Seconds between two looks at a greeting that has not arrived completely."""
 
 _VERSIONS = (10, 255)
 """The version of the protocol, or the mark of an error instead of a greeting."""
@@ -51,8 +55,13 @@ class LocalInfileConnection(Connection):
 
         Without that, the driver would take the text of another server for a long packet, and wait for the rest.
         """
+        deadline = time.monotonic() + (self.connect_timeout or 0)
         try:
-            start = self._sock.recv(_START, socket.MSG_PEEK | socket.MSG_WAITALL)
+            start = self._sock.recv(_START, socket.MSG_PEEK)
+            # A proxy may send the greeting in pieces. MSG_WAITALL has no effect on a socket with a timeout.
+            while 0 < len(start) < _START and time.monotonic() < deadline:
+                time.sleep(_PAUSE)
+                start = self._sock.recv(_START, socket.MSG_PEEK)
         except TimeoutError:
             seconds = f"{self.connect_timeout:g} seconds"
             raise OperationalError(OTHER_SERVER, f"it sent nothing within {seconds}") from None

@@ -75,6 +75,7 @@ class MySqlDialect:
             lookup_kinds={TypeKind.OPEN_ENUM},
             create_newest="CREATE TEMPORARY TABLE {newest} (PRIMARY KEY ({key})) AS {select}",  # some demand a key
             drop_temporary="DROP TEMPORARY TABLE IF EXISTS",  # without this word it would commit
+            update_joined="UPDATE {rows} SET {updates}",
             # MySQL rounds the seconds that the official client saves; MariaDB cuts their fraction off.
             watermarks_late_by=timedelta(seconds=1 if product == "MySQL" else 0),
         )

@@ -24,7 +24,6 @@ CAPABILITIES = Capabilities(
     transactional_ddl=False,
     staging=Staging.BEFORE,
     merge=Merge.ON_DUPLICATE_KEY,
-    merge_without_key=Merge.DELETE_INSERT,
     watermark_precision=timedelta(seconds=1),
 )
 
@@ -33,8 +32,9 @@ _SETTINGS = (
     "sql_mode = 'ANSI_QUOTES,NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES'", "time_zone = '+00:00'", "sql_notes = 0",
     "default_storage_engine = InnoDB", "default_tmp_storage_engine = InnoDB", "foreign_key_checks = 1",
     "unique_checks = 1", "sql_safe_updates = 0", "sql_big_selects = 1", "sql_select_limit = 18446744073709551615",
-    "sql_auto_is_null = 0", "completion_type = 0", "net_read_timeout = 600", "net_write_timeout = 600",
-    "wait_timeout = 86400", f"lock_wait_timeout = {_LOCK_TIMEOUT}", f"innodb_lock_wait_timeout = {_LOCK_TIMEOUT}",
+    "sql_auto_is_null = 0", "sql_quote_show_create = 1", "completion_type = 0", "net_read_timeout = 600",
+    "net_write_timeout = 600", "wait_timeout = 86400", f"lock_wait_timeout = {_LOCK_TIMEOUT}",
+    f"innodb_lock_wait_timeout = {_LOCK_TIMEOUT}",
 )  # fmt: skip
 """What a session depends on, whatever the server's defaults are; any user may set it."""
 

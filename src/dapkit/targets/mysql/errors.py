@@ -110,7 +110,7 @@ def unconnected(error: Exception, name: str, secret: str) -> TargetError:
         return TargetRejectedError(f"{name} does not answer as a MySQL server: {shown}", hint=_ADDRESS_HINT)
     if code in _BUSY:
         return TargetBusyError(f"{name} does not accept a connection: {shown}")
-    if is_answer(code):
+    if is_answer(code) and code not in _UNREACHABLE:  # a server that is shutting down says so once
         return TargetRejectedError(
             f"{name} rejected the connection: {shown}", hint=TLS_HINT if code == _TLS_REQUIRED else ""
         )

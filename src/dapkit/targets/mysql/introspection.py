@@ -30,6 +30,10 @@ _LOOKUPS = f"""
 SELECT DISTINCT referenced_table_name FROM information_schema.key_column_usage {_WHERE}
 AND referenced_table_schema = database() AND referenced_table_name IS NOT NULL
 """
+_REFERRERS = """
+SELECT DISTINCT table_schema, table_name FROM information_schema.key_column_usage
+WHERE referenced_table_schema = database() AND referenced_table_name = %s ORDER BY table_schema, table_name
+"""
 _SIZE = f"SELECT data_length + index_length FROM information_schema.tables {_WHERE}"
 
 
@@ -66,6 +70,7 @@ class MySqlCatalog:
             columns={column.name: column for column in found},
             key=tuple(each[0] for each in self._query(_KEY, (bare,))),
             indexes=tuple(user_indexes(definition)),
+            referrers=tuple(f"{schema}.{name}" for schema, name in self._query(_REFERRERS, (bare,))),
         )
 
     def layout(self, table: Table) -> Layout:

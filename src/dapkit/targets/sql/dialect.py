@@ -86,6 +86,7 @@ class DialectFacts:
         newest: the name of the temporary table with the newest row of each key.
         create_newest: creates it from a `{select}`; `{key}` are the columns of the key.
         drop_temporary: what drops a temporary table, without a commit.
+        update_joined: sets `{updates}` of a table, by its alias `live`, in the joined `{rows}`.
         fill_hint: what follows the name of a new table, not yet visible to others, into which rows are inserted.
         lookup_kinds: kinds that are staged as texts and kept as numbers of a lookup table; see `LookupClauses`.
         text_times: whether times are kept as text.
@@ -111,6 +112,7 @@ class DialectFacts:
     newest: str = '"dapkit_newest"'
     create_newest: str = "CREATE TEMPORARY TABLE {newest} AS {select}"
     drop_temporary: str = "DROP TABLE IF EXISTS"
+    update_joined: str = "UPDATE live SET {updates} FROM {rows}"
     fill_hint: str = ""
     lookup_kinds: Set[TypeKind] = frozenset()
     text_times: bool = False

@@ -70,12 +70,14 @@ class ExistingTable:
         key: the columns of its primary key, where the database reports it.
         key_name: the name of its primary key, where the database reports it.
         indexes: what the user created.
+        referrers: the tables whose foreign keys refer to it, where the loader has to know.
     """
 
     columns: Mapping[str, ExistingColumn] = field(default_factory=dict)
     key: tuple[str, ...] = ()
     key_name: str | None = None
     indexes: tuple[ExistingIndex, ...] = ()
+    referrers: tuple[str, ...] = ()
 
 
 class Catalog(Protocol):

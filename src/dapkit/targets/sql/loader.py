@@ -34,7 +34,7 @@ from dapkit.targets.base import ExpectedTable, Load, LoadOptions, Merge, Staging
 from dapkit.targets.sql.compare import compare_tables
 from dapkit.targets.sql.dialect import STATE_SCHEMA, ReplacementClauses, Statements, identifier
 from dapkit.targets.sql.driver import Driver, RepeatedKeysError, StagedRows
-from dapkit.targets.sql.introspection import Layout, RelationKind
+from dapkit.targets.sql.introspection import ExistingTable, Layout, RelationKind
 from dapkit.targets.sql.merge import add_lookup_values, delete_marked, delete_missing, insert_rows, merge_rows
 from dapkit.targets.sql.rows import IncomingRows
 from dapkit.targets.sql.schema_changes import existing_columns_of, plan_schema_change
@@ -47,6 +47,16 @@ _KEEP_ROWS = (
     "Its rows exist nowhere else, so it is not loaded again. Nothing was changed: alter the table to the new schema"
     " yourself, and run the same command again."
 )
+
+
+def _require_unreferenced(table: Table, existing: ExistingTable) -> None:
+    """Reject a table that cannot be replaced: foreign keys would follow the old one, which then cannot be dropped."""
+    if existing.referrers:
+        message = (
+            f"Table {table.name} has to be rebuilt, but foreign keys of {', '.join(existing.referrers)} refer to it"
+        )
+        hint = "Nothing was changed. Drop these foreign keys, run the same command again, and create them again."
+        raise IncompatibleLayoutError(message, hint=hint, table=table.name)
 
 
 class _UndoneError(Exception):
@@ -128,6 +138,7 @@ class Loader:
         """
         table, rows = load.table, self._incoming(load, action=False)
         existing = self._driver.catalog.existing(table.namespace, table.name)
+        _require_unreferenced(table, existing)
         ddl = self._dialect.rebuild(read_table(before.schema), table, existing)
         with rows.staged_before_transaction(unless=direct), self._driver.exclusive(self._name(table)):
             with self._without_leftovers(table):

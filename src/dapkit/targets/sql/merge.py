@@ -83,11 +83,7 @@ def merge_rows(dialect: Dialect, merge: Merge, table: Table, staging: str, *, ac
             updates = ", ".join(f"{name} = VALUES({name})" for name in names)
             return [f"{insert}{_where(there)} ON DUPLICATE KEY UPDATE {updates}"]
         case Merge.DELETE_INSERT:
-            if dialect.lookups is not None:
-                same = dialect.lookups.same_key(table, "live", "staged")
-                delete = f"DELETE live FROM {live} AS live JOIN {staging} AS staged ON {same}"
-            else:
-                delete = f"DELETE FROM {live} USING {staging} AS staged WHERE {same_key(table, 'staged', live)}"
+            delete = f"DELETE FROM {live} USING {staging} AS staged WHERE {same_key(table, 'staged', live)}"
             return [delete, f"{insert}{_where(there)}"]
         case Merge.UPDATE_INSERT:
             return _update_and_insert(dialect, table, staging, there)
@@ -103,11 +99,13 @@ def _update_and_insert(dialect: Dialect, table: Table, staging: str, there: str)
     same = (same_key if dialect.lookups is None else dialect.lookups.same_key)(table, "live", "staged")
     and_there = f" AND {there}" if there else ""
     pairs = dict(zip([column.name for column in table.columns], values, strict=True))
-    updates = ", ".join(f"{identifier(each.name)} = {pairs[each.name]}" for each in table.value)
+    of_live = "" if dialect.lookups is None else "live."
+    updates = ", ".join(f"{of_live}{identifier(each.name)} = {pairs[each.name]}" for each in table.value)
     if dialect.lookups is None:
         update = f"UPDATE {live} AS live SET {updates} FROM {staging} AS staged WHERE {same}{and_there}"
     else:
-        update = f"UPDATE live SET {updates} FROM {live} AS live JOIN {staging} AS staged ON {same}{and_there}{joins}"
+        rows = f"{live} AS live JOIN {staging} AS staged ON {same}{and_there}{joins}"
+        update = dialect.facts.update_joined.format(updates=updates, rows=rows)
     insert = (
         f"{insert_rows(dialect, table, staging, live)}"
         f" WHERE NOT EXISTS (SELECT 1 FROM {live} AS live WHERE {same}){and_there}"
