@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from pathlib import PurePath
+from pathlib import PureWindowsPath
 from typing import cast
 
 from dapkit.errors import MissingDriverError, UsageError
@@ -42,10 +42,10 @@ def target_of(url: str) -> Target:
         MissingDriverError: the library that its database needs is not installed.
     """
     url = Address(url)  # its password must not be shown with the local variables of a traceback
-    colon = ":" in url
-    scheme = url.partition(":")[0].lower() if colon else ""
-    if scheme not in SCHEMES:
-        meant = None if colon else _FILES.get(PurePath(url).suffix.lower())
+    scheme, colon, _ = url.lower().partition(":")
+    colon = colon and len(scheme) > 1  # a single letter is a drive of Windows
+    if not colon or scheme not in SCHEMES:
+        meant = None if colon else _FILES.get(PureWindowsPath(url).suffix.lower())
         hint = f"Did you mean {meant}:{url}?" if meant else f"Supported: {', '.join(f'{name}:' for name in SCHEMES)}."
         raise UsageError(f"Unsupported database type {scheme!r}" if colon else "Not a database URL", hint=hint)
     try:
