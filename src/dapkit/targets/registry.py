@@ -43,11 +43,11 @@ def target_of(url: str) -> Target:
     """
     url = Address(url)  # its password must not be shown with the local variables of a traceback
     scheme, colon, _ = url.lower().partition(":")
-    colon = colon and len(scheme) > 1  # a single letter is a drive of Windows
-    if not colon or scheme not in SCHEMES:
-        meant = None if colon else _FILES.get(PureWindowsPath(url).suffix.lower())
+    is_url = bool(colon) and len(scheme) > 1  # a single letter is a drive of Windows
+    if not is_url or scheme not in SCHEMES:
+        meant = None if is_url else _FILES.get(PureWindowsPath(url).suffix.lower())
         hint = f"Did you mean {meant}:{url}?" if meant else f"Supported: {', '.join(f'{name}:' for name in SCHEMES)}."
-        raise UsageError(f"Unsupported database type {scheme!r}" if colon else "Not a database URL", hint=hint)
+        raise UsageError(f"Unsupported database type {scheme!r}" if is_url else "Not a database URL", hint=hint)
     try:
         module = importlib.import_module(SCHEMES[scheme])
     except ImportError as error:
