@@ -2,7 +2,7 @@
 
 import pytest
 
-from dapkit.errors import TableNotFoundError, UsageError
+from dapkit.errors import UsageError
 from dapkit.export.selection import nearest, no_longer_listed, select, split_tables
 
 KNOWN = ("users", "courses", "quizzes", "quiz_questions")
@@ -29,14 +29,20 @@ def test_all_and_globs_are_resolved_each_table_once() -> None:
 
 
 def test_a_pattern_that_matches_nothing_is_an_error() -> None:
-    with pytest.raises(TableNotFoundError, match="x\\*"):
+    with pytest.raises(UsageError, match="x\\*"):
         select(["x*"], [], KNOWN)
+
+
+def test_a_pattern_that_matches_nothing_suggests_similar_names() -> None:
+    with pytest.raises(UsageError) as caught:
+        select(["qizzes*"], [], KNOWN)
+    assert caught.value.hint == "Did you mean quizzes?"
 
 
 def test_a_pattern_may_match_only_tables_of_the_database() -> None:
     assert select(["x*", "users"], [], KNOWN, ("xs",)) == ("users",)
     assert select(["x*"], [], KNOWN, ("xs",)) == ()
-    with pytest.raises(TableNotFoundError, match="y\\*"):
+    with pytest.raises(UsageError, match="y\\*"):
         select(["y*"], [], KNOWN, ("xs",))
 
 

@@ -403,7 +403,7 @@ def test_a_table_no_longer_in_the_service_is_kept_and_reported(
         assert (await setup.sync(command=command, tables=("all",), exclude=("us*",))).no_longer_in_service == ()
         only = await setup.sync(command=command, tables=("use*",))
         assert (only.done, only.failed, [state.table for state in only.no_longer_in_service]) == ((), (), ["users"])
-        with pytest.raises(TableNotFoundError):
+        with pytest.raises(UsageError):
             await setup.sync(command=command, tables=("x*",))
         named = await setup.sync(command=command, tables=("all", "users"))
         assert named.no_longer_in_service == ()

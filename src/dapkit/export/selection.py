@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from dapkit.client.session import Session
-from dapkit.errors import DapError, NotFoundError, TableNotFoundError, UsageError
+from dapkit.errors import DapError, NotFoundError, UsageError
 from dapkit.protocol.namespaces import nearest_namespace
 
 ManagedTables = Callable[[str], Awaitable[Collection[str]]]
@@ -57,11 +57,10 @@ def select(
         exclude: names or patterns.
         known: what the service lists; None if there is no pattern.
         managed: the tables in a database; a pattern that matches only these selects nothing, but is not an error.
-        hint: of the error if a pattern matches nothing.
+        hint: of the error if a pattern matches nothing and no name is similar.
 
     Raises:
-        TableNotFoundError: a pattern matches nothing.
-        UsageError: all selected tables are excluded.
+        UsageError: a pattern matches nothing, or all selected tables are excluded.
     """
     chosen: dict[str, None] = {}
     for name in wanted:
@@ -71,7 +70,7 @@ def select(
         assert known is not None
         matches = [table for table in known if _matches(table, name)]
         if not matches and not any(_matches(table, name) for table in managed):
-            raise TableNotFoundError(f"No table matches {name!r}", hint=hint)
+            raise UsageError(f"No table matches {name!r}", hint=similar(name, known) or hint)
         chosen.update(dict.fromkeys(matches))
     left = tuple(table for table in chosen if not any(_matches(table, pattern) for pattern in exclude))
     if chosen and not left:
@@ -115,9 +114,10 @@ async def resolve_tables(
     The service is asked only if a pattern, an exclusion or an ambiguous namespace requires it. If a pattern or an
     exclusion matches no table of the service, `managed` is called with the namespace; see `select`.
 
+    A plain name that the service does not list is not an error here: that table fails alone, and the others continue.
+
     Raises:
-        TableNotFoundError: a pattern matches nothing.
-        UsageError: an exclusion matches nothing, or all selected tables are excluded.
+        UsageError: a pattern or an exclusion matches nothing, or all selected tables are excluded.
     """
     if namespace not in ALIASES and not exclude and not any(is_pattern(name) for name in wanted):
         return Resolved(namespace=namespace, tables=select(wanted, exclude, None))

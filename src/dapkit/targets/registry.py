@@ -2,7 +2,7 @@
 
 import importlib
 import sys
-from pathlib import PurePath
+from pathlib import PureWindowsPath
 from typing import cast
 
 from dapkit.errors import MissingDriverError, UsageError
@@ -42,12 +42,12 @@ def target_of(url: str) -> Target:
         MissingDriverError: the library that its database needs is not installed.
     """
     url = Address(url)  # its password must not be shown with the local variables of a traceback
-    colon = ":" in url
-    scheme = url.partition(":")[0].lower() if colon else ""
-    if scheme not in SCHEMES:
-        meant = None if colon else _FILES.get(PurePath(url).suffix.lower())
+    scheme, colon, _ = url.lower().partition(":")
+    is_url = bool(colon) and len(scheme) > 1  # a single letter is a drive of Windows
+    if not is_url or scheme not in SCHEMES:
+        meant = None if is_url else _FILES.get(PureWindowsPath(url).suffix.lower())
         hint = f"Did you mean {meant}:{url}?" if meant else f"Supported: {', '.join(f'{name}:' for name in SCHEMES)}."
-        raise UsageError(f"Unsupported database type {scheme!r}" if colon else "Not a database URL", hint=hint)
+        raise UsageError(f"Unsupported database type {scheme!r}" if is_url else "Not a database URL", hint=hint)
     try:
         module = importlib.import_module(SCHEMES[scheme])
     except ImportError as error:

@@ -26,8 +26,8 @@ Dap = Callable[..., Any]
         (("sync", "--dry-run"), "users", 0),
         (("sync", "--dry-run"), "use*", 0),
         (("syncdb", "--dry-run"), "users", 0),
-        (("sync",), "usres*", 30),
-        (("reconcile",), "usres*", 30),
+        (("sync",), "usres*", 2),
+        (("reconcile",), "usres*", 2),
     ],
 )
 def test_read_only_commands_create_no_file(
