@@ -1,11 +1,14 @@
 """Names of PostgreSQL targets, and the errors when connecting fails."""
 
 import socket
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
 
 import psycopg
 import pytest
 
 from dapkit.errors import TargetError, TargetUnreachableError
+from dapkit.targets.postgres.driver import PostgresDriver
 from dapkit.targets.postgres.target import target_of
 
 
@@ -40,3 +43,17 @@ def test_a_failed_session_setup_closes_the_connection(monkeypatch: pytest.Monkey
     with pytest.raises(TargetError, match=r"No\."):
         target_of("postgresql://me:secret@db/college").open()
     assert connection.closed
+
+
+def test_a_standby_behind_a_pooler_is_waited_for() -> None:
+    class Standby:
+        def transaction(self) -> AbstractContextManager[None]:
+            return nullcontext()
+
+        def execute(self, *_: object) -> None:
+            raise psycopg.errors.FeatureNotSupported("cannot set transaction read-write mode during recovery")
+
+    driver = PostgresDriver(cast(Any, Standby()), pooled=True)
+    with pytest.raises(TargetUnreachableError, match="during recovery") as caught, driver.transaction():
+        pass
+    assert "read-only" in caught.value.hint

@@ -14,7 +14,7 @@ from dapkit.targets.base import Capabilities, Load
 from dapkit.targets.postgres.copy_loader import CopyLoader
 from dapkit.targets.postgres.copy_sql import STAGING, create_staging
 from dapkit.targets.postgres.dialect import PostgresDialect
-from dapkit.targets.postgres.errors import translated, unconnected
+from dapkit.targets.postgres.errors import read_only, translated, unconnected
 from dapkit.targets.postgres.introspection import PostgresCatalog
 from dapkit.targets.postgres.views import views_dropped
 from dapkit.targets.sql import keepalive
@@ -129,9 +129,15 @@ class PostgresDriver:
         """Commit everything within, or nothing."""
         with _translated(), self._connection.transaction():
             if self._pooled:
-                self._connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE")
+                self._set_transaction()
                 self._connection.execute(_SET, [True, list(_SETTINGS), list(_SETTINGS.values())])
             yield
+
+    def _set_transaction(self) -> None:
+        try:
+            self._connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE")
+        except psycopg.errors.FeatureNotSupported as error:  # how a standby refuses READ WRITE
+            raise read_only(error) from error
 
     def check_database(self) -> None:
         """Reject a database that cannot store every text."""

@@ -118,6 +118,11 @@ def translated(error: psycopg.Error, table: str | None = None) -> TargetError | 
     return kind(message, hint=hint, table=table)
 
 
+def read_only(error: psycopg.Error) -> TargetUnreachableError:
+    """Return our error for a server that accepts no writes: after a failover, only a new connection helps."""
+    return TargetUnreachableError(f"PostgreSQL says: {error.diag.message_primary or error}", hint=_HINTS["25006"])
+
+
 def unconnected(error: psycopg.Error, name: str) -> TargetError:
     """Return our error for a connection that failed; libpq gives only words, and never a password."""
     words = " ".join(str(error).split())
