@@ -136,7 +136,7 @@ class PostgresDriver:
     def _set_transaction(self) -> None:
         try:
             self._connection.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE")
-        except psycopg.errors.FeatureNotSupported as error:  # how a standby refuses READ WRITE
+        except psycopg.errors.FeatureNotSupported as error:  # how a standby answers READ WRITE
             raise read_only(error) from error
 
     def check_database(self) -> None:
