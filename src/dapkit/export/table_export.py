@@ -5,6 +5,7 @@ journal entries and events.
 """
 
 import shutil
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from dapkit.errors import (
     UnsafeNameError,
 )
 from dapkit.events import Listener, Retrying, TablePhase, TablePhaseChanged
-from dapkit.export.flat_table import FlatTable, Flattening, remove_raw
+from dapkit.export.flat_table import FlatTable, Flattening, remove_raw, schema_of_job, state_of_job
 from dapkit.export.journal import (
     JobAbandonedEntry,
     Journal,
@@ -30,7 +31,7 @@ from dapkit.export.journal import (
 )
 from dapkit.export.selection import KnownTables
 from dapkit.locks import FileLock
-from dapkit.model import JobStatus, utc_time
+from dapkit.model import JobStatus, VersionedSchema, utc_time
 from dapkit.protocol.job import Downloaded, JobNotFound, JobRecord, JobUpdated, Outcome, RequestFailed, apply
 from dapkit.results import TableResult
 from dapkit.storage.local import LocalFolder
@@ -113,13 +114,18 @@ class TableExport:
         context.claim_job(job.id, table)
         if context.flattening is None:
             return await self._download_raw(finished, None)
-        state = context.flattening.state(context.namespace, table, finished.query, job)
+        session = context.resources.session
+        state = state_of_job(session, context.flattening.options, context.namespace, finished)
         existing = context.flattening.existing(state)
         if existing is not None:
             context.journal.append(TableCompletedEntry(time=context.resources.clock.now(), table=table, job_id=job.id))
             return existing
         folder = job_folder(context.output, job.id).path
-        flat = FlatTable(context.flattening, state, finished.query, job, folder)
+
+        def schema() -> Awaitable[VersionedSchema]:
+            return schema_of_job(session, context.namespace, table, job.schema_version)
+
+        flat = FlatTable(context.flattening, state, schema, folder, job.objects)
         try:
             result = await self._download_raw(finished, flat)
         finally:
