@@ -4,19 +4,19 @@ Importing this module is cheap: each method imports what it needs (the HTTP libr
 """
 
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from dapkit.api.loop_thread import OPEN_HINT
+from dapkit.api.loop_thread import OPEN_HINT, in_thread
 from dapkit.config import arguments
 from dapkit.config.settings import ClientOptions, library_settings
 from dapkit.errors import RequestError, UsageError
-from dapkit.events import Event, Listener, Notice, RunEnded
+from dapkit.events import Listener, Notice, RunEnded, keeping_notices
 from dapkit.protocol.secrets import hidden
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from dapkit.client.session import Session
     from dapkit.decode.jsonl import Record
     from dapkit.export.options import ExportOptions
+    from dapkit.export.prune import PruneResult
     from dapkit.export.schemas import SchemasResult
+    from dapkit.export.stored_results import FolderResults
     from dapkit.export.verify import VerifyResult
     from dapkit.model import Job, Query, VersionedSchema
     from dapkit.replication.listing import DatabaseListing
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
     from dapkit.replication.run import SyncResult
     from dapkit.results import RunResult
 
-P = ParamSpec("P")
-R = TypeVar("R")
 NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -58,7 +58,8 @@ class AsyncClient:
     """
 
     def __init__(self, options: ClientOptions | None = None) -> None:
-        self._options = ClientOptions() if options is None else _client_options(options)
+        given = ClientOptions() if options is None else options
+        self._options = arguments.require("options", given, ClientOptions, "ClientOptions or None")
         self._settings = self._options
         self._stack = AsyncExitStack()
         self._session: Session | None = None
@@ -163,7 +164,7 @@ class AsyncClient:
         request = export_request(namespace, tables, options, times=times, retry_timeout=retry_timeout)
         notices: list[str] = []
         with self._run() as on_event:
-            result = await export(self.session, request, _keeping_notices(on_event, notices))
+            result = await export(self.session, request, keeping_notices(on_event, notices))
         return replace(result, notices=tuple(notices))
 
     async def sync(
@@ -226,14 +227,12 @@ class AsyncClient:
         Raises:
             DapError: an error that concerns all tables: credentials, account, the database.
         """
+        from dapkit.api.requests import check_sample  # noqa: PLC0415, see the module
         from dapkit.replication.reconcile import reconcile  # noqa: PLC0415, see the module
 
         to = hidden(to)
         arguments.flag("sync", sync)
-        if sample is not None:
-            arguments.number("sample", sample, least=0, most=100)
-        if sample == 0:
-            raise arguments.invalid("sample", sample, "a percentage greater than 0")
+        check_sample(sample)
         request = self._sync_request("sync", namespace, tables, to, options)
         with self._run() as on_event:
             return await reconcile(self.session, request, on_event, sync=sync, sample=sample)
@@ -266,7 +265,7 @@ class AsyncClient:
         arguments.flag("omit_not_replicated", omit_not_replicated)
         arguments.flag("omit_record_count", omit_record_count)
         session = self._session if omit_not_replicated else self.session
-        listing = await _in_thread(list_tables, database, name, count=not omit_record_count)
+        listing = await in_thread(list_tables, database, name, count=not omit_record_count)
         if session is None:
             return listing
         return await compare_with_service(session, listing, omit_not_replicated=omit_not_replicated)
@@ -294,7 +293,7 @@ class AsyncClient:
         to = hidden(to)
         arguments.flag("include_unmanaged", include_unmanaged)
         name, chosen = arguments.text("namespace", namespace), arguments.names("tables", tables)
-        return await _in_thread(drop_tables, target(to), name, chosen, include_unmanaged=include_unmanaged)
+        return await in_thread(drop_tables, target(to), name, chosen, include_unmanaged=include_unmanaged)
 
     async def verify(self, folder: str | Path, *, remove_damaged: bool = False) -> "VerifyResult":
         """Verify downloaded files against their manifests, like `dap verify`. The client need not be open.
@@ -306,10 +305,41 @@ class AsyncClient:
         Raises:
             VerificationError: there is no such folder, or it contains nothing that can be verified.
         """
-        from dapkit.export.verify import verify  # noqa: PLC0415, see the module
+        from dapkit.api.folders import verify  # noqa: PLC0415, see the module
 
-        place = arguments.folder("folder", folder)
-        return await _in_thread(verify, place, remove_damaged=remove_damaged)
+        return await in_thread(verify, folder, remove_damaged=remove_damaged)
+
+    async def results(self, folder: str | Path = "downloads") -> "FolderResults":
+        """Return the results in an output folder, raw and flat, like `dap results`. The client need not be open.
+
+        Raises:
+            UsageError: there is no such folder.
+        """
+        from dapkit.api.folders import results  # noqa: PLC0415, see the module
+
+        return await in_thread(results, folder)
+
+    async def prune(
+        self,
+        folder: str | Path,
+        *,
+        keep: int | None = None,
+        older_than: timedelta | None = None,
+        tables: str | Sequence[str] = (),
+        dry_run: bool = False,
+    ) -> "PruneResult":
+        """Remove results that are no longer needed, like `dap prune`. The client need not be open.
+
+        Args:
+            folder: an output folder.
+            keep: how many snapshots of each table are kept; or give `older_than`.
+            older_than: remove results that were complete before this age.
+            tables: names or patterns; without any, all tables except those of logs, which have to be named.
+            dry_run: whether to remove nothing, and return what would be removed.
+        """
+        from dapkit.api.folders import prune  # noqa: PLC0415, see the module
+
+        return await in_thread(prune, folder, keep=keep, older_than=older_than, tables=tables, dry_run=dry_run)
 
     async def doctor(self, folder: str | Path = "downloads") -> "DoctorResult":
         """Check credentials, network, clock and disk, like `dap doctor`. The client need not be open.
@@ -467,26 +497,3 @@ class AsyncClient:
                 )
             async for chunk in stream.chunks():
                 yield chunk
-
-
-async def _in_thread(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run a call that blocks, outside the event loop."""
-    from dapkit.transfer.workers import worker_pool  # noqa: PLC0415, see the module
-
-    with worker_pool(1) as workers:
-        return await workers.run(call, *args, **kwargs)
-
-
-def _client_options(options: object) -> ClientOptions:
-    return arguments.require("options", options, ClientOptions, "ClientOptions or None")
-
-
-def _keeping_notices(on_event: Listener, notices: list[str]) -> Callable[[Event], None]:
-    """Return a listener that also adds notices to the list."""
-
-    def listen(event: Event) -> None:
-        if isinstance(event, Notice):
-            notices.append(event.message)
-        on_event(event)
-
-    return listen

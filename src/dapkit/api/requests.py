@@ -92,3 +92,11 @@ def checked_query(query: object) -> Query:
 def _values(options: object, kind: type, name: str) -> dict[str, Any]:
     chosen = kind() if options is None else arguments.require("options", options, kind, f"{name} or None")
     return {each.name: getattr(chosen, each.name) for each in fields(kind)}
+
+
+def check_sample(sample: float | None) -> None:
+    """Raise UsageError unless the value is a percentage greater than 0, or None."""
+    if sample is not None:
+        arguments.number("sample", sample, least=0, most=100)
+    if sample == 0:
+        raise arguments.invalid("sample", sample, "a percentage greater than 0")

@@ -36,7 +36,9 @@ COMMANDS = {
     "reconcile": "Check whether a database matches the service exactly.",
     "list": "List the tables of a namespace.",
     "schema": "Save the JSON Schemas of tables.",
+    "results": "List the results in a folder.",
     "verify": "Verify downloaded files against their manifests.",
+    "prune": "Delete results that are no longer needed.",
     "doctor": "Check credentials, network, clock and disk.",
     "sandbox": "Run the sandbox as a server.",
 }

@@ -25,6 +25,7 @@ def test_complete_folders_are_reported_as_complete(snapshot_folder: Path, dap: C
     assert json.loads(dap("verify", "out", "--json").out) == {
         "folder": "out",
         "jobs": 1,
+        "flat": 0,
         "files": 1,
         "bytes": sum(path.stat().st_size for path in snapshot_folder.glob("part-*")),
         "problems": [],
