@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dapkit.api.doctor import DoctorResult
     from dapkit.config.settings import ClientOptions
     from dapkit.decode.jsonl import Record
+    from dapkit.describe.run import DescribeResult
     from dapkit.display.listener import ProgressDisplay
     from dapkit.errors import DapError
     from dapkit.export.options import ExportOptions
@@ -36,6 +37,7 @@ _HOMES = {
     "ClientOptions": "dapkit.config.settings",
     "DapError": "dapkit.errors",
     "DatabaseListing": "dapkit.replication.listing",
+    "DescribeResult": "dapkit.describe.run",
     "DoctorResult": "dapkit.api.doctor",
     "DropResult": "dapkit.replication.managed_tables",
     "ExportOptions": "dapkit.export.options",
@@ -67,6 +69,7 @@ __all__ = [
     "ClientOptions",
     "DapError",
     "DatabaseListing",
+    "DescribeResult",
     "DoctorResult",
     "DropResult",
     "ExportOptions",

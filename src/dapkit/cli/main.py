@@ -34,6 +34,7 @@ COMMANDS = {
     "reconcile": "Check whether a database matches the service exactly.",
     "list": "List the tables of a namespace.",
     "schema": "Save the JSON Schemas of tables.",
+    "describe": "Describe tables: columns, types, meanings, keys and relations.",
     "verify": "Verify downloaded files against their manifests.",
     "doctor": "Check credentials, network, clock and disk.",
     "sandbox": "Run the sandbox as a server.",
