@@ -63,6 +63,21 @@ class Mode(StrEnum):
     CONDENSED = "condensed"
 
 
+class FlatFormat(StrEnum):
+    """Formats of flat files: one typed file for each table."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+class Nested(StrEnum):
+    """How flat tables store arrays and objects: as lists and structs, or as JSON text."""
+
+    STRUCT = "struct"
+    JSON = "json"
+
+
 class JobStatus(StrEnum):
     """States of a job, as the service names them."""
 

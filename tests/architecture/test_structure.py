@@ -21,6 +21,7 @@ ORDER = (
     ("export",),
     ("transfer",),
     ("targets",),
+    ("tables",),
     ("client",),
     ("storage",),
     ("decode",),
@@ -45,7 +46,7 @@ PURE = {
     "schema.py": {"dapkit"},
     "protocol": {"dapkit", "msgspec"},
     "export/plan.py": {"dapkit"},
-    "transfer/names.py": {"dapkit"},
+    "storage/names.py": {"dapkit"},
     "replication/plan.py": {"dapkit"},
 }
 """Modules and folders without clock, socket, file or log, besides those whose docstring begins with PURE."""
@@ -56,7 +57,7 @@ THIRD_PARTY = {
     "aiohttp": {"client/http.py", "sandbox/"},
     "click": {"cli/"},
     "rich": {"cli/", "display/"},
-    "duckdb": {"sandbox/", "decode/", "targets/duckdb/"},
+    "duckdb": {"sandbox/", "decode/", "tables/", "targets/duckdb/"},
     "psycopg": {"targets/postgres/"},
     "pymysql": {"targets/mysql/"},
     "mssql_python": {"targets/mssql/"},

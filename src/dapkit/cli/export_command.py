@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
+from dapkit.cli.flat_options import flat_options_of
 from dapkit.cli.options import settings_of
 from dapkit.cli.run_command import RESUME, run_and_advance, run_connected
 from dapkit.cli.summary import export_report, query_object, run_object, shown_path
@@ -27,7 +28,7 @@ def run_export(context: click.Context, given: Mapping[str, Any], notices: tuple[
     """
     settings = settings_of(context)
     values = {**given, "retry_timeout": settings.connection.retry_timeout}
-    request = ExportRequest(**pick(ExportRequest, values))
+    request = ExportRequest(**pick(ExportRequest, {**values, "flat": flat_options_of(given)}))
     dry_run = bool(given["dry_run"])
     with Console(settings.messages, live=not dry_run) as console:
         for notice in notices:

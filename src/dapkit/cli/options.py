@@ -285,6 +285,33 @@ concurrency_option = option(
 
 wait_option = flag("--wait", help="If the same work is already in progress, wait for it instead of failing.")
 
+flat_detail_options = stack(
+    option(
+        "--nested",
+        type=click.Choice(("struct", "json"), case_sensitive=False),
+        help="Arrays and objects as lists and structs, or as JSON text [default: struct].",
+    ),
+    flag("--ts", "with_ts", help="Add the column _ts, when a row last changed; changes always have it."),
+    flag("--keep-raw", help="Keep the service's raw files too."),
+    option(
+        "--memory-limit",
+        metavar="SIZE",
+        help="How much memory DuckDB may use; what needs more goes to the disk [default: 1GB].",
+    ),
+)
+
+flat_options = stack(
+    option(
+        "--flat",
+        is_flag=False,
+        flag_value="parquet",
+        type=click.Choice(("parquet", "csv", "jsonl"), case_sensitive=False),
+        help="Write one typed file for each table, DIR/NAMESPACE/TABLE.parquet, instead of the service's raw files. "
+        "--format remains the format in which the data is downloaded.",
+    ),
+    flat_detail_options,
+)
+
 export_options = stack(
     table_options,
     option(
@@ -300,6 +327,7 @@ export_options = stack(
         help="Nested fields as columns, or each as one JSON column [the service's default: expanded].",
     ),
     output_option,
+    flat_options,
     concurrency_option,
     flag("--new", help="Start a new run even if an interrupted one could be resumed."),
     wait_option,

@@ -10,6 +10,7 @@ from typing import Any
 
 from dapkit.cli.table_layout import Column, lay_out
 from dapkit.errors import DapError
+from dapkit.export.flatten import FlattenResult
 from dapkit.failures import TableFailed, says_it_all
 from dapkit.formatting import checks, count, duration, size
 from dapkit.model import Format, Query, format_utc
@@ -58,6 +59,20 @@ def export_report(result: RunResult, width: int | None, python: str) -> Report:
         fields={name: run_object(result, result.error)[name] for name in _TOTALS}
         | count_fields(result.done, result.failed),
         advice=preview_line(result, python) if width is not None else None,
+    )
+
+
+def flatten_report(result: FlattenResult, width: int | None) -> Report:
+    """Return the report of flattened results; `width` as above."""
+    layout = lay_out(_columns(sorted(result.done, key=lambda table: (table.table, table.watermark))), width)
+    total = len(result.done) + len(result.failed)
+    failed = f", {len(result.failed):,} failed" if result.failed else ""
+    about_tables = "".join(f"; {phrase}" for phrase in layout.phrases)
+    return Report(
+        lines=layout.lines,
+        totals=f"{len(result.done):,} of {count(total, 'result')} flat{failed}{about_tables}. Folder: {result.folder}",
+        failed=unexplained(len(result.done), result.failed),
+        fields=count_fields(result.done, result.failed),
     )
 
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from dapkit.export.journal import RunState, TableProgress, TableResetEntry
 from dapkit.model import SANDBOX_SERVICE, Job, JobStatus, Query, epoch_seconds
 from dapkit.protocol.job import JobRecord
-from dapkit.transfer.names import safe_name
+from dapkit.storage.names import safe_name
 
 RESUME_WITHIN = 20 * 3600.0  # jobs and objects exist for 24 hours; the rest is for downloading them
 FRESH_FOR = 4 * 3600.0  # the service's data is refreshed every 4 hours

@@ -6,13 +6,16 @@ account, disk) stop the run.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import reduce
+from pathlib import Path
 
+from dapkit.client.jobs import FinishedJob
 from dapkit.client.session import Session
 from dapkit.errors import DapError, JournalError, ManifestError, NoBaselineError
 from dapkit.events import JobsPlanned, Listener, Notice, RunStarted, TableCompleted, TablePhase, TablePhaseChanged
+from dapkit.export.flat_table import Flattening, flat_watermarks, flattening, state_of_job
 from dapkit.export.isolation import isolate
 from dapkit.export.journal import (
     JobAbandonedEntry,
@@ -41,7 +44,7 @@ from dapkit.export.selection import KnownTables, resolve_tables
 from dapkit.export.table_export import ExportContext, TableExport, table_result
 from dapkit.export.times import fixed
 from dapkit.failures import TableFailed
-from dapkit.model import Query
+from dapkit.model import FlatFormat, Query
 from dapkit.results import RunResult, TableResult
 from dapkit.storage.atomic import make_folder
 from dapkit.transfer import manifest
@@ -95,8 +98,10 @@ async def export(
     async with hold_lock(runs / f"{key}.lock", session.clock, on_busy):
         journal = Journal(runs / f"{key}.jsonl")
         try:
-            with nullcontext(shared) if shared else worker_pool(request.concurrency) as pool:
-                return await _export(session, request, journal, on_event, pool)
+            with ExitStack() as stack:
+                pool = shared or stack.enter_context(worker_pool(request.concurrency))
+                flat = stack.enter_context(flattening(request.output, request.flat, key, pool, on_event))
+                return await _export(session, request, journal, on_event, pool, flat)
         finally:
             journal.close()
 
@@ -122,7 +127,12 @@ async def preview(session: Session, request: ExportRequest) -> Preview:
 
 
 async def _export(
-    session: Session, request: ExportRequest, journal: Journal, on_event: Listener, pool: WorkerPool
+    session: Session,
+    request: ExportRequest,
+    journal: Journal,
+    on_event: Listener,
+    pool: WorkerPool,
+    flat: Flattening | None,
 ) -> RunResult:
     started_at = session.clock.now()
     prepared = await _prepare(session, request, journal.resume, started_at)
@@ -146,20 +156,7 @@ async def _export(
         on_event(Notice(message=notice))
     jobs = sum(isinstance(step, DownloadTable) and step.record.job is None for step in prepared.steps)
     on_event(JobsPlanned(jobs=jobs, per_minute=session.jobs_per_minute))
-    resources = DownloadResources(
-        session=session,
-        worker_pool=pool,
-        disk_space=DiskSpace(request.output),
-        retry_timeout=request.retry_timeout,
-    )
-    context = ExportContext(
-        resources=resources,
-        namespace=start.namespace,
-        output=request.output,
-        journal=journal,
-        emit=on_event,
-        known_tables=KnownTables(session, start.namespace),
-    )
+    context = _context(session, request, start.namespace, journal, on_event, pool, flat)
     outcomes = await _export_all(context, prepared.steps, start)
     done = tuple(outcome for outcome in outcomes if isinstance(outcome, TableResult))
     failed = tuple(outcome for outcome in outcomes if isinstance(outcome, TableFailed))
@@ -172,10 +169,36 @@ async def _export(
         output=request.output,
         done=done,
         failed=failed,
-        fetched=resources.stats.fetched,
-        refetched=resources.stats.refetched,
+        fetched=context.resources.stats.fetched,
+        refetched=context.resources.stats.refetched,
         seconds=session.clock.now() - started_at,
         sandbox=session.sandbox,
+    )
+
+
+def _context(
+    session: Session,
+    request: ExportRequest,
+    namespace: str,
+    journal: Journal,
+    on_event: Listener,
+    pool: WorkerPool,
+    flat: Flattening | None,
+) -> ExportContext:
+    resources = DownloadResources(
+        session=session,
+        worker_pool=pool,
+        disk_space=DiskSpace(request.output),
+        retry_timeout=request.retry_timeout,
+    )
+    return ExportContext(
+        resources=resources,
+        namespace=namespace,
+        output=flat.raw_output if flat else request.output,
+        journal=journal,
+        emit=on_event,
+        known_tables=KnownTables(session, namespace),
+        flattening=flat,
     )
 
 
@@ -210,6 +233,10 @@ async def _result(context: ExportContext, step: Step) -> TableResult:
 
 def _existing_result(context: ExportContext, step: ReuseTable) -> TableResult | None:
     """Return the result of a table that is complete according to the journal, if it is still there, unchanged."""
+    if context.flattening is not None:
+        finished = FinishedJob(namespace=context.namespace, table=step.table, query=step.record.query, job=step.job)
+        session, options = context.resources.session, context.flattening.options
+        return context.flattening.existing(state_of_job(session, options, context.namespace, finished))
     folder = job_folder(context.output, step.job.id)
     try:
         found = manifest.read(folder)
@@ -265,7 +292,7 @@ async def _prepare(
         found = Watermarks(by_table={}, notices=())
         if request.since_folder is not None and plan.state.ended:
             start = plan.state.start
-            found = latest_watermarks(request.since_folder, export_source(session, start.namespace, start.query))
+            found = _watermarks(session, request, request.since_folder, start.namespace)
         resets = tables_to_reset(plan.state, now, found.by_table)
         state = reduce(advance, resets, plan.state)
         steps = plan_tables(_queries(request, state.start), state, now, retry_timeout=request.retry_timeout)
@@ -294,8 +321,7 @@ async def _new_start(session: Session, request: ExportRequest) -> tuple[RunStart
     notices += tuple(f"{name} {given} is {time}" for name, given, time in times if given != time)
     since: dict[str, str] = {}
     if request.since_folder is not None:
-        source = export_source(session, resolved.namespace, request.query)
-        found = latest_watermarks(request.since_folder, source)
+        found = _watermarks(session, request, request.since_folder, resolved.namespace)
         since = {table: found.by_table[table] for table in resolved.tables if table in found.by_table}
         notices += found.notices
     start = RunStartedEntry(
@@ -308,6 +334,14 @@ async def _new_start(session: Session, request: ExportRequest) -> tuple[RunStart
         since=since,
     )
     return start, notices
+
+
+def _watermarks(session: Session, request: ExportRequest, folder: Path, namespace: str) -> Watermarks:
+    """Return where the increments of tables start, from the earlier results in a folder of the same kind."""
+    if request.flat is None:
+        return latest_watermarks(folder, export_source(session, namespace, request.query))
+    found = flat_watermarks(folder, session, namespace, FlatFormat(request.flat.format))
+    return Watermarks(by_table=found, notices=())
 
 
 def _queries(request: ExportRequest, start: RunStartedEntry) -> dict[str, Query]:
@@ -325,5 +359,6 @@ def _run_key(session: Session, request: ExportRequest) -> str:
         sorted(request.exclude),
         [query.format, query.mode, query.since, query.until],
         folder,
+        *([request.flat] if request.flat else []),
     )
     return run_key(session.identity, session.scope, request.namespace, parts)

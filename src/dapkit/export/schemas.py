@@ -15,7 +15,7 @@ from dapkit.failures import TableFailed
 from dapkit.model import VersionedSchema
 from dapkit.results import Display, TablesResult
 from dapkit.storage.atomic import make_folder, replace_file
-from dapkit.transfer.names import schema_file
+from dapkit.storage.names import schema_file
 from dapkit.transfer.workers import run_all
 
 AT_ONCE = 8

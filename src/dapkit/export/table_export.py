@@ -5,11 +5,12 @@ journal entries and events.
 """
 
 import shutil
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from dapkit.client.jobs import finished_job, wait_for_job
+from dapkit.client.jobs import FinishedJob, finished_job, wait_for_job
 from dapkit.errors import (
     DapError,
     ExpiredError,
@@ -19,6 +20,7 @@ from dapkit.errors import (
     UnsafeNameError,
 )
 from dapkit.events import Listener, Retrying, TablePhase, TablePhaseChanged
+from dapkit.export.flat_table import FlatTable, Flattening, remove_raw, schema_of_job, state_of_job
 from dapkit.export.journal import (
     JobAbandonedEntry,
     Journal,
@@ -29,7 +31,7 @@ from dapkit.export.journal import (
 )
 from dapkit.export.selection import KnownTables
 from dapkit.locks import FileLock
-from dapkit.model import JobStatus, utc_time
+from dapkit.model import JobStatus, VersionedSchema, utc_time
 from dapkit.protocol.job import Downloaded, JobNotFound, JobRecord, JobUpdated, Outcome, RequestFailed, apply
 from dapkit.results import TableResult
 from dapkit.storage.local import LocalFolder
@@ -41,7 +43,10 @@ from dapkit.transfer.resources import DownloadResources
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportContext:
-    """What the tables of one run share. `job_owners` is the table of each job id."""
+    """What the tables of one run share. `job_owners` is the table of each job id.
+
+    `output` is where the raw files go. With `flattening`, each table becomes a flat file.
+    """
 
     resources: DownloadResources
     namespace: str
@@ -49,6 +54,7 @@ class ExportContext:
     journal: Journal
     emit: Listener
     known_tables: KnownTables
+    flattening: Flattening | None = None
     job_owners: dict[str, str] = field(default_factory=dict)
 
     def claim_job(self, job_id: str, table: str) -> None:
@@ -106,6 +112,30 @@ class TableExport:
         finished = finished_job(context.namespace, self._record)
         job, table = finished.job, finished.table
         context.claim_job(job.id, table)
+        if context.flattening is None:
+            return await self._download_raw(finished, None)
+        session = context.resources.session
+        state = state_of_job(session, context.flattening.options, context.namespace, finished)
+        existing = context.flattening.existing(state)
+        if existing is not None:
+            context.journal.append(TableCompletedEntry(time=context.resources.clock.now(), table=table, job_id=job.id))
+            return existing
+        folder = job_folder(context.output, job.id).path
+
+        def schema() -> Awaitable[VersionedSchema]:
+            return schema_of_job(session, context.namespace, table, job.schema_version)
+
+        flat = FlatTable(context.flattening, state, schema, folder, job.objects)
+        try:
+            result = await self._download_raw(finished, flat)
+        finally:
+            await flat.cancel()
+        if not context.flattening.options.keep_raw:
+            await context.resources.worker_pool.run(remove_raw, folder)
+        return result
+
+    async def _download_raw(self, finished: FinishedJob, flat: FlatTable | None) -> TableResult:
+        context, job, table = self._context, finished.job, finished.table
         if self._progress.job is None or self._progress.job.id != job.id:
             self._progress = TableProgress(job=job)
         progress = self._progress
@@ -114,6 +144,8 @@ class TableExport:
             # Kept here, too: the service may forget a job for a moment, and the next attempt continues from here.
             if isinstance(item, ManifestObject):
                 progress.completed[item.id] = item
+                if flat is not None:
+                    flat.add(item)
             else:
                 progress.started[item.object_id] = item
             context.journal.append(object_entry(table, job.id, item, context.resources.clock.now()))
@@ -126,9 +158,12 @@ class TableExport:
             on_event=context.emit,
             on_object=on_object,
         )
+        result = table_result(downloaded.manifest, context.output, reused=downloaded.reused)
+        if flat is not None:
+            result = await flat.finish(downloaded.manifest)
         # After the manifest: a crash in between only costs a verification of the files.
         context.journal.append(TableCompletedEntry(time=context.resources.clock.now(), table=table, job_id=job.id))
-        return table_result(downloaded.manifest, context.output, reused=downloaded.reused)
+        return result
 
     def _on_outcome(self, before: JobRecord, outcome: Outcome, after: JobRecord) -> None:
         """Record and report what a request or a download changed."""

@@ -10,10 +10,10 @@ from dapkit.formatting import count, html_table, size
 from dapkit.model import Format
 from dapkit.storage.atomic import disk_errors
 from dapkit.storage.local import LocalFolder
+from dapkit.storage.names import JOB_PREFIX
 from dapkit.transfer import manifest
 from dapkit.transfer.integrity import verify_file
 from dapkit.transfer.manifest import Manifest, ManifestObject
-from dapkit.transfer.names import JOB_PREFIX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,11 +21,11 @@ from dapkit.events import Listener, Notice, ObjectCompleted, ObjectsListed
 from dapkit.model import Mode, Query
 from dapkit.storage.base import Folder
 from dapkit.storage.local import LocalFolder
+from dapkit.storage.names import distinct_name, job_folder_name, object_name
 from dapkit.transfer import manifest
 from dapkit.transfer.integrity import Verification, verify_file
 from dapkit.transfer.locking import hold_lock
 from dapkit.transfer.manifest import ExportSource, Manifest, ManifestObject
-from dapkit.transfer.names import distinct_name, job_folder_name, object_name
 from dapkit.transfer.object_download import ObjectDownload, ObjectTask, ResumePoint
 from dapkit.transfer.resources import DownloadResources
 from dapkit.transfer.url_provider import UrlProvider

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dapkit.errors import UnsafeNameError
-from dapkit.transfer.names import distinct_name, job_folder_name, object_name, schema_file
+from dapkit.storage.names import distinct_name, job_folder_name, object_name, schema_file
 
 
 def test_a_name_as_served_is_kept() -> None:
