@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from dapkit.api.async_client import AsyncClient
     from dapkit.api.client import Client, reconcile, sync
     from dapkit.api.doctor import DoctorResult
+    from dapkit.api.frames import read, scan
     from dapkit.config.settings import ClientOptions
     from dapkit.decode.jsonl import Record
     from dapkit.describe.run import DescribeResult
     from dapkit.display.listener import ProgressDisplay
     from dapkit.errors import DapError
-    from dapkit.export.options import ExportOptions
+    from dapkit.export.options import ExportOptions, FlatOptions
     from dapkit.export.schemas import SchemasResult
     from dapkit.export.verify import VerifyResult
     from dapkit.failures import TableFailed
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from dapkit.replication.reconcile import ReconcileResult
     from dapkit.replication.run import SyncResult
     from dapkit.results import RunResult, TableResult
+    from dapkit.tables.frame import Frame
     from dapkit.targets.base import BadValues, LoadOptions
 
 _HOMES = {
@@ -41,7 +43,9 @@ _HOMES = {
     "DoctorResult": "dapkit.api.doctor",
     "DropResult": "dapkit.replication.managed_tables",
     "ExportOptions": "dapkit.export.options",
+    "FlatOptions": "dapkit.export.options",
     "Format": "dapkit.model",
+    "Frame": "dapkit.tables.frame",
     "Job": "dapkit.model",
     "JobStatus": "dapkit.model",
     "LoadOptions": "dapkit.targets.base",
@@ -58,7 +62,9 @@ _HOMES = {
     "TableResult": "dapkit.results",
     "VerifyResult": "dapkit.export.verify",
     "VersionedSchema": "dapkit.model",
+    "read": "dapkit.api.frames",
     "reconcile": "dapkit.api.client",
+    "scan": "dapkit.api.frames",
     "sync": "dapkit.api.client",
 }
 
@@ -73,7 +79,9 @@ __all__ = [
     "DoctorResult",
     "DropResult",
     "ExportOptions",
+    "FlatOptions",
     "Format",
+    "Frame",
     "Job",
     "JobStatus",
     "LoadOptions",
@@ -90,7 +98,9 @@ __all__ = [
     "TableResult",
     "VerifyResult",
     "VersionedSchema",
+    "read",
     "reconcile",
+    "scan",
     "sync",
 ]
 

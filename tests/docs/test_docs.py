@@ -28,7 +28,7 @@ FOLDERS_THAT_EXIST = ("downloads", "out")
 UNLISTED = {"DAP_PATIENCE"}
 """Former names that are still accepted."""
 
-NEEDED = {"files.md": ("pandas", "polars")}
+NEEDED = {"files.md": ("pandas", "polars"), "frames.md": ("pandas", "polars")}
 """Libraries that the examples of a page use, and that are not needed for anything else."""
 
 RUNNABLE = re.compile(r"(?m)^```python\n(?P<python>(?s:.*?))^```|^(?: {4}|\$ )?(?P<command>dap --sandbox [^…\n]+)$")

@@ -27,6 +27,7 @@ COMMANDS = {
     "snapshot": "Download full copies of tables.",
     "incremental": "Download the changes of tables since a time.",
     "flatten": "Write flat tables from the raw results in a folder.",
+    "sql": "Query tables with SQL, in DuckDB's dialect.",
     "sync": "Load tables into a database and keep them up to date.",
     "initdb": "Load tables into a database for the first time.",
     "syncdb": "Update the tables in a database.",
