@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dapkit.decode.jsonl import Record
     from dapkit.describe.run import DescribeResult
     from dapkit.export.options import ExportOptions
+    from dapkit.export.run_result import RunResult
     from dapkit.export.schemas import SchemasResult
     from dapkit.export.verify import VerifyResult
     from dapkit.model import Job, Query, VersionedSchema
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from dapkit.replication.options import SyncOptions, SyncRequest
     from dapkit.replication.reconcile import ReconcileResult
     from dapkit.replication.run import SyncResult
-    from dapkit.results import RunResult
 
 P = ParamSpec("P")
 R = TypeVar("R")
