@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from dapkit.api.frames import read, scan
     from dapkit.config.settings import ClientOptions
     from dapkit.decode.jsonl import Record
+    from dapkit.describe.run import DescribeResult
     from dapkit.display.listener import ProgressDisplay
     from dapkit.errors import DapError
     from dapkit.export.options import ExportOptions, FlatOptions
+    from dapkit.export.run_result import RunResult
     from dapkit.export.schemas import SchemasResult
     from dapkit.export.verify import VerifyResult
     from dapkit.failures import TableFailed
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from dapkit.replication.options import SyncOptions
     from dapkit.replication.reconcile import ReconcileResult
     from dapkit.replication.run import SyncResult
-    from dapkit.results import RunResult, TableResult
+    from dapkit.results import TableResult
     from dapkit.tables.frame import Frame
     from dapkit.targets.base import BadValues, LoadOptions
 
@@ -38,6 +40,7 @@ _HOMES = {
     "ClientOptions": "dapkit.config.settings",
     "DapError": "dapkit.errors",
     "DatabaseListing": "dapkit.replication.listing",
+    "DescribeResult": "dapkit.describe.run",
     "DoctorResult": "dapkit.api.doctor",
     "DropResult": "dapkit.replication.managed_tables",
     "ExportOptions": "dapkit.export.options",
@@ -52,7 +55,7 @@ _HOMES = {
     "Query": "dapkit.model",
     "ReconcileResult": "dapkit.replication.reconcile",
     "Record": "dapkit.decode.jsonl",
-    "RunResult": "dapkit.results",
+    "RunResult": "dapkit.export.run_result",
     "SchemasResult": "dapkit.export.schemas",
     "SyncOptions": "dapkit.replication.options",
     "SyncResult": "dapkit.replication.run",
@@ -73,6 +76,7 @@ __all__ = [
     "ClientOptions",
     "DapError",
     "DatabaseListing",
+    "DescribeResult",
     "DoctorResult",
     "DropResult",
     "ExportOptions",

@@ -182,14 +182,3 @@ Event = (
     | RunEnded
 )
 Listener = Callable[[Event], None]
-
-
-def keeping_notices(on_event: Listener, notices: list[str]) -> Listener:
-    """Return a listener that also adds notices to the list."""
-
-    def listen(event: Event) -> None:
-        if isinstance(event, Notice):
-            notices.append(event.message)
-        on_event(event)
-
-    return listen

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dapkit import Client, ClientOptions, ExportOptions
-from dapkit.errors import NoBaselineError
+from dapkit.errors import NoBaselineError, UsageError
 from dapkit.export.options import FlatOptions
 from dapkit.model import FlatFormat
 from dapkit.tables import flat_writer
@@ -134,3 +134,21 @@ def test_a_failure_leaves_the_earlier_file_and_the_next_run_needs_no_download(
     assert [table.reused for table in again.done] == [False]
     assert again.fetched == 0, "the raw files of the failed run are still there"
     assert list((tmp_path / ".dap" / "flat").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", list(FlatFormat))
+def test_the_tables_of_a_result_can_be_loaded(dap: Client, tmp_path: Path, name: FlatFormat) -> None:
+    result = dap.snapshot("canvas", ["users", "courses"], ExportOptions(flat=name, output=tmp_path))
+    assert sorted(result.tables) == ["courses", "users"]
+    rows = {table.table: table.rows for table in result.done}
+    assert {name: frame.to_arrow().num_rows for name, frame in result.tables.items()} == rows
+
+
+def test_a_raw_table_of_a_result_needs_its_schema(dap: Client, tmp_path: Path) -> None:
+    result = dap.snapshot("canvas", "users", ExportOptions(output=tmp_path))
+    with pytest.raises(UsageError):
+        _ = result.tables["users"]
+    with pytest.raises(KeyError):
+        _ = result.tables["courses"]
+    dap.download_schema("canvas", "users", tmp_path).raise_for_failed()
+    assert result.tables["users"].to_arrow().schema.field("id").type == "int64"

@@ -92,7 +92,7 @@ def test_a_damaged_snapshot_does_not_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-@pytest.mark.parametrize("lock", ["locks/job_a.lock", "locks/flatten.lock"])
+@pytest.mark.parametrize("lock", ["locks/job_a.lock", "locks/flatten.lock", "locks/flat_canvas.users.lock"])
 def test_a_raw_result_that_is_in_use_stays(tmp_path: Path, held: Any, lock: str, dry_run: bool) -> None:
     old, older = write_raw(tmp_path, "a", at=1), write_raw(tmp_path, "0", at=0)
     write_raw(tmp_path, "b", at=2)
@@ -103,11 +103,11 @@ def test_a_raw_result_that_is_in_use_stays(tmp_path: Path, held: Any, lock: str,
     assert old.path.is_dir()
 
 
-def test_flat_files_stay_while_a_run_of_their_namespace_is_in_progress(tmp_path: Path, held: Any) -> None:
+def test_a_flat_file_stays_while_a_run_writes_its_table(tmp_path: Path, held: Any) -> None:
     mine, other = write_flat(tmp_path, since=0, until=1), write_flat(tmp_path, since=0, until=1, namespace="catalog")
     write_flat(tmp_path, at=2)
     write_flat(tmp_path, at=2, namespace="catalog")
-    held("runs/canvas-0123.lock")
+    held("locks/flat_canvas.users.lock")
     done = prune(tmp_path, ONE)
     assert done.removed == (other,)
     assert [each.path for each in done.skipped] == [mine.path]

@@ -13,18 +13,21 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from dapkit.api.loop_thread import OPEN_HINT, in_thread
+from dapkit.api.notices import keep_notices
 from dapkit.config import arguments
 from dapkit.config.settings import ClientOptions, library_settings
-from dapkit.errors import RequestError, UsageError
-from dapkit.events import Listener, Notice, RunEnded, keeping_notices
+from dapkit.errors import UsageError
+from dapkit.events import Listener, Notice, RunEnded
 from dapkit.protocol.secrets import hidden
 
 if TYPE_CHECKING:
     from dapkit.api.doctor import DoctorResult
     from dapkit.client.session import Session
     from dapkit.decode.jsonl import Record
+    from dapkit.describe.run import DescribeResult
     from dapkit.export.options import ExportOptions
     from dapkit.export.prune import PruneResult
+    from dapkit.export.run_result import RunResult
     from dapkit.export.schemas import SchemasResult
     from dapkit.export.stored_results import FolderResults
     from dapkit.export.verify import VerifyResult
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
     from dapkit.replication.options import SyncOptions, SyncRequest
     from dapkit.replication.reconcile import ReconcileResult
     from dapkit.replication.run import SyncResult
-    from dapkit.results import RunResult
 
 NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -164,7 +166,7 @@ class AsyncClient:
         request = export_request(namespace, tables, options, times=times, retry_timeout=retry_timeout)
         notices: list[str] = []
         with self._run() as on_event:
-            result = await export(self.session, request, keeping_notices(on_event, notices))
+            result = await export(self.session, request, keep_notices(on_event, notices))
         return replace(result, notices=tuple(notices))
 
     async def sync(
@@ -310,11 +312,7 @@ class AsyncClient:
         return await in_thread(verify, folder, remove_damaged=remove_damaged)
 
     async def results(self, folder: str | Path = "downloads") -> "FolderResults":
-        """Return the results in an output folder, raw and flat, like `dap results`. The client need not be open.
-
-        Raises:
-            UsageError: there is no such folder.
-        """
+        """Return the results in an output folder, raw and flat, like `dap results`. The client need not be open."""
         from dapkit.api.folders import results  # noqa: PLC0415, see the module
 
         return await in_thread(results, folder)
@@ -384,6 +382,25 @@ class AsyncClient:
             self._options.on_event(Notice(message=result.notice))
         return result
 
+    async def describe(
+        self, namespace: str, tables: str | Sequence[str], *, exclude: str | Sequence[str] = ()
+    ) -> "DescribeResult":
+        """Describe tables: columns, types, meanings, keys and relations, like `dap describe`.
+
+        Args:
+            namespace: namespace of the tables.
+            tables: names, patterns or `all`.
+            exclude: tables or patterns that are left out.
+
+        Raises:
+            DapError: an error that concerns all tables: credentials, account.
+        """
+        from dapkit.describe.run import describe  # noqa: PLC0415, see the module
+
+        name, left_out = arguments.text("namespace", namespace), arguments.names("exclude", exclude, empty=True)
+        selection = {name: arguments.names("tables", tables)}
+        return await describe(self.session, selection, {name: left_out} if left_out else {})
+
     @contextmanager
     def _run(self) -> Iterator[Listener]:
         """Yield the listener, and tell it when the run has ended, however it ended."""
@@ -392,23 +409,14 @@ class AsyncClient:
         finally:
             self._options.on_event(RunEnded())
 
-    async def _replicate(
-        self, command: str, namespace: str, tables: str | Sequence[str], to: str, options: "SyncOptions | None"
-    ) -> "SyncResult":
+    async def _replicate(self, command: str, namespace: str, tables: object, to: str, options: object) -> "SyncResult":
         from dapkit.replication.run import replicate  # noqa: PLC0415, see the module
 
         request = self._sync_request(command, namespace, tables, to, options)
         with self._run() as on_event:
             return await replicate(self.session, request, on_event)
 
-    def _sync_request(
-        self,
-        command: str,
-        namespace: str,
-        tables: str | Sequence[str],
-        to: str,
-        options: "SyncOptions | None",
-    ) -> "SyncRequest":
+    def _sync_request(self, command: str, namespace: str, tables: object, to: str, options: object) -> "SyncRequest":
         from dapkit.api.requests import sync_request  # noqa: PLC0415, see the module
         from dapkit.results import SyncCommand  # noqa: PLC0415, see the module
 
@@ -436,22 +444,17 @@ class AsyncClient:
         Raises:
             DapError: the table cannot be downloaded; no record has been yielded then.
         """
-        from dapkit.api.requests import increment_times  # noqa: PLC0415, see the module
+        from dapkit.api.requests import record_times  # noqa: PLC0415, see the module
         from dapkit.decode.jsonl import records  # noqa: PLC0415, see the module
         from dapkit.export.options import ExportOptions  # noqa: PLC0415, see the module
 
-        if since is None and until is not None:
-            raise UsageError("until is given without since", hint="Pass since too, or neither of them.")
-        times = NOTHING if since is None else increment_times(since, until)
+        name, times = arguments.text("table", table), record_times(since, until)
         with tempfile.TemporaryDirectory(prefix="dapkit-") as folder:
-            names = (arguments.text("table", table),)
-            result = await self._export(namespace, names, ExportOptions(output=folder), times)
-            for failure in result.failed:
-                raise failure.error
-            for complete in result.done:
-                for path in sorted(complete.folder.glob("[!.]*")):
-                    for record in records(path):
-                        yield record
+            result = await self._export(namespace, (name,), ExportOptions(output=folder), times)
+            result.raise_for_failed()
+            for path in sorted(path for complete in result.done for path in complete.files):
+                for record in records(path):
+                    yield record
 
     async def submit(self, namespace: str, table: str, query: "Query") -> "Job":
         """Submit a job; if the service already has an identical one, that job is returned."""
@@ -488,12 +491,10 @@ class AsyncClient:
 
     async def read(self, url: str) -> AsyncGenerator[bytes, None]:
         """Yield the bytes behind a signed URL, not verified. Raises RequestError if the store rejects it."""
+        from dapkit.api.requests import check_object_status  # noqa: PLC0415, see the module
+
         url = hidden(url)
         async with self.session.open(arguments.text("url", url, "a URL of `sign`")) as stream:
-            if stream.status != 200:
-                raise RequestError(
-                    f"The object store responded with status {stream.status}",
-                    hint="Sign the object again, and read its new URL.",
-                )
+            check_object_status(stream.status)
             async for chunk in stream.chunks():
                 yield chunk

@@ -20,8 +20,10 @@ from dapkit.protocol.secrets import hidden
 if TYPE_CHECKING:
     from dapkit.api.doctor import DoctorResult
     from dapkit.decode.jsonl import Record
+    from dapkit.describe.run import DescribeResult
     from dapkit.export.options import ExportOptions
     from dapkit.export.prune import PruneResult
+    from dapkit.export.run_result import RunResult
     from dapkit.export.schemas import SchemasResult
     from dapkit.export.stored_results import FolderResults
     from dapkit.export.verify import VerifyResult
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from dapkit.replication.options import SyncOptions
     from dapkit.replication.reconcile import ReconcileResult
     from dapkit.replication.run import SyncResult
-    from dapkit.results import RunResult
 
 T = TypeVar("T")
 
@@ -278,11 +279,7 @@ class Client:
         return self._run(self._client.verify(folder, remove_damaged=remove_damaged))
 
     def results(self, folder: str | Path = "downloads") -> "FolderResults":
-        """Return the results in an output folder, raw and flat, like `dap results`. The client need not be open.
-
-        Raises:
-            UsageError: there is no such folder.
-        """
+        """Return the results in an output folder, raw and flat, like `dap results`. The client need not be open."""
         return self._run(self._client.results(folder))
 
     def prune(
@@ -333,6 +330,21 @@ class Client:
             DapError: an error that concerns all tables: credentials, account, the folder.
         """
         return self._thread.run(self._client.download_schema(namespace, tables, output, exclude=exclude))
+
+    def describe(
+        self, namespace: str, tables: str | Sequence[str], *, exclude: str | Sequence[str] = ()
+    ) -> "DescribeResult":
+        """Describe tables: columns, types, meanings, keys and relations, like `dap describe`.
+
+        Args:
+            namespace: namespace of the tables.
+            tables: names, patterns or `all`.
+            exclude: tables or patterns that are left out.
+
+        Raises:
+            DapError: an error that concerns all tables: credentials, account.
+        """
+        return self._thread.run(self._client.describe(namespace, tables, exclude=exclude))
 
     def records(
         self,

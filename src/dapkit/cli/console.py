@@ -113,12 +113,12 @@ class Console:
     @property
     def width(self) -> int | None:
         """The columns of the terminal; None if stderr is not one."""
-        return _width(sys.stderr)
+        return _width_of(sys.stderr)
 
     @property
     def result_width(self) -> int | None:
         """The columns of the terminal that shows the result; None if stdout is not one."""
-        return _width(sys.stdout)
+        return _width_of(sys.stdout)
 
     def report_progress(self) -> None:
         """Write a log line about the progress of the run."""
@@ -243,7 +243,7 @@ class Console:
         return not self._as_json and not self.settings.dumb and sys.stderr.isatty()
 
 
-def _width(stream: TextIO) -> int | None:
+def _width_of(stream: TextIO) -> int | None:
     if not stream.isatty():
         return None
     with suppress(OSError, ValueError):

@@ -16,8 +16,8 @@ from dapkit.cli.summary import export_report, query_object, run_object, shown_pa
 from dapkit.config.settings import pick
 from dapkit.export.options import ExportRequest
 from dapkit.export.run import Preview, export, preview
+from dapkit.export.run_result import RunResult
 from dapkit.formatting import count, duration, names
-from dapkit.results import RunResult
 
 
 def run_export(context: click.Context, given: Mapping[str, Any], notices: tuple[str, ...] = ()) -> None:

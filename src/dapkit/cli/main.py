@@ -36,6 +36,7 @@ COMMANDS = {
     "reconcile": "Check whether a database matches the service exactly.",
     "list": "List the tables of a namespace.",
     "schema": "Save the JSON Schemas of tables.",
+    "describe": "Describe tables: columns, types, meanings, keys and relations.",
     "results": "List the results in a folder.",
     "verify": "Verify downloaded files against their manifests.",
     "prune": "Delete results that are no longer needed.",

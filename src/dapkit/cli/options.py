@@ -75,7 +75,8 @@ def help_sections(command: click.Command, ctx: click.Context) -> dict[str, list[
     """Return the names and texts of a command's options by section; its own options come first."""
     sections: dict[str, list[tuple[str, str]]] = {"Options": []}
     for parameter in command.get_params(ctx):
-        record = parameter.get_help_record(ctx)
+        # Newer versions of click also have a record of each argument, which the line with the usage shows already.
+        record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
         if record is not None:
             sections.setdefault(getattr(parameter, "section", "Options"), []).append(record)
     return sections

@@ -11,10 +11,11 @@ from typing import Any
 from dapkit.cli.table_layout import Column, lay_out
 from dapkit.errors import DapError
 from dapkit.export.flatten import FlattenResult
+from dapkit.export.run_result import RunResult
 from dapkit.failures import TableFailed, says_it_all
 from dapkit.formatting import checks, count, duration, size
 from dapkit.model import Format, Query, format_utc
-from dapkit.results import RunResult, TableResult
+from dapkit.results import TableResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +169,10 @@ def preview_line(result: RunResult, python: str) -> str | None:
     if not filled:
         return None
     largest = max(filled, key=lambda table: table.bytes)
+    if result.flat:
+        name = f"{result.namespace}.{largest.table}{'_changes' if result.incremental else ''}"
+        query = [python, "-m", "dapkit", "sql", "--from", str(result.output), f"FROM {name} LIMIT 5"]
+        return f"Look at {largest.table}:  {shlex.join(query)}"
     if "\\" in largest.folder.as_posix():
         return None  # DuckDB takes a backslash for a separator
     suffix = result.query.format.value + (".gz" if result.query.format.gzipped else "")

@@ -25,7 +25,7 @@ from dapkit.model import FlatFormat, Nested, VersionedSchema, epoch_seconds, utc
 from dapkit.results import TableResult
 from dapkit.schema import read_table
 from dapkit.tables.engine import Engine, EngineOptions
-from dapkit.tables.flat_files import FlatState, flat_files, flat_path, read_state
+from dapkit.tables.flat_files import FlatState, flat_files, flat_lock, flat_path, read_state
 from dapkit.tables.flat_writer import FlatPlan, FlatWriter
 from dapkit.tables.wire_files import FlatColumns
 from dapkit.transfer.manifest import Manifest, ManifestObject
@@ -61,6 +61,10 @@ class Flattening:
     def raw_output(self) -> Path:
         """The folder to download to."""
         return self.output if self.options.keep_raw else self.output / ".dap" / "raw"
+
+    def lock(self, namespace: str, table: str) -> Path:
+        """Return the lock that a run holds while it writes the flat file of a table."""
+        return flat_lock(self.output, namespace, table)
 
     def existing(self, state: FlatState) -> TableResult | None:
         """Return the result of a job whose flat file is already there."""

@@ -18,8 +18,8 @@ from dapkit.export.stored_results import ResultForm, StoredResult, Unusable, fla
 from dapkit.formatting import count, html_table, size
 from dapkit.locks import FileLock, holder_of
 from dapkit.storage.atomic import disk_errors, make_folder, sync_folder
-from dapkit.storage.names import JOB_PREFIX, safe_name
-from dapkit.tables.flat_files import CHANGES, flat_paths, recorded_state, sidecar_of
+from dapkit.storage.names import JOB_PREFIX
+from dapkit.tables.flat_files import CHANGES, flat_lock, flat_paths, recorded_state, sidecar_of
 from dapkit.transfer import manifest
 from dapkit.transfer.manifest import Manifest
 
@@ -118,20 +118,16 @@ def _check_unused(folder: Path, result: StoredResult) -> None:
 
 
 def _locks(folder: Path, result: StoredResult) -> tuple[Path, ...]:
-    own = folder / ".dap"
-    flatten = own / "locks" / "flatten.lock"
+    """Return the locks of runs that could use a result; the first one is held while it is removed."""
+    flat = flat_lock(folder, result.namespace, result.table)
+    flatten = folder / ".dap" / "locks" / "flatten.lock"
     if result.form is ResultForm.RAW:
-        return (_job_lock(folder, result.path.name), flatten)
-    return (*_run_locks(folder, result.namespace), flatten)
+        return (_job_lock(folder, result.path.name), flat, flatten)
+    return (flat, flatten)
 
 
 def _job_lock(folder: Path, name: str) -> Path:
     return folder / ".dap" / "locks" / f"{name}.lock"
-
-
-def _run_locks(folder: Path, namespace: str) -> tuple[Path, ...]:
-    """Return the locks of runs that may write a flat file of this namespace; their names tell no more."""
-    return tuple((folder / ".dap" / "runs").glob(f"{safe_name(namespace, 40)}-*.lock"))
 
 
 def _remove_raw(folder: Path, result: StoredResult) -> None:
@@ -156,7 +152,7 @@ def _delete_files(path: Path, names: Sequence[str]) -> None:
 def _remove_flat(folder: Path, result: StoredResult) -> None:
     path = result.path
     _check_unused(folder, result)
-    with disk_errors(path):
+    with _locked(flat_lock(folder, result.namespace, result.table)), disk_errors(path):
         if flat_result(path) != result:
             raise _NotRemovableError("has changed since it was read")
         path.unlink()
@@ -185,9 +181,12 @@ def _finish_removals(folder: Path) -> None:
             if path.exists() or path.suffix == ".parquet":
                 continue
             state = recorded_state(path)
-            if state is not None and not any(map(holder_of, _run_locks(folder, state.namespace))):
-                sidecar_of(path).unlink(missing_ok=True)
-                _remove_if_empty(path.parent)
+            if state is None:
+                continue
+            with suppress(_NotRemovableError), _locked(flat_lock(folder, state.namespace, state.table)):
+                if not path.exists():
+                    sidecar_of(path).unlink(missing_ok=True)
+                    _remove_if_empty(path.parent)
 
 
 def _interrupted(folder: Path) -> Iterator[Path]:

@@ -40,12 +40,13 @@ from dapkit.export.plan import (
     run_key,
     tables_to_reset,
 )
+from dapkit.export.run_result import RunResult
 from dapkit.export.selection import KnownTables, resolve_tables
 from dapkit.export.table_export import ExportContext, TableExport, table_result
 from dapkit.export.times import fixed
 from dapkit.failures import TableFailed
 from dapkit.model import FlatFormat, Query
-from dapkit.results import RunResult, TableResult
+from dapkit.results import TableResult
 from dapkit.storage.atomic import make_folder
 from dapkit.transfer import manifest
 from dapkit.transfer.job_download import export_source, job_folder
@@ -166,6 +167,7 @@ async def _export(
         namespace=start.namespace,
         query=start.query,
         incremental=request.incremental,
+        flat=request.flat is not None,
         output=request.output,
         done=done,
         failed=failed,

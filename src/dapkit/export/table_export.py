@@ -19,7 +19,7 @@ from dapkit.errors import (
     UnexpectedResponseError,
     UnsafeNameError,
 )
-from dapkit.events import Listener, Retrying, TablePhase, TablePhaseChanged
+from dapkit.events import Listener, Notice, Retrying, TablePhase, TablePhaseChanged
 from dapkit.export.flat_table import FlatTable, Flattening, remove_raw, schema_of_job, state_of_job
 from dapkit.export.journal import (
     JobAbandonedEntry,
@@ -36,6 +36,7 @@ from dapkit.protocol.job import Downloaded, JobNotFound, JobRecord, JobUpdated, 
 from dapkit.results import TableResult
 from dapkit.storage.local import LocalFolder
 from dapkit.transfer.job_download import KnownObjects, download_job, job_folder
+from dapkit.transfer.locking import hold_lock
 from dapkit.transfer.manifest import NAME, Manifest, ManifestObject
 from dapkit.transfer.object_download import ResumePoint
 from dapkit.transfer.resources import DownloadResources
@@ -114,9 +115,19 @@ class TableExport:
         context.claim_job(job.id, table)
         if context.flattening is None:
             return await self._download_raw(finished, None)
+        # Two runs may want the same flat file: the second one waits, since the first removes the raw files at the end.
+        async with hold_lock(context.flattening.lock(context.namespace, table), context.resources.clock, self._on_busy):
+            return await self._download_flat(finished, context.flattening)
+
+    def _on_busy(self, _holder: str) -> None:
+        message = f"{self._record.table}: another run is writing its flat table. Waiting for it to finish."
+        self._context.emit(Notice(message=message))
+
+    async def _download_flat(self, finished: FinishedJob, flattening: Flattening) -> TableResult:
+        context, job, table = self._context, finished.job, finished.table
         session = context.resources.session
-        state = state_of_job(session, context.flattening.options, context.namespace, finished)
-        existing = context.flattening.existing(state)
+        state = state_of_job(session, flattening.options, context.namespace, finished)
+        existing = flattening.existing(state)
         if existing is not None:
             context.journal.append(TableCompletedEntry(time=context.resources.clock.now(), table=table, job_id=job.id))
             return existing
@@ -125,12 +136,12 @@ class TableExport:
         def schema() -> Awaitable[VersionedSchema]:
             return schema_of_job(session, context.namespace, table, job.schema_version)
 
-        flat = FlatTable(context.flattening, state, schema, folder, job.objects)
+        flat = FlatTable(flattening, state, schema, folder, job.objects)
         try:
             result = await self._download_raw(finished, flat)
         finally:
             await flat.cancel()
-        if not context.flattening.options.keep_raw:
+        if not flattening.options.keep_raw:
             await context.resources.worker_pool.run(remove_raw, folder)
         return result
 

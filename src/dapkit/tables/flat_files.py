@@ -87,6 +87,11 @@ def flat_path(output: Path, state: FlatState) -> Path:
     return folder / f"{state.table}{CHANGES}" / f"{span}.{state.format}"
 
 
+def flat_lock(output: Path, namespace: str, table: str) -> Path:
+    """Return the lock that a process holds while it writes or deletes the flat files of a table."""
+    return output / ".dap" / "locks" / f"flat_{safe_name(namespace, 80)}.{safe_name(table, 160)}.lock"
+
+
 def _compact(time: str) -> str:
     """Return a time as part of a file name: 20260801T000000Z."""
     try:
