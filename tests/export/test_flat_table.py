@@ -6,9 +6,11 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from msgspec.structs import replace
 
 from dapkit import Client, ClientOptions, ExportOptions
-from dapkit.errors import NoBaselineError, UsageError
+from dapkit.errors import NoBaselineError, SandboxMismatchError, UsageError
+from dapkit.export import flat_table
 from dapkit.export.options import FlatOptions
 from dapkit.model import FlatFormat
 from dapkit.tables import flat_writer
@@ -70,6 +72,21 @@ def test_the_same_job_leaves_the_file_as_it_is(dap: Client, tmp_path: Path) -> N
     (other,) = dap.snapshot("canvas", "users", ExportOptions(flat=FlatOptions(with_ts=True), output=tmp_path)).done
     assert not other.reused, "it has another column"
     assert "_ts" in pq.read_schema(other.files[0]).names
+
+
+def test_the_file_of_another_service_is_not_replaced(
+    dap: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ExportOptions(flat="parquet", output=tmp_path)
+    (table,) = dap.snapshot("canvas", "users", options).done
+    state = read_state(table.files[0])
+    assert state is not None
+    real = replace(state, sandbox=False, service="https://dap.example.edu", job_id="another")
+    monkeypatch.setattr(flat_table, "read_state", lambda _: real)
+    before = table.files[0].read_bytes()
+    (failed,) = dap.snapshot("canvas", "users", options).failed
+    assert isinstance(failed.error, SandboxMismatchError)
+    assert table.files[0].read_bytes() == before
 
 
 def test_changes_go_to_new_files_and_continue_from_flat_files(dap: Client, tmp_path: Path) -> None:

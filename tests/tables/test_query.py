@@ -7,8 +7,9 @@ import duckdb
 import pytest
 
 from dapkit.errors import UsageError
+from dapkit.model import FlatFormat
 from dapkit.tables.engine import EngineOptions
-from dapkit.tables.query import TableDatabase, TableSource
+from dapkit.tables.query import TableDatabase, TableSource, read_flat
 
 SECRET = "nothing that a query may read"
 
@@ -96,8 +97,37 @@ def test_nothing_else_is_possible(database: TableDatabase, tmp_path: Path, sql: 
 def test_rows_are_written_to_a_file(database: TableDatabase) -> None:
     path = database.write("SELECT id FROM canvas.users ORDER BY id -- the last comment", "FORMAT csv, HEADER true")
     assert path.read_text().split() == ["id", "0", "1", "2"]
+    path = database.write("SELECT 'ü;' AS text /* ; */ ; -- the end", "FORMAT csv, HEADER true")
+    assert path.read_text().split() == ["text", "ü;"]
     with pytest.raises(UsageError):
         database.write("SELECT 1) TO '/tmp/x' (FORMAT csv); COPY (SELECT 1", "FORMAT csv")
+
+
+def test_files_next_to_a_database_file_are_not_read(tmp_path: Path) -> None:
+    file, spilled = tmp_path / "college.duckdb", tmp_path / "spilled"
+    spilled.mkdir()
+    (tmp_path / "secret.txt").write_text(SECRET)
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("CREATE SCHEMA canvas; CREATE TABLE canvas.roles AS SELECT 1 AS id")
+    with TableDatabase(EngineOptions(temp_folder=spilled)) as database:
+        database.attach(file)
+        database.seal()
+        assert rows(database, "SELECT * FROM canvas.roles") == [(1,)]
+        with pytest.raises(UsageError):
+            rows(database, f"SELECT * FROM read_text('{tmp_path / 'secret.txt'}')")
+
+
+def test_texts_in_csv_files_stay_as_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "users.csv"
+    file.write_text('id,code\n1,0042\n2,""\n3,\n')
+    found = duckdb.execute(read_flat(FlatFormat.CSV, [file])).fetchall()
+    assert found == [("1", "0042"), ("2", ""), ("3", None)]
+
+
+def test_all_rows_of_json_lines_decide_about_the_types(tmp_path: Path) -> None:
+    file = tmp_path / "users.jsonl"
+    file.write_text('{"code":"2024-01-01"}\n' * 30_000 + '{"code":"soon"}\n')
+    assert duckdb.execute(f"SELECT max(code) FROM ({read_flat(FlatFormat.JSONL, [file])})").fetchall() == [("soon",)]
 
 
 def test_a_database_file_is_read_and_never_changed(tmp_path: Path) -> None:

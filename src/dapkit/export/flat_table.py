@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from dapkit import __version__
 from dapkit.client.jobs import FinishedJob
 from dapkit.client.session import Session
+from dapkit.errors import SandboxMismatchError
 from dapkit.events import Listener, Notice
 from dapkit.export.options import FlatOptions
 from dapkit.formatting import count
@@ -67,10 +68,22 @@ class Flattening:
         return flat_lock(self.output, namespace, table)
 
     def existing(self, state: FlatState) -> TableResult | None:
-        """Return the result of a job whose flat file is already there."""
+        """Return the result of a job whose flat file is already there.
+
+        Raises:
+            SandboxMismatchError: the file that the job would replace comes from another service.
+        """
         path = flat_path(self.output, state)
         found = read_state(path)
+        if found is not None and _other_service(found, state):
+            message = f"{path} comes from {found.service}, and {state.service} would replace it"
+            raise SandboxMismatchError(message, hint="Use another output folder.")
         return flat_result(path, found, reused=True) if found is not None and found.same_result(state) else None
+
+
+def _other_service(found: FlatState, state: FlatState) -> bool:
+    """Whether two files come from different services. All sandboxes are one: their data can be made again."""
+    return found.sandbox != state.sandbox or (found.service != state.service and not state.sandbox)
 
 
 @contextmanager

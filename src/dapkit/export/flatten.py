@@ -4,6 +4,8 @@ Of each table, the latest snapshot becomes its flat file, and every increment a 
 the folder if `dap schema` saved it there in the right version; otherwise the service is asked.
 """
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,6 +40,11 @@ class RawResult:
     folder: LocalFolder
     manifest: Manifest
     schema: VersionedSchema | None
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """The namespace and the table."""
+        return self.manifest.namespace, self.manifest.table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,10 +141,11 @@ async def flatten(
     async with hold_lock(locks / "flatten.lock", clock, on_busy):
         with flattening(folder, options, "flatten", pool, on_event) as shared:
             assert shared is not None
-            work = (
-                isolate(each.manifest.table, folder, _flatten_one, shared, each, session, on_event) for each in results
+            turns: dict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+            outcomes = await run_all(
+                isolate(each.manifest.table, folder, _flatten_one, shared, each, session, on_event, turns[each.name])
+                for each in results
             )
-            outcomes = await run_all(work)
     return FlattenResult(
         folder=folder,
         done=tuple(each for each in outcomes if isinstance(each, TableResult)),
@@ -146,23 +154,42 @@ async def flatten(
 
 
 async def _flatten_one(
-    shared: Flattening, result: RawResult, session: Session | None, on_event: Listener
+    shared: Flattening, result: RawResult, session: Session | None, on_event: Listener, turn: asyncio.Lock
 ) -> TableResult:
+    """Flatten a result. `turn` is the lock of its table: one result of a table after the other."""
+    content = result.manifest
+    clock = session.clock if session else SystemClock()
+
+    def on_busy(holder: str) -> None:
+        on_event(Notice(message=f"{content.table}: in use by another run ({holder}). Waiting for it to finish."))
+
+    # A run may be writing the same flat file, or verifying the same raw files in order to keep them.
+    flat_lock = shared.lock(content.namespace, content.table)
+    job_lock = shared.output / ".dap" / "locks" / f"{result.folder.path.name}.lock"
+    async with turn, hold_lock(flat_lock, clock, on_busy), hold_lock(job_lock, clock, on_busy):
+        done = await _flatten_locked(shared, result, session)
+        if not shared.options.keep_raw:
+            await shared.pool.run(remove_result, result)
+    on_event(TableCompleted(result=done))
+    return done
+
+
+async def _flatten_locked(shared: Flattening, result: RawResult, session: Session | None) -> TableResult:
     content = result.manifest
     state = _state(content, shared.options)
     _require_newer(flat_path(shared.output, state), state)
     done = shared.existing(state)
-    if done is None:
-        ids = [item.id for item in content.objects]
-        table = FlatTable(shared, state, _schema(result, session), result.folder.path, ids)
-        try:
-            done = await table.finish(content)
-        finally:
-            await table.cancel()
-    if not shared.options.keep_raw:
-        await shared.pool.run(remove_result, result)
-    on_event(TableCompleted(result=done))
-    return done
+    if done is not None:
+        return done
+    if not (result.folder.path / manifest.NAME).exists():
+        message = f"Another run has removed the raw result of {content.table} meanwhile"
+        raise UsageError(message, hint="Look at what is in the folder with `dap results`.")
+    ids = [item.id for item in content.objects]
+    table = FlatTable(shared, state, _schema(result, session), result.folder.path, ids)
+    try:
+        return await table.finish(content)
+    finally:
+        await table.cancel()
 
 
 def _schema(result: RawResult, session: Session | None) -> Callable[[], Awaitable[VersionedSchema]]:

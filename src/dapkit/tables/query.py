@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dapkit.decode.tsv_sql import quote_identifier, text_literal
+from dapkit.decode.tsv_sql import LINE_SIZES, quote_identifier, text_literal
 from dapkit.errors import OutputError, UsageError
 from dapkit.model import FlatFormat
 from dapkit.tables.engine import Engine, EngineOptions
@@ -21,25 +21,36 @@ _ONE_QUERY = "Give exactly one SELECT, EXPLAIN, DESCRIBE, SUMMARIZE or SHOW."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableSource:
-    """A table that can be queried: its namespace and name, a SELECT that returns its rows, and where its files are."""
+    """A table that can be queried: its namespace and name, a SELECT that returns its rows, and where its files are.
+
+    `folder` is None if they need not be opened again.
+    """
 
     namespace: str
     table: str
     select: str
-    folder: Path
+    folder: Path | None
 
 
 _EXPLAIN = re.compile(r"\s*EXPLAIN\s+(SELECT|FROM|WITH|VALUES)\b", re.IGNORECASE)
 """With ANALYZE, EXPLAIN executes its statement, which may be one that writes. There are many ways to write that."""
 
-_READERS = {FlatFormat.PARQUET: "read_parquet", FlatFormat.CSV: "read_csv", FlatFormat.JSONL: "read_json"}
+_READERS = {
+    FlatFormat.PARQUET: "read_parquet([{files}]{union})",
+    # Texts, because guessed types change values: 0042 would become 42, and an empty text null.
+    FlatFormat.CSV: "read_csv([{files}]{union}, header = true, all_varchar = true, delim = ',', quote = '\"',"
+    " escape = '\"', comment = '', nullstr = '', allow_quoted_nulls = false, strict_mode = true,"
+    f" max_line_size = {LINE_SIZES[1]}, buffer_size = {LINE_SIZES[1]})",
+    # All rows decide about the types: otherwise a value after the first thousands could be an error.
+    FlatFormat.JSONL: "read_json([{files}]{union}, format = 'newline_delimited', sample_size = -1)",
+}
 
 
 def read_flat(format_: FlatFormat, paths: Sequence[Path]) -> str:
     """Return a SELECT of the rows of flat files."""
     listed = ", ".join(text_literal(literal_path(str(path.resolve()))) for path in paths)
     union = ", union_by_name = true" if len(paths) > 1 else ""
-    return f"SELECT * FROM {_READERS[format_]}([{listed}]{union})"
+    return f"SELECT * FROM {_READERS[format_].format(files=listed, union=union)}"
 
 
 class TableDatabase:
@@ -57,6 +68,7 @@ class TableDatabase:
         self._engine = Engine(options)
         self._names: dict[tuple[str, str], None] = {}
         self._folders: set[Path] = {options.temp_folder}
+        self._attached = 0
 
     def __enter__(self) -> "TableDatabase":
         return self
@@ -75,14 +87,16 @@ class TableDatabase:
             if (source.namespace, source.table) in self._names:
                 continue
             self._names[source.namespace, source.table] = None
-            self._folders.add(source.folder)
+            if source.folder is not None:
+                self._folders.add(source.folder)
             name = f"{quote_identifier(source.namespace)}.{quote_identifier(source.table)}"
             self._engine.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(source.namespace)}")
             self._engine.execute(f"CREATE VIEW {name} AS {source.select}")
 
     def attach(self, path: Path) -> None:
         """Add the tables of a DuckDB file. Raises UsageError if it cannot be opened."""
-        alias = f"file_{len(self._folders)}"
+        self._attached += 1
+        alias = f"file_{self._attached}"
         with _as_usage_errors():
             self._engine.raw(f"ATTACH {text_literal(str(path))} AS {alias} (READ_ONLY)")
         rows = self._engine.execute(
@@ -95,7 +109,7 @@ class TableDatabase:
                 namespace=schema,
                 table=table,
                 select=f"SELECT * FROM {alias}.{quote_identifier(schema)}.{quote_identifier(table)}",
-                folder=path.parent,
+                folder=None,  # the file is open already, and the files next to it must not be readable
             )
             for schema, table in rows
         )
@@ -107,7 +121,9 @@ class TableDatabase:
 
     def seal(self) -> None:
         """Allow only the files of the tables from now on."""
-        folders = ", ".join(text_literal(str(folder.resolve())) for folder in sorted(self._folders))
+        paths = {str(folder.resolve()) for folder in self._folders}
+        # DuckDB checks a path as it is written in a query, where brackets are escaped, and then the path that it finds.
+        folders = ", ".join(text_literal(path) for path in sorted(paths | {literal_path(path) for path in paths}))
         for statement in (
             f"SET GLOBAL allowed_directories = [{folders}]",
             "SET GLOBAL enable_external_access = false",
@@ -140,8 +156,18 @@ class TableDatabase:
         with self._engine.cursor() as cursor, _as_usage_errors():
             _require_query([(each.type.name, each.query) for each in cursor.extract_statements(sql)])
             # FROM (…) also rejects what only looks like a SELECT, such as DESCRIBE.
-            cursor.execute(f"COPY (FROM ({sql.rstrip().rstrip(';')}\n)) TO {text_literal(str(path))} ({options})")
+            cursor.execute(f"COPY (FROM ({_without_end(sql)}\n)) TO {text_literal(str(path))} ({options})")
         return path
+
+
+def _without_end(sql: str) -> str:
+    """Return one query without its semicolon and what follows: only comments can."""
+    import duckdb  # noqa: PLC0415 -- slow to import
+
+    text = sql.encode()
+    operators = (start for start, kind in duckdb.tokenize(sql) if kind == duckdb.token_type.operator)
+    end = next((start for start in operators if text[start:].startswith(b";")), len(text))
+    return text[:end].decode()
 
 
 def _require_query(statements: Sequence[tuple[str, str]]) -> None:

@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from dapkit.locks import holder_of
+from dapkit.tables.flat_files import FlatState, flat_lock
+from dapkit.tables.flat_writer import FlatWriter
+
 SANDBOX = ("--sandbox", "--sandbox-scale", "0.05", "--sandbox-job-seconds", "0")
 USERS = ("--namespace", "canvas", "--table", "users")
 
@@ -43,6 +47,24 @@ def test_an_older_result_does_not_replace_a_newer_file(dap: Callable[..., Any]) 
     result = dap(*SANDBOX, "flatten", "downloads")
     assert result.code == 2
     assert "is newer" in result.err
+
+
+def test_no_other_run_can_use_the_files_meanwhile(dap: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert dap(*SANDBOX, "snapshot", *USERS).code == 0
+    (job,) = Path("downloads").glob("job_*")
+    locks = Path("downloads/.dap/locks")
+    holders: list[str | None] = []
+    finish = FlatWriter.finish
+
+    def observed(self: FlatWriter, target: Path, state: FlatState) -> FlatState:
+        flat = flat_lock(Path("downloads"), "canvas", "users")
+        holders.extend(holder_of(lock) for lock in (flat, locks / f"{job.name}.lock"))
+        return finish(self, target, state)
+
+    monkeypatch.setattr(FlatWriter, "finish", observed)
+    assert dap(*SANDBOX, "flatten", "downloads").code == 0
+    assert len(holders) == 2
+    assert None not in holders
 
 
 def test_a_folder_without_results_is_a_usage_error(dap: Callable[..., Any], tmp_path: Path) -> None:

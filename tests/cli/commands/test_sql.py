@@ -31,6 +31,11 @@ def test_rows_are_printed_in_each_form(dap: Callable[..., Any], folder: str) -> 
     assert pq.read_table("result.parquet").to_pylist() == [row]
 
 
+def test_folders_may_have_brackets_and_quotes(dap: Callable[..., Any], folder: str) -> None:
+    Path(folder).rename("of [2026] 'ü'")
+    assert dap("sql", "--from", "of [2026] 'ü'", "--csv", COUNT).code == 0
+
+
 def test_the_sandbox_needs_no_data(dap: Callable[..., Any]) -> None:
     query = "SELECT count(*) FROM canvas.enrollments e JOIN canvas.users u ON u.id = e.user_id"
     result = dap(*SANDBOX, "sql", "--csv", query)
