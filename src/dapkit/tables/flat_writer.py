@@ -25,7 +25,13 @@ from dapkit.storage.atomic import disk_errors, make_folder, sync_folder
 from dapkit.tables.engine import Engine
 from dapkit.tables.file_repair import repaired_copy
 from dapkit.tables.flat_files import KEY, FlatState, sidecar_of, write_sidecar
-from dapkit.tables.output import COPY_OPTIONS, CSV_HEADER_OPTIONS, output_select
+from dapkit.tables.output import (
+    COPY_OPTIONS,
+    CSV_HEADER_OPTIONS,
+    PARQUET_V1_OPTIONS,
+    WIDE_INT32,
+    output_select,
+)
 from dapkit.tables.parquet_merge import merge_parquet
 from dapkit.tables.types import spark_field, spark_fields
 from dapkit.tables.wire_files import ACTION, TS, FileShape, FlatColumns, FlatSelect, empty_select, unknown_columns
@@ -165,8 +171,10 @@ class FlatWriter:
 
     def _copy(self, select: str, piece: Path) -> int:
         query = output_select(select, self._plan.table, self._plan.columns, self._plan.format)
-        options = COPY_OPTIONS[self._plan.format]
-        ((rows,),) = self._engine.execute(f"COPY ({query}) TO {text_literal(str(piece))} ({options})")
+        copy = f"COPY ({query}) TO {text_literal(str(piece))}"
+        ((rows,),) = self._engine.execute(f"{copy} ({COPY_OPTIONS[self._plan.format]})")
+        if self._plan.format is FlatFormat.PARQUET and self._engine.execute(WIDE_INT32, [str(piece)]) != [(0,)]:
+            self._engine.execute(f"{copy} ({PARQUET_V1_OPTIONS})")
         return int(rows)
 
     def _empty_piece(self) -> Path:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
 from dapkit.decode.tsv_sql import quote_identifier, read_tsv, text_literal, unescape_sql
 from dapkit.model import Column, Format, Nested, Table, TypeKind
-from dapkit.tables.conversion import FileType, from_json, from_parquet, from_text, packed
+from dapkit.tables.conversion import FileType, from_json, from_parquet, from_text, once, packed
 from dapkit.tables.json_text import json_text
 from dapkit.tables.types import flat_type, is_structured, json_type, struct_type
 
@@ -127,7 +127,8 @@ class FlatSelect:
         type_ = column.type
         if type_.kind is TypeKind.OBJECT and any(each.startswith(f"{name}.") for each in self.shape.names):
             if not is_structured(type_, nested):
-                return json_text(type_, self._text_value(name, column, Nested.STRUCT))
+                value = self._text_value(name, column, Nested.STRUCT)
+                return once(value, lambda each: json_text(type_, each))
             return packed({each.name: self._text_value(f"{name}.{each.name}", each, nested) for each in type_.fields})
         return f"CAST(NULL AS {flat_type(type_, nested)})"
 
