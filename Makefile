@@ -52,8 +52,15 @@ $(OFFICIAL)/bin/dap: | $(BIN)/dap
 	$(BIN)/python -m venv $(OFFICIAL)
 	$(OFFICIAL)/bin/python -m pip install --quiet "$(OFFICIAL_CLIENT)"
 
-demo: $(BIN)/dap  ## a snapshot of every canvas table from the sandbox, as Parquet, into demo/
-	$(BIN)/dap --sandbox snapshot --namespace canvas --table all --format parquet --output-directory demo
+DEMO_QUERY := SELECT date_trunc('month', submitted_at)::DATE AS month, count(*) AS submissions, \
+	count(DISTINCT user_id) AS students, round(avg(score), 1) AS average_score \
+	FROM canvas.submissions WHERE submitted_at >= '2025-09-01' GROUP BY ALL ORDER BY month
+
+demo: $(BIN)/dap  ## every canvas table from the sandbox as a Parquet file, in demo/canvas/, and a query to try
+	$(BIN)/dap --sandbox snapshot --namespace canvas --table all --format parquet --flat --output-directory demo
+	@echo
+	@echo 'Try this query:'
+	@echo "$(BIN)/dap sql --from demo \"$(strip $(DEMO_QUERY))\""
 
 lint: $(VENV)/.dev  ## formatting, lint, types
 	$(BIN)/ruff format --check .

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("throughput", "startup", "official", "makespan", "postgres", "mysql", "duck", "replication")
+BENCHMARKS = ("throughput", "startup", "official", "makespan", "postgres", "mysql", "duck", "flat", "replication")
 
 
 def main() -> None:

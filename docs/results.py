@@ -270,6 +270,80 @@ class Schemas(_Object, frozen=True, kw_only=True):
     failed: Failed
 
 
+class DescribedField(_Object, frozen=True, kw_only=True):
+    """A field of a column that contains objects."""
+
+    name: Annotated[str, Meta(description="Name of the field.")]
+    type: Annotated[str, Meta(description="Type in the terms of the service.")]
+    nullable: Annotated[bool, Meta(description="Whether it may be null.")]
+    meaning: Annotated[str, Meta(description="Description in the schema; empty if there is none.")]
+    values: Annotated[tuple[str, ...], Meta(description="Values of an enum.")]
+    truncatable: Annotated[bool, Meta(description="Whether the service truncates texts that are too long.")]
+    fields: Annotated[tuple[dict[str, Any], ...], Meta(description="Its own fields, if it contains objects.")]
+
+
+class DescribedColumn(_Object, frozen=True, kw_only=True):
+    """A column."""
+
+    name: Annotated[str, Meta(description="Name of the column.")]
+    type: Annotated[
+        str,
+        Meta(description="[Type](describe.md#types) in the terms of the service, such as `int64` or `text(255)`."),
+    ]
+    nullable: Annotated[bool, Meta(description="Whether it may be null.")]
+    meaning: Annotated[str, Meta(description="Description in the schema; empty if there is none.")]
+    values: Annotated[
+        tuple[str, ...],
+        Meta(description="Values of an enum, without `__dap_unspecified__`, which any enum may contain."),
+    ]
+    truncatable: Annotated[bool, Meta(description="Whether the service truncates texts that are too long.")]
+    fields: Annotated[tuple[DescribedField, ...], Meta(description="Fields, if the column contains objects.")]
+
+
+class ReferredKey(_Object, frozen=True, kw_only=True):
+    """A key that a column refers to."""
+
+    table: Annotated[str, Meta(description="Table with its namespace.")]
+    column: Annotated[str | None, Meta(description="Its key; null if the columns of this table are not known.")]
+
+
+class TableReference(_Object, frozen=True, kw_only=True):
+    """A column that contains the key of another table."""
+
+    table: Annotated[str, Meta(description="Table that has the column, with its namespace.")]
+    column: Annotated[str, Meta(description="The column.")]
+    nullable: Annotated[bool, Meta(description="Whether it may be null.")]
+    key: Annotated[bool, Meta(description="Whether it is the key of `table`.")]
+    targets: Annotated[
+        tuple[ReferredKey, ...],
+        Meta(description="What it refers to; if there are several, another column says which one applies to a row."),
+    ]
+
+
+class DescribedTable(_Object, frozen=True, kw_only=True):
+    """A table."""
+
+    namespace: Namespace
+    table: Table
+    version: Annotated[int, Meta(description="Version of its schema.")]
+    meaning: Annotated[str, Meta(description="Title of its schema; empty if there is none.")]
+    key: Annotated[tuple[str, ...], Meta(description="Columns of its key.")]
+    columns: Annotated[tuple[DescribedColumn, ...], Meta(description="All columns, those of the key first.")]
+    references: Annotated[tuple[TableReference, ...], Meta(description="Columns that contain keys of other tables.")]
+    referenced_by: Annotated[
+        tuple[TableReference, ...], Meta(description="Columns of other tables, and its own, that contain its key.")
+    ]
+
+
+class Describe(_Object, frozen=True, kw_only=True):
+    """The result of `dap describe`."""
+
+    command: Annotated[Literal["describe"], Meta(description="The command.")]
+    exit_code: ExitCode
+    tables: Annotated[tuple[DescribedTable, ...], Meta(description="The tables.")]
+    failed: Failed
+
+
 class VerificationProblem(_Object, frozen=True, kw_only=True):
     """A problem that `dap verify` found."""
 
@@ -312,6 +386,7 @@ RESULTS: dict[str, tuple[Any, ...]] = {
     "dap listdb": (ListedTable,),
     "dap dropdb": (Drop,),
     "dap schema": (Schemas,),
+    "dap describe": (Describe,),
     "dap verify": (Verify,),
     "dap doctor": (Doctor,),
 }

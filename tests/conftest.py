@@ -15,9 +15,10 @@ from tests.support.mysql_server import MYSQL_SERVERS, MySqlServer
 from tests.support.postgres_server import PostgresServer, empty, named_or_private_server
 
 from dapkit.errors import DapError
+from dapkit.export.run_result import RunResult
 from dapkit.failures import TableFailed
 from dapkit.model import Format, Query
-from dapkit.results import RunResult, TableResult
+from dapkit.results import TableResult
 
 # No deadline and no check of speed: on a busy machine both would fail tests of code that is right.
 settings.register_profile("dapkit", deadline=None, suppress_health_check=[HealthCheck.too_slow])

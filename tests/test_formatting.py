@@ -94,3 +94,44 @@ def test_estimates_are_in_minutes(seconds: float, text: str) -> None:
 def test_ages_are_written_as_options_spell_them(text: str) -> None:
     minutes = int(text[:-1]) * {"m": 1, "h": 60, "d": 1440}[text[-1]]
     assert wording.age(timedelta(minutes=minutes)) == text
+
+
+ROWS = [("name", "type", "meaning"), ("id", "int64", "The key of the row, which never changes."), ("x", "text", "")]
+
+
+def test_the_last_column_is_wrapped() -> None:
+    assert wording.wrapped_columns(ROWS, 40) == [
+        "name  type   meaning",
+        "id    int64  The key of the row, which",
+        "             never changes.",
+        "x     text",
+    ]
+
+
+def test_without_a_width_or_with_enough_space_rows_are_single_lines() -> None:
+    assert wording.wrapped_columns(ROWS, None) == wording.wrapped_columns(ROWS, 53) == wording.columns(ROWS)
+    assert wording.wrapped_columns([], 40) == []
+
+
+def test_the_last_column_has_lines_of_its_own_if_there_is_little_space() -> None:
+    assert wording.wrapped_columns(ROWS, 30) == [
+        "name  type",
+        "  meaning",
+        "id    int64",
+        "  The key of the row, which",
+        "  never changes.",
+        "x     text",
+    ]
+
+
+@given(st.lists(st.tuples(st.text("ab", max_size=9), st.text("xy z", max_size=60))), st.integers(12, 80))
+def test_wrapped_columns_lose_no_word(rows: list[tuple[str, str]], width: int) -> None:
+    lines = wording.wrapped_columns(rows, width)
+    words = [word for line in lines for word in line.split()]
+    assert words == [word for row in rows for cell in row for word in cell.split()]
+
+
+@pytest.mark.parametrize(("width", "lines"), [(None, ["a b c"]), (3, ["a b", "c"]), (9, ["a b c"])])
+def test_a_text_is_broken_into_lines(width: int | None, lines: list[str]) -> None:
+    assert wording.wrap("a b c", width) == lines
+    assert wording.wrap("", width) == [""]

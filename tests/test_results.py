@@ -14,12 +14,13 @@ from dapkit.errors import (
     ServerError,
 )
 from dapkit.events import TableCompared
+from dapkit.export.run_result import RunResult
 from dapkit.export.schemas import SavedSchema, SchemasResult
 from dapkit.failures import TableFailed
 from dapkit.replication.managed_tables import DropResult
 from dapkit.replication.reconcile import ReconcileResult
 from dapkit.replication.run import SyncResult
-from dapkit.results import Comparison, LoadStats, RunResult, SyncAction, TableLoaded, TableResult, TablesResult
+from dapkit.results import Comparison, LoadStats, SyncAction, TableLoaded, TableResult, TablesResult
 
 NOW = datetime(2026, 9, 1, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.support.table_schemas import INT32, INT64, TEXT, Node, table_of
 
-from dapkit.schema import difference, read_table, widens
+from dapkit.schema import column_descriptions, difference, read_table, widens
 
 FLOAT32, FLOAT64 = ({"type": "number", "format": form} for form in ("float32", "float64"))
 ENUM, MORE = ({"type": "string", "enum": values} for values in (["a", "b"], ["b", "a", "c"]))
@@ -71,3 +71,11 @@ def test_the_title_of_the_whole_schema_comes_first() -> None:
     assert table.comment == table.schema.document["properties"]["key"]["title"]
     titled = replace(table.schema, document={**table.schema.document, "title": "All things"})
     assert read_table(titled).comment == "All things"
+
+
+def test_descriptions_are_those_of_the_columns_not_their_titles() -> None:
+    described = {**TEXT, "title": "A title", "description": "A description"}
+    table = table_of({"a": described, "b": {**TEXT, "title": "Another title"}, "c": {**TEXT, "description": 5}})
+    assert column_descriptions(table.schema) == {"a": "A description"}
+    assert table.columns[1].comment == "A title"
+    assert column_descriptions(replace(table.schema, document={})) == {}

@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from dapkit.api.async_client import AsyncClient
     from dapkit.api.client import Client, reconcile, sync
     from dapkit.api.doctor import DoctorResult
+    from dapkit.api.frames import read, scan
     from dapkit.config.settings import ClientOptions
     from dapkit.decode.jsonl import Record
+    from dapkit.describe.run import DescribeResult
     from dapkit.display.listener import ProgressDisplay
     from dapkit.errors import DapError
-    from dapkit.export.options import ExportOptions
+    from dapkit.export.options import ExportOptions, FlatOptions
+    from dapkit.export.run_result import RunResult
     from dapkit.export.schemas import SchemasResult
     from dapkit.export.verify import VerifyResult
     from dapkit.failures import TableFailed
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
     from dapkit.replication.options import SyncOptions
     from dapkit.replication.reconcile import ReconcileResult
     from dapkit.replication.run import SyncResult
-    from dapkit.results import RunResult, TableResult
+    from dapkit.results import TableResult
+    from dapkit.tables.frame import Frame
     from dapkit.targets.base import BadValues, LoadOptions
 
 _HOMES = {
@@ -36,10 +40,13 @@ _HOMES = {
     "ClientOptions": "dapkit.config.settings",
     "DapError": "dapkit.errors",
     "DatabaseListing": "dapkit.replication.listing",
+    "DescribeResult": "dapkit.describe.run",
     "DoctorResult": "dapkit.api.doctor",
     "DropResult": "dapkit.replication.managed_tables",
     "ExportOptions": "dapkit.export.options",
+    "FlatOptions": "dapkit.export.options",
     "Format": "dapkit.model",
+    "Frame": "dapkit.tables.frame",
     "Job": "dapkit.model",
     "JobStatus": "dapkit.model",
     "LoadOptions": "dapkit.targets.base",
@@ -48,7 +55,7 @@ _HOMES = {
     "Query": "dapkit.model",
     "ReconcileResult": "dapkit.replication.reconcile",
     "Record": "dapkit.decode.jsonl",
-    "RunResult": "dapkit.results",
+    "RunResult": "dapkit.export.run_result",
     "SchemasResult": "dapkit.export.schemas",
     "SyncOptions": "dapkit.replication.options",
     "SyncResult": "dapkit.replication.run",
@@ -56,7 +63,9 @@ _HOMES = {
     "TableResult": "dapkit.results",
     "VerifyResult": "dapkit.export.verify",
     "VersionedSchema": "dapkit.model",
+    "read": "dapkit.api.frames",
     "reconcile": "dapkit.api.client",
+    "scan": "dapkit.api.frames",
     "sync": "dapkit.api.client",
 }
 
@@ -67,10 +76,13 @@ __all__ = [
     "ClientOptions",
     "DapError",
     "DatabaseListing",
+    "DescribeResult",
     "DoctorResult",
     "DropResult",
     "ExportOptions",
+    "FlatOptions",
     "Format",
+    "Frame",
     "Job",
     "JobStatus",
     "LoadOptions",
@@ -87,7 +99,9 @@ __all__ = [
     "TableResult",
     "VerifyResult",
     "VersionedSchema",
+    "read",
     "reconcile",
+    "scan",
     "sync",
 ]
 

@@ -1,5 +1,6 @@
 """PURE. Sizes, counts, durations, checks and tables of text, for people."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
@@ -76,6 +77,37 @@ def columns(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) 
         ).rstrip()
         for row in rows
     ]
+
+
+_MIN_WRAPPED = 24
+"""Characters of the last column below which it is written on separate lines."""
+
+
+def wrap(text: str, width: int | None) -> list[str]:
+    """Break a text into lines of at most this width, except for words that are longer; None: one line."""
+    if width is None:
+        return [text]
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def wrapped_columns(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    """Align rows of cells as `columns` does, and wrap the last column to this width; None: no limit.
+
+    If the other columns leave too little space, the last cell of each row is on the lines below, indented.
+    """
+    lines = columns(rows)
+    if width is None or all(len(line) <= width for line in lines):
+        return lines
+    heads = columns([row[:-1] for row in rows])
+    start = max(map(len, heads)) + 2
+    if width - start < _MIN_WRAPPED:
+        below = [[f"  {line}" for line in wrap(row[-1], width - 2)] if row[-1] else [] for row in rows]
+        return [line for head, rest in zip(heads, below, strict=True) for line in (head, *rest)]
+    result = []
+    for head, row in zip(heads, rows, strict=True):
+        first, *rest = wrap(row[-1], width - start)
+        result += [f"{head.ljust(start)}{first}".rstrip(), *(f"{'':{start}}{line}" for line in rest)]
+    return result
 
 
 def html_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

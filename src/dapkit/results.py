@@ -10,8 +10,7 @@ from typing import Any
 from dapkit.errors import DapError
 from dapkit.failures import TableFailed as TableFailed  # noqa: PLC0414, it is part of every result
 from dapkit.failures import error_of
-from dapkit.formatting import duration, html_table, size
-from dapkit.model import Query
+from dapkit.formatting import html_table
 
 
 class SyncCommand(StrEnum):
@@ -106,44 +105,6 @@ class TablesResult:
             return shown
         errors = [(each.table, each.error.code, each.error.message, each.error.hint) for each in self.failed]
         return shown + html_table("Failed", ("table", "error", "message", "what to do"), errors)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult(TablesResult):
-    """How a snapshot or an incremental ended.
-
-    Attributes:
-        namespace: of the tables, as the service spells it.
-        query: what was requested.
-        output: the folder.
-        done: the complete tables.
-        failed: the tables that failed, each with its error.
-        `fetched`: bytes received over the network.
-        `refetched`: those of them that were received a second time.
-        seconds: how long it took.
-        sandbox: whether the data is synthetic.
-        incremental: whether changes were requested.
-        notices: messages worth knowing.
-    """
-
-    namespace: str
-    query: Query
-    output: Path
-    done: tuple[TableResult, ...]
-    failed: tuple[TableFailed, ...]
-    fetched: int
-    refetched: int
-    seconds: float
-    sandbox: bool
-    incremental: bool = False
-    notices: tuple[str, ...] = field(default=())
-
-    def _display(self) -> Display:
-        kind = "Changes" if self.incremental else "Snapshot"
-        title = f"{kind} of {self.namespace} in {self.output}, {duration(self.seconds)}"
-        headings = ("table", "rows", "files", "size", "until" if self.incremental else "at")
-        rows = ((each.table, each.rows, len(each.files), size(each.bytes), each.watermark) for each in self.done)
-        return title, headings, rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

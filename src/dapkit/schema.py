@@ -53,6 +53,14 @@ def read_table(schema: VersionedSchema) -> Table:
     )
 
 
+def column_descriptions(schema: VersionedSchema) -> dict[str, str]:
+    """Return the descriptions of columns by name. `Column.comment` prefers titles, as the official client does."""
+    properties = _object(schema.document, "properties")
+    nodes = {**_object(_object(properties, "value"), "properties"), **_object(_object(properties, "key"), "properties")}
+    found = {name: _text(node, "description") for name, node in nodes.items() if isinstance(node, Mapping)}
+    return {name: text for name, text in found.items() if text is not None}
+
+
 def _columns(record: Node) -> tuple[Column, ...]:
     required = record.get("required")
     names = frozenset(required) if isinstance(required, Sequence) else frozenset()

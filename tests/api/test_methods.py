@@ -128,6 +128,15 @@ def test_schemas_are_saved(tmp_path: Path) -> None:
     assert any(isinstance(event, Notice) and "canvas_logs" in event.message for event in heard)
 
 
+def test_tables_are_described(dap: Client) -> None:
+    result = dap.describe("canvas_log", "all")
+    assert [table.qualified for table in result.done] == ["canvas_logs.web_logs"]
+    assert "canvas_logs" in result.notices[0]
+    assert "users" not in [table.name for table in dap.describe("catalog", "all", exclude=["users"]).done]
+    with pytest.raises(NotFoundError):
+        dap.describe("catalog", "nothing").raise_for_failed()
+
+
 @pytest.mark.parametrize("given", [lambda job: job, lambda job: job.id], ids=["job", "id"])
 def test_a_job_is_awaited(given: Callable[[object], object]) -> None:
     with Client(replace(SMALL, sandbox_job_seconds=0.3)) as dap:

@@ -17,7 +17,7 @@ from tests.architecture.source_tree import (
 ORDER = (
     ("cli",),
     ("api", "display"),
-    ("replication",),
+    ("replication", "describe"),
     ("export",),
     ("transfer",),
     ("targets",),

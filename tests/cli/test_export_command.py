@@ -16,8 +16,9 @@ from dapkit.errors import AccountDisabledError, DapError, OutputError, ServerErr
 from dapkit.events import Listener
 from dapkit.export.options import ExportRequest
 from dapkit.export.run import Preview
+from dapkit.export.run_result import RunResult
 from dapkit.model import Format, Mode, Query
-from dapkit.results import RunResult, TableResult
+from dapkit.results import TableResult
 
 SNAPSHOT = ("snapshot", "--namespace", "canvas", "--table", "courses")
 INCREMENTAL = ("incremental", "--namespace", "canvas", "--table", "courses", "--since")

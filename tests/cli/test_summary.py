@@ -12,8 +12,9 @@ import pytest
 
 from dapkit.cli import summary
 from dapkit.errors import DapError, JobFailedError, PartialFailureError, ServerError
+from dapkit.export.run_result import RunResult
 from dapkit.model import Format, Mode, Query
-from dapkit.results import RunResult, TableResult
+from dapkit.results import TableResult
 
 MakeTable = Callable[..., TableResult]
 MakeRun = Callable[..., RunResult]
@@ -177,6 +178,13 @@ def test_a_file_of_deleted_rows_can_be_shown_too(table_result: MakeTable, run_re
     assert line is not None
     shown = subprocess.run(["sh", "-c", line.partition(":  ")[2]], capture_output=True, text=True, check=True)
     assert "action" in shown.stdout
+
+
+def test_a_query_of_a_flat_table_is_suggested(table_result: MakeTable, run_result: MakeRun) -> None:
+    result = run_result([table_result("users")], flat=True)
+    assert summary.preview_line(result, "python") == (
+        "Look at users:  python -m dapkit sql --from out 'FROM canvas.users LIMIT 5'"
+    )
 
 
 def test_a_command_is_suggested_only_on_a_terminal(table_result: MakeTable, run_result: MakeRun) -> None:

@@ -15,11 +15,10 @@ import pytest
 from docs.generate import raised_errors
 
 import dapkit
-from dapkit import events
+from dapkit import events, spec
 from dapkit.cli import logs
 from dapkit.cli.json_lines import common_fields
 from dapkit.cli.main import dap, main
-from dapkit.sandbox.data.catalogue import read_csv
 from dapkit.transfer.manifest import Manifest, ManifestObject
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +28,7 @@ FOLDERS_THAT_EXIST = ("downloads", "out")
 UNLISTED = {"DAP_PATIENCE"}
 """Former names that are still accepted."""
 
-NEEDED = {"files.md": ("pandas", "polars")}
+NEEDED = {"files.md": ("pandas", "polars"), "frames.md": ("pandas", "polars")}
 """Libraries that the examples of a page use, and that are not needed for anything else."""
 
 RUNNABLE = re.compile(r"(?m)^```python\n(?P<python>(?s:.*?))^```|^(?: {4}|\$ )?(?P<command>dap --sandbox [^…\n]+)$")
@@ -72,9 +71,9 @@ def test_troubleshooting_says_what_to_do_about_every_error_code() -> None:
 
 def test_the_sandbox_page_says_which_columns_are_inferred_and_of_when_they_are() -> None:
     page = (ROOT / "docs" / "sandbox.md").read_text(encoding="utf-8")
-    inferred = {row["table"] for row in read_csv("tables.csv") if row["evidence"] == "inferred"}
+    inferred = {row["table"] for row in spec.rows("tables.csv") if row["evidence"] == "inferred"}
     assert all(f"`{table}`" in page for table in inferred)
-    assert max(row["date"] for row in read_csv("changes.csv")) in page
+    assert max(row["date"] for row in spec.rows("changes.csv")) in page
 
 
 def test_exit_codes_are_listed_once() -> None:
@@ -195,7 +194,7 @@ def test_every_event_is_described() -> None:
         assert not each.__doc__.startswith(each.__name__), "the text that a dataclass makes itself"
 
 
-CALLS_FOR_TABLES = re.compile(r"\.(snapshot|incremental|sync|initdb|syncdb|reconcile|download_schema)\(")
+CALLS_FOR_TABLES = re.compile(r"\.(snapshot|incremental|sync|initdb|syncdb|reconcile|download_schema|describe)\(")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -14,6 +14,8 @@ DATABASE = "--namespace catalog --table accounts"
 OF_FILES: dict[str, object] = {
     "list --namespace catalog": tuple[str, ...],
     f"schema {FILES}": results.Schemas,
+    "describe canvas.courses": results.Describe,
+    "describe edge.nested": results.Describe,
     f"snapshot {FILES} --dry-run": results.ExportPreview,
     f"snapshot {FILES}": results.Export,
     f"incremental {FILES} --since out --dry-run": results.ExportPreview,

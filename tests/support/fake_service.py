@@ -25,8 +25,8 @@ from dapkit.errors import ExpiredError, NetworkError, ServerError, TableNotFound
 from dapkit.events import Listener
 from dapkit.export.options import ExportRequest
 from dapkit.export.run import export
+from dapkit.export.run_result import RunResult
 from dapkit.model import Failure, Format, Job, JobStatus, Query
-from dapkit.results import RunResult
 
 
 @dataclass

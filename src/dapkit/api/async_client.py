@@ -13,17 +13,20 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
 
 from dapkit.api.loop_thread import OPEN_HINT
+from dapkit.api.notices import keep_notices
 from dapkit.config import arguments
 from dapkit.config.settings import ClientOptions, library_settings
 from dapkit.errors import RequestError, UsageError
-from dapkit.events import Event, Listener, Notice, RunEnded
+from dapkit.events import Listener, Notice, RunEnded
 from dapkit.protocol.secrets import hidden
 
 if TYPE_CHECKING:
     from dapkit.api.doctor import DoctorResult
     from dapkit.client.session import Session
     from dapkit.decode.jsonl import Record
+    from dapkit.describe.run import DescribeResult
     from dapkit.export.options import ExportOptions
+    from dapkit.export.run_result import RunResult
     from dapkit.export.schemas import SchemasResult
     from dapkit.export.verify import VerifyResult
     from dapkit.model import Job, Query, VersionedSchema
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
     from dapkit.replication.options import SyncOptions, SyncRequest
     from dapkit.replication.reconcile import ReconcileResult
     from dapkit.replication.run import SyncResult
-    from dapkit.results import RunResult
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,7 +60,8 @@ class AsyncClient:
     """
 
     def __init__(self, options: ClientOptions | None = None) -> None:
-        self._options = ClientOptions() if options is None else _client_options(options)
+        given = ClientOptions() if options is None else options
+        self._options = arguments.require("options", given, ClientOptions, "ClientOptions or None")
         self._settings = self._options
         self._stack = AsyncExitStack()
         self._session: Session | None = None
@@ -163,7 +166,7 @@ class AsyncClient:
         request = export_request(namespace, tables, options, times=times, retry_timeout=retry_timeout)
         notices: list[str] = []
         with self._run() as on_event:
-            result = await export(self.session, request, _keeping_notices(on_event, notices))
+            result = await export(self.session, request, keep_notices(on_event, notices))
         return replace(result, notices=tuple(notices))
 
     async def sync(
@@ -354,6 +357,25 @@ class AsyncClient:
             self._options.on_event(Notice(message=result.notice))
         return result
 
+    async def describe(
+        self, namespace: str, tables: str | Sequence[str], *, exclude: str | Sequence[str] = ()
+    ) -> "DescribeResult":
+        """Describe tables: columns, types, meanings, keys and relations, like `dap describe`.
+
+        Args:
+            namespace: namespace of the tables.
+            tables: names, patterns or `all`.
+            exclude: tables or patterns that are left out.
+
+        Raises:
+            DapError: an error that concerns all tables: credentials, account.
+        """
+        from dapkit.describe.run import describe  # noqa: PLC0415, see the module
+
+        name, left_out = arguments.text("namespace", namespace), arguments.names("exclude", exclude, empty=True)
+        selection = {name: arguments.names("tables", tables)}
+        return await describe(self.session, selection, {name: left_out} if left_out else {})
+
     @contextmanager
     def _run(self) -> Iterator[Listener]:
         """Yield the listener, and tell it when the run has ended, however it ended."""
@@ -475,18 +497,3 @@ async def _in_thread(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) ->
 
     with worker_pool(1) as workers:
         return await workers.run(call, *args, **kwargs)
-
-
-def _client_options(options: object) -> ClientOptions:
-    return arguments.require("options", options, ClientOptions, "ClientOptions or None")
-
-
-def _keeping_notices(on_event: Listener, notices: list[str]) -> Callable[[Event], None]:
-    """Return a listener that also adds notices to the list."""
-
-    def listen(event: Event) -> None:
-        if isinstance(event, Notice):
-            notices.append(event.message)
-        on_event(event)
-
-    return listen

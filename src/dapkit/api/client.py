@@ -20,7 +20,9 @@ from dapkit.protocol.secrets import hidden
 if TYPE_CHECKING:
     from dapkit.api.doctor import DoctorResult
     from dapkit.decode.jsonl import Record
+    from dapkit.describe.run import DescribeResult
     from dapkit.export.options import ExportOptions
+    from dapkit.export.run_result import RunResult
     from dapkit.export.schemas import SchemasResult
     from dapkit.export.verify import VerifyResult
     from dapkit.model import Job, Query, VersionedSchema
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from dapkit.replication.options import SyncOptions
     from dapkit.replication.reconcile import ReconcileResult
     from dapkit.replication.run import SyncResult
-    from dapkit.results import RunResult
 
 T = TypeVar("T")
 
@@ -303,6 +304,21 @@ class Client:
             DapError: an error that concerns all tables: credentials, account, the folder.
         """
         return self._thread.run(self._client.download_schema(namespace, tables, output, exclude=exclude))
+
+    def describe(
+        self, namespace: str, tables: str | Sequence[str], *, exclude: str | Sequence[str] = ()
+    ) -> "DescribeResult":
+        """Describe tables: columns, types, meanings, keys and relations, like `dap describe`.
+
+        Args:
+            namespace: namespace of the tables.
+            tables: names, patterns or `all`.
+            exclude: tables or patterns that are left out.
+
+        Raises:
+            DapError: an error that concerns all tables: credentials, account.
+        """
+        return self._thread.run(self._client.describe(namespace, tables, exclude=exclude))
 
     def records(
         self,

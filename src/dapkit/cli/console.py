@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 from dapkit.cli import logs, stdio
 from dapkit.cli.error_text import error_text
@@ -113,11 +113,12 @@ class Console:
     @property
     def width(self) -> int | None:
         """The columns of the terminal; None if stderr is not one."""
-        if not sys.stderr.isatty():
-            return None
-        with suppress(OSError, ValueError):
-            return os.get_terminal_size(sys.stderr.fileno()).columns or _DEFAULT_WIDTH
-        return _DEFAULT_WIDTH
+        return _width_of(sys.stderr)
+
+    @property
+    def result_width(self) -> int | None:
+        """The columns of the terminal that shows the result; None if stdout is not one."""
+        return _width_of(sys.stdout)
 
     def report_progress(self) -> None:
         """Write a log line about the progress of the run."""
@@ -240,6 +241,14 @@ class Console:
 
     def _can_draw(self) -> bool:
         return not self._as_json and not self.settings.dumb and sys.stderr.isatty()
+
+
+def _width_of(stream: TextIO) -> int | None:
+    if not stream.isatty():
+        return None
+    with suppress(OSError, ValueError):
+        return os.get_terminal_size(stream.fileno()).columns or _DEFAULT_WIDTH
+    return _DEFAULT_WIDTH
 
 
 class _AboveProgress:

@@ -9,15 +9,15 @@ from typing import Any
 import click
 
 from dapkit.cli.console import Console
+from dapkit.cli.flat_options import flat_options_of
 from dapkit.cli.options import settings_of
 from dapkit.cli.run_command import RESUME, run_and_advance, run_connected
 from dapkit.cli.summary import export_report, query_object, run_object, shown_path
 from dapkit.config.settings import pick
-from dapkit.errors import UsageError
-from dapkit.export.options import ExportRequest, FlatOptions
+from dapkit.export.options import ExportRequest
 from dapkit.export.run import Preview, export, preview
+from dapkit.export.run_result import RunResult
 from dapkit.formatting import count, duration, names
-from dapkit.results import RunResult
 
 
 def run_export(context: click.Context, given: Mapping[str, Any], notices: tuple[str, ...] = ()) -> None:
@@ -28,7 +28,7 @@ def run_export(context: click.Context, given: Mapping[str, Any], notices: tuple[
     """
     settings = settings_of(context)
     values = {**given, "retry_timeout": settings.connection.retry_timeout}
-    request = ExportRequest(**pick(ExportRequest, {**values, "flat": _flat_options(given)}))
+    request = ExportRequest(**pick(ExportRequest, {**values, "flat": flat_options_of(given)}))
     dry_run = bool(given["dry_run"])
     with Console(settings.messages, live=not dry_run) as console:
         for notice in notices:
@@ -43,22 +43,6 @@ def run_export(context: click.Context, given: Mapping[str, Any], notices: tuple[
     error = result.error
     if error is not None:
         raise error
-
-
-def _flat_options(given: Mapping[str, Any]) -> FlatOptions | None:
-    """Return the options of flat tables. Raises UsageError if they are given without --flat."""
-    values = pick(FlatOptions, {**given, "format": given["flat"]})
-    if given["flat"] is None:
-        for name, option in (
-            ("nested", "--nested"),
-            ("with_ts", "--ts"),
-            ("keep_raw", "--keep-raw"),
-            ("memory_limit", "--memory-limit"),
-        ):
-            if given[name]:
-                raise UsageError(f"{option} is about flat tables", hint=f"Use {option} together with --flat.")
-        return None
-    return FlatOptions(**values)
 
 
 def _show(result: RunResult, console: Console) -> None:

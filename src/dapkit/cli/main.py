@@ -26,6 +26,8 @@ from dapkit.protocol.redaction import excerpt
 COMMANDS = {
     "snapshot": "Download full copies of tables.",
     "incremental": "Download the changes of tables since a time.",
+    "flatten": "Write flat tables from the raw results in a folder.",
+    "sql": "Query tables with SQL, in DuckDB's dialect.",
     "sync": "Load tables into a database and keep them up to date.",
     "initdb": "Load tables into a database for the first time.",
     "syncdb": "Update the tables in a database.",
@@ -34,6 +36,7 @@ COMMANDS = {
     "reconcile": "Check whether a database matches the service exactly.",
     "list": "List the tables of a namespace.",
     "schema": "Save the JSON Schemas of tables.",
+    "describe": "Describe tables: columns, types, meanings, keys and relations.",
     "verify": "Verify downloaded files against their manifests.",
     "doctor": "Check credentials, network, clock and disk.",
     "sandbox": "Run the sandbox as a server.",

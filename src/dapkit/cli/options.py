@@ -75,7 +75,8 @@ def help_sections(command: click.Command, ctx: click.Context) -> dict[str, list[
     """Return the names and texts of a command's options by section; its own options come first."""
     sections: dict[str, list[tuple[str, str]]] = {"Options": []}
     for parameter in command.get_params(ctx):
-        record = parameter.get_help_record(ctx)
+        # Newer versions of click also have a record of each argument, which the line with the usage shows already.
+        record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
         if record is not None:
             sections.setdefault(getattr(parameter, "section", "Options"), []).append(record)
     return sections
@@ -284,6 +285,21 @@ concurrency_option = option(
 
 wait_option = flag("--wait", help="If the same work is already in progress, wait for it instead of failing.")
 
+flat_detail_options = stack(
+    option(
+        "--nested",
+        type=click.Choice(("struct", "json"), case_sensitive=False),
+        help="Arrays and objects as lists and structs, or as JSON text [default: struct].",
+    ),
+    flag("--ts", "with_ts", help="Add the column _ts, when a row last changed; changes always have it."),
+    flag("--keep-raw", help="Keep the service's raw files too."),
+    option(
+        "--memory-limit",
+        metavar="SIZE",
+        help="How much memory DuckDB may use; what needs more goes to the disk [default: 1GB].",
+    ),
+)
+
 flat_options = stack(
     option(
         "--flat",
@@ -293,18 +309,7 @@ flat_options = stack(
         help="Write one typed file for each table, DIR/NAMESPACE/TABLE.parquet, instead of the service's raw files. "
         "--format remains the format in which the data is downloaded.",
     ),
-    option(
-        "--nested",
-        type=click.Choice(("struct", "json"), case_sensitive=False),
-        help="With --flat: arrays and objects as lists and structs, or as JSON text [default: struct].",
-    ),
-    flag("--ts", "with_ts", help="With --flat: add the column _ts, when the row last changed; changes always have it."),
-    flag("--keep-raw", help="With --flat: keep the service's raw files too."),
-    option(
-        "--memory-limit",
-        metavar="SIZE",
-        help="With --flat: how much memory DuckDB may use; what needs more goes to the disk [default: 1GB].",
-    ),
+    flat_detail_options,
 )
 
 export_options = stack(

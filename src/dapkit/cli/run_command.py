@@ -1,9 +1,9 @@
 """What commands that use the service have in common: they connect, do one thing, and stop cleanly on Ctrl-C."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from dapkit.api.connection import ServiceConnection, connect
 from dapkit.cli.console import Console
@@ -42,6 +42,11 @@ def run_connected(
         DapError: it failed.
     """
     return _run(settings, console, lambda connection: work(connection.session), hint)
+
+
+def run_offline(work: Callable[[], Coroutine[Any, Any, T]], console: Console) -> T:
+    """Run work that needs no session. Raises as `run_connected`."""
+    return run_until_stopped(work, hint=RUN_AGAIN, last_words=console.last_words)
 
 
 def run_and_advance(settings: Settings, console: Console, work: Callable[[Session], Awaitable[Result]]) -> Result:

@@ -10,10 +10,12 @@ from typing import Any
 
 from dapkit.cli.table_layout import Column, lay_out
 from dapkit.errors import DapError
+from dapkit.export.flatten import FlattenResult
+from dapkit.export.run_result import RunResult
 from dapkit.failures import TableFailed, says_it_all
 from dapkit.formatting import checks, count, duration, size
 from dapkit.model import Format, Query, format_utc
-from dapkit.results import RunResult, TableResult
+from dapkit.results import TableResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,20 @@ def export_report(result: RunResult, width: int | None, python: str) -> Report:
         fields={name: run_object(result, result.error)[name] for name in _TOTALS}
         | count_fields(result.done, result.failed),
         advice=preview_line(result, python) if width is not None else None,
+    )
+
+
+def flatten_report(result: FlattenResult, width: int | None) -> Report:
+    """Return the report of flattened results; `width` as above."""
+    layout = lay_out(_columns(sorted(result.done, key=lambda table: (table.table, table.watermark))), width)
+    total = len(result.done) + len(result.failed)
+    failed = f", {len(result.failed):,} failed" if result.failed else ""
+    about_tables = "".join(f"; {phrase}" for phrase in layout.phrases)
+    return Report(
+        lines=layout.lines,
+        totals=f"{len(result.done):,} of {count(total, 'result')} flat{failed}{about_tables}. Folder: {result.folder}",
+        failed=unexplained(len(result.done), result.failed),
+        fields=count_fields(result.done, result.failed),
     )
 
 
@@ -153,6 +169,10 @@ def preview_line(result: RunResult, python: str) -> str | None:
     if not filled:
         return None
     largest = max(filled, key=lambda table: table.bytes)
+    if result.flat:
+        name = f"{result.namespace}.{largest.table}{'_changes' if result.incremental else ''}"
+        query = [python, "-m", "dapkit", "sql", "--from", str(result.output), f"FROM {name} LIMIT 5"]
+        return f"Look at {largest.table}:  {shlex.join(query)}"
     if "\\" in largest.folder.as_posix():
         return None  # DuckDB takes a backslash for a separator
     suffix = result.query.format.value + (".gz" if result.query.format.gzipped else "")

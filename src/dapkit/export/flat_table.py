@@ -7,20 +7,24 @@ name. With `keep_raw` they go to the output folder itself, where `snapshot` with
 import asyncio
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from dapkit import __version__
+from dapkit.client.jobs import FinishedJob
 from dapkit.client.session import Session
 from dapkit.events import Listener, Notice
-from dapkit.export.options import ExportRequest, FlatOptions
+from dapkit.export.options import FlatOptions
 from dapkit.formatting import count
-from dapkit.model import FlatFormat, Job, Nested, Query, VersionedSchema, epoch_seconds, utc_time
+from dapkit.model import FlatFormat, Nested, VersionedSchema, epoch_seconds, utc_time
 from dapkit.results import TableResult
 from dapkit.schema import read_table
+from dapkit.storage.names import safe_name
 from dapkit.tables.engine import Engine, EngineOptions
 from dapkit.tables.flat_files import FlatState, flat_files, flat_path, read_state
 from dapkit.tables.flat_writer import FlatPlan, FlatWriter
@@ -37,7 +41,6 @@ class Flattening:
     """What the flat tables of one run share.
 
     Attributes:
-        session: with the service.
         options: of the flat files.
         output: the output folder.
         staging: a folder of this run for pieces and for what does not fit into memory.
@@ -47,7 +50,6 @@ class Flattening:
         slots: how many files are flattened at once.
     """
 
-    session: Session
     options: FlatOptions
     output: Path
     staging: Path
@@ -61,29 +63,9 @@ class Flattening:
         """The folder to download to."""
         return self.output if self.options.keep_raw else self.output / ".dap" / "raw"
 
-    def state(self, namespace: str, table: str, query: Query, job: Job) -> FlatState:
-        """Return the state that the flat file of a job will have, apart from its rows."""
-        session, options = self.session, self.options
-        return FlatState(
-            written_by=f"dapkit {__version__}",
-            service=session.identity,
-            sandbox=session.sandbox,
-            scope=session.scope,
-            namespace=namespace,
-            table=table,
-            format=FlatFormat(options.format),
-            nested=Nested(options.nested),
-            ts=options.with_ts or query.incremental,
-            downloaded_as=query.format,
-            job_id=job.id,
-            schema_version=job.schema_version,
-            at=job.at_text,
-            since=job.since_text,
-            until=job.until_text,
-            rows=0,
-            verified_by="",
-            completed_at=datetime.fromtimestamp(session.clock.now(), UTC).isoformat(timespec="seconds"),
-        )
+    def lock(self, namespace: str, table: str) -> Path:
+        """Return the lock that a run holds while it writes the flat file of a table."""
+        return self.output / ".dap" / "locks" / f"flat_{safe_name(namespace, 80)}.{safe_name(table, 160)}.lock"
 
     def existing(self, state: FlatState) -> TableResult | None:
         """Return the result of a job whose flat file is already there."""
@@ -94,27 +76,44 @@ class Flattening:
 
 @contextmanager
 def flattening(
-    session: Session, request: ExportRequest, key: str, pool: WorkerPool, emit: Listener
+    output: Path, options: FlatOptions | None, key: str, pool: WorkerPool, emit: Listener
 ) -> Iterator[Flattening | None]:
-    """Open what flat tables share; None if the request wants none. `key` is the name of the run."""
-    if request.flat is None:
+    """Open what flat tables share; None without options. `key` is the name of the run, whose lock is held."""
+    if options is None:
         yield None
         return
-    staging = request.output / ".dap" / "flat" / key
-    shutil.rmtree(staging, ignore_errors=True)  # what a killed run left; the run's lock is held
+    staging = output / ".dap" / "flat" / key
+    shutil.rmtree(staging, ignore_errors=True)  # what a killed run left
     try:
-        with Engine(EngineOptions(memory_limit=request.flat.memory_limit, temp_folder=staging / "spilled")) as engine:
-            yield Flattening(
-                session=session,
-                options=request.flat,
-                output=request.output,
-                staging=staging,
-                engine=engine,
-                pool=pool,
-                emit=emit,
-            )
+        with Engine(EngineOptions(memory_limit=options.memory_limit, temp_folder=staging / "spilled")) as engine:
+            yield Flattening(options=options, output=output, staging=staging, engine=engine, pool=pool, emit=emit)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def state_of_job(session: Session, options: FlatOptions, namespace: str, finished: FinishedJob) -> FlatState:
+    """Return the state that the flat file of a job will have, apart from its rows."""
+    job, query = finished.job, finished.query
+    return FlatState(
+        written_by=f"dapkit {__version__}",
+        service=session.identity,
+        sandbox=session.sandbox,
+        scope=session.scope,
+        namespace=namespace,
+        table=finished.table,
+        format=FlatFormat(options.format),
+        nested=Nested(options.nested),
+        ts=options.with_ts or query.incremental,
+        downloaded_as=query.format,
+        job_id=job.id,
+        schema_version=job.schema_version,
+        at=job.at_text,
+        since=job.since_text,
+        until=job.until_text,
+        rows=0,
+        verified_by="",
+        completed_at=datetime.fromtimestamp(session.clock.now(), UTC).isoformat(timespec="seconds"),
+    )
 
 
 class FlatTable:
@@ -123,18 +122,24 @@ class FlatTable:
     Args:
         shared: what the tables of the run share.
         state: that the flat file will have.
-        query: that the job answers.
-        job: the job.
-        folder: where its objects are.
+        schema: returns the schema that the objects follow, or a later one.
+        folder: where the objects are.
+        objects: their ids, in the order in which their rows are written.
     """
 
-    def __init__(self, shared: Flattening, state: FlatState, query: Query, job: Job, folder: Path) -> None:
+    def __init__(
+        self,
+        shared: Flattening,
+        state: FlatState,
+        schema: Callable[[], Awaitable[VersionedSchema]],
+        folder: Path,
+        objects: Sequence[str],
+    ) -> None:
         self._shared = shared
         self._state = state
-        self._query = query
+        self._schema = schema
         self._folder = folder
-        self._version = job.schema_version
-        self._order = {key: index for index, key in enumerate(job.objects)}
+        self._order = {key: index for index, key in enumerate(objects)}
         self._writer: asyncio.Task[FlatWriter] | None = None
         self._added: dict[str, asyncio.Task[None]] = {}
 
@@ -149,7 +154,7 @@ class FlatTable:
             self.add(item)
         await asyncio.gather(*self._added.values())
         writer = await self._open()
-        state = self._state_with(manifest)
+        state = replace(self._state, verified_by=manifest.verified_by)
         path = flat_path(self._shared.output, state)
         state = await self._shared.pool.run(writer.finish, path, state)
         if writer.repaired:
@@ -177,20 +182,15 @@ class FlatTable:
 
     async def _new_writer(self) -> FlatWriter:
         shared, state = self._shared, self._state
-        schema = await schema_of_job(shared.session, state.namespace, state.table, self._version)
+        schema = await self._schema()
         plan = FlatPlan(
             table=read_table(schema),
-            downloaded_as=self._query.format,
-            columns=FlatColumns(nested=state.nested, ts=state.ts, action=self._query.incremental),
+            downloaded_as=state.downloaded_as,
+            columns=FlatColumns(nested=state.nested, ts=state.ts, action=state.since is not None),
             format=state.format,
-            is_exact=self._version == schema.version,
+            is_exact=state.schema_version == schema.version,
         )
-        return await shared.pool.run(FlatWriter, shared.engine, plan, shared.staging / state.table)
-
-    def _state_with(self, manifest: Manifest) -> FlatState:
-        from msgspec.structs import replace  # noqa: PLC0415 -- next to its only use
-
-        return replace(self._state, verified_by=manifest.verified_by)
+        return await shared.pool.run(FlatWriter, shared.engine, plan, shared.staging / state.job_id)
 
 
 async def schema_of_job(session: Session, namespace: str, table: str, version: int | None) -> VersionedSchema:

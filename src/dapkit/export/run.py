@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 
+from dapkit.client.jobs import FinishedJob
 from dapkit.client.session import Session
 from dapkit.errors import DapError, JournalError, ManifestError, NoBaselineError
 from dapkit.events import JobsPlanned, Listener, Notice, RunStarted, TableCompleted, TablePhase, TablePhaseChanged
-from dapkit.export.flat_table import Flattening, flat_watermarks, flattening
+from dapkit.export.flat_table import Flattening, flat_watermarks, flattening, state_of_job
 from dapkit.export.isolation import isolate
 from dapkit.export.journal import (
     JobAbandonedEntry,
@@ -39,12 +40,13 @@ from dapkit.export.plan import (
     run_key,
     tables_to_reset,
 )
+from dapkit.export.run_result import RunResult
 from dapkit.export.selection import KnownTables, resolve_tables
 from dapkit.export.table_export import ExportContext, TableExport, table_result
 from dapkit.export.times import fixed
 from dapkit.failures import TableFailed
 from dapkit.model import FlatFormat, Query
-from dapkit.results import RunResult, TableResult
+from dapkit.results import TableResult
 from dapkit.storage.atomic import make_folder
 from dapkit.transfer import manifest
 from dapkit.transfer.job_download import export_source, job_folder
@@ -99,7 +101,7 @@ async def export(
         try:
             with ExitStack() as stack:
                 pool = shared or stack.enter_context(worker_pool(request.concurrency))
-                flat = stack.enter_context(flattening(session, request, key, pool, on_event))
+                flat = stack.enter_context(flattening(request.output, request.flat, key, pool, on_event))
                 return await _export(session, request, journal, on_event, pool, flat)
         finally:
             journal.close()
@@ -165,6 +167,7 @@ async def _export(
         namespace=start.namespace,
         query=start.query,
         incremental=request.incremental,
+        flat=request.flat is not None,
         output=request.output,
         done=done,
         failed=failed,
@@ -233,9 +236,9 @@ async def _result(context: ExportContext, step: Step) -> TableResult:
 def _existing_result(context: ExportContext, step: ReuseTable) -> TableResult | None:
     """Return the result of a table that is complete according to the journal, if it is still there, unchanged."""
     if context.flattening is not None:
-        return context.flattening.existing(
-            context.flattening.state(context.namespace, step.table, step.record.query, step.job)
-        )
+        finished = FinishedJob(namespace=context.namespace, table=step.table, query=step.record.query, job=step.job)
+        session, options = context.resources.session, context.flattening.options
+        return context.flattening.existing(state_of_job(session, options, context.namespace, finished))
     folder = job_folder(context.output, step.job.id)
     try:
         found = manifest.read(folder)

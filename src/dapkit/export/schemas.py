@@ -1,4 +1,4 @@
-"""Schemas of many tables into files, one for each table: `<table>_schema_version_<n>.json`."""
+"""Schemas of many tables: requested a few at once, and saved into files `<table>_schema_version_<n>.json`."""
 
 import asyncio
 from collections.abc import Sequence
@@ -44,6 +44,31 @@ class SchemasResult(TablesResult):
         return f"Schemas of {self.namespace}", ("table", "version", "file"), rows
 
 
+class SchemaReader:
+    """Requests the schemas of a namespace's tables, a few at once."""
+
+    def __init__(self, session: Session, namespace: str) -> None:
+        self._session = session
+        self._namespace = namespace
+        self._known = KnownTables(session, namespace)
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def read(self, table: str) -> VersionedSchema:
+        """Return the current schema of a table.
+
+        Raises:
+            TableNotFoundError: there is no such table; the hint suggests similar names.
+            UnsafeNameError: the name cannot be part of a file name.
+        """
+        schema_file(table, 0)  # rejects unsafe names before the request: they would not be part of its URL either
+        try:
+            async with self._slots:
+                return await self._session.schema(self._namespace, table)
+        except TableNotFoundError as error:
+            error.hint = await self._known.nearest(table)
+            raise
+
+
 async def save_schemas(
     session: Session, namespace: str, tables: Sequence[str], exclude: Sequence[str], output: Path
 ) -> SchemasResult:
@@ -54,17 +79,10 @@ async def save_schemas(
     """
     make_folder(output)
     resolved = await resolve_tables(session, namespace, tables, exclude)
-    known = KnownTables(session, resolved.namespace)
-    slots = asyncio.Semaphore(AT_ONCE)
+    reader = SchemaReader(session, resolved.namespace)
 
     async def save(table: str) -> SavedSchema:
-        schema_file(table, 0)  # rejects unsafe names before the request: they would not be part of its URL either
-        try:
-            async with slots:
-                schema = await session.schema(resolved.namespace, table)
-        except TableNotFoundError as error:
-            error.hint = await known.nearest(table)
-            raise
+        schema = await reader.read(table)
         return SavedSchema(table=table, version=schema.version, path=_write(schema, output))
 
     outcomes = await run_all(isolate(table, output, save, table) for table in resolved.tables)

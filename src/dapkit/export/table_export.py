@@ -5,6 +5,7 @@ journal entries and events.
 """
 
 import shutil
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,8 +19,8 @@ from dapkit.errors import (
     UnexpectedResponseError,
     UnsafeNameError,
 )
-from dapkit.events import Listener, Retrying, TablePhase, TablePhaseChanged
-from dapkit.export.flat_table import FlatTable, Flattening, remove_raw
+from dapkit.events import Listener, Notice, Retrying, TablePhase, TablePhaseChanged
+from dapkit.export.flat_table import FlatTable, Flattening, remove_raw, schema_of_job, state_of_job
 from dapkit.export.journal import (
     JobAbandonedEntry,
     Journal,
@@ -30,11 +31,12 @@ from dapkit.export.journal import (
 )
 from dapkit.export.selection import KnownTables
 from dapkit.locks import FileLock
-from dapkit.model import JobStatus, utc_time
+from dapkit.model import JobStatus, VersionedSchema, utc_time
 from dapkit.protocol.job import Downloaded, JobNotFound, JobRecord, JobUpdated, Outcome, RequestFailed, apply
 from dapkit.results import TableResult
 from dapkit.storage.local import LocalFolder
 from dapkit.transfer.job_download import KnownObjects, download_job, job_folder
+from dapkit.transfer.locking import hold_lock
 from dapkit.transfer.manifest import NAME, Manifest, ManifestObject
 from dapkit.transfer.object_download import ResumePoint
 from dapkit.transfer.resources import DownloadResources
@@ -113,18 +115,33 @@ class TableExport:
         context.claim_job(job.id, table)
         if context.flattening is None:
             return await self._download_raw(finished, None)
-        state = context.flattening.state(context.namespace, table, finished.query, job)
-        existing = context.flattening.existing(state)
+        # Two runs may want the same flat file: the second one waits, since the first removes the raw files at the end.
+        async with hold_lock(context.flattening.lock(context.namespace, table), context.resources.clock, self._on_busy):
+            return await self._download_flat(finished, context.flattening)
+
+    def _on_busy(self, _holder: str) -> None:
+        message = f"{self._record.table}: another run is writing its flat table. Waiting for it to finish."
+        self._context.emit(Notice(message=message))
+
+    async def _download_flat(self, finished: FinishedJob, flattening: Flattening) -> TableResult:
+        context, job, table = self._context, finished.job, finished.table
+        session = context.resources.session
+        state = state_of_job(session, flattening.options, context.namespace, finished)
+        existing = flattening.existing(state)
         if existing is not None:
             context.journal.append(TableCompletedEntry(time=context.resources.clock.now(), table=table, job_id=job.id))
             return existing
         folder = job_folder(context.output, job.id).path
-        flat = FlatTable(context.flattening, state, finished.query, job, folder)
+
+        def schema() -> Awaitable[VersionedSchema]:
+            return schema_of_job(session, context.namespace, table, job.schema_version)
+
+        flat = FlatTable(flattening, state, schema, folder, job.objects)
         try:
             result = await self._download_raw(finished, flat)
         finally:
             await flat.cancel()
-        if not context.flattening.options.keep_raw:
+        if not flattening.options.keep_raw:
             await context.resources.worker_pool.run(remove_raw, folder)
         return result
 

@@ -61,6 +61,11 @@ class Engine:
         with translated(), self._connection.cursor() as cursor:
             return cursor.execute(sql, list(values)).fetchall()
 
+    def raw(self, sql: str) -> None:
+        """Execute a statement without translating its errors."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql)
+
     def parquet_types(self, path: Path) -> dict[str, FileType]:
         """Return the types of a Parquet file's columns."""
         with translated(), self._connection.cursor() as cursor:

@@ -140,7 +140,7 @@ class FlatSelect:
         return text if column.type.kind in _NEEDS_UNESCAPING else f"nullif({text}, 'NULL')"
 
     def _read(self, paths: Sequence[str], max_line_size: int) -> str:
-        paths = [_literal_path(path) for path in paths]
+        paths = [literal_path(path) for path in paths]
         files = ", ".join(map(text_literal, paths))
         match self.format:
             case Format.TSV:
@@ -166,7 +166,7 @@ class FlatSelect:
                 return f"read_parquet([{files}])"
 
 
-def _literal_path(path: str) -> str:
+def literal_path(path: str) -> str:
     """Return a path in which DuckDB finds no pattern."""
     return re.sub(r"[\[\]*?]", r"[\g<0>]", path)
 

@@ -42,8 +42,9 @@ def target_of(url: str) -> Target:
         MissingDriverError: the library that its database needs is not installed.
     """
     url = Address(url)  # its password must not be shown with the local variables of a traceback
-    scheme, colon, _ = url.lower().partition(":")
-    is_url = bool(colon) and len(scheme) > 1  # a single letter is a drive of Windows
+    # Not by `partition`: a local variable would hold what follows, with the password.
+    scheme = url[: max(url.find(":"), 0)].lower()
+    is_url = len(scheme) > 1  # a single letter is a drive of Windows
     if not is_url or scheme not in SCHEMES:
         meant = None if is_url else _FILES.get(PureWindowsPath(url).suffix.lower())
         hint = f"Did you mean {meant}:{url}?" if meant else f"Supported: {', '.join(f'{name}:' for name in SCHEMES)}."

@@ -1,9 +1,10 @@
 import pytest
 
-from dapkit.sandbox.data.catalogue import Catalogue, Column, Kind, parse_tables, read_csv, spec_tables
+from dapkit import spec
+from dapkit.sandbox.data.catalogue import Catalogue, Column, Kind, parse_tables, spec_tables
 
-LINES = list(read_csv("tables.csv"))
-CHANGES = list(read_csv("changes.csv"))
+LINES = list(spec.rows("tables.csv"))
+CHANGES = list(spec.rows("changes.csv"))
 TABLES = spec_tables()
 CATALOGUE = Catalogue(TABLES)
 

@@ -26,6 +26,8 @@ from dapkit.targets.mysql.errors import OTHER_SERVER, translated, unconnected
         (2013, "Lost connection to MySQL server during query", TargetUnreachableError),
         (1927, "Connection was killed", TargetUnreachableError),
         (1159, "Got timeout reading communication packets", TargetUnreachableError),
+        (1047, "WSREP has not yet prepared node for application use", TargetUnreachableError),
+        (3101, "Plugin instructed the server to rollback the current transaction", TargetBusyError),
         (1205, "Lock wait timeout exceeded", TargetBusyError),
         (1213, "Deadlock found", TargetBusyError),
         (1114, "The table 'users' is full", TargetDiskFullError),
@@ -50,6 +52,13 @@ def test_errors_of_the_server(code: int, words: str, expected: type[DapError]) -
     assert type(caught.value) is expected
     assert words in caught.value.message
     assert caught.value.table == "users"
+
+
+@pytest.mark.parametrize("code", [1062, 1217, 1451, 1452, 1644, 3730])
+def test_objects_of_the_user_that_reject_rows_are_explained(code: int) -> None:
+    with pytest.raises(TargetError) as caught, translated("MySQL", "users"):
+        raise pymysql.IntegrityError(code, "…")
+    assert "of your own" in caught.value.hint
 
 
 def test_a_connection_lost_earlier_is_reported_as_unreachable() -> None:

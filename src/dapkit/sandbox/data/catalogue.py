@@ -4,7 +4,6 @@ The facts come from `dapkit.spec` (`tables.csv`, `changes.csv`, `nested.json`), 
 is known to differ. The tables of the namespace `edge` are in the module `edge_cases`.
 """
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -174,21 +173,15 @@ _CORRECTIONS: Mapping[str, Mapping[str, Any]] = {
     "canvas.groups.default_view": {"values": ("feed",)},
     "canvas.master_courses_migration_results.import_type": {"values": ("full", "selective")},
     "canvas.web_conference_participants.participation_type": {"values": ("initiator", "invitee", "attendee")},
-    "canvas.enrollment_states.enrollment_id": {"references": ("canvas.enrollments",)},
 }
 
 
 def spec_tables() -> tuple[Table, ...]:
     """Return all tables of `tables.csv`, in its order. Raises ValueError for an unknown type."""
-    changes = {(row["namespace"], row["table"], row["date"]) for row in read_csv("changes.csv")}
+    changes = {(row["namespace"], row["table"], row["date"]) for row in spec.rows("changes.csv")}
     changed = Counter((namespace, table) for namespace, table, _ in changes)
-    tables = parse_tables(read_csv("tables.csv"), json.loads(spec.read("nested.json"))["columns"])
+    tables = parse_tables(spec.rows("tables.csv"), json.loads(spec.read("nested.json"))["columns"])
     return tuple(replace(table, version=1 + changed[table.namespace, table.name]) for table in tables)
-
-
-def read_csv(name: str) -> Iterator[dict[str, str]]:
-    """Return the rows of a CSV file of `dapkit.spec`, without its comments."""
-    return csv.DictReader(line for line in spec.read(name).splitlines() if not line.startswith("#"))
 
 
 def parse_tables(rows: Iterable[Mapping[str, str]], nested: Mapping[str, Mapping[str, Any]]) -> tuple[Table, ...]:
@@ -213,8 +206,8 @@ def _column(row: Mapping[str, str], nested: Mapping[str, Mapping[str, Any]]) -> 
         kind=Kind.STRING,
         nullable=row["nullable"] == "1",
         max_length=int(row["max_length"]) if row["max_length"] else None,
-        values=tuple(value for value in row["enum"].split("|") if value and value != UNSPECIFIED),
-        references=tuple(name for name in row["references"].split("|") if name),
+        values=tuple(value for value in spec.alternatives(row["enum"]) if value != UNSPECIFIED),
+        references=spec.alternatives(row["references"]),
     )
     listed = bool(row["enum"] or row["enum_source"])
     if row["type"] == "array":

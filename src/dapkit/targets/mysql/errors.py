@@ -26,8 +26,11 @@ LOCAL_FORBIDDEN = frozenset({1148, 3948, 4166})
 BROKEN_LINES = frozenset({1261, 1262})
 """A line has fewer or more fields than there are columns."""
 
-_UNREACHABLE = frozenset({1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2002, 2003, 2005, 2006, 2013, 2055, 4031})
-_BUSY = frozenset({1020, 1040, 1203, 1205, 1206, 1213, 1226})
+# 1047: a node of a Galera cluster that is not ready. 3100, 3101: Group Replication asks to repeat the transaction.
+_UNREACHABLE = frozenset(
+    {1047, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 2002, 2003, 2005, 2006, 2013, 2055, 4031}
+)
+_BUSY = frozenset({1020, 1040, 1203, 1205, 1206, 1213, 1226, 3100, 3101})
 _FORBIDDEN = frozenset({1044, 1142, 1143, 1227, 1370})
 _FULL = frozenset({1021, 1114})
 _KINDS: tuple[tuple[frozenset[int], type[TargetError]], ...] = (
@@ -51,7 +54,16 @@ _READ_ONLY = re.compile(r"read[- _]only", re.IGNORECASE)
 _READ_ONLY_HINT = (
     "This server is read-only, as after a failover, or because it is a replica: connect to the primary server."
 )
+_REFERENCED = (
+    "A foreign key of your own refers to these rows or to this table. Nothing was changed: let it cascade, or drop it."
+)
 _HINTS = {
+    DUPLICATE: "A unique index of your own rejects these rows. Nothing was changed: drop it, or make it not unique.",
+    1217: _REFERENCED,
+    1451: _REFERENCED,
+    3730: _REFERENCED,
+    1452: "A foreign key of your own rejects these rows. Nothing was changed: drop it.",
+    1644: "A trigger of your own rejects this. Nothing was changed.",
     1301: "Increase max_allowed_packet on the server.",
     1366: "If it is a text, change the column's character set to utf8mb4: another one cannot store every text.",
     1118: "The table has more columns than a row of this server can hold.",

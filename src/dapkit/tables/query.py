@@ -1,0 +1,170 @@
+"""SQL over many tables: a database in memory with a view for each table, which can read nothing else."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dapkit.decode.tsv_sql import quote_identifier, text_literal
+from dapkit.errors import OutputError, UsageError
+from dapkit.model import FlatFormat
+from dapkit.tables.engine import Engine, EngineOptions
+from dapkit.tables.wire_files import literal_path
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyRelation
+
+_ONE_QUERY = "Give exactly one SELECT, EXPLAIN, DESCRIBE, SUMMARIZE or SHOW."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableSource:
+    """A table that can be queried: its namespace and name, a SELECT that returns its rows, and where its files are."""
+
+    namespace: str
+    table: str
+    select: str
+    folder: Path
+
+
+_EXPLAIN = re.compile(r"\s*EXPLAIN\s+(SELECT|FROM|WITH|VALUES)\b", re.IGNORECASE)
+"""With ANALYZE, EXPLAIN executes its statement, which may be one that writes. There are many ways to write that."""
+
+_READERS = {FlatFormat.PARQUET: "read_parquet", FlatFormat.CSV: "read_csv", FlatFormat.JSONL: "read_json"}
+
+
+def read_flat(format_: FlatFormat, paths: Sequence[Path]) -> str:
+    """Return a SELECT of the rows of flat files."""
+    listed = ", ".join(text_literal(literal_path(str(path.resolve()))) for path in paths)
+    union = ", union_by_name = true" if len(paths) > 1 else ""
+    return f"SELECT * FROM {_READERS[format_]}([{listed}]{union})"
+
+
+class TableDatabase:
+    """A database in memory with a view for each table. Use it as a context manager.
+
+    Once `seal` has been called, queries can read the files of the tables and no others, and write nothing.
+
+    Args:
+        options: what DuckDB may use; `temp_folder` is required, results are written there too.
+    """
+
+    def __init__(self, options: EngineOptions) -> None:
+        assert options.temp_folder is not None
+        self._temp_folder = options.temp_folder
+        self._engine = Engine(options)
+        self._names: dict[tuple[str, str], None] = {}
+        self._folders: set[Path] = {options.temp_folder}
+
+    def __enter__(self) -> "TableDatabase":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.close()
+
+    @property
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """The tables, as (namespace, table)."""
+        return tuple(self._names)
+
+    def add(self, sources: Iterable[TableSource]) -> None:
+        """Create a view for each table that has none yet."""
+        for source in sources:
+            if (source.namespace, source.table) in self._names:
+                continue
+            self._names[source.namespace, source.table] = None
+            self._folders.add(source.folder)
+            name = f"{quote_identifier(source.namespace)}.{quote_identifier(source.table)}"
+            self._engine.execute(f"CREATE SCHEMA IF NOT EXISTS {quote_identifier(source.namespace)}")
+            self._engine.execute(f"CREATE VIEW {name} AS {source.select}")
+
+    def attach(self, path: Path) -> None:
+        """Add the tables of a DuckDB file. Raises UsageError if it cannot be opened."""
+        alias = f"file_{len(self._folders)}"
+        with _as_usage_errors():
+            self._engine.raw(f"ATTACH {text_literal(str(path))} AS {alias} (READ_ONLY)")
+        rows = self._engine.execute(
+            "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = ? AND NOT internal"
+            " AND schema_name <> 'instructure_dap' ORDER BY ALL",
+            [alias],
+        )
+        self.add(
+            TableSource(
+                namespace=schema,
+                table=table,
+                select=f"SELECT * FROM {alias}.{quote_identifier(schema)}.{quote_identifier(table)}",
+                folder=path.parent,
+            )
+            for schema, table in rows
+        )
+
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of all columns, each once."""
+        rows = self._engine.execute("SELECT DISTINCT column_name FROM duckdb_columns() WHERE NOT internal ORDER BY ALL")
+        return tuple(name for (name,) in rows)
+
+    def seal(self) -> None:
+        """Allow only the files of the tables from now on."""
+        folders = ", ".join(text_literal(str(folder.resolve())) for folder in sorted(self._folders))
+        for statement in (
+            f"SET GLOBAL allowed_directories = [{folders}]",
+            "SET GLOBAL enable_external_access = false",
+            "SET GLOBAL lock_configuration = true",
+        ):
+            self._engine.execute(statement)
+
+    @contextmanager
+    def query(self, sql: str) -> Iterator["DuckDBPyRelation"]:
+        """Yield the result of one query, not executed yet.
+
+        Raises:
+            UsageError: it is not exactly one query, or it is wrong.
+            OutputError: it needs more memory than it may use.
+        """
+        with self._engine.cursor() as cursor, _as_usage_errors():
+            _require_query([(each.type.name, each.query) for each in cursor.extract_statements(sql)])
+            relation = cursor.sql(sql)
+            if relation is None:
+                raise UsageError("The query returns no rows", hint=_ONE_QUERY)
+            yield relation
+
+    def write(self, sql: str, options: str) -> Path:
+        """Write the result of one query to a temporary file and return its path. `options` are those of COPY.
+
+        Raises:
+            UsageError: as `query`; EXPLAIN, DESCRIBE and SHOW can only be printed.
+        """
+        path = self._temp_folder / "result"
+        with self._engine.cursor() as cursor, _as_usage_errors():
+            _require_query([(each.type.name, each.query) for each in cursor.extract_statements(sql)])
+            # FROM (…) also rejects what only looks like a SELECT, such as DESCRIBE.
+            cursor.execute(f"COPY (FROM ({sql.rstrip().rstrip(';')}\n)) TO {text_literal(str(path))} ({options})")
+        return path
+
+
+def _require_query(statements: Sequence[tuple[str, str]]) -> None:
+    """PURE: raise UsageError unless there is exactly one statement, which only reads."""
+    if len(statements) != 1:
+        raise UsageError(f"Expected one query instead of {len(statements)}", hint=_ONE_QUERY)
+    ((kind, text),) = statements
+    if kind == "EXPLAIN" and not _EXPLAIN.match(text):
+        message = "EXPLAIN is allowed for SELECT only, without options and comments before it"
+        raise UsageError(message, hint=_ONE_QUERY)
+    if kind not in ("SELECT", "EXPLAIN"):
+        raise UsageError(f"{kind.replace('_', ' ')} is not allowed", hint=_ONE_QUERY)
+
+
+@contextmanager
+def _as_usage_errors() -> Iterator[None]:
+    """Raise DuckDB's complaints about a query as usage errors."""
+    import duckdb  # noqa: PLC0415 -- slow to import
+
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        hint = "Give it more memory with --memory-limit."
+        raise OutputError(str(error).partition("\n")[0], hint=hint) from error
+    except duckdb.Error as error:
+        raise UsageError(str(error).strip()) from error
