@@ -356,11 +356,89 @@ class Verify(_Object, frozen=True, kw_only=True):
 
     folder: Annotated[str, Meta(description="The folder that was checked.")]
     jobs: Annotated[int, Meta(description="Number of complete job folders.")]
+    flat: Annotated[int, Meta(description="Number of flat files.")]
     files: Annotated[int, Meta(description="Number of files that were checked.")]
     bytes: Annotated[int, Meta(description="Their size.")]
     problems: Annotated[tuple[VerificationProblem, ...], Meta(description="The problems.")]
     incomplete: Annotated[tuple[str, ...], Meta(description="Folders without a manifest.")]
-    removed: Annotated[tuple[str, ...], Meta(description="Damaged files and their manifests that were deleted.")]
+    removed: Annotated[
+        tuple[str, ...], Meta(description="Damaged files, and their manifests and states, that were deleted.")
+    ]
+
+
+class StoredResult(_Object, frozen=True, kw_only=True):
+    """A complete result in a folder."""
+
+    namespace: Namespace
+    table: Table
+    kind: Annotated[Literal["snapshot", "changes"], Meta(description="Whether it is a snapshot, or changes.")]
+    form: Annotated[Literal["raw", "flat"], Meta(description="Raw files of the service, or a flat file.")]
+    format: Annotated[str, Meta(description="File format.")]
+    mode: Annotated[str | None, Meta(description="Mode of raw files; null for a flat file.")]
+    at: Annotated[str | None, Meta(description="Time that a snapshot shows, as sent by the service.")]
+    since: Annotated[str | None, Meta(description="Start of changes, as sent by the service.")]
+    until: Annotated[str | None, Meta(description="End of changes, as sent by the service.")]
+    rows: Annotated[int | None, Meta(description="Number of rows; null if they could not be counted.")]
+    bytes: Annotated[int, Meta(description="Size of the files.")]
+    path: Annotated[str, Meta(description="Folder of raw files, or the flat file.")]
+    files: Annotated[int, Meta(description="Number of files, with the one that holds the state of a flat file.")]
+    job_id: Annotated[str, Meta(description="The service's job.")]
+    schema_version: Annotated[int | None, Meta(description="Version of the table's schema that the rows follow.")]
+    completed_at: Annotated[str, Meta(description="When the result was complete, by this machine's clock (UTC).")]
+    sandbox: Sandbox
+
+
+class Unusable(_Object, frozen=True, kw_only=True):
+    """A folder or file that is not a complete result, or cannot be deleted."""
+
+    path: Annotated[str, Meta(description="The folder or file.")]
+    message: Annotated[str, Meta(description="Why.")]
+
+
+Incomplete = Annotated[
+    tuple[Unusable, ...], Meta(description="Job folders and flat files that are not complete results.")
+]
+Folder = Annotated[str, Meta(description="The folder that was given.")]
+DryRun = Annotated[bool, Meta(description="Whether nothing was deleted, because of `--dry-run`.")]
+
+
+class FolderResults(_Object, frozen=True, kw_only=True):
+    """The result of `dap results`."""
+
+    folder: Folder
+    results: Annotated[tuple[StoredResult, ...], Meta(description="The complete results.")]
+    incomplete: Incomplete
+
+
+class Prune(_Object, frozen=True, kw_only=True):
+    """The result of `dap prune`."""
+
+    folder: Folder
+    dry_run: DryRun
+    removed: Annotated[tuple[StoredResult, ...], Meta(description="The results that were deleted.")]
+    bytes: Annotated[int, Meta(description="Their size.")]
+    kept: Annotated[int, Meta(description="Number of complete results that remain.")]
+    skipped: Annotated[
+        tuple[Unusable, ...], Meta(description="Results that are no longer needed, but could not be deleted.")
+    ]
+    incomplete: Incomplete
+
+
+class RemovedStage(_Object, frozen=True, kw_only=True):
+    """A staging folder that was deleted."""
+
+    path: Annotated[str, Meta(description="The folder.")]
+    bytes: Annotated[int, Meta(description="Its size.")]
+
+
+class PruneStage(_Object, frozen=True, kw_only=True):
+    """With `--stage`."""
+
+    folder: Folder
+    dry_run: DryRun
+    removed: Annotated[tuple[RemovedStage, ...], Meta(description="The staging folders that were deleted.")]
+    bytes: Annotated[int, Meta(description="Their size.")]
+    in_use: Annotated[tuple[str, ...], Meta(description="Staging folders that a run uses.")]
 
 
 class Check(_Object, frozen=True, kw_only=True):
@@ -386,8 +464,10 @@ RESULTS: dict[str, tuple[Any, ...]] = {
     "dap listdb": (ListedTable,),
     "dap dropdb": (Drop,),
     "dap schema": (Schemas,),
+    "dap results": (FolderResults,),
     "dap describe": (Describe,),
     "dap verify": (Verify,),
+    "dap prune": (Prune, PruneStage),
     "dap doctor": (Doctor,),
 }
 """The types of each command's results. (`dap list` prints an array of names.)

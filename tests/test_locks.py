@@ -1,10 +1,11 @@
 """A lock is held by one process at a time and goes with it, however it ends."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-from dapkit.locks import FileLock
+from dapkit.locks import FileLock, holder_of
 
 HOLD = "import sys; from pathlib import Path; from dapkit.locks import FileLock; l = FileLock(Path(sys.argv[1])); "
 HOLD += "assert l.acquire(); print('held', flush=True); sys.stdin.read()"
@@ -32,3 +33,13 @@ def test_a_killed_process_releases_its_lock(tmp_path: Path) -> None:
             holder.kill()
             holder.wait()
             assert ours.acquire()
+
+
+def test_the_holder_of_a_lock_is_named_and_no_file_is_created(tmp_path: Path) -> None:
+    path = tmp_path / "run.lock"
+    assert holder_of(path) is None
+    assert not path.exists()
+    with FileLock(path) as lock:
+        assert lock.acquire()
+        assert holder_of(path) == f"process {os.getpid()}"
+    assert holder_of(path) is None

@@ -77,3 +77,11 @@ class FileLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def holder_of(path: Path) -> str | None:
+    """Return a description of the process that holds a lock now, or None. The file is not created. Raises OSError."""
+    if not path.exists():
+        return None
+    with FileLock(path) as lock:
+        return None if lock.acquire() else lock.holder()

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.support.stored_results import write_flat, write_raw
 
 from dapkit import AsyncClient, Client, ClientOptions, ExportOptions, Format, JobStatus, Query, SyncOptions
 from dapkit.errors import DiagnosisError, ExpiredError, NotFoundError, NotReplicatedError, UsageError, VerificationError
@@ -85,6 +87,24 @@ def test_files_are_verified(dap: Client, tmp_path: Path) -> None:
     assert str(users.files[0]) in damaged._repr_html_()
     with pytest.raises(VerificationError, match="1 problem"):
         damaged.raise_for_failed()
+
+
+def test_results_are_listed_and_pruned(tmp_path: Path) -> None:
+    old, new, flat = write_raw(tmp_path, "a", at=1), write_raw(tmp_path, "b", at=2), write_flat(tmp_path, at=1)
+    closed = Client(SMALL)
+    assert closed.results(str(tmp_path)).results == (flat, old, new)
+    assert closed.prune(tmp_path, older_than=timedelta(days=100_000)).removed == ()
+    assert closed.prune(tmp_path, keep=1, dry_run=True).removed == (old,)
+    assert closed.prune(str(tmp_path), keep=1, tables="users").removed == (old,)
+    assert closed.prune(tmp_path, older_than=timedelta(0)).kept == 2
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"keep": 1, "older_than": timedelta(1)}, {"keep": 0}, {"keep": 1.5}, {"older_than": "30d"}]
+)
+def test_what_to_prune_is_given_once(given: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        Client(SMALL).prune(tmp_path, **given)
 
 
 def test_a_result_names_its_files_and_its_watermark_is_the_next_start(dap: Client, tmp_path: Path) -> None:

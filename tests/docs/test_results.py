@@ -20,7 +20,11 @@ OF_FILES: dict[str, object] = {
     f"snapshot {FILES}": results.Export,
     f"incremental {FILES} --since out --dry-run": results.ExportPreview,
     f"incremental {FILES} --since out": results.Export,
+    f"snapshot {FILES} --flat csv": results.Export,
+    "results out": results.FolderResults,
     "verify out": results.Verify,
+    "prune out --keep 1": results.Prune,
+    "prune out --stage": results.PruneStage,
 }
 OF_DATABASES: dict[str, object] = {
     f"sync {DATABASE} --to duckdb:college.duckdb --dry-run": tuple[results.PlannedTable, ...],
@@ -44,7 +48,7 @@ def test_results_have_the_documented_fields(
     monkeypatch.setenv("DAP_SANDBOX_SCALE", "0.02")
     monkeypatch.setenv("DAP_SANDBOX_JOB_SECONDS", "0")
     for line, kind in cases.items():
-        sandbox = [] if line.startswith("verify") else ["--sandbox"]
+        sandbox = [] if line.startswith(("verify", "results", "prune")) else ["--sandbox"]
         status = main([*shlex.split(line), *sandbox, "--json", "--quiet"])
         output, errors = capsys.readouterr()
         assert status == 0, f"{line}: {errors}"

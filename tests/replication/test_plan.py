@@ -18,8 +18,8 @@ from dapkit.errors import (
     UsageError,
 )
 from dapkit.model import VersionedSchema
+from dapkit.protocol.namespaces import LOGS
 from dapkit.replication.plan import (
-    LOGS,
     Rejected,
     check_expire_logs,
     data_loss_warning,

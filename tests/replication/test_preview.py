@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tests.support.sync_setup import SyncSetup, run_with_sandbox
 
+from dapkit.protocol.namespaces import LOGS
 from dapkit.replication.options import SyncRequest
-from dapkit.replication.plan import LOGS
 from dapkit.replication.preview import preview
 from dapkit.results import SyncAction, SyncCommand
 from dapkit.targets.duckdb.target import duckdb_file

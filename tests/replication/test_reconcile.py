@@ -12,8 +12,8 @@ from tests.support.sync_setup import SyncSetup, run_with_sandbox
 from dapkit.cli.logs import comparison_text
 from dapkit.errors import LockedError, NotReplicatedError
 from dapkit.events import JobsPlanned
+from dapkit.protocol.namespaces import LOGS
 from dapkit.replication.options import SyncRequest
-from dapkit.replication.plan import LOGS
 from dapkit.replication.reconcile import ReconcileResult, reconcile
 from dapkit.results import Comparison, SyncCommand
 from dapkit.targets.base import ExpectedTable

@@ -25,8 +25,8 @@ from dapkit.errors import (
 from dapkit.events import JobsPlanned, Notice, Retrying
 from dapkit.locks import FileLock
 from dapkit.model import Query
+from dapkit.protocol.namespaces import LOGS
 from dapkit.replication import retry, table_sync
-from dapkit.replication.plan import LOGS
 from dapkit.replication.resources import SyncResources
 from dapkit.replication.run import SyncResult
 from dapkit.results import LoadStats, SyncAction, SyncCommand

@@ -4,19 +4,19 @@ Importing this module is cheap: each method imports what it needs (the HTTP libr
 """
 
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from dapkit.api.loop_thread import OPEN_HINT
+from dapkit.api.loop_thread import OPEN_HINT, in_thread
 from dapkit.api.notices import keep_notices
 from dapkit.config import arguments
 from dapkit.config.settings import ClientOptions, library_settings
-from dapkit.errors import RequestError, UsageError
+from dapkit.errors import UsageError
 from dapkit.events import Listener, Notice, RunEnded
 from dapkit.protocol.secrets import hidden
 
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from dapkit.decode.jsonl import Record
     from dapkit.describe.run import DescribeResult
     from dapkit.export.options import ExportOptions
+    from dapkit.export.prune import PruneResult
     from dapkit.export.run_result import RunResult
     from dapkit.export.schemas import SchemasResult
+    from dapkit.export.stored_results import FolderResults
     from dapkit.export.verify import VerifyResult
     from dapkit.model import Job, Query, VersionedSchema
     from dapkit.replication.listing import DatabaseListing
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from dapkit.replication.reconcile import ReconcileResult
     from dapkit.replication.run import SyncResult
 
-P = ParamSpec("P")
-R = TypeVar("R")
 NOTHING: Final[Mapping[str, Any]] = {}
 
 
@@ -229,14 +229,12 @@ class AsyncClient:
         Raises:
             DapError: an error that concerns all tables: credentials, account, the database.
         """
+        from dapkit.api.requests import check_sample  # noqa: PLC0415, see the module
         from dapkit.replication.reconcile import reconcile  # noqa: PLC0415, see the module
 
         to = hidden(to)
         arguments.flag("sync", sync)
-        if sample is not None:
-            arguments.number("sample", sample, least=0, most=100)
-        if sample == 0:
-            raise arguments.invalid("sample", sample, "a percentage greater than 0")
+        check_sample(sample)
         request = self._sync_request("sync", namespace, tables, to, options)
         with self._run() as on_event:
             return await reconcile(self.session, request, on_event, sync=sync, sample=sample)
@@ -269,7 +267,7 @@ class AsyncClient:
         arguments.flag("omit_not_replicated", omit_not_replicated)
         arguments.flag("omit_record_count", omit_record_count)
         session = self._session if omit_not_replicated else self.session
-        listing = await _in_thread(list_tables, database, name, count=not omit_record_count)
+        listing = await in_thread(list_tables, database, name, count=not omit_record_count)
         if session is None:
             return listing
         return await compare_with_service(session, listing, omit_not_replicated=omit_not_replicated)
@@ -297,7 +295,7 @@ class AsyncClient:
         to = hidden(to)
         arguments.flag("include_unmanaged", include_unmanaged)
         name, chosen = arguments.text("namespace", namespace), arguments.names("tables", tables)
-        return await _in_thread(drop_tables, target(to), name, chosen, include_unmanaged=include_unmanaged)
+        return await in_thread(drop_tables, target(to), name, chosen, include_unmanaged=include_unmanaged)
 
     async def verify(self, folder: str | Path, *, remove_damaged: bool = False) -> "VerifyResult":
         """Verify downloaded files against their manifests, like `dap verify`. The client need not be open.
@@ -309,10 +307,37 @@ class AsyncClient:
         Raises:
             VerificationError: there is no such folder, or it contains nothing that can be verified.
         """
-        from dapkit.export.verify import verify  # noqa: PLC0415, see the module
+        from dapkit.api.folders import verify  # noqa: PLC0415, see the module
 
-        place = arguments.folder("folder", folder)
-        return await _in_thread(verify, place, remove_damaged=remove_damaged)
+        return await in_thread(verify, folder, remove_damaged=remove_damaged)
+
+    async def results(self, folder: str | Path = "downloads") -> "FolderResults":
+        """Return the results in an output folder, raw and flat, like `dap results`. The client need not be open."""
+        from dapkit.api.folders import results  # noqa: PLC0415, see the module
+
+        return await in_thread(results, folder)
+
+    async def prune(
+        self,
+        folder: str | Path,
+        *,
+        keep: int | None = None,
+        older_than: timedelta | None = None,
+        tables: str | Sequence[str] = (),
+        dry_run: bool = False,
+    ) -> "PruneResult":
+        """Remove results that are no longer needed, like `dap prune`. The client need not be open.
+
+        Args:
+            folder: an output folder.
+            keep: how many snapshots of each table are kept; or give `older_than`.
+            older_than: remove results that were complete before this age.
+            tables: names or patterns; without any, all tables except those of logs, which have to be named.
+            dry_run: whether to remove nothing, and return what would be removed.
+        """
+        from dapkit.api.folders import prune  # noqa: PLC0415, see the module
+
+        return await in_thread(prune, folder, keep=keep, older_than=older_than, tables=tables, dry_run=dry_run)
 
     async def doctor(self, folder: str | Path = "downloads") -> "DoctorResult":
         """Check credentials, network, clock and disk, like `dap doctor`. The client need not be open.
@@ -384,23 +409,14 @@ class AsyncClient:
         finally:
             self._options.on_event(RunEnded())
 
-    async def _replicate(
-        self, command: str, namespace: str, tables: str | Sequence[str], to: str, options: "SyncOptions | None"
-    ) -> "SyncResult":
+    async def _replicate(self, command: str, namespace: str, tables: object, to: str, options: object) -> "SyncResult":
         from dapkit.replication.run import replicate  # noqa: PLC0415, see the module
 
         request = self._sync_request(command, namespace, tables, to, options)
         with self._run() as on_event:
             return await replicate(self.session, request, on_event)
 
-    def _sync_request(
-        self,
-        command: str,
-        namespace: str,
-        tables: str | Sequence[str],
-        to: str,
-        options: "SyncOptions | None",
-    ) -> "SyncRequest":
+    def _sync_request(self, command: str, namespace: str, tables: object, to: str, options: object) -> "SyncRequest":
         from dapkit.api.requests import sync_request  # noqa: PLC0415, see the module
         from dapkit.results import SyncCommand  # noqa: PLC0415, see the module
 
@@ -428,22 +444,17 @@ class AsyncClient:
         Raises:
             DapError: the table cannot be downloaded; no record has been yielded then.
         """
-        from dapkit.api.requests import increment_times  # noqa: PLC0415, see the module
+        from dapkit.api.requests import record_times  # noqa: PLC0415, see the module
         from dapkit.decode.jsonl import records  # noqa: PLC0415, see the module
         from dapkit.export.options import ExportOptions  # noqa: PLC0415, see the module
 
-        if since is None and until is not None:
-            raise UsageError("until is given without since", hint="Pass since too, or neither of them.")
-        times = NOTHING if since is None else increment_times(since, until)
+        name, times = arguments.text("table", table), record_times(since, until)
         with tempfile.TemporaryDirectory(prefix="dapkit-") as folder:
-            names = (arguments.text("table", table),)
-            result = await self._export(namespace, names, ExportOptions(output=folder), times)
-            for failure in result.failed:
-                raise failure.error
-            for complete in result.done:
-                for path in sorted(complete.folder.glob("[!.]*")):
-                    for record in records(path):
-                        yield record
+            result = await self._export(namespace, (name,), ExportOptions(output=folder), times)
+            result.raise_for_failed()
+            for path in sorted(path for complete in result.done for path in complete.files):
+                for record in records(path):
+                    yield record
 
     async def submit(self, namespace: str, table: str, query: "Query") -> "Job":
         """Submit a job; if the service already has an identical one, that job is returned."""
@@ -480,20 +491,10 @@ class AsyncClient:
 
     async def read(self, url: str) -> AsyncGenerator[bytes, None]:
         """Yield the bytes behind a signed URL, not verified. Raises RequestError if the store rejects it."""
+        from dapkit.api.requests import check_object_status  # noqa: PLC0415, see the module
+
         url = hidden(url)
         async with self.session.open(arguments.text("url", url, "a URL of `sign`")) as stream:
-            if stream.status != 200:
-                raise RequestError(
-                    f"The object store responded with status {stream.status}",
-                    hint="Sign the object again, and read its new URL.",
-                )
+            check_object_status(stream.status)
             async for chunk in stream.chunks():
                 yield chunk
-
-
-async def _in_thread(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run a call that blocks, outside the event loop."""
-    from dapkit.transfer.workers import worker_pool  # noqa: PLC0415, see the module
-
-    with worker_pool(1) as workers:
-        return await workers.run(call, *args, **kwargs)

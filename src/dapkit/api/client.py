@@ -6,7 +6,7 @@ raises, its work has ended.
 
 import atexit
 from collections.abc import Coroutine, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from dapkit.decode.jsonl import Record
     from dapkit.describe.run import DescribeResult
     from dapkit.export.options import ExportOptions
+    from dapkit.export.prune import PruneResult
     from dapkit.export.run_result import RunResult
     from dapkit.export.schemas import SchemasResult
+    from dapkit.export.stored_results import FolderResults
     from dapkit.export.verify import VerifyResult
     from dapkit.model import Job, Query, VersionedSchema
     from dapkit.replication.listing import DatabaseListing
@@ -275,6 +277,30 @@ class Client:
             VerificationError: there is no such folder, or it contains nothing that can be verified.
         """
         return self._run(self._client.verify(folder, remove_damaged=remove_damaged))
+
+    def results(self, folder: str | Path = "downloads") -> "FolderResults":
+        """Return the results in an output folder, raw and flat, like `dap results`. The client need not be open."""
+        return self._run(self._client.results(folder))
+
+    def prune(
+        self,
+        folder: str | Path,
+        *,
+        keep: int | None = None,
+        older_than: timedelta | None = None,
+        tables: str | Sequence[str] = (),
+        dry_run: bool = False,
+    ) -> "PruneResult":
+        """Remove results that are no longer needed, like `dap prune`. The client need not be open.
+
+        Args:
+            folder: an output folder.
+            keep: how many snapshots of each table are kept; or give `older_than`.
+            older_than: remove results that were complete before this age.
+            tables: names or patterns; without any, all tables except those of logs, which have to be named.
+            dry_run: whether to remove nothing, and return what would be removed.
+        """
+        return self._run(self._client.prune(folder, keep=keep, older_than=older_than, tables=tables, dry_run=dry_run))
 
     def doctor(self, folder: str | Path = "downloads") -> "DoctorResult":
         """Check credentials, network, clock and disk, like `dap doctor`. The client need not be open.

@@ -6,14 +6,15 @@ its work has ended.
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
-from typing import Any, Final, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from dapkit.errors import InterruptedRunError, UsageError
 
 T = TypeVar("T")
+P = ParamSpec("P")
 GRACE: Final = 10.0
 """Seconds that an interrupted call has to close its files and release its locks."""
 
@@ -131,3 +132,11 @@ async def _next(rows: AsyncIterator[T], batch_size: int) -> list[T]:
         if len(batch) == batch_size:
             break
     return batch
+
+
+async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a call that blocks, outside the event loop."""
+    from dapkit.transfer.workers import worker_pool  # noqa: PLC0415, importing the client must be cheap
+
+    with worker_pool(1) as workers:
+        return await workers.run(call, *args, **kwargs)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dapkit.config import arguments
 from dapkit.config.settings import staging_root
+from dapkit.errors import RequestError, UsageError
 from dapkit.export.options import ExportOptions, ExportRequest, member
 from dapkit.export.times import ParsedTime, age_argument, require_order, start_argument, time_argument
 from dapkit.model import Format, Mode, Query
@@ -46,6 +47,15 @@ def increment_times(since: object, until: object = None) -> dict[str, Any]:
     if isinstance(start, Path):
         return {"since_folder": start, "until": last}
     return {"since": start.text if isinstance(start, ParsedTime) else start, "until": last}
+
+
+def record_times(since: object, until: object) -> dict[str, Any]:
+    """Return the times of `records` as fields of a request: none for all rows. Raises UsageError."""
+    if since is not None:
+        return increment_times(since, until)
+    if until is not None:
+        raise UsageError("until is given without since", hint="Pass since too, or neither of them.")
+    return {}
 
 
 def sync_request(
@@ -92,3 +102,18 @@ def checked_query(query: object) -> Query:
 def _values(options: object, kind: type, name: str) -> dict[str, Any]:
     chosen = kind() if options is None else arguments.require("options", options, kind, f"{name} or None")
     return {each.name: getattr(chosen, each.name) for each in fields(kind)}
+
+
+def check_sample(sample: float | None) -> None:
+    """Raise UsageError unless the value is a percentage greater than 0, or None."""
+    if sample is not None:
+        arguments.number("sample", sample, least=0, most=100)
+    if sample == 0:
+        raise arguments.invalid("sample", sample, "a percentage greater than 0")
+
+
+def check_object_status(status: int) -> None:
+    """Raise RequestError unless the object store returned an object."""
+    if status != 200:
+        message = f"The object store responded with status {status}"
+        raise RequestError(message, hint="Sign the object again, and read its new URL.")

@@ -37,7 +37,9 @@ COMMANDS = {
     "list": "List the tables of a namespace.",
     "schema": "Save the JSON Schemas of tables.",
     "describe": "Describe tables: columns, types, meanings, keys and relations.",
+    "results": "List the results in a folder.",
     "verify": "Verify downloaded files against their manifests.",
+    "prune": "Delete results that are no longer needed.",
     "doctor": "Check credentials, network, clock and disk.",
     "sandbox": "Run the sandbox as a server.",
 }

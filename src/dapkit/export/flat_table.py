@@ -24,9 +24,8 @@ from dapkit.formatting import count
 from dapkit.model import FlatFormat, Nested, VersionedSchema, epoch_seconds, utc_time
 from dapkit.results import TableResult
 from dapkit.schema import read_table
-from dapkit.storage.names import safe_name
 from dapkit.tables.engine import Engine, EngineOptions
-from dapkit.tables.flat_files import FlatState, flat_files, flat_path, read_state
+from dapkit.tables.flat_files import FlatState, flat_files, flat_lock, flat_path, read_state
 from dapkit.tables.flat_writer import FlatPlan, FlatWriter
 from dapkit.tables.wire_files import FlatColumns
 from dapkit.transfer.manifest import Manifest, ManifestObject
@@ -65,7 +64,7 @@ class Flattening:
 
     def lock(self, namespace: str, table: str) -> Path:
         """Return the lock that a run holds while it writes the flat file of a table."""
-        return self.output / ".dap" / "locks" / f"flat_{safe_name(namespace, 80)}.{safe_name(table, 160)}.lock"
+        return flat_lock(self.output, namespace, table)
 
     def existing(self, state: FlatState) -> TableResult | None:
         """Return the result of a job whose flat file is already there."""

@@ -1,11 +1,12 @@
-"""Verify the files in a folder against their manifests."""
+"""Verify the files in a folder against their manifests and states."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dapkit.errors import IntegrityError, ManifestError, VerificationError
+from dapkit.export.verify_flat import check_flat, flat_file_paths, remove_flat
 from dapkit.formatting import count, html_table, size
 from dapkit.model import Format
 from dapkit.storage.atomic import disk_errors
@@ -25,8 +26,8 @@ class Problem:
 
 
 _DAMAGED = (
-    "`dap verify --remove-damaged` deletes damaged files and their manifest; then the command that downloaded them"
-    " downloads them again."
+    "`dap verify --remove-damaged` deletes damaged files, and their manifest or state; then the command that"
+    " downloaded them downloads them again."
 )
 _REMOVED = "The damaged files were deleted: run the command that downloaded them again."
 
@@ -38,15 +39,17 @@ class VerifyResult:
     Attributes:
         folder: the folder that was checked.
         jobs: number of complete jobs that were checked.
-        files: number of their files.
-        bytes: size of their files.
+        flat: number of flat files that were checked.
+        files: number of the files of jobs, and flat files.
+        bytes: size of these files.
         problems: what is wrong.
         incomplete: the job folders without manifest. Nothing is known about their files, so they are not problems.
-        removed: the damaged files that were deleted, and the manifests of their folders.
+        removed: the damaged files that were deleted, and their manifests and states.
     """
 
     folder: Path
     jobs: int
+    flat: int = 0
     files: int
     bytes: int
     problems: tuple[Problem, ...]
@@ -60,7 +63,7 @@ class VerifyResult:
             message = f"{count(len(self.problems), 'problem')} found in {self.folder}"
             hint = _REMOVED if self.removed else _DAMAGED
             return VerificationError(message, hint=hint)
-        if not self.jobs:
+        if not self.jobs and not self.flat:
             message = f"Nothing below {self.folder} is complete, so nothing could be verified"
             return VerificationError(message, hint="Run the command that wrote it again: it resumes where it stopped.")
         return None
@@ -80,57 +83,89 @@ class VerifyResult:
 def verify(
     folder: Path, on_file: Callable[[Path], None] = lambda _: None, *, remove_damaged: bool = False
 ) -> VerifyResult:
-    """Read every file in a folder and compare it with its manifest.
+    """Read every file in a folder and compare it with its manifest, or a flat file with its state.
 
     Args:
         folder: a job folder, an output folder, or any folder that contains these. Hidden folders are skipped.
         on_file: called after each file.
-        remove_damaged: whether to delete the files that fail, and their manifest. A file that no manifest names stays.
+        remove_damaged: whether to delete the files that fail, and their manifest or state. Other files stay.
 
     Raises:
-        VerificationError: there is no such folder, or it contains no job folder.
+        VerificationError: there is no such folder, or it contains neither a job folder nor a flat file.
     """
     if not folder.is_dir():
         raise VerificationError(f"{folder} is not a folder", hint="Give the folder that a snapshot was written to.")
-    problems: list[Problem] = []
-    jobs = [LocalFolder(path) for path in sorted(_job_folders(folder, problems))]
-    incomplete: list[Path] = []
-    removed: list[Path] = []
-    complete = files = total = 0
+    tally = _Tally()
+    jobs = [LocalFolder(path) for path in sorted(_job_folders(folder, tally.problems))]
     for job in jobs:
-        try:
-            expected = manifest.read(job)
-        except ManifestError as error:
-            message = f"{error.message}. {error.hint}" if error.hint else error.message
-            problems.append(Problem(path=job.path / manifest.NAME, message=message))
-            continue
-        if expected is None:
-            incomplete.append(job.path)
-            continue
-        complete += 1
-        damaged: list[str] = []
-        for item in expected.objects:
-            if problem := _problem(job, expected.format, item):
-                problems.append(Problem(path=job.path / item.name, message=problem))
-                damaged.append(item.name)
-            files += 1
-            total += item.size
-            on_file(job.path / item.name)
-        if damaged and remove_damaged:
-            removed += _remove(job, damaged)
-        problems += _unknown_files(job, expected)
-    if not jobs and not problems:
-        hint = "Give the folder that a snapshot was written to. It contains folders named job_…"
+        _verify_job(job, tally, on_file, remove_damaged=remove_damaged)
+    for path in flat_file_paths(folder):
+        _verify_flat(path, tally, on_file, remove_damaged=remove_damaged)
+    if not jobs and not tally.flat and not tally.problems:
+        hint = "Give the folder that a snapshot was written to. It contains folders named job_…, or flat tables."
         raise VerificationError(f"There is nothing to verify in {folder}", hint=hint)
     return VerifyResult(
         folder=folder,
-        jobs=complete,
-        files=files,
-        bytes=total,
-        problems=tuple(problems),
-        incomplete=tuple(incomplete),
-        removed=tuple(removed),
+        jobs=tally.jobs,
+        flat=tally.flat,
+        files=tally.files,
+        bytes=tally.bytes,
+        problems=tuple(tally.problems),
+        incomplete=tuple(tally.incomplete),
+        removed=tuple(tally.removed),
     )
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What was found so far."""
+
+    jobs: int = 0
+    flat: int = 0
+    files: int = 0
+    bytes: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    incomplete: list[Path] = field(default_factory=list)
+    removed: list[Path] = field(default_factory=list)
+
+
+def _verify_job(job: LocalFolder, tally: _Tally, on_file: Callable[[Path], None], *, remove_damaged: bool) -> None:
+    try:
+        expected = manifest.read(job)
+    except ManifestError as error:
+        message = f"{error.message}. {error.hint}" if error.hint else error.message
+        tally.problems.append(Problem(path=job.path / manifest.NAME, message=message))
+        return
+    if expected is None:
+        tally.incomplete.append(job.path)
+        return
+    tally.jobs += 1
+    damaged: list[str] = []
+    for item in expected.objects:
+        if problem := _problem(job, expected.format, item):
+            tally.problems.append(Problem(path=job.path / item.name, message=problem))
+            damaged.append(item.name)
+        tally.files += 1
+        tally.bytes += item.size
+        on_file(job.path / item.name)
+    if damaged and remove_damaged:
+        tally.removed += _remove(job, damaged)
+    tally.problems += _unknown_files(job, expected)
+
+
+def _verify_flat(path: Path, tally: _Tally, on_file: Callable[[Path], None], *, remove_damaged: bool) -> None:
+    state, problem = check_flat(path)
+    if state is None and problem is None:
+        return  # another program wrote it
+    if problem:
+        tally.problems.append(Problem(path=path, message=problem))
+    if state is not None:
+        tally.flat += 1
+        tally.files += 1
+        tally.bytes += path.stat().st_size if path.is_file() else 0
+        on_file(path)
+        if problem and remove_damaged:
+            tally.removed += remove_flat(path)
 
 
 def _remove(job: LocalFolder, damaged: Sequence[str]) -> list[Path]:

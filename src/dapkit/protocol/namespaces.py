@@ -2,7 +2,10 @@
 
 import difflib
 
-NAMESPACES = ("canvas", "canvas_logs", "catalog", "new_quizzes")
+LOGS = "canvas_logs"
+"""The namespace of logs: the service keeps them for 30 days, so older rows exist only where they were loaded."""
+
+NAMESPACES = ("canvas", LOGS, "catalog", "new_quizzes")
 """The namespaces that are known; the service may have others."""
 
 

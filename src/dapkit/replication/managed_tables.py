@@ -7,7 +7,8 @@ from dapkit.errors import DapError, NotReplicatedError, TargetUnreachableError
 from dapkit.export.selection import is_pattern, select, similar
 from dapkit.failures import TableFailed
 from dapkit.model import format_utc
-from dapkit.replication.plan import LOGS, not_a_table_error
+from dapkit.protocol.namespaces import LOGS
+from dapkit.replication.plan import not_a_table_error
 from dapkit.results import Display, TablesResult
 from dapkit.targets.base import SyncState, TableStatus, Target, TargetSession
 

@@ -18,14 +18,12 @@ from dapkit.errors import (
     UsageError,
 )
 from dapkit.model import Table, TypeKind, format_utc
+from dapkit.protocol.namespaces import LOGS
 from dapkit.results import SyncAction, SyncCommand
 from dapkit.targets.base import RetentionCutoff, SyncState, TableStatus
 
-LOGS = "canvas_logs"
-"""The namespace of logs. The service deletes its rows after `LOG_RETENTION`; the database keeps them."""
-
 LOG_RETENTION = timedelta(days=30)
-"""How long the service keeps log rows."""
+"""How long the service keeps rows of the namespace `LOGS`; a database keeps them longer."""
 
 WARNING_AGE = timedelta(days=21)
 """Age from which a log table is reported: if runs fail for another week, rows begin to be lost."""

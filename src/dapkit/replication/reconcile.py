@@ -16,10 +16,10 @@ from dapkit.export.selection import Resolved
 from dapkit.failures import TableFailed, error_of
 from dapkit.formatting import count
 from dapkit.model import Query, VersionedSchema, format_utc
+from dapkit.protocol.namespaces import LOGS
 from dapkit.replication import staging
 from dapkit.replication.managed_tables import no_longer_in_service_notice, require_database, select_managed_tables
 from dapkit.replication.options import SyncRequest
-from dapkit.replication.plan import LOGS
 from dapkit.replication.resources import SyncResources, open_resources
 from dapkit.replication.run import no_longer_in_service, replicate, resolve
 from dapkit.replication.schema_versions import column_names, common_table, schema_of_files

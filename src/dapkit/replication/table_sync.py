@@ -12,11 +12,11 @@ from dapkit.events import Event, JobsPlanned, RunStarted, TableCompleted, TableP
 from dapkit.export.isolation import is_fatal
 from dapkit.failures import TableFailed
 from dapkit.model import Table, format_utc
+from dapkit.protocol.namespaces import LOGS
 from dapkit.replication import staging
 from dapkit.replication.managed_tables import StatusAndState, table_statuses
 from dapkit.replication.plan import (
     EVENT_TIME_COLUMN,
-    LOGS,
     REFRESH_INTERVAL,
     Rejected,
     data_loss_warning,

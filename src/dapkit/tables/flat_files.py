@@ -87,6 +87,11 @@ def flat_path(output: Path, state: FlatState) -> Path:
     return folder / f"{state.table}{CHANGES}" / f"{span}.{state.format}"
 
 
+def flat_lock(output: Path, namespace: str, table: str) -> Path:
+    """Return the lock that a process holds while it writes or deletes the flat files of a table."""
+    return output / ".dap" / "locks" / f"flat_{safe_name(namespace, 80)}.{safe_name(table, 160)}.lock"
+
+
 def _compact(time: str) -> str:
     """Return a time as part of a file name: 20260801T000000Z."""
     try:
@@ -107,12 +112,24 @@ def read_state(path: Path) -> FlatState | None:
     with disk_errors(path):
         if not path.is_file():
             return None
-        sidecar = sidecar_of(path)
-        if path.suffix == ".parquet":
-            content = read_metadata(path).get(KEY, "").encode()
-        else:
-            content = sidecar.read_bytes() if sidecar.is_file() else b""
         size = path.stat().st_size
+    state = recorded_state(path)
+    return None if state is None or state.size not in (None, size) else state
+
+
+def recorded_state(path: Path) -> FlatState | None:
+    """Return what is recorded about a flat file, even if a file with a sidecar is missing or has another size.
+
+    Raises:
+        ManifestError: a later version wrote it.
+        OutputError: it cannot be read.
+    """
+    with disk_errors(path):
+        if path.suffix == ".parquet":
+            content = read_metadata(path).get(KEY, "").encode() if path.is_file() else b""
+        else:
+            sidecar = sidecar_of(path)
+            content = sidecar.read_bytes() if sidecar.is_file() else b""
     try:
         state = _decoder.decode(content)
     except msgspec.DecodeError:
@@ -120,7 +137,7 @@ def read_state(path: Path) -> FlatState | None:
     if state.flat > VERSION:
         message = f"{path} has version {state.flat}, but this dapkit supports versions up to {VERSION}"
         raise ManifestError(message, hint="Use the version of dapkit that wrote it, or a later one.")
-    return None if state.size is not None and state.size != size else state
+    return state
 
 
 def is_intact(path: Path, state: FlatState) -> bool:
@@ -151,10 +168,20 @@ def sha256_of(path: Path) -> str:
 
 def flat_files(output: Path) -> Iterator[tuple[Path, FlatState]]:
     """Yield the flat files in an output folder with their states, sorted by path."""
-    suffixes = {f".{each}" for each in FlatFormat}
-    patterns = ("[!.]*/*", f"[!.]*/*{CHANGES}/*")
-    for path in sorted(path for pattern in patterns for path in output.glob(pattern)):
-        if path.suffix in suffixes and not path.name.startswith("."):
-            state = read_state(path)
-            if state is not None:
-                yield path, state
+    for path in flat_paths(output):
+        state = read_state(path)
+        if state is not None:
+            yield path, state
+
+
+def flat_paths(output: Path) -> Iterator[Path]:
+    """Yield the paths in an output folder that may be flat files, sorted; also those whose sidecar alone is left."""
+    found: set[Path] = set()
+    for pattern in ("[!.]*/[!.]*", f"[!.]*/[!.]*{CHANGES}/[!.]*"):
+        found.update(path.with_name(path.name.removesuffix(SIDECAR)) for path in output.glob(pattern))
+    yield from sorted(path for path in found if is_flat_name(path.name))
+
+
+def is_flat_name(name: str) -> bool:
+    """Whether a flat file could have this name."""
+    return not name.startswith(".") and name.endswith(tuple(f".{each}" for each in FlatFormat))
