@@ -184,4 +184,9 @@ def _unsigned(text: str, type_name: str) -> str:
 
 def _else_bad(value: str, column: str) -> str:
     """Return the last branch: null for null; any other value is a bad one."""
-    return f"WHEN {value} IS NOT NULL THEN error({text_literal(BAD_VALUE + column)})"
+    return f"WHEN {value} IS NOT NULL THEN {bad_value(column)}"
+
+
+def bad_value(column: str) -> str:
+    """Return an expression that raises the error of a bad value."""
+    return f"error({text_literal(BAD_VALUE + column)})"
