@@ -154,7 +154,7 @@ def test_on_a_terminal_the_cursor_is_restored(sandbox: SandboxProcess, tmp_path:
 @pytest.mark.parametrize("form", [(), ("--csv",), ("--parquet", "rows.parquet")])
 def test_stop_while_a_query_runs(tmp_path: Path, form: tuple[str, ...]) -> None:
     endless = "SELECT bit_xor(hash(i)) FROM range(1000000000000) AS r(i)"
-    words = [DAP, "--sandbox", "sql", *form, endless]
+    words = [str(DAP), "--sandbox", "sql", *form, endless]
     environ = {**os.environ, "DAP_SANDBOX_HOME": str(tmp_path)}
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environ) as running:
         time.sleep(2.0)  # nothing tells from outside that the query runs

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,9 +154,9 @@ def _execute(cursor: "DuckDBPyConnection", sql: str) -> None:
         running = thread.submit(cursor.execute, sql)
         try:
             running.result()
-        except KeyboardInterrupt:
-            cursor.interrupt()
-            raise
+        finally:
+            while not wait([running], timeout=0.1).done:
+                cursor.interrupt()  # repeated, because it has no effect before the statement has begun
 
 
 def _require_query(statements: Sequence[tuple[str, str]]) -> None:
