@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from dapkit.display.listener import ProgressDisplay
     from dapkit.errors import DapError
     from dapkit.export.options import ExportOptions, FlatOptions
+    from dapkit.export.prune import PruneResult
     from dapkit.export.run_result import RunResult
     from dapkit.export.schemas import SchemasResult
+    from dapkit.export.stored_results import FolderResults, StoredResult
     from dapkit.export.verify import VerifyResult
     from dapkit.failures import TableFailed
     from dapkit.model import Format, Job, JobStatus, Mode, Query, VersionedSchema
@@ -45,6 +47,7 @@ _HOMES = {
     "DropResult": "dapkit.replication.managed_tables",
     "ExportOptions": "dapkit.export.options",
     "FlatOptions": "dapkit.export.options",
+    "FolderResults": "dapkit.export.stored_results",
     "Format": "dapkit.model",
     "Frame": "dapkit.tables.frame",
     "Job": "dapkit.model",
@@ -52,11 +55,13 @@ _HOMES = {
     "LoadOptions": "dapkit.targets.base",
     "Mode": "dapkit.model",
     "ProgressDisplay": "dapkit.display.listener",
+    "PruneResult": "dapkit.export.prune",
     "Query": "dapkit.model",
     "ReconcileResult": "dapkit.replication.reconcile",
     "Record": "dapkit.decode.jsonl",
     "RunResult": "dapkit.export.run_result",
     "SchemasResult": "dapkit.export.schemas",
+    "StoredResult": "dapkit.export.stored_results",
     "SyncOptions": "dapkit.replication.options",
     "SyncResult": "dapkit.replication.run",
     "TableFailed": "dapkit.failures",
@@ -81,6 +86,7 @@ __all__ = [
     "DropResult",
     "ExportOptions",
     "FlatOptions",
+    "FolderResults",
     "Format",
     "Frame",
     "Job",
@@ -88,11 +94,13 @@ __all__ = [
     "LoadOptions",
     "Mode",
     "ProgressDisplay",
+    "PruneResult",
     "Query",
     "ReconcileResult",
     "Record",
     "RunResult",
     "SchemasResult",
+    "StoredResult",
     "SyncOptions",
     "SyncResult",
     "TableFailed",

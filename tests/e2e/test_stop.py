@@ -149,3 +149,14 @@ def test_on_a_terminal_the_cursor_is_restored(sandbox: SandboxProcess, tmp_path:
     assert output.rfind(b"\x1b[?25h") > output.rfind(b"\x1b[?25l") > -1
     assert b"Traceback" not in output
     assert b"resumes where it stopped" in output
+
+
+@pytest.mark.parametrize("form", [(), ("--csv",), ("--parquet", "rows.parquet")])
+def test_stop_while_a_query_runs(tmp_path: Path, form: tuple[str, ...]) -> None:
+    endless = "SELECT bit_xor(hash(i)) FROM range(1000000000000) AS r(i)"
+    words = [str(DAP), "--sandbox", "sql", *form, endless]
+    environ = {**os.environ, "DAP_SANDBOX_HOME": str(tmp_path)}
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environ) as running:
+        time.sleep(2.0)  # nothing tells from outside that the query runs
+        stop(running)
+    assert not (tmp_path / "rows.parquet").exists()

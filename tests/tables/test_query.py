@@ -94,6 +94,20 @@ def test_nothing_else_is_possible(database: TableDatabase, tmp_path: Path, sql: 
     assert rows(database, "SELECT count(*) FROM canvas.users") == [(3,)]
 
 
+@pytest.mark.parametrize("name", ["with space", "it's [1] or *", "ünï?"])
+def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    folder, spilled = tmp_path / name, tmp_path / "spilled"
+    folder.mkdir()
+    duckdb.execute(
+        f"COPY (SELECT 1 AS id) TO '{str(folder / 'a.parquet').replace(chr(39), chr(39) * 2)}' (FORMAT parquet)"
+    )
+    with TableDatabase(EngineOptions(temp_folder=spilled)) as database:
+        select = read_flat(FlatFormat.PARQUET, [folder / "a.parquet"])
+        database.add([TableSource(namespace="canvas", table="a", select=select, folder=folder)])
+        database.seal()
+        assert rows(database, "FROM canvas.a") == [(1,)]
+
+
 def test_rows_are_written_to_a_file(database: TableDatabase) -> None:
     path = database.write("SELECT id FROM canvas.users ORDER BY id -- the last comment", "FORMAT csv, HEADER true")
     assert path.read_text().split() == ["id", "0", "1", "2"]

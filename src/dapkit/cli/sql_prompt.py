@@ -42,6 +42,10 @@ def prompt(words: Callable[[], Sequence[str]], answer: Callable[[str], None]) ->
 def _answer(query: str, answer: Callable[[str], None], *, interactive: bool) -> None:
     try:
         answer(query)
+    except KeyboardInterrupt:
+        if not interactive:
+            raise
+        print("Stopped.", file=sys.stderr)  # noqa: T201 -- part of the conversation
     except DapError as error:
         if not interactive:
             raise
@@ -50,7 +54,7 @@ def _answer(query: str, answer: Callable[[str], None], *, interactive: bool) -> 
 
 
 def _next_line(text: str, *, interactive: bool) -> str | None:
-    """Return the next line; None at the end of the input."""
+    """Return the next line; None at the end of the input. Ctrl-C gives an empty one."""
     if not interactive:
         line = sys.stdin.readline()
         return line.rstrip("\n") if line else None
@@ -58,6 +62,9 @@ def _next_line(text: str, *, interactive: bool) -> str | None:
         return input(text)
     except EOFError:
         return None
+    except KeyboardInterrupt:
+        print(file=sys.stderr)  # noqa: T201 -- part of the conversation
+        return ""
 
 
 def _complete(words: Callable[[], Sequence[str]]) -> None:

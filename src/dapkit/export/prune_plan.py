@@ -26,6 +26,10 @@ class PruneRule:
     keep: int | None = None
     completed_before: float | None = None
 
+    def __post_init__(self) -> None:
+        assert (self.keep is None) != (self.completed_before is None), "exactly one is set"
+        assert self.keep is None or self.keep > 0, "the latest snapshot always stays"
+
     def is_old(self, result: StoredResult) -> bool:
         """Whether the age of a result allows that it is removed."""
         return self.completed_before is None or result.completed < self.completed_before

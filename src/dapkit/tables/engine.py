@@ -14,7 +14,8 @@ from dapkit.tables.conversion import BAD_VALUE, FileType
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_RAISED = re.compile(re.escape(BAD_VALUE) + r"(.+)")
+_RAISED = re.compile(r"[\w ]+: " + re.escape(BAD_VALUE) + r"(.+)")
+_DOES_NOT_FIT = "Failed to cast value"  # a decimal in JSON that is too large even for 38 digits
 _NO_SPACE = re.compile(r"No space left on device|not enough space on the disk|max_temp_directory_size", re.IGNORECASE)
 _MORE_MEMORY = "Give it more memory with --memory-limit."
 _NESTED = {"struct", "list"}
@@ -45,6 +46,9 @@ class Engine:
         self._connection = duckdb.connect(":memory:", config=settings)
         # GLOBAL: otherwise cursors would begin in the zone of the machine.
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        # Otherwise columns of a Parquet file would be required where its source happens to have no nulls, and the
+        # pieces of a table could not be joined.
+        self._connection.execute("SET GLOBAL disabled_optimizers = 'statistics_propagation'")
 
     def __enter__(self) -> "Engine":
         return self
@@ -118,9 +122,9 @@ def _as_ours(error: Exception) -> DapError:
     import duckdb  # noqa: PLC0415 -- as above
 
     text = str(error)
-    if raised := _RAISED.search(text):
+    if raised := _RAISED.match(text):  # the statement, which follows some messages, contains these words too
         return BadValueError(f"A value of column {raised[1].strip()} cannot be converted to its type")
-    if isinstance(error, duckdb.ConversionException):
+    if isinstance(error, duckdb.ConversionException) or _DOES_NOT_FIT in text:
         return bad_value_error(error)
     first = text.strip().partition("\n")[0]
     if _NO_SPACE.search(text):

@@ -17,15 +17,22 @@ from typing import BinaryIO
 
 import msgspec
 
+from dapkit.decode.row_count import row_counter
 from dapkit.decode.tsv import BOM, split_file
-from dapkit.decode.tsv_sql import LINE_SIZES, text_literal
+from dapkit.decode.tsv_sql import LINE_SIZES, quote_identifier, text_literal
 from dapkit.errors import BadValueError, IntegrityError, MalformedFileError
-from dapkit.model import FlatFormat, Format, Table
+from dapkit.model import FlatFormat, Format, Table, TypeKind
 from dapkit.storage.atomic import disk_errors, make_folder, sync_folder
 from dapkit.tables.engine import Engine
 from dapkit.tables.file_repair import repaired_copy
 from dapkit.tables.flat_files import KEY, FlatState, sidecar_of, write_sidecar
-from dapkit.tables.output import COPY_OPTIONS, CSV_HEADER_OPTIONS, output_select
+from dapkit.tables.output import (
+    COPY_OPTIONS,
+    CSV_HEADER_OPTIONS,
+    PARQUET_V1_OPTIONS,
+    WIDE_INT32,
+    output_select,
+)
 from dapkit.tables.parquet_merge import merge_parquet
 from dapkit.tables.types import spark_field, spark_fields
 from dapkit.tables.wire_files import ACTION, TS, FileShape, FlatColumns, FlatSelect, empty_select, unknown_columns
@@ -33,6 +40,7 @@ from dapkit.tables.wire_files import ACTION, TS, FileShape, FlatColumns, FlatSel
 SPARK_SCHEMA = "org.apache.spark.sql.parquet.row.metadata"
 """The metadata in which Spark keeps its schema; Spark's DESCRIBE shows the descriptions in it."""
 
+_SECTIONS = ("meta", "key", "value")
 _NEWER_SCHEMA = "The service may not serve the schema of the file yet: run the same command again in some hours."
 _JSON_LINE = 16 << 20
 """Bytes of the longest JSON line to try first; DuckDB uses memory for longer ones only if they occur."""
@@ -97,7 +105,11 @@ class FlatWriter:
             MalformedFileError: the file cannot be read.
             IntegrityError: the file does not have this number of rows.
         """
+        if rows is None:
+            rows = _counted_rows(self._plan.downloaded_as, path)
         if rows == 0:
+            if self._plan.downloaded_as is not Format.PARQUET and any(split_file(path)):
+                file_shape(self._engine, self._plan, path)  # the only line may not be a header
             return
         try:
             written = self._write_piece(index, path, rows)
@@ -111,6 +123,8 @@ class FlatWriter:
             if copy is None:
                 raise
             written = self._write_piece(index, copy.path, copy.rows)
+            if copy.repaired:
+                self._check_keys(copy.path)
             copy.path.unlink()
             with self._lock:
                 self.repaired += copy.repaired
@@ -146,7 +160,8 @@ class FlatWriter:
             raise UnknownColumnsError(f"{message}: {', '.join(unknown)}", hint=_NEWER_SCHEMA, table=plan.table.name)
         select = FlatSelect(table=plan.table, format=plan.downloaded_as, shape=shape, columns=plan.columns)
         piece = self._folder / f"{index}.piece"
-        sizes = LINE_SIZES if plan.downloaded_as is not Format.JSONL else (_JSON_LINE, LINE_SIZES[-1])
+        sizes: Sequence[int] = LINE_SIZES if plan.downloaded_as is not Format.JSONL else (_JSON_LINE, LINE_SIZES[-1])
+        sizes = sizes if rows is not None else sizes[-1:]  # nothing would show that a smaller one was not enough
         for size in sizes if plan.downloaded_as is not Format.PARQUET else (0,):
             last = size in (0, sizes[-1])
             try:
@@ -163,10 +178,25 @@ class FlatWriter:
         message = f"{path.name} has {rows:,} rows, but {written:,} could be read"
         raise IntegrityError(message, table=plan.table.name)
 
+    def _check_keys(self, path: Path) -> None:
+        """Raise BadValueError if a key has the replacement character: it could be equal to the key of another row."""
+        plan = self._plan
+        keys = [each.name for each in plan.table.key if each.type.kind is TypeKind.TEXT]
+        if keys:
+            shape = file_shape(self._engine, plan, path)
+            select = FlatSelect(table=plan.table, format=plan.downloaded_as, shape=shape, columns=plan.columns)
+            replaced = " OR ".join(f"contains({quote_identifier(each)}, chr(65533))" for each in keys)
+            rows = f"SELECT count(*) FROM ({select.sql([str(path)], LINE_SIZES[-1])}) WHERE {replaced}"
+            if self._engine.execute(rows) != [(0,)]:
+                message = f"A value of the key column {', '.join(keys)} is not valid text"
+                raise BadValueError(message, table=plan.table.name)
+
     def _copy(self, select: str, piece: Path) -> int:
         query = output_select(select, self._plan.table, self._plan.columns, self._plan.format)
-        options = COPY_OPTIONS[self._plan.format]
-        ((rows,),) = self._engine.execute(f"COPY ({query}) TO {text_literal(str(piece))} ({options})")
+        copy = f"COPY ({query}) TO {text_literal(str(piece))}"
+        ((rows,),) = self._engine.execute(f"{copy} ({COPY_OPTIONS[self._plan.format]})")
+        if self._plan.format is FlatFormat.PARQUET and self._engine.execute(WIDE_INT32, [str(piece)]) != [(0,)]:
+            self._engine.execute(f"{copy} ({PARQUET_V1_OPTIONS})")
         return int(rows)
 
     def _empty_piece(self) -> Path:
@@ -222,16 +252,36 @@ def file_shape(engine: Engine, plan: FlatPlan, path: Path) -> FileShape:
         case Format.PARQUET:
             return FileShape(types=engine.parquet_types(path))
         case Format.CSV | Format.TSV:
-            return FileShape(names=_header_names(plan.downloaded_as, path))
+            return FileShape(names=_header_names(plan.table, plan.downloaded_as, path))
         case Format.JSONL:
             # DuckDB drops columns that are not in its list. Only a file of another version can have such columns.
             return FileShape() if plan.is_exact else FileShape(names=engine.json_names(path))
 
 
-def _header_names(format_: Format, path: Path) -> tuple[str, ...]:
+def _header_names(table: Table, format_: Format, path: Path) -> tuple[str, ...]:
     line, _ = next(split_file(path), (b"", b""))
     text = line.removeprefix(BOM).removesuffix(b"\r").decode("utf-8", "replace")
     names = next(csv.reader([text]), []) if format_ is Format.CSV else text.split("\t")
-    if not names or names[0].partition(".")[0] not in ("meta", "key", "value"):
+    sections = [name.partition(".")[0] for name in names]
+    if not names or sections[0] not in _SECTIONS:
         raise MalformedFileError(f"{path.name} does not begin with a header: {line[:60]!r}")
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise MalformedFileError(f"{path.name} has several columns of the name {', '.join(repeated)}")
+    if strange := sorted(set(sections) - {*_SECTIONS}):
+        raise MalformedFileError(f"{path.name} has columns that are neither meta, key nor value: {', '.join(strange)}")
+    if missing := [each.name for each in table.key if f"key.{each.name}" not in names]:
+        raise MalformedFileError(f"{path.name} has no column {', '.join(missing)} of the key")
+    if format_ is Format.TSV and line.endswith(b"\r"):
+        # DuckDB would find no rows; a copy has usual lines.
+        raise MalformedFileError(f"{path.name} has lines that end with a carriage return")
     return tuple(names)
+
+
+def _counted_rows(format_: Format, path: Path) -> int | None:
+    """Return how many rows a text has, since DuckDB does not say that it left some out; None for Parquet."""
+    if format_ is Format.PARQUET:
+        return None
+    counter = row_counter(format_)
+    for number, (header, block) in enumerate(split_file(path)):
+        counter.update(block if number else header + b"\n" + block)
+    return counter.rows()

@@ -19,6 +19,14 @@ COPY_OPTIONS = {
     # CSV with everything switched off that makes it CSV: one column of text is written as it is, one line a row.
     FlatFormat.JSONL: "FORMAT csv, HEADER false, DELIMITER '', QUOTE '', ESCAPE '', COMPRESSION none",
 }
+PARQUET_V1_OPTIONS = COPY_OPTIONS[FlatFormat.PARQUET].replace("PARQUET_VERSION v2", "PARQUET_VERSION v1")
+"""Larger files, without the encoding of `WIDE_INT32`."""
+WIDE_INT32 = (
+    "SELECT count(*) FROM parquet_metadata(?) WHERE type = 'INT32' AND encodings LIKE '%DELTA%'"
+    " AND TRY_CAST(stats_max AS BIGINT) - TRY_CAST(stats_min AS BIGINT) >= 2147483648"
+)
+"""How many columns other programs, such as Arrow, may not be able to read: DuckDB writes the differences of 32-bit
+integers with more than 32 bits where they need them."""
 CSV_HEADER_OPTIONS = COPY_OPTIONS[FlatFormat.CSV].replace("HEADER false", "HEADER true")
 
 _TIME = ColumnType(kind=TypeKind.DATETIME)

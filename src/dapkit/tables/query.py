@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from dapkit.tables.engine import Engine, EngineOptions
 from dapkit.tables.wire_files import literal_path
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyRelation
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 _ONE_QUERY = "Give exactly one SELECT, EXPLAIN, DESCRIBE, SUMMARIZE or SHOW."
 
@@ -121,9 +122,10 @@ class TableDatabase:
 
     def seal(self) -> None:
         """Allow only the files of the tables from now on."""
-        paths = {str(folder.resolve()) for folder in self._folders}
-        # DuckDB checks a path as it is written in a query, where brackets are escaped, and then the path that it finds.
-        folders = ", ".join(text_literal(path) for path in sorted(paths | {literal_path(path) for path in paths}))
+        paths = [str(folder.resolve()) for folder in sorted(self._folders)]
+        # DuckDB compares the path as the view has it, in which patterns are escaped, and that of the file.
+        allowed = dict.fromkeys(paths + [literal_path(path) for path in paths])
+        folders = ", ".join(map(text_literal, allowed))
         for statement in (
             f"SET GLOBAL allowed_directories = [{folders}]",
             "SET GLOBAL enable_external_access = false",
@@ -156,8 +158,19 @@ class TableDatabase:
         with self._engine.cursor() as cursor, _as_usage_errors():
             _require_query([(each.type.name, each.query) for each in cursor.extract_statements(sql)])
             # FROM (…) also rejects what only looks like a SELECT, such as DESCRIBE.
-            cursor.execute(f"COPY (FROM ({_without_end(sql)}\n)) TO {text_literal(str(path))} ({options})")
+            _execute(cursor, f"COPY (FROM ({_without_end(sql)}\n)) TO {text_literal(str(path))} ({options})")
         return path
+
+
+def _execute(cursor: "DuckDBPyConnection", sql: str) -> None:
+    """Execute a statement that Ctrl-C can stop: DuckDB does not look for it in this call."""
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(cursor.execute, sql)
+        try:
+            running.result()
+        finally:
+            while not wait([running], timeout=0.1).done:
+                cursor.interrupt()  # repeated, because it has no effect before the statement has begun
 
 
 def _without_end(sql: str) -> str:
@@ -192,5 +205,10 @@ def _as_usage_errors() -> Iterator[None]:
     except duckdb.OutOfMemoryException as error:
         hint = "Give it more memory with --memory-limit."
         raise OutputError(str(error).partition("\n")[0], hint=hint) from error
+    except (duckdb.InterruptException, RuntimeError) as error:
+        # DuckDB handles Ctrl-C itself while a query runs, and raises an ordinary error.
+        if "interrupt" in str(error).lower():
+            raise KeyboardInterrupt from error
+        raise
     except duckdb.Error as error:
         raise UsageError(str(error).strip()) from error

@@ -8,7 +8,7 @@ are texts, which Parquet stores as dictionaries.
 from collections.abc import Callable, Sequence
 
 from dapkit.decode.tsv_sql import quote_identifier
-from dapkit.model import Column, ColumnType, Nested, TypeKind
+from dapkit.model import JSON_KINDS, Column, ColumnType, Nested, TypeKind
 
 MAX_PRECISION = 38
 """Digits of the largest decimal that DuckDB, Parquet readers and Spark have; larger ones are texts."""
@@ -25,10 +25,11 @@ _SIMPLE = {
     TypeKind.DATE: ("DATE", "date"),
 }
 _TEXT = ("VARCHAR", "string")
-_IN_JSON = frozenset(
+_NUMBERS = frozenset(
     {TypeKind.INT16, TypeKind.INT32, TypeKind.INT64, TypeKind.FLOAT32, TypeKind.FLOAT64, TypeKind.BOOLEAN}
 )
-"""Kinds that DuckDB's JSON reader reads exactly; all others are read as texts first."""
+_DOUBLE_DIGITS = 15
+"""Digits of a decimal that DuckDB's JSON, which has doubles, always keeps."""
 
 
 def flat_type(type_: ColumnType, nested: Nested) -> str:
@@ -41,14 +42,17 @@ def flat_type(type_: ColumnType, nested: Nested) -> str:
 
 
 def json_type(type_: ColumnType) -> str:
-    """Return the type with which DuckDB reads a value from JSON; some still have to be converted."""
-    if is_decimal(type_):
-        return f"DECIMAL({type_.precision},{type_.scale})"
-    if type_.kind is TypeKind.UNTYPED:
-        return "JSON"
-    if is_structured(type_, Nested.STRUCT):
-        return _nested_type(type_, json_type)
-    return _SIMPLE[type_.kind][0] if type_.kind in _IN_JSON else "VARCHAR"
+    """Return the type with which DuckDB reads a value from JSON, to be converted afterwards.
+
+    DuckDB would read 1.7, true and "1" as integers, and would drop unknown members of objects. So these are read as
+    JSON, in which they differ. A text is read as a text, which is much faster; a number in its place becomes the text
+    that CSV and TSV have, which do not know the difference.
+    """
+    if is_decimal(type_) and type_.precision > _DOUBLE_DIGITS:
+        # With all the digits there are, so that a rounded value would be noticed.
+        return f"DECIMAL({MAX_PRECISION},{MAX_PRECISION - type_.precision + type_.scale})"
+    as_json = type_.kind in _NUMBERS or type_.kind in JSON_KINDS or is_decimal(type_)
+    return "JSON" if as_json else "VARCHAR"
 
 
 def struct_type(columns: Sequence[Column], type_of: Callable[[ColumnType], str]) -> str:

@@ -9,17 +9,16 @@ from dataclasses import dataclass, field
 
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
 from dapkit.decode.tsv_sql import quote_identifier, read_tsv, text_literal, unescape_sql
-from dapkit.model import Column, Format, Nested, Table, TypeKind
-from dapkit.tables.conversion import FileType, from_json, from_parquet, from_text, packed
+from dapkit.model import JSON_KINDS, Column, Format, Nested, Table, TypeKind
+from dapkit.tables.conversion import FileType, bad_value, from_json, from_parquet, from_text, once, packed
 from dapkit.tables.json_text import json_text
 from dapkit.tables.types import flat_type, is_structured, json_type, struct_type
 
 TS, ACTION = "_ts", "_action"
 """Columns of a flat table for when a row changed in the service, and whether it was updated or deleted (U, D)."""
 
-_NEEDS_UNESCAPING = frozenset(
-    {TypeKind.TEXT, TypeKind.ENUM, TypeKind.OPEN_ENUM, TypeKind.ARRAY, TypeKind.OBJECT, TypeKind.UNTYPED}
-)
+_TEXTS = frozenset({TypeKind.TEXT, TypeKind.ENUM, TypeKind.OPEN_ENUM})
+_NEEDS_UNESCAPING = _TEXTS | JSON_KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,17 +70,22 @@ class FlatSelect:
         action = self._meta("action")
         # A snapshot does not have deleted rows.
         kept = f" WHERE {action} IS DISTINCT FROM 'D'" if action and not self.columns.action else ""
-        return f"SELECT {selected} FROM {self._read(paths, max_line_size)}{kept}"
+        source = self._read(paths, max_line_size)
+        if self.columns.action:
+            # Computed first: it may depend on all columns, and all columns depend on it.
+            source = f"(SELECT *, {self._action()} AS {ACTION} FROM {source})"
+        return f"SELECT {selected} FROM {source}{kept}"
 
     def _columns(self) -> dict[str, str]:
-        columns = {each.name: self._value("key", each) for each in self.table.key}
-        action = self._action() if self.columns.action else ""
+        columns = {
+            each.name: f"coalesce({self._value('key', each)}, {bad_value(each.name)})" for each in self.table.key
+        }
         for each in self.table.value:
             sql = self._value("value", each)
             # What a deleted row has in its other columns need not follow the schema.
-            columns[each.name] = f"CASE WHEN {action} = 'U' THEN {sql} END" if action else sql
-        if action:
-            columns[ACTION] = action
+            columns[each.name] = f"CASE WHEN {ACTION} = 'U' THEN {sql} END" if self.columns.action else sql
+        if self.columns.action:
+            columns[ACTION] = ACTION
         if self.columns.ts:
             ts = self._meta("ts")
             columns[TS] = f"TRY_CAST({ts or 'NULL'} AS TIMESTAMP WITH TIME ZONE)"
@@ -92,7 +96,10 @@ class FlatSelect:
         stated = self._meta("action")
         values = [f"({self._value('value', each)}) IS NULL" for each in self.table.value]
         implied = f"CASE WHEN {' AND '.join(values)} THEN 'D' ELSE 'U' END" if values else "'U'"
-        return f"coalesce({stated}, {implied})" if stated else implied
+        if stated is None:
+            return implied
+        known = f"WHEN {stated} IN ('U', 'D') THEN {stated} WHEN {stated} IS NULL THEN {implied}"
+        return f"CASE {known} ELSE {bad_value(ACTION)} END"
 
     def _meta(self, name: str) -> str | None:
         """Return an expression for `meta.ts` or `meta.action`; None if the files do not have it."""
@@ -127,7 +134,8 @@ class FlatSelect:
         type_ = column.type
         if type_.kind is TypeKind.OBJECT and any(each.startswith(f"{name}.") for each in self.shape.names):
             if not is_structured(type_, nested):
-                return json_text(type_, self._text_value(name, column, Nested.STRUCT))
+                value = self._text_value(name, column, Nested.STRUCT)
+                return once(value, lambda each: json_text(type_, each))
             return packed({each.name: self._text_value(f"{name}.{each.name}", each, nested) for each in type_.fields})
         return f"CAST(NULL AS {flat_type(type_, nested)})"
 
@@ -136,7 +144,7 @@ class FlatSelect:
         if self.format is Format.TSV:
             return unescape_sql(text) if column.type.kind in _NEEDS_UNESCAPING else text
         # Some writers of CSV have the bare word NULL where there is no value; in a text it may be the text itself.
-        return text if column.type.kind in _NEEDS_UNESCAPING else f"nullif({text}, 'NULL')"
+        return text if column.type.kind in _TEXTS else f"nullif({text}, 'NULL')"
 
     def _read(self, paths: Sequence[str], max_line_size: int) -> str:
         paths = [literal_path(path) for path in paths]

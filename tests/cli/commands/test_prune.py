@@ -82,6 +82,20 @@ def test_results_of_logs_are_deleted_only_if_the_table_is_named(tmp_path: Path, 
     assert "2 results deleted" in dap("prune", str(output), "--keep", "1", "--table", "users").err
 
 
+@pytest.mark.parametrize("form", [(), ("--flat", "csv")])
+def test_increments_continue_after_old_results_were_deleted(dap: Callable[..., Any], form: tuple[str, ...]) -> None:
+    users = ("--namespace", "canvas", "--table", "users", *form, "--json", "--quiet")
+    sandbox = ("--sandbox", "--sandbox-scale", "0.05", "--sandbox-job-seconds", "0")
+    for command in (("snapshot",), ("incremental", "--since", "downloads"), ("snapshot",)) * 2:
+        last = json.loads(dap(*sandbox, *command, *users).out)["tables"][0]
+    removed = json.loads(dap("prune", "downloads", "--keep", "1", "--json").out)["removed"]
+    assert {each["kind"] for each in removed} == ({"changes"} if form else {"snapshot", "changes"})
+    assert dap("verify", "downloads").code == 0
+    following = json.loads(dap(*sandbox, "incremental", "--since", "downloads", *users).out)["tables"][0]
+    assert following["since"] == last["at"]
+    assert json.loads(dap("prune", "downloads", "--keep", "1", "--json").out)["removed"] == []
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -88,3 +88,18 @@ def test_nothing_is_removed_if_nothing_is_damaged(snapshot_folder: Path, dap: Ca
     before = sorted(path.name for path in snapshot_folder.iterdir())
     assert dap("verify", "out", "--remove-damaged").code == 0
     assert sorted(path.name for path in snapshot_folder.iterdir()) == before
+
+
+def test_flat_tables_are_verified_too(dap: Callable[..., Any]) -> None:
+    assert dap(*TAKE, "--table", "users,courses", "--flat", "--output-directory", "out").code == 0
+    assert "2 files (2 flat tables)" in dap("verify", "out").err
+    assert json.loads(dap("verify", "out", "--json").out)["flat"] == 2
+    path = Path("out/canvas/users.parquet")
+    content = bytearray(path.read_bytes())
+    content[4:40] = bytes(36)
+    path.write_bytes(content)
+    outcome = dap("verify", "out", "--remove-damaged")
+    assert outcome.code == 46
+    assert f"{path}: removed" in outcome.out
+    assert dap(*TAKE, "--table", "users", "--flat", "--output-directory", "out").code == 0
+    assert dap("verify", "out").code == 0
