@@ -182,7 +182,7 @@ async def _flatten_locked(shared: Flattening, result: RawResult, session: Sessio
     if done is not None:
         return done
     if not (result.folder.path / manifest.NAME).exists():
-        message = f"Another run has removed the raw result of {content.table} meanwhile"
+        message = f"Another run has removed the raw result of {content.table}"
         raise UsageError(message, hint="Look at what is in the folder with `dap results`.")
     ids = [item.id for item in content.objects]
     table = FlatTable(shared, state, _schema(result, session), result.folder.path, ids)
