@@ -64,6 +64,15 @@ def test_bad_input_is_a_usage_error(dap: Callable[..., Any], folder: str, words:
     assert "Traceback" not in result.err
 
 
+@pytest.mark.parametrize("target", ["nowhere/rows.parquet", "folder"])
+def test_a_file_that_cannot_be_written_is_explained(dap: Callable[..., Any], folder: str, target: str) -> None:
+    Path("folder").mkdir()
+    result = dap("sql", "--from", folder, "--parquet", target, COUNT)
+    assert result.code == 42
+    assert "Give --parquet a file" in result.err
+    assert list(Path.cwd().rglob("*.part")) == []
+
+
 def test_queries_are_read_from_the_input(dap: Callable[..., Any], folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("SELECT 1 AS one;\nSELECT\n 2 AS two"))
     result = dap("sql", "--from", folder, "--csv")

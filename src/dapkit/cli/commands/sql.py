@@ -4,7 +4,7 @@ import re
 import shutil
 import sys
 import tempfile
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from dapkit.cli.run_command import run_connected
 from dapkit.cli.sql_prompt import prompt
 from dapkit.client.session import Session
 from dapkit.config.settings import Settings
-from dapkit.errors import UsageError
+from dapkit.errors import DiskFullError, OutputError, UsageError
 from dapkit.export.options import ExportRequest, FlatOptions
 from dapkit.export.run import export
 from dapkit.export.sources import flat_sources, sources_in
@@ -143,9 +143,16 @@ def _answer(database: TableDatabase, query: str, given: Any, console: Console) -
 def _save(database: TableDatabase, query: str, path: Path) -> None:
     result = database.write(query, "FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false")
     partial = path.with_name(f".{path.name}.part")
-    with disk_errors(path):
-        shutil.copyfile(result, partial)
-        partial.replace(path)
+    try:
+        with disk_errors(path):
+            shutil.copyfile(result, partial)
+            partial.replace(path)
+    except OutputError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if not isinstance(error, DiskFullError):
+            error.hint = "Give --parquet a file in a folder that you can write to."
+        raise
 
 
 def _words(database: TableDatabase) -> list[str]:
