@@ -129,6 +129,7 @@ class TableExport:
         state = state_of_job(session, flattening.options, context.namespace, finished)
         existing = flattening.existing(state)
         if existing is not None:
+            await self._remove_raw(flattening, job.id)  # a run that was killed may have left them
             context.journal.append(TableCompletedEntry(time=context.resources.clock.now(), table=table, job_id=job.id))
             return existing
         folder = job_folder(context.output, job.id).path
@@ -138,12 +139,15 @@ class TableExport:
 
         flat = FlatTable(flattening, state, schema, folder, job.objects)
         try:
-            result = await self._download_raw(finished, flat)
+            return await self._download_raw(finished, flat)
         finally:
             await flat.cancel()
+
+    async def _remove_raw(self, flattening: Flattening, job_id: str) -> None:
+        """Delete the raw files of a job whose flat file is complete, unless they are to be kept."""
         if not flattening.options.keep_raw:
-            await context.resources.worker_pool.run(remove_raw, folder)
-        return result
+            folder = job_folder(self._context.output, job_id).path
+            await self._context.resources.worker_pool.run(remove_raw, folder)
 
     async def _download_raw(self, finished: FinishedJob, flat: FlatTable | None) -> TableResult:
         context, job, table = self._context, finished.job, finished.table
@@ -172,6 +176,9 @@ class TableExport:
         result = table_result(downloaded.manifest, context.output, reused=downloaded.reused)
         if flat is not None:
             result = await flat.finish(downloaded.manifest)
+            # Before the journal says that the table is complete: the next run then knows what is left to do.
+            assert context.flattening is not None
+            await self._remove_raw(context.flattening, job.id)
         # After the manifest: a crash in between only costs a verification of the files.
         context.journal.append(TableCompletedEntry(time=context.resources.clock.now(), table=table, job_id=job.id))
         return result
@@ -213,7 +220,9 @@ class TableExport:
                 folder = job_folder(self._context.output, job_id)
             except UnsafeNameError:
                 continue  # it never had a folder
-            if folder.path.is_dir() and not (folder.path / NAME).exists():
+            flattening = self._context.flattening
+            is_result = flattening is None or flattening.options.keep_raw
+            if folder.path.is_dir() and not (is_result and (folder.path / NAME).exists()):
                 _delete_unless_locked(folder)
 
 
