@@ -37,6 +37,11 @@ def utc_time(text: str) -> datetime:
     return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).astimezone(UTC)
 
 
+def optional_utc_time(text: str | None) -> datetime | None:
+    """Return a time of the service as `utc_time` does; None for None."""
+    return None if text is None else utc_time(text)
+
+
 def format_utc(time: datetime) -> str:
     """Return an aware time in UTC as the service writes it, such as 2026-09-01T00:00:00Z."""
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
@@ -145,17 +150,17 @@ class Job:
     @property
     def at(self) -> datetime | None:
         """The time that a snapshot shows."""
-        return None if self.at_text is None else utc_time(self.at_text)
+        return optional_utc_time(self.at_text)
 
     @property
     def since(self) -> datetime | None:
         """The start of an increment."""
-        return None if self.since_text is None else utc_time(self.since_text)
+        return optional_utc_time(self.since_text)
 
     @property
     def until(self) -> datetime | None:
         """The end of an increment."""
-        return None if self.until_text is None else utc_time(self.until_text)
+        return optional_utc_time(self.until_text)
 
     @property
     def watermark(self) -> str | None:

@@ -169,3 +169,12 @@ def test_a_raw_table_of_a_result_needs_its_schema(dap: Client, tmp_path: Path) -
         _ = result.tables["courses"]
     dap.download_schema("canvas", "users", tmp_path).raise_for_failed()
     assert result.tables["users"].to_arrow().schema.field("id").type == "int64"
+
+
+@pytest.mark.parametrize("wire", ["jsonl", "csv", "tsv", "parquet"])
+def test_a_folder_may_have_a_name_that_looks_like_a_pattern(dap: Client, tmp_path: Path, wire: str) -> None:
+    output = tmp_path / "a [1-2] or *"
+    (tmp_path / "a 1 or x").mkdir()
+    result = dap.snapshot("canvas", "users", ExportOptions(format=wire, flat="parquet", output=output))
+    assert result.failed == ()
+    assert result.tables["users"].rows == result.done[0].rows

@@ -4,6 +4,7 @@ DuckDB's CSV reader splits lines and fields. No CSV reader knows COPY's escapes,
 and an SQL expression decodes the escapes of each column.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 from dapkit.decode.tsv import Header
@@ -30,7 +31,7 @@ def read_tsv(paths: Sequence[str], header: Header, max_line_size: int = MAX_LINE
 
     The texts are still escaped; see `unescape_sql`. It needs a few buffers of `max_line_size` bytes.
     """
-    files = ", ".join(map(text_literal, paths))
+    files = ", ".join(text_literal(literal_path(path)) for path in paths)
     columns = ", ".join(f"{text_literal(name)}: 'VARCHAR'" for name in header.names)
     return (
         f"read_csv([{files}], columns = {{{columns}}}, header = true, auto_detect = false, compression = 'gzip', "
@@ -92,6 +93,11 @@ def _original(header: Header, column: str) -> str:
 
 def _json(fields: Mapping[str, str]) -> str:
     return f"json_object({', '.join(f'{text_literal(name)}, {sql}' for name, sql in fields.items())})"
+
+
+def literal_path(path: str) -> str:
+    """Return a path in which DuckDB finds no pattern."""
+    return re.sub(r"[\[\]*?]", r"[\g<0>]", path)
 
 
 def quote_identifier(name: str) -> str:

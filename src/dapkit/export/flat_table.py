@@ -22,7 +22,7 @@ from dapkit.errors import SandboxMismatchError
 from dapkit.events import Listener, Notice
 from dapkit.export.options import FlatOptions
 from dapkit.formatting import count
-from dapkit.model import FlatFormat, Nested, VersionedSchema, epoch_seconds, utc_time
+from dapkit.model import FlatFormat, Nested, VersionedSchema, epoch_seconds, optional_utc_time
 from dapkit.results import TableResult
 from dapkit.schema import read_table
 from dapkit.tables.engine import Engine, EngineOptions
@@ -31,9 +31,6 @@ from dapkit.tables.flat_writer import FlatPlan, FlatWriter
 from dapkit.tables.wire_files import FlatColumns
 from dapkit.transfer.manifest import Manifest, ManifestObject
 from dapkit.transfer.workers import WorkerPool
-
-PAUSES = (2.0, 10.0, 30.0)
-"""Seconds before the schema is requested again, if the service serves one that is older than the job's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,18 +202,6 @@ class FlatTable:
         return await shared.pool.run(FlatWriter, shared.engine, plan, shared.staging / state.job_id)
 
 
-async def schema_of_job(session: Session, namespace: str, table: str, version: int | None) -> VersionedSchema:
-    """Return the schema that the service serves, waiting a little if it is older than a job's."""
-    served = await session.schema(namespace, table)
-    for pause in PAUSES:
-        if version is None or served.version >= version:
-            break
-        # The service's servers learn of a new schema one after another.
-        await session.clock.sleep(pause)
-        served = await session.schema(namespace, table)
-    return served
-
-
 def flat_result(path: Path, state: FlatState, *, reused: bool) -> TableResult:
     """Return a flat file as the result of its table."""
     assert state.watermark is not None, "a complete job has a watermark"
@@ -229,16 +214,12 @@ def flat_result(path: Path, state: FlatState, *, reused: bool) -> TableResult:
         rows=state.rows,
         schema_version=state.schema_version,
         watermark=state.watermark,
-        at=_time(state.at),
-        since=_time(state.since),
-        until=_time(state.until),
+        at=optional_utc_time(state.at),
+        since=optional_utc_time(state.since),
+        until=optional_utc_time(state.until),
         verified_by=state.verified_by,
         reused=reused,
     )
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else utc_time(text)
 
 
 def flat_watermarks(folder: Path, session: Session, namespace: str, format_: FlatFormat) -> dict[str, str]:

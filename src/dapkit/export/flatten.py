@@ -18,9 +18,10 @@ from dapkit.client.clock import SystemClock
 from dapkit.client.session import Session
 from dapkit.errors import DapError, ManifestError, SandboxMismatchError, UsageError
 from dapkit.events import Listener, Notice, TableCompleted
-from dapkit.export.flat_table import FlatTable, Flattening, flattening, schema_of_job
+from dapkit.export.flat_table import FlatTable, Flattening, flattening
 from dapkit.export.isolation import isolate
 from dapkit.export.options import FlatOptions
+from dapkit.export.schemas import schema_of_job
 from dapkit.failures import TableFailed
 from dapkit.model import FlatFormat, Nested, VersionedSchema, epoch_seconds
 from dapkit.results import Display, TableResult, TablesResult

@@ -18,6 +18,9 @@ from dapkit.storage.atomic import make_folder, replace_file
 from dapkit.storage.names import schema_file
 from dapkit.transfer.workers import run_all
 
+PAUSES = (2.0, 10.0, 30.0)
+"""Seconds before a schema is requested again, if the service serves one that is older than a job's."""
+
 AT_ONCE = 8
 
 
@@ -99,3 +102,15 @@ def _write(schema: VersionedSchema, output: Path) -> Path:
     content = {"schema": schema.document, "version": schema.version}
     replace_file(path, msgspec.json.format(msgspec.json.encode(content), indent=4))
     return path
+
+
+async def schema_of_job(session: Session, namespace: str, table: str, version: int | None) -> VersionedSchema:
+    """Return the schema that the service serves, waiting a little if it is older than a job's."""
+    served = await session.schema(namespace, table)
+    for pause in PAUSES:
+        if version is None or served.version >= version:
+            break
+        # The service's servers learn of a new schema one after another.
+        await session.clock.sleep(pause)
+        served = await session.schema(namespace, table)
+    return served

@@ -7,7 +7,6 @@ journal entries and events.
 import shutil
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from dapkit.client.jobs import FinishedJob, finished_job, wait_for_job
@@ -20,7 +19,7 @@ from dapkit.errors import (
     UnsafeNameError,
 )
 from dapkit.events import Listener, Notice, Retrying, TablePhase, TablePhaseChanged
-from dapkit.export.flat_table import FlatTable, Flattening, remove_raw, schema_of_job, state_of_job
+from dapkit.export.flat_table import FlatTable, Flattening, remove_raw, state_of_job
 from dapkit.export.journal import (
     JobAbandonedEntry,
     Journal,
@@ -29,9 +28,10 @@ from dapkit.export.journal import (
     job_entry,
     object_entry,
 )
+from dapkit.export.schemas import schema_of_job
 from dapkit.export.selection import KnownTables
 from dapkit.locks import FileLock
-from dapkit.model import JobStatus, VersionedSchema, utc_time
+from dapkit.model import JobStatus, VersionedSchema, optional_utc_time
 from dapkit.protocol.job import Downloaded, JobNotFound, JobRecord, JobUpdated, Outcome, RequestFailed, apply
 from dapkit.results import TableResult
 from dapkit.storage.local import LocalFolder
@@ -250,13 +250,9 @@ def table_result(manifest: Manifest, output: Path, *, reused: bool) -> TableResu
         rows=manifest.rows,
         schema_version=manifest.schema_version,
         watermark=manifest.watermark,
-        at=_time(manifest.at),
-        since=_time(manifest.since),
-        until=_time(manifest.until),
+        at=optional_utc_time(manifest.at),
+        since=optional_utc_time(manifest.since),
+        until=optional_utc_time(manifest.until),
         verified_by=manifest.verified_by,
         reused=reused,
     )
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else utc_time(text)

@@ -13,13 +13,11 @@ from typing import Any
 from dapkit.client.session import Session
 from dapkit.decode.tsv import read_header
 from dapkit.errors import IntegrityError
+from dapkit.export.schemas import schema_of_job
 from dapkit.model import Column, ColumnType, Table, TypeKind, VersionedSchema
 from dapkit.results import TableResult
 from dapkit.schema import read_table
 from dapkit.targets.base import DataFiles
-
-PAUSES = (2.0, 10.0, 30.0)
-"""Seconds before the schema is requested again, if the service serves one that is older than the job's."""
 
 
 async def schema_of_files(
@@ -37,14 +35,8 @@ async def schema_of_files(
     Raises:
         IntegrityError: the files follow an older version than the table and lack some of its columns.
     """
-    served = await session.schema(namespace, result.table)
+    served = await schema_of_job(session, namespace, result.table, result.schema_version)
     version = served.version if result.schema_version is None else result.schema_version
-    for pause in PAUSES:
-        if served.version >= version:
-            break
-        # The service's servers learn of a new schema one after another.
-        await session.clock.sleep(pause)
-        served = await session.schema(namespace, result.table)
     return choose_schema(served, version, column_names(files), current)
 
 

@@ -40,7 +40,7 @@ class FileType:
 
 
 def from_text(type_: ColumnType, text: str, nested: Nested, column: str) -> str:
-    """Return the value of a text.
+    """Return the flat value of a text.
 
     Args:
         type_: of the value.
@@ -78,7 +78,7 @@ def from_text(type_: ColumnType, text: str, nested: Nested, column: str) -> str:
 
 
 def from_json(type_: ColumnType, value: str, nested: Nested, column: str) -> str:
-    """Return the value of one that DuckDB has read from JSON as `json_type` says. Arguments as in `from_text`."""
+    """Return the flat value of what DuckDB has read from JSON as `json_type` says. Arguments as in `from_text`."""
     if is_decimal(type_) and json_type(type_) != "JSON":
         return _from_type(type_, value, json_type(type_), column)
     text = f"nullif(CAST({value} AS VARCHAR), 'null')" if json_type(type_) == "JSON" else value
@@ -89,7 +89,7 @@ def from_json(type_: ColumnType, value: str, nested: Nested, column: str) -> str
 
 
 def from_parquet(type_: ColumnType, value: str, file_type: FileType, nested: Nested, column: str) -> str:
-    """Return the value of a value in a Parquet file, which already has a type. Arguments as in `from_text`."""
+    """Return the flat value of what a Parquet file holds in the type `file_type`. Arguments as in `from_text`."""
     if file_type.name == "VARCHAR":
         return from_text(type_, value, nested, column)
     if file_type.name == "BLOB":  # texts that are not marked as such

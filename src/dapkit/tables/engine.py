@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dapkit.decode.tsv_rows import bad_value_error
+from dapkit.decode.tsv_sql import literal_path
 from dapkit.errors import BadValueError, DapError, DiskFullError, MalformedFileError, OutputError
 from dapkit.tables.conversion import BAD_VALUE, FileType
 
@@ -69,7 +70,7 @@ class Engine:
     def parquet_types(self, path: Path) -> dict[str, FileType]:
         """Return the types of a Parquet file's columns."""
         with translated(), self._connection.cursor() as cursor:
-            rows = cursor.sql("SELECT * FROM read_parquet(?)", params=[str(path)])
+            rows = cursor.sql("SELECT * FROM read_parquet(?)", params=[literal_path(str(path))])
             return {name: _file_type(type_) for name, type_ in zip(rows.columns, rows.types, strict=True)}
 
     def json_names(self, path: Path) -> tuple[str, ...]:
@@ -80,7 +81,7 @@ class Engine:
         keys = ", ".join(
             f"list_transform(json_keys({name}), lambda each: '{name}.' || each)" for name in ("key", "value")
         )
-        rows = self.execute(f"SELECT DISTINCT unnest(list_concat({keys})) FROM {read}", [str(path)])
+        rows = self.execute(f"SELECT DISTINCT unnest(list_concat({keys})) FROM {read}", [literal_path(str(path))])
         return tuple(name for (name,) in rows)
 
     def cursor(self) -> "DuckDBPyConnection":

@@ -19,7 +19,7 @@ import msgspec
 
 from dapkit.decode.row_count import row_counter
 from dapkit.decode.tsv import BOM, split_file
-from dapkit.decode.tsv_sql import LINE_SIZES, quote_identifier, text_literal
+from dapkit.decode.tsv_sql import LINE_SIZES, literal_path, quote_identifier, text_literal
 from dapkit.errors import BadValueError, IntegrityError, MalformedFileError
 from dapkit.model import FlatFormat, Format, Table, TypeKind
 from dapkit.storage.atomic import disk_errors, make_folder, sync_folder
@@ -195,7 +195,9 @@ class FlatWriter:
         query = output_select(select, self._plan.table, self._plan.columns, self._plan.format)
         copy = f"COPY ({query}) TO {text_literal(str(piece))}"
         ((rows,),) = self._engine.execute(f"{copy} ({COPY_OPTIONS[self._plan.format]})")
-        if self._plan.format is FlatFormat.PARQUET and self._engine.execute(WIDE_INT32, [str(piece)]) != [(0,)]:
+        if self._plan.format is FlatFormat.PARQUET and self._engine.execute(WIDE_INT32, [literal_path(str(piece))]) != [
+            (0,)
+        ]:
             self._engine.execute(f"{copy} ({PARQUET_V1_OPTIONS})")
         return int(rows)
 

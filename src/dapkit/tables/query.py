@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dapkit.decode.tsv_sql import LINE_SIZES, quote_identifier, text_literal
+from dapkit.decode.tsv_sql import LINE_SIZES, literal_path, quote_identifier, text_literal
 from dapkit.errors import OutputError, UsageError
 from dapkit.model import FlatFormat
 from dapkit.tables.engine import Engine, EngineOptions
-from dapkit.tables.wire_files import literal_path
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, DuckDBPyRelation

@@ -3,12 +3,11 @@
 Files that are read together must have the same columns (`FileShape`).
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dapkit.decode.tsv import META_ACTION, META_TS, Header
-from dapkit.decode.tsv_sql import quote_identifier, read_tsv, text_literal, unescape_sql
+from dapkit.decode.tsv_sql import literal_path, quote_identifier, read_tsv, text_literal, unescape_sql
 from dapkit.model import JSON_KINDS, Column, Format, Nested, Table, TypeKind
 from dapkit.tables.conversion import FileType, bad_value, from_json, from_parquet, from_text, once, packed
 from dapkit.tables.json_text import json_text
@@ -147,8 +146,7 @@ class FlatSelect:
         return text if column.type.kind in _TEXTS else f"nullif({text}, 'NULL')"
 
     def _read(self, paths: Sequence[str], max_line_size: int) -> str:
-        paths = [literal_path(path) for path in paths]
-        files = ", ".join(map(text_literal, paths))
+        files = ", ".join(text_literal(literal_path(path)) for path in paths)
         match self.format:
             case Format.TSV:
                 return read_tsv(paths, Header(self.shape.names), max_line_size)
@@ -171,11 +169,6 @@ class FlatSelect:
                 )
             case Format.PARQUET:
                 return f"read_parquet([{files}])"
-
-
-def literal_path(path: str) -> str:
-    """Return a path in which DuckDB finds no pattern."""
-    return re.sub(r"[\[\]*?]", r"[\g<0>]", path)
 
 
 def unknown_columns(table: Table, format_: Format, shape: FileShape) -> set[str]:
